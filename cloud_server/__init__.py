@@ -1,0 +1,1 @@
+"""The body in the data centre: tails behind the Open Inference Protocol."""

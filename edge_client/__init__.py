@@ -1,0 +1,1 @@
+"""The body on the device: frames in, head, stream, results out."""

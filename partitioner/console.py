@@ -1,0 +1,97 @@
+"""What all commands share: JSON or tables on stdout, progress and logs on stderr, errors as sentences."""
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from protos.errors import SplitpointError
+
+INTERRUPTED = 130
+
+screen = Console(highlight=False)
+"""Results for people."""
+
+notes = Console(stderr=True, highlight=False)
+"""Progress and remarks; never anything that a program would read."""
+
+JsonFlag = Annotated[
+    bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")
+]
+
+
+def new_app(**settings: Any) -> typer.Typer:
+    """Return a command group with the manners that all our commands share."""
+    return typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        **settings,
+    )
+
+
+def print_json(document: Any, *, indent: int | None = 1) -> None:
+    """Write one JSON document to stdout; with indent None, on one line, at once."""
+    sys.stdout.write(json.dumps(document, indent=indent, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def progress() -> Progress:
+    """Return a progress bar on stderr; it shows only where somebody watches."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=notes,
+        transient=True,
+        disable=not notes.is_terminal,
+    )
+
+
+def remark(text: str) -> None:
+    """Say something to the person at the screen, on stderr."""
+    notes.print(escape(text))
+
+
+def set_up_logs(level: str) -> None:
+    """Send log records of `level` and above to stderr."""
+    handler = RichHandler(console=notes, show_path=False, markup=False)
+    logging.basicConfig(level=level.upper(), format="%(message)s", handlers=[handler], force=True)
+
+
+def run(app: Callable[[], Any]) -> None:
+    """Run a command to its exit: an error becomes its public sentence and its exit status."""
+    # SIGTERM ends a command as Ctrl-C does, so that both clean up; servers install their own.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except SplitpointError as error:
+        notes.print(f"[bold red]error:[/] {escape(str(error))}")
+        logging.getLogger(__name__).debug("cause", exc_info=error)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        notes.print("interrupted")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone; leave quietly, and keep Python from flushing into the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

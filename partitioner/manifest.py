@@ -1,0 +1,116 @@
+"""The manifest of a bundle: what is in it, and the digests that hold it together.
+
+A bundle is a folder:
+
+    bundle.json          the manifest
+    graphs/weights.bin   the one copy of the weights; every graph refers to it
+    graphs/model.onnx    the whole model
+    graphs/<cut>.head.onnx, graphs/<cut>.tail.onnx
+    samples.npz          a few inputs, if any were given, to measure codecs with
+    profiles/            what machines measured; not part of the bundle's identity
+"""
+
+import hashlib
+import json
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from protos.names import CLOUD, EDGE
+from protos.tensors import TensorSpec
+
+MANIFEST_FILE = "bundle.json"
+SCHEMA_VERSION: Final = 1
+MODEL_GRAPH = "graphs/model.onnx"
+WEIGHTS_FILE = "graphs/weights.bin"
+SAMPLES_FILE = "samples.npz"
+PROFILES_FOLDER = "profiles"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Preprocess(_Frozen):
+    """What the graph does to a uint8 image [batch, height, width, channels] before the model."""
+
+    frame: tuple[int, int]
+    """Height and width of the input, in pixels."""
+    resize: tuple[int, int] | None = None
+    """Height and width that the model takes, where they differ."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    """y = (x * scale - mean) / std, for each channel."""
+    scale: float = 1 / 255
+    layout: Literal["nchw", "nhwc"] = "nchw"
+
+
+class Cut(_Frozen):
+    """One split of the model. `None` for a graph: that side has nothing to run."""
+
+    id: str
+    after: str
+    """Where it cuts, in the words of the model: the nodes whose values cross."""
+    frontier: tuple[TensorSpec, ...]
+    head_graph: str | None
+    tail_graph: str | None
+    head_outputs: tuple[str, ...] = ()
+    """The model's outputs that the head computes itself; they do not cross."""
+    tail_outputs: tuple[str, ...] = ()
+    head_flops: int = 0
+    """Floating-point operations of the head for one sample, two for each multiply-add."""
+
+
+class FileDigest(_Frozen):
+    """Size and digest of one file of the bundle."""
+
+    sha256: Sha256
+    size_bytes: int = Field(ge=0)
+
+
+class Manifest(_Frozen):
+    """Everything that the two sides must agree on."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    created_by: str
+    source: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    labels: tuple[str, ...] = ()
+    preprocess: Preprocess | None = None
+    flops: int = 0
+    parameters: int = 0
+    cuts: tuple[Cut, ...]
+    files: dict[str, FileDigest]
+
+    @property
+    def digest(self) -> str:
+        """Sha256 in hex over the manifest's content, which holds the digest of every file."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    @property
+    def ends(self) -> tuple[Cut, Cut]:
+        """The cuts `cloud` and `edge`."""
+        outputs = tuple(spec.name for spec in self.outputs)
+        cloud = Cut(
+            id=CLOUD,
+            after="the model's input",
+            frontier=self.inputs,
+            head_graph=None,
+            tail_graph=MODEL_GRAPH,
+            tail_outputs=outputs,
+        )
+        edge = Cut(
+            id=EDGE,
+            after="the model's output",
+            frontier=(),
+            head_graph=MODEL_GRAPH,
+            tail_graph=None,
+            head_outputs=outputs,
+            head_flops=self.flops,
+        )
+        return cloud, edge

@@ -1,0 +1,211 @@
+"""From two profiles and a link to a decision: the options, their costs, and where the best changes.
+
+    T = T_edge + T_network + T_cloud            (Neurosurgeon, ASPLOS 2017, section 4)
+
+For a fixed pair of profiles T is a straight line in 1/uplink, so the best options form the lower
+envelope of a few lines, and each switching point is the crossing of two of them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from partitioner.bundle import Bundle
+from partitioner.link import Link
+from partitioner.profiles import CutProfile, Profile, StageProfile
+from protos.errors import ProfileError, UnknownNameError, UsageError
+from protos.names import EDGE
+
+
+@dataclass(frozen=True)
+class Option:
+    """A cut with a codec and its measured numbers, and what they come to on one link.
+
+    `edge_s` is head and encoding, `cloud_s` decoding and tail; bytes are whole messages;
+    `frontier_bytes` is what crosses before the codec.
+    """
+
+    cut: str
+    codec: str
+    edge_s: float
+    upload_bytes: float
+    network_s: float
+    cloud_s: float
+    download_bytes: float
+    frontier_bytes: int
+    edge_memory_bytes: int
+    cloud_memory_bytes: int
+
+    @property
+    def total_s(self) -> float:
+        """Seconds from the frame to its result."""
+        return self.edge_s + self.network_s + self.cloud_s
+
+    @property
+    def label(self) -> str:
+        """Cut and codec as people write them: `cut-05/raw`, `edge`."""
+        return self.cut if self.cut == EDGE else f"{self.cut}/{self.codec}"
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Below `uplink_bps` the best option is `below`, above it is `above`."""
+
+    uplink_bps: float
+    below: Option
+    above: Option
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The options of one bundle on one link, in the order of the cuts, and the best of them."""
+
+    bundle: Bundle
+    link: Link
+    edge: Profile
+    cloud: Profile
+    options: tuple[Option, ...]
+
+    @property
+    def best(self) -> Option:
+        """The option with the smallest total; the earlier cut if two are equal."""
+        return min(self.options, key=lambda option: option.total_s)
+
+    def at(self, link: Link) -> "Plan":
+        """Return the same options on another link."""
+        options = tuple(
+            replace(option, network_s=link.predict_s(option.upload_bytes, option.download_bytes))
+            for option in self.options
+        )
+        return replace(self, link=link, options=options)
+
+    def switches(self) -> tuple[Switch, ...]:
+        """Return the uplinks at which the best option changes, slowest link first; the rest is fixed."""
+        return tuple(_switches(self.options, self.link))
+
+
+def plan(
+    bundle: Bundle, link: Link, edge: Profile, cloud: Profile, *, codec: str | None = None
+) -> Plan:
+    """Price every cut with every codec that was measured, or with `codec` alone.
+
+    Raises ProfileError when a profile is of another bundle, UnknownNameError for an unknown codec.
+    """
+    for role, profile in (("edge", edge), ("cloud", cloud)):
+        _check_profile(bundle, role, profile)
+    options = tuple(_options(bundle, link, edge, cloud, codec))
+    if not options:
+        known = sorted({name for cut in edge.cuts.values() for name in cut.codecs})
+        raise UnknownNameError(
+            f"no cut was measured with codec {codec!r}. Use one of: {', '.join(known)}."
+        )
+    return Plan(bundle, link, edge, cloud, options)
+
+
+def find_profiles(
+    bundle: Bundle,
+    edge: str | None = None,
+    cloud: str | None = None,
+    *,
+    edge_scale: float = 1.0,
+    cloud_scale: float | None = None,
+) -> tuple[Profile, Profile]:
+    """Load the profiles of both sides: from the files given, else from the bundle's own folder.
+
+    `cloud_scale` without a cloud profile prices a cloud that takes that many times the edge's
+    measured time (0.2: five times as fast); the result says that it is scaled, not measured.
+    """
+    for name, scale in (("--edge-scale", edge_scale), ("--cloud-scale", cloud_scale)):
+        if scale is not None and not 0 < scale < float("inf"):
+            raise UsageError(
+                f"{name} {scale} has no meaning. Give a factor above 0, such as 6 or 0.2."
+            )
+    edge_path = edge or bundle.profiles / "edge.json"
+    cloud_path = cloud or bundle.profiles / "cloud.json"
+    edge_profile = Profile.load(edge_path)
+    if cloud is None and cloud_scale is not None and not (bundle.profiles / "cloud.json").exists():
+        cloud_profile = edge_profile
+    else:
+        try:
+            cloud_profile = Profile.load(cloud_path)
+        except ProfileError as error:
+            raise ProfileError(
+                f"{error} For the cloud: splitpoint profile {bundle.path} --cloud HOST:PORT, or "
+                "--cloud-scale 0.2 to assume one five times as fast as the edge."
+            ) from error
+    return (
+        edge_profile.scaled(edge_scale) if edge_scale != 1 else edge_profile,
+        cloud_profile.scaled(cloud_scale) if cloud_scale not in (None, 1) else cloud_profile,
+    )
+
+
+def _check_profile(bundle: Bundle, role: str, profile: Profile) -> None:
+    if profile.bundle_digest != bundle.digest:
+        raise ProfileError(
+            f"the {role} profile is of bundle {profile.bundle} {profile.bundle_digest[:12]}…, and "
+            f"this is {bundle.name} {bundle.digest[:12]}…. Measure it again with: "
+            f"splitpoint profile {bundle.path}."
+        )
+    if missing := [cut for cut in bundle.cuts if cut not in profile.cuts]:
+        raise ProfileError(
+            f"the {role} profile lacks the cuts {', '.join(missing)}. Measure it again."
+        )
+
+
+def _options(
+    bundle: Bundle, link: Link, edge: Profile, cloud: Profile, codec: str | None
+) -> Iterator[Option]:
+    for cut in bundle.cuts:
+        here, there = edge.cuts[cut], cloud.cuts[cut]
+        if cut == EDGE:
+            yield _option(cut, "raw", here, there, link)
+            continue
+        for name in here.codecs:
+            if name in there.codecs and codec in (None, name):
+                yield _option(cut, name, here, there, link)
+
+
+def _option(cut: str, codec: str, here: CutProfile, there: CutProfile, link: Link) -> Option:
+    crosses = cut != EDGE
+    upload = here.codecs[codec].upload_bytes if crosses else 0
+    download = here.download_bytes if crosses else 0
+    return Option(
+        cut=cut,
+        codec=codec,
+        edge_s=_seconds(here.head) + (here.codecs[codec].encode_s if crosses else 0),
+        upload_bytes=upload,
+        network_s=link.predict_s(upload, download),
+        cloud_s=(there.codecs[codec].decode_s if crosses else 0) + _seconds(there.tail),
+        download_bytes=download,
+        frontier_bytes=here.frontier_bytes,
+        edge_memory_bytes=here.head.memory_bytes if here.head else 0,
+        cloud_memory_bytes=there.tail.memory_bytes if there.tail else 0,
+    )
+
+
+def _seconds(stage: StageProfile | None) -> float:
+    return stage.timing.median_s if stage else 0.0
+
+
+def _switches(options: tuple[Option, ...], link: Link) -> Iterator[Switch]:
+    """Walk the lower envelope of the lines T(x) = fixed + 8 * upload * x, x = 1/uplink, from x = 0."""
+
+    def fixed(option: Option) -> float:
+        return option.total_s - 8 * option.upload_bytes / link.uplink_bps
+
+    current = min(options, key=lambda option: (fixed(option), option.upload_bytes))
+    x, found = 0.0, []
+    while True:
+        crossings = [
+            (
+                (fixed(other) - fixed(current)) / (8 * (current.upload_bytes - other.upload_bytes)),
+                other,
+            )
+            for other in options
+            if other.upload_bytes < current.upload_bytes
+        ]
+        if not crossings:
+            break
+        x, following = min(crossings, key=lambda c: (max(c[0], x), c[1].upload_bytes))
+        found.append(Switch(1 / x if x > 0 else float("inf"), following, current))
+        current = following
+    yield from reversed(found)

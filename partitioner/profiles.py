@@ -1,0 +1,159 @@
+"""A profile: what one machine measured of one bundle. Plain data, JSON on the disk."""
+
+import json
+import os
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from protos.errors import ProfileError
+
+PROFILE_SCHEMA_VERSION: Final = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Timing(_Frozen):
+    """Seconds of repeated runs, warm: the median, and the 10th and 90th percentile as their spread."""
+
+    median_s: float = Field(ge=0)
+    p10_s: float = Field(ge=0)
+    p90_s: float = Field(ge=0)
+    repeats: int = Field(ge=1)
+
+
+class StageProfile(_Frozen):
+    """One head or tail: its time, and the resident memory that its session takes."""
+
+    timing: Timing
+    memory_bytes: int = Field(ge=0)
+
+
+class CodecProfile(_Frozen):
+    """One codec on the frontier of one cut."""
+
+    encode_s: float = Field(ge=0)
+    decode_s: float = Field(ge=0)
+    upload_bytes: float = Field(ge=0)
+    """Mean size of the whole request message, header and all."""
+
+
+class CutProfile(_Frozen):
+    """One cut on this machine; None where a side has nothing to run."""
+
+    head: StageProfile | None
+    tail: StageProfile | None
+    frontier_bytes: int = Field(ge=0)
+    """Uncompressed, one sample."""
+    download_bytes: int = Field(ge=0)
+    """The whole answer message, header and all."""
+    codecs: dict[str, CodecProfile]
+
+
+class Machine(_Frozen):
+    """The fingerprint of a machine and of what ran on it."""
+
+    hostname: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+    system: str
+    python: str
+    runtime: str
+    provider: str
+    threads: int
+
+
+class Profile(_Frozen):
+    """All that one machine measured of one bundle."""
+
+    schema_version: Literal[1] = PROFILE_SCHEMA_VERSION
+    splitpoint: str
+    bundle: str
+    bundle_digest: str
+    machine: Machine
+    measured_at: str
+    """UTC, ISO 8601."""
+    inputs: Literal["samples", "given", "random"]
+    """What it ran on: the bundle's samples, inputs given, or random ones (then codec sizes are guesses)."""
+    cuts: dict[str, CutProfile]
+    scale: float = 1.0
+    """Not 1: the times were not measured, but multiplied by this for another machine."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Profile":
+        """Read a profile; ProfileError when it is missing, damaged or of another schema."""
+        try:
+            document = json.loads(Path(path).read_bytes())
+        except (OSError, ValueError) as error:
+            raise ProfileError(
+                f"profile {path} cannot be read: {error}. Measure one with: splitpoint profile BUNDLE."
+            ) from error
+        version = document.get("schema_version") if isinstance(document, dict) else None
+        if isinstance(version, int) and version != PROFILE_SCHEMA_VERSION:
+            raise ProfileError(
+                f"profile {path} has schema version {version}, and this splitpoint reads "
+                f"{PROFILE_SCHEMA_VERSION}. Measure it again with: splitpoint profile BUNDLE."
+            )
+        return cls.parse(document, str(path))
+
+    @classmethod
+    def parse(cls, document: object, where: str) -> "Profile":
+        """Return the profile in a decoded JSON document; ProfileError names `where` it came from."""
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "the document"
+            raise ProfileError(
+                f"{where} is no profile: {field}: {first['msg']}. "
+                "Measure it again with: splitpoint profile BUNDLE."
+            ) from error
+
+    def save(self, path: Path) -> None:
+        """Write the profile; the file appears whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            partial.write_text(self.model_dump_json(indent=1) + "\n")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def scaled(self, factor: float) -> "Profile":
+        """Return the profile of a machine that takes `factor` times as long for everything."""
+        cuts = {
+            name: cut.model_copy(
+                update={
+                    "head": _scaled_stage(cut.head, factor),
+                    "tail": _scaled_stage(cut.tail, factor),
+                    "codecs": {
+                        codec: found.model_copy(
+                            update={
+                                "encode_s": found.encode_s * factor,
+                                "decode_s": found.decode_s * factor,
+                            }
+                        )
+                        for codec, found in cut.codecs.items()
+                    },
+                }
+            )
+            for name, cut in self.cuts.items()
+        }
+        return self.model_copy(update={"cuts": cuts, "scale": self.scale * factor})
+
+
+def _scaled_stage(stage: StageProfile | None, factor: float) -> StageProfile | None:
+    if stage is None:
+        return None
+    timing = stage.timing
+    slower = Timing(
+        median_s=timing.median_s * factor,
+        p10_s=timing.p10_s * factor,
+        p90_s=timing.p90_s * factor,
+        repeats=timing.repeats,
+    )
+    return stage.model_copy(update={"timing": slower})

@@ -1,0 +1,107 @@
+"""Running a graph: the one place that knows how a session of ONNX Runtime is made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from protos.errors import BundleError, FaultError, UsageError
+from protos.tensors import Array, TensorSpec
+
+DEFAULT_PROVIDER = "CPUExecutionProvider"
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """How sessions run: intra-op threads (1 suits a shared machine best) and the provider."""
+
+    threads: int = 1
+    provider: str = DEFAULT_PROVIDER
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise UsageError(f"{self.threads} threads cannot compute. Give 1 or more.")
+        if self.provider not in (found := onnxruntime.get_available_providers()):
+            raise UsageError(
+                f"this ONNX Runtime has no provider {self.provider!r}. It has: {', '.join(found)}."
+            )
+
+
+class Stage:
+    """A head, a tail or the whole model, ready to run. Safe to run from several threads.
+
+    Values that are inputs and outputs at once pass through; a stage without a graph passes all.
+    """
+
+    def __init__(
+        self, session: Any, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+    ) -> None:
+        self.inputs = inputs
+        self.outputs = outputs
+        self._session = session
+        self._wanted = {node.name for node in session.get_inputs()} if session else set()
+        names = {spec.name for spec in inputs}
+        self._computed = [spec.name for spec in outputs if spec.name not in names]
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute the outputs from `feeds`, which holds at least every input, by name.
+
+        Raises FaultError when the runtime fails; types and shapes are the caller's to check.
+        """
+        results = {spec.name: feeds[spec.name] for spec in self.outputs if spec.name in feeds}
+        if self._computed:
+            needed = {name: feeds[name] for name in self._wanted}
+            try:
+                values = self._session.run(self._computed, needed)
+            except Exception as error:
+                raise FaultError(f"the runtime failed on this input: {error}") from error
+            results.update(zip(self._computed, values, strict=True))
+        return {spec.name: results[spec.name] for spec in self.outputs}
+
+
+def open_session(model: Path | bytes, options: RuntimeOptions) -> Any:
+    """Return the runtime's session of one ONNX file; errors are the runtime's own."""
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 4
+    # Threads that spin between two frames take the core from whoever shares it.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    source = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(source, settings, providers=[options.provider])
+
+
+def open_stage(
+    graph: Path | None,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    options: RuntimeOptions,
+) -> Stage:
+    """Load a graph of a bundle; BundleError when the runtime refuses it."""
+    if graph is None:
+        return Stage(None, inputs, outputs)
+    try:
+        return Stage(open_session(graph, options), inputs, outputs)
+    except Exception as error:
+        raise BundleError(
+            f"the runtime (onnxruntime {onnxruntime.__version__}) cannot load {graph}: {error}. "
+            "Update onnxruntime, or import the bundle again."
+        ) from error
+
+
+def random_feeds(
+    inputs: tuple[TensorSpec, ...], rng: np.random.Generator, batch: int = 1
+) -> dict[str, Array]:
+    """Return inputs to time or to compare with: normal floats, and small integers that index safely."""
+    return {spec.name: _random(spec, rng, batch) for spec in inputs}
+
+
+def _random(spec: TensorSpec, rng: np.random.Generator, batch: int) -> Array:
+    dtype, shape = np.dtype(spec.dtype), spec.sized(batch)
+    if dtype.kind == "f":
+        return rng.standard_normal(shape).astype(dtype)
+    high = 256 if dtype == np.uint8 and len(shape) == 4 else 2
+    return rng.integers(0, high, shape).astype(dtype)

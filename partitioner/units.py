@@ -1,0 +1,113 @@
+"""Quantities as people write them: `10mbit`, `1.5Mbit/s`, `20ms`, `64MiB`, `1x3x224x224`."""
+
+import math
+import re
+
+from protos.errors import UsageError
+
+_NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµμ/]*)\s*")
+_BITS = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
+_RATES = {
+    **{unit + per: factor for unit, factor in _BITS.items() for per in ("", "/s", "ps")},
+    "bps": 1.0,
+    "kbps": 1e3,
+    "mbps": 1e6,
+    "gbps": 1e9,
+}
+# Bytes are told from bits by the capital B, as in MB/s.
+_BYTE_RATES = {"B/s": 8.0, "kB/s": 8e3, "KB/s": 8e3, "MB/s": 8e6, "GB/s": 8e9}
+_TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "min": 60.0}
+_SIZES = {
+    "B": 1,
+    "kB": 10**3,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+}
+
+
+def parse_rate(text: str) -> float:
+    """Return bits per second; `MB/s` means bytes, `mbit`, `Mbit/s` and `Mbps` mean bits."""
+    number, unit = _split(text, "a bandwidth such as 10mbit, 1.5Mbit/s or 2MB/s")
+    factor = _BYTE_RATES.get(unit) or _RATES.get(unit.lower())
+    if factor is None or (unit[:-1].endswith("B") and unit not in _BYTE_RATES):
+        raise UsageError(
+            f"{text!r} has no unit of bandwidth that is known. Write bits as 10mbit, 1.5Mbit/s or "
+            "800kbps, bytes as 2MB/s."
+        )
+    return _positive(number * factor, text, "bandwidth")
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds."""
+    number, unit = _split(text, "a duration such as 20ms or 1.5s")
+    if unit not in _TIMES:
+        raise UsageError(
+            f"{text!r} has no unit of time that is known. Write 20ms, 1.5s, 300us or 2min."
+        )
+    return number * _TIMES[unit]
+
+
+def parse_size(text: str) -> int:
+    """Return bytes."""
+    number, unit = _split(text, "a size such as 64MiB")
+    if unit not in _SIZES:
+        raise UsageError(f"{text!r} has no unit of size that is known. Write 64MiB, 500kB or 1GB.")
+    return int(_positive(number * _SIZES[unit], text, "size"))
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """Return the sizes in `1x3x224x224`."""
+    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", text):
+        raise UsageError(
+            f"{text!r} is no shape. Write whole sizes of at least 1, such as 1x3x224x224."
+        )
+    return tuple(int(size) for size in text.split("x"))
+
+
+def format_rate(bps: float) -> str:
+    """Return a bandwidth as people write it."""
+    return _scaled(bps, ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s")))
+
+
+def format_duration(seconds: float) -> str:
+    """Return a time with a unit that suits its size."""
+    if math.isinf(seconds):
+        return "never"
+    return _scaled(seconds, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")))
+
+
+def format_size(count: float) -> str:
+    """Return a number of bytes, in powers of ten."""
+    return _scaled(count, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")))
+
+
+def _split(text: str, wanted: str) -> tuple[float, str]:
+    found = _NUMBER.fullmatch(text)
+    if not found:
+        raise UsageError(f"{text!r} is not {wanted}.")
+    return float(found[1]), found[2]
+
+
+def _positive(value: float, text: str, what: str) -> float:
+    if value <= 0:
+        raise UsageError(f"{text!r} is no {what}: it must be above 0.")
+    return value
+
+
+def _scaled(value: float, steps: tuple[tuple[float, str], ...]) -> str:
+    if value == 0:
+        return f"0 {steps[-1][1]}"
+    factor, unit = next((step for step in steps if abs(value) >= step[0]), steps[-1])
+    scaled = value / factor
+    digits = (
+        0
+        if scaled >= 100 or (factor == 1.0 and unit in ("B", "bit/s"))
+        else 1
+        if scaled >= 10
+        else 2
+    )
+    return f"{scaled:.{digits}f} {unit}"

@@ -1,0 +1,37 @@
+"""The options of gRPC that both machines set, each with its reason."""
+
+DEFAULT_MAX_MESSAGE_BYTES = 64 << 20
+"""Larger messages are refused by their receiver, before anything is decoded."""
+
+_SHARED: tuple[tuple[str, int], ...] = (
+    # A window that takes a whole frontier at once; the probe for bandwidth-delay enlarges it further.
+    ("grpc.http2.lookahead_bytes", 8 << 20),
+    ("grpc.http2.max_frame_size", 1 << 20),
+    ("grpc.optimization_target", 0),
+)
+
+
+def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    """Return the options of a server that refuses requests over `max_message_bytes`."""
+    return [
+        *_SHARED,
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+def channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    """Return the options of an edge's channel; it reconnects quickly, as links come and go."""
+    return [
+        *_SHARED,
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 1000),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+        ("grpc.dns_min_time_between_resolutions_ms", 1000),
+        ("grpc.enable_retries", 0),
+        # Not pooled: a second client in the process must not share this connection's fate.
+        ("grpc.use_local_subchannel_pool", 1),
+    ]

@@ -1,0 +1,26 @@
+"""The interface of a codec: how one tensor of the frontier becomes bytes and comes back."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from protos.tensors import Array, Buffer, TensorSpec
+
+
+class Codec(Protocol):
+    """Turns one tensor into bytes and back. Stateless and safe to call from several threads."""
+
+    @property
+    def name(self) -> str:
+        """The name on the wire and in plans (`raw`, `jpeg-90`); `get_codec(name)` finds it again."""
+
+    def accepts(self, spec: TensorSpec) -> bool:
+        """Tell whether tensors of this kind can be encoded; those that cannot travel raw."""
+
+    def encode(self, array: Array) -> Buffer:
+        """Return the bytes of `array`, which `accepts` has approved. May be a view of its memory."""
+
+    def decode(self, data: Buffer, dtype: str, shape: Sequence[int], tensor: str) -> Array:
+        """Return the tensor of exactly `dtype` and `shape` that is in `data`; may be a view of it.
+
+        Raises TensorError, which names `tensor`, before allocating anything that `data` lies about.
+        """

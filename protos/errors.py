@@ -1,0 +1,106 @@
+"""Every error that Splitpoint raises on purpose, sorted by who can mend it.
+
+    SplitpointError
+    ├── CallerError          the person or the program that called us
+    │   ├── UsageError           a flag, a unit or a combination that has no meaning
+    │   ├── ModelError           a source model that cannot be imported or run
+    │   ├── UnknownNameError     no such bundle, cut or codec
+    │   └── TensorError          a tensor of the wrong name, type, shape or size
+    ├── FileError            what lies on the disk
+    │   ├── BundleError          a bundle that is damaged, unreadable or too new
+    │   ├── ProfileError         a profile that is missing, unreadable or of another bundle
+    │   └── SourceError          frames that cannot be read
+    ├── NetworkError         the link between edge and cloud
+    │   ├── UnreachableError     nobody answers at the address
+    │   └── LateError            no answer before the deadline
+    └── ServerError          the cloud side
+        ├── MismatchError        the cloud's bundle differs from the edge's
+        ├── TooLargeError        a message over the server's limit
+        ├── OverloadedError      the server takes no more work now
+        └── FaultError           the server failed; its log says why
+
+The text of an error is its public sentence: what was found, what was wanted, what to do. It may
+cross the wire. What only a developer should see stays in `__cause__` and in the log.
+"""
+
+
+class SplitpointError(Exception):
+    """Base of all; `exit_status` is what a command ends with."""
+
+    exit_status = 1
+
+
+class CallerError(SplitpointError):
+    """The caller can mend it."""
+
+    exit_status = 2
+
+
+class UsageError(CallerError):
+    """A flag, a unit or a combination of them that has no meaning."""
+
+
+class ModelError(CallerError):
+    """A source model that cannot be imported or run."""
+
+
+class UnknownNameError(CallerError):
+    """No bundle, cut or codec has this name."""
+
+
+class TensorError(CallerError):
+    """A tensor of the wrong name, data type, shape or size."""
+
+
+class FileError(SplitpointError):
+    """Something on the disk is missing or wrong."""
+
+    exit_status = 3
+
+
+class BundleError(FileError):
+    """A bundle that is damaged, unreadable or of a newer schema."""
+
+
+class ProfileError(FileError):
+    """A profile that is missing, unreadable or of another bundle."""
+
+
+class SourceError(FileError):
+    """Frames that cannot be read."""
+
+
+class NetworkError(SplitpointError):
+    """The link between edge and cloud failed."""
+
+    exit_status = 4
+
+
+class UnreachableError(NetworkError):
+    """Nobody answers at the cloud's address."""
+
+
+class LateError(NetworkError):
+    """No answer came before the deadline."""
+
+
+class ServerError(SplitpointError):
+    """The cloud side failed or refused."""
+
+    exit_status = 5
+
+
+class MismatchError(ServerError):
+    """The cloud's bundle is not the edge's."""
+
+
+class TooLargeError(ServerError):
+    """A message over the limit of its receiver."""
+
+
+class OverloadedError(ServerError):
+    """The server takes no more work now."""
+
+
+class FaultError(ServerError):
+    """The server failed; its log says why."""

@@ -1,0 +1,26 @@
+"""The words that both machines put on the wire: model names and the keys of OIP parameters."""
+
+CLOUD = "cloud"
+"""The cut that leaves everything to the cloud; its frontier is the model's input."""
+
+EDGE = "edge"
+"""The cut that leaves everything on the edge; nothing crosses."""
+
+PARAM_CODEC = "codec"
+"""On an input tensor: the codec of its raw bytes. Absent: raw."""
+
+PARAM_BUNDLE_DIGEST = "bundle_digest"
+"""On a request: the hex digest of the edge's bundle. Absent: not compared."""
+
+PARAM_QUEUE_NS = "queue_ns"
+PARAM_DECODE_NS = "decode_ns"
+PARAM_COMPUTE_NS = "compute_ns"
+"""On a response: nanoseconds waiting for a worker, decoding the inputs, and running the graph."""
+
+PARAM_ERROR_CODE = "error_code"
+"""On a failed answer of a stream: the name of the gRPC status code."""
+
+
+def model_name(bundle: str, cut: str) -> str:
+    """Return the OIP model that serves the tail of `cut`: `<bundle>.<cut>`, or `<bundle>` for `cloud`."""
+    return bundle if cut == CLOUD else f"{bundle}.{cut}"

@@ -1,0 +1,98 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GetServerInfoRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetServerInfoResponse(_message.Message):
+    __slots__ = ("version", "max_message_bytes", "workers")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    max_message_bytes: int
+    workers: int
+    def __init__(self, version: _Optional[str] = ..., max_message_bytes: _Optional[int] = ..., workers: _Optional[int] = ...) -> None: ...
+
+class ListBundlesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListBundlesResponse(_message.Message):
+    __slots__ = ("bundles",)
+    class Entry(_message.Message):
+        __slots__ = ("name", "digest", "size_bytes", "cuts")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        DIGEST_FIELD_NUMBER: _ClassVar[int]
+        SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+        CUTS_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        digest: str
+        size_bytes: int
+        cuts: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., cuts: _Optional[_Iterable[str]] = ...) -> None: ...
+    BUNDLES_FIELD_NUMBER: _ClassVar[int]
+    bundles: _containers.RepeatedCompositeFieldContainer[ListBundlesResponse.Entry]
+    def __init__(self, bundles: _Optional[_Iterable[_Union[ListBundlesResponse.Entry, _Mapping]]] = ...) -> None: ...
+
+class FetchBundleRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class FetchBundleResponse(_message.Message):
+    __slots__ = ("path", "size_bytes", "chunk")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    size_bytes: int
+    chunk: bytes
+    def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class MeasureProfileRequest(_message.Message):
+    __slots__ = ("name", "bundle_digest", "budget_s", "threads")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_S_FIELD_NUMBER: _ClassVar[int]
+    THREADS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    bundle_digest: str
+    budget_s: float
+    threads: int
+    def __init__(self, name: _Optional[str] = ..., bundle_digest: _Optional[str] = ..., budget_s: _Optional[float] = ..., threads: _Optional[int] = ...) -> None: ...
+
+class MeasureProfileResponse(_message.Message):
+    __slots__ = ("stage", "done", "total", "profile_json")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_JSON_FIELD_NUMBER: _ClassVar[int]
+    stage: str
+    done: int
+    total: int
+    profile_json: str
+    def __init__(self, stage: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., profile_json: _Optional[str] = ...) -> None: ...
+
+class ProbeRequest(_message.Message):
+    __slots__ = ("payload", "reply_bytes")
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    REPLY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    payload: bytes
+    reply_bytes: int
+    def __init__(self, payload: _Optional[bytes] = ..., reply_bytes: _Optional[int] = ...) -> None: ...
+
+class ProbeResponse(_message.Message):
+    __slots__ = ("payload", "server_ns")
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    SERVER_NS_FIELD_NUMBER: _ClassVar[int]
+    payload: bytes
+    server_ns: int
+    def __init__(self, payload: _Optional[bytes] = ..., server_ns: _Optional[int] = ...) -> None: ...

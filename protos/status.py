@@ -1,0 +1,50 @@
+"""Errors as gRPC status codes and back: the one table that both machines agree on."""
+
+import grpc
+
+from protos.errors import (
+    BundleError,
+    CallerError,
+    FaultError,
+    LateError,
+    MismatchError,
+    OverloadedError,
+    SplitpointError,
+    TensorError,
+    TooLargeError,
+    UnknownNameError,
+    UnreachableError,
+)
+
+_CODES: tuple[tuple[type[SplitpointError], grpc.StatusCode], ...] = (
+    (UnknownNameError, grpc.StatusCode.NOT_FOUND),
+    (TensorError, grpc.StatusCode.INVALID_ARGUMENT),
+    (MismatchError, grpc.StatusCode.FAILED_PRECONDITION),
+    (TooLargeError, grpc.StatusCode.OUT_OF_RANGE),
+    (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (LateError, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (UnreachableError, grpc.StatusCode.UNAVAILABLE),
+    (BundleError, grpc.StatusCode.DATA_LOSS),
+    (CallerError, grpc.StatusCode.INVALID_ARGUMENT),
+    (FaultError, grpc.StatusCode.INTERNAL),
+)
+
+
+def code_of(error: SplitpointError) -> grpc.StatusCode:
+    """Return the status code that carries `error` across the wire."""
+    return next(
+        (code for kind, code in _CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL
+    )
+
+
+def error_from(code: grpc.StatusCode | str, message: str) -> SplitpointError:
+    """Return the error that a peer meant by `code` (or its name) and the public sentence `message`."""
+    name = code if isinstance(code, str) else code.name
+    # gRPC itself refuses messages over the limit with RESOURCE_EXHAUSTED.
+    if "message larger than max" in message:
+        return TooLargeError(
+            f"{message}. Send a smaller frontier (another cut or codec), or raise --max-message "
+            "on the side that refused."
+        )
+    kind = next((kind for kind, known in _CODES if known.name == name), FaultError)
+    return kind(message)
