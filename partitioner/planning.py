@@ -8,6 +8,7 @@ envelope of a few lines, and each switching point is the crossing of two of them
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from partitioner.bundle import Bundle
 from partitioner.link import Link
@@ -103,8 +104,8 @@ def plan(
 
 def find_profiles(
     bundle: Bundle,
-    edge: str | None = None,
-    cloud: str | None = None,
+    edge: Path | None = None,
+    cloud: Path | None = None,
     *,
     edge_scale: float = 1.0,
     cloud_scale: float | None = None,

@@ -11,6 +11,8 @@ from protos.errors import ProfileError
 
 PROFILE_SCHEMA_VERSION: Final = 1
 
+InputOrigin = Literal["samples", "given", "random"]
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,7 +79,7 @@ class Profile(_Frozen):
     machine: Machine
     measured_at: str
     """UTC, ISO 8601."""
-    inputs: Literal["samples", "given", "random"]
+    inputs: InputOrigin
     """What it ran on: the bundle's samples, inputs given, or random ones (then codec sizes are guesses)."""
     cuts: dict[str, CutProfile]
     scale: float = 1.0

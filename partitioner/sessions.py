@@ -62,7 +62,7 @@ class Stage:
         return {spec.name: results[spec.name] for spec in self.outputs}
 
 
-def open_session(model: Path | bytes, options: RuntimeOptions) -> Any:
+def open_session(model: Path, options: RuntimeOptions, *, optimize: bool = True) -> Any:
     """Return the runtime's session of one ONNX file; errors are the runtime's own."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
@@ -70,8 +70,9 @@ def open_session(model: Path | bytes, options: RuntimeOptions) -> Any:
     settings.log_severity_level = 4
     # Threads that spin between two frames take the core from whoever shares it.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    source = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(source, settings, providers=[options.provider])
+    if not optimize:
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(str(model), settings, providers=[options.provider])
 
 
 def open_stage(

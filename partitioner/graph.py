@@ -1,0 +1,68 @@
+"""A model as a DAG of nodes and values: plain data, no runtime, no file format.
+
+Constants (weights, and whatever is computed from weights alone) are not part of it: both sides have
+them, so they never cross.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from protos.tensors import TensorSpec
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation. `inputs` are the values it reads, also those that its subgraphs capture."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    flops: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in topological order, the names of the model's inputs and outputs, and the known values.
+
+    A value that is missing from `values` cannot cross (a sequence, text, a batch folded into another
+    axis).
+    """
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    values: Mapping[str, TensorSpec]
+
+    @cached_property
+    def producer(self) -> dict[str, int]:
+        """Index of the node that makes each value; the model's inputs have none."""
+        return {value: index for index, node in enumerate(self.nodes) for value in node.outputs}
+
+    @cached_property
+    def readers(self) -> dict[str, tuple[int, ...]]:
+        """Indices of the nodes that read each value."""
+        found: dict[str, list[int]] = {}
+        for index, node in enumerate(self.nodes):
+            for value in dict.fromkeys(node.inputs):
+                found.setdefault(value, []).append(index)
+        return {value: tuple(indices) for value, indices in found.items()}
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the whole model for one sample."""
+        return sum(node.flops for node in self.nodes)
+
+    def frontier(self, head: Iterable[int]) -> tuple[str, ...]:
+        """Return the values that the rest reads and `head` (closed under predecessors) has or gets.
+
+        In the order in which they come to be: the model's inputs first.
+        """
+        inside = set(head)
+        available = [*self.inputs, *(v for i in sorted(inside) for v in self.nodes[i].outputs)]
+        return tuple(
+            value
+            for value in available
+            if any(r not in inside for r in self.readers.get(value, ()))
+        )

@@ -1,0 +1,218 @@
+"""Importing, from the source to the bundle on the disk: the steps in their order."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from partitioner.bundle import Bundle, digest_file, write_manifest
+from partitioner.cutting import MAX_CUTS, FoundCut, find_cuts
+from partitioner.graph import Graph
+from partitioner.importing.extracting import Extractor, specs_of
+from partitioner.importing.loading import load_model, pin_inputs
+from partitioner.importing.preprocessing import parse_preprocess, prepend
+from partitioner.importing.reading import constant_nodes, read_graph
+from partitioner.importing.torch_modules import export_factory, is_factory
+from partitioner.importing.tracing import input_specs, trace
+from partitioner.importing.weights import constants_to_initializers, move_weights
+from partitioner.inputs import load_inputs
+from partitioner.manifest import MODEL_GRAPH, SAMPLES_FILE, WEIGHTS_FILE, Cut, Manifest, Preprocess
+from protos.errors import BundleError, ModelError
+
+_IR_VERSION = 8
+"""The first that lets weights be absent from the inputs and kept in external files."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What the caller may say about a model beyond where it is."""
+
+    name: str | None = None
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    input_dtypes: Mapping[str, str] = field(default_factory=dict)
+    preprocess: str | None = None
+    frame: str | None = None
+    labels: tuple[str, ...] = ()
+    samples: Path | None = None
+    """A folder of images, an .npy or an .npz, in the form that the finished bundle takes."""
+    max_cuts: int = MAX_CUTS
+    replace: bool = False
+
+
+def import_model(
+    source: str | Path,
+    out: str | Path,
+    options: ImportOptions | None = None,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> Bundle:
+    """Make the bundle `out` from an ONNX file or a torch factory (`file.py:build`), and load it.
+
+    The folder appears whole or not at all. Raises ModelError when the source cannot be used, and
+    BundleError when `out` exists and `options.replace` is not set.
+    """
+    chosen = options or ImportOptions()
+    target = Path(out)
+    with _new_folder(target, replace=chosen.replace) as folder:
+        (folder / "graphs").mkdir()
+        on_step("reading the model")
+        model, parameters = _read(str(source), folder, chosen)
+        wanted = None
+        if chosen.preprocess:
+            wanted = parse_preprocess(chosen.preprocess, model, chosen.frame)
+            prepend(model, wanted)
+        on_step("running it once to learn its values")
+        samples = load_inputs(chosen.samples, input_specs(model)) if chosen.samples else None
+        traced = trace(model, folder / "graphs", samples)
+        on_step("finding the cuts")
+        graph, places = read_graph(model, traced.values)
+        _check_outputs(graph)
+        cuts = find_cuts(graph, chosen.max_cuts)
+        on_step(f"writing {len(cuts)} heads and tails")
+        made = _write_graphs(model, graph, places, cuts, folder)
+        if samples:
+            save: dict[str, Any] = samples
+            np.savez_compressed(folder / SAMPLES_FILE, **save)
+        manifest = _manifest(str(source), target, chosen, graph, parameters, made, wanted, folder)
+        write_manifest(folder, manifest)
+    return Bundle.load(target)
+
+
+@contextmanager
+def _new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
+    """Give a folder beside `target` that takes its place at the end, or vanishes on any error."""
+    if target.exists() and not replace:
+        raise BundleError(f"{target} exists. Choose another --out, or give --force to replace it.")
+    if target.exists() and not (target / "bundle.json").exists():
+        raise BundleError(
+            f"{target} exists and is no bundle; it is left alone. Choose another --out."
+        )
+    target.absolute().parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if target.exists():
+            old = partial.with_name(f"{partial.name}.old")
+            target.rename(old)
+            partial.rename(target)
+            shutil.rmtree(old)
+        else:
+            partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _read(source: str, folder: Path, options: ImportOptions) -> tuple[onnx.ModelProto, int]:
+    """Return the model with concrete inputs and its weights moved into the bundle, and their number."""
+    with tempfile.TemporaryDirectory(prefix=".export.", dir=folder) as scratch:
+        path = Path(source)
+        if is_factory(source):
+            path = Path(scratch) / "model.onnx"
+            export_factory(source, options.input_shapes, options.input_dtypes, path)
+        model = load_model(path)
+        shapes = {} if is_factory(source) else options.input_shapes
+        pin_inputs(model, shapes)
+        model.ir_version = max(model.ir_version, _IR_VERSION)
+        constants_to_initializers(model.graph)
+        return model, move_weights(model.graph, path.parent, folder / WEIGHTS_FILE)
+
+
+def _check_outputs(graph: Graph) -> None:
+    for name in graph.outputs:
+        if name not in graph.values:
+            raise ModelError(
+                f"output {name!r} is no tensor of numbers with a plain batch axis, so it cannot cross a "
+                "network. Export the model without it."
+            )
+
+
+def _write_graphs(
+    model: onnx.ModelProto,
+    graph: Graph,
+    places: Sequence[int],
+    found: Sequence[FoundCut],
+    folder: Path,
+) -> tuple[Cut, ...]:
+    extractor = Extractor(model, constant_nodes(model.graph))
+    inputs, outputs = specs_of(graph.inputs, graph.values), specs_of(graph.outputs, graph.values)
+    whole = extractor.extract(places, inputs, outputs, "model")
+    (folder / MODEL_GRAPH).write_bytes(whole.SerializeToString())
+    cuts = []
+    for number, cut in enumerate(found, start=1):
+        cut_id = f"cut-{number:02d}"
+        frontier = specs_of(cut.frontier, graph.values)
+        made = {*graph.inputs, *(v for i in cut.head for v in graph.nodes[i].outputs)}
+        own = tuple(spec for spec in outputs if spec.name in made)
+        rest = tuple(spec for spec in outputs if spec.name not in made)
+        tail = [i for i in range(len(graph.nodes)) if i not in cut.head]
+        crossing = tuple(spec for spec in frontier if spec not in own)
+        pieces = {
+            "head": extractor.extract(
+                [places[i] for i in cut.head], inputs, crossing + own, cut_id
+            ),
+            "tail": extractor.extract([places[i] for i in tail], frontier, rest, cut_id),
+        }
+        paths = {side: f"graphs/{cut_id}.{side}.onnx" for side in pieces}
+        for side, piece in pieces.items():
+            (folder / paths[side]).write_bytes(piece.SerializeToString())
+        cuts.append(
+            Cut(
+                id=cut_id,
+                after=_place(graph, cut),
+                frontier=frontier,
+                head_graph=paths["head"],
+                tail_graph=paths["tail"],
+                head_outputs=tuple(spec.name for spec in own),
+                tail_outputs=tuple(spec.name for spec in rest),
+                head_flops=cut.flops,
+            )
+        )
+    return tuple(cuts)
+
+
+def _place(graph: Graph, cut: FoundCut) -> str:
+    names = [
+        graph.nodes[graph.producer[value]].name if value in graph.producer else value
+        for value in cut.frontier
+    ]
+    return ", ".join(dict.fromkeys(names))
+
+
+def _manifest(
+    source: str,
+    target: Path,
+    options: ImportOptions,
+    graph: Graph,
+    parameters: int,
+    cuts: tuple[Cut, ...],
+    preprocess: Preprocess | None,
+    folder: Path,
+) -> Manifest:
+    outputs = specs_of(graph.outputs, graph.values)
+    if options.labels and not any(spec.shape[-1:] == (len(options.labels),) for spec in outputs):
+        shown = ", ".join(f"{spec.name} {spec}" for spec in outputs)
+        raise ModelError(
+            f"there are {len(options.labels)} labels, but no output has as many classes: {shown}. "
+            "Give one label a class, in order."
+        )
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return Manifest(
+        name=options.name or target.absolute().name.removesuffix(".bundle"),
+        created_by=f"splitpoint {version('splitpoint')}",
+        source=Path(source).name,
+        inputs=specs_of(graph.inputs, graph.values),
+        outputs=outputs,
+        labels=options.labels,
+        preprocess=preprocess,
+        flops=graph.flops,
+        parameters=parameters,
+        cuts=cuts,
+        files={path.relative_to(folder).as_posix(): digest_file(path) for path in files},
+    )

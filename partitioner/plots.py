@@ -1,0 +1,101 @@
+"""Pictures of a plan: where each cut spends its time, and which option wins at which bandwidth."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from partitioner.link import Link
+from partitioner.planning import Plan
+from partitioner.units import format_rate
+from protos.errors import UsageError
+
+_PARTS = (("edge", "#4c72b0"), ("network", "#dd8452"), ("cloud", "#55a868"))
+_GREY = "#b0b0b0"
+_SPAN = 100.0
+"""The bandwidth axis reaches this factor below and above the given uplink, and past every switch."""
+
+
+def draw_plan(plan: Plan, path: Path) -> None:
+    """Write a PNG (or what the suffix says): stacked bars per cut, and latency against uplink.
+
+    Raises UsageError when matplotlib is missing or the file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError(
+            "plots need matplotlib. Install it with: pip install 'splitpoint[plot]'."
+        ) from error
+    figure = Figure(figsize=(12, 5.2), dpi=140, layout="constrained")
+    bars, lines = figure.subplots(1, 2)
+    _draw_bars(bars, plan)
+    _draw_lines(lines, plan)
+    figure.suptitle(f"{plan.bundle.name} on {plan.link}")
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the plot cannot be written to {path}: {error}.") from error
+
+
+def _draw_bars(axes: Any, plan: Plan) -> None:
+    labels = [option.label for option in plan.options]
+    left = np.zeros(len(labels))
+    for part, colour in _PARTS:
+        widths = np.array([1e3 * getattr(option, f"{part}_s") for option in plan.options])
+        axes.barh(labels, widths, left=left, color=colour, label=part)
+        left += widths
+    axes.invert_yaxis()
+    axes.set_xlabel("latency (ms)")
+    axes.legend(loc="lower right")
+    best = plan.options.index(plan.best)
+    axes.text(left[best], best, " best", va="center", fontweight="bold")
+    axes.margins(x=0.12)
+    # One option that is far slower than the rest must not squeeze them into a line.
+    axes.set_xlim(0, min(left.max() * 1.12, 6 * float(np.median(left))))
+
+
+def _draw_lines(axes: Any, plan: Plan) -> None:
+    uplinks = _uplinks(plan)
+    totals: dict[str, list[float]] = {option.label: [] for option in plan.options}
+    for uplink in uplinks:
+        moved = plan.at(Link(uplink, plan.link.downlink_bps, plan.link.rtt_s))
+        for option in moved.options:
+            totals[option.label].append(1e3 * option.total_s)
+    switches = plan.switches()
+    winners = dict.fromkeys(
+        [o.label for s in switches for o in (s.below, s.above)] or [plan.best.label]
+    )
+    for label, values in totals.items():
+        if label not in winners:
+            axes.plot(uplinks / 1e6, values, color=_GREY, linewidth=0.8, zorder=1)
+    for label in winners:
+        axes.plot(uplinks / 1e6, totals[label], linewidth=1.6, label=label, zorder=2)
+    envelope = np.min(list(totals.values()), axis=0)
+    axes.plot(
+        uplinks / 1e6, envelope, color="black", linewidth=3, alpha=0.35, label="the plan's choice"
+    )
+    for switch in switches:
+        axes.axvline(switch.uplink_bps / 1e6, color=_GREY, linestyle=":", linewidth=1)
+        text = format_rate(switch.uplink_bps)
+        axes.annotate(text, (switch.uplink_bps / 1e6, 0.02), xycoords=("data", "axes fraction"),
+                      rotation=90, fontsize=8, ha="right")  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_ylim(envelope.min() * 0.7, envelope.max() * 8)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.tick_params(axis="y", which="minor", labelsize=7)
+    axes.set_xlabel("uplink (Mbit/s)")
+    axes.set_ylabel("latency (ms)")
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.2)
+
+
+def _uplinks(plan: Plan) -> Any:
+    points = [plan.link.uplink_bps / _SPAN, plan.link.uplink_bps * _SPAN]
+    points += [
+        s.uplink_bps * f for s in plan.switches() if np.isfinite(s.uplink_bps) for f in (0.5, 2)
+    ]
+    return np.geomspace(min(points), max(points), 200)

@@ -1,0 +1,216 @@
+"""Measuring this machine: every head and tail of a bundle, and every codec on every frontier."""
+
+import gc
+import platform
+import socket
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import psutil
+
+from partitioner.bundle import Bundle
+from partitioner.manifest import Cut
+from partitioner.profiles import (
+    CodecProfile,
+    CutProfile,
+    InputOrigin,
+    Machine,
+    Profile,
+    StageProfile,
+    Timing,
+)
+from partitioner.sessions import RuntimeOptions, Stage, random_feeds
+from protos.codecs import Codec, codec_for, codecs_for
+from protos.memory import release_freed_pages
+from protos.messages import pack_request, pack_response
+from protos.names import EDGE, model_name
+from protos.tensors import Array, TensorSpec
+from protos.wire import encode_request, encode_response
+
+DEFAULT_BUDGET_S = 30.0
+_WARM_UP = 2
+_MIN_REPEATS, _MAX_REPEATS = 5, 200
+_MAX_SAMPLES = 8
+
+Feeds = Mapping[str, Array]
+OnProgress = Callable[[str, int, int], None]
+
+
+def measure_profile(
+    bundle: Bundle,
+    options: RuntimeOptions | None = None,
+    budget_s: float = DEFAULT_BUDGET_S,
+    feeds: Feeds | None = None,
+    on_progress: OnProgress = lambda _stage, _done, _total: None,
+) -> Profile:
+    """Time every head and tail on this machine, warm, and every codec; return the profile.
+
+    `feeds` holds inputs stacked along the batch axis; without it the bundle's samples are used, else
+    random ones. `budget_s` bounds the timed runs of all stages together (each runs at least five times).
+    `on_progress` is told the stage, how many are done, and how many there are.
+    """
+    chosen = options or RuntimeOptions()
+    origin, samples = _samples(bundle, feeds)
+    stages = 2 * len(bundle.cuts)
+    share_s = budget_s / stages
+    cuts: dict[str, CutProfile] = {}
+    for cut in bundle.cuts.values():
+        on_progress(f"{cut.id} head", 2 * len(cuts), stages)
+        head, values = _measure_stage(partial(bundle.open_head, cut.id, chosen), samples, share_s)
+        on_progress(f"{cut.id} tail", 2 * len(cuts) + 1, stages)
+        tail, outputs = _measure_stage(partial(bundle.open_tail, cut.id, chosen), values, share_s)
+        cuts[cut.id] = CutProfile(
+            head=head if cut.head_graph else None,
+            tail=tail if cut.tail_graph else None,
+            frontier_bytes=sum(spec.nbytes() for spec in cut.frontier),
+            download_bytes=_download_bytes(bundle, cut, outputs[0]),
+            codecs={
+                c.name: _measure_codec(bundle, cut, c, values) for c in codecs_for(cut.frontier)
+            },
+        )
+    on_progress("done", stages, stages)
+    return Profile(
+        splitpoint=version("splitpoint"),
+        bundle=bundle.name,
+        bundle_digest=bundle.digest,
+        machine=machine_of(chosen),
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        inputs=origin,
+        cuts=cuts,
+    )
+
+
+def machine_of(options: RuntimeOptions) -> Machine:
+    """Return the fingerprint of this machine, running with `options`."""
+    return Machine(
+        hostname=socket.gethostname(),
+        cpu=_cpu_name(),
+        cores=psutil.cpu_count() or 1,
+        memory_bytes=psutil.virtual_memory().total,
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        runtime=f"onnxruntime {onnxruntime.__version__}",
+        provider=options.provider,
+        threads=options.threads,
+    )
+
+
+def time_call(call: Callable[[], object], budget_s: float) -> Timing:
+    """Call until the budget is spent, at least five times, after a warm-up; return what it took."""
+    for _ in range(_WARM_UP):
+        call()
+    seconds: list[float] = []
+    end = time.perf_counter() + budget_s
+    while len(seconds) < _MIN_REPEATS or (
+        len(seconds) < _MAX_REPEATS and time.perf_counter() < end
+    ):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    p10, median, p90 = np.percentile(seconds, (10, 50, 90)).tolist()
+    return Timing(median_s=median, p10_s=p10, p90_s=p90, repeats=len(seconds))
+
+
+def _samples(bundle: Bundle, feeds: Feeds | None) -> tuple[InputOrigin, list[Feeds]]:
+    """Return where the inputs come from, and up to eight single inputs."""
+    stacked = feeds or bundle.samples()
+    if stacked is None:
+        rng = np.random.default_rng(0)
+        return "random", [natural_feeds(bundle.inputs, rng) for _ in range(_MAX_SAMPLES)]
+    count = min(len(array) for array in stacked.values())
+    singles = [
+        {name: array[at : at + 1] for name, array in stacked.items()}
+        for at in range(min(count, _MAX_SAMPLES))
+    ]
+    return "given" if feeds else "samples", list(singles)
+
+
+def natural_feeds(inputs: tuple[TensorSpec, ...], rng: np.random.Generator) -> Feeds:
+    """Return random inputs; images get the spectrum of photographs, since noise does not compress."""
+    feeds = random_feeds(inputs, rng)
+    for spec in inputs:
+        if spec.dtype == "uint8" and len(spec.shape) == 4:
+            feeds[spec.name] = _photograph_like(spec.sized(), rng)
+    return feeds
+
+
+def _photograph_like(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Return uint8 noise with an amplitude of 1/f, as photographs have it (Field, JOSA A 1987)."""
+    _, height, width, channels = shape
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    frequency[0, 0] = 1.0
+    planes = []
+    for _ in range(channels):
+        noise = np.fft.rfft2(rng.standard_normal((height, width))) / frequency
+        plane = np.fft.irfft2(noise, s=(height, width))
+        planes.append((plane - plane.mean()) / (plane.std() + 1e-12))
+    image: Array = np.clip(128 + 48 * np.stack(planes, axis=-1), 0, 255).astype(np.uint8)[None]
+    return image
+
+
+def _measure_stage(
+    open_stage: Callable[[], Stage], samples: list[Feeds], budget_s: float
+) -> tuple[StageProfile, list[Feeds]]:
+    """Return one stage's time and memory, and what it makes of every sample."""
+    gc.collect()
+    release_freed_pages()
+    before = psutil.Process().memory_info().rss
+    stage = open_stage()
+    outputs: list[Feeds] = [stage.run(sample) for sample in samples]
+    memory = max(0, psutil.Process().memory_info().rss - before)
+    turn = iter(range(10**9))
+    timing = time_call(lambda: stage.run(samples[next(turn) % len(samples)]), budget_s)
+    return StageProfile(timing=timing, memory_bytes=memory), outputs
+
+
+def _measure_codec(bundle: Bundle, cut: Cut, codec: Codec, values: list[Feeds]) -> CodecProfile:
+    name = model_name(bundle.name, cut.id)
+    if cut.id == EDGE:
+        return CodecProfile(encode_s=0, decode_s=0, upload_bytes=0)
+
+    def encode(sample: Feeds) -> bytes:
+        header, buffers = pack_request(name, "0", sample, cut.frontier, codec, bundle.digest)
+        return encode_request(header, buffers)
+
+    encoded = [
+        [(spec, codec_for(codec, spec).encode(sample[spec.name])) for spec in cut.frontier]
+        for sample in values
+    ]
+
+    def decode(sample: int) -> None:
+        for spec, data in encoded[sample]:
+            codec_for(codec, spec).decode(
+                data, spec.dtype, values[sample][spec.name].shape, spec.name
+            )
+
+    encode_s = [time_call(partial(encode, s), 0).median_s for s in values]
+    decode_s = [time_call(partial(decode, i), 0).median_s for i in range(len(values))]
+    return CodecProfile(
+        encode_s=float(np.mean(encode_s)),
+        decode_s=float(np.mean(decode_s)),
+        upload_bytes=float(np.mean([len(encode(sample)) for sample in values])),
+    )
+
+
+def _download_bytes(bundle: Bundle, cut: Cut, outputs: Feeds) -> int:
+    if cut.id == EDGE:
+        return 0
+    specs = tuple(spec for spec in bundle.outputs if spec.name in cut.tail_outputs)
+    header, buffers = pack_response(model_name(bundle.name, cut.id), "0", outputs, specs)
+    return len(encode_response(header, buffers))
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("model name", "Model")):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

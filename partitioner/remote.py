@@ -1,0 +1,57 @@
+"""Asking a cloud server to measure itself."""
+
+import json
+from collections.abc import Callable
+
+import grpc
+
+from partitioner.bundle import Bundle
+from partitioner.profiles import Profile
+from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
+from protos.errors import FaultError, UnreachableError
+from protos.splitpoint_pb2 import MeasureProfileRequest
+from protos.splitpoint_pb2_grpc import SplitpointStub
+from protos.status import error_from
+
+
+def measure_remote_profile(
+    address: str,
+    bundle: Bundle,
+    budget_s: float,
+    threads: int = 1,
+    on_progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
+) -> Profile:
+    """Let the server at `address` time its side of `bundle`, and return its profile.
+
+    Raises UnreachableError when nobody answers, MismatchError when its bundle is another one.
+    """
+    request = MeasureProfileRequest(
+        name=bundle.name, bundle_digest=bundle.digest, budget_s=budget_s, threads=threads
+    )
+    document = ""
+    with grpc.insecure_channel(address, channel_options(DEFAULT_MAX_MESSAGE_BYTES)) as channel:
+        try:
+            # The stages' least number of runs may exceed the budget; a slow machine is not an error.
+            for message in SplitpointStub(channel).MeasureProfile(
+                request, timeout=10 * budget_s + 120
+            ):
+                on_progress(message.stage, message.done, message.total)
+                document = message.profile_json or document
+        except grpc.RpcError as error:
+            raise rpc_error(error, address) from error
+    if not document:
+        raise FaultError(
+            f"the server at {address} ended the measurement without a profile. See its log."
+        )
+    return Profile.parse(json.loads(document), f"the answer of {address}")
+
+
+def rpc_error(error: grpc.RpcError, address: str) -> Exception:
+    """Return our error for one that a call to `address` ended with."""
+    code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return UnreachableError(
+            f"no cloud server answers at {address} ({details}). "
+            "Start one with: splitpoint-cloud serve --bundles DIR --listen HOST:PORT."
+        )
+    return error_from(code, details)

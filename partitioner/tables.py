@@ -1,0 +1,219 @@
+"""Tables of the command `splitpoint`, for people and as JSON."""
+
+from typing import Any
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from partitioner.bundle import Bundle
+from partitioner.planning import Option, Plan, Switch
+from partitioner.profiles import Profile, StageProfile
+from partitioner.units import format_rate, format_size
+from partitioner.verifying import CutCheck
+
+
+def bundle_json(bundle: Bundle) -> dict[str, Any]:
+    """Return what identifies a bundle, and its cuts."""
+    manifest = bundle.manifest
+    return {
+        "name": bundle.name,
+        "digest": bundle.digest,
+        "path": str(bundle.path),
+        "size_bytes": bundle.size_bytes,
+        "parameters": manifest.parameters,
+        "flops": manifest.flops,
+        "inputs": [_spec_json(spec) for spec in bundle.inputs],
+        "outputs": [_spec_json(spec) for spec in bundle.outputs],
+        "cuts": [
+            {
+                "id": cut.id,
+                "after": cut.after,
+                "frontier": [_spec_json(spec) for spec in cut.frontier],
+                "frontier_bytes": sum(spec.nbytes() for spec in cut.frontier),
+                "head_flops": cut.head_flops,
+            }
+            for cut in bundle.cuts.values()
+        ],
+    }
+
+
+def bundle_table(bundle: Bundle) -> Table:
+    """Return the cuts of a bundle."""
+    manifest = bundle.manifest
+    title = (
+        f"{bundle.name}: {manifest.parameters / 1e6:.1f} M parameters, "
+        f"{manifest.flops / 1e9:.2f} GFLOP, {format_size(bundle.size_bytes)} on disk"
+    )
+    table = _table(title, "cut", "after", "frontier", "bytes", "head work", left=3)
+    for cut in bundle.cuts.values():
+        table.add_row(
+            cut.id,
+            escape(cut.after),
+            escape("\n".join(str(spec) for spec in cut.frontier) or "nothing crosses"),
+            format_size(sum(spec.nbytes() for spec in cut.frontier)),
+            f"{100 * cut.head_flops / max(manifest.flops, 1):.0f} %",
+        )
+    return table
+
+
+def checks_json(checks: list[CutCheck]) -> dict[str, Any]:
+    """Return the outcome of `verify`."""
+    return {
+        "cuts": [
+            {
+                "cut": c.cut,
+                "max_abs_diff": c.max_abs_diff,
+                "ok": c.ok,
+                "outputs": dict(c.differences),
+            }
+            for c in checks
+        ],
+        "ok": all(check.ok for check in checks),
+    }
+
+
+def checks_table(checks: list[CutCheck]) -> Table:
+    """Return the worst difference of every cut and output."""
+    title = "head + tail against the whole model, worst absolute difference by output"
+    table = _table(title, "cut", *map(escape, checks[0].differences), "", left=1)
+    for check in checks:
+        mark = "[green]ok[/]" if check.ok else "[bold red]differs[/]"
+        table.add_row(check.cut, *(f"{gap:.2g}" for gap in check.differences.values()), mark)
+    return table
+
+
+def profile_table(profile: Profile, role: str) -> Table:
+    """Return the times and memory of every head and tail."""
+    machine = profile.machine
+    title = f"{role}: {machine.cpu}, {machine.threads} thread(s), {machine.runtime}"
+    heads = ("head ms", "p10 – p90", "MB", "tail ms", "p10 – p90", "MB")
+    table = _table(title, "cut", *heads, "frontier", left=1)
+    for name, cut in profile.cuts.items():
+        cells = [*_stage_cells(cut.head), *_stage_cells(cut.tail)]
+        table.add_row(name, *cells, format_size(cut.frontier_bytes))
+    return table
+
+
+def _stage_cells(stage: StageProfile | None) -> tuple[str, str, str]:
+    if stage is None:
+        return "–", "", ""
+    timing = stage.timing
+    spread = f"{1e3 * timing.p10_s:.2f} – {1e3 * timing.p90_s:.2f}"
+    return f"{1e3 * timing.median_s:.2f}", spread, f"{stage.memory_bytes / 1e6:.0f}"
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """Return the whole plan."""
+    link = plan.link
+    return {
+        "bundle": {"name": plan.bundle.name, "digest": plan.bundle.digest},
+        "link": {
+            "uplink_bps": link.uplink_bps,
+            "downlink_bps": link.downlink_bps,
+            "rtt_s": link.rtt_s,
+        },
+        "profiles": {
+            role: {
+                "machine": profile.machine.model_dump(),
+                "measured_at": profile.measured_at,
+                "inputs": profile.inputs,
+                "scale": profile.scale,
+            }
+            for role, profile in (("edge", plan.edge), ("cloud", plan.cloud))
+        },
+        "options": [_option_json(option) for option in plan.options],
+        "best": {"cut": plan.best.cut, "codec": plan.best.codec},
+        "switches": [_switch_json(switch) for switch in plan.switches()],
+    }
+
+
+def plan_table(plan: Plan) -> Table:
+    """Return the options with their costs, the best one marked."""
+    columns = ("frontier", "upload", "edge", "network", "cloud", "total", "")
+    table = _table(
+        f"{plan.bundle.name} on {plan.link}; times in ms", "cut", "codec", *columns, left=2
+    )
+    for option in plan.options:
+        best = option == plan.best
+        table.add_row(
+            option.cut,
+            option.codec if option.upload_bytes else "",
+            format_size(option.frontier_bytes),
+            format_size(option.upload_bytes),
+            _ms(option.edge_s),
+            _ms(option.network_s),
+            _ms(option.cloud_s),
+            _ms(option.total_s),
+            "◀" if best else "",
+            style="bold green" if best else None,
+        )
+    return table
+
+
+def switches_text(plan: Plan) -> str:
+    """Say at which bandwidths the best option changes."""
+    switches = plan.switches()
+    if not switches:
+        return f"{plan.best.label} is best at every uplink."
+    parts = [f"below {format_rate(switches[0].uplink_bps)}: {switches[0].below.label}"]
+    for switch, following in zip(switches, [*switches[1:], None], strict=True):
+        upper = f" to {format_rate(following.uplink_bps)}" if following else " up"
+        parts.append(f"from {format_rate(switch.uplink_bps)}{upper}: {switch.above.label}")
+    return "best by uplink (RTT and downlink as given): " + "; ".join(parts) + "."
+
+
+def scale_text(plan: Plan) -> str | None:
+    """Say which side was scaled instead of measured, and which codec sizes are guesses; None: neither."""
+    remarks = [
+        f"the {role}'s times are measured on {profile.machine.cpu} and scaled by {profile.scale:g}"
+        for role, profile in (("edge", plan.edge), ("cloud", plan.cloud))
+        if profile.scale != 1
+    ]
+    if plan.edge.inputs == "random" and any(option.codec != "raw" for option in plan.options):
+        remarks.append(
+            "sizes of compressed uploads come from synthetic images; "
+            "profile with --data FOLDER for those of your own"
+        )
+    return "; ".join(remarks) + "." if remarks else None
+
+
+def _table(title: str, *columns: str, left: int) -> Table:
+    """Return a table whose columns after the first `left` ones hold numbers."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for position, column in enumerate(columns):
+        number = position >= left
+        table.add_column(column, justify="right" if number else "left", no_wrap=column != "after")
+    return table
+
+
+def _spec_json(spec: Any) -> dict[str, Any]:
+    return {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)}
+
+
+def _option_json(option: Option) -> dict[str, Any]:
+    return {
+        "cut": option.cut,
+        "codec": option.codec,
+        "edge_s": option.edge_s,
+        "upload_bytes": option.upload_bytes,
+        "network_s": option.network_s,
+        "cloud_s": option.cloud_s,
+        "download_bytes": option.download_bytes,
+        "total_s": option.total_s,
+        "frontier_bytes": option.frontier_bytes,
+        "edge_memory_bytes": option.edge_memory_bytes,
+        "cloud_memory_bytes": option.cloud_memory_bytes,
+    }
+
+
+def _switch_json(switch: Switch) -> dict[str, Any]:
+    return {
+        "uplink_bps": switch.uplink_bps,
+        "below": {"cut": switch.below.cut, "codec": switch.below.codec},
+        "above": {"cut": switch.above.cut, "codec": switch.above.codec},
+    }
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.1f}"
