@@ -13,6 +13,7 @@ from pathlib import Path
 from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.profiles import CutProfile, Profile, StageProfile
+from protos.codecs import get_codec
 from protos.errors import ProfileError, UnknownNameError, UsageError
 from protos.names import EDGE
 
@@ -93,8 +94,9 @@ def plan(
     """
     for role, profile in (("edge", edge), ("cloud", cloud)):
         _check_profile(bundle, role, profile)
-    options = tuple(_options(bundle, link, edge, cloud, codec))
-    if not options:
+    wanted = get_codec(codec).name if codec else None
+    options = tuple(_options(bundle, link, edge, cloud, wanted))
+    if all(option.cut == EDGE for option in options):
         known = sorted({name for cut in edge.cuts.values() for name in cut.codecs})
         raise UnknownNameError(
             f"no cut was measured with codec {codec!r}. Use one of: {', '.join(known)}."
