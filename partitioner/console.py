@@ -69,7 +69,7 @@ def progress() -> Progress:
 
 def remark(text: str) -> None:
     """Say something to the person at the screen, on stderr."""
-    notes.print(escape(text))
+    notes.print(escape(text), soft_wrap=True)
 
 
 def set_up_logs(level: str) -> None:
@@ -85,7 +85,7 @@ def run(app: Callable[[], Any]) -> None:
     try:
         app()
     except SplitpointError as error:
-        notes.print(f"[bold red]error:[/] {escape(str(error))}")
+        notes.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         logging.getLogger(__name__).debug("cause", exc_info=error)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:

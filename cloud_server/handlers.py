@@ -1,0 +1,49 @@
+"""Methods as gRPC handlers: a method takes a request and returns its answer, or raises."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+
+from cloud_server.refusals import Context, refuse
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+def unary(
+    method: Callable[[Any], Awaitable[Any]], request: Any = None, answer: Any = None
+) -> Handler:
+    """Return the handler of `method`, which takes and gives messages of these classes.
+
+    Without classes it takes and gives the messages' bytes. An error ends the call with its status.
+    """
+
+    async def call(message: Any, context: Context) -> Any:
+        try:
+            return await method(message)
+        except Exception as error:  # noqa: BLE001 - what is unexpected goes to the log there
+            await refuse(context, error)
+
+    return grpc.unary_unary_rpc_method_handler(
+        call,
+        request.FromString if request else None,
+        answer.SerializeToString if answer else None,
+    )
+
+
+def answers(method: Callable[[Any], AsyncIterator[Any]], request: Any, answer: Any) -> Handler:
+    """Return the handler of `method`, an asynchronous generator of answers to one request."""
+
+    async def call(message: Any, context: Context) -> None:
+        try:
+            async with aclosing(method(message)) as stream:  # type: ignore[type-var]
+                async for item in stream:
+                    await context.write(item)
+        except grpc.aio.InternalError:
+            # The client is gone: there is nobody left to tell.
+            return
+        except Exception as error:  # noqa: BLE001 - what is unexpected goes to the log there
+            await refuse(context, error)
+
+    return grpc.unary_stream_rpc_method_handler(call, request.FromString, answer.SerializeToString)

@@ -1,0 +1,65 @@
+"""grpc.health.v1 and reflection, for orchestrators and for people with grpcurl."""
+
+import asyncio
+from typing import Any
+
+import grpc
+from google.protobuf import descriptor_pool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from cloud_server import inference, splitpoint_service
+from cloud_server.drain import Drain
+from cloud_server.refusals import Context
+from protos import inference_pb2, splitpoint_pb2
+
+_SERVED = ("", inference.SERVICE, splitpoint_service.SERVICE)
+_FILES = (inference_pb2, splitpoint_pb2, health_pb2, reflection_pb2)
+
+
+class HealthService(health_aio.HealthServicer):  # type: ignore[misc]
+    """Health of the server and of both services; watchers are let go when it drains."""
+
+    def __init__(self, drain: Drain) -> None:
+        super().__init__()
+        self._drain = drain
+
+    async def announce(self) -> None:
+        """Say that everything is served."""
+        for service in _SERVED:
+            await self.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    async def Watch(self, request: Any, context: Context) -> None:  # noqa: N802
+        """Send the status now and at each change; end after NOT_SERVING when the server drains."""
+        watching = asyncio.create_task(super().Watch(request, context))
+        try:
+            with self._drain.listener(watching.cancel):
+                await asyncio.wait({watching})
+        finally:
+            watching.cancel()
+        if self._drain.started:
+            status = health_pb2.HealthCheckResponse.NOT_SERVING
+            await context.write(health_pb2.HealthCheckResponse(status=status))
+        else:
+            watching.result()
+
+
+def add_health(server: grpc.aio.Server, drain: Drain) -> HealthService:
+    """Register grpc.health.v1 with a server that has not started; SERVING once announced."""
+    health = HealthService(drain)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    return health
+
+
+def add_reflection(server: grpc.aio.Server) -> None:
+    """Register reflection over a pool that knows all services of the server."""
+    pool = descriptor_pool.DescriptorPool()
+    for module in _FILES:
+        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+    services = [name for module in _FILES for name in _services_of(module)]
+    reflection.enable_server_reflection(services, server, pool=pool)
+
+
+def _services_of(module: Any) -> list[str]:
+    return [service.full_name for service in module.DESCRIPTOR.services_by_name.values()]

@@ -1,0 +1,111 @@
+"""The Open Inference Protocol over gRPC, with Triton's stream.
+
+The data plane takes and gives raw bytes, so that protobuf never copies a tensor; the other methods
+use the generated messages.
+"""
+
+from importlib.metadata import version
+
+import grpc
+
+from cloud_server.drain import Drain
+from cloud_server.engine import Engine, Job
+from cloud_server.handlers import unary
+from cloud_server.model_store import ModelStore
+from cloud_server.refusals import Context
+from cloud_server.streams import AnswerStream
+from protos import inference_pb2 as oip
+from protos.errors import UnknownNameError
+from protos.tensors import TensorSpec
+from protos.wire import encode_response
+
+SERVICE = "inference.GRPCInferenceService"
+SERVER_NAME = "splitpoint"
+EXTENSIONS = ("model_stream_infer", "splitpoint_tails", "splitpoint_codecs")
+
+
+def splitpoint_version() -> str:
+    """Return the installed version of splitpoint."""
+    return version("splitpoint")
+
+
+class InferenceService:
+    """Serves the models of a store; keeps nothing from one request to the next."""
+
+    def __init__(self, store: ModelStore, engine: Engine, drain: Drain, stream_window: int) -> None:
+        self._store = store
+        self._engine = engine
+        self._drain = drain
+        self._stream_window = stream_window
+
+    async def server_live(self, request: oip.ServerLiveRequest) -> oip.ServerLiveResponse:
+        """Whoever gets this answer knows it."""
+        del request
+        return oip.ServerLiveResponse(live=True)
+
+    async def server_ready(self, request: oip.ServerReadyRequest) -> oip.ServerReadyResponse:
+        """Ready until the server drains."""
+        del request
+        return oip.ServerReadyResponse(ready=not self._drain.started)
+
+    async def model_ready(self, request: oip.ModelReadyRequest) -> oip.ModelReadyResponse:
+        """A model that exists is ready: its tail is loaded when it is first asked for."""
+        try:
+            self._store.find(request.name, request.version)
+        except UnknownNameError:
+            return oip.ModelReadyResponse(ready=False)
+        return oip.ModelReadyResponse(ready=not self._drain.started)
+
+    async def server_metadata(
+        self, request: oip.ServerMetadataRequest
+    ) -> oip.ServerMetadataResponse:
+        """Name, version and what is offered beyond the protocol."""
+        del request
+        return oip.ServerMetadataResponse(
+            name=SERVER_NAME, version=splitpoint_version(), extensions=EXTENSIONS
+        )
+
+    async def model_metadata(self, request: oip.ModelMetadataRequest) -> oip.ModelMetadataResponse:
+        """Names, types and shapes of a model's inputs (the frontier) and outputs."""
+        model = self._store.find(request.name, request.version)
+        return oip.ModelMetadataResponse(
+            name=request.name,
+            versions=model.versions,
+            platform=model.platform,
+            inputs=[_described(spec) for spec in model.inputs],
+            outputs=[_described(spec) for spec in model.outputs],
+        )
+
+    async def model_infer(self, request: bytes) -> bytes:
+        """Take a serialised ModelInferRequest; return a serialised ModelInferResponse."""
+        return await self._engine.answer(Job(request, encode_response))
+
+    async def model_stream_infer(self, requests: object, context: Context) -> None:
+        """Read and write serialised messages on `context`; errors of requests are answers."""
+        del requests
+        await AnswerStream(self._engine, context, self._stream_window).serve(self._drain)
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """Return what a server registers; ModelInfer and its stream get raw bytes."""
+        methods = {
+            "ServerLive": unary(self.server_live, oip.ServerLiveRequest, oip.ServerLiveResponse),
+            "ServerReady": unary(
+                self.server_ready, oip.ServerReadyRequest, oip.ServerReadyResponse
+            ),
+            "ModelReady": unary(self.model_ready, oip.ModelReadyRequest, oip.ModelReadyResponse),
+            "ServerMetadata": unary(
+                self.server_metadata, oip.ServerMetadataRequest, oip.ServerMetadataResponse
+            ),
+            "ModelMetadata": unary(
+                self.model_metadata, oip.ModelMetadataRequest, oip.ModelMetadataResponse
+            ),
+            "ModelInfer": unary(self.model_infer),
+            "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(self.model_stream_infer),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+
+def _described(spec: TensorSpec) -> oip.ModelMetadataResponse.TensorMetadata:
+    return oip.ModelMetadataResponse.TensorMetadata(
+        name=spec.name, datatype=spec.oip_datatype, shape=spec.shape
+    )

@@ -1,0 +1,31 @@
+"""Failures as the caller sees them: a status and a public sentence, and nothing of our insides."""
+
+import logging
+from typing import Any, NoReturn, TypeAlias
+
+import grpc
+
+from protos.errors import BundleError, FaultError, SplitpointError
+from protos.status import code_of
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+DRAINING = "the server is shutting down. Try again, or use another server."
+INTERNAL = "the server failed on this request; its log says why. Other requests are not affected."
+
+_log = logging.getLogger(__name__)
+
+
+def refusal_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
+    """Return the status and the public sentence for `error`; what is our fault goes to the log."""
+    if isinstance(error, FaultError | BundleError):
+        _log.error("%s", error)
+    if isinstance(error, SplitpointError):
+        return code_of(error), str(error)
+    _log.error("an unexpected error while serving a request", exc_info=error)
+    return grpc.StatusCode.INTERNAL, INTERNAL
+
+
+async def refuse(context: Context, error: Exception) -> NoReturn:
+    """End a call with the status and the sentence of `error`."""
+    await context.abort(*refusal_of(error))

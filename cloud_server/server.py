@@ -1,0 +1,193 @@
+"""The server as a Python object, for programs, tests and the command."""
+
+import asyncio
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from cloud_server.addresses import open_listener
+from cloud_server.drain import Drain
+from cloud_server.engine import Engine
+from cloud_server.health import HealthService, add_health, add_reflection
+from cloud_server.inference import InferenceService
+from cloud_server.measuring import ProfileMeter
+from cloud_server.model_store import ModelStore, load_bundles
+from cloud_server.settings import ServeSettings, load_settings
+from cloud_server.splitpoint_service import SplitpointService
+from partitioner.sessions import RuntimeOptions
+from protos.channels import server_options
+from protos.errors import UsageError
+
+
+class CloudServer:
+    """Serves the tails of bundles. Use it with `async with`, with `with`, or by `start` and `stop`.
+
+    `bundles` is a folder of bundle folders, or one bundle; `listen` is HOST:PORT, port 0 for any
+    free one; further settings as in `ServeSettings` (`workers=2`), or all of them in `settings`.
+    With `with`, the server runs in a thread of its own. Starting raises BundleError for bundles
+    that cannot be loaded and UsageError for settings or an address that cannot be used.
+    """
+
+    def __init__(
+        self,
+        bundles: str | Path | None = None,
+        listen: str = "127.0.0.1:0",
+        *,
+        settings: ServeSettings | None = None,
+        **more: Any,
+    ) -> None:
+        self.settings = settings or load_settings(
+            None, bundles=None if bundles is None else str(bundles), listen=listen, **more
+        )
+        self._running: _Running | None = None
+        self._thread: _LoopThread | None = None
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT that the server is bound to; raises UsageError before it has started."""
+        return self._started().address
+
+    @property
+    def store(self) -> ModelStore:
+        """The models that are served; raises UsageError before the server has started."""
+        return self._started().store
+
+    @property
+    def ready(self) -> bool:
+        """True between the end of `start` and the beginning of `stop`."""
+        return self._running is not None and not self._running.drain.started
+
+    async def start(self) -> None:
+        """Load the bundles, bind the address and serve."""
+        if self._running is not None:
+            raise UsageError("this server has started already. Make another one.")
+        self._running = await _run(self.settings)
+
+    async def stop(self, grace_s: float | None = None) -> None:
+        """Drain: refuse new calls, let those in flight finish for `grace_s` (default: the setting)."""
+        running, self._running = self._running, None
+        if running is not None:
+            await running.stop(self.settings.drain_s if grace_s is None else grace_s)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def __enter__(self) -> Self:
+        self._thread = _LoopThread()
+        try:
+            self._thread.run(self.start())
+        except BaseException:
+            self._thread.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            try:
+                thread.run(self.stop())
+            finally:
+                thread.close()
+
+    def _started(self) -> "_Running":
+        if self._running is None:
+            raise UsageError("the server is not running. Use `with CloudServer(...)`, or start it.")
+        return self._running
+
+
+class _Running:
+    """What a started server is made of."""
+
+    def __init__(self, settings: ServeSettings, store: ModelStore) -> None:
+        self.store = store
+        self.drain = Drain()
+        self.address = ""
+        self._engine = Engine(store, settings.workers)
+        limit = settings.max_message_bytes
+        self._server = grpc.aio.server(options=server_options(limit))
+        self._health: HealthService = add_health(self._server, self.drain)
+        add_reflection(self._server)
+        inference = InferenceService(store, self._engine, self.drain, settings.stream_window)
+        splitpoint = SplitpointService(
+            store, ProfileMeter(self.drain), settings.workers, limit, settings.provider
+        )
+        self._server.add_generic_rpc_handlers((inference.handlers(), splitpoint.handlers()))
+
+    async def start(self, listen: str) -> None:
+        self.address = _bind(self._server, listen)
+        await self._server.start()
+        await self._health.announce()
+
+    async def stop(self, grace_s: float) -> None:
+        await self._health.enter_graceful_shutdown()
+        stopping = asyncio.create_task(self._server.stop(grace_s))
+        self.drain.start()
+        await stopping
+        self.close()
+
+    def close(self) -> None:
+        self._engine.close()
+        self.store.close()
+
+
+async def _run(settings: ServeSettings) -> _Running:
+    options = RuntimeOptions(threads=settings.threads, provider=settings.provider)
+    bundles = await asyncio.to_thread(load_bundles, settings.bundles)
+    store = ModelStore(bundles, options, settings.max_sessions)
+    await store.preload(settings.preload)
+    running = _Running(settings, store)
+    try:
+        await running.start(settings.listen)
+    except BaseException:
+        running.close()
+        raise
+    return running
+
+
+def _bind(server: grpc.aio.Server, listen: str) -> str:
+    # Tried first with a socket, which says why it fails; gRPC would write that to stderr itself.
+    open_listener(listen, "--listen").close()
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise UsageError(f"cannot listen on {listen}: {error}. Choose another --listen.") from error
+    return f"{listen.rpartition(':')[0]}:{port}"
+
+
+class _LoopThread:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="cloud-server", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Any) -> None:
+        """Run a coroutine there and wait for it."""
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def close(self) -> None:
+        """End the loop and its thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.get_loop().run_forever()

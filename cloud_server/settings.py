@@ -1,0 +1,143 @@
+"""What the server can be told: flags over environment over file over the defaults."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from cloud_server import defaults
+from cloud_server.addresses import split_address
+from partitioner.units import parse_duration, parse_size
+from protos.errors import UsageError
+
+ENV_PREFIX = "SPLITPOINT_CLOUD_"
+_SMALLEST_MESSAGE_BYTES = 1024
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_address(text: str) -> str:
+    split_address(text)
+    return text
+
+
+def _check_size(text: str) -> str:
+    if (found := parse_size(text)) < _SMALLEST_MESSAGE_BYTES:
+        raise UsageError(
+            f"a message limit of {found} bytes lets nothing through. Give at least 1KiB; "
+            f"{defaults.MAX_MESSAGE} suits most models."
+        )
+    return text
+
+
+def _check_duration(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+def _split_list(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+class ServeSettings(BaseSettings):
+    """All settings of `splitpoint-cloud serve`; each may come as SPLITPOINT_CLOUD_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
+    bundles: Path
+    """A folder of bundle folders, or one bundle."""
+    listen: Annotated[str, AfterValidator(_check_address)] = defaults.LISTEN
+    workers: int = Field(default_factory=available_cores, ge=1)
+    """Inferences that run at the same time; default: one for each core."""
+    threads: int = Field(default=defaults.THREADS, ge=1)
+    """Intra-op threads of one inference."""
+    provider: str = defaults.PROVIDER
+    max_message: Annotated[str, AfterValidator(_check_size)] = defaults.MAX_MESSAGE
+    """Larger requests are refused."""
+    max_sessions: int = Field(default=defaults.MAX_SESSIONS, ge=1)
+    """Tails kept in memory; the one not used for longest goes first."""
+    stream_window: int = Field(default=defaults.STREAM_WINDOW, ge=1)
+    """Requests of one stream that are in the server at the same time."""
+    preload: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)] = ()
+    """Cuts (of every bundle that has them) or model names to load before the first request."""
+    drain: Annotated[str, AfterValidator(_check_duration)] = defaults.DRAIN
+    """How long requests in flight may take to finish once the server is told to stop."""
+    http: str = ""
+    """HOST:PORT of the REST health and metadata; empty: off."""
+    log_level: Literal["debug", "info", "warning", "error"] = defaults.LOG_LEVEL
+
+    @property
+    def max_message_bytes(self) -> int:
+        """`max_message` in bytes."""
+        return parse_size(self.max_message)
+
+    @property
+    def drain_s(self) -> float:
+        """`drain` in seconds."""
+        return parse_duration(self.drain)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments over environment over the file, if one is given."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(config: Path | None = None, **given: Any) -> ServeSettings:
+    """Return the settings from arguments (None: not given), the environment and the TOML file `config`.
+
+    Raises UsageError, which names the setting and what is wrong with it.
+    """
+    chosen = {name: value for name, value in given.items() if value is not None}
+    try:
+        return _with_file(config)(**chosen)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(
+            _sentence(".".join(map(str, first["loc"])), first["type"], first["msg"])
+        ) from (error)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"the settings file {config} cannot be read: {error}.") from error
+
+
+def _with_file(config: Path | None) -> type[ServeSettings]:
+    if config is None:
+        return ServeSettings
+    if not config.is_file():
+        raise UsageError(f"there is no settings file {config}. Give a TOML file, or no --config.")
+
+    class _FromFile(ServeSettings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    return _FromFile
+
+
+def _sentence(name: str, kind: str, message: str) -> str:
+    if kind == "missing":
+        return f"{name} is not set. Give --{name}, or set {ENV_PREFIX}{name.upper()}."
+    if kind == "extra_forbidden":
+        return f"there is no setting {name!r}. There are: {', '.join(ServeSettings.model_fields)}."
+    return f"the setting {name!r} is wrong: {message}."

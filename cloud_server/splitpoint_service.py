@@ -1,0 +1,152 @@
+"""The service splitpoint.v1: bundles, profiles and probing the link."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+
+from cloud_server.engine import check_digest
+from cloud_server.handlers import answers, unary
+from cloud_server.inference import splitpoint_version
+from cloud_server.measuring import ProfileMeter
+from cloud_server.model_store import ModelStore
+from cloud_server.settings import available_cores
+from partitioner.manifest import MANIFEST_FILE
+from partitioner.sessions import RuntimeOptions
+from protos import splitpoint_pb2 as sp
+from protos.errors import BundleError, UsageError
+
+SERVICE = "splitpoint.v1.Splitpoint"
+CHUNK_BYTES = 1 << 20
+DEFAULT_BUDGET_S = 60.0
+LONGEST_BUDGET_S = 600.0
+_FRAMING_BYTES = 64
+
+
+class SplitpointService:
+    """What the Open Inference Protocol has no word for."""
+
+    def __init__(
+        self,
+        store: ModelStore,
+        meter: ProfileMeter,
+        workers: int,
+        max_message_bytes: int,
+        provider: str,
+    ) -> None:
+        self._store = store
+        self._meter = meter
+        self._workers = workers
+        self._max_message_bytes = max_message_bytes
+        self._provider = provider
+
+    async def get_server_info(self, request: sp.GetServerInfoRequest) -> sp.GetServerInfoResponse:
+        """Version and limits."""
+        del request
+        return sp.GetServerInfoResponse(
+            version=splitpoint_version(),
+            max_message_bytes=self._max_message_bytes,
+            workers=self._workers,
+        )
+
+    async def list_bundles(self, request: sp.ListBundlesRequest) -> sp.ListBundlesResponse:
+        """Return names, digests, sizes and cuts of all bundles."""
+        del request
+        return sp.ListBundlesResponse(
+            bundles=[
+                sp.ListBundlesResponse.Entry(
+                    name=bundle.name,
+                    digest=bundle.digest,
+                    size_bytes=bundle.size_bytes,
+                    cuts=list(bundle.cuts),
+                )
+                for bundle in self._store.bundles.values()
+            ]
+        )
+
+    async def fetch_bundle(
+        self, request: sp.FetchBundleRequest
+    ) -> AsyncIterator[sp.FetchBundleResponse]:
+        """Yield the files that the manifest names, in chunks, and the manifest last."""
+        bundle = self._store.find_bundle(request.name)
+        for name, file in bundle.manifest.files.items():
+            async for chunk in _read_file(bundle.path, name, file.size_bytes):
+                yield chunk
+        async for chunk in _read_file(bundle.path, MANIFEST_FILE, _size(bundle.path)):
+            yield chunk
+
+    async def measure_profile(
+        self, request: sp.MeasureProfileRequest
+    ) -> AsyncIterator[sp.MeasureProfileResponse]:
+        """Yield progress, then the profile of this machine."""
+        bundle = self._store.find_bundle(request.name)
+        check_digest(request.bundle_digest, bundle.name, bundle.digest)
+        budget_s = request.budget_s or DEFAULT_BUDGET_S
+        if not 0 < budget_s <= LONGEST_BUDGET_S:
+            raise UsageError(
+                f"a budget of {budget_s:g} s cannot be measured in. "
+                f"Give more than 0 and at most {LONGEST_BUDGET_S:g} s."
+            )
+        threads = request.threads or 1
+        if threads > (cores := available_cores()):
+            raise UsageError(f"{threads} threads are more than this server's {cores} cores.")
+        options = RuntimeOptions(threads=threads, provider=self._provider)
+        async for step in self._meter.measure(bundle, options, budget_s):
+            yield step
+
+    async def probe(self, request: sp.ProbeRequest) -> sp.ProbeResponse:
+        """Return as many bytes as asked for, at most as fit a message of the server's limit."""
+        started_ns = time.perf_counter_ns()
+        size = min(request.reply_bytes, self._max_message_bytes - _FRAMING_BYTES)
+        answer = sp.ProbeResponse(payload=bytes(size))
+        answer.server_ns = time.perf_counter_ns() - started_ns
+        return answer
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """Return what a server registers."""
+        methods = {
+            "GetServerInfo": unary(
+                self.get_server_info, sp.GetServerInfoRequest, sp.GetServerInfoResponse
+            ),
+            "ListBundles": unary(self.list_bundles, sp.ListBundlesRequest, sp.ListBundlesResponse),
+            "FetchBundle": answers(
+                self.fetch_bundle, sp.FetchBundleRequest, sp.FetchBundleResponse
+            ),
+            "MeasureProfile": answers(
+                self.measure_profile, sp.MeasureProfileRequest, sp.MeasureProfileResponse
+            ),
+            "Probe": unary(self.probe, sp.ProbeRequest, sp.ProbeResponse),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+
+async def _read_file(folder: Path, name: str, size: int) -> AsyncIterator[sp.FetchBundleResponse]:
+    """Yield `size` bytes in chunks; BundleError where the file holds fewer."""
+    try:
+        file = await asyncio.to_thread((folder / name).open, "rb")
+    except OSError as error:
+        raise _vanished(name) from error
+    with file:
+        # An empty file is one empty chunk, so that the caller hears of it.
+        for start in range(0, max(size, 1), CHUNK_BYTES):
+            wanted = min(CHUNK_BYTES, size - start)
+            chunk = await asyncio.to_thread(file.read, wanted)
+            if len(chunk) != wanted:
+                raise _vanished(name)
+            yield sp.FetchBundleResponse(path=name, size_bytes=size, chunk=chunk)
+
+
+def _size(folder: Path) -> int:
+    try:
+        return (folder / MANIFEST_FILE).stat().st_size
+    except OSError as error:
+        raise _vanished(MANIFEST_FILE) from error
+
+
+def _vanished(name: str) -> BundleError:
+    return BundleError(
+        f"the server's copy of {name} changed or vanished since it was loaded. "
+        "Restart the server with the whole bundle."
+    )

@@ -1,0 +1,100 @@
+"""ModelStreamInfer: many requests of one client in flight, each answered as soon as it is done."""
+
+import asyncio
+import logging
+from functools import partial
+
+import grpc
+
+from cloud_server.drain import Drain
+from cloud_server.engine import Engine, Job
+from cloud_server.model_store import Model
+from cloud_server.refusals import DRAINING, Context, refusal_of
+from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
+from protos.names import PARAM_ERROR_CODE
+from protos.wire import encode_stream_response
+
+_log = logging.getLogger(__name__)
+
+
+class AnswerStream:
+    """One stream, whose task writes; a second task reads, and workers answer.
+
+    At most `window` requests of the stream are in the server at a time, from being read to having
+    their answer written; gRPC's flow control then slows the client down.
+    """
+
+    def __init__(self, engine: Engine, context: Context, window: int) -> None:
+        self._engine = engine
+        self._context = context
+        self._free = asyncio.Semaphore(window)
+        self._answers: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._in_flight: set[asyncio.Future[bytes | Model] | asyncio.Task[bytes]] = set()
+        self._all_read = self._cut_short = False
+
+    async def serve(self, drain: Drain) -> None:
+        """Answer until the client has sent its last request, goes away, or the server drains."""
+        reader = asyncio.create_task(self._read())
+        reader.add_done_callback(self._read_ended)
+        try:
+            with drain.listener(reader.cancel):
+                await self._write()
+        except grpc.aio.InternalError as error:
+            _log.debug("the client of a stream is gone: %s", error)
+            return
+        finally:
+            reader.cancel()
+            for future in self._in_flight:
+                future.cancel()
+        if self._cut_short:
+            await self._context.abort(grpc.StatusCode.UNAVAILABLE, DRAINING)
+
+    async def _read(self) -> None:
+        while True:
+            await self._free.acquire()
+            data = await self._context.read()
+            if data is grpc.aio.EOF:
+                return
+            job = Job(data, encode_stream_response)
+            self._watch(job, self._engine.submit(job))
+
+    async def _write(self) -> None:
+        while (answer := await self._answers.get()) is not None:
+            await self._context.write(answer)
+            self._free.release()
+
+    def _watch(self, job: Job, future: asyncio.Future[bytes | Model] | asyncio.Task[bytes]) -> None:
+        self._in_flight.add(future)
+        future.add_done_callback(partial(self._answered, job))
+
+    def _answered(
+        self, job: Job, future: asyncio.Future[bytes | Model] | asyncio.Task[bytes]
+    ) -> None:
+        self._in_flight.discard(future)
+        if future.cancelled():
+            return
+        if error := future.exception():
+            self._answers.put_nowait(_error_answer(job.header, error))
+        elif isinstance(found := future.result(), Model):
+            self._watch(job, asyncio.ensure_future(self._engine.load_and_answer(job, found)))
+        else:
+            self._answers.put_nowait(found)
+        self._end_if_done()
+
+    def _read_ended(self, reader: asyncio.Task[None]) -> None:
+        self._all_read = True
+        self._cut_short = reader.cancelled()
+        if not self._cut_short and (error := reader.exception()):
+            _log.info("a stream could not be read on: %s", error)
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._all_read and not self._in_flight:
+            self._answers.put_nowait(None)
+
+
+def _error_answer(request: ModelInferRequest, error: BaseException) -> bytes:
+    code, sentence = refusal_of(error)
+    header = ModelInferResponse(model_name=request.model_name, id=request.id)
+    header.parameters[PARAM_ERROR_CODE].string_param = code.name
+    return encode_stream_response(header, [], sentence)

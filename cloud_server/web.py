@@ -1,0 +1,101 @@
+"""The REST side of the Open Inference Protocol, for load balancers and for curl: health and metadata."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from cloud_server.addresses import open_listener
+from cloud_server.inference import EXTENSIONS, SERVER_NAME, splitpoint_version
+from protos.errors import UnknownNameError, UsageError
+from protos.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from cloud_server.server import CloudServer
+
+
+def create_app(server: "CloudServer") -> "FastAPI":
+    """Return the application: /v2, /v2/health/…, /v2/models/{name} and its /ready."""
+    from fastapi import FastAPI, Request, Response
+    from fastapi.responses import JSONResponse
+
+    store = server.store
+    # No documentation pages: they would load their scripts from elsewhere.
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.exception_handler(UnknownNameError)
+    async def unknown(request: Request, error: UnknownNameError) -> Response:
+        del request
+        return JSONResponse({"error": str(error)}, status_code=404)
+
+    @app.get("/v2")
+    async def metadata() -> dict[str, Any]:
+        return {
+            "name": SERVER_NAME,
+            "version": splitpoint_version(),
+            "extensions": list(EXTENSIONS),
+        }
+
+    @app.get("/v2/health/live")
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/v2/health/ready")
+    async def ready(response: Response) -> dict[str, bool]:
+        response.status_code = 200 if server.ready else 503
+        return {"ready": server.ready}
+
+    @app.get("/v2/models/{name}")
+    async def model(name: str) -> dict[str, Any]:
+        found = store.find(name)
+        return {
+            "name": name,
+            "versions": list(found.versions),
+            "platform": found.platform,
+            "inputs": [_described(spec) for spec in found.inputs],
+            "outputs": [_described(spec) for spec in found.outputs],
+        }
+
+    @app.get("/v2/models/{name}/ready")
+    async def model_ready(name: str, response: Response) -> dict[str, Any]:
+        store.find(name)
+        response.status_code = 200 if server.ready else 503
+        return {"name": name, "ready": server.ready}
+
+    return app
+
+
+@contextlib.asynccontextmanager
+async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
+    """Serve the application on `listen` (HOST:PORT) within the block; gives the address bound.
+
+    Raises UsageError when the extra `cloud` is not installed or the address cannot be used.
+    """
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise UsageError(
+            f"--http needs {error.name}. Install it with: pip install 'splitpoint[cloud]'."
+        ) from error
+
+    class Quiet(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            # The command handles signals itself, to drain.
+            yield
+
+    bound = open_listener(listen, "--http")
+    web = Quiet(uvicorn.Config(create_app(server), log_config=None, access_log=False))
+    serving = asyncio.create_task(web.serve(sockets=[bound]))
+    host, port = bound.getsockname()[:2]
+    try:
+        yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    finally:
+        web.should_exit = True
+        await serving
+
+
+def _described(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.oip_datatype, "shape": list(spec.shape)}

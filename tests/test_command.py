@@ -1,0 +1,125 @@
+"""The command `splitpoint` as a person or a program meets it: in a process of its own."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def splitpoint(tmp_path: Path) -> Run:
+    def call(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [
+            sys.executable,
+            "-c",
+            "from partitioner.cli import main; main()",
+            *map(str, words),
+        ]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    return call
+
+
+@pytest.fixture
+def source(onnx_files: Callable[[str], Path]) -> Path:
+    return onnx_files("residual")
+
+
+def document(done: subprocess.CompletedProcess[str]) -> Any:
+    """One JSON document and nothing else on stdout."""
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_import_verify_profile_plan(splitpoint: Run, source: Path, tmp_path: Path) -> None:
+    made = document(
+        splitpoint("import", source, "--out", "net", "--preprocess", "imagenet", "--json")
+    )
+    assert (made["name"], made["cuts"][0]["id"], made["cuts"][-1]["id"]) == ("net", "cloud", "edge")
+
+    checked = document(splitpoint("verify", "net", "--json"))
+    assert checked["ok"]
+    assert {"cut", "max_abs_diff", "ok"} <= set(checked["cuts"][0])
+    assert [cut["cut"] for cut in checked["cuts"]] == [cut["id"] for cut in made["cuts"]]
+
+    measured = document(splitpoint("profile", "net", "--budget", "1s", "--json"))
+    assert measured["edge"]["bundle_digest"] == made["digest"]
+    assert (tmp_path / "net" / "profiles" / "edge.json").exists()
+
+    link = ("--bandwidth", "10mbit", "--rtt", "20ms", "--cloud-scale", "0.2")
+    planned = document(splitpoint("plan", "net", *link, "--plot", "plan.png", "--json"))
+    assert planned["link"] == {"uplink_bps": 10e6, "downlink_bps": 10e6, "rtt_s": 0.02}
+    for option in planned["options"]:
+        total = option["edge_s"] + option["network_s"] + option["cloud_s"]
+        assert option["total_s"] == pytest.approx(total)
+        if option["cut"] != "edge":
+            bits = 8 * (option["upload_bytes"] + option["download_bytes"])
+            assert option["network_s"] == pytest.approx(0.02 + bits / 10e6)
+    best = min(planned["options"], key=lambda option: option["total_s"])
+    assert planned["best"] == {"cut": best["cut"], "codec": best["codec"]}
+    assert (tmp_path / "plan.png").stat().st_size > 10_000
+
+    shown = splitpoint("plan", "net", *link)
+    assert "◀" in shown.stdout
+    assert "scaled by 0.2" in shown.stderr
+
+
+def test_inputs_from_files(splitpoint: Run, source: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((2, 3, 32, 32), np.float32))
+    np.save(tmp_path / "wrong.npy", np.zeros((2, 3, 16, 16), np.float32))
+    Image.new("RGB", (40, 40)).save(tmp_path / "picture.png")
+    document(splitpoint("import", source, "--out", "net", "--samples", "x.npy", "--json"))
+    assert document(splitpoint("verify", "net", "--data", "x.npy", "--json"))["ok"]
+    for name, wanted in (
+        ("wrong.npy", "3, 32, 32"),
+        ("picture.png", "--preprocess"),
+        ("missing.npy", "cannot be read"),
+    ):
+        done = splitpoint("verify", "net", "--data", name, "--json")
+        assert done.returncode in (2, 3)
+        assert wanted in " ".join(done.stderr.split())
+        assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (["import", "missing.onnx", "--out", "net"], 2, "there is no file missing.onnx"),
+        (["verify", "nowhere"], 3, "nowhere is no bundle"),
+        (["plan", "nowhere", "--bandwidth", "10", "--rtt", "20ms"], 2, "Write bits as 10mbit"),
+        (["plan", "nowhere", "--bandwidth", "0mbit", "--rtt", "20ms"], 2, "above 0"),
+        (["import", "x.onnx", "--out", "n", "--input", "x"], 2, "NAME=1x3x224x224"),
+        (["import", "x.onnx", "--out", "n", "--labels", "none.txt"], 3, "one label a line"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_mistake_is_answered_with_a_sentence(
+    words: list[str], status: int, sentence: str, splitpoint: Run
+) -> None:
+    done = splitpoint(*words)
+    assert done.returncode == status
+    assert sentence in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["import", "verify", "profile", "plan"])
+def test_help_has_an_example(command: str, splitpoint: Run) -> None:
+    done = splitpoint(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: splitpoint {command}" in done.stdout
+
+
+def test_nobody_at_the_cloud_is_said(splitpoint: Run, source: Path) -> None:
+    document(splitpoint("import", source, "--out", "net", "--json"))
+    done = splitpoint("profile", "net", "--cloud", "127.0.0.1:1", "--json")
+    assert done.returncode == 4
+    assert "no cloud server answers at 127.0.0.1:1" in " ".join(done.stderr.split())

@@ -1,0 +1,109 @@
+"""Profiles: what is measured, on what, and that progress is told."""
+
+import numpy as np
+import pytest
+
+from partitioner.bundle import Bundle
+from partitioner.link import Link
+from partitioner.planning import plan
+from partitioner.profiling import measure_profile, natural_feeds, time_call
+from partitioner.verifying import largest_difference, verify_bundle
+from protos.codecs import get_codec
+from protos.tensors import TensorSpec
+
+
+def test_every_head_and_tail_is_timed_once_and_told(residual_bundle: Bundle) -> None:
+    told: list[tuple[str, int, int]] = []
+    profile = measure_profile(
+        residual_bundle, budget_s=0.01, on_progress=lambda *step: told.append(step)
+    )
+    assert list(profile.cuts) == list(residual_bundle.cuts)
+    stages = 2 * len(residual_bundle.cuts)
+    assert [done for _, done, _ in told] == list(range(stages + 1))
+    assert {total for _, _, total in told} == {stages}
+    for name, cut in profile.cuts.items():
+        assert (cut.head is None) == (name == "cloud")
+        assert (cut.tail is None) == (name == "edge")
+        for stage in (cut.head, cut.tail):
+            if stage:
+                assert 0 < stage.timing.p10_s <= stage.timing.median_s <= stage.timing.p90_s
+                assert stage.timing.repeats >= 5
+
+
+def test_bytes_are_those_of_whole_messages(residual_bundle: Bundle) -> None:
+    profile = measure_profile(residual_bundle, budget_s=0)
+    for name, cut in residual_bundle.cuts.items():
+        measured = profile.cuts[name]
+        assert measured.frontier_bytes == sum(spec.nbytes() for spec in cut.frontier)
+        if name != "edge":
+            # The header names the model, the bundle's digest, and every tensor with its shape.
+            header = measured.codecs["raw"].upload_bytes - measured.frontier_bytes
+            assert 64 < header < 400
+            assert 10 * 4 < measured.download_bytes < 200
+
+
+def test_image_input_is_measured_with_jpeg_too(image_bundle: Bundle) -> None:
+    profile = measure_profile(image_bundle, budget_s=0)
+    assert set(profile.cuts["cloud"].codecs) == {"raw", "jpeg-75"}
+    assert set(profile.cuts["cut-02"].codecs) == {"raw"}
+    made = plan(image_bundle, Link(1e6, 1e6, 0.01), profile, profile)
+    assert made.options[1].label == "cloud/jpeg-75"
+
+
+def test_given_inputs_are_what_codecs_are_measured_on(image_bundle: Bundle) -> None:
+    (spec,) = image_bundle.inputs
+    black = {spec.name: np.zeros(spec.sized(3), np.uint8)}
+    given = measure_profile(image_bundle, budget_s=0, feeds=black)
+    synthetic = measure_profile(image_bundle, budget_s=0)
+    assert (given.inputs, synthetic.inputs) == ("given", "random")
+    small = given.cuts["cloud"].codecs["jpeg-75"].upload_bytes
+    assert small < synthetic.cuts["cloud"].codecs["jpeg-75"].upload_bytes
+
+
+def test_budget_bounds_the_repeats() -> None:
+    calls: list[int] = []
+    timing = time_call(lambda: calls.append(1))
+    assert (timing.repeats, len(calls)) == (5, 7)
+
+
+def test_synthetic_images_compress_as_photographs_do() -> None:
+    spec = TensorSpec("image", "uint8", (-1, 240, 320, 3))
+    image = natural_feeds((spec,), np.random.default_rng(0))["image"]
+    ratio = image.nbytes / len(get_codec("jpeg").encode(image))
+    # Photographs at quality 75 come down 8 to 30 times, noise twice.
+    assert 5 < ratio < 40
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "gap"),
+    [
+        ([1.0, 2.0], [1.0, 2.5], 0.5),
+        ([np.nan, np.inf], [np.nan, np.inf], 0.0),
+        ([np.nan, 1.0], [0.0, 1.0], np.inf),
+        ([np.inf, 1.0], [-np.inf, 1.0], np.inf),
+        ([1.0], [1.0, 2.0], np.inf),
+    ],
+)
+def test_largest_difference(one: list[float], two: list[float], gap: float) -> None:
+    assert largest_difference(np.array(one), np.array(two)) == gap
+
+
+def test_wrong_tail_is_found(residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exchange the weights of one tail by running another cut's input through it."""
+    opened = Bundle.open_tail
+
+    class Shifted:
+        def __init__(self, stage: object) -> None:
+            self.stage = stage
+
+        def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {key: array + 0.01 for key, array in self.stage.run(feeds).items()}  # type: ignore[attr-defined]
+
+    def open_tail(bundle: Bundle, cut: str, options: object = None) -> object:
+        stage = opened(bundle, cut, None)
+        return Shifted(stage) if cut == "cut-03" else stage
+
+    monkeypatch.setattr(Bundle, "open_tail", open_tail)
+    feeds = natural_feeds(residual_bundle.inputs, np.random.default_rng(0))
+    checks = verify_bundle(residual_bundle, feeds)
+    assert [check.cut for check in checks if not check.ok] == ["cut-03"]
