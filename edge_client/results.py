@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from protos.errors import SplitpointError
 from protos.tensors import Array
 
 
@@ -13,14 +14,17 @@ class ServedBy(StrEnum):
     CLOUD = "cloud"
     EXIT = "exit"
     EDGE = "edge"
+    NONE = "none"
+    """Nowhere: the frame failed, and `Result.error` says why."""
 
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds of every stage of one frame.
+    """Seconds of every stage of one frame; the stages add up to latency_s.
 
-    edge_s: head and encoding; network_s: sending, travelling and receiving; queue_s: waiting for a
-    worker of the cloud; cloud_s: decoding and tail; wait_s: waiting on the device for the head's turn.
+    edge_s: head and encoding, and the tail where it ran here; network_s: sending, travelling and
+    receiving, or waiting for an answer that never came; queue_s: waiting for a worker of the cloud;
+    cloud_s: decoding and tail; wait_s: waiting on the device, for the head's turn or the link's.
     latency_s is from the frame's arrival at the client to its result.
     """
 
@@ -34,7 +38,11 @@ class Timings:
 
 @dataclass(frozen=True)
 class Result:
-    """One frame's result. `outputs` maps the model's output names to arrays [batch, …]."""
+    """One frame's result. `outputs` maps the model's output names to arrays [batch, …].
+
+    The arrays may be read-only views of the received message. `frame` counts from 0: within its
+    stream, or over the calls of `infer`. `error` is set only when nobody served the frame.
+    """
 
     frame: int
     outputs: Mapping[str, Array]
@@ -45,6 +53,7 @@ class Result:
     upload_bytes: int
     download_bytes: int
     timings: Timings
+    error: SplitpointError | None = None
 
     @property
     def latency_s(self) -> float:

@@ -16,7 +16,7 @@ from partitioner.bundle import Bundle, digest_file, write_manifest
 from partitioner.cutting import MAX_CUTS, FoundCut, find_cuts
 from partitioner.graph import Graph
 from partitioner.importing.extracting import Extractor, specs_of
-from partitioner.importing.loading import load_model, pin_inputs
+from partitioner.importing.loading import load_model, pin_inputs, strip_remarks
 from partitioner.importing.preprocessing import parse_preprocess, prepend
 from partitioner.importing.reading import constant_nodes, read_graph
 from partitioner.importing.torch_modules import export_factory, is_factory
@@ -117,6 +117,7 @@ def _read(source: str, folder: Path, options: ImportOptions) -> tuple[onnx.Model
             path = Path(scratch) / "model.onnx"
             export_factory(source, options.input_shapes, options.input_dtypes, path)
         model = load_model(path)
+        strip_remarks(model)
         shapes = {} if is_factory(source) else options.input_shapes
         pin_inputs(model, shapes)
         model.ir_version = max(model.ir_version, _IR_VERSION)

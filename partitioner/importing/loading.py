@@ -33,6 +33,13 @@ def load_model(path: Path) -> onnx.ModelProto:
     return model
 
 
+def strip_remarks(model: onnx.ModelProto) -> None:
+    """Remove what exporters remark, in place: stack traces and paths that are no part of the model."""
+    for item in (*model.graph.node, *model.graph.initializer, *model.functions):
+        item.ClearField("doc_string")
+        item.ClearField("metadata_props")
+
+
 def pin_inputs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Give every input one concrete shape, the batch axis included, in place.
 

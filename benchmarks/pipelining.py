@@ -1,0 +1,68 @@
+"""How much of what the slowest stage alone allows does the pipelined stream reach?"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import reporting
+from benchmarks.architectures import resnet18
+from benchmarks.serving import make_bundle, served
+from edge_client import EdgeClient
+from partitioner.bundle import Bundle
+from partitioner.profiling import time_call
+from partitioner.sessions import random_feeds
+from protos.memory import keep_freed_pages
+from protos.tensors import Array
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Stream frames at three cuts (early, balanced, late), and compare with head and tail alone."""
+    keep_freed_pages()
+    with tempfile.TemporaryDirectory() as name:
+        bundle = make_bundle(resnet18(), Path(name), "resnet18")
+        total = bundle.manifest.flops
+        shares = {cut.id: cut.head_flops / total for cut in bundle.manifest.cuts}
+        chosen = {
+            wish: min(shares, key=lambda cut: abs(shares[cut] - wish)) for wish in (0.25, 0.5, 0.75)
+        }
+        feeds = random_feeds(bundle.inputs, np.random.default_rng(0))
+        with served(Path(name)) as address:
+            return {
+                cut: _stream(address, bundle, cut, feeds, arguments.frames, arguments.rounds)
+                for cut in chosen.values()
+            }
+
+
+def _stream(
+    address: str, bundle: Bundle, cut: str, feeds: dict[str, Array], frames: int, rounds: int
+) -> dict[str, Any]:
+    head, tail = bundle.open_head(cut), bundle.open_tail(cut)
+    values = head.run(feeds)
+    ratios, rates, slowest = [], [], []
+    with EdgeClient(address, bundle, cut) as client:
+        for _ in range(rounds):
+            alone = max(_median_s(lambda: head.run(feeds)), _median_s(lambda: tail.run(values)))
+            start = time.perf_counter()
+            served_frames = sum(1 for _ in client.stream(feeds for _ in range(frames)))
+            rate = served_frames / (time.perf_counter() - start)
+            slowest.append(1 / alone)
+            rates.append(rate)
+            ratios.append(rate * alone)
+    return {
+        "frames_per_s": reporting.spread(rates),
+        "slowest_stage_alone_per_s": reporting.spread(slowest),
+        "ratio": float(np.median(ratios)),
+        "bound": 0.9,
+    }
+
+
+def _median_s(call: Any) -> float:
+    return time_call(call, time.perf_counter() + 1.0).median_s
+
+
+if __name__ == "__main__":
+    reporting.main(__doc__, measure, frames=200, rounds=5)

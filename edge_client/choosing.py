@@ -1,0 +1,139 @@
+"""The cut `auto`: profiles of both sides, the link, and the plan's best option."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from partitioner.bundle import Bundle
+from partitioner.link import Link
+from partitioner.planning import Option, Plan, plan
+from partitioner.profiles import Machine, Profile
+from partitioner.sessions import RuntimeOptions
+from partitioner.units import format_duration
+from protos.errors import ProfileError, TooLargeError
+
+MEASURE_S = 10.0
+EDGE_PROFILE, CLOUD_PROFILE = "edge.json", "cloud.json"
+
+OnProgress = Callable[[str, int, int], None]
+"""What is being done, and how many steps of how many are done."""
+
+
+def unheard(_step: str, _done: int, _total: int) -> None:
+    """Progress that nobody wants to hear of."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The best option, why it is the best, and what was known when it was chosen."""
+
+    plan: Plan
+    option: Option
+    reason: str
+
+    @property
+    def link(self) -> Link:
+        """The link that was planned for."""
+        return self.plan.link
+
+    @property
+    def cut(self) -> str:
+        """The id of the cut."""
+        return self.option.cut
+
+    @property
+    def codec(self) -> str:
+        """The name of the codec."""
+        return self.option.codec
+
+
+def choose_option(
+    bundle: Bundle,
+    address: str,
+    options: RuntimeOptions,
+    *,
+    link: Link | None = None,
+    codec: str | None = None,
+    max_message_bytes: int | None = None,
+    on_progress: OnProgress = unheard,
+) -> Chosen:
+    """Plan for `link`, or for the link to `address` as measured now, and return the best option.
+
+    Profiles that the bundle lacks, or that come from another machine, are measured (10 s a side) and
+    kept in it where that is possible. Options whose messages the server refuses are left out.
+    """
+    edge = _edge_profile(bundle, options, on_progress)
+    cloud = _cloud_profile(bundle, address, on_progress)
+    found = plan(bundle, link or _measured_link(address, on_progress), edge, cloud, codec=codec)
+    return best_of(found, max_message_bytes)
+
+
+def best_of(found: Plan, max_message_bytes: int | None = None) -> Chosen:
+    """Return the plan's fastest option whose message fits, with the reason in words."""
+    fitting = [
+        option
+        for option in found.options
+        if max_message_bytes is None or option.upload_bytes <= max_message_bytes
+    ]
+    if not fitting:
+        raise TooLargeError(
+            f"every option sends more than the {max_message_bytes} bytes that the server takes. "
+            "Raise its --max-message, or use another codec."
+        )
+    best = min(fitting, key=lambda option: option.total_s)
+    return Chosen(found, best, f"auto: {format_duration(best.total_s)} predicted on {found.link}")
+
+
+def is_of_this_machine(profile: Profile, machine: Machine) -> bool:
+    """Tell whether a profile's times hold here: the same processor, cores and runtime."""
+    measured = profile.machine
+    return (measured.cpu, measured.cores, measured.runtime) == (
+        machine.cpu,
+        machine.cores,
+        machine.runtime,
+    )
+
+
+def _edge_profile(bundle: Bundle, options: RuntimeOptions, on_progress: OnProgress) -> Profile:
+    from partitioner.profiling import machine_of, measure_profile
+
+    kept = _kept(bundle, EDGE_PROFILE)
+    if kept is not None and is_of_this_machine(kept, machine_of(options)):
+        return kept
+    measured = measure_profile(bundle, options, budget_s=MEASURE_S, on_progress=on_progress)
+    return _keep(bundle, EDGE_PROFILE, measured)
+
+
+def _cloud_profile(bundle: Bundle, address: str, on_progress: OnProgress) -> Profile:
+    from partitioner.remote import measure_remote_profile
+
+    kept = _kept(bundle, CLOUD_PROFILE)
+    if kept is not None:
+        return kept
+    measured = measure_remote_profile(address, bundle, budget_s=MEASURE_S, on_progress=on_progress)
+    return _keep(bundle, CLOUD_PROFILE, measured)
+
+
+def _measured_link(address: str, on_progress: OnProgress) -> Link:
+    from edge_client.probing import measure_link, probing
+
+    on_progress("the link", 0, 1)
+    with probing(address) as probe:
+        return measure_link(probe).link
+
+
+def _kept(bundle: Bundle, name: str) -> Profile | None:
+    """Return the bundle's own profile, or None if it has none that is of any use."""
+    try:
+        profile = Profile.load(bundle.profiles / name)
+    except ProfileError:
+        return None
+    fits = profile.bundle_digest == bundle.digest and set(bundle.cuts) <= set(profile.cuts)
+    return profile if fits else None
+
+
+def _keep(bundle: Bundle, name: str, profile: Profile) -> Profile:
+    try:
+        profile.save(bundle.profiles / name)
+    except OSError:
+        return profile  # a bundle that cannot be written to; it is measured again next time
+    return profile

@@ -1,0 +1,191 @@
+"""The command `splitpoint-edge`. What is heavy is imported within the commands."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge_client import defaults
+from partitioner import console
+from protos.memory import keep_freed_pages
+
+app = console.new_app(help="The edge side of Splitpoint: run heads, stream frames, emulate links.")
+
+
+def _flag(about: str, default: str = "", *names: str) -> Any:
+    """Return an option that is None when not given, and says what the settings then take."""
+    return typer.Option(*names, help=about, show_default=default or False)
+
+
+Cloud = Annotated[str, typer.Option("--cloud", help="HOST:PORT of the cloud server.")]
+
+
+@app.callback()
+def _commands() -> None:
+    """The edge side of Splitpoint: run heads, stream frames, emulate links."""
+
+
+@app.command()
+def run(
+    cloud: Annotated[str | None, _flag("HOST:PORT of the cloud server.")] = None,
+    bundle: Annotated[Path | None, _flag("The bundle's folder.")] = None,
+    source: Annotated[
+        str | None,
+        _flag("Folder of images, image, .npy, .npz, video, camera's number, or - for stdin."),
+    ] = None,
+    cut: Annotated[str | None, _flag("A cut's id, cloud, edge, or auto.", defaults.CUT)] = None,
+    codec: Annotated[
+        str | None, _flag("raw, jpeg or jpeg-1 to jpeg-100.", "raw; with --cut auto: the best")
+    ] = None,
+    link: Annotated[
+        str | None, _flag("For auto: 10mbit,20ms or UP/DOWN,RTT or measure.", defaults.LINK)
+    ] = None,
+    fps: Annotated[float | None, _flag("Frames a second, at most.", "as fast as it goes")] = None,
+    loop: Annotated[
+        bool | None, _flag("Start the source again when it ends.", "", "--loop/--no-loop")
+    ] = None,
+    drop: Annotated[
+        bool | None,
+        _flag("Drop the oldest frames when the window is full.", "", "--drop/--no-drop"),
+    ] = None,
+    max_frames: Annotated[int | None, _flag("Stop after as many frames.", "all")] = None,
+    window: Annotated[
+        int | None, _flag("Frames at work at the same time.", str(defaults.WINDOW))
+    ] = None,
+    output: Annotated[Path | None, _flag("Write a JSON line a frame to this file.")] = None,
+    labels: Annotated[Path | None, _flag("A CSV of file,label to compare with.")] = None,
+    timeout: Annotated[
+        str | None, _flag("How long an answer may take.", f"{defaults.TIMEOUT_S:g}s")
+    ] = None,
+    on_failure: Annotated[
+        str | None,
+        _flag("Without an answer: finish the frame here, or fail it.", defaults.ON_FAILURE),
+    ] = None,
+    threads: Annotated[
+        int | None, _flag("Intra-op threads of the runtime.", str(defaults.THREADS))
+    ] = None,
+    config: Annotated[
+        Path | None, _flag("A TOML file of settings; flags and environment go before it.")
+    ] = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Stream frames through the split model: heads here, tails in the cloud.
+
+    Every setting may also come from the environment, as SPLITPOINT_EDGE_CLOUD and so on. With --json,
+    each frame is a line on stdout, and the summary the last one.
+
+    Example: splitpoint-edge run --cloud 10.0.0.2:50051 --bundle digits --source frames/
+    """
+    keep_freed_pages()
+    from edge_client.running import run_source
+    from edge_client.settings import load_settings
+
+    given = {
+        "cloud": cloud, "bundle": bundle, "source": source, "cut": cut, "codec": codec,
+        "link": link, "fps": fps, "loop": loop, "drop": drop, "max_frames": max_frames,
+        "window": window, "output": output, "labels": labels, "timeout": timeout,
+        "on_failure": on_failure, "threads": threads,
+    }  # fmt: skip
+    if status := run_source(load_settings(config, **given), as_json=json):
+        raise typer.Exit(status)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="The bundle's name at the server.")],
+    cloud: Cloud,
+    out: Annotated[Path, typer.Option("--out", help="The new folder.")],
+    json: console.JsonFlag = False,
+) -> None:
+    """Copy a bundle from the server, checking every digest.
+
+    Example: splitpoint-edge fetch digits --cloud 10.0.0.2:50051 --out digits
+    """
+    from edge_client.fetching import fetch_bundle
+    from partitioner.units import format_size
+
+    with console.progress() as progress:
+        bundle = fetch_bundle(cloud, name, out, _file_progress(progress))
+    if json:
+        console.print_json(
+            {
+                "bundle": bundle.name,
+                "digest": bundle.digest,
+                "path": str(out),
+                "size_bytes": bundle.size_bytes,
+            }
+        )
+    else:
+        console.screen.print(
+            f"{bundle.name} ({format_size(bundle.size_bytes)}, digest {bundle.digest[:12]}…) in {out}"
+        )
+
+
+@app.command()
+def probe(cloud: Cloud, json: console.JsonFlag = False) -> None:
+    """Measure the link to the server: RTT and both bandwidths, in about two seconds.
+
+    Example: splitpoint-edge probe --cloud 10.0.0.2:50051
+    """
+    from edge_client.probing import measure_link, probing
+
+    with console.notes.status("measuring the link"), probing(cloud) as send:
+        found = measure_link(send)
+    if json:
+        console.print_json(
+            {
+                "uplink_bps": found.link.uplink_bps,
+                "downlink_bps": found.link.downlink_bps,
+                "rtt_s": found.link.rtt_s,
+                "rtt_min_s": found.rtt_min_s,
+            }
+        )
+    else:
+        console.screen.print(str(found.link))
+
+
+@app.command()
+def link(
+    listen: Annotated[str, typer.Option(help="HOST:PORT to take connections at.")],
+    to: Annotated[str, typer.Option(help="HOST:PORT to pass them on to.")],
+    bandwidth: Annotated[str, typer.Option(help="Rate of the uplink, such as 5mbit.")],
+    rtt: Annotated[str, typer.Option(help="Round-trip time, such as 40ms.")] = "0ms",
+    down: Annotated[str | None, _flag("Rate of the downlink.", "that of the uplink")] = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Be a slow link: a TCP relay with a rate and a round-trip time, until Ctrl-C or SIGTERM.
+
+    Example: splitpoint-edge link --listen 127.0.0.1:6000 --to 127.0.0.1:50051 --bandwidth 5mbit --rtt 40ms
+    """
+    import asyncio
+
+    from edge_client.relaying import relay_until_stopped
+    from partitioner.link import Link
+    from partitioner.units import parse_duration, parse_rate
+
+    path = Link(parse_rate(bandwidth), parse_rate(down or bandwidth), parse_duration(rtt))
+
+    def ready(address: str) -> None:
+        if json:
+            console.print_json({"listen": address, "to": to, "link": str(path)}, indent=None)
+        else:
+            console.remark(f"{address} leads to {to}: {path}")
+
+    asyncio.run(relay_until_stopped(listen, to, path, ready))
+
+
+def _file_progress(progress: Any) -> Callable[[str, int, int], None]:
+    tasks: dict[str, Any] = {}
+
+    def show(path: str, done: int, total: int) -> None:
+        if path not in tasks:
+            tasks[path] = progress.add_task(path, total=total)
+        progress.update(tasks[path], completed=done)
+
+    return show
+
+
+def main() -> None:
+    """Run the command and exit."""
+    console.run(app)

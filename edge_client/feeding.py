@@ -1,0 +1,69 @@
+"""Frames from any iterable into the event loop: what blocks is waited for on a thread of its own."""
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class ThreadedFrames(Generic[T]):
+    """An iterable as an async iterator. The next item is taken only when it is asked for.
+
+    The thread is a daemon, so that a source which blocks for ever (stdin, a camera) holds up nobody.
+    """
+
+    def __init__(self, frames: Iterable[T]) -> None:
+        self._frames = frames
+        self._loop = asyncio.get_running_loop()
+        self._asked: queue.SimpleQueue[asyncio.Future[T] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="splitpoint-frames", daemon=True)
+        self._thread.start()
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._asked.put(future)
+        return await future
+
+    async def aclose(self) -> None:
+        """Let the thread end after the item that it is waiting for, and close a generator there."""
+        self._asked.put(None)
+
+    def _serve(self) -> None:
+        iterator: Iterator[T] | None = None
+        while (future := self._asked.get()) is not None:
+            try:
+                iterator = iter(self._frames) if iterator is None else iterator
+                self._answer(future, next(iterator), None)
+            except StopIteration:
+                self._answer(future, None, StopAsyncIteration())
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever reads the frames
+                self._answer(future, None, error)
+        if iterator is not None and hasattr(iterator, "close"):
+            iterator.close()
+
+    def _answer(
+        self, future: "asyncio.Future[T]", item: T | None, error: BaseException | None
+    ) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+            self._loop.call_soon_threadsafe(_settle, future, item, error)
+
+
+def as_async(frames: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    """Return an async iterator over `frames`, which may be a plain iterable that blocks."""
+    return aiter(frames) if isinstance(frames, AsyncIterable) else ThreadedFrames(frames)
+
+
+def _settle(future: "asyncio.Future[Any]", item: object, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(item)
+    else:
+        future.set_exception(error)

@@ -1,0 +1,204 @@
+"""The way of one frame: head and encoding, the call, and the tail here when the call fails."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
+from time import perf_counter
+
+from edge_client.results import Result, ServedBy, Timings
+from edge_client.stages import Stages
+from edge_client.transport import Reply
+from partitioner.bundle import Bundle
+from partitioner.manifest import Cut
+from protos.codecs import RAW, Codec, get_codec
+from protos.errors import (
+    FaultError,
+    LateError,
+    OverloadedError,
+    SplitpointError,
+    UnreachableError,
+    UsageError,
+)
+from protos.messages import pack_request
+from protos.names import EDGE, model_name
+from protos.tensors import Array
+from protos.wire import encode_request
+
+RECOVERABLE = (UnreachableError, LateError, OverloadedError, FaultError)
+"""Failures of the cloud or of the link, after which the edge can finish a frame itself."""
+
+_REASONS = {
+    UnreachableError: "cloud unreachable",
+    LateError: "cloud too slow",
+    OverloadedError: "cloud overloaded",
+    FaultError: "cloud failed",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the next frame does: where it is cut, how the frontier travels, and why."""
+
+    cut: Cut
+    codec: Codec
+    reason: str
+
+    @property
+    def label(self) -> str:
+        """Cut and codec as people write them: `cut-05/raw`, `edge`."""
+        return self.cut.id if self.cut.id == EDGE else f"{self.cut.id}/{self.codec.name}"
+
+
+@dataclass(slots=True)
+class Work:
+    """One frame after its head: the values that the rest needs, and the message that carries them.
+
+    `message` is None when nothing crosses.
+    """
+
+    frame: int
+    choice: Choice
+    arrived_at: float
+    values: Mapping[str, Array]
+    message: bytes | None
+    request_id: str
+    edge_s: float
+
+
+def choose(bundle: Bundle, cut_id: str, codec: str | None, reason: str) -> Choice:
+    """Return the choice of a cut and a codec (None: raw).
+
+    Raises UnknownNameError, or UsageError when the codec takes nothing of what crosses there.
+    """
+    cut = bundle.cut(cut_id)
+    chosen = RAW if codec is None or cut_id == EDGE else get_codec(codec)
+    if cut.frontier and not any(chosen.accepts(spec) for spec in cut.frontier):
+        crossing = ", ".join(f"{spec.name} {spec}" for spec in cut.frontier)
+        raise UsageError(
+            f"codec {chosen.name} cannot carry what crosses at cut {cut_id!r}: {crossing}. "
+            "Use raw there, or another cut."
+        )
+    return Choice(cut, chosen, reason)
+
+
+class FrameRunner:
+    """Runs the device's part of frames. Safe to call from several threads."""
+
+    def __init__(self, stages: Stages) -> None:
+        self.stages = stages
+        self._bundle = stages.bundle
+        self._request_ids = count()
+
+    def prepare(
+        self, inputs: Mapping[str, Array], frame: int, arrived_at: float, choice: Choice
+    ) -> Work:
+        """Run the head and encode the frontier; `inputs` have been checked."""
+        values, edge_s = self.stages.run_head(choice.cut.id, inputs)
+        work = Work(frame, choice, arrived_at, values, None, "", edge_s)
+        if choice.cut.id != EDGE:
+            begun = perf_counter()
+            self._encode(work)
+            work.edge_s += perf_counter() - begun
+        return work
+
+    def answered(self, work: Work, reply: Reply) -> Result:
+        """Return the result of a frame that the cloud finished; FaultError when the answer is wrong."""
+        self._check(work.choice.cut, reply.outputs)
+        return self._result(
+            work,
+            reply.outputs,
+            ServedBy.CLOUD,
+            work.choice.reason,
+            (reply.upload_bytes, reply.download_bytes),
+            (reply.network_s, reply.queue_s, reply.decode_s + reply.compute_s),
+        )
+
+    def finished_here(self, work: Work) -> Result:
+        """Return the result of a frame that the head finished: the cut is `edge`."""
+        return self._result(work, {}, ServedBy.EDGE, work.choice.reason, (0, 0), (0.0, 0.0, 0.0))
+
+    def finish_here(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
+        """Run the tail here, from the frontier that exists, because `error` came after `lost_s`."""
+        outputs, tail_s = self.stages.run_tail(work.choice.cut.id, work.values)
+        work.edge_s += tail_s
+        sent = len(work.message) if work.message is not None else 0
+        kind = next((text for kind, text in _REASONS.items() if isinstance(error, kind)), "failed")
+        return self._result(
+            work, outputs, ServedBy.EDGE, f"{kind}: {error}", (sent, 0), (lost_s, 0.0, 0.0)
+        )
+
+    def failed(self, frame: int, arrived_at: float, choice: Choice, error: Exception) -> Result:
+        """Return the result of a frame that nobody served."""
+        if not isinstance(error, SplitpointError):
+            error = FaultError(f"the frame failed: {error}")
+        lost_s = perf_counter() - arrived_at
+        return Result(
+            frame=frame,
+            outputs={},
+            served_by=ServedBy.NONE,
+            reason=str(error),
+            cut=choice.cut.id,
+            codec=choice.codec.name,
+            upload_bytes=0,
+            download_bytes=0,
+            timings=Timings(latency_s=lost_s, edge_s=0.0, wait_s=lost_s),
+            error=error,
+        )
+
+    def _encode(self, work: Work) -> None:
+        cut = work.choice.cut
+        work.request_id = str(next(self._request_ids))  # one step of the interpreter: thread-safe
+        header, buffers = pack_request(
+            model_name(self._bundle.name, cut.id),
+            work.request_id,
+            work.values,
+            cut.frontier,
+            work.choice.codec,
+            self._bundle.digest,
+        )
+        work.message = encode_request(header, buffers)
+
+    def _result(
+        self,
+        work: Work,
+        outputs: Mapping[str, Array],
+        served_by: ServedBy,
+        reason: str,
+        sent: tuple[int, int],
+        cloud: tuple[float, float, float],
+    ) -> Result:
+        """`sent`: bytes up and down; `cloud`: seconds of network, queue, and decoding with tail."""
+        network_s, queue_s, cloud_s = cloud
+        latency_s = perf_counter() - work.arrived_at
+        wait_s = max(0.0, latency_s - work.edge_s - network_s - queue_s - cloud_s)
+        return Result(
+            frame=work.frame,
+            outputs=self._gather(work, outputs),
+            served_by=served_by,
+            reason=reason,
+            cut=work.choice.cut.id,
+            codec=work.choice.codec.name,
+            upload_bytes=sent[0],
+            download_bytes=sent[1],
+            timings=Timings(latency_s, work.edge_s, network_s, queue_s, cloud_s, wait_s),
+        )
+
+    def _gather(self, work: Work, outputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return all outputs of the model, in its order; some may have come out of the head."""
+        own = work.choice.cut.head_outputs
+        return {
+            spec.name: (work.values if spec.name in own else outputs)[spec.name]
+            for spec in self._bundle.outputs
+        }
+
+    def _check(self, cut: Cut, outputs: Mapping[str, Array]) -> None:
+        for spec in self._bundle.outputs:
+            if spec.name not in cut.tail_outputs:
+                continue
+            found = outputs.get(spec.name)
+            if found is None or found.dtype != spec.dtype or not spec.fits(found.shape):
+                what = "nothing" if found is None else f"{found.dtype}{list(found.shape)}"
+                raise FaultError(
+                    f"the cloud answered {what} for the output {spec.name!r}, which is {spec}. "
+                    "Check that the server has the same bundle."
+                )

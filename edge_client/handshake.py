@@ -1,0 +1,86 @@
+"""The first words with a server: who it is, what it takes, and whether its bundle is ours."""
+
+from dataclasses import dataclass
+
+import grpc
+import grpc.aio
+
+from partitioner.bundle import Bundle
+from protos.channels import DEFAULT_MAX_MESSAGE_BYTES
+from protos.errors import MismatchError, SplitpointError, UnknownNameError, UnreachableError
+from protos.splitpoint_pb2 import (
+    GetServerInfoRequest,
+    GetServerInfoResponse,
+    ListBundlesRequest,
+    ListBundlesResponse,
+)
+from protos.status import error_from
+
+SERVICE = "/splitpoint.v1.Splitpoint/"
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """What a server says of itself. `version` is empty for a standard OIP server, which says nothing."""
+
+    version: str
+    max_message_bytes: int
+    workers: int
+
+
+async def greet(
+    channel: grpc.aio.Channel, address: str, bundle: Bundle, timeout_s: float
+) -> ServerInfo:
+    """Ask the server who it is and compare bundles.
+
+    Raises UnreachableError when nobody is there, UnknownNameError when the server lacks the bundle,
+    and MismatchError when it has another one of that name.
+    """
+    info_of = channel.unary_unary(
+        SERVICE + "GetServerInfo",
+        request_serializer=GetServerInfoRequest.SerializeToString,
+        response_deserializer=GetServerInfoResponse.FromString,
+    )
+    bundles_of = channel.unary_unary(
+        SERVICE + "ListBundles",
+        request_serializer=ListBundlesRequest.SerializeToString,
+        response_deserializer=ListBundlesResponse.FromString,
+    )
+    try:
+        info = await info_of(GetServerInfoRequest(), timeout=timeout_s)
+        offered = await bundles_of(ListBundlesRequest(), timeout=timeout_s)
+    except grpc.aio.AioRpcError as failure:
+        if failure.code() is grpc.StatusCode.UNIMPLEMENTED:
+            return ServerInfo("", DEFAULT_MAX_MESSAGE_BYTES, 0)
+        raise translate(failure, address) from failure
+    check_bundle(offered, address, bundle)
+    return ServerInfo(info.version, info.max_message_bytes, info.workers)
+
+
+def check_bundle(offered: ListBundlesResponse, address: str, bundle: Bundle) -> None:
+    """Raise unless the server offers exactly this bundle."""
+    found = {entry.name: entry for entry in offered.bundles}
+    if bundle.name not in found:
+        raise UnknownNameError(
+            f"the server at {address} has no bundle {bundle.name!r}. "
+            f"It has: {', '.join(found) or 'none'}. "
+            "Put the bundle into its --bundles folder, or run with one of these."
+        )
+    theirs = found[bundle.name].digest
+    if theirs != bundle.digest:
+        raise MismatchError(
+            f"the server at {address} has another bundle {bundle.name!r} than this edge: "
+            f"{theirs[:12]}… there, {bundle.digest[:12]}… here ({bundle.path}). Copy one to the other "
+            f"side, with: splitpoint-edge fetch {bundle.name} --cloud {address} --out BUNDLE."
+        )
+
+
+def translate(failure: grpc.RpcError, address: str) -> SplitpointError:
+    """Return our error for a failed unary call: nobody there, or what the server said."""
+    code, details = failure.code(), failure.details() or ""
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        return UnreachableError(
+            f"nobody answers at {address} ({details or code.name}). Start a server there with: "
+            f"splitpoint-cloud serve --bundles DIR --listen {address}, or check address and network."
+        )
+    return error_from(code, details or code.name)

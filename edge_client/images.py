@@ -1,0 +1,78 @@
+"""Images as the model takes them: uint8 [1, height, width, 3 or 1]."""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from protos.errors import SourceError
+from protos.tensors import Array, TensorSpec
+
+Say = Callable[[str], None]
+
+
+class ImageFitter:
+    """Makes frames of images for a model with one image input; says once when it has to resize.
+
+    Raises SourceError when the model takes no images.
+    """
+
+    def __init__(self, inputs: Sequence[TensorSpec], say: Say) -> None:
+        self._spec = image_input(inputs)
+        _, self._height, self._width, self._channels = self._spec.shape
+        self._say = say
+        self._said = False
+
+    def read(self, path: Path) -> dict[str, Array]:
+        """Return the frame in an image file; SourceError when it cannot be read."""
+        # Here and not above: whoever streams arrays has no need of PIL in memory.
+        from PIL import Image, ImageOps
+
+        try:
+            with Image.open(io.BytesIO(path.read_bytes())) as image:
+                return self._fit(ImageOps.exif_transpose(image))
+        except Exception as error:  # decoders raise what they like on broken files
+            raise SourceError(f"{path} cannot be read as an image: {error}.") from error
+
+    def from_pixels(self, pixels: Array) -> dict[str, Array]:
+        """Return the frame of uint8 pixels [height, width, 3] in RGB."""
+        height, width, channels = pixels.shape
+        if (height, width, channels) == (self._height, self._width, self._channels):
+            return {self._spec.name: pixels[np.newaxis]}
+        from PIL import Image
+
+        return self._fit(Image.fromarray(pixels))
+
+    def _fit(self, image: Any) -> dict[str, Array]:
+        from PIL import Image
+
+        image = image.convert("RGB" if self._channels == 3 else "L")
+        if image.size != (self._width, self._height):
+            self._remark(f"{image.width}x{image.height}")
+            image = image.resize((self._width, self._height), Image.Resampling.BILINEAR)
+        pixels = np.asarray(image).reshape(1, self._height, self._width, self._channels)
+        return {self._spec.name: pixels}
+
+    def _remark(self, found: str) -> None:
+        if not self._said:
+            self._said = True
+            self._say(
+                f"frames of {found} are resized to {self._width}x{self._height}, which the model takes"
+            )
+
+
+def image_input(inputs: Sequence[TensorSpec]) -> TensorSpec:
+    """Return the one input that takes a uint8 image; SourceError when there is none."""
+    if len(inputs) == 1:
+        shape = inputs[0].shape
+        is_image = len(shape) == 4 and shape[0] in (-1, 1) and shape[3] in (1, 3)
+        if inputs[0].dtype == "uint8" and is_image:
+            return inputs[0]
+    takes = ", ".join(f"{spec.name} {spec}" for spec in inputs)
+    raise SourceError(
+        f"images cannot be fed to this model: it takes {takes}, not uint8[batch, height, width, 3]. "
+        "Import it again with --preprocess, which puts scaling and layout into the graph, or give "
+        "arrays as .npy or .npz."
+    )

@@ -1,0 +1,129 @@
+"""The command `splitpoint-edge run`: frames from a source through the client to whoever reads."""
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from time import monotonic
+from typing import Any, TextIO
+
+from edge_client.live_view import LiveView, print_summary
+from edge_client.settings import RunSettings, parse_link
+from edge_client.sources import Frame, Source, open_source, play
+from edge_client.sync import EdgeClient
+from edge_client.tally import Tally, read_labels
+from partitioner import console
+from partitioner.bundle import Bundle
+from protos.errors import SourceError, UsageError
+from protos.tensors import Array
+
+
+def run_source(settings: RunSettings, *, as_json: bool) -> int:
+    """Stream the source through the client, report, and return the exit status.
+
+    0: at least one frame was served; 1: none was; 130: interrupted, after the summary of what was done.
+    """
+    bundle = Bundle.load(settings.bundle)
+    source = open_source(settings.source, bundle.inputs, console.remark)
+    labels = read_labels(settings.labels, bundle.manifest.labels) if settings.labels else {}
+    with ExitStack() as stack:
+        writer = stack.enter_context(RecordWriter(settings.output, as_json))
+        client = stack.enter_context(_connected(settings, bundle))
+        console.remark(f"cut {client.choice.label}, {client.choice.reason}")
+        tally = Tally(bundle, labels, monotonic)
+        interrupted = _stream(client, source, settings, tally, writer)
+        summary = tally.summary(
+            dropped=source.dropped, unreadable=source.unreadable, link=client.link
+        )
+        writer.write({"summary": summary})
+    if not as_json:
+        print_summary(summary, bundle)
+    return _exit_status(tally, source, interrupted)
+
+
+class RecordWriter:
+    """Writes records as JSON lines, at once, to stdout and to a file, where they are wanted."""
+
+    def __init__(self, path: Path | None, to_stdout: bool) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+        self._to_stdout = to_stdout
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Write one record as a line."""
+        if self._to_stdout:
+            console.print_json(record, indent=None)
+        if self._file is not None:
+            self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            self._file.flush()
+
+    def __enter__(self) -> "RecordWriter":
+        if self._path is not None:
+            try:
+                self._file = self._path.open("w")
+            except OSError as error:
+                raise UsageError(
+                    f"--output {self._path} cannot be written: {error.strerror}. Give another file."
+                ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _connected(settings: RunSettings, bundle: Bundle) -> EdgeClient:
+    with console.progress() as progress:
+        task = progress.add_task("connecting", total=None)
+
+        def show(step: str, done: int, total: int) -> None:
+            progress.update(task, description=f"measuring {step}", completed=done, total=total)
+
+        return EdgeClient(
+            settings.cloud,
+            bundle,
+            settings.cut,
+            codec=settings.codec,
+            link=parse_link(settings.link),
+            window=settings.window,
+            timeout_s=settings.timeout_s,
+            threads=settings.threads,
+            on_failure=settings.on_failure,
+            on_progress=show,
+        )
+
+
+def _stream(
+    client: EdgeClient, source: Source, settings: RunSettings, tally: Tally, writer: RecordWriter
+) -> bool:
+    """Stream everything; return True if it was interrupted."""
+    names: deque[str] = deque()
+    total = settings.max_frames if settings.loop else source.total
+    frames = _noting(play(source, settings.pace), names)
+    with LiveView(total) as view:
+        try:
+            for result in client.stream(frames, on_error="result"):
+                writer.write(tally.add(result, names.popleft()))
+                view.show(result, tally)
+        except KeyboardInterrupt:
+            return True
+    return False
+
+
+def _noting(frames: Iterator[Frame], names: deque[str]) -> Iterator[dict[str, Array]]:
+    """Yield the frames' inputs; the results come in the same order, so their names wait in `names`."""
+    for frame in frames:
+        names.append(frame.source)
+        yield frame.inputs
+
+
+def _exit_status(tally: Tally, source: Source, interrupted: bool) -> int:
+    if interrupted:
+        console.remark("interrupted")
+        return console.INTERRUPTED
+    if tally.frames == 0:
+        raise SourceError(
+            f"no frame came out of the source ({source.unreadable} could not be read). Check it."
+        )
+    return 1 if tally.failed == tally.frames else 0

@@ -1,0 +1,146 @@
+"""What `splitpoint-edge run` can be told: flags over environment over file over the defaults."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from edge_client import defaults
+from edge_client.sources import Pace
+from partitioner.link import Link
+from partitioner.units import parse_duration, parse_rate
+from protos.errors import UsageError
+
+ENV_PREFIX = "SPLITPOINT_EDGE_"
+MEASURE = "measure"
+
+
+def parse_link(text: str) -> Link | None:
+    """Return the link in `10mbit,20ms` or `UP/DOWN,RTT`; None for `measure`. Raises UsageError."""
+    if text == MEASURE:
+        return None
+    rates, comma, rtt = text.partition(",")
+    if not comma:
+        raise UsageError(
+            f"{text!r} is no link. Write UPLINK,RTT as in 10mbit,20ms, UPLINK/DOWNLINK,RTT as in "
+            f"10mbit/50mbit,20ms, or {MEASURE}."
+        )
+    uplink_bps, downlink_bps = _parse_rates(rates)
+    return Link(uplink_bps, downlink_bps, parse_duration(rtt))
+
+
+def _parse_rates(text: str) -> tuple[float, float]:
+    """Return up and down; a slash may divide them, or stand in a unit such as Mbit/s."""
+    for slash in (found.start() for found in re.finditer("/", text)):
+        if re.match(r"\s*\.?\d", text[slash + 1 :]):
+            return parse_rate(text[:slash]), parse_rate(text[slash + 1 :])
+    both = parse_rate(text)
+    return both, both
+
+
+def _check_link(text: str) -> str:
+    parse_link(text)
+    return text
+
+
+def _check_timeout(text: str) -> str:
+    if parse_duration(text) <= 0:
+        raise UsageError(f"a timeout of {text} leaves no time for an answer. Give more than 0.")
+    return text
+
+
+class RunSettings(BaseSettings):
+    """All settings of `splitpoint-edge run`; each may come as SPLITPOINT_EDGE_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
+    cloud: str | None = None
+    """HOST:PORT of the server; needed by every cut but `edge`."""
+    bundle: Path
+    source: str
+    cut: str = defaults.CUT
+    codec: str | None = None
+    link: Annotated[str, AfterValidator(_check_link)] = defaults.LINK
+    fps: float | None = Field(default=None, gt=0)
+    loop: bool = False
+    drop: bool = False
+    """A paced source drops its oldest frames when the window is full, as a camera does."""
+    max_frames: int | None = Field(default=None, ge=1)
+    window: int = Field(default=defaults.WINDOW, ge=1)
+    output: Path | None = None
+    labels: Path | None = None
+    timeout: Annotated[str, AfterValidator(_check_timeout)] = f"{defaults.TIMEOUT_S:g}s"
+    on_failure: defaults.OnFailure = defaults.ON_FAILURE
+    threads: int = Field(default=defaults.THREADS, ge=1)
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _number_or_name(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) else value  # a camera's number in TOML
+
+    @property
+    def timeout_s(self) -> float:
+        """`timeout` in seconds."""
+        return parse_duration(self.timeout)
+
+    @property
+    def pace(self) -> Pace:
+        """How the source is played."""
+        return Pace(self.fps, self.loop, self.max_frames, self.drop)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags over environment over the file, if one is given."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(config: Path | None = None, **given: Any) -> RunSettings:
+    """Return the settings from flags (None: not given), the environment and the TOML file `config`.
+
+    Raises UsageError, which names the setting and what is wrong with it.
+    """
+    chosen = {name: value for name, value in given.items() if value is not None}
+    try:
+        return _with_file(config)(**chosen)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise UsageError(_sentence(name, first["type"], first["msg"])) from error
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"the settings file {config} cannot be read: {error}.") from error
+
+
+def _with_file(config: Path | None) -> type[RunSettings]:
+    if config is None:
+        return RunSettings
+    if not config.is_file():
+        raise UsageError(f"there is no settings file {config}. Give a TOML file, or no --config.")
+
+    class _FromFile(RunSettings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    return _FromFile
+
+
+def _sentence(name: str, kind: str, message: str) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    if kind == "missing":
+        return f"{flag} is missing. Give it, or set {ENV_PREFIX}{name.upper()}."
+    if kind == "extra_forbidden":
+        return f"there is no setting {name!r}. There are: {', '.join(RunSettings.model_fields)}."
+    return f"{flag} is wrong: {message}."

@@ -1,0 +1,135 @@
+"""The client for programs without an event loop."""
+
+import asyncio
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Literal, Self
+
+from edge_client import defaults
+from edge_client.choosing import OnProgress, unheard
+from edge_client.client import AsyncEdgeClient
+from edge_client.frames import Choice
+from edge_client.inputs import Inputs
+from edge_client.loops import LoopThread
+from edge_client.results import Result
+from partitioner.bundle import Bundle
+from partitioner.link import Link
+
+
+class EdgeClient:
+    """Split inference of one bundle with one server.
+
+        with EdgeClient(cloud="host:50051", bundle="resnet50.bundle") as client:
+            result = client.infer(array)
+
+    The parameters and errors are those of AsyncEdgeClient; it connects when it is made. Safe to use
+    from several threads; heads run one at a time.
+    """
+
+    def __init__(
+        self,
+        cloud: str | None,
+        bundle: str | Path | Bundle,
+        cut: str = defaults.CUT,
+        *,
+        codec: str | None = None,
+        link: Link | None = None,
+        window: int = defaults.WINDOW,
+        timeout_s: float = defaults.TIMEOUT_S,
+        threads: int = defaults.THREADS,
+        on_failure: defaults.OnFailure = defaults.ON_FAILURE,
+        on_progress: OnProgress = unheard,
+    ) -> None:
+        self._client = AsyncEdgeClient(
+            cloud,
+            bundle,
+            cut,
+            codec=codec,
+            link=link,
+            window=window,
+            timeout_s=timeout_s,
+            threads=threads,
+            on_failure=on_failure,
+            on_progress=on_progress,
+        )
+        self._loop = LoopThread("splitpoint-edge")
+        try:
+            self._loop.run(self._client.connect())
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that runs."""
+        return self._client.bundle
+
+    @property
+    def link(self) -> Link | None:
+        """The link that `auto` planned with: given, or measured while connecting."""
+        return self._client.link
+
+    @property
+    def choice(self) -> Choice:
+        """The cut and the codec of the next frame, and why."""
+        return self._client.choice
+
+    def set_option(self, cut: str, codec: str | None = None, reason: str = "") -> None:
+        """Move the cut, from the next frame on; see AsyncEdgeClient.set_option."""
+        self._client.set_option(cut, codec, reason)
+
+    def infer(self, inputs: Inputs) -> Result:
+        """Run the model on `inputs`; see AsyncEdgeClient.infer.
+
+        The head runs in the calling thread, so that only the request changes threads.
+        """
+        arrived_at = perf_counter()
+        if not self._client.is_ready:
+            self._loop.run(self._client.connect())
+        work = self._client.prepare(inputs, arrived_at)
+        if work.message is None:
+            return self._client.finish(work)
+        return self._loop.run(self._client.complete(work))
+
+    def stream(
+        self, frames: Iterable[Inputs], on_error: Literal["raise", "result"] = "raise"
+    ) -> Generator[Result, None, None]:
+        """Yield one result for each frame, in order; see AsyncEdgeClient.stream.
+
+        `frames` is iterated in a thread of its own.
+        """
+        results = self._client.stream(frames, on_error)
+        turn = asyncio.Lock()  # an interrupted step has to end before the stream can be closed
+
+        async def following() -> Result | None:
+            async with turn:
+                return await anext(results, None)
+
+        async def closing() -> None:
+            async with turn:
+                await results.aclose()
+
+        try:
+            while (result := self._loop.run(following())) is not None:
+                yield result
+        finally:
+            self._loop.run(closing())
+
+    def close(self) -> None:
+        """Let go of the connection and of the threads. Does nothing twice."""
+        if not self._loop.loop.is_closed():
+            self._loop.run(self._client.close())
+            self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

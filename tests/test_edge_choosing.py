@@ -1,0 +1,127 @@
+"""The cut `auto`: the plan's best option, with profiles that hold for this machine."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cloud_server import CloudServer
+from edge_client import AsyncEdgeClient, EdgeClient, choosing
+from edge_client.choosing import best_of, choose_option, is_of_this_machine
+from partitioner import profiling
+from partitioner.bundle import Bundle
+from partitioner.link import Link
+from partitioner.planning import plan
+from partitioner.profiles import Profile
+from partitioner.sessions import RuntimeOptions
+from protos.errors import TooLargeError
+from tests.edge_fakes import FakeCloud, frames
+
+LINK = Link(1e6, 1e6, 0.1)
+
+
+@pytest.fixture(scope="module")
+def own_bundle(residual_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A copy with profiles of this machine for both sides."""
+    folder = tmp_path_factory.mktemp("choosing") / "residual"
+    shutil.copytree(residual_bundle.path, folder)
+    bundle = Bundle.load(folder)
+    profile = profiling.measure_profile(bundle, RuntimeOptions(), budget_s=0.1)
+    profile.save(bundle.profiles / "edge.json")
+    profile.scaled(0.2).save(bundle.profiles / "cloud.json")
+    return bundle
+
+
+def test_kept_profiles_and_a_given_link_decide_without_any_server(own_bundle: Bundle) -> None:
+    chosen = choose_option(own_bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK)
+    assert chosen.cut == "edge"  # a tiny model: 0.1 s of RTT never pays
+    assert chosen.link == LINK
+    assert "predicted on 1.00 Mbit/s up" in chosen.reason
+
+
+def test_options_over_the_message_limit_are_left_out(own_bundle: Bundle) -> None:
+    profile = Profile.load(own_bundle.profiles / "edge.json")
+    found = plan(own_bundle, Link(1e12, 1e12, 0.0), profile.scaled(1e6), profile)
+    assert best_of(found).cut == "cloud"
+    limited = best_of(found, max_message_bytes=5000)
+    assert limited.option.upload_bytes <= 5000
+    with pytest.raises(TooLargeError, match="every option"):
+        best_of(plan_without_edge(found), max_message_bytes=10)
+
+
+def plan_without_edge(found: object) -> object:
+    from dataclasses import replace
+
+    return replace(found, options=found.options[:-1])  # type: ignore[type-var,attr-defined]
+
+
+def test_profile_of_another_machine_is_measured_again_and_kept(
+    own_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(own_bundle.path, tmp_path / "b")
+    bundle = Bundle.load(tmp_path / "b")
+    here = Profile.load(bundle.profiles / "edge.json")
+    foreign = here.model_copy(update={"machine": here.machine.model_copy(update={"cpu": "Z80"})})
+    foreign.save(bundle.profiles / "edge.json")
+    assert not is_of_this_machine(foreign, here.machine)
+    monkeypatch.setattr(choosing, "MEASURE_S", 0.1)
+    steps: list[str] = []
+    choose_option(
+        bundle,
+        "127.0.0.1:1",
+        RuntimeOptions(),
+        link=LINK,
+        on_progress=lambda s, _d, _t: steps.append(s),
+    )
+    assert "cut-01 head" in steps
+    assert Profile.load(bundle.profiles / "edge.json").machine == here.machine
+
+
+def test_client_measures_profiles_and_link_and_streams_with_the_best_cut(
+    residual_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(residual_bundle.path, tmp_path / "b")
+    monkeypatch.setattr(choosing, "MEASURE_S", 0.1)
+    with (
+        CloudServer(bundles=tmp_path / "b", listen="127.0.0.1:0") as server,
+        EdgeClient(server.address, tmp_path / "b") as client,
+    ):
+        assert client.link is not None
+        results = list(client.stream(frames(residual_bundle, 3)))
+        assert {result.reason for result in results} == {client.choice.reason}
+    assert (tmp_path / "b/profiles/cloud.json").exists()
+    assert (tmp_path / "b/profiles/edge.json").exists()
+
+
+def test_folder_that_cannot_be_written_costs_only_the_keeping(
+    own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = Profile.load(own_bundle.profiles / "edge.json")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Profile, "save", refuse)
+    assert choosing._keep(own_bundle, "edge.json", profile) is profile
+
+
+async def test_closing_while_it_measures_ends_the_measuring(
+    residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    shutil.copytree(residual_bundle.path, tmp_path / "b")
+    loop, heard, steps = asyncio.get_running_loop(), asyncio.Event(), []
+
+    def note(step: str, _done: int, _total: int) -> None:
+        steps.append(step)
+        loop.call_soon_threadsafe(heard.set)
+
+    async with FakeCloud(residual_bundle) as cloud:
+        client = AsyncEdgeClient(cloud.address, tmp_path / "b", on_progress=note)
+        connecting = asyncio.create_task(client.connect())
+        await heard.wait()
+        connecting.cancel()
+        await client.close()
+        await loop.shutdown_default_executor()  # returns when the measuring thread has ended
+    assert len(steps) < 2 * len(residual_bundle.cuts)
+    assert not (tmp_path / "b/profiles/edge.json").exists()

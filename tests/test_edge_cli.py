@@ -1,0 +1,287 @@
+"""The command `splitpoint-edge`: what it prints, writes and ends with."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from cloud_server import CloudServer
+from edge_client.cli import app
+from edge_client.fetching import inside, write_files
+from edge_client.settings import load_settings, parse_link
+from partitioner.bundle import Bundle
+from partitioner.link import Link
+from protos.errors import BundleError, SourceError, UnknownNameError, UsageError
+from protos.splitpoint_pb2 import FetchBundleResponse
+from tests.edge_fakes import whole
+
+runner = CliRunner()
+FRAME_KEYS = {
+    "frame", "source", "served_by", "reason", "cut", "codec", "latency_s", "edge_s", "upload_bytes",
+    "download_bytes", "network_s", "queue_s", "cloud_s", "wait_s", "top1",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def address(image_bundle: Bundle) -> Iterator[str]:
+    with CloudServer(bundles=image_bundle.path, listen="127.0.0.1:0") as server:
+        yield server.address
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(6):
+        pixels = rng.integers(0, 256, (32, 32, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return folder
+
+
+def right_classes(bundle: Bundle, folder: Path) -> dict[str, int]:
+    (spec,) = bundle.inputs
+    return {
+        path.name: int(np.argmax(next(iter(whole(bundle, {spec.name: image}).values()))))
+        for path in sorted(folder.iterdir())
+        for image in [np.asarray(Image.open(path))[np.newaxis]]
+    }
+
+
+def invoke(*arguments: object) -> Any:
+    return runner.invoke(app, [str(argument) for argument in arguments])
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_json_is_a_line_a_frame_and_the_summary_last(
+    image_bundle: Bundle, address: str, folder: Path, tmp_path: Path
+) -> None:
+    classes = right_classes(image_bundle, folder)
+    labels = tmp_path / "labels.csv"
+    wrong = (classes["5.png"] + 1) % 10
+    rows = [f"{name},class-{index}" for name, index in classes.items() if name != "5.png"]
+    labels.write_text("\n".join(["file,label", *rows, f"5.png,{wrong}"]) + "\n")
+    (folder / "broken.jpg").write_bytes(b"?")
+    done = invoke(
+        "run", "--cloud", address, "--bundle", image_bundle.path, "--source", folder,
+        "--cut", "cut-03", "--labels", labels, "--output", tmp_path / "out.jsonl", "--json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    *records, last = lines(done.stdout)
+    assert lines((tmp_path / "out.jsonl").read_text()) == [*records, last]
+    assert [record["frame"] for record in records] == list(range(6))
+    assert {frozenset(record) for record in records} == {frozenset(FRAME_KEYS)}
+    for record in records:
+        index = classes[record["source"]]
+        assert (record["top1"]["index"], record["top1"]["label"]) == (index, f"class-{index}")
+    summary = last["summary"]
+    assert summary["frames"] == 6
+    assert summary["served_by"] == {"cloud": 6}
+    assert summary["unreadable"] == 1
+    assert summary["accuracy"] == pytest.approx(5 / 6)
+    assert summary["cuts"] == {"cut-03/raw": 6}
+    assert summary["failed"] == summary["dropped"] == 0
+    assert set(summary["latency_s"]) == {"p50", "p95", "mean"}
+
+
+def test_people_get_a_table(image_bundle: Bundle, address: str, folder: Path) -> None:
+    done = invoke(
+        "run", "--cloud", address, "--bundle", image_bundle.path, "--source", folder,
+        "--cut", "cloud", "--codec", "jpeg", "--max-frames", 2,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "image: 2 frames" in done.stdout
+    assert "latency p95" in done.stdout
+    assert "cloud/jpeg-75" in done.stdout
+
+
+def test_cut_edge_runs_without_a_server(image_bundle: Bundle, folder: Path) -> None:
+    done = invoke(
+        "run", "--bundle", image_bundle.path, "--source", folder, "--cut", "edge", "--json"
+    )
+    assert done.exit_code == 0, done.output
+    assert lines(done.stdout)[-1]["summary"]["served_by"] == {"edge": 6}
+
+
+def test_settings_come_from_flags_over_environment_over_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text('cloud = "file:1"\ncut = "cut-file"\nwindow = 7\nbundle = "b"\nsource = 0\n')
+    monkeypatch.setenv("SPLITPOINT_EDGE_CLOUD", "env:1")
+    monkeypatch.setenv("SPLITPOINT_EDGE_CUT", "cut-env")
+    settings = load_settings(file, cloud="flag:1", cut=None)
+    assert (settings.cloud, settings.cut, settings.window) == ("flag:1", "cut-env", 7)
+    assert settings.source == "0"
+    assert settings.timeout_s == 10.0
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"source": "x"}, "--bundle is missing. Give it, or set SPLITPOINT_EDGE_BUNDLE"),
+        ({"bundle": "b", "source": "x", "window": 0}, "--window is wrong"),
+        ({"bundle": "b", "source": "x", "on_failure": "cry"}, "--on-failure is wrong"),
+        ({"bundle": "b", "source": "x", "colour": "red"}, "no setting 'colour'"),
+    ],
+)
+def test_wrong_setting_is_named(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        load_settings(None, **given)
+
+
+def test_wrong_units_are_named() -> None:
+    for given in ({"link": "fast"}, {"timeout": "0s"}, {"timeout": "soon"}):
+        with pytest.raises(UsageError, match=r"no link|leaves no time|not a duration"):
+            load_settings(None, bundle="b", source="x", **given)
+
+
+@pytest.mark.parametrize(
+    ("text", "link"),
+    [
+        ("10mbit,20ms", Link(10e6, 10e6, 0.02)),
+        ("10mbit/50mbit,20ms", Link(10e6, 50e6, 0.02)),
+        ("10Mbit/s/50Mbit/s,1s", Link(10e6, 50e6, 1.0)),
+        ("2MB/s,0ms", Link(16e6, 16e6, 0.0)),
+        ("measure", None),
+    ],
+)
+def test_links_are_read_as_people_write_them(text: str, link: Link | None) -> None:
+    assert parse_link(text) == link
+
+
+def command(*arguments: object) -> list[str]:
+    code = "from edge_client.cli import main; main()"
+    return [sys.executable, "-c", code, *map(str, arguments)]
+
+
+@contextmanager
+def running(*arguments: object) -> Iterator[Any]:
+    """The command as a process, with its three streams; killed if a test fails before it ends."""
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command(*arguments), text=True, **streams) as process:  # type: ignore[call-overload]
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+
+
+def test_interrupt_ends_with_the_summary_of_what_was_done(
+    image_bundle: Bundle, folder: Path
+) -> None:
+    with running(
+        "run", "--bundle", image_bundle.path, "--source", "-", "--cut", "edge", "--json"
+    ) as run:
+        run.stdin.write(f"{folder / '0.png'}\n")
+        run.stdin.flush()
+        first = run.stdout.readline()
+        run.send_signal(signal.SIGINT)  # while stdin blocks, for ever
+        last = run.stdout.readline()
+        notes = run.stderr.read()
+    assert run.returncode == 130, notes
+    assert "Traceback" not in notes
+    assert json.loads(first)["frame"] == 0
+    assert json.loads(last)["summary"]["frames"] == 1
+
+
+def test_errors_are_sentences_and_exit_statuses(image_bundle: Bundle, folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = subprocess.run(
+            command("run", "--cloud", nobody, "--bundle", image_bundle.path, "--source", folder,
+                    "--cut", "cloud"),
+            capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "500"},
+        )  # fmt: skip
+    assert done.returncode == 4
+    assert f"error: nobody answers at {nobody}" in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_run_in_which_every_frame_failed_is_a_failure(image_bundle: Bundle, folder: Path) -> None:
+    with CloudServer(bundles=image_bundle.path, listen="127.0.0.1:0") as server:
+        done = invoke(
+            "run", "--cloud", server.address, "--bundle", image_bundle.path, "--source", folder,
+            "--cut", "cut-03", "--timeout", "1us", "--on-failure", "fail", "--json",
+        )  # fmt: skip
+    assert done.exit_code == 1
+    *records, last = lines(done.stdout)
+    assert {record["served_by"] for record in records} == {"none"}
+    assert last["summary"]["failed"] == 6
+    assert last["summary"]["latency_s"] is None
+
+
+def test_source_without_one_readable_frame_is_an_error(
+    image_bundle: Bundle, tmp_path: Path
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"?")
+    done = invoke("run", "--bundle", image_bundle.path, "--source", tmp_path, "--cut", "edge")
+    assert isinstance(done.exception, SourceError)
+    assert "(1 could not be read)" in str(done.exception)
+
+
+def test_fetched_bundle_is_the_servers(image_bundle: Bundle, address: str, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "copy"
+    done = invoke("fetch", image_bundle.name, "--cloud", address, "--out", out, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["digest"] == image_bundle.digest
+    assert Bundle.load(out).digest == image_bundle.digest
+    again = invoke("fetch", image_bundle.name, "--cloud", address, "--out", out)
+    assert isinstance(again.exception, UsageError)
+    missing = invoke("fetch", "nothing", "--cloud", address, "--out", tmp_path / "x")
+    assert isinstance(missing.exception, UnknownNameError)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]  # nothing half-written
+    assert [path.name for path in out.parent.iterdir()] == ["copy"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../x", "a/../../x", "", "a\\..\\x", "a\0b", "..", "graphs/.."]
+)
+def test_file_that_leaves_the_folder_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(BundleError, match="lies outside"):
+        inside(tmp_path, path)
+
+
+def test_file_that_is_longer_than_announced_is_refused(tmp_path: Path) -> None:
+    pieces = [FetchBundleResponse(path="a", size_bytes=3, chunk=b"ab")] * 2
+    with pytest.raises(BundleError, match="more of a than the 3 bytes"):
+        write_files(tmp_path, pieces, lambda *_: None)
+
+
+def test_probe_prints_the_link(address: str) -> None:
+    done = invoke("probe", "--cloud", address, "--json")
+    assert done.exit_code == 0, done.output
+    assert set(json.loads(done.stdout)) == {"uplink_bps", "downlink_bps", "rtt_s", "rtt_min_s"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_link_relays_until_it_is_told_to_stop(address: str, number: signal.Signals) -> None:
+    with running(
+        "link", "--listen", "127.0.0.1:0", "--to", address, "--bandwidth", "100mbit", "--json"
+    ) as relay:
+        ready = json.loads(relay.stdout.readline())
+        assert invoke("probe", "--cloud", ready["listen"]).exit_code == 0
+        relay.send_signal(number)
+        notes = relay.stderr.read()
+    assert (relay.returncode, notes) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["run", "fetch", "probe", "link"])
+def test_help_shows_an_example(name: str) -> None:
+    assert f"Example: splitpoint-edge {name}" in " ".join(invoke(name, "--help").stdout.split())

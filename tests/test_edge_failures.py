@@ -1,0 +1,316 @@
+"""When the cloud fails: what is raised, what is finished here, and what comes back."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from edge_client import AsyncEdgeClient, EdgeClient, ServedBy
+from edge_client.frames import choose
+from edge_client.grpc_transport import GrpcTransport
+from partitioner.bundle import Bundle
+from protos.errors import (
+    FaultError,
+    LateError,
+    MismatchError,
+    OverloadedError,
+    TensorError,
+    TooLargeError,
+    UnknownNameError,
+    UnreachableError,
+)
+from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
+from protos.wire import encode_stream_response
+from tests.edge_fakes import Answer, FakeCloud, error_answer, frames, whole
+from tests.test_edge_client import assert_same
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address that refuses: bound, so that nobody else gets the port, but not listening."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+def answering(code: grpc.StatusCode, sentence: str) -> Answer:
+    async def answer(header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+        return error_answer(header, code, sentence)
+
+    return answer
+
+
+async def silence(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+    return None
+
+
+def test_nobody_at_the_address_is_said_with_what_to_do(
+    residual_bundle: Bundle, nobody: str
+) -> None:
+    with pytest.raises(
+        UnreachableError, match=f"nobody answers at {nobody}.*splitpoint-cloud serve"
+    ):
+        EdgeClient(nobody, residual_bundle, "cut-01")
+
+
+async def test_another_bundle_of_that_name_is_refused_with_both_digests(
+    residual_bundle: Bundle,
+) -> None:
+    async with FakeCloud(residual_bundle) as cloud:
+        cloud.digest = "f00d" * 16
+        with pytest.raises(MismatchError, match="f00df00df00d…") as caught:
+            await AsyncEdgeClient(cloud.address, residual_bundle, "cut-01").connect()
+    assert residual_bundle.digest[:12] in str(caught.value)
+    assert "splitpoint-edge fetch" in str(caught.value)
+
+
+async def test_bundle_that_the_server_lacks_is_named(residual_bundle: Bundle) -> None:
+    async with FakeCloud(residual_bundle) as cloud:
+        cloud.name = "another"
+        with pytest.raises(UnknownNameError, match="has no bundle 'residual'. It has: another"):
+            await AsyncEdgeClient(cloud.address, residual_bundle, "cut-01").connect()
+
+
+async def test_standard_server_without_our_service_serves_tails(residual_bundle: Bundle) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with FakeCloud(residual_bundle) as cloud:
+        cloud.greets = False
+        async with AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client:
+            assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+
+
+FAILURES = [
+    (grpc.StatusCode.UNAVAILABLE, UnreachableError, "cloud unreachable"),
+    (grpc.StatusCode.RESOURCE_EXHAUSTED, OverloadedError, "cloud overloaded"),
+    (grpc.StatusCode.DEADLINE_EXCEEDED, LateError, "cloud too slow"),
+    (grpc.StatusCode.INTERNAL, FaultError, "cloud failed"),
+]
+
+
+@pytest.mark.parametrize(("code", "_kind", "reason"), FAILURES)
+async def test_frame_is_finished_here_from_the_frontier_when_the_cloud_fails(
+    residual_bundle: Bundle, code: grpc.StatusCode, _kind: type, reason: str
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle, answering(code, "not now.")) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        result = await client.infer(inputs)
+    assert result.served_by is ServedBy.EDGE
+    assert result.reason == f"{reason}: not now."
+    assert result.cut == "cut-04"
+    assert_same(result.outputs, whole(residual_bundle, inputs))
+
+
+@pytest.mark.parametrize(("code", "kind", "_reason"), FAILURES)
+async def test_frame_fails_when_told_to(
+    residual_bundle: Bundle, code: grpc.StatusCode, kind: type[Exception], _reason: str
+) -> None:
+    inputs = frames(residual_bundle, 2)
+    async with (
+        FakeCloud(residual_bundle, answering(code, "not now.")) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", on_failure="fail") as client,
+    ):
+        with pytest.raises(kind, match=r"not now\."):
+            await client.infer(inputs[0])
+        results = [r async for r in client.stream(inputs, on_error="result")]
+        with pytest.raises(kind):
+            async for _ in client.stream(inputs):
+                pass
+    assert [result.served_by for result in results] == [ServedBy.NONE] * 2
+    assert all(isinstance(result.error, kind) for result in results)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.FAILED_PRECONDITION, MismatchError),
+        (grpc.StatusCode.INVALID_ARGUMENT, TensorError),
+        (grpc.StatusCode.OUT_OF_RANGE, TooLargeError),
+    ],
+)
+async def test_what_would_fail_again_is_raised_and_not_finished_here(
+    residual_bundle: Bundle, code: grpc.StatusCode, kind: type[Exception]
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle, answering(code, "no.")) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        with pytest.raises(kind, match=r"no\."):
+            await client.infer(inputs)
+
+
+async def test_silent_cloud_costs_the_timeout_and_the_frame_is_finished_here(
+    residual_bundle: Bundle,
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle, silence) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", timeout_s=0.05) as client,
+    ):
+        result = await client.infer(inputs)
+        assert result.served_by is ServedBy.EDGE
+        assert result.reason.startswith("cloud too slow: no answer from 127.0.0.1")
+        assert result.timings.network_s >= 0.05
+        cloud.answer = cloud.infer  # and it comes back
+        client.timeout_s = 10.0
+        assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+
+
+async def test_broken_stream_fails_what_is_in_flight_and_the_next_request_opens_another(
+    residual_bundle: Bundle,
+) -> None:
+    both_came = asyncio.Event()
+
+    async def hold(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+        if len(cloud.requests) == 2:
+            both_came.set()
+        return None
+
+    inputs = frames(residual_bundle, 2)
+    async with (
+        FakeCloud(residual_bundle, hold) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        calls = [asyncio.create_task(client.infer(frame)) for frame in inputs]
+        await both_came.wait()
+        cloud.end_streams()
+        for result in await asyncio.gather(*calls):
+            assert result.reason.startswith("cloud unreachable: the stream to")
+        cloud.answer = cloud.infer
+        assert (await client.infer(inputs[0])).served_by is ServedBy.CLOUD
+        assert cloud.streams == 2
+
+
+async def test_server_that_goes_away_costs_no_frame(residual_bundle: Bundle) -> None:
+    inputs = frames(residual_bundle, 4)
+    async with FakeCloud(residual_bundle) as cloud:
+        client = AsyncEdgeClient(cloud.address, residual_bundle, "cut-04")
+        first = await client.infer(inputs[0])
+    results = [result async for result in client.stream(inputs[1:])]
+    await client.close()
+    assert first.served_by is ServedBy.CLOUD
+    assert [result.served_by for result in results] == [ServedBy.EDGE] * 3
+    for result, frame in zip(results, inputs[1:], strict=True):
+        assert_same(result.outputs, whole(residual_bundle, frame))
+
+
+async def test_message_over_the_limit_is_refused_before_it_is_sent(residual_bundle: Bundle) -> None:
+    async with FakeCloud(residual_bundle) as cloud:
+        cloud.max_message_bytes = 10_000  # cut-03: 16*8*8 float32 = 4,096 bytes; input: 12,288
+        client = AsyncEdgeClient(cloud.address, residual_bundle, "cloud")
+        with pytest.raises(TooLargeError, match="10000"):
+            await client.connect()
+        await client.close()
+        async with AsyncEdgeClient(cloud.address, residual_bundle, "cut-03") as client:
+            with pytest.raises(TooLargeError, match="Use another cut"):
+                client.set_option("cloud")
+            (inputs,) = frames(residual_bundle, 1)
+            three = {name: array.repeat(3, axis=0) for name, array in inputs.items()}
+            with pytest.raises(TooLargeError, match="another cut or codec"):
+                await client.infer(three)
+            assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+    assert len(cloud.requests) == 1
+
+
+async def test_message_that_the_other_side_refuses_is_too_large_for_its_sender_only(
+    residual_bundle: Bundle,
+) -> None:
+    cloud = FakeCloud(residual_bundle, silence)
+    cloud.max_message_bytes = 10_000
+    async with cloud:
+        cloud.max_message_bytes = 1 << 20  # it announces more than its gRPC takes
+        async with AsyncEdgeClient(cloud.address, residual_bundle, "cut-03") as client:
+            (inputs,) = frames(residual_bundle, 1)
+            three = {name: array.repeat(3, axis=0) for name, array in inputs.items()}
+            small = asyncio.create_task(client.infer(inputs))
+            with pytest.raises(TooLargeError):
+                await client.infer(three)
+            assert (await small).served_by is ServedBy.EDGE
+
+
+async def test_cancelled_call_leaves_the_stream_to_the_others(residual_bundle: Bundle) -> None:
+    came = asyncio.Event()
+
+    async def first_is_held(header: ModelInferRequest, raw: list[memoryview]) -> bytes | None:
+        if header.id == "0":
+            came.set()
+            return None
+        return await cloud.infer(header, raw)
+
+    inputs = frames(residual_bundle, 2)
+    async with (
+        FakeCloud(residual_bundle, first_is_held) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        held = asyncio.create_task(client.infer(inputs[0]))
+        await came.wait()
+        held.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await held
+        assert (await client.infer(inputs[1])).served_by is ServedBy.CLOUD
+        assert cloud.streams == 1
+
+
+def test_codec_is_kept_for_the_end_that_crosses_nothing(image_bundle: Bundle) -> None:
+    assert choose(image_bundle, "edge", "jpeg", "").codec.name == "raw"
+
+
+async def test_stream_that_stays_silent_is_given_up_with_its_connection(
+    residual_bundle: Bundle,
+) -> None:
+    async with FakeCloud(residual_bundle, silence) as cloud:
+        transport = GrpcTransport(cloud.address, silence_s=0.0)
+        for count in (1, 2):
+            with pytest.raises(LateError, match="no answer from"):
+                await transport.call(str(count), b"\x1a\x011", timeout_s=0.02)
+            assert cloud.streams == count
+        await transport.close()
+
+
+async def garbled(header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+    return b"\xff" * 40
+
+
+async def misshapen(header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+    answer = ModelInferResponse(id=header.id)
+    answer.outputs.add(name="gemm_44", datatype="FP32", shape=[2])
+    return encode_stream_response(answer, [bytes(8)])
+
+
+async def short(header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+    answer = ModelInferResponse(id=header.id)
+    answer.outputs.add(name="gemm_44", datatype="FP32", shape=[1, 10])
+    return encode_stream_response(answer, [bytes(8)])
+
+
+@pytest.mark.parametrize("answer", [garbled, misshapen, short])
+async def test_answer_that_makes_no_sense_costs_no_frame(
+    residual_bundle: Bundle, answer: Answer
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle, answer) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        result = await client.infer(inputs)
+        assert result.served_by is ServedBy.EDGE
+        assert_same(result.outputs, whole(residual_bundle, inputs))
+        cloud.answer = cloud.infer
+        assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+
+
+async def test_errors_of_the_stream_itself_end_it(residual_bundle: Bundle) -> None:
+    async def without_id(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+        return encode_stream_response(ModelInferResponse(), [], "everything broke")
+
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle, without_id) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        assert (await client.infer(inputs)).reason == "cloud failed: everything broke"

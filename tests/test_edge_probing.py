@@ -1,0 +1,86 @@
+"""Measuring a link: against simulated links of known rate, and against a real server."""
+
+import pytest
+
+from cloud_server import CloudServer
+from edge_client.probing import ROUND_TRIPS, measure_link, probing
+from partitioner.bundle import Bundle
+from partitioner.link import Link
+from protos.errors import UnreachableError
+
+
+class SimulatedLink:
+    """A link with a clock of its own: a probe moves the clock by what it costs."""
+
+    def __init__(self, link: Link, server_s: float = 0.0, jitter_s: float = 0.0) -> None:
+        self.link, self.server_s, self.jitter_s = link, server_s, jitter_s
+        self.now = 0.0
+        self.calls = 0
+
+    def clock(self) -> float:
+        return self.now
+
+    def probe(self, upload_bytes: int, reply_bytes: int) -> float:
+        self.calls += 1
+        jitter = self.jitter_s * (self.calls % 3)  # 0, 1, 2 times
+        self.now += self.link.predict_s(upload_bytes, reply_bytes) + self.server_s + jitter
+        return self.server_s
+
+
+LINKS = [
+    Link(1e6, 1e6, 0.1),
+    Link(1e6, 20e6, 0.04),
+    Link(10e6, 50e6, 0.02),
+    Link(1e9, 1e9, 0.001),
+    Link(0.2e6, 0.2e6, 0.3),
+]
+
+
+@pytest.mark.parametrize("link", LINKS, ids=str)
+def test_known_link_is_found_again(link: Link) -> None:
+    simulated = SimulatedLink(link)
+    found = measure_link(simulated.probe, simulated.clock)
+    assert found.link.uplink_bps == pytest.approx(link.uplink_bps, rel=0.02)
+    assert found.link.downlink_bps == pytest.approx(link.downlink_bps, rel=0.02)
+    assert found.link.rtt_s == pytest.approx(link.rtt_s, rel=0.05)
+
+
+@pytest.mark.parametrize("link", [link for link in LINKS if link.uplink_bps >= 1e6], ids=str)
+def test_measuring_takes_no_more_than_two_seconds_from_1_mbit_on(link: Link) -> None:
+    simulated = SimulatedLink(link)
+    measure_link(simulated.probe, simulated.clock)
+    assert simulated.now <= 2.0
+
+
+def test_time_of_the_server_is_no_time_of_the_link() -> None:
+    simulated = SimulatedLink(Link(10e6, 10e6, 0.02), server_s=0.05)
+    found = measure_link(simulated.probe, simulated.clock)
+    assert found.link.rtt_s == pytest.approx(0.02, rel=0.05)
+    assert found.link.uplink_bps == pytest.approx(10e6, rel=0.02)
+
+
+def test_jitter_moves_the_median_but_not_the_minimum() -> None:
+    simulated = SimulatedLink(Link(10e6, 10e6, 0.02), jitter_s=0.01)
+    found = measure_link(simulated.probe, simulated.clock)
+    assert found.rtt_min_s == pytest.approx(0.02, rel=0.01)
+    assert found.link.rtt_s == pytest.approx(0.03, rel=0.01)
+    assert found.round_trips <= ROUND_TRIPS
+    assert found.link.uplink_bps == pytest.approx(10e6, rel=0.05)
+
+
+def test_real_server_answers_probes(residual_bundle: Bundle) -> None:
+    with (
+        CloudServer(bundles=residual_bundle.path, listen="127.0.0.1:0") as server,
+        probing(server.address) as probe,
+    ):
+        found = measure_link(probe)
+    assert found.link.uplink_bps > 1e6
+    assert found.upload_bytes >= 1 << 20  # on loopback it grows to its largest
+
+
+def test_probe_of_nobody_says_so() -> None:
+    with (
+        probing("127.0.0.1:1") as probe,
+        pytest.raises(UnreachableError, match="nobody answers at 127.0.0.1:1"),
+    ):
+        measure_link(probe)
