@@ -30,12 +30,12 @@ from protos.codecs import Codec, codec_for, codecs_for
 from protos.memory import release_freed_pages
 from protos.messages import pack_request, pack_response
 from protos.names import CLOUD, EDGE, model_name
-from protos.tensors import Array, TensorSpec
+from protos.tensors import Array, Buffer, TensorSpec
 from protos.wire import encode_request, encode_response
 
 DEFAULT_BUDGET_S = 30.0
-_WARM_UP = 2
-_MIN_REPEATS, _MAX_REPEATS = 5, 200
+_MIN_REPEATS, _MAX_REPEATS = 3, 200
+_BLOCK_S = 0.01
 _MAX_SAMPLES = 8
 """Inputs that codecs are measured on: their sizes differ from image to image."""
 _TIMED_SAMPLES = 2
@@ -55,7 +55,7 @@ def measure_profile(
     """Time every head and tail on this machine, warm, and every codec; return the profile.
 
     `feeds` holds inputs stacked along the batch axis; without it the bundle's samples are used, else
-    random ones. `budget_s` is for all stages together, loading included; each runs at least five times.
+    random ones. `budget_s` is for all stages together, loading included; each runs at least three times.
     `on_progress` is told the stage, how many are done, and how many there are.
     """
     chosen = options or RuntimeOptions()
@@ -114,16 +114,24 @@ def machine_of(options: RuntimeOptions) -> Machine:
 
 
 def time_call(call: Callable[[], object], until: float = 0.0) -> Timing:
-    """Call until `until` (of time.perf_counter), at least five times, after a warm-up."""
-    for _ in range(_WARM_UP):
-        call()
+    """Call until `until` (of time.perf_counter), at least three times, after a warm-up.
+
+    Short calls are timed in blocks of 10 ms, and each block counts as one repeat with its mean: on a
+    machine that is shared or throttled, one short call is either undisturbed or stalled, and neither is
+    what a stream of them takes.
+    """
+    call()
+    start = time.perf_counter()
+    call()
+    block = max(1, int(_BLOCK_S / (time.perf_counter() - start + 1e-9)))
     seconds: list[float] = []
     while len(seconds) < _MIN_REPEATS or (
         len(seconds) < _MAX_REPEATS and time.perf_counter() < until
     ):
         start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
+        for _ in range(block):
+            call()
+        seconds.append((time.perf_counter() - start) / block)
     p10, median, p90 = np.percentile(seconds, (10, 50, 90)).tolist()
     return Timing(median_s=median, p10_s=p10, p90_s=p90, repeats=len(seconds))
 
@@ -189,22 +197,15 @@ def _measure_codec(bundle: Bundle, cut: Cut, codec: Codec, values: list[Feeds]) 
         header, buffers = pack_request(name, "0", sample, cut.frontier, codec, bundle.digest)
         return encode_request(header, buffers)
 
-    encoded = [
-        [(spec, codec_for(codec, spec).encode(sample[spec.name])) for spec in cut.frontier]
-        for sample in values
-    ]
+    def decode(payloads: list[Buffer], sample: Feeds) -> None:
+        for spec, data in zip(cut.frontier, payloads, strict=True):
+            shape = sample[spec.name].shape
+            codec_for(codec, spec).decode(data, spec.dtype, shape, spec.name)
 
-    def decode(sample: int) -> None:
-        for spec, data in encoded[sample]:
-            codec_for(codec, spec).decode(
-                data, spec.dtype, values[sample][spec.name].shape, spec.name
-            )
-
-    encode_s = [time_call(partial(encode, s)).median_s for s in values]
-    decode_s = [time_call(partial(decode, i)).median_s for i in range(len(values))]
+    encoded = [codec_for(codec, spec).encode(values[0][spec.name]) for spec in cut.frontier]
     return CodecProfile(
-        encode_s=float(np.mean(encode_s)),
-        decode_s=float(np.mean(decode_s)),
+        encode_s=time_call(partial(encode, values[0])).median_s,
+        decode_s=time_call(partial(decode, encoded, values[0])).median_s,
         upload_bytes=float(np.mean([len(encode(sample)) for sample in values])),
     )
 

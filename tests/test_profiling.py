@@ -27,7 +27,7 @@ def test_every_head_and_tail_is_timed_once_and_told(residual_bundle: Bundle) -> 
         for stage in (cut.head, cut.tail):
             if stage:
                 assert 0 < stage.timing.p10_s <= stage.timing.median_s <= stage.timing.p90_s
-                assert stage.timing.repeats >= 5
+                assert stage.timing.repeats >= 3
 
 
 def test_bytes_are_those_of_whole_messages(residual_bundle: Bundle) -> None:
@@ -60,10 +60,12 @@ def test_given_inputs_are_what_codecs_are_measured_on(image_bundle: Bundle) -> N
     assert small < synthetic.cuts["cloud"].codecs["jpeg-75"].upload_bytes
 
 
-def test_budget_bounds_the_repeats() -> None:
+def test_short_calls_are_timed_in_blocks_and_at_least_three_times() -> None:
     calls: list[int] = []
     timing = time_call(lambda: calls.append(1))
-    assert (timing.repeats, len(calls)) == (5, 7)
+    assert timing.repeats == 3
+    assert (len(calls) - 2) % 3 == 0
+    assert len(calls) > 1000
 
 
 def test_synthetic_images_compress_as_photographs_do() -> None:
