@@ -38,8 +38,6 @@ _MIN_REPEATS, _MAX_REPEATS = 3, 200
 _BLOCK_S = 0.01
 _MAX_SAMPLES = 8
 """Inputs that codecs are measured on: their sizes differ from image to image."""
-_TIMED_SAMPLES = 2
-"""Inputs that heads and tails are timed on: their times hardly do."""
 
 Feeds = Mapping[str, Array]
 OnProgress = Callable[[str, int, int], None]
@@ -64,26 +62,26 @@ def measure_profile(
     end = time.perf_counter() + budget_s
     cuts: dict[str, CutProfile] = {}
 
-    def measure(cut: Cut, side: str, stage_inputs: list[Feeds]) -> tuple[StageProfile, list[Feeds]]:
+    def measure(cut: Cut, side: str, values: Feeds) -> tuple[StageProfile, Feeds]:
         done = 2 * len(cuts) + (side == "tail")
         on_progress(f"{cut.id} {side}", done, stages)
         open_stage = bundle.open_head if side == "head" else bundle.open_tail
         now = time.perf_counter()
         until = now + max(0.0, end - now) / (stages - done)
-        return _measure_stage(partial(open_stage, cut.id, chosen), stage_inputs, until)
+        return _measure_stage(partial(open_stage, cut.id, chosen), values, until)
 
+    gc.collect()
     for cut in bundle.cuts.values():
-        head, values = measure(
-            cut, "head", samples if cut.id == CLOUD else samples[:_TIMED_SAMPLES]
-        )
-        tail, outputs = measure(cut, "tail", values[:_TIMED_SAMPLES])
+        head, values = measure(cut, "head", samples[0])
+        tail, outputs = measure(cut, "tail", values)
+        crossing = samples if cut.id == CLOUD else [values]
         cuts[cut.id] = CutProfile(
             head=head if cut.head_graph else None,
             tail=tail if cut.tail_graph else None,
             frontier_bytes=sum(spec.nbytes() for spec in cut.frontier),
-            download_bytes=_download_bytes(bundle, cut, outputs[0]),
+            download_bytes=_download_bytes(bundle, cut, outputs),
             codecs={
-                c.name: _measure_codec(bundle, cut, c, values) for c in codecs_for(cut.frontier)
+                c.name: _measure_codec(bundle, cut, c, crossing) for c in codecs_for(cut.frontier)
             },
         )
     on_progress("done", stages, stages)
@@ -174,17 +172,15 @@ def _photograph_like(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
 
 
 def _measure_stage(
-    open_stage: Callable[[], Stage], samples: list[Feeds], until: float
-) -> tuple[StageProfile, list[Feeds]]:
-    """Return one stage's time and memory, and what it makes of every sample."""
-    gc.collect()
+    open_stage: Callable[[], Stage], values: Feeds, until: float
+) -> tuple[StageProfile, Feeds]:
+    """Return one stage's time and memory, and what it makes of `values`."""
     release_freed_pages()
     before = psutil.Process().memory_info().rss
     stage = open_stage()
-    outputs: list[Feeds] = [stage.run(sample) for sample in samples]
+    outputs = stage.run(values)
     memory = max(0, psutil.Process().memory_info().rss - before)
-    turn = iter(range(10**9))
-    timing = time_call(lambda: stage.run(samples[next(turn) % len(samples)]), until)
+    timing = time_call(partial(stage.run, values), until)
     return StageProfile(timing=timing, memory_bytes=memory), outputs
 
 

@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--rtt", default="30ms", help="of the link (30ms)")
     parser.add_argument("--fps", default="12", help="frames a second of the camera (12)")
     parser.add_argument("--max-frames", default="100", help="frames of each run (100)")
-    parser.add_argument("--budget", default="6s", help="for profiling each side (6s)")
+    parser.add_argument("--budget", default="3s", help="for profiling each side (3s)")
     parser.add_argument("--out", default="demo-output", help="folder for plots and results")
     arguments = parser.parse_args()
     try:
