@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import uvloop
+
 from cloud_server.server import CloudServer
 from cloud_server.settings import ServeSettings
 from cloud_server.web import serve_web
@@ -30,7 +32,8 @@ def run_server(settings: ServeSettings, announce: Callable[[Ready], None]) -> No
     for chatty in ("asyncio", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     keep_freed_pages()
-    asyncio.run(_serve(settings, announce))
+    # A tenth of the overhead of a request less than with the loop of the standard library.
+    uvloop.run(_serve(settings, announce))
 
 
 def ready_sentence(ready: Ready) -> str:

@@ -55,6 +55,9 @@ def run(
     ] = None,
     output: Annotated[Path | None, _flag("Write a JSON line a frame to this file.")] = None,
     labels: Annotated[Path | None, _flag("A CSV of file,label to compare with.")] = None,
+    heartbeat: Annotated[
+        Path | None, _flag("Touch this file with every result, for health checks.")
+    ] = None,
     timeout: Annotated[
         str | None, _flag("How long an answer may take.", f"{defaults.TIMEOUT_S:g}s")
     ] = None,
@@ -84,7 +87,7 @@ def run(
     given = {
         "cloud": cloud, "bundle": bundle, "source": source, "cut": cut, "codec": codec,
         "link": link, "fps": fps, "loop": loop, "drop": drop, "max_frames": max_frames,
-        "window": window, "output": output, "labels": labels, "timeout": timeout,
+        "window": window, "output": output, "labels": labels, "timeout": timeout, "heartbeat": heartbeat,
         "on_failure": on_failure, "threads": threads,
     }  # fmt: skip
     if status := run_source(load_settings(config, **given), as_json=json):

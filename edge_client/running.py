@@ -105,6 +105,8 @@ def _stream(
         try:
             for result in client.stream(frames, on_error="result"):
                 writer.write(tally.add(result, names.popleft()))
+                if settings.heartbeat:
+                    settings.heartbeat.touch()
                 view.show(result, tally)
         except KeyboardInterrupt:
             return True

@@ -77,6 +77,8 @@ class RunSettings(BaseSettings):
     window: int = Field(default=defaults.WINDOW, ge=1)
     output: Path | None = None
     labels: Path | None = None
+    heartbeat: Path | None = None
+    """A file that every result touches, so that a health check sees a stream that has stalled."""
     timeout: Annotated[str, AfterValidator(_check_timeout)] = f"{defaults.TIMEOUT_S:g}s"
     on_failure: defaults.OnFailure = defaults.ON_FAILURE
     threads: int = Field(default=defaults.THREADS, ge=1)

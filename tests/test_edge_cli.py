@@ -117,6 +117,16 @@ def test_cut_edge_runs_without_a_server(image_bundle: Bundle, folder: Path) -> N
     assert lines(done.stdout)[-1]["summary"]["served_by"] == {"edge": 6}
 
 
+def test_every_result_renews_the_heartbeat(
+    image_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    beat = tmp_path / "beat"
+    words = ("run", "--bundle", image_bundle.path, "--source", folder, "--cut", "edge", "--json")
+    done = invoke(*words, "--heartbeat", beat)
+    assert done.exit_code == 0
+    assert beat.exists()
+
+
 def test_settings_come_from_flags_over_environment_over_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
