@@ -1,21 +1,15 @@
 """What the server can be told: flags over environment over file over the defaults."""
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from cloud_server import defaults
 from cloud_server.addresses import split_address
+from partitioner.settings import Settings, load
 from partitioner.units import parse_duration, parse_size
 from protos.errors import UsageError
 
@@ -55,10 +49,10 @@ def _split_list(value: object) -> object:
     return value
 
 
-class ServeSettings(BaseSettings):
+class ServeSettings(Settings):
     """All settings of `splitpoint-cloud serve`; each may come as SPLITPOINT_CLOUD_<NAME>."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX)
 
     bundles: Path
     """A folder of bundle folders, or one bundle."""
@@ -92,52 +86,10 @@ class ServeSettings(BaseSettings):
         """`drain` in seconds."""
         return parse_duration(self.drain)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments over environment over the file, if one is given."""
-        del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
-
 
 def load_settings(config: Path | None = None, **given: Any) -> ServeSettings:
     """Return the settings from arguments (None: not given), the environment and the TOML file `config`.
 
     Raises UsageError, which names the setting and what is wrong with it.
     """
-    chosen = {name: value for name, value in given.items() if value is not None}
-    try:
-        return _with_file(config)(**chosen)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(
-            _sentence(".".join(map(str, first["loc"])), first["type"], first["msg"])
-        ) from (error)
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"the settings file {config} cannot be read: {error}.") from error
-
-
-def _with_file(config: Path | None) -> type[ServeSettings]:
-    if config is None:
-        return ServeSettings
-    if not config.is_file():
-        raise UsageError(f"there is no settings file {config}. Give a TOML file, or no --config.")
-
-    class _FromFile(ServeSettings):
-        model_config = SettingsConfigDict(toml_file=config)
-
-    return _FromFile
-
-
-def _sentence(name: str, kind: str, message: str) -> str:
-    if kind == "missing":
-        return f"{name} is not set. Give --{name}, or set {ENV_PREFIX}{name.upper()}."
-    if kind == "extra_forbidden":
-        return f"there is no setting {name!r}. There are: {', '.join(ServeSettings.model_fields)}."
-    return f"the setting {name!r} is wrong: {message}."
+    return load(ServeSettings, config, given)

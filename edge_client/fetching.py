@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 
 import grpc
 
-from edge_client.handshake import SERVICE, translate
+from edge_client.handshake import SERVICE
 from partitioner.bundle import Bundle
+from partitioner.remote import translate
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
 from protos.errors import BundleError, UsageError
 from protos.splitpoint_pb2 import FetchBundleRequest, FetchBundleResponse

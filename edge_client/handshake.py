@@ -6,15 +6,15 @@ import grpc
 import grpc.aio
 
 from partitioner.bundle import Bundle
+from partitioner.remote import translate
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES
-from protos.errors import MismatchError, SplitpointError, UnknownNameError, UnreachableError
+from protos.errors import MismatchError, UnknownNameError
 from protos.splitpoint_pb2 import (
     GetServerInfoRequest,
     GetServerInfoResponse,
     ListBundlesRequest,
     ListBundlesResponse,
 )
-from protos.status import error_from
 
 SERVICE = "/splitpoint.v1.Splitpoint/"
 
@@ -73,14 +73,3 @@ def check_bundle(offered: ListBundlesResponse, address: str, bundle: Bundle) -> 
             f"{theirs[:12]}… there, {bundle.digest[:12]}… here ({bundle.path}). Copy one to the other "
             f"side, with: splitpoint-edge fetch {bundle.name} --cloud {address} --out BUNDLE."
         )
-
-
-def translate(failure: grpc.RpcError, address: str) -> SplitpointError:
-    """Return our error for a failed unary call: nobody there, or what the server said."""
-    code, details = failure.code(), failure.details() or ""
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return UnreachableError(
-            f"nobody answers at {address} ({details or code.name}). Start a server there with: "
-            f"splitpoint-cloud serve --bundles DIR --listen {address}, or check address and network."
-        )
-    return error_from(code, details or code.name)

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from edge_client.images import ImageFitter
+from partitioner.images import ImageFitter
 from protos.errors import SourceError
 from protos.tensors import Array
 

@@ -8,8 +8,9 @@ from time import perf_counter
 
 import grpc
 
-from edge_client.handshake import SERVICE, translate
+from edge_client.handshake import SERVICE
 from partitioner.link import Link
+from partitioner.remote import translate
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
 

@@ -1,21 +1,16 @@
 """What `splitpoint-edge run` can be told: flags over environment over file over the defaults."""
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import AfterValidator, Field, field_validator
+from pydantic_settings import SettingsConfigDict
 
 from edge_client import defaults
 from edge_client.sources import Pace
 from partitioner.link import Link
+from partitioner.settings import Settings, load
 from partitioner.units import parse_duration, parse_rate
 from protos.errors import UsageError
 
@@ -57,10 +52,10 @@ def _check_timeout(text: str) -> str:
     return text
 
 
-class RunSettings(BaseSettings):
+class RunSettings(Settings):
     """All settings of `splitpoint-edge run`; each may come as SPLITPOINT_EDGE_<NAME>."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX)
 
     cloud: str | None = None
     """HOST:PORT of the server; needed by every cut but `edge`."""
@@ -98,51 +93,10 @@ class RunSettings(BaseSettings):
         """How the source is played."""
         return Pace(self.fps, self.loop, self.max_frames, self.drop)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags over environment over the file, if one is given."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
-
 
 def load_settings(config: Path | None = None, **given: Any) -> RunSettings:
     """Return the settings from flags (None: not given), the environment and the TOML file `config`.
 
     Raises UsageError, which names the setting and what is wrong with it.
     """
-    chosen = {name: value for name, value in given.items() if value is not None}
-    try:
-        return _with_file(config)(**chosen)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise UsageError(_sentence(name, first["type"], first["msg"])) from error
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"the settings file {config} cannot be read: {error}.") from error
-
-
-def _with_file(config: Path | None) -> type[RunSettings]:
-    if config is None:
-        return RunSettings
-    if not config.is_file():
-        raise UsageError(f"there is no settings file {config}. Give a TOML file, or no --config.")
-
-    class _FromFile(RunSettings):
-        model_config = SettingsConfigDict(toml_file=config)
-
-    return _FromFile
-
-
-def _sentence(name: str, kind: str, message: str) -> str:
-    flag = f"--{name.replace('_', '-')}"
-    if kind == "missing":
-        return f"{flag} is missing. Give it, or set {ENV_PREFIX}{name.upper()}."
-    if kind == "extra_forbidden":
-        return f"there is no setting {name!r}. There are: {', '.join(RunSettings.model_fields)}."
-    return f"{flag} is wrong: {message}."
+    return load(RunSettings, config, given)

@@ -7,13 +7,12 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from edge_client.arrays import NPY_MAGIC, read_npy, read_npy_stream, read_npz
-from edge_client.images import ImageFitter, Say
 from edge_client.live import Newest, paced, video_frames
+from partitioner.arrays import NPY_MAGIC, read_npy, read_npy_stream, read_npz
+from partitioner.images import IMAGE_SUFFIXES, ImageFitter, Say
 from protos.errors import SourceError, UsageError
 from protos.tensors import Array, TensorSpec
 
-IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 VIDEOS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
 STDIN = "-"
 
@@ -120,7 +119,7 @@ def _again(source: Source) -> Iterator[Frame]:
 
 def _file(path: Path, inputs: Sequence[TensorSpec], say: Say) -> Source:
     kind = path.suffix.lower()
-    if kind in IMAGES:
+    if kind in IMAGE_SUFFIXES:
         return _images([path], inputs, say)
     if kind == ".npy":
         return Source(lambda: _numbered(path.name, read_npy(path, inputs)))
@@ -129,14 +128,14 @@ def _file(path: Path, inputs: Sequence[TensorSpec], say: Say) -> Source:
     if kind in VIDEOS:
         fitter = ImageFitter(inputs, say)
         return Source(lambda: _numbered(path.name, video_frames(str(path), fitter)))
-    known = ", ".join(sorted(IMAGES | VIDEOS | {".npy", ".npz"}))
+    known = ", ".join(sorted(IMAGE_SUFFIXES | VIDEOS | {".npy", ".npz"}))
     raise SourceError(f"{path} is no kind of file that is known. Known are: {known}.")
 
 
 def _images_in(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
-        raise SourceError(f"{folder} holds no images ({', '.join(sorted(IMAGES))}).")
+        raise SourceError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
     return found
 
 

@@ -8,7 +8,7 @@ import grpc
 from partitioner.bundle import Bundle
 from partitioner.profiles import Profile
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
-from protos.errors import FaultError, UnreachableError
+from protos.errors import FaultError, SplitpointError, UnreachableError
 from protos.splitpoint_pb2 import MeasureProfileRequest
 from protos.splitpoint_pb2_grpc import SplitpointStub
 from protos.status import error_from
@@ -38,7 +38,7 @@ def measure_remote_profile(
                 on_progress(message.stage, message.done, message.total)
                 document = message.profile_json or document
         except grpc.RpcError as error:
-            raise rpc_error(error, address) from error
+            raise translate(error, address) from error
     if not document:
         raise FaultError(
             f"the server at {address} ended the measurement without a profile. See its log."
@@ -46,12 +46,12 @@ def measure_remote_profile(
     return Profile.parse(json.loads(document), f"the answer of {address}")
 
 
-def rpc_error(error: grpc.RpcError, address: str) -> Exception:
-    """Return our error for one that a call to `address` ended with."""
-    code, details = error.code(), error.details() or ""
-    if code is grpc.StatusCode.UNAVAILABLE:
+def translate(failure: grpc.RpcError, address: str) -> SplitpointError:
+    """Return our error for a failed unary call to `address`: nobody there, or what the server said."""
+    code, details = failure.code(), failure.details() or ""
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return UnreachableError(
-            f"no cloud server answers at {address} ({details}). "
-            "Start one with: splitpoint-cloud serve --bundles DIR --listen HOST:PORT."
+            f"no cloud server answers at {address} ({details or code.name}). Start one with: "
+            f"splitpoint-cloud serve --bundles DIR --listen {address}, or check address and network."
         )
-    return error_from(code, details)
+    return error_from(code, details or code.name)

@@ -118,8 +118,8 @@ def test_flags_go_before_environment_before_file_before_defaults(
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({}, r"bundles is not set\. Give --bundles, or set SPLITPOINT_CLOUD_BUNDLES"),
-        ({"bundles": "a", "workers": 0}, "'workers' is wrong: .*greater than or equal to 1"),
+        ({}, r"--bundles is missing\. Give it, or set SPLITPOINT_CLOUD_BUNDLES"),
+        ({"bundles": "a", "workers": 0}, "--workers is wrong: .*greater than or equal to 1"),
         ({"bundles": "a", "color": "red"}, "no setting 'color'"),
         ({"bundles": "a", "max_message": "64"}, "no unit of size"),
         ({"bundles": "a", "max_message": "3B"}, "lets nothing through"),
@@ -127,7 +127,7 @@ def test_flags_go_before_environment_before_file_before_defaults(
         ({"bundles": "a", "listen": "here"}, "no address to listen on"),
         ({"bundles": "a", "listen": "::1:50"}, "no address to listen on"),
         ({"bundles": "a", "listen": "h:70000"}, "Ports go from 0 to 65535"),
-        ({"bundles": "a", "log_level": "loud"}, "'log_level' is wrong"),
+        ({"bundles": "a", "log_level": "loud"}, "--log-level is wrong"),
     ],
 )
 def test_wrong_setting_is_named(given: dict[str, Any], sentence: str) -> None:

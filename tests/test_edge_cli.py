@@ -219,7 +219,7 @@ def test_errors_are_sentences_and_exit_statuses(image_bundle: Bundle, folder: Pa
             capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "500"},
         )  # fmt: skip
     assert done.returncode == 4
-    assert f"error: nobody answers at {nobody}" in done.stderr
+    assert f"error: no cloud server answers at {nobody}" in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
 

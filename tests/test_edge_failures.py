@@ -50,7 +50,7 @@ def test_nobody_at_the_address_is_said_with_what_to_do(
     residual_bundle: Bundle, nobody: str
 ) -> None:
     with pytest.raises(
-        UnreachableError, match=f"nobody answers at {nobody}.*splitpoint-cloud serve"
+        UnreachableError, match=f"no cloud server answers at {nobody}.*splitpoint-cloud serve"
     ):
         EdgeClient(nobody, residual_bundle, "cut-01")
 

@@ -81,6 +81,6 @@ def test_real_server_answers_probes(residual_bundle: Bundle) -> None:
 def test_probe_of_nobody_says_so() -> None:
     with (
         probing("127.0.0.1:1") as probe,
-        pytest.raises(UnreachableError, match="nobody answers at 127.0.0.1:1"),
+        pytest.raises(UnreachableError, match="no cloud server answers at 127.0.0.1:1"),
     ):
         measure_link(probe)

@@ -12,6 +12,8 @@ from protos.tensors import Array, TensorSpec
 
 Say = Callable[[str], None]
 
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+
 
 class ImageFitter:
     """Makes frames of images for a model with one image input; says once when it has to resize.
