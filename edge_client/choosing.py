@@ -99,7 +99,8 @@ def _edge_profile(bundle: Bundle, options: RuntimeOptions, on_progress: OnProgre
     kept = _kept(bundle, EDGE_PROFILE)
     if kept is not None and is_of_this_machine(kept, machine_of(options)):
         return kept
-    measured = measure_profile(bundle, options, budget_s=MEASURE_S, on_progress=on_progress)
+    tell = _prefixed("this device", on_progress)
+    measured = measure_profile(bundle, options, budget_s=MEASURE_S, on_progress=tell)
     return _keep(bundle, EDGE_PROFILE, measured)
 
 
@@ -109,8 +110,13 @@ def _cloud_profile(bundle: Bundle, address: str, on_progress: OnProgress) -> Pro
     kept = _kept(bundle, CLOUD_PROFILE)
     if kept is not None:
         return kept
-    measured = measure_remote_profile(address, bundle, budget_s=MEASURE_S, on_progress=on_progress)
+    tell = _prefixed("the server", on_progress)
+    measured = measure_remote_profile(address, bundle, budget_s=MEASURE_S, on_progress=tell)
     return _keep(bundle, CLOUD_PROFILE, measured)
+
+
+def _prefixed(whose: str, on_progress: OnProgress) -> OnProgress:
+    return lambda step, done, total: on_progress(f"{whose}, {step}", done, total)
 
 
 def _measured_link(address: str, on_progress: OnProgress) -> Link:
