@@ -1,24 +1,11 @@
-"""Addresses to listen on: HOST:PORT."""
+"""Sockets to listen with."""
 
 import socket
 
+from partitioner.addresses import split_address
 from protos.errors import UsageError
 
-
-def split_address(address: str) -> tuple[str, int]:
-    """Return host and port of `HOST:PORT` (IPv6: `[::1]:PORT`); raises UsageError."""
-    host, _, port = address.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not bare or (":" in host and bare == host) or not port.isascii() or not port.isdigit():
-        raise UsageError(
-            f"{address!r} is no address to listen on. Write HOST:PORT, such as 0.0.0.0:50051, "
-            "127.0.0.1:0 (any free port) or [::1]:50051."
-        )
-    if int(port) > 65535:
-        raise UsageError(
-            f"{address!r} has port {port}. Ports go from 0 to 65535; 0 is any free one."
-        )
-    return bare, int(port)
+__all__ = ["open_listener", "split_address"]
 
 
 def open_listener(address: str, flag: str) -> socket.socket:

@@ -7,6 +7,7 @@ import typer
 
 from cloud_server import defaults
 from partitioner import console
+from protos.errors import UsageError
 
 app = console.new_app(help="The cloud side of Splitpoint: serve the tails of bundles.")
 
@@ -47,6 +48,9 @@ def serve(
     stream_window: Annotated[
         int | None, _flag("Requests of one stream in the server.", str(defaults.STREAM_WINDOW))
     ] = None,
+    max_queue: Annotated[
+        int | None, _flag("Requests in the server; more are refused.", str(defaults.MAX_QUEUE))
+    ] = None,
     preload: Annotated[
         str | None, _flag("Cuts or models to load at start, with commas between.", "none")
     ] = None,
@@ -76,15 +80,19 @@ def serve(
     given = {
         "bundles": bundles, "listen": listen, "http": http, "workers": workers,
         "threads": threads, "provider": provider, "max_message": max_message,
-        "max_sessions": max_sessions, "stream_window": stream_window, "preload": preload,
-        "drain": drain, "log_level": log_level,
+        "max_sessions": max_sessions, "stream_window": stream_window,
+        "max_queue": max_queue, "preload": preload, "drain": drain, "log_level": log_level,
     }  # fmt: skip
     settings = load_settings(config, **given)
     if show_config:
         console.print_json(settings.model_dump(mode="json"))
         return
-    from cloud_server.serving import ready_sentence, run_server
-
+    try:
+        from cloud_server.serving import ready_sentence, run_server
+    except ImportError as error:
+        raise UsageError(
+            f"serving needs {error.name}. Install it with: pip install 'splitpoint[cloud]'."
+        ) from error
     if json:
         run_server(settings, lambda ready: console.print_json(ready, indent=None))
     else:

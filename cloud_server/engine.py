@@ -1,13 +1,14 @@
 """From the bytes of a request to the bytes of its answer, off the event loop, in one hop."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cloud_server.model_store import Model, ModelStore
 from partitioner.sessions import Stage
-from protos.errors import MismatchError, TensorError
+from protos.errors import MismatchError, OverloadedError, TensorError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.messages import pack_response, unpack_request
 from protos.names import PARAM_BUNDLE_DIGEST, PARAM_COMPUTE_NS, PARAM_DECODE_NS, PARAM_QUEUE_NS
@@ -41,14 +42,36 @@ class Job:
 class Engine:
     """Runs jobs on a fixed number of worker threads."""
 
-    def __init__(self, store: ModelStore, workers: int) -> None:
+    def __init__(self, store: ModelStore, workers: int, max_queue: int) -> None:
         self._store = store
+        self._max_queue = max_queue
+        self._inside = 0
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="infer")
 
     def submit(self, job: Job) -> asyncio.Future[bytes | Model]:
-        """Queue a job; the future brings its answer, or the model that must be loaded first."""
+        """Queue a job; the future brings its answer, or the model that must be loaded first.
+
+        It brings OverloadedError at once when as many jobs wait as are allowed.
+        """
         loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._executor, self._attempt, job)
+        if self._inside >= self._max_queue:
+            with contextlib.suppress(TensorError):
+                job.decode()  # the refusal has to name the request
+            refused: asyncio.Future[bytes | Model] = loop.create_future()
+            refused.set_exception(
+                OverloadedError(
+                    f"{self._inside} requests are waiting in this server, and no more are taken. "
+                    "Try again later, or finish the frame on the edge."
+                )
+            )
+            return refused
+        self._inside += 1
+        future = loop.run_in_executor(self._executor, self._attempt, job)
+        future.add_done_callback(self._left)
+        return future
+
+    def _left(self, _future: asyncio.Future[bytes | Model]) -> None:
+        self._inside -= 1
 
     async def answer(self, job: Job) -> bytes:
         """Return the bytes of the answer; raises SplitpointError, the caller's or ours."""

@@ -1,7 +1,6 @@
 """The server as a Python object, for programs, tests and the command."""
 
 import asyncio
-import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +16,7 @@ from cloud_server.measuring import ProfileMeter
 from cloud_server.model_store import ModelStore, load_bundles
 from cloud_server.settings import ServeSettings, load_settings
 from cloud_server.splitpoint_service import SplitpointService
+from partitioner.loops import LoopThread
 from partitioner.sessions import RuntimeOptions
 from protos.channels import server_options
 from protos.errors import UsageError
@@ -43,7 +43,7 @@ class CloudServer:
             None, bundles=None if bundles is None else str(bundles), listen=listen, **more
         )
         self._running: _Running | None = None
-        self._thread: _LoopThread | None = None
+        self._thread: LoopThread | None = None
 
     @property
     def address(self) -> str:
@@ -85,7 +85,7 @@ class CloudServer:
         await self.stop()
 
     def __enter__(self) -> Self:
-        self._thread = _LoopThread()
+        self._thread = LoopThread("splitpoint-cloud")
         try:
             self._thread.run(self.start())
         except BaseException:
@@ -115,18 +115,18 @@ class CloudServer:
 class _Running:
     """What a started server is made of."""
 
-    def __init__(self, settings: ServeSettings, store: ModelStore) -> None:
+    def __init__(self, settings: ServeSettings, store: ModelStore, options: RuntimeOptions) -> None:
         self.store = store
         self.drain = Drain()
         self.address = ""
-        self._engine = Engine(store, settings.workers)
+        self._engine = Engine(store, settings.workers, settings.max_queue)
         limit = settings.max_message_bytes
         self._server = grpc.aio.server(options=server_options(limit))
         self._health: HealthService = add_health(self._server, self.drain)
         add_reflection(self._server)
         inference = InferenceService(store, self._engine, self.drain, settings.stream_window)
         splitpoint = SplitpointService(
-            store, ProfileMeter(self.drain), settings.workers, limit, settings.provider
+            store, ProfileMeter(self.drain), settings.workers, limit, options
         )
         self._server.add_generic_rpc_handlers((inference.handlers(), splitpoint.handlers()))
 
@@ -152,7 +152,7 @@ async def _run(settings: ServeSettings) -> _Running:
     bundles = await asyncio.to_thread(load_bundles, settings.bundles)
     store = ModelStore(bundles, options, settings.max_sessions)
     await store.preload(settings.preload)
-    running = _Running(settings, store)
+    running = _Running(settings, store, options)
     try:
         await running.start(settings.listen)
     except BaseException:
@@ -169,25 +169,3 @@ def _bind(server: grpc.aio.Server, listen: str) -> str:
     except RuntimeError as error:
         raise UsageError(f"cannot listen on {listen}: {error}. Choose another --listen.") from error
     return f"{listen.rpartition(':')[0]}:{port}"
-
-
-class _LoopThread:
-    """An event loop in a thread of its own."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name="cloud-server", daemon=True)
-        self._thread.start()
-
-    def run(self, work: Any) -> None:
-        """Run a coroutine there and wait for it."""
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def close(self) -> None:
-        """End the loop and its thread."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _serve(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.get_loop().run_forever()

@@ -68,6 +68,8 @@ class ServeSettings(Settings):
     """Tails kept in memory; the one not used for longest goes first."""
     stream_window: int = Field(default=defaults.STREAM_WINDOW, ge=1)
     """Requests of one stream that are in the server at the same time."""
+    max_queue: int = Field(default=defaults.MAX_QUEUE, ge=1)
+    """Requests that may be in the server at the same time; more are refused, to be tried elsewhere."""
     preload: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)] = ()
     """Cuts (of every bundle that has them) or model names to load before the first request."""
     drain: Annotated[str, AfterValidator(_check_duration)] = defaults.DRAIN

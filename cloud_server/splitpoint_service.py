@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -13,14 +14,15 @@ from cloud_server.inference import splitpoint_version
 from cloud_server.measuring import ProfileMeter
 from cloud_server.model_store import ModelStore
 from cloud_server.settings import available_cores
+from partitioner.defaults import DEFAULT_BUDGET_S
 from partitioner.manifest import MANIFEST_FILE
+from partitioner.profiling import machine_of
 from partitioner.sessions import RuntimeOptions
 from protos import splitpoint_pb2 as sp
 from protos.errors import BundleError, UsageError
 
 SERVICE = "splitpoint.v1.Splitpoint"
 CHUNK_BYTES = 1 << 20
-DEFAULT_BUDGET_S = 60.0
 LONGEST_BUDGET_S = 600.0
 _FRAMING_BYTES = 64
 
@@ -34,13 +36,13 @@ class SplitpointService:
         meter: ProfileMeter,
         workers: int,
         max_message_bytes: int,
-        provider: str,
+        options: RuntimeOptions,
     ) -> None:
         self._store = store
         self._meter = meter
         self._workers = workers
         self._max_message_bytes = max_message_bytes
-        self._provider = provider
+        self._options = options
 
     async def get_server_info(self, request: sp.GetServerInfoRequest) -> sp.GetServerInfoResponse:
         """Version and limits."""
@@ -49,6 +51,7 @@ class SplitpointService:
             version=splitpoint_version(),
             max_message_bytes=self._max_message_bytes,
             workers=self._workers,
+            machine_json=machine_of(self._options).model_dump_json(),
         )
 
     async def list_bundles(self, request: sp.ListBundlesRequest) -> sp.ListBundlesResponse:
@@ -89,10 +92,10 @@ class SplitpointService:
                 f"a budget of {budget_s:g} s cannot be measured in. "
                 f"Give more than 0 and at most {LONGEST_BUDGET_S:g} s."
             )
-        threads = request.threads or 1
+        threads = request.threads or self._options.threads
         if threads > (cores := available_cores()):
             raise UsageError(f"{threads} threads are more than this server's {cores} cores.")
-        options = RuntimeOptions(threads=threads, provider=self._provider)
+        options = replace(self._options, threads=threads)
         async for step in self._meter.measure(bundle, options, budget_s):
             yield step
 

@@ -9,7 +9,8 @@ from partitioner.planning import Option, Plan, plan
 from partitioner.profiles import Machine, Profile
 from partitioner.sessions import RuntimeOptions
 from partitioner.units import format_duration
-from protos.errors import ProfileError, TooLargeError
+from protos.errors import NetworkError, ProfileError, TooLargeError
+from protos.memory import release_freed_pages
 
 MEASURE_S = 10.0
 EDGE_PROFILE, CLOUD_PROFILE = "edge.json", "cloud.json"
@@ -61,8 +62,11 @@ def choose_option(
     Profiles that the bundle lacks, or that come from another machine, are measured (10 s a side) and
     kept in it where that is possible. Options whose messages the server refuses are left out.
     """
-    edge = _edge_profile(bundle, options, on_progress)
-    cloud = _cloud_profile(bundle, address, on_progress)
+    try:
+        edge = _edge_profile(bundle, options, on_progress)
+        cloud = _cloud_profile(bundle, address, on_progress)
+    finally:
+        release_freed_pages()  # every head and every tail has been in memory
     found = plan(bundle, link or _measured_link(address, on_progress), edge, cloud, codec=codec)
     return best_of(found, max_message_bytes)
 
@@ -84,13 +88,18 @@ def best_of(found: Plan, max_message_bytes: int | None = None) -> Chosen:
 
 
 def is_of_this_machine(profile: Profile, machine: Machine) -> bool:
-    """Tell whether a profile's times hold here: the same processor, cores and runtime."""
+    """Tell whether a profile's times hold here: the same processor, cores and way to run."""
+    return _speed_of(profile.machine) == _speed_of(machine)
+
+
+def is_of_that_server(profile: Profile, machine: Machine) -> bool:
+    """Tell whether a profile's times are those of a server: the same host, and what it runs with."""
     measured = profile.machine
-    return (measured.cpu, measured.cores, measured.runtime) == (
-        machine.cpu,
-        machine.cores,
-        machine.runtime,
-    )
+    return measured.hostname == machine.hostname and _speed_of(measured) == _speed_of(machine)
+
+
+def _speed_of(machine: Machine) -> tuple[str, int, str, str, int]:
+    return machine.cpu, machine.cores, machine.runtime, machine.provider, machine.threads
 
 
 def _edge_profile(bundle: Bundle, options: RuntimeOptions, on_progress: OnProgress) -> Profile:
@@ -107,12 +116,22 @@ def _edge_profile(bundle: Bundle, options: RuntimeOptions, on_progress: OnProgre
 def _cloud_profile(bundle: Bundle, address: str, on_progress: OnProgress) -> Profile:
     from partitioner.remote import measure_remote_profile
 
-    kept = _kept(bundle, CLOUD_PROFILE)
-    if kept is not None:
+    kept, machine = _kept(bundle, CLOUD_PROFILE), _machine_at(address)
+    if kept is not None and (machine is None or is_of_that_server(kept, machine)):
         return kept
     tell = _prefixed("the server", on_progress)
     measured = measure_remote_profile(address, bundle, budget_s=MEASURE_S, on_progress=tell)
     return _keep(bundle, CLOUD_PROFILE, measured)
+
+
+def _machine_at(address: str) -> Machine | None:
+    """Return what a server says it runs on; None for an old one, and for one that is away just now."""
+    from partitioner.remote import server_machine
+
+    try:
+        return server_machine(address)
+    except NetworkError:
+        return None
 
 
 def _prefixed(whose: str, on_progress: OnProgress) -> OnProgress:

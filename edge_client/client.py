@@ -12,7 +12,7 @@ from typing import Literal, Self, TypeVar
 from edge_client import defaults
 from edge_client.choosing import OnProgress, choose_option, unheard
 from edge_client.feeding import as_async
-from edge_client.frames import RECOVERABLE, Choice, FrameRunner, Work, choose
+from edge_client.frames import Choice, FrameRunner, Work, choose
 from edge_client.grpc_transport import GrpcTransport
 from edge_client.handshake import ServerInfo, greet
 from edge_client.inputs import Inputs, check_inputs
@@ -23,7 +23,7 @@ from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.sessions import RuntimeOptions
 from protos.codecs import RAW
-from protos.errors import TensorError, TooLargeError, UsageError
+from protos.errors import SplitpointError, TooLargeError, UsageError
 from protos.names import EDGE
 
 R = TypeVar("R")
@@ -40,8 +40,8 @@ class AsyncEdgeClient:
     `cloud`: HOST:PORT; may be None with the cut `edge`. `cut`: a cut's id, `cloud`, `edge`, or `auto`
     (the best of the plan, for `link` or for the link as measured). `codec`: None is raw for a given
     cut, and any for `auto`. `window`: frames at work at once. `timeout_s`: seconds until an answer
-    counts as lost. `threads`: of the runtime. `on_failure`: when the cloud does not answer, `finish`
-    the frame here, or `fail`. `on_progress` hears what takes long while connecting.
+    counts as lost. `threads`: of the runtime. `on_failure`: when the cloud does not answer, or refuses,
+    `finish` the frame here, or `fail`. `on_progress` hears what takes long while connecting.
 
     Connects when it is entered, or with the first frame. Raises BundleError, UsageError or
     UnknownNameError when made; UnreachableError and MismatchError when it connects.
@@ -82,7 +82,7 @@ class AsyncEdgeClient:
         self._on_progress = on_progress
         self._frames = count()
         self._connecting = asyncio.Lock()
-        self._closed = False
+        self._connected = self._closed = False
 
     async def __aenter__(self) -> Self:
         try:
@@ -121,20 +121,23 @@ class AsyncEdgeClient:
     async def connect(self) -> None:
         """Greet the server, choose the cut if it is `auto`, and load its head. Does nothing twice."""
         async with self._connecting:
-            if self._transport is not None and self.server is None and not self._is_local:
+            if self._connected:
+                return
+            if self._transport is not None and not self._is_local:
                 await self._greet(self._transport)
             if self._choice is None:
                 await asyncio.to_thread(self._choose)
             await self._on_device(self._runner.stages.warm, self.choice.cut.id)
+            self._connected = True
 
     async def infer(self, inputs: Inputs) -> Result:
         """Run the model on `inputs`: one array, or arrays by name; [batch, …], or without the batch axis.
 
-        Raises TensorError for wrong inputs, TooLargeError and MismatchError from the server, and with
-        on_failure="fail" UnreachableError, LateError, OverloadedError and FaultError.
+        Raises TensorError for wrong inputs, and with on_failure="fail" whatever the call came to, such
+        as LateError or MismatchError; without, such a frame is finished here, and its reason says why.
         """
         arrived_at = perf_counter()
-        await self._get_ready()
+        await self.connect()
         return await self._infer(next(self._frames), inputs, arrived_at)
 
     async def stream(
@@ -145,7 +148,7 @@ class AsyncEdgeClient:
         """Yield one result for each frame, in order, while the next heads run.
 
         A frame that fails raises in its place, or with on_error="result" becomes a Result that is
-        served by none; what would fail every frame alike is raised in any case.
+        served by none. What fails while connecting is raised in any case.
         """
         await self.connect()
         source = as_async(frames)
@@ -153,9 +156,8 @@ class AsyncEdgeClient:
         async def run(index: int, inputs: Inputs) -> Result:
             arrived_at, choice = perf_counter(), self.choice
             try:
-                await self._get_ready()
                 return await self._infer(index, inputs, arrived_at)
-            except (*RECOVERABLE, TensorError) as error:
+            except SplitpointError as error:
                 if on_error == "raise":
                     raise
                 return self._runner.failed(index, arrived_at, choice, error)
@@ -176,11 +178,6 @@ class AsyncEdgeClient:
             await self._transport.close()
         self._device.shutdown(wait=False, cancel_futures=True)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether the next frame can start without anything to ask or to choose first."""
-        return self._choice is not None and (self._is_local or self.server is not None)
-
     def prepare(self, inputs: Inputs, arrived_at: float) -> Work:
         """Check one frame and run its head, in this thread; for callers that have one of their own."""
         return self._prepare(next(self._frames), inputs, arrived_at)
@@ -195,18 +192,21 @@ class AsyncEdgeClient:
             return self.finish(work)
         begun = perf_counter()
         try:
-            reply = await self._transport.call(work.request_id, work.message, self.timeout_s)
-            return self._runner.answered(work, reply)
-        except RECOVERABLE as error:
+            return await self._call(self._transport, work, work.message)
+        except SplitpointError as error:
             if self.on_failure == "fail":
                 raise
             return await self._on_device(
                 self._runner.finish_here, work, error, perf_counter() - begun
             )
 
-    async def _get_ready(self) -> None:
-        if not self.is_ready:  # not yet connected, or moved away from the cut edge
-            await self.connect()
+    async def _call(self, transport: GrpcTransport, work: Work, message: bytes) -> Result:
+        if self.server is None:  # moved away from the cut edge: nobody has asked yet
+            async with self._connecting:
+                if self.server is None:
+                    await self._greet(transport)
+        reply = await transport.call(work.request_id, message, self.timeout_s, work.leaves)
+        return self._runner.answered(work, reply)
 
     async def _infer(self, frame: int, inputs: Inputs, arrived_at: float) -> Result:
         work: Work = await self._on_device(self._prepare, frame, inputs, arrived_at)

@@ -2,52 +2,152 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import grpc
 
-from edge_client.handshake import SERVICE
 from partitioner.bundle import Bundle
+from partitioner.manifest import MANIFEST_FILE
 from partitioner.remote import translate
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
-from protos.errors import BundleError, UsageError
-from protos.splitpoint_pb2 import FetchBundleRequest, FetchBundleResponse
+from protos.errors import (
+    BundleError,
+    FileError,
+    LateError,
+    MismatchError,
+    UnknownNameError,
+    UsageError,
+)
+from protos.splitpoint_pb2 import (
+    FetchBundleRequest,
+    FetchBundleResponse,
+    ListBundlesRequest,
+    ListBundlesResponse,
+)
+from protos.splitpoint_pb2_grpc import SplitpointStub
+
+IDLE_S = 120.0
+"""A piece is 1 MiB at most, and comes whole: this allows for links of 70 kbit/s."""
+_ANSWER_S = 15.0
+_MANIFEST_BYTES = 1 << 20
+"""What may come beside the files that the server's list adds up: the manifest, and names."""
+_PIECE_BYTES = 1024
+"""What each piece counts at least, so that empty ones come to an end as well."""
 
 OnFile = Callable[[str, int, int], None]
 """Path of a file, its bytes that have come, and all of its bytes."""
 
 
 def fetch_bundle(
-    address: str, name: str, out: Path, on_file: OnFile = lambda _path, _done, _total: None
+    address: str,
+    name: str,
+    out: Path,
+    on_file: OnFile = lambda _path, _done, _total: None,
+    *,
+    idle_s: float = IDLE_S,
 ) -> Bundle:
     """Copy bundle `name` from the server at `address` to the new folder `out`, and load it.
 
-    Raises UsageError when `out` exists, UnreachableError, UnknownNameError, and BundleError when what
-    came is damaged or would be written outside of the folder. Nothing is left behind then.
+    Raises UsageError when `out` exists, UnreachableError, UnknownNameError, LateError when nothing
+    comes for `idle_s`, MismatchError when it is not the bundle that the server lists, and BundleError
+    when it is damaged, more than was listed, or outside of the folder. Nothing is left behind then.
     """
     if out.exists():
         raise UsageError(f"{out} exists already. Give another --out, or remove it first.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    partial = _new_folder(out)
     try:
-        with grpc.insecure_channel(
-            address, options=channel_options(DEFAULT_MAX_MESSAGE_BYTES)
-        ) as channel:
-            call = channel.unary_stream(
-                SERVICE + "FetchBundle",
-                request_serializer=FetchBundleRequest.SerializeToString,
-                response_deserializer=FetchBundleResponse.FromString,
-            )
-            write_files(partial, call(FetchBundleRequest(name=name)), on_file)
-        Bundle.load(partial)  # every digest is checked before the bundle gets its name
+        listed = _download(address, name, partial, on_file, idle_s)
+        _check_copy(Bundle.load(partial), listed)  # before the bundle gets its name
         partial.chmod(0o755)
         partial.rename(out)
     except grpc.RpcError as failure:
         raise translate(failure, address) from failure
+    except OSError as error:
+        raise _unwritable(out, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Bundle.load(out)
+
+
+def _new_folder(out: Path) -> Path:
+    """Make the folder beside `out` that the files come into."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise _unwritable(out, error) from error
+
+
+def _unwritable(out: Path, error: OSError) -> FileError:
+    return FileError(
+        f"the bundle cannot be written to {out}: {error.strerror or error}. "
+        "Make room, or give another --out."
+    )
+
+
+def _download(
+    address: str, name: str, folder: Path, on_file: OnFile, idle_s: float
+) -> ListBundlesResponse.Entry:
+    """Write all files below `folder`, and return what the server had listed of the bundle."""
+    options = channel_options(DEFAULT_MAX_MESSAGE_BYTES)
+    with grpc.insecure_channel(address, options=options) as channel:
+        server = SplitpointStub(channel)
+        offered = server.ListBundles(ListBundlesRequest(), timeout=_ANSWER_S)
+        listed = find_entry(offered, name, address)
+        pieces = prompt(server.FetchBundle(FetchBundleRequest(name=name)), idle_s, address)
+        write_files(folder, capped(pieces, listed.size_bytes + _MANIFEST_BYTES), on_file)
+    return listed
+
+
+def find_entry(offered: ListBundlesResponse, name: str, address: str) -> ListBundlesResponse.Entry:
+    """Return what the server lists of bundle `name`; UnknownNameError names those that it has."""
+    for entry in offered.bundles:
+        if entry.name == name:
+            return entry
+    has = ", ".join(entry.name for entry in offered.bundles) or "none"
+    raise UnknownNameError(
+        f"the server at {address} has no bundle {name!r}. It has: {has}. Fetch one of these."
+    )
+
+
+def prompt(call: Any, idle_s: float, address: str) -> Iterator[FetchBundleResponse]:
+    """Yield what `call` brings; LateError, and the call's end, when nothing comes for `idle_s`."""
+    try:
+        while (piece := _next_piece(call, idle_s)) is not None:
+            yield piece
+    except grpc.RpcError as failure:
+        if failure.code() is not grpc.StatusCode.CANCELLED:
+            raise
+        raise LateError(
+            f"the server at {address} sent nothing more for {idle_s:g} s. "
+            "Check the link, and fetch again."
+        ) from failure
+
+
+def _next_piece(call: Any, idle_s: float) -> FetchBundleResponse | None:
+    alarm = threading.Timer(idle_s, call.cancel)
+    alarm.daemon = True
+    alarm.start()
+    try:
+        return next(call, None)
+    finally:
+        alarm.cancel()
+
+
+def capped(pieces: Iterable[FetchBundleResponse], most_bytes: int) -> Iterator[FetchBundleResponse]:
+    """Yield the pieces; BundleError once they are more than `most_bytes` together."""
+    total = 0
+    for piece in pieces:
+        total += max(len(piece.chunk), _PIECE_BYTES)
+        if total > most_bytes:
+            raise BundleError(
+                f"the server sends more than the {most_bytes} bytes that its list allows for. "
+                "It was refused: do not trust this server, or update it."
+            )
+        yield piece
 
 
 def write_files(folder: Path, pieces: Iterable[FetchBundleResponse], on_file: OnFile) -> None:
@@ -64,6 +164,23 @@ def write_files(folder: Path, pieces: Iterable[FetchBundleResponse], on_file: On
                 "Try again, or update the server."
             )
         on_file(piece.path, written, piece.size_bytes)
+
+
+def _check_copy(copy: Bundle, listed: ListBundlesResponse.Entry) -> None:
+    """Raise unless the copy is what was listed, and holds no file that its manifest does not name."""
+    if copy.digest != listed.digest:
+        raise MismatchError(
+            f"the server sent a bundle {copy.name!r} of the digest {copy.digest[:12]}… and lists "
+            f"{listed.digest[:12]}…. It may have been changed just now: fetch again."
+        )
+    found = {
+        path.relative_to(copy.path).as_posix() for path in copy.path.rglob("*") if path.is_file()
+    }
+    if extra := sorted(found - {*copy.manifest.files, MANIFEST_FILE}):
+        raise BundleError(
+            f"the server sent {', '.join(extra[:3])}, which the bundle's manifest does not name. "
+            "It was refused: do not trust this server."
+        )
 
 
 def inside(folder: Path, relative: str) -> Path:

@@ -12,10 +12,15 @@ from partitioner.bundle import Bundle
 from partitioner.manifest import Cut
 from protos.codecs import RAW, Codec, get_codec
 from protos.errors import (
+    BundleError,
     FaultError,
     LateError,
+    MismatchError,
     OverloadedError,
     SplitpointError,
+    TensorError,
+    TooLargeError,
+    UnknownNameError,
     UnreachableError,
     UsageError,
 )
@@ -24,15 +29,20 @@ from protos.names import EDGE, model_name
 from protos.tensors import Array
 from protos.wire import encode_request
 
-RECOVERABLE = (UnreachableError, LateError, OverloadedError, FaultError)
-"""Failures of the cloud or of the link, after which the edge can finish a frame itself."""
-
 _REASONS = {
     UnreachableError: "cloud unreachable",
     LateError: "cloud too slow",
     OverloadedError: "cloud overloaded",
     FaultError: "cloud failed",
+    MismatchError: "cloud has another bundle",
+    UnknownNameError: "cloud lacks this model",
+    TooLargeError: "message too large",
+    TensorError: "cloud refused the tensors",
+    BundleError: "cloud's bundle is damaged",
 }
+
+_OTHER_BUNDLE = (MismatchError, UnknownNameError)
+"""What a server says after it has been restarted with other bundles: only a person can mend that."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Choice:
 class Work:
     """One frame after its head: the values that the rest needs, and the message that carries them.
 
-    `message` is None when nothing crosses.
+    `message` is None when nothing crosses; `sent_bytes` is 0 until it begins to leave.
     """
 
     frame: int
@@ -63,6 +73,11 @@ class Work:
     message: bytes | None
     request_id: str
     edge_s: float
+    sent_bytes: int = 0
+
+    def leaves(self) -> None:
+        """Note that the message has begun to leave this device."""
+        self.sent_bytes = len(self.message or b"")
 
 
 def choose(bundle: Bundle, cut_id: str, codec: str | None, reason: str) -> Choice:
@@ -121,10 +136,9 @@ class FrameRunner:
         """Run the tail here, from the frontier that exists, because `error` came after `lost_s`."""
         outputs, tail_s = self.stages.run_tail(work.choice.cut.id, work.values)
         work.edge_s += tail_s
-        sent = len(work.message) if work.message is not None else 0
-        kind = next((text for kind, text in _REASONS.items() if isinstance(error, kind)), "failed")
+        reason = self._reason(error)
         return self._result(
-            work, outputs, ServedBy.EDGE, f"{kind}: {error}", (sent, 0), (lost_s, 0.0, 0.0)
+            work, outputs, ServedBy.EDGE, reason, (work.sent_bytes, 0), (lost_s, 0.0, 0.0)
         )
 
     def failed(self, frame: int, arrived_at: float, choice: Choice, error: Exception) -> Result:
@@ -144,6 +158,14 @@ class FrameRunner:
             timings=Timings(latency_s=lost_s, edge_s=0.0, wait_s=lost_s),
             error=error,
         )
+
+    def _reason(self, error: SplitpointError) -> str:
+        kind = next((text for kind, text in _REASONS.items() if isinstance(error, kind)), "failed")
+        advice = (
+            f" Serve this device's bundle there, or copy the server's: splitpoint-edge fetch "
+            f"{self._bundle.name} --cloud HOST:PORT --out BUNDLE."
+        )
+        return f"{kind}: {error}{advice if isinstance(error, _OTHER_BUNDLE) else ''}"
 
     def _encode(self, work: Work) -> None:
         cut = work.choice.cut

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter
 from typing import cast
 
 import grpc
 import grpc.aio
 
-from edge_client.transport import Reply
+from edge_client.transport import Reply, unheard
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
 from protos.errors import (
     FaultError,
@@ -60,7 +61,13 @@ class GrpcTransport:
             self._channel = grpc.aio.insecure_channel(self.address, options=self._options)
         return self._channel
 
-    async def call(self, request_id: str, message: bytes, timeout_s: float) -> Reply:
+    async def call(
+        self,
+        request_id: str,
+        message: bytes,
+        timeout_s: float,
+        leaves: Callable[[], None] = unheard,
+    ) -> Reply:
         """Send a ModelInferRequest and return its answer; see Transport."""
         if len(message) > self.max_request_bytes:
             raise TooLargeError(
@@ -71,7 +78,7 @@ class GrpcTransport:
         if stream is None or stream.ended:
             stream = self._stream = _Stream(self.channel, self.address)
         try:
-            return await stream.call(request_id, message, timeout_s)
+            return await stream.call(request_id, _Pending(message, leaves), timeout_s)
         except LateError:
             if stream is self._stream and stream.silent_s >= self._silence_s:
                 await self.close()  # a black hole: only a new connection can find a way out
@@ -90,12 +97,13 @@ class GrpcTransport:
 class _Pending:
     """A request on its way."""
 
-    __slots__ = ("answer", "begun_at", "message", "size")
+    __slots__ = ("answer", "begun_at", "leaves", "message", "size")
 
-    def __init__(self, message: bytes, answer: "asyncio.Future[Reply]") -> None:
+    def __init__(self, message: bytes, leaves: Callable[[], None]) -> None:
         self.message: bytes | None = message
         self.size = len(message)
-        self.answer = answer
+        self.leaves = leaves
+        self.answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.begun_at = perf_counter()
 
 
@@ -118,14 +126,14 @@ class _Stream:
         """Seconds since the server was last heard, or since it was first asked something."""
         return perf_counter() - self._heard_at
 
-    async def call(self, request_id: str, message: bytes, timeout_s: float) -> Reply:
-        loop = asyncio.get_running_loop()
+    async def call(self, request_id: str, pending: _Pending, timeout_s: float) -> Reply:
         if not self._pending:
             self._heard_at = perf_counter()
-        pending = self._pending[request_id] = _Pending(message, loop.create_future())
+        self._pending[request_id] = pending
         self._unsent.append(pending)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all())
+        loop = asyncio.get_running_loop()
         alarm = loop.call_later(timeout_s, self._fail, request_id, self._late(timeout_s))
         try:
             return await pending.answer
@@ -145,10 +153,12 @@ class _Stream:
 
     async def _write_all(self) -> None:
         try:
+            await self._call.wait_for_connection()
             while self._unsent:
                 pending = self._unsent.popleft()
                 if pending.message is not None:  # else its caller has gone already
                     pending.begun_at = perf_counter()
+                    pending.leaves()
                     await self._call.write(pending.message)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             pass  # the reader learns why

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from edge_client.pacing import OneWay, Pacer
+from partitioner.addresses import split_address
 from partitioner.link import Link
 from protos.errors import UsageError
 
@@ -40,7 +41,7 @@ class Relay:
         sleep: Sleep | None = None,
     ) -> None:
         self._listen = split_address(listen)
-        self._to = split_address(to)
+        self._to = split_address(to, "to pass on to")
         self._link = link
         up, down = _directions(link)
         self._up = _Direction(Pacer(up), clock, sleep or asyncio.sleep)
@@ -192,17 +193,6 @@ class _Travelling:
         while self._bytes >= limit:
             self._less.clear()
             await self._less.wait()
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Return host and port of HOST:PORT ([::1]:PORT for IPv6); raises UsageError."""
-    host, _, port = address.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not bare or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise UsageError(
-            f"{address!r} is no address. Write HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051."
-        )
-    return bare, int(port)
 
 
 def _directions(link: Link) -> tuple[OneWay, OneWay]:

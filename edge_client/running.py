@@ -3,7 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any, TextIO
@@ -15,31 +15,43 @@ from edge_client.sync import EdgeClient
 from edge_client.tally import Tally, read_labels
 from partitioner import console
 from partitioner.bundle import Bundle
-from protos.errors import SourceError, UsageError
+from protos.errors import FileError, SourceError, UsageError
 from protos.tensors import Array
 
 
 def run_source(settings: RunSettings, *, as_json: bool) -> int:
     """Stream the source through the client, report, and return the exit status.
 
-    0: at least one frame was served; 1: none was; 130: interrupted, after the summary of what was done.
+    0: at least one frame was served; 1: none was; 130: interrupted. The summary of what was done comes
+    last, whatever ended the frames; their error is raised after it.
     """
     bundle = Bundle.load(settings.bundle)
     source = open_source(settings.source, bundle.inputs, console.remark)
     labels = read_labels(settings.labels, bundle.manifest.labels) if settings.labels else {}
     with ExitStack() as stack:
-        writer = stack.enter_context(RecordWriter(settings.output, as_json))
         client = stack.enter_context(_connected(settings, bundle))
+        if settings.heartbeat:
+            beat(settings.heartbeat)
+        # Only now: a server that is away must not cost the records of the last run.
+        writer = stack.enter_context(RecordWriter(settings.output, as_json))
         console.remark(f"cut {client.choice.label}, {client.choice.reason}")
         tally = Tally(bundle, labels, monotonic)
-        interrupted = _stream(client, source, settings, tally, writer)
-        summary = tally.summary(
-            dropped=source.dropped, unreadable=source.unreadable, link=client.link
-        )
-        writer.write({"summary": summary})
-    if not as_json:
-        print_summary(summary, bundle)
+        try:
+            interrupted = _stream(client, source, settings, tally, writer)
+        finally:
+            _sum_up(tally, source, client, writer, as_json=as_json)
     return _exit_status(tally, source, interrupted)
+
+
+def beat(path: Path) -> None:
+    """Touch the file that a health check looks at; UsageError when that is not possible."""
+    try:
+        path.touch()
+    except OSError as error:
+        raise UsageError(
+            f"--heartbeat {path} cannot be touched: {error.strerror}. Give a file in a folder that "
+            "exists and may be written to."
+        ) from error
 
 
 class RecordWriter:
@@ -51,12 +63,19 @@ class RecordWriter:
         self._to_stdout = to_stdout
 
     def write(self, record: dict[str, Any]) -> None:
-        """Write one record as a line."""
+        """Write one record as a line; FileError when the file takes no more, once."""
         if self._to_stdout:
             console.print_json(record, indent=None)
         if self._file is not None:
-            self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
-            self._file.flush()
+            try:
+                self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                self._file.flush()
+            except OSError as error:
+                self._close()
+                raise FileError(
+                    f"--output {self._path} takes no more: {error.strerror}. It holds what came before. "
+                    "Make room, or give another file."
+                ) from error
 
     def __enter__(self) -> "RecordWriter":
         if self._path is not None:
@@ -69,8 +88,13 @@ class RecordWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._close()
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # what cannot be written has been said already
+                file.close()
 
 
 def _connected(settings: RunSettings, bundle: Bundle) -> EdgeClient:
@@ -108,11 +132,20 @@ def _stream(
             for result in client.stream(frames, on_error="result"):
                 writer.write(tally.add(result, names.popleft()))
                 if settings.heartbeat:
-                    settings.heartbeat.touch()
+                    beat(settings.heartbeat)
                 view.show(result, tally)
         except KeyboardInterrupt:
             return True
     return False
+
+
+def _sum_up(
+    tally: Tally, source: Source, client: EdgeClient, writer: RecordWriter, *, as_json: bool
+) -> None:
+    summary = tally.summary(dropped=source.dropped, unreadable=source.unreadable, link=client.link)
+    if not as_json:
+        print_summary(summary, client.bundle)
+    writer.write({"summary": summary})
 
 
 def _noting(frames: Iterator[Frame], names: deque[str]) -> Iterator[dict[str, Array]]:

@@ -1,5 +1,6 @@
 """Where frames come from: folders, images, arrays, videos, cameras and stdin."""
 
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -93,18 +94,17 @@ def open_source(
 
 
 def play(source: Source, pace: Pace) -> Iterator[Frame]:
-    """Yield the frames of `source` as `pace` says."""
+    """Yield the frames of `source` as `pace` says; those that were dropped count for nothing."""
     if pace.loop and not source.repeatable:
         raise UsageError("this source cannot start again. Leave out --loop.")
     frames: Iterable[Frame] = _again(source) if pace.loop else source.frames()
-    frames = islice(frames, pace.max_frames)
     if pace.fps is not None:
         frames = paced(frames, pace.fps)
     if source.live or pace.drop:
         newest = Newest(frames)
         source.newest.append(newest)
         frames = newest
-    return iter(frames)
+    return islice(frames, pace.max_frames)
 
 
 def _again(source: Source) -> Iterator[Frame]:
@@ -163,9 +163,16 @@ def _numbered(name: str, frames: Iterable[dict[str, Array]]) -> Iterator[Frame]:
         yield Frame(f"{name}#{number}", inputs)
 
 
+class _Pipe(io.BufferedReader):
+    """Hides that it is a file: numpy would read straight from that, which needs a position to seek to."""
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("a pipe is read through its buffer only")
+
+
 def _stdin(inputs: Sequence[TensorSpec], say: Say, stdin: IO[bytes] | None) -> Source:
     # A file of our own: a thread that is blocked in sys.stdin would stop the interpreter's exit.
-    file = stdin if stdin is not None else os.fdopen(os.dup(0), "rb")
+    file = stdin if stdin is not None else _Pipe(io.FileIO(os.dup(0)))
 
     def frames() -> Iterator[Frame]:
         if file.peek(len(NPY_MAGIC))[: len(NPY_MAGIC)] == NPY_MAGIC:  # type: ignore[attr-defined]

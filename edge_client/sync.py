@@ -12,10 +12,10 @@ from edge_client.choosing import OnProgress, unheard
 from edge_client.client import AsyncEdgeClient
 from edge_client.frames import Choice
 from edge_client.inputs import Inputs
-from edge_client.loops import LoopThread
 from edge_client.results import Result
 from partitioner.bundle import Bundle
 from partitioner.link import Link
+from partitioner.loops import LoopThread
 
 
 class EdgeClient:
@@ -86,8 +86,6 @@ class EdgeClient:
         The head runs in the calling thread, so that only the request changes threads.
         """
         arrived_at = perf_counter()
-        if not self._client.is_ready:
-            self._loop.run(self._client.connect())
         work = self._client.prepare(inputs, arrived_at)
         if work.message is None:
             return self._client.finish(work)
@@ -103,11 +101,17 @@ class EdgeClient:
         results = self._client.stream(frames, on_error)
         turn = asyncio.Lock()  # an interrupted step has to end before the stream can be closed
 
+        step: asyncio.Task[object] | None = None
+
         async def following() -> Result | None:
+            nonlocal step
+            step = asyncio.current_task()
             async with turn:
                 return await anext(results, None)
 
         async def closing() -> None:
+            if step is not None:  # interrupted after it was begun, and before it was waited for
+                step.cancel()
             async with turn:
                 await results.aclose()
 

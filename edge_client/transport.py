@@ -1,6 +1,6 @@
 """The seam to the cloud: one request in, one reply or error out, however it travels."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +32,10 @@ class Reply:
         return max(0.0, self.received_at - self.begun_at - server_s)
 
 
+def unheard() -> None:
+    """Nobody wants to know when a message leaves."""
+
+
 class Transport(Protocol):
     """Carries inference requests to one server. Used from one event loop."""
 
@@ -39,9 +43,16 @@ class Transport(Protocol):
     def address(self) -> str:
         """Who is at the other end, for people."""
 
-    async def call(self, request_id: str, message: bytes, timeout_s: float) -> Reply:
+    async def call(
+        self,
+        request_id: str,
+        message: bytes,
+        timeout_s: float,
+        leaves: Callable[[], None] = unheard,
+    ) -> Reply:
         """Send a whole ModelInferRequest whose id is `request_id`; return its answer.
 
+        `leaves` is called when the first byte is handed over: never, if nobody can be reached.
         Raises UnreachableError, LateError, TooLargeError, or the error that the server answered with.
         """
 

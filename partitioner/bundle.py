@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -100,12 +102,16 @@ class Bundle:
         rest = tuple(spec for spec in self.outputs if spec.name in cut.tail_outputs)
         return self._open(cut.tail_graph, cut.frontier, rest, options)
 
-    def samples(self) -> dict[str, Array] | None:
-        """Return the sample inputs that came with the bundle, stacked along the batch axis, or None."""
+    def samples(self) -> list[dict[str, Array]]:
+        """Return the sample inputs that came with the bundle, one by one; none if none were given."""
         if SAMPLES_FILE not in self.manifest.files:
-            return None
+            return []
+        frames: dict[str, dict[str, Array]] = {}
         with np.load(self.path / SAMPLES_FILE, allow_pickle=False) as arrays:
-            return dict(arrays)
+            for key in arrays.files:
+                number, _, name = key.partition("/")
+                frames.setdefault(number, {})[name] = arrays[key]
+        return list(frames.values())
 
     def _open(
         self,
@@ -125,6 +131,17 @@ def digest_file(path: Path) -> FileDigest:
     return FileDigest(sha256=sha256, size_bytes=path.stat().st_size)
 
 
+def save_samples(folder: Path, frames: Sequence[Mapping[str, Array]]) -> None:
+    """Write sample inputs into the folder of a bundle in the making; nothing if there are none."""
+    if frames:
+        arrays: dict[str, Any] = {
+            f"{number}/{name}": array
+            for number, frame in enumerate(frames)
+            for name, array in frame.items()
+        }
+        np.savez_compressed(folder / SAMPLES_FILE, **arrays)
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, with its own digest beside it."""
     document = {"digest": manifest.digest, "manifest": manifest.model_dump(mode="json")}
@@ -140,7 +157,7 @@ def _read_manifest(folder: Path) -> Manifest:
             f"{folder} is no bundle: it has no {MANIFEST_FILE}. "
             "Make one with: splitpoint import MODEL --out BUNDLE."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read: {error}. Import the bundle again.") from error
     content = document.get("manifest") if isinstance(document, dict) else None
     version = content.get("schema_version") if isinstance(content, dict) else None

@@ -6,6 +6,12 @@ from typing import Annotated
 import typer
 
 from partitioner.console import JsonFlag, new_app, notes, print_json, progress, remark, run, screen
+from partitioner.defaults import (
+    DEFAULT_BUDGET_S,
+    DEFAULT_PROVIDER,
+    DEFAULT_THREADS,
+    DEFAULT_TOLERANCE,
+)
 from protos.errors import FileError, ModelError, UsageError
 
 app = new_app(help="Cut a model in two, and choose the cut that is fastest on your link.")
@@ -13,9 +19,12 @@ app = new_app(help="Cut a model in two, and choose the cut that is fastest on yo
 BundleArgument = Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)]
 Threads = Annotated[int, typer.Option(help="Intra-op threads of the runtime.")]
 Provider = Annotated[str, typer.Option(help="Execution provider of the runtime.")]
-Budget = Annotated[str, typer.Option(help="Time for the timed runs of one side, as 30s.")]
-
-_CPU = "CPUExecutionProvider"
+Budget = Annotated[
+    str,
+    typer.Option(
+        help="Time for one side, as 30s; at least three runs of every head and tail take longer."
+    ),
+]
 
 
 @app.command("import")
@@ -103,9 +112,9 @@ def verify(
     tolerance: Annotated[
         float,
         typer.Option(help="Largest difference allowed, relative to an output's largest value."),
-    ] = 1e-4,
-    threads: Threads = 1,
-    provider: Provider = _CPU,
+    ] = DEFAULT_TOLERANCE,
+    threads: Threads = DEFAULT_THREADS,
+    provider: Provider = DEFAULT_PROVIDER,
     as_json: JsonFlag = False,
 ) -> None:
     """Run head + tail against the whole model at every cut; exit status 1 if any differs.
@@ -123,7 +132,7 @@ def verify(
 
     loaded = Bundle.load(bundle)
     if data:
-        feeds = {key: array[:1] for key, array in load_inputs(data, loaded.inputs).items()}
+        feeds = load_inputs(data, loaded.inputs, limit=1)[0]
     else:
         feeds = dict(natural_feeds(loaded.inputs, np.random.default_rng()))
     with progress() as bar:
@@ -152,9 +161,9 @@ def profile(
     data: Annotated[
         Path | None, typer.Option(help="Real inputs, to measure codecs with: images, .npy or .npz.")
     ] = None,
-    budget: Budget = "30s",
-    threads: Threads = 1,
-    provider: Provider = _CPU,
+    budget: Budget = f"{DEFAULT_BUDGET_S:g}s",
+    threads: Threads = DEFAULT_THREADS,
+    provider: Provider = DEFAULT_PROVIDER,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure this machine: every head, tail and codec of a bundle; with --cloud, the server as well.
@@ -171,7 +180,9 @@ def profile(
 
     loaded = Bundle.load(bundle)
     budget_s = parse_duration(budget)
-    feeds = load_inputs(data, loaded.inputs) if data else None
+    if budget_s <= 0:
+        raise UsageError(f"--budget {budget} leaves no time to measure in. Give more, such as 10s.")
+    feeds = load_inputs(data, loaded.inputs) if data else []
     measured = {}
     with progress() as bar:
         task = bar.add_task("edge", total=None)
@@ -192,7 +203,10 @@ def profile(
         return
     for role, found in sorted(measured.items(), reverse=True):
         screen.print(profile_table(found, role))
-    remark(f"Next: splitpoint plan {bundle} --bandwidth 10mbit --rtt 20ms")
+    next_step = f"splitpoint plan {bundle} --bandwidth 10mbit --rtt 20ms"
+    if not (loaded.profiles / "cloud.json").exists():
+        next_step += " --cloud-scale 0.2 (or measure the server first: --cloud HOST:PORT)"
+    remark(f"Next: {next_step}")
 
 
 @app.command()

@@ -21,7 +21,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from protos.errors import SplitpointError
+from protos.errors import FileError, SplitpointError
 
 INTERRUPTED = 130
 
@@ -49,7 +49,9 @@ def new_app(**settings: Any) -> typer.Typer:
 
 def print_json(document: Any, *, indent: int | None = 1) -> None:
     """Write one JSON document to stdout; with indent None, on one line, at once."""
-    sys.stdout.write(json.dumps(document, indent=indent, ensure_ascii=False) + "\n")
+    sys.stdout.write(
+        json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    )
     sys.stdout.flush()
 
 
@@ -78,20 +80,44 @@ def set_up_logs(level: str) -> None:
     logging.basicConfig(level=level.upper(), format="%(message)s", handlers=[handler], force=True)
 
 
+class _Interrupt:
+    """Ends a command on SIGTERM as on Ctrl-C, so that both clean up; servers install their own."""
+
+    def __init__(self) -> None:
+        self.came = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._raise)
+
+    def _raise(self, _number: int, _frame: object) -> None:
+        self.came = True
+        raise KeyboardInterrupt
+
+
 def run(app: Callable[[], Any]) -> None:
     """Run a command to its exit: an error becomes its public sentence and its exit status."""
-    # SIGTERM ends a command as Ctrl-C does, so that both clean up; servers install their own.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt = _Interrupt()
     try:
         app()
     except SplitpointError as error:
+        if interrupt.came:  # and a library made another error of it
+            notes.print("interrupted")
+            sys.exit(INTERRUPTED)
         notes.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         logging.getLogger(__name__).debug("cause", exc_info=error)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        notes.print("interrupted")
-        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has gone; leave quietly, and keep Python from flushing into the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        text = f"{error.strerror or error}{where}"
+        notes.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+        sys.exit(FileError.exit_status)
+    except KeyboardInterrupt:
+        notes.print("interrupted")
+        sys.exit(INTERRUPTED)
+    except SystemExit as ending:
+        if ending.code == INTERRUPTED:  # typer has caught the interrupt, and says nothing
+            notes.print("interrupted")
+        raise

@@ -9,19 +9,18 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from partitioner.defaults import MAX_CUTS
 from partitioner.graph import Graph
 from partitioner.grouping import group_nodes
 from protos.errors import ModelError
-
-MAX_CUTS = 48
-"""More cuts than this cost disk and profiling time, and differ by less than what noise does."""
 
 _BEAM = 96
 """Ideals kept on one level."""
 
 _LARGE = 16
-"""A frontier is small if it has at most this many times the bytes of the inputs as float32, or of the
-smallest frontier."""
+_MIDDLE = (0.05, 0.95)
+"""A frontier is small if it has at most 16 times the bytes of the inputs as float32, or of the smallest
+frontier in the middle of the work: at its ends, a pooled vector says nothing about the layers between."""
 
 _SAME_WORK = 0.01
 _NEAR_WORK = 0.08
@@ -114,8 +113,8 @@ def find_cuts(graph: Graph, max_cuts: int = MAX_CUTS) -> tuple[FoundCut, ...]:
     if not chosen:
         raise ModelError(
             f"the model has no cut: its {len(graph.nodes)} nodes are one group that a runtime fuses, or "
-            "every frontier is far larger than the input. Serve it whole, or import a model with "
-            "more layers."
+            "what would cross cannot (it is no tensor of numbers, or its shape depends on the data). "
+            "Run it whole on either side, or import a model with more layers."
         )
     return tuple(lattice.cut(ideal) for ideal in chosen)
 
@@ -123,7 +122,9 @@ def find_cuts(graph: Graph, max_cuts: int = MAX_CUTS) -> tuple[FoundCut, ...]:
 def _limit(graph: Graph, ideals: Sequence[_Ideal]) -> float:
     inputs = [graph.values[name] for name in graph.inputs if name in graph.values]
     as_floats = sum(max(spec.nbytes(), 4 * math.prod(spec.sized())) for spec in inputs)
-    return _LARGE * max(as_floats, min((ideal.nbytes for ideal in ideals), default=0))
+    low, high = (share * graph.flops for share in _MIDDLE)
+    middle = [ideal for ideal in ideals if low <= ideal.flops <= high] or ideals
+    return _LARGE * max(as_floats, min((ideal.nbytes for ideal in middle), default=0))
 
 
 def _bits(positions: Iterable[int]) -> int:

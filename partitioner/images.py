@@ -1,6 +1,8 @@
 """Images as the model takes them: uint8 [1, height, width, 3 or 1]."""
 
 import io
+import re
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,10 +35,14 @@ class ImageFitter:
         from PIL import Image, ImageOps
 
         try:
-            with Image.open(io.BytesIO(path.read_bytes())) as image:
+            with (
+                warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+                Image.open(io.BytesIO(path.read_bytes())) as image,
+            ):
                 return self._fit(ImageOps.exif_transpose(image))
         except Exception as error:  # decoders raise what they like on broken files
-            raise SourceError(f"{path} cannot be read as an image: {error}.") from error
+            why = re.sub(r" <_io.*?>", "", str(error))
+            raise SourceError(f"{path} cannot be read as an image: {why}.") from error
 
     def from_pixels(self, pixels: Array) -> dict[str, Array]:
         """Return the frame of uint8 pixels [height, width, 3] in RGB."""

@@ -4,23 +4,21 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from partitioner.arrays import read_npy, read_npz
 from partitioner.images import IMAGE_SUFFIXES, ImageFitter
 from protos.errors import SourceError
 from protos.tensors import Array, TensorSpec
 
 
-def load_inputs(path: Path, inputs: Sequence[TensorSpec], limit: int = 8) -> dict[str, Array]:
-    """Return up to `limit` inputs from `path`, stacked along the batch axis, by name.
+def load_inputs(path: Path, inputs: Sequence[TensorSpec], limit: int = 8) -> list[dict[str, Array]]:
+    """Return up to `limit` inputs of one sample each from `path`, by name.
 
     Raises SourceError when they cannot be read or are not what `inputs` say.
     """
     frames = list(islice(_frames(path, inputs), limit))
     if not frames:
         raise SourceError(f"{path} holds no frames. Give images, an .npy or an .npz with some.")
-    return {spec.name: np.concatenate([frame[spec.name] for frame in frames]) for spec in inputs}
+    return frames
 
 
 def _frames(path: Path, inputs: Sequence[TensorSpec]) -> Iterator[dict[str, Array]]:

@@ -12,12 +12,12 @@ A bundle is a folder:
 
 import hashlib
 import json
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from protos.names import CLOUD, EDGE
-from protos.tensors import TensorSpec
+from protos.tensors import TensorSpec, is_carried
 
 MANIFEST_FILE = "bundle.json"
 SCHEMA_VERSION: Final = 1
@@ -25,6 +25,8 @@ MODEL_GRAPH = "graphs/model.onnx"
 WEIGHTS_FILE = "graphs/weights.bin"
 SAMPLES_FILE = "samples.npz"
 PROFILES_FOLDER = "profiles"
+
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -74,7 +76,7 @@ class Manifest(_Frozen):
     """Everything that the two sides must agree on."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=f"^{NAME_PATTERN}$")
     created_by: str
     source: str
     inputs: tuple[TensorSpec, ...]
@@ -85,6 +87,25 @@ class Manifest(_Frozen):
     parameters: int = 0
     cuts: tuple[Cut, ...]
     files: dict[str, FileDigest]
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        """Every graph is a file with a digest, every cut has its own name, every tensor can cross."""
+        named = {g for cut in self.cuts for g in (cut.head_graph, cut.tail_graph) if g}
+        if missing := sorted((named | {MODEL_GRAPH}) - set(self.files)):
+            raise ValueError(f"no digest for {', '.join(missing)}")
+        ids = [cut.id for cut in (*self.cuts, *self.ends)]
+        if len(set(ids)) != len(ids):
+            raise ValueError("two cuts have the same id")
+        specs = [*self.inputs, *self.outputs, *(spec for cut in self.cuts for spec in cut.frontier)]
+        for spec in specs:
+            if (
+                not is_carried(spec.dtype)
+                or spec.shape.count(-1) > 1
+                or min(spec.shape, default=1) < -1
+            ):
+                raise ValueError(f"tensor {spec.name!r} cannot be {spec.dtype}{list(spec.shape)}")
+        return self
 
     @property
     def digest(self) -> str:

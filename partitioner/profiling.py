@@ -4,7 +4,7 @@ import gc
 import platform
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -15,6 +15,7 @@ import onnxruntime
 import psutil
 
 from partitioner.bundle import Bundle
+from partitioner.defaults import DEFAULT_BUDGET_S
 from partitioner.manifest import Cut
 from partitioner.profiles import (
     CodecProfile,
@@ -33,7 +34,6 @@ from protos.names import CLOUD, EDGE, model_name
 from protos.tensors import Array, Buffer, TensorSpec
 from protos.wire import encode_request, encode_response
 
-DEFAULT_BUDGET_S = 30.0
 _MIN_REPEATS, _MAX_REPEATS = 3, 200
 _BLOCK_S = 0.01
 _MAX_SAMPLES = 8
@@ -47,13 +47,13 @@ def measure_profile(
     bundle: Bundle,
     options: RuntimeOptions | None = None,
     budget_s: float = DEFAULT_BUDGET_S,
-    feeds: Feeds | None = None,
+    feeds: Sequence[Feeds] = (),
     on_progress: OnProgress = lambda _stage, _done, _total: None,
 ) -> Profile:
     """Time every head and tail on this machine, warm, and every codec; return the profile.
 
-    `feeds` holds inputs stacked along the batch axis; without it the bundle's samples are used, else
-    random ones. `budget_s` is for all stages together, loading included; each runs at least three times.
+    `feeds` are inputs of one sample each; without them the bundle's samples are used, else random ones.
+    `budget_s` is for all stages together, loading included; each runs at least three times.
     `on_progress` is told the stage, how many are done, and how many there are.
     """
     chosen = options or RuntimeOptions()
@@ -134,18 +134,14 @@ def time_call(call: Callable[[], object], until: float = 0.0) -> Timing:
     return Timing(median_s=median, p10_s=p10, p90_s=p90, repeats=len(seconds))
 
 
-def _samples(bundle: Bundle, feeds: Feeds | None) -> tuple[InputOrigin, list[Feeds]]:
-    """Return where the inputs come from, and up to eight single inputs."""
-    stacked = feeds or bundle.samples()
-    if stacked is None:
-        rng = np.random.default_rng(0)
-        return "random", [natural_feeds(bundle.inputs, rng) for _ in range(_MAX_SAMPLES)]
-    count = min(len(array) for array in stacked.values())
-    singles = [
-        {name: array[at : at + 1] for name, array in stacked.items()}
-        for at in range(min(count, _MAX_SAMPLES))
-    ]
-    return "given" if feeds else "samples", list(singles)
+def _samples(bundle: Bundle, feeds: Sequence[Feeds]) -> tuple[InputOrigin, list[Feeds]]:
+    """Return where the inputs come from, and the inputs."""
+    if feeds:
+        return "given", list(feeds)
+    if samples := bundle.samples():
+        return "samples", list(samples)
+    rng = np.random.default_rng(0)
+    return "random", [natural_feeds(bundle.inputs, rng) for _ in range(_MAX_SAMPLES)]
 
 
 def natural_feeds(inputs: tuple[TensorSpec, ...], rng: np.random.Generator) -> Feeds:

@@ -4,21 +4,23 @@ import json
 from collections.abc import Callable
 
 import grpc
+from pydantic import ValidationError
 
 from partitioner.bundle import Bundle
-from partitioner.profiles import Profile
+from partitioner.profiles import Machine, Profile
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
 from protos.errors import FaultError, SplitpointError, UnreachableError
-from protos.splitpoint_pb2 import MeasureProfileRequest
+from protos.splitpoint_pb2 import GetServerInfoRequest, MeasureProfileRequest
 from protos.splitpoint_pb2_grpc import SplitpointStub
 from protos.status import error_from
+
+_ASK_S = 5.0
 
 
 def measure_remote_profile(
     address: str,
     bundle: Bundle,
     budget_s: float,
-    threads: int = 1,
     on_progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
 ) -> Profile:
     """Let the server at `address` time its side of `bundle`, and return its profile.
@@ -26,7 +28,7 @@ def measure_remote_profile(
     Raises UnreachableError when nobody answers, MismatchError when its bundle is another one.
     """
     request = MeasureProfileRequest(
-        name=bundle.name, bundle_digest=bundle.digest, budget_s=budget_s, threads=threads
+        name=bundle.name, bundle_digest=bundle.digest, budget_s=budget_s
     )
     document = ""
     with grpc.insecure_channel(address, channel_options(DEFAULT_MAX_MESSAGE_BYTES)) as channel:
@@ -44,6 +46,24 @@ def measure_remote_profile(
             f"the server at {address} ended the measurement without a profile. See its log."
         )
     return Profile.parse(json.loads(document), f"the answer of {address}")
+
+
+def server_machine(address: str) -> Machine | None:
+    """Return the fingerprint of the machine that serves at `address`; None if it does not say.
+
+    Raises UnreachableError when nobody answers.
+    """
+    with grpc.insecure_channel(address, channel_options(DEFAULT_MAX_MESSAGE_BYTES)) as channel:
+        try:
+            answer = SplitpointStub(channel).GetServerInfo(GetServerInfoRequest(), timeout=_ASK_S)
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return None
+            raise translate(error, address) from error
+    try:
+        return Machine.model_validate_json(answer.machine_json)
+    except ValidationError:
+        return None  # an older server, or a newer one
 
 
 def translate(failure: grpc.RpcError, address: str) -> SplitpointError:

@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from partitioner.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS
 from protos.errors import BundleError, FaultError, UsageError
 from protos.tensors import Array, TensorSpec
-
-DEFAULT_PROVIDER = "CPUExecutionProvider"
 
 
 @dataclass(frozen=True)
 class RuntimeOptions:
     """How sessions run: intra-op threads (1 suits a shared machine best) and the provider."""
 
-    threads: int = 1
+    threads: int = DEFAULT_THREADS
     provider: str = DEFAULT_PROVIDER
 
     def __post_init__(self) -> None:

@@ -1,5 +1,6 @@
 """Tables of the command `splitpoint`, for people and as JSON."""
 
+import math
 from typing import Any
 
 from rich import box
@@ -58,16 +59,20 @@ def bundle_table(bundle: Bundle) -> Table:
 
 
 def checks_json(checks: list[CutCheck]) -> dict[str, Any]:
-    """Return the outcome of `verify`."""
+    """Return the outcome of `verify`; a difference that is no number (another shape, NaN) is null."""
+
+    def number(gap: float) -> float | None:
+        return gap if math.isfinite(gap) else None
+
     return {
         "cuts": [
             {
-                "cut": c.cut,
-                "max_abs_diff": c.max_abs_diff,
-                "ok": c.ok,
-                "outputs": dict(c.differences),
+                "cut": check.cut,
+                "max_abs_diff": number(check.max_abs_diff),
+                "ok": check.ok,
+                "outputs": {name: number(gap) for name, gap in check.differences.items()},
             }
-            for c in checks
+            for check in checks
         ],
         "ok": all(check.ok for check in checks),
     }
@@ -209,7 +214,7 @@ def _option_json(option: Option) -> dict[str, Any]:
 
 def _switch_json(switch: Switch) -> dict[str, Any]:
     return {
-        "uplink_bps": switch.uplink_bps,
+        "uplink_bps": switch.uplink_bps if math.isfinite(switch.uplink_bps) else None,
         "below": {"cut": switch.below.cut, "codec": switch.below.codec},
         "above": {"cut": switch.above.cut, "codec": switch.above.codec},
     }

@@ -93,8 +93,8 @@ def _split(text: str, wanted: str) -> tuple[float, str]:
 
 
 def _positive(value: float, text: str, what: str) -> float:
-    if value <= 0:
-        raise UsageError(f"{text!r} is no {what}: it must be above 0.")
+    if not 0 < value < math.inf:
+        raise UsageError(f"{text!r} is no {what}: it must be above 0, and finite.")
     return value
 
 

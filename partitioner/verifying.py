@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from partitioner.bundle import Bundle
+from partitioner.defaults import DEFAULT_TOLERANCE
 from partitioner.manifest import Cut
 from partitioner.sessions import RuntimeOptions
 from protos.names import CLOUD
 from protos.tensors import Array
 
-DEFAULT_TOLERANCE = 1e-4
+_SMALLEST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def verify_bundle(
 ) -> list[CutCheck]:
     """Compare every cut with the whole model on `feeds`.
 
-    A cut is right if no output differs by more than `tolerance` times its largest value (at least 1).
+    A cut is right if no output differs by more than `tolerance` times its largest value.
     """
     whole = bundle.open_tail(CLOUD, options).run(feeds)
     checks: list[CutCheck] = []
@@ -60,7 +61,7 @@ def _check(
     tail = bundle.open_tail(cut.id, options).run(head)
     outputs = {**{name: head[name] for name in cut.head_outputs}, **tail}
     differences = {name: largest_difference(outputs[name], array) for name, array in whole.items()}
-    scales = {name: max(1.0, _largest(array)) for name, array in whole.items()}
+    scales = {name: max(_SMALLEST, _largest(array)) for name, array in whole.items()}
     ok = all(gap <= tolerance * scales[name] for name, gap in differences.items())
     return CutCheck(cut.id, differences, ok)
 

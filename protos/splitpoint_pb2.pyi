@@ -11,14 +11,16 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("version", "max_message_bytes", "workers")
+    __slots__ = ("version", "max_message_bytes", "workers", "machine_json")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
+    MACHINE_JSON_FIELD_NUMBER: _ClassVar[int]
     version: str
     max_message_bytes: int
     workers: int
-    def __init__(self, version: _Optional[str] = ..., max_message_bytes: _Optional[int] = ..., workers: _Optional[int] = ...) -> None: ...
+    machine_json: str
+    def __init__(self, version: _Optional[str] = ..., max_message_bytes: _Optional[int] = ..., workers: _Optional[int] = ..., machine_json: _Optional[str] = ...) -> None: ...
 
 class ListBundlesRequest(_message.Message):
     __slots__ = ()

@@ -79,7 +79,7 @@ class TensorSpec:
         if dtype != self.dtype or not self.fits(shape):
             raise TensorError(
                 f"tensor {self.name!r} is {dtype}{list(shape)}, but {self} is wanted. "
-                "Convert it before you send it."
+                "Give the tensor that data type and shape."
             )
 
     def __str__(self) -> str:

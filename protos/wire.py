@@ -19,6 +19,11 @@ _REQUEST_RAW_FIELD = 7
 _RESPONSE_RAW_FIELD = 6
 _STREAM_ANSWER_FIELD = 2
 
+_MAX_FIELDS = 8192
+_MAX_HEADER_BYTES = 4 << 20
+"""Bounds of a sane message, checked while it is taken apart: a field of two bytes costs as much as any,
+and a header unfolds to many times its size."""
+
 
 def encode_request(header: ModelInferRequest, tensors: Sequence[Buffer]) -> bytes:
     """Return the bytes of `header` with `tensors` as its raw_input_contents."""
@@ -83,29 +88,44 @@ def _parts(header: bytes, field: int, tensors: Sequence[Buffer]) -> list[Buffer]
 def _split(data: Buffer, field: int) -> tuple[bytes, list[memoryview]]:
     """Take every length-delimited `field` out of a message; return the rest and the views."""
     view = memoryview(data)
-    rest: list[memoryview] = []
+    rest = bytearray()
     taken: list[memoryview] = []
-    at = 0
+    at = kept_from = fields = 0
     while at < len(view):
         start = at
-        key, at = _read_varint(view, at)
-        kind = key & 7
-        if kind == _LENGTH_DELIMITED:
-            length, body = _read_varint(view, at)
-            at = body + length
-            if key >> 3 == field and at <= len(view):
-                taken.append(view[body:at])
-                continue
-        elif kind == 0:
-            _, at = _read_varint(view, at)
-        elif kind in (1, 5):
-            at += 8 if kind == 1 else 4
-        else:
-            raise _broken(f"wire type {kind} at byte {start}")
-        if at > len(view):
-            raise _broken(f"field {key >> 3} ends {at - len(view)} bytes after the message")
-        rest.append(view[start:at])
-    return b"".join(rest), taken
+        number, at, body = _skip_field(view, at)
+        if number == field and body is not None:
+            rest += view[kept_from:start]
+            taken.append(view[body:at])
+            kept_from = at
+        fields += 1
+        if fields > _MAX_FIELDS:
+            raise _broken(f"it has more than {_MAX_FIELDS} fields")
+    rest += view[kept_from:]
+    if len(rest) > _MAX_HEADER_BYTES:
+        raise _broken(
+            f"{len(rest)} bytes lie outside the raw contents, and {_MAX_HEADER_BYTES} are allowed; "
+            "large tensors travel in raw_input_contents"
+        )
+    return bytes(rest), taken
+
+
+def _skip_field(view: memoryview, start: int) -> tuple[int, int, int | None]:
+    """Return the number of the field at `start`, its end, and where its body starts if it is delimited."""
+    key, at = _read_varint(view, start)
+    kind, body = key & 7, None
+    if kind == _LENGTH_DELIMITED:
+        length, body = _read_varint(view, at)
+        at = body + length
+    elif kind == 0:
+        _, at = _read_varint(view, at)
+    elif kind in (1, 5):
+        at += 8 if kind == 1 else 4
+    else:
+        raise _broken(f"wire type {kind} at byte {start}")
+    if at > len(view):
+        raise _broken(f"field {key >> 3} ends {at - len(view)} bytes after the message")
+    return key >> 3, at, body
 
 
 def _read_varint(view: memoryview, at: int) -> tuple[int, int]:

@@ -1,8 +1,10 @@
 """A bundle that was damaged, changed or made by another version says so when it is loaded."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,7 +65,7 @@ def test_newer_schema_is_refused(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", '{"manifest": 3}', '{"manifest": {"name": "x"}}']
+    "text", ["", "{", "[]", "[" * 100_000, "null", '{"manifest": 3}', '{"manifest": {"name": "x"}}']
 )
 def test_unreadable_manifest_is_refused(text: str, copy: Path) -> None:
     (copy / "bundle.json").write_text(text)
@@ -93,3 +95,31 @@ def test_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
 def test_unknown_cut_lists_those_that_exist(residual_bundle: Bundle) -> None:
     with pytest.raises(UnknownNameError, match="no cut 'cut-99'. It has: cloud, cut-01.*edge"):
         residual_bundle.cut("cut-99")
+
+
+def reseal(folder: Path, document: dict[str, Any]) -> None:
+    """Write an edited manifest with a digest that fits, as an attacker would."""
+    content = json.dumps(document["manifest"], sort_keys=True, separators=(",", ":"))
+    document["digest"] = hashlib.sha256(content.encode()).hexdigest()
+    (folder / "bundle.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"head_graph": "graphs/unlisted.onnx"}, "no digest for graphs/unlisted.onnx"),
+        ({"tail_graph": "../elsewhere.onnx"}, "no digest for ../elsewhere.onnx"),
+        ({"id": "cut-02"}, "two cuts have the same id"),
+        ({"id": "edge"}, "two cuts have the same id"),
+        ({"frontier": [{"name": "a", "dtype": "object", "shape": [1]}]}, "'a' cannot be object"),
+        ({"frontier": [{"name": "a", "dtype": "int8", "shape": [-1, -1]}]}, "'a' cannot be"),
+    ],
+)
+def test_manifest_that_does_not_hold_together_is_refused(
+    change: dict[str, Any], match: str, copy: Path
+) -> None:
+    document = json.loads((copy / "bundle.json").read_text())
+    document["manifest"]["cuts"][0].update(change)
+    reseal(copy, document)
+    with pytest.raises(BundleError, match=match):
+        Bundle.load(copy)

@@ -218,3 +218,26 @@ def test_drain_answers_what_is_in_flight_and_ends_the_stream(
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
             stopping.result(TIMEOUT_S)
         sent.put(None)
+
+
+def test_requests_beyond_the_queue_are_refused_at_once_by_their_id(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    settings = {"workers": 1, "max_queue": 2, "preload": "cloud"}
+    with (
+        CloudServer(residual_bundle.path, **settings) as server,
+        connected(server.address) as channel,
+    ):
+        requests: queue.Queue[bytes] = queue.Queue()
+        answers = channel.stream_stream(STREAM)(iter(requests.get, b""), timeout=TIMEOUT_S)
+        for seed in range(3):
+            requests.put(frame(residual_bundle, "cloud", seed))
+        error, header, _ = decode_stream_response(next(answers))
+        assert header.id == "2"
+        assert "2 requests are waiting" in error
+        assert header.parameters[PARAM_ERROR_CODE].string_param == "RESOURCE_EXHAUSTED"
+        gate.opened.set()
+        served = {decode_stream_response(next(answers))[1].id for _ in range(2)}
+        assert served == {"0", "1"}
+        requests.put(b"")

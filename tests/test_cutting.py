@@ -143,3 +143,13 @@ def test_cut_with_more_bytes_than_both_neighbours_is_dropped() -> None:
     sizes = {name: 100 if i % 2 else 300 for i, name in enumerate(names)}
     frontiers = [cut.frontier[0] for cut in find_cuts(make_graph(edges, sizes))]
     assert frontiers == [name for i, name in enumerate(names[:-1]) if i % 2]
+
+
+def test_pooled_vector_at_the_end_does_not_forbid_the_layers_before_it() -> None:
+    """Tokens in, wide layers of one size, a small vector out: the layers are where it is cut."""
+    names = [f"n{i}" for i in range(40)]
+    edges = {name: [names[i - 1] if i else "x"] for i, name in enumerate(names)}
+    edges |= {"pool": [names[-1]], "last": ["pool"]}
+    sizes = dict.fromkeys(names, 32_000) | {"x": 256, "pool": 64, "last": 8}
+    graph = make_graph(edges, sizes, flops=1000)
+    assert len([cut for cut in find_cuts(graph) if cut.nbytes == 32_000]) >= 10

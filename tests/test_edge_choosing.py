@@ -9,11 +9,11 @@ import pytest
 from cloud_server import CloudServer
 from edge_client import AsyncEdgeClient, EdgeClient, choosing
 from edge_client.choosing import best_of, choose_option, is_of_this_machine
-from partitioner import profiling
+from partitioner import profiling, remote
 from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.planning import plan
-from partitioner.profiles import Profile
+from partitioner.profiles import Machine, Profile
 from partitioner.sessions import RuntimeOptions
 from protos.errors import TooLargeError
 from tests.edge_fakes import FakeCloud, frames
@@ -65,6 +65,9 @@ def test_profile_of_another_machine_is_measured_again_and_kept(
     foreign = here.model_copy(update={"machine": here.machine.model_copy(update={"cpu": "Z80"})})
     foreign.save(bundle.profiles / "edge.json")
     assert not is_of_this_machine(foreign, here.machine)
+    for other in ({"threads": 2}, {"provider": "CUDAExecutionProvider"}, {"runtime": "ort 0"}):
+        assert not is_of_this_machine(here, here.machine.model_copy(update=other))
+    assert is_of_this_machine(here, here.machine.model_copy(update={"hostname": "renamed"}))
     monkeypatch.setattr(choosing, "MEASURE_S", 0.1)
     steps: list[str] = []
     choose_option(
@@ -74,8 +77,66 @@ def test_profile_of_another_machine_is_measured_again_and_kept(
         link=LINK,
         on_progress=lambda s, _d, _t: steps.append(s),
     )
-    assert "cut-01 head" in steps
+    assert "this device, cut-01 head" in steps
     assert Profile.load(bundle.profiles / "edge.json").machine == here.machine
+
+
+class Server:
+    """What a server says it runs on, and its profile, without a server."""
+
+    def __init__(self, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.profile = profile
+        self.machine: Machine | None = profile.machine
+        self.measured = 0
+        monkeypatch.setattr(remote, "server_machine", self.ask, raising=False)
+        monkeypatch.setattr(remote, "measure_remote_profile", self.measure)
+
+    def ask(self, _address: str) -> Machine | None:
+        return self.machine
+
+    def measure(self, _address: str, _bundle: Bundle, **_: object) -> Profile:
+        self.measured += 1
+        assert self.machine is not None
+        return self.profile.model_copy(update={"machine": self.machine})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"hostname": "elsewhere"},
+        {"cpu": "Z80"},
+        {"cores": 1000},
+        {"runtime": "onnxruntime 0.1"},
+        {"provider": "CUDAExecutionProvider"},
+        {"threads": 3},
+    ],
+)
+def test_profile_of_another_server_is_measured_again_once(
+    own_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, object]
+) -> None:
+    shutil.copytree(own_bundle.path, tmp_path / "b")
+    bundle = Bundle.load(tmp_path / "b")
+    kept = Profile.load(bundle.profiles / "cloud.json")
+    server = Server(kept, monkeypatch)
+    for machine, measured in (
+        (kept.machine, 0),
+        (None, 0),
+        (kept.machine.model_copy(update=other), 1),
+    ):
+        server.machine = machine
+        for _ in range(2):  # what was measured is kept, and fits then
+            choose_option(bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK)
+        assert server.measured == measured
+
+
+def test_memory_of_the_measuring_is_given_back_before_the_first_frame(
+    own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Server(Profile.load(own_bundle.profiles / "cloud.json"), monkeypatch)
+    released: list[bool] = []
+    monkeypatch.setattr(choosing, "release_freed_pages", lambda: released.append(True))
+    choose_option(own_bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK)
+    assert released == [True]
 
 
 def test_client_measures_profiles_and_link_and_streams_with_the_best_cut(

@@ -1,5 +1,7 @@
 """The command `splitpoint-edge`: what it prints, writes and ends with."""
 
+import asyncio
+import io
 import json
 import os
 import signal
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,9 +25,17 @@ from edge_client.fetching import inside, write_files
 from edge_client.settings import load_settings, parse_link
 from partitioner.bundle import Bundle
 from partitioner.link import Link
-from protos.errors import BundleError, SourceError, UnknownNameError, UsageError
+from protos.errors import (
+    BundleError,
+    FileError,
+    SourceError,
+    UnknownNameError,
+    UnreachableError,
+    UsageError,
+)
+from protos.inference_pb2 import ModelInferRequest
 from protos.splitpoint_pb2 import FetchBundleResponse
-from tests.edge_fakes import whole
+from tests.edge_fakes import FakeCloud, error_answer, whole
 
 runner = CliRunner()
 FRAME_KEYS = {
@@ -125,6 +136,80 @@ def test_every_result_renews_the_heartbeat(
     done = invoke(*words, "--heartbeat", beat)
     assert done.exit_code == 0
     assert beat.exists()
+
+
+def test_heartbeat_that_cannot_beat_is_said_before_any_frame(
+    image_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    words = ("run", "--bundle", image_bundle.path, "--source", folder, "--cut", "edge", "--json")
+    done = invoke(*words, "--heartbeat", "/nonexistent/h", "--output", tmp_path / "out.jsonl")
+    assert not (tmp_path / "out.jsonl").exists()
+    assert isinstance(done.exception, UsageError)
+    assert "--heartbeat /nonexistent/h cannot be touched: No such file" in str(done.exception)
+    assert done.stdout == ""
+
+
+def test_full_disk_is_a_sentence_after_the_summary(image_bundle: Bundle, folder: Path) -> None:
+    words = ("run", "--bundle", image_bundle.path, "--source", folder, "--cut", "edge")
+    done = invoke(*words, "--output", "/dev/full", "--json")
+    assert isinstance(done.exception, FileError)
+    assert "--output /dev/full takes no more: No space left" in str(done.exception)
+    assert lines(done.stdout)[-1]["summary"]["frames"] == 1
+    table = invoke(*words, "--output", "/dev/full")
+    assert isinstance(table.exception, FileError)
+    assert "image: 1 frames" in table.stdout
+
+
+def test_output_of_the_last_run_survives_a_server_that_is_away(
+    image_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out.jsonl").write_text("the last run\n")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = invoke(
+            "run", "--cloud", nobody, "--bundle", image_bundle.path, "--source", folder,
+            "--cut", "cloud", "--output", tmp_path / "out.jsonl",
+        )  # fmt: skip
+    assert isinstance(done.exception, UnreachableError)
+    assert (tmp_path / "out.jsonl").read_text() == "the last run\n"
+
+
+def test_source_that_breaks_off_ends_with_the_summary_and_its_error(
+    image_bundle: Bundle, tmp_path: Path
+) -> None:
+    arrays = io.BytesIO()
+    for number in range(2):
+        np.save(arrays, np.full((1, 32, 32, 3), number, np.uint8))
+    done = subprocess.run(
+        command("run", "--bundle", image_bundle.path, "--source", "-", "--cut", "edge", "--json",
+                "--output", tmp_path / "out.jsonl"),
+        input=arrays.getvalue()[:-8], capture_output=True, check=False,
+    )  # fmt: skip
+    *records, last = lines(done.stdout.decode())
+    assert [record["frame"] for record in records] == [0]
+    assert last["summary"]["frames"] == 1
+    assert lines((tmp_path / "out.jsonl").read_text()) == [*records, last]
+    assert done.returncode == 3
+    assert b"error: " in done.stderr
+    assert b"breaks off" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+async def test_server_restarted_with_another_bundle_costs_the_command_no_frame(
+    image_bundle: Bundle, folder: Path
+) -> None:
+    async def other(header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+        return error_answer(header, grpc.StatusCode.FAILED_PRECONDITION, "not this one.")
+
+    async with FakeCloud(image_bundle, other) as cloud:
+        words = ("run", "--cloud", cloud.address, "--bundle", image_bundle.path, "--json")
+        more = ("--source", folder, "--cut", "cut-03")
+        finished = await asyncio.to_thread(invoke, *words, *more)
+        failed = await asyncio.to_thread(invoke, *words, *more, "--on-failure", "fail")
+    assert (finished.exit_code, failed.exit_code) == (0, 1)
+    assert lines(finished.stdout)[-1]["summary"]["served_by"] == {"edge": 6}
+    assert lines(failed.stdout)[-1]["summary"]["served_by"] == {"none": 6}
 
 
 def test_settings_come_from_flags_over_environment_over_file(

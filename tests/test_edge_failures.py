@@ -12,6 +12,7 @@ from edge_client.frames import choose
 from edge_client.grpc_transport import GrpcTransport
 from partitioner.bundle import Bundle
 from protos.errors import (
+    BundleError,
     FaultError,
     LateError,
     MismatchError,
@@ -86,6 +87,11 @@ FAILURES = [
     (grpc.StatusCode.RESOURCE_EXHAUSTED, OverloadedError, "cloud overloaded"),
     (grpc.StatusCode.DEADLINE_EXCEEDED, LateError, "cloud too slow"),
     (grpc.StatusCode.INTERNAL, FaultError, "cloud failed"),
+    (grpc.StatusCode.FAILED_PRECONDITION, MismatchError, "cloud has another bundle"),
+    (grpc.StatusCode.NOT_FOUND, UnknownNameError, "cloud lacks this model"),
+    (grpc.StatusCode.INVALID_ARGUMENT, TensorError, "cloud refused the tensors"),
+    (grpc.StatusCode.OUT_OF_RANGE, TooLargeError, "message too large"),
+    (grpc.StatusCode.DATA_LOSS, BundleError, "cloud's bundle is damaged"),
 ]
 
 
@@ -100,7 +106,7 @@ async def test_frame_is_finished_here_from_the_frontier_when_the_cloud_fails(
     ):
         result = await client.infer(inputs)
     assert result.served_by is ServedBy.EDGE
-    assert result.reason == f"{reason}: not now."
+    assert result.reason.startswith(f"{reason}: not now.")
     assert result.cut == "cut-04"
     assert_same(result.outputs, whole(residual_bundle, inputs))
 
@@ -124,24 +130,55 @@ async def test_frame_fails_when_told_to(
     assert all(isinstance(result.error, kind) for result in results)
 
 
-@pytest.mark.parametrize(
-    ("code", "kind"),
-    [
-        (grpc.StatusCode.FAILED_PRECONDITION, MismatchError),
-        (grpc.StatusCode.INVALID_ARGUMENT, TensorError),
-        (grpc.StatusCode.OUT_OF_RANGE, TooLargeError),
-    ],
-)
-async def test_what_would_fail_again_is_raised_and_not_finished_here(
-    residual_bundle: Bundle, code: grpc.StatusCode, kind: type[Exception]
+@pytest.mark.parametrize("code", [grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND])
+async def test_reason_says_what_to_do_when_the_server_has_other_bundles_by_now(
+    residual_bundle: Bundle, code: grpc.StatusCode
 ) -> None:
-    (inputs,) = frames(residual_bundle, 1)
     async with (
-        FakeCloud(residual_bundle, answering(code, "no.")) as cloud,
+        FakeCloud(residual_bundle, answering(code, "not mine.")) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
     ):
-        with pytest.raises(kind, match=r"no\."):
-            await client.infer(inputs)
+        results = [result async for result in client.stream(frames(residual_bundle, 3))]
+    assert [result.served_by for result in results] == [ServedBy.EDGE] * 3
+    assert all("splitpoint-edge fetch residual --cloud" in result.reason for result in results)
+
+
+async def test_frames_of_a_cut_that_moves_to_a_server_of_another_bundle_are_finished_here(
+    residual_bundle: Bundle,
+) -> None:
+    inputs = frames(residual_bundle, 2)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "edge") as client,
+    ):
+        cloud.digest = "f00d" * 16
+        client.set_option("cut-04")
+        results = [result async for result in client.stream(inputs)]
+        assert cloud.requests == []
+        cloud.digest = residual_bundle.digest
+        assert (await client.infer(inputs[0])).served_by is ServedBy.CLOUD
+    for result, frame in zip(results, inputs, strict=True):
+        assert result.reason.startswith("cloud has another bundle: the server at")
+        assert result.upload_bytes == 0
+        assert_same(result.outputs, whole(residual_bundle, frame))
+
+
+async def test_request_that_never_left_counts_no_bytes(
+    residual_bundle: Bundle, nobody: str
+) -> None:
+    inputs = frames(residual_bundle, 3)
+    async with (
+        FakeCloud(residual_bundle, answering(grpc.StatusCode.INTERNAL, "no.")) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        assert (await client.infer(inputs[0])).upload_bytes > 0  # it went there, and was refused
+        gone, client._transport = client._transport, GrpcTransport(nobody)
+        results = [result async for result in client.stream(inputs)]
+        assert gone is not None
+        await gone.close()
+    for result in results:
+        assert result.reason.startswith("cloud unreachable: the stream to")
+        assert (result.served_by, result.upload_bytes) == (ServedBy.EDGE, 0)
 
 
 async def test_silent_cloud_costs_the_timeout_and_the_frame_is_finished_here(
@@ -211,8 +248,11 @@ async def test_message_over_the_limit_is_refused_before_it_is_sent(residual_bund
                 client.set_option("cloud")
             (inputs,) = frames(residual_bundle, 1)
             three = {name: array.repeat(3, axis=0) for name, array in inputs.items()}
-            with pytest.raises(TooLargeError, match="another cut or codec"):
-                await client.infer(three)
+            result = await client.infer(three)
+            assert result.reason.startswith("message too large: the request has")
+            assert "another cut or codec" in result.reason
+            assert (result.served_by, result.upload_bytes) == (ServedBy.EDGE, 0)
+            assert_same(result.outputs, whole(residual_bundle, three))
             assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
     assert len(cloud.requests) == 1
 
@@ -228,9 +268,8 @@ async def test_message_that_the_other_side_refuses_is_too_large_for_its_sender_o
             (inputs,) = frames(residual_bundle, 1)
             three = {name: array.repeat(3, axis=0) for name, array in inputs.items()}
             small = asyncio.create_task(client.infer(inputs))
-            with pytest.raises(TooLargeError):
-                await client.infer(three)
-            assert (await small).served_by is ServedBy.EDGE
+            assert (await client.infer(three)).reason.startswith("message too large")
+            assert (await small).reason.startswith("cloud unreachable: the stream to")
 
 
 async def test_cancelled_call_leaves_the_stream_to_the_others(residual_bundle: Bundle) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from edge_client.pacing import OneWay, Pacer
 from edge_client.relay import Relay
+from partitioner.addresses import split_address
 from partitioner.link import Link
 from protos.errors import UsageError
 
@@ -151,5 +152,21 @@ async def test_address_that_is_taken_is_a_clear_error() -> None:
     async with echo() as server:
         with pytest.raises(UsageError, match="cannot listen at"):
             await Relay(server, server, Link(1e6, 1e6, 0)).start()
-    with pytest.raises(UsageError, match="Write HOST:PORT"):
-        Relay("here", server, Link(1e6, 1e6, 0))
+
+
+@pytest.mark.parametrize(
+    "address", ["here", "a:b:1", "::1:50", "[::1:50", "[a]:1", "[]:1", ":1", "a:-1", "a b:1", "a:١"]
+)
+def test_address_is_host_and_port_and_nothing_else(address: str) -> None:
+    link = Link(1e6, 1e6, 0.0)
+    with pytest.raises(UsageError, match=r"to listen on\. Write HOST:PORT"):
+        Relay(address, "127.0.0.1:1", link)
+    with pytest.raises(UsageError, match=r"to pass on to\. Write HOST:PORT"):
+        Relay("127.0.0.1:0", address, link)
+
+
+def test_address_of_ipv6_stands_in_brackets() -> None:
+    assert split_address("[::1]:50051") == ("::1", 50051)
+    assert split_address("edge.local:0") == ("edge.local", 0)
+    with pytest.raises(UsageError, match="Ports go from 0 to 65535"):
+        split_address("a:65536")

@@ -2,6 +2,7 @@
 
 import io
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,26 @@ def test_live_source_drops_the_oldest_and_counts_it() -> None:
     all_offered.wait()
     assert list(frames) == [3]
     assert newest.dropped == 2
+
+
+def test_frames_that_were_dropped_count_for_nothing_of_max_frames() -> None:
+    first_taken, all_offered = threading.Event(), threading.Event()
+
+    def camera() -> Iterator[Frame]:
+        try:
+            yield Frame("0", {})
+            first_taken.wait()
+            yield from (Frame(str(number), {}) for number in (1, 2, 3))
+        finally:
+            all_offered.set()
+
+    source = Source(camera, live=True)
+    frames = play(source, Pace(max_frames=2))
+    assert next(frames).source == "0"
+    first_taken.set()
+    all_offered.wait()
+    assert [frame.source for frame in frames] == ["3"]
+    assert source.dropped == 2
 
 
 def test_error_of_a_live_source_is_raised_where_it_is_read() -> None:

@@ -167,12 +167,20 @@ def test_preprocessing_in_the_graph_equals_numpy(
     assert all(check.ok for check in verify_bundle(bundle, feeds))
 
 
-def test_torch_factory_with_example_inputs_becomes_a_bundle(tmp_path: Path) -> None:
+def test_torch_factory_with_example_inputs_becomes_a_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     factory = tmp_path / "nets.py"
     factory.write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
         "import torch\n"
         "from torch import nn\n"
+        "@dataclass\n"
+        "class Settings:\n"
+        "    depth: int = 4\n"
         "def build():\n"
+        "    print('hello from user code')\n"
         "    torch.manual_seed(0)\n"
         "    net = nn.Sequential(*[m for i in range(4) for m in\n"
         "        (nn.Conv2d(3 if i == 0 else 8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.SiLU())],\n"
@@ -180,9 +188,10 @@ def test_torch_factory_with_example_inputs_becomes_a_bundle(tmp_path: Path) -> N
         "    return net, torch.rand(1, 3, 16, 16)\n"
     )
     bundle = import_model(f"{factory}:build", tmp_path / "net")
+    assert capsys.readouterr().out == ""
     import torch
 
-    namespace: dict[str, object] = {}
+    namespace: dict[str, object] = {"__name__": "builtins"}
     exec(factory.read_text(), namespace)
     module, _ = namespace["build"]()  # type: ignore[operator]
     feeds = random_feeds(bundle.inputs, np.random.default_rng(0), 2)
@@ -256,16 +265,136 @@ def test_model_without_a_cut_is_refused(tmp_path: Path) -> None:
     refuse(path, tmp_path / "out", "no cut")
 
 
-def test_output_without_a_plain_batch_is_refused_or_fixed(tmp_path: Path) -> None:
+def test_output_whose_shape_depends_on_the_data_is_refused(tmp_path: Path) -> None:
     b = models.Builder()
     x = b.conv_bn_relu(b.conv_bn_relu(b.input("x", ["n", 3, 8, 8]), 3, 8), 8, 8)
-    path = models.save(b.model(b.op("NonZero", b.op("Relu", x))), tmp_path / "odd.onnx")
-    model = onnx.load(str(path))
+    model = b.model(b.op("NonZero", b.op("Relu", x)))
     model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
-    models.save(model, path)
-    # The number of results depends on the data; the batch cannot be freed, but one sample can be served.
-    bundle = import_model(path, tmp_path / "out")
-    assert bundle.inputs[0].shape[0] == 1
+    path = models.save(model, tmp_path / "odd.onnx")
+    refuse(path, tmp_path / "out", "depends on the data")
+
+
+def test_constant_output_is_refused(tmp_path: Path) -> None:
+    b = models.Builder()
+    x = b.conv_bn_relu(b.conv_bn_relu(b.input("x", ["n", 3, 8, 8]), 3, 8), 8, 8)
+    weight = b.op("Mul", b.weight(4), b.weight(4))
+    path = models.save(b.model(b.classify(x, 8), weight), tmp_path / "odd.onnx")
+    refuse(path, tmp_path / "out", "is a constant")
+
+
+@pytest.mark.parametrize("mixing", ["CumSum", "ReduceMax"])
+def test_batch_whose_samples_mix_is_not_freed(mixing: str, tmp_path: Path) -> None:
+    b = models.Builder()
+    x = b.op("Relu", b.linear(b.op("Relu", b.linear(b.input("x", [1, 16]), 16, 32)), 32, 8))
+    axis = b.constant(np.array(0) if mixing == "CumSum" else np.array([0]))
+    kept = {} if mixing == "CumSum" else {"keepdims": 1}
+    mixed = b.op(mixing, x, axis, **kept)
+    x = b.linear(b.op("Add", x, mixed), 8, 4)
+    bundle = import_model(models.save(b.model(x), tmp_path / "mix.onnx"), tmp_path / "mix")
+    assert bundle.inputs[0].shape == (1, 16)
+
+
+def test_input_that_is_an_output_too_passes_through(tmp_path: Path) -> None:
+    b = models.Builder()
+    image = b.input("x", ["n", 3, 16, 16])
+    x = b.conv_bn_relu(b.conv_bn_relu(image, 3, 8), 8, 8)
+    path = models.save(b.model(b.classify(x, 8), image), tmp_path / "through.onnx")
+    bundle = import_model(path, tmp_path / "through")
+    feeds = random_feeds(bundle.inputs, np.random.default_rng(1), 2)
+    for cut in bundle.cuts:
+        np.testing.assert_array_equal(run_split(bundle, cut, feeds)["x"], feeds["x"])
+
+
+def test_sparse_weights_are_taken_over(tmp_path: Path) -> None:
+    b = models.Builder()
+    x = b.op("Relu", b.linear(b.input("x", ["n", 16]), 16, 32))
+    model = b.model(b.linear(b.op("Relu", b.op("MatMul", x, "sparse")), 8, 4))
+    values = helper.make_tensor("sparse", TensorProto.FLOAT, [3], [1.0, -2.0, 3.0])
+    places = helper.make_tensor("at", TensorProto.INT64, [3], [5, 77, 255])
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [32, 8]))
+    path = models.save(model, tmp_path / "sparse.onnx")
+    bundle = import_model(path, tmp_path / "sparse")
+    feeds = random_feeds(bundle.inputs, np.random.default_rng(1))
+    (wanted,) = run_onnx(path, feeds).values()
+    for cut in bundle.cuts:
+        (found,) = run_split(bundle, cut, feeds).values()
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_value_of_a_type_without_numpy_stays_on_one_side(tmp_path: Path) -> None:
+    b = models.Builder()
+    x = b.op("Relu", b.linear(b.input("x", ["n", 16]), 16, 32))
+    narrow = b.op("Cast", x, to=TensorProto.BFLOAT16)
+    x = b.op("Relu", b.linear(b.op("Cast", narrow, to=TensorProto.FLOAT), 32, 8))
+    path = models.save(b.model(b.linear(x, 8, 4)), tmp_path / "bf16.onnx")
+    bundle = import_model(path, tmp_path / "bf16")
+    assert all(spec.dtype == "float32" for cut in bundle.manifest.cuts for spec in cut.frontier)
+
+
+def test_weights_inside_branches_are_on_the_disk_once(tmp_path: Path) -> None:
+    b = models.Builder()
+    x = b.op("Relu", b.linear(b.input("x", ["n", 64]), 64, 64))
+    flag = b.op("Greater", b.op("ReduceMean", x, keepdims=0), b.constant(np.float32(0)))
+    branches = []
+    for name in ("then", "else"):
+        weight = helper.make_tensor(name, TensorProto.FLOAT, [64, 64], b.rng.standard_normal(4096))
+        node = helper.make_node("MatMul", [x, name], [f"{name}_out"])
+        out = helper.make_tensor_value_info(f"{name}_out", TensorProto.FLOAT, None)
+        branches.append(helper.make_graph([node], name, [], [out], [weight]))
+    y = b.op("If", flag, then_branch=branches[0], else_branch=branches[1])
+    path = models.save(b.model(b.linear(b.op("Relu", y), 64, 4)), tmp_path / "if.onnx")
+    bundle = import_model(path, tmp_path / "if")
+    graphs = [p for p in (bundle.path / "graphs").iterdir() if p.suffix == ".onnx"]
+    assert max(p.stat().st_size for p in graphs) < 8000
+    feeds = random_feeds(bundle.inputs, np.random.default_rng(1))
+    (wanted,) = run_onnx(path, feeds).values()
+    for cut in bundle.cuts:
+        (found,) = run_split(bundle, cut, feeds).values()
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18])
+def test_frames_are_resized_with_every_opset(opset: int, tmp_path: Path) -> None:
+    b = models.Builder()
+    x = b.conv_bn_relu(b.conv_bn_relu(b.input("x", ["n", 3, 16, 16]), 3, 8), 8, 8)
+    path = models.save(b.model(b.classify(x, 8), opset=opset), tmp_path / "net.onnx")
+    bundle = import_model(path, tmp_path / "net", ImportOptions(preprocess="unit", frame="30x50"))
+    assert bundle.inputs[0].shape == (-1, 30, 50, 3)
+
+
+def test_samples_are_kept_and_come_back_one_by_one(
+    tmp_path: Path, onnx_files: Callable[[str], Path]
+) -> None:
+    array = np.random.default_rng(0).standard_normal((3, 3, 32, 32)).astype(np.float32)
+    np.save(tmp_path / "x.npy", array)
+    options = ImportOptions(samples=tmp_path / "x.npy")
+    bundle = import_model(onnx_files("residual"), tmp_path / "net", options)
+    np.testing.assert_array_equal(np.concatenate([frame["x"] for frame in bundle.samples()]), array)
+
+
+def test_name_that_no_server_could_offer_is_refused(
+    tmp_path: Path, onnx_files: Callable[[str], Path]
+) -> None:
+    refuse(onnx_files("residual"), tmp_path / "my model", "Give --name")
+    refuse(onnx_files("residual"), tmp_path / "out", "Give --name", ImportOptions(name="a/b"))
+
+
+def test_interrupted_replacement_keeps_the_old_bundle(
+    tmp_path: Path, onnx_files: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = import_model(onnx_files("residual"), tmp_path / "net")
+    renamed = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        if target == tmp_path / "net" and not path.name.endswith(".old"):
+            raise KeyboardInterrupt
+        return renamed(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        import_model(onnx_files("inception"), tmp_path / "net", ImportOptions(replace=True))
+    assert Bundle.load(tmp_path / "net").digest == old.digest
+    assert [path.name for path in tmp_path.iterdir()] == ["net"]
 
 
 def test_preprocessing_that_does_not_fit_is_refused(
@@ -275,6 +404,8 @@ def test_preprocessing_that_does_not_fit_is_refused(
         "sepia": "not understood",
         "mean=1:2,std=1": "2 numbers for mean",
         "mean=x": "not understood",
+        "std=0": "every std above 0",
+        "scale=1e": "not understood",
     }
     for text, match in cases.items():
         refuse(onnx_files("residual"), tmp_path / "out", match, ImportOptions(preprocess=text))
@@ -330,6 +461,7 @@ def test_interrupted_import_leaves_nothing(
         ("def build():\n    raise RuntimeError('no luck')\n", "RuntimeError: no luck"),
         ("def build():\n    return 3\n", "returned int"),
         ("import nowhere_to_be_found\n", "nowhere_to_be_found"),
+        ("def build():\n    import neighbour_of_mine\n", "neighbour_of_mine"),
         ("def other():\n    pass\n", "no factory 'build'"),
         (
             "import torch\ndef build():\n    return torch.nn.Linear(3, 3)\n",

@@ -7,8 +7,11 @@ from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.planning import plan
 from partitioner.profiling import measure_profile, natural_feeds, time_call
+from partitioner.sessions import Stage
 from partitioner.verifying import largest_difference, verify_bundle
 from protos.codecs import get_codec
+from protos.inference_pb2 import ModelInferRequest
+from protos.names import model_name
 from protos.tensors import TensorSpec
 
 
@@ -36,9 +39,13 @@ def test_bytes_are_those_of_whole_messages(residual_bundle: Bundle) -> None:
         measured = profile.cuts[name]
         assert measured.frontier_bytes == sum(spec.nbytes() for spec in cut.frontier)
         if name != "edge":
-            # The header names the model, the bundle's digest, and every tensor with its shape.
-            header = measured.codecs["raw"].upload_bytes - measured.frontier_bytes
-            assert 64 < header < 400
+            request = ModelInferRequest(model_name=model_name(residual_bundle.name, name), id="0")
+            request.parameters["bundle_digest"].string_param = residual_bundle.digest
+            for spec in cut.frontier:
+                shape = list(spec.sized())
+                request.inputs.add(name=spec.name, datatype=spec.oip_datatype, shape=shape)
+                request.raw_input_contents.append(bytes(spec.nbytes()))
+            assert measured.codecs["raw"].upload_bytes == len(request.SerializeToString())
             assert 10 * 4 < measured.download_bytes < 200
 
 
@@ -52,7 +59,7 @@ def test_image_input_is_measured_with_jpeg_too(image_bundle: Bundle) -> None:
 
 def test_given_inputs_are_what_codecs_are_measured_on(image_bundle: Bundle) -> None:
     (spec,) = image_bundle.inputs
-    black = {spec.name: np.zeros(spec.sized(3), np.uint8)}
+    black = [{spec.name: np.zeros(spec.sized(), np.uint8)}]
     given = measure_profile(image_bundle, budget_s=0, feeds=black)
     synthetic = measure_profile(image_bundle, budget_s=0)
     assert (given.inputs, synthetic.inputs) == ("given", "random")
@@ -91,7 +98,7 @@ def test_largest_difference(one: list[float], two: list[float], gap: float) -> N
 
 
 def test_wrong_tail_is_found(residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exchange the weights of one tail by running another cut's input through it."""
+    """A tail whose answer is a hundredth off, in a bundle that is otherwise right."""
     opened = Bundle.open_tail
 
     class Shifted:
@@ -109,3 +116,27 @@ def test_wrong_tail_is_found(residual_bundle: Bundle, monkeypatch: pytest.Monkey
     feeds = natural_feeds(residual_bundle.inputs, np.random.default_rng(0))
     checks = verify_bundle(residual_bundle, feeds)
     assert [check.cut for check in checks if not check.ok] == ["cut-03"]
+
+
+def test_tail_that_answers_nothing_is_found_however_small_the_outputs(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Bundle.open_tail
+
+    class Tiny:
+        def __init__(self, stage: Stage, factor: float) -> None:
+            self.stage, self.factor = stage, factor
+
+        def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {
+                key: array * np.float32(self.factor) for key, array in self.stage.run(feeds).items()
+            }
+
+    def open_tail(bundle: Bundle, cut: str, options: object = None) -> object:
+        return Tiny(opened(bundle, cut, None), 0 if cut == "cut-03" else 1e-5)
+
+    monkeypatch.setattr(Bundle, "open_tail", open_tail)
+    feeds = natural_feeds(residual_bundle.inputs, np.random.default_rng(0))
+    wrong = [check.cut for check in verify_bundle(residual_bundle, feeds) if not check.ok]
+    assert "cut-03" in wrong
+    assert "cut-02" not in wrong

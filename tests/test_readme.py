@@ -1,5 +1,6 @@
 """The README's commands, run in its order, as a reader would type them."""
 
+import json
 import os
 import re
 import signal
@@ -110,9 +111,20 @@ def test_demo_runs_three_ways_on_real_frames(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    for text in ("cloud-only, JPEG input", "edge-only", "split at cut-", "accuracy", "plan.png"):
+    for text in ("cloud-only, JPEG", "edge-only", "split cut-", "accuracy", "plan.png"):
         assert text in done.stdout
     assert (tmp_path / "plan.png").exists()
+    runs = [
+        [json.loads(line) for line in run.read_text().splitlines()]
+        for run in tmp_path.glob("*.jsonl")
+    ]
+    assert len(runs) == 3
+    for *frames, last in runs:
+        served = "edge" if frames[0]["cut"] == "edge" else "cloud"
+        assert [frame["frame"] for frame in frames] == list(range(8))
+        assert {frame["served_by"] for frame in frames} == {served}
+        assert last["summary"]["failed"] == 0
+        assert last["summary"]["accuracy"] >= 0.75
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:

@@ -186,3 +186,18 @@ def test_raw_codec_does_not_copy() -> None:
     assert np.shares_memory(view, array)
     decoded = RAW.decode(memoryview(array).cast("B"), "float32", (2, 3), "x")
     assert np.shares_memory(decoded, array)
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (b"\x3a\x00" * (1 << 20), "more than 8192 fields"),
+        (b"\x1a\x00" * (1 << 20), "more than 8192 fields"),
+        (b"\x2a\x84\x80\x80\x03" + b"\x1a\xff\xff\xff\x02" + bytes(6291455), "outside the raw"),
+    ],
+)
+def test_message_that_unfolds_to_many_times_its_size_is_refused(data: bytes, match: str) -> None:
+    with pytest.raises(TensorError, match=match):
+        wire.decode_request(data)
+    with pytest.raises(TensorError, match=match):
+        wire.decode_response(data)

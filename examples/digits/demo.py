@@ -69,9 +69,9 @@ def demonstrate(arguments: argparse.Namespace) -> None:
         plan = make_plan(arguments, bundle, address, out, slowly)
         split = best_split(plan)
         ways = {
-            "cloud-only, JPEG input": ("--cut", "cloud", "--codec", "jpeg"),
+            "cloud-only, JPEG": ("--cut", "cloud", "--codec", "jpeg"),
             "edge-only": ("--cut", "edge"),
-            f"split at {split['cut']}, {split['codec']}": (
+            f"split {split['cut']}, {split['codec']}": (
                 "--cut",
                 split["cut"],
                 "--codec",
@@ -167,8 +167,13 @@ def stream(
 
 def conclude(summaries: dict[str, Any], plan: Any, out: Path) -> None:
     """Print the comparison, the plan's choice, and where everything lies."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="measured", title_justify="left")
-    columns = ("accuracy", "p50 ms", "p95 ms", "bytes/frame", "frames/s", "lost")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title="measured, beside the plan; ms",
+        title_justify="left",
+    )
+    columns = ("accuracy", "plan", "p50", "p95", "bytes/frame", "frames/s", "lost")
     for position, column in enumerate(("", *columns)):
         table.add_column(column, justify="right" if position else "left", no_wrap=True)
     fastest = min(summaries, key=lambda name: summaries[name]["latency_s"]["p50"])
@@ -177,6 +182,7 @@ def conclude(summaries: dict[str, Any], plan: Any, out: Path) -> None:
         table.add_row(
             name,
             f"{100 * summary['accuracy']:.1f} %",
+            f"{1e3 * predicted_s(plan, summary):.1f}",
             f"{1e3 * latency['p50']:.1f}",
             f"{1e3 * latency['p95']:.1f}",
             f"{summary['upload_bytes']:,.0f}",
@@ -191,6 +197,17 @@ def conclude(summaries: dict[str, Any], plan: Any, out: Path) -> None:
         f"The plan's choice on this link: [bold]{chosen}[/]. Fastest of the three: {fastest}."
     )
     console.print(f"Plot: {out / 'plan.png'}   Every frame: {out}/*.jsonl")
+
+
+def predicted_s(plan: Any, summary: Any) -> float:
+    """Return the seconds that the plan predicted for the one option that a run served frames with."""
+    (label,) = summary["cuts"]
+    found = next(
+        option
+        for option in plan["options"]
+        if label in (option["cut"], f"{option['cut']}/{option['codec']}")
+    )
+    return float(found["total_s"])
 
 
 @contextmanager

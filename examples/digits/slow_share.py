@@ -28,7 +28,7 @@ def shares() -> Iterator[tuple[set[int], set[int]]]:
         yield set(), set()
         return
     *rest, core = cores
-    with subprocess.Popen([sys.executable, __file__, str(core)], stdin=subprocess.PIPE) as hog:
+    with subprocess.Popen([sys.executable, __file__, str(core), str(os.getpid())]) as hog:
         try:
             yield set(rest), {core}
         finally:
@@ -44,11 +44,10 @@ def _may_be_real_time() -> bool:
     return True
 
 
-def keep_busy(core: int) -> None:
-    """Leave a share of 1 / SLOWER of `core` to others until the parent process is gone."""
+def keep_busy(core: int, parent: int) -> None:
+    """Leave a share of 1 / SLOWER of `core` to others until the process `parent` is gone."""
     os.sched_setaffinity(0, {core})
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    parent = os.getppid()
     period_ends = time.perf_counter()
     while os.getppid() == parent:
         busy_until = period_ends + _PERIOD_S * (1 - 1 / SLOWER)
@@ -62,4 +61,4 @@ def keep_busy(core: int) -> None:
 
 
 if __name__ == "__main__":
-    keep_busy(int(sys.argv[1]))
+    keep_busy(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,5 +1,6 @@
 """Importing, from the source to the bundle on the disk: the steps in their order."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 
-from partitioner.bundle import Bundle, digest_file, write_manifest
-from partitioner.cutting import MAX_CUTS, FoundCut, find_cuts
+from partitioner.bundle import Bundle, digest_file, save_samples, write_manifest
+from partitioner.cutting import FoundCut, find_cuts
+from partitioner.defaults import MAX_CUTS
 from partitioner.graph import Graph
 from partitioner.importing.extracting import Extractor, specs_of
 from partitioner.importing.loading import load_model, pin_inputs, strip_remarks
@@ -21,10 +22,24 @@ from partitioner.importing.preprocessing import parse_preprocess, prepend
 from partitioner.importing.reading import constant_nodes, read_graph
 from partitioner.importing.torch_modules import export_factory, is_factory
 from partitioner.importing.tracing import input_specs, trace
-from partitioner.importing.weights import constants_to_initializers, move_weights
+from partitioner.importing.weights import (
+    constants_to_initializers,
+    make_weights_dense,
+    move_weights,
+)
 from partitioner.inputs import load_inputs
-from partitioner.manifest import MODEL_GRAPH, SAMPLES_FILE, WEIGHTS_FILE, Cut, Manifest, Preprocess
-from protos.errors import BundleError, ModelError
+from partitioner.manifest import (
+    MANIFEST_FILE,
+    MODEL_GRAPH,
+    NAME_PATTERN,
+    WEIGHTS_FILE,
+    Cut,
+    FileDigest,
+    Manifest,
+)
+from partitioner.sessions import random_feeds
+from protos.errors import BundleError, ModelError, UsageError
+from protos.names import CLOUD
 
 _IR_VERSION = 8
 """The first that lets weights be absent from the inputs and kept in external files."""
@@ -59,6 +74,7 @@ def import_model(
     """
     chosen = options or ImportOptions()
     target = Path(out)
+    name = _checked_name(chosen.name or target.absolute().name.removesuffix(".bundle"))
     with _new_folder(target, replace=chosen.replace) as folder:
         (folder / "graphs").mkdir()
         on_step("reading the model")
@@ -67,21 +83,48 @@ def import_model(
         if chosen.preprocess:
             wanted = parse_preprocess(chosen.preprocess, model, chosen.frame)
             prepend(model, wanted)
-        on_step("running it once to learn its values")
-        samples = load_inputs(chosen.samples, input_specs(model)) if chosen.samples else None
-        traced = trace(model, folder / "graphs", samples)
-        on_step("finding the cuts")
-        graph, places = read_graph(model, traced.values)
+        on_step("running it to learn its values")
+        samples = load_inputs(chosen.samples, input_specs(model)) if chosen.samples else []
+        graph, places = read_graph(model, trace(model, folder / "graphs", samples))
         _check_outputs(graph)
+        on_step("finding the cuts")
         cuts = find_cuts(graph, chosen.max_cuts)
         on_step(f"writing {len(cuts)} heads and tails")
         made = _write_graphs(model, graph, places, cuts, folder)
-        if samples:
-            save: dict[str, Any] = samples
-            np.savez_compressed(folder / SAMPLES_FILE, **save)
-        manifest = _manifest(str(source), target, chosen, graph, parameters, made, wanted, folder)
+        save_samples(folder, samples)
+        manifest = Manifest(
+            name=name,
+            created_by=f"splitpoint {version('splitpoint')}",
+            source=Path(source).name,
+            inputs=specs_of(graph.inputs, graph.values),
+            outputs=specs_of(graph.outputs, graph.values),
+            labels=_checked_labels(chosen.labels, graph),
+            preprocess=wanted,
+            flops=graph.flops,
+            parameters=parameters,
+            cuts=made,
+            files=_digests(folder),
+        )
         write_manifest(folder, manifest)
+        on_step("opening the bundle")
+        _check_opens(folder)
     return Bundle.load(target)
+
+
+def _checked_name(name: str) -> str:
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise UsageError(
+            f"{name!r} cannot be the name of a bundle. Give --name, with letters, digits, dots, "
+            "dashes and underscores only."
+        )
+    return name
+
+
+def _check_opens(folder: Path) -> None:
+    """Load the bundle and run its whole model once, before it takes its place."""
+    bundle = Bundle.load(folder)
+    feeds = (bundle.samples() or [random_feeds(bundle.inputs, np.random.default_rng(0))])[0]
+    bundle.open_tail(CLOUD).run(feeds)
 
 
 @contextmanager
@@ -89,23 +132,23 @@ def _new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
     """Give a folder beside `target` that takes its place at the end, or vanishes on any error."""
     if target.exists() and not replace:
         raise BundleError(f"{target} exists. Choose another --out, or give --force to replace it.")
-    if target.exists() and not (target / "bundle.json").exists():
+    if target.exists() and not (target / MANIFEST_FILE).exists():
         raise BundleError(
             f"{target} exists and is no bundle; it is left alone. Choose another --out."
         )
     target.absolute().parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+    old = partial.with_name(f"{partial.name}.old")
     try:
         yield partial
         partial.chmod(0o755)
         if target.exists():
-            old = partial.with_name(f"{partial.name}.old")
             target.rename(old)
-            partial.rename(target)
-            shutil.rmtree(old)
-        else:
-            partial.rename(target)
+        partial.rename(target)
     finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(partial, ignore_errors=True)
 
 
@@ -121,16 +164,23 @@ def _read(source: str, folder: Path, options: ImportOptions) -> tuple[onnx.Model
         shapes = {} if is_factory(source) else options.input_shapes
         pin_inputs(model, shapes)
         model.ir_version = max(model.ir_version, _IR_VERSION)
+        make_weights_dense(model.graph)
         constants_to_initializers(model.graph)
         return model, move_weights(model.graph, path.parent, folder / WEIGHTS_FILE)
 
 
 def _check_outputs(graph: Graph) -> None:
+    made = {*graph.inputs, *graph.producer}
     for name in graph.outputs:
+        if name not in made:
+            raise ModelError(
+                f"output {name!r} is a constant: no input reaches it. Export the model without it."
+            )
         if name not in graph.values:
             raise ModelError(
-                f"output {name!r} is no tensor of numbers with a plain batch axis, so it cannot cross a "
-                "network. Export the model without it."
+                f"output {name!r} cannot cross a network: it is no tensor of numbers, or its shape "
+                "depends on the data, or its batch lies folded into another axis. "
+                "Export the model without it."
             )
 
 
@@ -186,34 +236,17 @@ def _place(graph: Graph, cut: FoundCut) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _manifest(
-    source: str,
-    target: Path,
-    options: ImportOptions,
-    graph: Graph,
-    parameters: int,
-    cuts: tuple[Cut, ...],
-    preprocess: Preprocess | None,
-    folder: Path,
-) -> Manifest:
+def _checked_labels(labels: tuple[str, ...], graph: Graph) -> tuple[str, ...]:
     outputs = specs_of(graph.outputs, graph.values)
-    if options.labels and not any(spec.shape[-1:] == (len(options.labels),) for spec in outputs):
+    if labels and not any(spec.shape[-1:] == (len(labels),) for spec in outputs):
         shown = ", ".join(f"{spec.name} {spec}" for spec in outputs)
         raise ModelError(
-            f"there are {len(options.labels)} labels, but no output has as many classes: {shown}. "
+            f"there are {len(labels)} labels, but no output has as many classes: {shown}. "
             "Give one label a class, in order."
         )
+    return labels
+
+
+def _digests(folder: Path) -> dict[str, FileDigest]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return Manifest(
-        name=options.name or target.absolute().name.removesuffix(".bundle"),
-        created_by=f"splitpoint {version('splitpoint')}",
-        source=Path(source).name,
-        inputs=specs_of(graph.inputs, graph.values),
-        outputs=outputs,
-        labels=options.labels,
-        preprocess=preprocess,
-        flops=graph.flops,
-        parameters=parameters,
-        cuts=cuts,
-        files={path.relative_to(folder).as_posix(): digest_file(path) for path in files},
-    )
+    return {path.relative_to(folder).as_posix(): digest_file(path) for path in files}

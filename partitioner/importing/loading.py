@@ -8,6 +8,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, external_data_helper
 
+from partitioner.importing.weights import graphs_in
 from partitioner.sessions import RuntimeOptions, open_session
 from protos.errors import ModelError
 
@@ -93,7 +94,7 @@ def _not_onnx(path: Path) -> ModelError:
 
 
 def _check_external_files(model: onnx.ModelProto, path: Path) -> None:
-    for tensor in model.graph.initializer:
+    for tensor in (t for part in graphs_in(model.graph) for t in part.initializer):
         if tensor.data_location == TensorProto.EXTERNAL:
             location = external_data_helper.ExternalDataInfo(tensor).location
             if not (path.parent / location).is_file():

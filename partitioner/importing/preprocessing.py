@@ -1,7 +1,7 @@
 """Resize, normalise and change layout inside the graph, so that the model's input is a plain image."""
 
-import re
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 _RESIZE_OPSET = 11
+_ROI_OPTIONAL_OPSET = 13
 _ANTIALIAS_OPSET = 18
 
 
@@ -81,7 +82,7 @@ def prepend(model: onnx.ModelProto, wanted: Preprocess) -> None:
             f"the model has opset {opset}, and resizing needs {_RESIZE_OPSET}. Export it with a newer "
             "opset, or give --frame the model's own size."
         )
-    steps = _steps(wanted, inner.type.tensor_type.elem_type, antialias=opset >= _ANTIALIAS_OPSET)
+    steps = _steps(wanted, inner.type.tensor_type.elem_type, opset)
     value = name
     nodes = []
     for position, step in enumerate(steps):
@@ -101,7 +102,7 @@ def prepend(model: onnx.ModelProto, wanted: Preprocess) -> None:
     )
 
 
-def _steps(wanted: Preprocess, elem_type: int, *, antialias: bool) -> list[_Step]:
+def _steps(wanted: Preprocess, elem_type: int, opset: int) -> list[_Step]:
     """Return the operations in order; y = x * scale / std - mean / std."""
     # The reader of the image is channels last; resizing is defined on channels first.
     steps = [
@@ -111,9 +112,15 @@ def _steps(wanted: Preprocess, elem_type: int, *, antialias: bool) -> list[_Step
     if wanted.resize:
         scales = [1.0, 1.0, *map(_scale, wanted.frame, wanted.resize)]
         attributes = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
-        constants = {"roi": None, "scales": np.array(scales, dtype=np.float32)}
+        # No region of interest: before opset 13 an empty one has to be said.
+        roi = None if opset >= _ROI_OPTIONAL_OPSET else np.zeros(0, dtype=np.float32)
+        constants = {"roi": roi, "scales": np.array(scales, dtype=np.float32)}
         steps.append(
-            _Step("Resize", constants, attributes | ({"antialias": 1} if antialias else {}))
+            _Step(
+                "Resize",
+                constants,
+                attributes | ({"antialias": 1} if opset >= _ANTIALIAS_OPSET else {}),
+            )
         )
     mean, std = (np.array(numbers).reshape(1, -1, 1, 1) for numbers in (wanted.mean, wanted.std))
     steps.append(_Step("Mul", {"factor": (wanted.scale / std).astype(np.float32)}, {}))
@@ -155,15 +162,42 @@ def _parse_numbers(text: str) -> dict[str, Any]:
     numbers: dict[str, Any] = {"mean": (0.0,), "std": (1.0,), "scale": 1 / 255}
     for part in text.split(","):
         key, _, value = part.partition("=")
-        if key == "layout" and value in ("nchw", "nhwc"):
-            numbers[key] = value
-        elif key == "scale" and re.fullmatch(r"[\d.eE+-]+", value):
-            numbers[key] = float(value)
-        elif key in ("mean", "std") and re.fullmatch(r"[\d.eE+-]+(:[\d.eE+-]+)*", value):
-            numbers[key] = tuple(float(number) for number in value.split(":"))
-        else:
+        try:
+            numbers[key] = _PARSERS[key](value)
+        except (KeyError, ValueError):
             raise UsageError(
                 f"--preprocess {text!r} is not understood at {part!r}. Use {', '.join(PRESETS)}, or "
-                "numbers such as mean=0.5:0.5:0.5,std=0.2:0.2:0.2,scale=0.00392,layout=nchw."
-            )
+                "numbers such as mean=0.5:0.5:0.5,std=0.2:0.2:0.2,scale=0.00392,layout=nchw, with every "
+                "std above 0."
+            ) from None
     return numbers
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
+
+
+def _several(text: str) -> tuple[float, ...]:
+    return tuple(_finite(number) for number in text.split(":"))
+
+
+def _spread(text: str) -> tuple[float, ...]:
+    if min(numbers := _several(text)) <= 0:
+        raise ValueError(text)
+    return numbers
+
+
+def _layout(text: str) -> str:
+    if text not in ("nchw", "nhwc"):
+        raise ValueError(text)
+    return text
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "mean": _several,
+    "std": _spread,
+    "scale": _finite,
+    "layout": _layout,
+}

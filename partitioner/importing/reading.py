@@ -9,15 +9,26 @@ from onnx import AttributeProto
 from partitioner.graph import Graph, Node
 from protos.tensors import TensorSpec
 
+_DRAWS = frozenset(
+    {
+        "RandomNormal",
+        "RandomUniform",
+        "RandomNormalLike",
+        "RandomUniformLike",
+        "Bernoulli",
+        "Multinomial",
+    }
+)
+"""Operators whose result differs from run to run: computed once, on one side."""
+
 
 def constant_nodes(graph: onnx.GraphProto) -> frozenset[int]:
     """Return the indices of the nodes that depend on weights alone; both sides compute them."""
     known = {tensor.name for tensor in graph.initializer}
-    known |= {tensor.values.name for tensor in graph.sparse_initializer}
     found = set()
     for index, node in enumerate(graph.node):
         reads = reads_of(node)
-        if node.op_type.startswith("Random") or not known.issuperset(reads):
+        if node.op_type in _DRAWS or not known.issuperset(reads):
             continue
         found.add(index)
         known.update(node.output)

@@ -1,8 +1,10 @@
 """From a factory of a torch module to an ONNX file, through torch.export."""
 
+import contextlib
 import importlib
 import importlib.util
 import inspect
+import logging
 import re
 import sys
 import warnings
@@ -54,41 +56,42 @@ def _call(source: str) -> Any:
         raise ModelError(
             f"{source!r} names no factory. Write package.module:factory or file.py:factory."
         )
-    factory = getattr(_load(found["where"], source), found["name"], None)
-    if not callable(factory):
-        raise ModelError(
-            f"{found['where']} has no factory {found['name']!r}. Give the name of a function."
-        )
-    return _run_user_code(source, factory)
+    is_file = found["where"].endswith(".py")
+    folder = str(Path(found["where"]).resolve().parent if is_file else Path.cwd())
+    sys.path.insert(0, folder)  # for what it imports, now or when it is called
+    try:
+        factory = getattr(_load(found["where"], source), found["name"], None)
+        if not callable(factory):
+            raise ModelError(
+                f"{found['where']} has no factory {found['name']!r}. Give the name of a function."
+            )
+        return _run_user_code(source, factory)
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
 
 
 def _load(where: str, source: str) -> ModuleType:
     if not where.endswith(".py"):
-        sys.path.insert(0, str(Path.cwd()))
-        try:
-            found: ModuleType = _run_user_code(source, lambda: importlib.import_module(where))
-            return found
-        finally:
-            sys.path.remove(str(Path.cwd()))
+        found: ModuleType = _run_user_code(source, lambda: importlib.import_module(where))
+        return found
     path = Path(where).resolve()
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"splitpoint_source_{path.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise ModelError(
             f"there is no file {where}. Give the path of a Python file, as in models.py:build."
         )
     module = importlib.util.module_from_spec(spec)
     loader = spec.loader
-    sys.path.insert(0, str(path.parent))
-    try:
-        _run_user_code(source, lambda: loader.exec_module(module))
-    finally:
-        sys.path.remove(str(path.parent))
+    sys.modules[spec.name] = module  # dataclasses and the like look their own module up
+    _run_user_code(source, lambda: loader.exec_module(module))
     return module
 
 
 def _run_user_code(source: str, code: Callable[[], Any]) -> Any:
     try:
-        return code()
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is ours, and may be JSON
+            return code()
     except Exception as error:
         raise ModelError(f"{source} failed with {type(error).__name__}: {error}") from error
 
@@ -151,13 +154,26 @@ def _export(source: str, module: Any, names: list[str], args: list[Any], out: Pa
             return
         except Exception as error:
             if position + 1 == len(attempts):
-                raise ModelError(f"torch cannot export {source}: {error}") from error
+                raise ModelError(
+                    f"torch cannot export {source}: {_first_line(error)} "
+                    "Check the shapes and types of the inputs (token ids are NAME=1x128:int64)."
+                ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    """Return what the innermost cause says first; the exporter wraps it in a page of advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no reason given'}."
 
 
 def _export_once(module: Any, names: list[str], example: list[Any], axes: Any, out: Path) -> None:
     import torch
 
-    with warnings.catch_warnings(action="ignore"), torch.no_grad():
+    logging.getLogger("torch.onnx").setLevel(logging.CRITICAL)
+    quiet = warnings.catch_warnings(action="ignore")
+    with quiet, contextlib.redirect_stdout(sys.stderr), torch.no_grad():
         kwargs = dict(zip(names, example, strict=True))
         shapes = dict(zip(names, axes, strict=True)) if axes else None
         torch.onnx.export(

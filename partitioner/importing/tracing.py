@@ -1,6 +1,6 @@
 """What every value of a model is, found by running it: data types, shapes, and the batch axis."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,37 +14,41 @@ from protos.tensors import Array, TensorSpec, is_carried
 _TOLERANCE = 1e-3
 """A batch of two must equal two batches of one to this, relative to the largest output."""
 
+_NUMPY_TYPES = frozenset(
+    f"tensor({name})"
+    for name in "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float double".split()
+)
 
-class Trace:
-    """The specs of all values of a model that can cross a network, with -1 for a free batch axis."""
-
-    def __init__(self, values: Mapping[str, TensorSpec], *, batch_is_free: bool) -> None:
-        self.values = values
-        self.batch_is_free = batch_is_free
+Feeds = Mapping[str, Array]
 
 
-def trace(model: onnx.ModelProto, folder: Path, samples: Mapping[str, Array] | None) -> Trace:
-    """Run `model` (whose external data lies in `folder`) and return what its values are.
+def trace(
+    model: onnx.ModelProto, folder: Path, samples: Sequence[Feeds] = ()
+) -> dict[str, TensorSpec]:
+    """Run `model` (whose external data lies in `folder`) and return the values that can cross a network.
 
-    It is run on the first of `samples`, else on random inputs; with a batch of two as well, to see which
-    axis grows. Where a batch of two fails or differs from two single runs, the batch stays what it was.
+    It is run on two inputs (of `samples`, else random), and on both as a batch of two. Values whose shape
+    depends on the data are left out. If the batch of two equals the two single runs, the axis that grew
+    is -1 in the shapes; values without one such axis are then left out. Else the batch stays what it was.
     Raises ModelError when the model cannot run at all.
     """
-    specs = input_specs(model)
-    feeds = _first(samples) if samples else random_feeds(specs, np.random.default_rng(0))
-    single = _run(model, folder, feeds)
-    if isinstance(single, Exception):
+    first, second = _two_inputs(input_specs(model), samples)
+    one = _run(model, folder, first)
+    if isinstance(one, Exception):
         raise ModelError(
-            f"the model fails on {'the given' if samples else 'random'} inputs: {single}. "
+            f"the model fails on {'the given' if samples else 'random'} inputs: {one}. "
             "Give inputs that it accepts with --samples."
-        ) from single
+        ) from one
+    two = _run(model, folder, second)
+    steady = _steady(one, one if isinstance(two, Exception) else two)
     free = _free_batch(model)
-    double = _run(free, folder, _doubled(feeds, specs)) if free is not None else None
+    if free is None or isinstance(two, Exception):
+        return steady
+    both = _run(free, folder, {name: np.concatenate([first[name], second[name]]) for name in first})
     outputs = [output.name for output in model.graph.output]
-    if isinstance(double, dict) and _agrees(single, double, outputs):
-        return Trace(_merged(single | feeds, double | _doubled(feeds, specs)), batch_is_free=True)
-    fixed = {name: _spec(name, array) for name, array in (single | feeds).items()}
-    return Trace({name: spec for name, spec in fixed.items() if spec}, batch_is_free=False)
+    if isinstance(both, Exception) or not _agrees(one, two, both, outputs):
+        return steady
+    return _grown(steady, both)
 
 
 def input_specs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
@@ -63,10 +67,14 @@ def _input_spec(value: onnx.ValueInfoProto) -> TensorSpec:
     return TensorSpec(value.name, dtype, tuple(dim.dim_value for dim in tensor.shape.dim))
 
 
-def _run(
-    model: onnx.ModelProto, folder: Path, feeds: Mapping[str, Array]
-) -> dict[str, object] | Exception:
-    """Return every value that the nodes compute, or what the runtime said."""
+def _two_inputs(specs: tuple[TensorSpec, ...], samples: Sequence[Feeds]) -> tuple[Feeds, Feeds]:
+    random = [random_feeds(specs, np.random.default_rng(seed)) for seed in (0, 1)]
+    first, second = [*samples[:2], *random][:2]
+    return first, second
+
+
+def _run(model: onnx.ModelProto, folder: Path, feeds: Feeds) -> dict[str, Array] | Exception:
+    """Return the inputs and every tensor of numbers that the nodes compute, or what the runtime said."""
     traced = onnx.ModelProto()
     traced.CopyFrom(model)
     del traced.graph.output[:]
@@ -76,7 +84,8 @@ def _run(
     path.write_bytes(traced.SerializeToString())
     try:
         session = open_session(path, RuntimeOptions(), optimize=False)
-        return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+        wanted = [out.name for out in session.get_outputs() if out.type in _NUMPY_TYPES]
+        return {**feeds, **dict(zip(wanted, session.run(wanted, dict(feeds)), strict=True))}
     except Exception as error:  # noqa: BLE001 - the runtime raises a dozen types of its own
         return error
     finally:
@@ -99,23 +108,23 @@ def _free_batch(model: onnx.ModelProto) -> onnx.ModelProto | None:
     return free
 
 
-def _doubled(feeds: Mapping[str, Array], specs: tuple[TensorSpec, ...]) -> dict[str, Array]:
-    """Return a batch of two: the sample, and a second one that differs."""
-    second = {
-        spec.name: np.flip(feeds[spec.name], axis=-1) if len(spec.shape) > 1 else feeds[spec.name]
-        for spec in specs
+def _steady(one: Feeds, two: Feeds) -> dict[str, TensorSpec]:
+    """Return the specs of the values that have the same, non-empty shape for both inputs."""
+    return {
+        name: TensorSpec(name, array.dtype.name, array.shape)
+        for name, array in one.items()
+        if is_carried(array.dtype.name) and 0 not in array.shape and two[name].shape == array.shape
     }
-    return {name: np.concatenate([array, second[name]]) for name, array in feeds.items()}
 
 
-def _agrees(single: dict[str, object], double: dict[str, object], outputs: list[str]) -> bool:
+def _agrees(one: Feeds, two: Feeds, both: Feeds, outputs: list[str]) -> bool:
+    """Tell whether every output of the batch of two is that of the two single runs, row by row."""
     for name in outputs:
-        one, two = single[name], double[name]
-        if not isinstance(one, np.ndarray) or not isinstance(two, np.ndarray):
+        if name not in one or one[name].shape[:1] != (1,):
             return False
-        if one.ndim == 0 or two.shape != (2 * one.shape[0], *one.shape[1:]) or one.shape[0] != 1:
+        if both[name].shape != (2, *one[name].shape[1:]) or two[name].shape != one[name].shape:
             return False
-        if not _close(one[0], two[0]):
+        if not (_close(one[name][0], both[name][0]) and _close(two[name][0], both[name][1])):
             return False
     return True
 
@@ -128,26 +137,13 @@ def _close(one: Array, two: Array) -> bool:
     return float(np.max(gap, initial=0.0)) <= _TOLERANCE * scale
 
 
-def _merged(single: Mapping[str, object], double: Mapping[str, object]) -> dict[str, TensorSpec]:
-    """Return specs with -1 where the size grew from 1 to 2; values whose batch hides elsewhere drop out."""
+def _grown(steady: Mapping[str, TensorSpec], both: Feeds) -> dict[str, TensorSpec]:
+    """Return specs with -1 where a size went from 1 to 2; a batch that hides elsewhere drops the value."""
     found: dict[str, TensorSpec] = {}
-    for name, array in single.items():
-        one, two = _spec(name, array), _spec(name, double[name])
-        if one is None or two is None or len(one.shape) != len(two.shape):
-            continue
-        pairs = list(zip(one.shape, two.shape, strict=True))
+    for name, spec in steady.items():
+        pairs = list(zip(spec.shape, both[name].shape, strict=False))
         grown = [pair for pair in pairs if pair[0] != pair[1]]
-        if len(grown) > 1 or any(pair != (1, 2) for pair in grown):
-            continue
-        found[name] = TensorSpec(name, one.dtype, tuple(a if a == b else -1 for a, b in pairs))
+        if both[name].ndim == len(spec.shape) and grown in ([], [(1, 2)]):
+            shape = tuple(old if old == new else -1 for old, new in pairs)
+            found[name] = TensorSpec(name, spec.dtype, shape)
     return found
-
-
-def _spec(name: str, array: object) -> TensorSpec | None:
-    if not isinstance(array, np.ndarray) or not is_carried(array.dtype.name) or 0 in array.shape:
-        return None
-    return TensorSpec(name, array.dtype.name, array.shape)
-
-
-def _first(samples: Mapping[str, Array]) -> dict[str, Array]:
-    return {name: array[:1] for name, array in samples.items()}

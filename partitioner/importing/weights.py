@@ -1,5 +1,6 @@
 """One copy of the weights: every large constant moves into a single file that all graphs refer to."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +20,9 @@ _MAPPABLE_BYTES = 1 << 16
 
 _CHUNK = 64 << 20
 
+_STAYS_INLINE = frozenset({TensorProto.STRING, TensorProto.INT4, TensorProto.UINT4})
+"""Text, and types of half a byte, whose layout in memory is not that of the file."""
+
 
 def constants_to_initializers(graph: onnx.GraphProto) -> None:
     """Turn every Constant node into an initializer, in place."""
@@ -34,6 +38,29 @@ def constants_to_initializers(graph: onnx.GraphProto) -> None:
     graph.node.extend(rest)
 
 
+def make_weights_dense(graph: onnx.GraphProto) -> None:
+    """Turn sparse initializers into ordinary ones, in place; the runtime would do so when it loads."""
+    for sparse in graph.sparse_initializer:
+        values = numpy_helper.to_array(sparse.values)
+        indices = numpy_helper.to_array(sparse.indices)
+        dense = np.zeros(tuple(sparse.dims), values.dtype)
+        places = tuple(indices.T) if indices.ndim == 2 else np.unravel_index(indices, dense.shape)
+        dense[places] = values
+        graph.initializer.append(numpy_helper.from_array(dense, sparse.values.name))
+    del graph.sparse_initializer[:]
+
+
+def graphs_in(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield a graph and the graphs inside its nodes (branches of If, bodies of Loop), at any depth."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.GRAPH:
+                yield from graphs_in(attribute.g)
+            for body in attribute.graphs:
+                yield from graphs_in(body)
+
+
 def move_weights(graph: onnx.GraphProto, source: Path, target: Path) -> int:
     """Write all large initializers of `graph` to the file `target` and let them refer to it, in place.
 
@@ -42,7 +69,7 @@ def move_weights(graph: onnx.GraphProto, source: Path, target: Path) -> int:
     """
     parameters = 0
     with target.open("wb") as out:
-        for tensor in graph.initializer:
+        for tensor in (tensor for part in graphs_in(graph) for tensor in part.initializer):
             parameters += int(np.prod(tensor.dims, dtype=np.int64))
             if tensor.data_location == TensorProto.EXTERNAL:
                 offset, length = _copy_external(tensor, source, out)
@@ -73,7 +100,7 @@ def _raw_bytes(tensor: TensorProto) -> bytes | None:
     """Return the little-endian bytes of an inline tensor; None where it must stay as it is (text)."""
     if tensor.HasField("raw_data"):
         return tensor.raw_data
-    if tensor.data_type == TensorProto.STRING:
+    if tensor.data_type in _STAYS_INLINE:
         return None
     return numpy_helper.to_array(tensor).tobytes()
 

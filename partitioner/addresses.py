@@ -1,0 +1,25 @@
+"""Addresses as people write them: HOST:PORT."""
+
+from protos.errors import UsageError
+
+
+def split_address(address: str, purpose: str = "to listen on") -> tuple[str, int]:
+    """Return host and port of `HOST:PORT` (IPv6: `[::1]:PORT`); UsageError names the `purpose`."""
+    host, _, port = address.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    bare = host[1:-1] if bracketed else host
+    # Brackets belong around an IPv6 address, all of it, and around nothing else.
+    if not _is_host(bare) or bracketed != (":" in bare) or not (port.isascii() and port.isdigit()):
+        raise UsageError(
+            f"{address!r} is no address {purpose}. Write HOST:PORT, such as 0.0.0.0:50051, "
+            "127.0.0.1:0 (any free port) or [::1]:50051."
+        )
+    if int(port) > 65535:
+        raise UsageError(
+            f"{address!r} has port {port}. Ports go from 0 to 65535; 0 is any free one."
+        )
+    return bare, int(port)
+
+
+def _is_host(text: str) -> bool:
+    return bool(text) and not any(letter in "[]/" or letter.isspace() for letter in text)

@@ -1,0 +1,67 @@
+"""Event loops on threads of their own: what they report, and that both programs use them."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cloud_server import CloudServer
+from edge_client import EdgeClient
+from partitioner.bundle import Bundle
+from partitioner.loops import LoopThread
+from tests.edge_fakes import frames
+
+
+async def complain(error: Exception) -> None:
+    asyncio.get_running_loop().call_exception_handler({"message": "oh", "exception": error})
+
+
+def test_empty_wake_up_socket_of_grpc_is_not_reported_and_all_else_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    thread = LoopThread("test")
+    thread.run(complain(BlockingIOError(11, "Resource temporarily unavailable")))
+    assert caplog.records == []
+    thread.run(complain(ValueError("a bug")))
+    assert [record.message.splitlines()[0] for record in caplog.records] == ["oh"]
+    thread.close()
+    thread.close()
+
+
+def test_interrupt_between_two_frames_ends_the_stream_though_the_source_blocks(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    submit = asyncio.run_coroutine_threadsafe
+
+    def interrupted(coroutine: Any, loop: asyncio.AbstractEventLoop) -> Any:
+        monkeypatch.undo()
+        submit(coroutine, loop)
+        raise KeyboardInterrupt
+
+    def source() -> Iterator[Any]:
+        yield from frames(residual_bundle, 1)
+        released.wait()
+
+    with EdgeClient(None, residual_bundle, "edge") as client:
+        results = client.stream(source())
+        next(results)
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(results)
+        released.set()
+
+
+def test_server_and_client_in_one_process_share_grpc_without_complaints(
+    residual_bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        CloudServer(bundles=residual_bundle.path, listen="127.0.0.1:0") as server,
+        EdgeClient(server.address, residual_bundle, "cut-03") as client,
+    ):
+        for program in (server._thread, client._loop):
+            assert isinstance(program, LoopThread)
+            program.run(complain(BlockingIOError(11, "Resource temporarily unavailable")))
+    assert caplog.records == []

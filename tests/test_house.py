@@ -1,0 +1,60 @@
+"""Rules of the house that no linter knows."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("protos", "partitioner", "edge_client", "cloud_server")
+MODULES = sorted(
+    path
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
+    if "_pb2" not in path.name
+)
+
+
+def tracked() -> list[Path]:
+    done = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("not a checkout of git")
+    return [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).exists()]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_product_code_checks_its_input_with_errors_not_asserts(module: Path) -> None:
+    tree = ast.parse(module.read_text())
+    asserts = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    assert asserts == []
+
+
+def test_edge_and_cloud_never_import_each_other() -> None:
+    others = {"edge_client": "cloud_server", "cloud_server": "edge_client"}
+    for package, other in others.items():
+        for module in (ROOT / package).rglob("*.py"):
+            assert not re.search(rf"^\s*(from|import) {other}\b", module.read_text(), re.MULTILINE)
+
+
+def test_no_path_of_a_machine_is_committed() -> None:
+    found = []
+    for path in tracked():
+        if path.suffix in (
+            ".py",
+            ".md",
+            ".toml",
+            ".txt",
+            ".yml",
+            ".json",
+            ".proto",
+            ".onnx",
+            ".Dockerfile",
+        ):
+            text = path.read_bytes()
+            if re.search(rb"/(root|work|home|farm|Users)/[\w.]", text):
+                found.append(path.name)
+    assert found == []
