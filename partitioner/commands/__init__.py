@@ -1,0 +1,1 @@
+"""The commands of `splitpoint`, one module each; `partitioner.cli` puts them together."""

@@ -1,0 +1,56 @@
+"""`splitpoint verify`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from partitioner.commands.arguments import BundleArgument, Provider, Threads
+from partitioner.console import JsonFlag, print_json, progress, screen
+from partitioner.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS, DEFAULT_TOLERANCE
+
+
+def verify(
+    bundle: BundleArgument,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Inputs: a folder of images, .npy or .npz; else random ones."),
+    ] = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(help="Largest difference allowed, relative to an output's largest value."),
+    ] = DEFAULT_TOLERANCE,
+    threads: Threads = DEFAULT_THREADS,
+    provider: Provider = DEFAULT_PROVIDER,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run head + tail against the whole model at every cut; exit status 1 if any differs.
+
+    Example: splitpoint verify resnet50 --json
+    """
+    import numpy as np
+
+    from partitioner.bundle import Bundle
+    from partitioner.inputs import load_inputs
+    from partitioner.profiling import natural_feeds
+    from partitioner.sessions import RuntimeOptions
+    from partitioner.tables import checks_json, checks_table
+    from partitioner.verifying import verify_bundle
+
+    loaded = Bundle.load(bundle)
+    if data:
+        feeds = load_inputs(data, loaded.inputs, limit=1)[0]
+    else:
+        feeds = dict(natural_feeds(loaded.inputs, np.random.default_rng()))
+    with progress() as bar:
+        task = bar.add_task("verifying", total=len(loaded.cuts))
+        checks = verify_bundle(
+            loaded,
+            feeds,
+            RuntimeOptions(threads, provider),
+            tolerance,
+            lambda cut, done, _: bar.update(task, completed=done, description=f"verifying {cut}"),
+        )
+    print_json(checks_json(checks)) if as_json else screen.print(checks_table(checks))
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
