@@ -9,7 +9,8 @@
     ├── FileError            what lies on the disk
     │   ├── BundleError          a bundle that is damaged, unreadable or too new
     │   ├── ProfileError         a profile that is missing, unreadable or of another bundle
-    │   └── SourceError          frames that cannot be read
+    │   ├── SourceError          frames that cannot be read
+    │   └── TraceError           a trace that is damaged, or of an unknown format
     ├── NetworkError         the link between edge and cloud
     │   ├── UnreachableError     nobody answers at the address
     │   └── LateError            no answer before the deadline
@@ -68,6 +69,10 @@ class ProfileError(FileError):
 
 class SourceError(FileError):
     """Frames that cannot be read."""
+
+
+class TraceError(FileError):
+    """A trace of a link that is missing, damaged or of an unknown format."""
 
 
 class NetworkError(SplitpointError):
