@@ -8,19 +8,46 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from partitioner.bundle import Bundle
+    from partitioner.devices import Device, Radio, load_device, load_radio
     from partitioner.link import Link
+    from partitioner.objectives import Costs, Objective, Prices, Terms, price
     from partitioner.planning import Option, Plan, plan
     from partitioner.profiles import Profile
 
-__all__ = ["Bundle", "Link", "Option", "Plan", "Profile", "plan"]
+__all__ = [
+    "Bundle",
+    "Costs",
+    "Device",
+    "Link",
+    "Objective",
+    "Option",
+    "Plan",
+    "Prices",
+    "Profile",
+    "Radio",
+    "Terms",
+    "load_device",
+    "load_radio",
+    "plan",
+    "price",
+]
 
 _HOME = {
     "Bundle": "bundle",
+    "Costs": "objectives",
+    "Device": "devices",
     "Link": "link",
+    "Objective": "objectives",
     "Option": "planning",
     "Plan": "planning",
+    "Prices": "objectives",
     "Profile": "profiles",
+    "Radio": "devices",
+    "Terms": "objectives",
+    "load_device": "devices",
+    "load_radio": "devices",
     "plan": "planning",
+    "price": "objectives",
 }
 
 
