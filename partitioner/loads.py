@@ -1,0 +1,92 @@
+"""How much slower than their profiles the two machines are at the moment, and how fast frames come."""
+
+import math
+from dataclasses import dataclass
+
+_LATEST = 0.2
+"""Weight of the newest frame in an average of what varies from frame to frame."""
+
+
+class LoadEstimator:
+    """Measured over profiled seconds, as a ratio of two fading sums.
+
+    A ratio of sums counts a long stage for more than a short one, whose time is mostly noise. Both sums
+    fade, frame by frame and with time, onto `prior_s` seconds at a load of 1: who is not asked for a
+    while is believed to be as fast as profiled again.
+    """
+
+    def __init__(self, prior_s: float = 1e-3, keep: float = 0.7, half_life_s: float = 10.0) -> None:
+        self._prior_s, self._keep, self._half_life_s = prior_s, keep, half_life_s
+        self._measured_s = self._profiled_s = 0.0
+        self._seen_at = -math.inf
+
+    def add(self, measured_s: float, profiled_s: float, now_s: float) -> None:
+        """Learn from one stage; a stage without a profile (0 s) teaches nothing.
+
+        One run that was interrupted for long counts at most as four times what was expected.
+        """
+        if profiled_s <= 0:
+            return
+        usual_s = 4 * self.load(now_s) * profiled_s
+        keep = self._keep * self._faded(now_s)
+        self._measured_s = keep * self._measured_s + min(measured_s, max(usual_s, 1e-3))
+        self._profiled_s = keep * self._profiled_s + profiled_s
+        self._seen_at = now_s
+
+    def load(self, now_s: float) -> float:
+        """Return the factor on profiled times: 1 as profiled, 2 half as fast."""
+        faded = self._faded(now_s)
+        return (self._prior_s + faded * self._measured_s) / (
+            self._prior_s + faded * self._profiled_s
+        )
+
+    def _faded(self, now_s: float) -> float:
+        if self._seen_at == -math.inf:
+            return 1.0
+        return math.exp2(min(0.0, self._seen_at - now_s) / self._half_life_s)
+
+
+class FadingMean:
+    """An average that follows, and fades to 0 while nothing is seen; for the seconds in a queue."""
+
+    def __init__(self, half_life_s: float = 5.0) -> None:
+        self._half_life_s = half_life_s
+        self._mean = 0.0
+        self._seen_at = -math.inf
+
+    def add(self, value: float, now_s: float) -> None:
+        """Learn one value."""
+        self._mean = self.value(now_s) + _LATEST * (value - self.value(now_s))
+        self._seen_at = now_s
+
+    def value(self, now_s: float) -> float:
+        """Return the average as of now."""
+        if self._seen_at == -math.inf:
+            return 0.0
+        return self._mean * math.exp2(min(0.0, self._seen_at - now_s) / self._half_life_s)
+
+
+@dataclass
+class ArrivalRate:
+    """Seconds between frames, as they come.
+
+    `period_s` is None before two frames were seen, and 0 while the window is full: then frames come as
+    fast as they are taken, and how fast they would come cannot be seen.
+    """
+
+    _last_at: float = -math.inf
+    _gap_s: float | None = None
+    _full: float = 0.0
+
+    def add(self, arrived_at: float, in_flight: int, window: int) -> None:
+        """Note a frame; `in_flight` counts it too."""
+        gap_s, self._last_at = arrived_at - self._last_at, arrived_at
+        self._full += _LATEST * (float(in_flight >= window) - self._full)
+        if 0 <= gap_s < math.inf:
+            before = gap_s if self._gap_s is None else self._gap_s
+            self._gap_s = before + _LATEST * (min(gap_s, 4 * before + 1e-3) - before)
+
+    @property
+    def period_s(self) -> float | None:
+        """Seconds between two frames; see above for None and 0."""
+        return 0.0 if self._full > 0.5 else self._gap_s
