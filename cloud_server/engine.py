@@ -96,7 +96,7 @@ class Engine:
         model = self._store.find(header.model_name, header.model_version)
         _check_digest(header, model)
         outputs = _requested(header, model)
-        values = unpack_request(header, raw, model.inputs)
+        values = unpack_request(header, raw, model.inputs, model.bundle.ranges)
         stage = job.stage or self._store.loaded(model)
         if stage is None:
             return model

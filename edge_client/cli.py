@@ -22,7 +22,7 @@ Cloud = Annotated[str, typer.Option("--cloud", help="HOST:PORT of the cloud serv
 
 
 @app.callback()
-def _commands(_version: console.VersionFlag = False) -> None:
+def _commands() -> None:
     """The edge side of Splitpoint: run heads, stream frames, emulate links."""
 
 
@@ -36,7 +36,8 @@ def run(
     ] = None,
     cut: Annotated[str | None, _flag("A cut's id, cloud, edge, or auto.", defaults.CUT)] = None,
     codec: Annotated[
-        str | None, _flag("raw, jpeg or jpeg-1 to jpeg-100.", "raw; with --cut auto: the best")
+        str | None,
+        _flag("raw, half, int8, q2 to q6, jpeg, webp, jpeg-90 …", "raw; with --cut auto: the best"),
     ] = None,
     link: Annotated[
         str | None, _flag("For auto: 10mbit,20ms or UP/DOWN,RTT or measure.", defaults.LINK)

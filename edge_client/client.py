@@ -22,7 +22,7 @@ from edge_client.stages import Stages
 from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.sessions import RuntimeOptions
-from protos.codecs import RAW
+from protos.codecs import codec_for
 from protos.errors import SplitpointError, TooLargeError, UsageError
 from protos.names import EDGE
 
@@ -230,10 +230,12 @@ class AsyncEdgeClient:
             self._check_size(self._choice)
 
     def _check_size(self, choice: Choice) -> None:
-        """Raise TooLargeError when one raw sample of the frontier is over the server's limit."""
-        if self.server is None or choice.codec.name != RAW.name:
+        """Raise TooLargeError when one sample of the frontier would be over the server's limit."""
+        if self.server is None:
             return
-        needed = sum(spec.nbytes() for spec in choice.cut.frontier) + _HEADER_BYTES
+        needed = _HEADER_BYTES + sum(
+            codec_for(choice.codec, spec).estimate_bytes(spec) for spec in choice.cut.frontier
+        )
         if needed > self.server.max_message_bytes:
             raise TooLargeError(
                 f"cut {choice.cut.id!r} sends about {needed} bytes a frame, and the server takes "

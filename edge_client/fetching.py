@@ -11,7 +11,8 @@ import grpc
 
 from partitioner.bundle import Bundle
 from partitioner.manifest import MANIFEST_FILE
-from partitioner.remote import open_channel, translate
+from partitioner.remote import translate
+from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
 from protos.errors import (
     BundleError,
     FileError,
@@ -91,7 +92,8 @@ def _download(
     address: str, name: str, folder: Path, on_file: OnFile, idle_s: float
 ) -> ListBundlesResponse.Entry:
     """Write all files below `folder`, and return what the server had listed of the bundle."""
-    with open_channel(address) as channel:
+    options = channel_options(DEFAULT_MAX_MESSAGE_BYTES)
+    with grpc.insecure_channel(address, options=options) as channel:
         server = SplitpointStub(channel)
         offered = server.ListBundles(ListBundlesRequest(), timeout=_ANSWER_S)
         listed = find_entry(offered, name, address)

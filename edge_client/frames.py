@@ -86,7 +86,7 @@ def choose(bundle: Bundle, cut_id: str, codec: str | None, reason: str) -> Choic
     Raises UnknownNameError, or UsageError when the codec takes nothing of what crosses there.
     """
     cut = bundle.cut(cut_id)
-    chosen = RAW if codec is None or cut_id == EDGE else get_codec(codec)
+    chosen = RAW if codec is None or cut_id == EDGE else get_codec(codec, bundle.ranges)
     if cut.frontier and not any(chosen.accepts(spec) for spec in cut.frontier):
         crossing = ", ".join(f"{spec.name} {spec}" for spec in cut.frontier)
         raise UsageError(
@@ -177,6 +177,7 @@ class FrameRunner:
             cut.frontier,
             work.choice.codec,
             self._bundle.digest,
+            self._bundle.ranges,
         )
         work.message = encode_request(header, buffers)
 

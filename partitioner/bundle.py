@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from partitioner.calibration import BundleCalibration
 from partitioner.manifest import (
     MANIFEST_FILE,
     PROFILES_FOLDER,
@@ -20,6 +21,7 @@ from partitioner.manifest import (
     Manifest,
 )
 from partitioner.sessions import RuntimeOptions, Stage, open_stage
+from protos.codecs import Calibration
 from protos.errors import BundleError, UnknownNameError
 from protos.tensors import Array, TensorSpec
 
@@ -27,9 +29,13 @@ from protos.tensors import Array, TensorSpec
 class Bundle:
     """A model cut in pieces: its manifest and the files that it names. Load it with `Bundle.load`."""
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, calibration: BundleCalibration | None = None
+    ) -> None:
         self.path = path
         self.manifest = manifest
+        self.calibration = calibration
+        """What `splitpoint calibrate` found; None before."""
 
     @classmethod
     def load(cls, path: str | Path) -> "Bundle":
@@ -41,7 +47,7 @@ class Bundle:
         manifest = _read_manifest(folder)
         for name, wanted in manifest.files.items():
             _check_file(folder, name, wanted)
-        return cls(folder, manifest)
+        return cls(folder, manifest, BundleCalibration.load(folder, manifest.digest))
 
     @property
     def name(self) -> str:
@@ -67,6 +73,11 @@ class Bundle:
     def profiles(self) -> Path:
         """The folder for what machines measured of this bundle."""
         return self.path / PROFILES_FOLDER
+
+    @property
+    def ranges(self) -> Calibration | None:
+        """What low-bit codecs need to know of this bundle's values; None if it is not calibrated."""
+        return self.calibration.ranges if self.calibration else None
 
     @property
     def size_bytes(self) -> int:

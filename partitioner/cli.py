@@ -4,18 +4,13 @@ from partitioner.commands.importing import import_command
 from partitioner.commands.planning import plan
 from partitioner.commands.profiling import profile
 from partitioner.commands.verifying import verify
-from partitioner.console import VersionFlag, new_app, run
+from partitioner.console import new_app, run
 
 app = new_app(help="Cut a model in two, and choose the cut that is fastest on your link.")
 app.command("import")(import_command)
 app.command()(verify)
 app.command()(profile)
 app.command()(plan)
-
-
-@app.callback()
-def _commands(_version: VersionFlag = False) -> None:
-    """Cut a model in two, and choose the cut that is fastest on your link."""
 
 
 def main() -> None:

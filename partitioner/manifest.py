@@ -7,6 +7,7 @@ A bundle is a folder:
     graphs/model.onnx    the whole model
     graphs/<cut>.head.onnx, graphs/<cut>.tail.onnx
     samples.npz          a few inputs, if any were given, to measure codecs with
+    calibration.npz      ranges of low-bit codecs and their accuracy; has a digest of its own
     profiles/            what machines measured; not part of the bundle's identity
 """
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from partitioner.accuracy import Accuracy, is_allowed
 from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.profiles import CutProfile, Profile, StageProfile
-from protos.codecs import get_codec
+from protos.codecs import codec_name
 from protos.errors import ProfileError, UnknownNameError, UsageError
 from protos.names import EDGE
 
@@ -36,6 +37,8 @@ class Option:
     frontier_bytes: int
     edge_memory_bytes: int
     cloud_memory_bytes: int
+    accuracy: Accuracy | None = None
+    """What it loses; None where nothing is lost, and where that was not measured."""
 
     @property
     def total_s(self) -> float:
@@ -66,6 +69,10 @@ class Plan:
     edge: Profile
     cloud: Profile
     options: tuple[Option, ...]
+    accuracy_drop: float | None = None
+    """Points that options were allowed to lose; None: nobody said, see `is_allowed`."""
+    left_out: int = 0
+    """Options that lose more, or nobody knows how much."""
 
     @property
     def best(self) -> Option:
@@ -86,22 +93,54 @@ class Plan:
 
 
 def plan(
-    bundle: Bundle, link: Link, edge: Profile, cloud: Profile, *, codec: str | None = None
+    bundle: Bundle,
+    link: Link,
+    edge: Profile,
+    cloud: Profile,
+    *,
+    codec: str | None = None,
+    accuracy_drop: float | None = None,
 ) -> Plan:
-    """Price every cut with every codec that was measured, or with `codec` alone.
+    """Price every cut with every codec that was measured on both sides, or with `codec` alone.
 
-    Raises ProfileError when a profile is of another bundle, UnknownNameError for an unknown codec.
+    `accuracy_drop`: percentage points that an option may have been seen to lose; see `is_allowed`.
+    Raises ProfileError when a profile is of another bundle, UnknownNameError for an unknown codec,
+    UsageError when a bound is given and nothing is known about accuracy.
     """
     for role, profile in (("edge", edge), ("cloud", cloud)):
         _check_profile(bundle, role, profile)
-    wanted = get_codec(codec).name if codec else None
-    options = tuple(_options(bundle, link, edge, cloud, wanted))
-    if all(option.cut == EDGE for option in options):
-        known = sorted({name for cut in edge.cuts.values() for name in cut.codecs})
-        raise UnknownNameError(
-            f"no cut was measured with codec {codec!r}. Use one of: {', '.join(known)}."
+    _check_bound(bundle, accuracy_drop)
+    wanted = codec_name(codec) if codec else None
+    known = list(_options(bundle, link, edge, cloud, wanted))
+    options = tuple(
+        option
+        for option in known
+        if is_allowed(
+            option.cut, option.codec, option.accuracy, accuracy_drop, asked=wanted is not None
         )
-    return Plan(bundle, link, edge, cloud, options)
+    )
+    if all(option.cut == EDGE for option in known):
+        names = sorted({name for cut in edge.cuts.values() for name in cut.codecs})
+        raise UnknownNameError(
+            f"no cut was measured with codec {codec!r}. Use one of: {', '.join(names)}; or measure "
+            "both sides again, if the bundle has been calibrated since."
+        )
+    left_out = len(known) - len(options)
+    return Plan(bundle, link, edge, cloud, options, accuracy_drop, left_out)
+
+
+def _check_bound(bundle: Bundle, accuracy_drop: float | None) -> None:
+    if accuracy_drop is None:
+        return
+    if not 0 <= accuracy_drop <= 100:
+        raise UsageError(
+            f"--accuracy-drop {accuracy_drop} has no meaning. Give percentage points, such as 0.5."
+        )
+    if bundle.calibration is None:
+        raise UsageError(
+            f"--accuracy-drop needs to know what codecs lose, and nobody has measured that of "
+            f"{bundle.name}. Run: splitpoint calibrate {bundle.path} --data DIR."
+        )
 
 
 def find_profiles(
@@ -157,6 +196,7 @@ def _check_profile(bundle: Bundle, role: str, profile: Profile) -> None:
 def _options(
     bundle: Bundle, link: Link, edge: Profile, cloud: Profile, codec: str | None
 ) -> Iterator[Option]:
+    measured = bundle.calibration.accuracies if bundle.calibration else {}
     for cut in bundle.cuts:
         here, there = edge.cuts[cut], cloud.cuts[cut]
         if cut == EDGE:
@@ -164,7 +204,8 @@ def _options(
             continue
         for name in here.codecs:
             if name in there.codecs and codec in (None, name):
-                yield _option(cut, name, here, there, link)
+                option = _option(cut, name, here, there, link)
+                yield replace(option, accuracy=measured.get((cut, name)))
 
 
 def _option(cut: str, codec: str, here: CutProfile, there: CutProfile, link: Link) -> Option:

@@ -7,6 +7,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from partitioner.accuracy import DEFAULT_ACCURACY_DROP, Accuracy
 from partitioner.bundle import Bundle
 from partitioner.planning import Option, Plan, Switch
 from partitioner.profiles import Profile, StageProfile
@@ -130,16 +131,28 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "options": [_option_json(option) for option in plan.options],
         "best": {"cut": plan.best.cut, "codec": plan.best.codec},
         "switches": [_switch_json(switch) for switch in plan.switches()],
+        "accuracy_drop": plan.accuracy_drop,
+        "left_out": plan.left_out,
     }
 
 
+def fastest_of_each_cut(plan: Plan) -> list[Option]:
+    """Return each cut's fastest option, and its raw one: ten codecs to a cut fill many screens."""
+    fastest = {
+        cut: min((o for o in plan.options if o.cut == cut), key=lambda o: o.total_s)
+        for cut in dict.fromkeys(option.cut for option in plan.options)
+    }
+    return [o for o in plan.options if o.codec == "raw" or o is fastest[o.cut]]
+
+
 def plan_table(plan: Plan) -> Table:
-    """Return the options with their costs, the best one marked."""
-    columns = ("frontier", "upload", "edge", "network", "cloud", "total", "")
+    """Return the fastest options with their costs, the best one marked."""
+    lossy = any(option.accuracy for option in plan.options)
+    columns = ("frontier", "upload", "edge", "network", "cloud", "total", "loses" * lossy, "")
     table = _table(
         f"{plan.bundle.name} on {plan.link}; times in ms", "cut", "codec", *columns, left=2
     )
-    for option in plan.options:
+    for option in fastest_of_each_cut(plan):
         best = option == plan.best
         table.add_row(
             option.cut,
@@ -150,6 +163,7 @@ def plan_table(plan: Plan) -> Table:
             _ms(option.network_s),
             _ms(option.cloud_s),
             _ms(option.total_s),
+            loss_text(option.accuracy) if option.accuracy else "",
             "◀" if best else "",
             style="bold green" if best else None,
         )
@@ -166,6 +180,38 @@ def switches_text(plan: Plan) -> str:
         upper = f" to {format_rate(following.uplink_bps)}" if following else " up"
         parts.append(f"from {format_rate(switch.uplink_bps)}{upper}: {switch.above.label}")
     return "best by uplink (RTT and downlink as given): " + "; ".join(parts) + "."
+
+
+def bound_text(plan: Plan) -> str | None:
+    """Say what bound of accuracy the options keep, and how many were left out; None: no need to."""
+    if plan.accuracy_drop is None and not plan.left_out:
+        return None
+    most = DEFAULT_ACCURACY_DROP if plan.accuracy_drop is None else plan.accuracy_drop
+    kinds = sorted({option.accuracy.measure for option in plan.options if option.accuracy})
+    of_what = f" of {' or '.join(kinds)}" if kinds else ""
+    return (
+        f"{len(plan.options)} options were measured to lose at most {most:g} points{of_what}, or lose "
+        f"nothing; {plan.left_out} that lose more or were never measured are left out. The bound is "
+        "on the measured loss, the point estimate, not on the end of its interval."
+    )
+
+
+def loss_text(found: Accuracy) -> str:
+    """Return the points lost, and their 95 % interval."""
+    interval = found.interval_points
+    spread = f" ({interval[0]:.1f} – {interval[1]:.1f})" if interval else ""
+    return f"{found.drop_points:.2f}{spread}"
+
+
+def accuracy_json(found: Accuracy) -> dict[str, Any]:
+    """Return what was measured of one (cut, codec), with what follows from it."""
+    counts = found.model_dump(mode="json")
+    return {
+        **counts,
+        "measure": found.measure,
+        "drop_points": found.drop_points,
+        "interval_points": found.interval_points,
+    }
 
 
 def scale_text(plan: Plan) -> str | None:
@@ -209,6 +255,7 @@ def _option_json(option: Option) -> dict[str, Any]:
         "frontier_bytes": option.frontier_bytes,
         "edge_memory_bytes": option.edge_memory_bytes,
         "cloud_memory_bytes": option.cloud_memory_bytes,
+        "accuracy": accuracy_json(option.accuracy) if option.accuracy else None,
     }
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from protos.codecs import RAW, Codec, codec_for, get_codec
-from protos.errors import TensorError
+from protos.codecs import RAW, Calibration, Codec, codec_for, get_codec, is_calibrated
+from protos.errors import MismatchError, TensorError
 from protos.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
-from protos.names import PARAM_BUNDLE_DIGEST, PARAM_CODEC
+from protos.names import PARAM_BUNDLE_DIGEST, PARAM_CALIBRATION_DIGEST, PARAM_CODEC
 from protos.tensors import Array, Buffer, TensorSpec, dtype_of, from_contents, from_raw
 
 
@@ -16,30 +16,50 @@ def pack_request(
     frontier: Sequence[TensorSpec],
     codec: Codec = RAW,
     bundle_digest: str = "",
+    calibration: Calibration | None = None,
 ) -> tuple[ModelInferRequest, list[Buffer]]:
-    """Return the header and the encoded bytes of a request that carries `frontier`, in its order."""
+    """Return the header and the encoded bytes of a request that carries `frontier`, in its order.
+
+    What `codec` does not take travels raw; `calibration` is the one that `codec` was made with.
+    """
     header = ModelInferRequest(model_name=model, id=frame_id)
     if bundle_digest:
         header.parameters[PARAM_BUNDLE_DIGEST].string_param = bundle_digest
+    if calibration is not None and is_calibrated(codec.name):
+        header.parameters[PARAM_CALIBRATION_DIGEST].string_param = calibration.digest
     buffers: list[Buffer] = []
     for spec in frontier:
         array = values[spec.name]
-        chosen = codec_for(codec, spec)
+        chosen, data = encode_value(codec, spec, array)
         tensor = header.inputs.add(name=spec.name, datatype=spec.oip_datatype, shape=array.shape)
         if chosen is not RAW:
             tensor.parameters[PARAM_CODEC].string_param = chosen.name
-        buffers.append(chosen.encode(array))
+        buffers.append(data)
     return header, buffers
 
 
+def encode_value(codec: Codec, spec: TensorSpec, array: Array) -> tuple[Codec, Buffer]:
+    """Return the codec that one value of a frontier travels by, `codec` or raw, and its bytes."""
+    chosen = codec_for(codec, spec)
+    try:
+        return chosen, chosen.encode(array, spec.name)
+    except TensorError:
+        return RAW, RAW.encode(array, spec.name)
+
+
 def unpack_request(
-    header: ModelInferRequest, raw: Sequence[Buffer], wanted: Sequence[TensorSpec]
+    header: ModelInferRequest,
+    raw: Sequence[Buffer],
+    wanted: Sequence[TensorSpec],
+    calibration: Calibration | None = None,
 ) -> dict[str, Array]:
     """Return the arrays of a request by name, decoded, and read-only views where that is possible.
 
     Raises TensorError unless there is exactly one tensor of the right type and shape for each of
-    `wanted`; sizes are compared before anything is allocated.
+    `wanted`; sizes are compared before anything is allocated. Raises MismatchError when the sender's
+    calibration is not `calibration`.
     """
+    check_calibration(header, calibration)
     specs = {spec.name: spec for spec in wanted}
     _check_names([tensor.name for tensor in header.inputs], specs, header.model_name)
     if raw and len(raw) != len(header.inputs):
@@ -52,7 +72,7 @@ def unpack_request(
         dtype, shape = dtype_of(tensor.datatype, tensor.name), tuple(tensor.shape)
         specs[tensor.name].check(dtype, shape)
         if raw:
-            codec = get_codec(tensor.parameters[PARAM_CODEC].string_param or RAW.name)
+            codec = get_codec(tensor.parameters[PARAM_CODEC].string_param or RAW.name, calibration)
             values[tensor.name] = codec.decode(raw[position], dtype, shape, tensor.name)
         else:
             values[tensor.name] = from_contents(
@@ -60,6 +80,20 @@ def unpack_request(
             )
     _check_batch(values, specs)
     return values
+
+
+def check_calibration(header: ModelInferRequest, calibration: Calibration | None) -> None:
+    """Raise MismatchError if the sender has encoded with another calibration than ours."""
+    if PARAM_CALIBRATION_DIGEST not in header.parameters:
+        return
+    theirs = header.parameters[PARAM_CALIBRATION_DIGEST].string_param
+    ours = calibration.digest if calibration is not None else ""
+    if theirs != ours:
+        found = f"the server's {ours[:12]}…" if ours else "the server's bundle has none"
+        raise MismatchError(
+            f"the edge's calibration has the digest {theirs[:12]}…, and {found}. Copy the bundle's "
+            "calibration.npz from one side to the other, and restart the server."
+        )
 
 
 def pack_response(
@@ -71,7 +105,7 @@ def pack_response(
     for spec in outputs:
         array = values[spec.name]
         header.outputs.add(name=spec.name, datatype=spec.oip_datatype, shape=array.shape)
-        buffers.append(RAW.encode(array))
+        buffers.append(RAW.encode(array, spec.name))
     return header, buffers
 
 

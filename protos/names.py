@@ -12,6 +12,9 @@ PARAM_CODEC = "codec"
 PARAM_BUNDLE_DIGEST = "bundle_digest"
 """On a request: the hex digest of the edge's bundle. Absent: not compared."""
 
+PARAM_CALIBRATION_DIGEST = "calibration_digest"
+"""On a request with codecs that need one: the hex digest of the edge's calibration."""
+
 PARAM_QUEUE_NS = "queue_ns"
 PARAM_DECODE_NS = "decode_ns"
 PARAM_COMPUTE_NS = "compute_ns"

@@ -161,7 +161,7 @@ def _other_digest(request: oip.ModelInferRequest) -> None:
 
 
 def _unknown_codec(request: oip.ModelInferRequest) -> None:
-    request.inputs[0].parameters[PARAM_CODEC].string_param = "webp"
+    request.inputs[0].parameters[PARAM_CODEC].string_param = "avif"
 
 
 def _jpeg_of_floats(request: oip.ModelInferRequest) -> None:
@@ -189,7 +189,7 @@ def _classification(request: oip.ModelInferRequest) -> None:
         (_short_bytes, "INVALID_ARGUMENT", "came with 12284 bytes"),
         (_extra_bytes, "INVALID_ARGUMENT", "1 inputs came with 2 raw_input_contents"),
         (_other_digest, "FAILED_PRECONDITION", "has the digest 0123456789ab…, the server's "),
-        (_unknown_codec, "NOT_FOUND", "no codec 'webp'"),
+        (_unknown_codec, "NOT_FOUND", "no codec 'avif'"),
         (_jpeg_of_floats, "INVALID_ARGUMENT", "a JPEG holds uint8"),
         (_unknown_output, "INVALID_ARGUMENT", "no output 'softmax'"),
         (_classification, "INVALID_ARGUMENT", "asks for classification"),

@@ -79,7 +79,7 @@ def test_jpeg_gives_what_the_model_makes_of_the_decoded_image(image_bundle: Bund
     (spec,) = image_bundle.inputs
     jpeg = get_codec("jpeg-90")
     image = inputs[spec.name]
-    decoded = jpeg.decode(jpeg.encode(image), "uint8", image.shape, spec.name)
+    decoded = jpeg.decode(jpeg.encode(image, "image"), "uint8", image.shape, spec.name)
     with (
         CloudServer(bundles=image_bundle.path, listen="127.0.0.1:0") as server,
         EdgeClient(server.address, image_bundle, CLOUD, codec="jpeg-90") as client,

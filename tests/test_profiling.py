@@ -51,10 +51,15 @@ def test_bytes_are_those_of_whole_messages(residual_bundle: Bundle) -> None:
 
 def test_image_input_is_measured_with_jpeg_too(image_bundle: Bundle) -> None:
     profile = measure_profile(image_bundle, budget_s=0)
-    assert set(profile.cuts["cloud"].codecs) == {"raw", "jpeg-75"}
-    assert set(profile.cuts["cut-02"].codecs) == {"raw"}
+    assert set(profile.cuts["cloud"].codecs) == {"raw", "jpeg-75", "webp-75"}
+    assert set(profile.cuts["cut-02"].codecs) == {"raw", "half", "int8"}
     made = plan(image_bundle, Link(1e6, 1e6, 0.01), profile, profile)
     assert made.options[1].label == "cloud/jpeg-75"
+    # What they lose was never measured, so nobody is offered half and int8 unless they ask.
+    assert {option.codec for option in made.options} == {"raw", "jpeg-75", "webp-75"}
+    asked = plan(image_bundle, Link(1e6, 1e6, 0.01), profile, profile, codec="half")
+    assert {option.codec for option in asked.options} == {"raw", "half"}
+    assert made.left_out == 2 * len(image_bundle.manifest.cuts)
 
 
 def test_given_inputs_are_what_codecs_are_measured_on(image_bundle: Bundle) -> None:
@@ -78,7 +83,7 @@ def test_short_calls_are_timed_in_blocks_and_at_least_three_times() -> None:
 def test_synthetic_images_compress_as_photographs_do() -> None:
     spec = TensorSpec("image", "uint8", (-1, 240, 320, 3))
     image = natural_feeds((spec,), np.random.default_rng(0))["image"]
-    ratio = image.nbytes / len(get_codec("jpeg").encode(image))
+    ratio = image.nbytes / len(get_codec("jpeg").encode(image, "image"))
     # Photographs at quality 75 come down 8 to 30 times, noise twice.
     assert 5 < ratio < 40
 

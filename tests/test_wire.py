@@ -182,7 +182,7 @@ def test_error_keeps_its_kind_and_sentence_across_the_wire(kind: type[Splitpoint
 
 def test_raw_codec_does_not_copy() -> None:
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
-    view = np.frombuffer(RAW.encode(array), np.float32)
+    view = np.frombuffer(RAW.encode(array, "x"), np.float32)
     assert np.shares_memory(view, array)
     decoded = RAW.decode(memoryview(array).cast("B"), "float32", (2, 3), "x")
     assert np.shares_memory(decoded, array)

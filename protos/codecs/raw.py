@@ -17,8 +17,13 @@ class RawCodec:
         del spec
         return True
 
-    def encode(self, array: Array) -> Buffer:
+    def estimate_bytes(self, spec: TensorSpec) -> int:
+        """Return the tensor's own bytes."""
+        return spec.nbytes()
+
+    def encode(self, array: Array, tensor: str) -> Buffer:
         """Return a view of the array's memory (a copy, if it was not row-major)."""
+        del tensor
         return as_wire(array).reshape(-1).view(np.uint8).data
 
     def decode(self, data: Buffer, dtype: str, shape: Sequence[int], tensor: str) -> Array:

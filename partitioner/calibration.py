@@ -1,0 +1,167 @@
+"""The calibration of a bundle on the disk: ranges for both sides, and the accuracy that they keep.
+
+`calibration.npz` lies beside the manifest and is no part of the bundle's identity, so that a bundle
+can be calibrated again. It has a digest of its own over what encoder and decoder must share, which
+travels with every request that needs it. In the file: `meta`, JSON as bytes, and for each value and
+number of bits the arrays of Ranges, as `<number of the value>/<bits>/low` and so on.
+"""
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from partitioner.accuracy import Accuracy
+from protos.codecs import Calibration, Ranges
+from protos.errors import BundleError
+
+CALIBRATION_FILE = "calibration.npz"
+CALIBRATION_SCHEMA_VERSION: Final = 1
+MAX_CALIBRATION_BYTES = 64 << 20
+"""Of the file, and of everything in it together once it is unpacked."""
+
+_ARRAYS = ("low", "step", "levels", "dictionary")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CalibratedValue(_Frozen):
+    """A value whose ranges are in the file, and the axis of its channels."""
+
+    name: str
+    axis: int | None
+    bits: tuple[int, ...]
+
+
+class CalibrationMeta(_Frozen):
+    """What was measured, on how much data, and what the arrays of the file belong to."""
+
+    schema_version: Literal[1] = CALIBRATION_SCHEMA_VERSION
+    bundle_digest: str
+    digest: str
+    """Of the ranges; see Calibration.digest."""
+    made_at: str
+    """UTC, ISO 8601."""
+    range_samples: int = Field(ge=1)
+    """Inputs that the ranges were found on; accuracy was measured on others."""
+    values: tuple[CalibratedValue, ...]
+    accuracies: tuple[Accuracy, ...]
+
+
+class BundleCalibration:
+    """Ranges and accuracies of one bundle."""
+
+    def __init__(self, meta: CalibrationMeta, ranges: Calibration) -> None:
+        self.meta = meta
+        self.ranges = ranges
+
+    @cached_property
+    def accuracies(self) -> Mapping[tuple[str, str], Accuracy]:
+        """What was measured, by cut and codec."""
+        return {(found.cut, found.codec): found for found in self.meta.accuracies}
+
+    @classmethod
+    def load(cls, folder: Path, bundle_digest: str) -> "BundleCalibration | None":
+        """Read the calibration in a bundle's folder; None if there is none.
+
+        Raises BundleError when it is damaged, or of another bundle.
+        """
+        path = folder / CALIBRATION_FILE
+        if not path.exists():
+            return None
+        try:
+            meta, arrays = _read(path)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise _damaged(path, error) from error
+        if meta.bundle_digest != bundle_digest:
+            raise BundleError(
+                f"{path} is of another bundle: {meta.bundle_digest[:12]}…, and this is "
+                f"{bundle_digest[:12]}…. Calibrate again, or remove the file."
+            )
+        found = cls(meta, _ranges(path, meta, arrays))
+        if found.ranges.digest != meta.digest:
+            raise _damaged(path, "its digest is not that of its content")
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Write the calibration into a bundle's folder; it appears whole or not at all."""
+        arrays: dict[str, Any] = {
+            "meta": np.frombuffer(self.meta.model_dump_json().encode(), np.uint8)
+        }
+        for number, value in enumerate(self.meta.values):
+            for bits in value.bits:
+                found = self.ranges.ranges[value.name][bits]
+                parts = (found.low, found.step, found.levels, _as_array(found.dictionary))
+                for kind, part in zip(_ARRAYS, parts, strict=True):
+                    arrays[f"{number}/{bits}/{kind}"] = part
+        partial = folder / f".{CALIBRATION_FILE}.{os.getpid()}"
+        try:
+            with partial.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+            partial.replace(folder / CALIBRATION_FILE)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def described(ranges: Calibration) -> tuple[CalibratedValue, ...]:
+    """Return what the meta data says of the values of `ranges`."""
+    return tuple(
+        CalibratedValue(name=name, axis=next(iter(found.values())).axis, bits=tuple(sorted(found)))
+        for name, found in sorted(ranges.ranges.items())
+    )
+
+
+def _read(path: Path) -> tuple[CalibrationMeta, dict[str, Any]]:
+    """Return the file's content; ValueError for what is none, KeyError for what lacks."""
+    if (size := path.stat().st_size) > MAX_CALIBRATION_BYTES:
+        raise ValueError(f"{size} bytes are more than the {MAX_CALIBRATION_BYTES} allowed")
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > MAX_CALIBRATION_BYTES:
+        raise ValueError(f"it unfolds to {unpacked} bytes, and {MAX_CALIBRATION_BYTES} are allowed")
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    document = json.loads(arrays.pop("meta").tobytes())
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if isinstance(version, int) and version != CALIBRATION_SCHEMA_VERSION:
+        raise ValueError(f"schema version {version}, not {CALIBRATION_SCHEMA_VERSION}")
+    try:
+        return CalibrationMeta.model_validate(document), arrays
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise ValueError(f"{where}: {first['msg']}") from error
+
+
+def _ranges(path: Path, meta: CalibrationMeta, arrays: Mapping[str, Any]) -> Calibration:
+    ranges: dict[str, dict[int, Ranges]] = {}
+    for number, value in enumerate(meta.values):
+        for bits in value.bits:
+            try:
+                low, step, levels, dictionary = (
+                    arrays[f"{number}/{bits}/{kind}"] for kind in _ARRAYS
+                )
+            except KeyError as error:
+                raise _damaged(path, f"it lacks {error}") from error
+            found = Ranges(bits, value.axis, low, step, levels, dictionary.tobytes())
+            ranges.setdefault(value.name, {})[bits] = found
+    return Calibration(ranges)
+
+
+def _as_array(data: bytes) -> Any:
+    return np.frombuffer(data, np.uint8)
+
+
+def _damaged(path: Path, why: object) -> BundleError:
+    return BundleError(
+        f"{path} is damaged: {why}. Calibrate again with: splitpoint calibrate {path.parent} "
+        "--data DIR, or remove the file."
+    )

@@ -1,0 +1,92 @@
+"""What low-bit codecs know of the values of one bundle: found once, equal on both sides."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from protos.errors import BundleError
+
+LOW_BITS = (2, 3, 4, 5, 6)
+MAX_CHANNELS = 2048
+MAX_DICTIONARY_BYTES = 1 << 16
+_SLACK = 1e-3
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranges:
+    """How the channels of one value are quantised to `bits`.
+
+    `axis`: that of the channels, None for one range over all; `low`, `step` [channels]: symbol k
+    goes from low + k·step to low + (k + 1)·step, and what lies beyond is clipped; `levels`
+    [channels, 2^bits]: what each symbol is decoded to, between its bounds; `dictionary`: one of zstd,
+    perhaps empty. Raises BundleError when these do not fit together.
+    """
+
+    bits: int
+    axis: int | None
+    low: Floats
+    step: Floats
+    levels: Floats
+    dictionary: bytes
+
+    def __post_init__(self) -> None:
+        channels = self.low.size
+        fits = (
+            self.bits in LOW_BITS
+            and (self.axis is None or 0 < self.axis < 16)
+            and 1 <= channels <= MAX_CHANNELS
+            and (self.axis is not None or channels == 1)
+            and self.low.shape == self.step.shape == (channels,)
+            and self.levels.shape == (channels, 1 << self.bits)
+            and all(part.dtype == np.float32 for part in self._arrays)
+            and len(self.dictionary) <= MAX_DICTIONARY_BYTES
+        )
+        if not fits or not all(np.isfinite(part).all() for part in self._arrays):
+            raise BundleError("the calibration holds ranges that do not fit together.")
+        if not (self.step > 0).all():
+            raise BundleError("the calibration holds a range without width.")
+        cells = (self.levels - self.low[:, None]) / self.step[:, None] - np.arange(1 << self.bits)
+        if cells.min() < -_SLACK or cells.max() > 1 + _SLACK:
+            raise BundleError("the calibration holds levels outside the bounds of their symbols.")
+
+    @property
+    def _arrays(self) -> tuple[Floats, Floats, Floats]:
+        return self.low, self.step, self.levels
+
+    def update(self, digest: "hashlib._Hash") -> None:
+        """Feed all that both sides must have in common to a digest."""
+        digest.update(f"{self.bits}/{self.axis}/{self.low.size}/{len(self.dictionary)};".encode())
+        for part in self._arrays:
+            digest.update(np.ascontiguousarray(part, "<f4").tobytes())
+        digest.update(self.dictionary)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The ranges of a bundle's values, by the value's name and by the number of bits."""
+
+    ranges: Mapping[str, Mapping[int, Ranges]]
+
+    @cached_property
+    def digest(self) -> str:
+        """Sha256 in hex over everything that encoder and decoder must have in common."""
+        digest = hashlib.sha256()
+        for value, ranges in self._sorted():
+            digest.update(f"{len(value)}:{value};".encode())
+            ranges.update(digest)
+        return digest.hexdigest()
+
+    def of_bits(self, bits: int) -> dict[str, Ranges]:
+        """Return the ranges for one number of bits, by the value's name."""
+        return {value: found[bits] for value, found in self.ranges.items() if bits in found}
+
+    def _sorted(self) -> Iterator[tuple[str, Ranges]]:
+        for value in sorted(self.ranges):
+            for bits in sorted(self.ranges[value]):
+                yield value, self.ranges[value][bits]

@@ -1,0 +1,107 @@
+"""JPEG and WebP for image-like inputs, so that the cut `cloud` costs what users would pay for it."""
+
+import io
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from protos.errors import TensorError
+from protos.tensors import Array, Buffer, TensorSpec
+
+_MODES = {1: "L", 3: "RGB"}
+_GUESSED_BITS_PER_VALUE = 1
+"""More than photographs take at quality 75."""
+
+
+class JpegCodec:
+    """Baseline JPEG, 4:2:0, of one uint8 image [1, height, width, 1 or 3]. Loses detail."""
+
+    format = "JPEG"
+
+    def __init__(self, quality: int) -> None:
+        self.quality = quality
+        self.name = f"{self.format.lower()}-{quality}"
+
+    def accepts(self, spec: TensorSpec) -> bool:
+        """An image: uint8, channels last, with a batch axis of 1 (or any)."""
+        return (
+            spec.dtype == "uint8"
+            and len(spec.shape) == 4
+            and spec.shape[0] in (-1, 1)
+            and spec.shape[3] in _MODES
+        )
+
+    def estimate_bytes(self, spec: TensorSpec) -> int:
+        """Return a guess from photographs."""
+        return spec.nbytes() * _GUESSED_BITS_PER_VALUE // 8
+
+    def encode(self, array: Array, tensor: str) -> Buffer:
+        """Return the file of the one image in `array`; TensorError when there are several."""
+        if array.shape[0] != 1:
+            raise TensorError(
+                f"codec {self.name} takes one image at a time, and {tensor!r} holds a batch of "
+                f"{array.shape[0]}. Send frames one by one, or use the codec raw."
+            )
+        pixels = np.squeeze(array[0], axis=2) if array.shape[3] == 1 else array[0]
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, self.format, quality=self.quality)
+        return out.getbuffer()
+
+    def decode(self, data: Buffer, dtype: str, shape: Sequence[int], tensor: str) -> Array:
+        """Return the image; its header's size is checked before any pixel is decoded."""
+        if not self.accepts(TensorSpec(tensor, dtype, tuple(shape))):
+            raise TensorError(
+                f"tensor {tensor!r} is said to be {self.name} of {dtype}{list(shape)}, but a "
+                f"{self.format} holds uint8[1, height, width, 1 or 3]. Send it raw."
+            )
+        _, height, width, channels = shape
+        try:
+            with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+                image = self._open(bytes(data), (width, height))
+            found, wanted = image.mode, self._mode(channels)
+            if image.size != (width, height) or found != wanted:
+                raise TensorError(
+                    f"tensor {tensor!r} came as a {self.format} of {image.width}x{image.height} "
+                    f"{found}, but {width}x{height} {wanted} was announced."
+                )
+            kept = image if found == _MODES[channels] else image.convert(_MODES[channels])
+            return np.asarray(kept).reshape(shape)
+        except (OSError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
+            raise TensorError(
+                f"tensor {tensor!r} holds no readable {self.format}: {error}."
+            ) from error
+
+    def _open(self, data: bytes, wanted: tuple[int, int]) -> Image.Image:
+        del wanted
+        return Image.open(io.BytesIO(data), formats=[self.format])
+
+    def _mode(self, channels: int) -> str:
+        return _MODES[channels]
+
+
+class WebpCodec(JpegCodec):
+    """Lossy WebP of the same images; grey ones travel as colour, since WebP knows no other."""
+
+    format = "WEBP"
+
+    def _open(self, data: bytes, wanted: tuple[int, int]) -> Image.Image:
+        # Looked at here, as PIL makes room for the whole canvas when it opens one.
+        if (size := _webp_size(data)) is None:
+            raise OSError("it does not begin as a plain lossy WebP file does")
+        if size != wanted:
+            raise OSError(f"its size is {size[0]}x{size[1]}, not {wanted[0]}x{wanted[1]}")
+        return super()._open(data, wanted)
+
+    def _mode(self, channels: int) -> str:
+        del channels
+        return "RGB"
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height from the header of a simple lossy file (RFC 9649, section 2.5)."""
+    if data[:4] != b"RIFF" or data[8:16] != b"WEBPVP8 " or data[23:26] != b"\x9d\x01\x2a":
+        return None
+    width, height = np.frombuffer(data[26:30].ljust(4, b"\0"), "<u2").tolist()
+    return width & 0x3FFF, height & 0x3FFF
