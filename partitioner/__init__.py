@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from partitioner.bundle import Bundle
+    from partitioner.decisions import Decision, decide
     from partitioner.devices import Device, Radio, load_device, load_radio
     from partitioner.link import Link
     from partitioner.objectives import Costs, Objective, Prices, Terms, price
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bundle",
     "Costs",
+    "Decision",
     "Device",
     "Link",
     "Objective",
@@ -26,6 +28,7 @@ __all__ = [
     "Profile",
     "Radio",
     "Terms",
+    "decide",
     "load_device",
     "load_radio",
     "plan",
@@ -35,6 +38,7 @@ __all__ = [
 _HOME = {
     "Bundle": "bundle",
     "Costs": "objectives",
+    "Decision": "decisions",
     "Device": "devices",
     "Link": "link",
     "Objective": "objectives",
@@ -44,6 +48,7 @@ _HOME = {
     "Profile": "profiles",
     "Radio": "devices",
     "Terms": "objectives",
+    "decide": "decisions",
     "load_device": "devices",
     "load_radio": "devices",
     "plan": "planning",

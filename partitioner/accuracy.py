@@ -53,7 +53,7 @@ class Accuracy(_Frozen):
         if self.measure == "accuracy":
             return 100 * (high - low) / self.labelled
         if self.agreeing is not None:
-            return 100 * (1 - self.agreeing / self.samples)
+            return 100 * (self.samples - self.agreeing) / self.samples
         return 100 * (self.error or 0.0)
 
     @property

@@ -10,7 +10,9 @@ from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from protos.errors import FileError, UnknownNameError
+from partitioner.profiles import Profile
+from protos.errors import FileError, UnknownNameError, UsageError
+from protos.names import EDGE
 
 
 class _Frozen(BaseModel):
@@ -110,6 +112,23 @@ def load_radio(name: str) -> Radio:
     Raises UnknownNameError for a name that we don't know, FileError for a file that is no radio.
     """
     return _load(Radio, "radio", name)
+
+
+def scaled_to(device: Device, profile: Profile, flops: int) -> Profile:
+    """Return the profile as the device would have it: an estimate, from rates of computing alone.
+
+    The profiled machine did the model's `flops` in the median of the cut `edge`; the device's
+    `gflops` says how long it takes. A device without that number is what was profiled.
+    """
+    whole = profile.cuts[EDGE].head
+    if device.gflops is None:
+        return profile
+    if not flops or whole is None or not whole.timing.median_s:
+        raise UsageError(
+            f"the bundle does not say how much work the model is, so its times cannot be scaled to "
+            f"{device.name}. Give --edge-scale; 1 if the profile is of that device."
+        )
+    return profile.scaled(flops / whole.timing.median_s / (1e9 * device.gflops))
 
 
 def _names(folder: str) -> list[str]:

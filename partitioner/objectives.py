@@ -146,6 +146,14 @@ class Objective:
         return " + ".join(f"{weight:g}·{name}" for name, weight in self.weights.items())
 
 
+def parse_metrics(text: str) -> tuple[str, ...]:
+    """Read two or more metrics, as `latency,energy`."""
+    names = tuple(name.strip() for name in text.split(","))
+    if len(set(names)) != len(names) or len(names) < 2 or not set(names) <= set(METRICS):
+        raise UsageError(f"{text!r} are not two or more of {', '.join(METRICS)}.")
+    return names
+
+
 LATENCY = Objective({"latency": 1.0})
 
 

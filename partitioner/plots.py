@@ -1,12 +1,16 @@
 """Pictures of a plan: where each cut spends its time, and which option wins at which bandwidth."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from partitioner.decisions import Decision
 from partitioner.link import Link
-from partitioner.planning import Plan
+from partitioner.objectives import METRICS
+from partitioner.planning import Option, Plan
+from partitioner.tables import fastest_of_each_cut
 from partitioner.units import format_rate
 from protos.errors import UsageError
 
@@ -16,39 +20,77 @@ _SPAN = 100.0
 """The bandwidth axis reaches this factor below and above the given uplink, and past every switch."""
 
 
-def draw_plan(plan: Plan, path: Path) -> None:
+def draw_plan(plan: Plan, path: Path, best: Option | None = None) -> None:
     """Write a PNG (or what the suffix says): stacked bars per cut, and latency against uplink.
 
     Raises UsageError when matplotlib is missing or the file cannot be written.
     """
+    figure = _new_figure(12)
+    bars, lines = figure.subplots(1, 2)
+    _draw_bars(bars, plan, best or plan.best)
+    _draw_lines(lines, plan)
+    figure.suptitle(f"{plan.bundle.name} on {plan.link}")
+    _save(figure, path)
+
+
+def draw_front(decision: Decision, metrics: Sequence[str], path: Path) -> None:
+    """Write a PNG of the feasible options in the first two metrics, with the Pareto front as steps.
+
+    With more metrics, options that look beaten may be on the front for the sake of another one.
+    Raises UsageError as `draw_plan` does.
+    """
+    figure = _new_figure(7.5)
+    axes = figure.subplots()
+    x, y = metrics[:2]
+    front = decision.front(metrics)
+    points = [(c.costs.metric(x), c.costs.metric(y)) for c in decision.feasible]
+    axes.scatter(*zip(*points, strict=True), color=_GREY, s=18, label="beaten by another option")
+    best = [(c.costs.metric(x), c.costs.metric(y)) for c in front]
+    style = "-" if len(metrics) == 2 else ""
+    axes.step(
+        *zip(*best, strict=True), where="post", linestyle=style, marker="o", label="Pareto front"
+    )
+    for candidate, point in zip(front, best, strict=True):
+        label = candidate.option.label
+        axes.annotate(label, point, xytext=(5, 5), textcoords="offset points", fontsize=8)
+    axes.set_xlabel(f"{x} ({METRICS[x]})")
+    axes.set_ylabel(f"{y} ({METRICS[y]})")
+    axes.margins(0.12)
+    axes.grid(alpha=0.2)
+    axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def _new_figure(width: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UsageError(
             "plots need matplotlib. Install it with: pip install 'splitpoint[plot]'."
         ) from error
-    figure = Figure(figsize=(12, 5.2), dpi=140, layout="constrained")
-    bars, lines = figure.subplots(1, 2)
-    _draw_bars(bars, plan)
-    _draw_lines(lines, plan)
-    figure.suptitle(f"{plan.bundle.name} on {plan.link}")
+    return Figure(figsize=(width, 5.2), dpi=140, layout="constrained")
+
+
+def _save(figure: Any, path: Path) -> None:
     try:
         figure.savefig(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"the plot cannot be written to {path}: {error}.") from error
 
 
-def _draw_bars(axes: Any, plan: Plan) -> None:
-    labels = [option.label for option in plan.options]
+def _draw_bars(axes: Any, plan: Plan, chosen: Option) -> None:
+    fastest = fastest_of_each_cut(plan)
+    options = [o for o in plan.options if o in fastest or o == chosen]
+    labels = [option.label for option in options]
     left = np.zeros(len(labels))
     for part, colour in _PARTS:
-        widths = np.array([1e3 * getattr(option, f"{part}_s") for option in plan.options])
+        widths = np.array([1e3 * getattr(option, f"{part}_s") for option in options])
         axes.barh(labels, widths, left=left, color=colour, label=part)
         left += widths
     axes.invert_yaxis()
     axes.set_xlabel("latency (ms)")
     axes.legend(loc="lower right")
-    best = plan.options.index(plan.best)
+    best = options.index(chosen)
     axes.text(left[best], best, " best", va="center", fontweight="bold")
     axes.margins(x=0.12)
     # One option that is far slower than the rest must not squeeze them into a line.

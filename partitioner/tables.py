@@ -15,6 +15,15 @@ from partitioner.units import format_rate, format_size
 from partitioner.verifying import CutCheck
 
 
+def new_table(title: str, *columns: str, left: int) -> Table:
+    """Return a table whose columns after the first `left` ones hold numbers."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for position, column in enumerate(columns):
+        number = position >= left
+        table.add_column(column, justify="right" if number else "left", no_wrap=column != "after")
+    return table
+
+
 def bundle_json(bundle: Bundle) -> dict[str, Any]:
     """Return what identifies a bundle, and its cuts."""
     manifest = bundle.manifest
@@ -47,7 +56,7 @@ def bundle_table(bundle: Bundle) -> Table:
         f"{bundle.name}: {manifest.parameters / 1e6:.1f} M parameters, "
         f"{manifest.flops / 1e9:.2f} GFLOP, {format_size(bundle.size_bytes)} on disk"
     )
-    table = _table(title, "cut", "after", "frontier", "bytes", "head work", left=3)
+    table = new_table(title, "cut", "after", "frontier", "bytes", "head work", left=3)
     for cut in bundle.cuts.values():
         table.add_row(
             cut.id,
@@ -82,7 +91,7 @@ def checks_json(checks: list[CutCheck]) -> dict[str, Any]:
 def checks_table(checks: list[CutCheck]) -> Table:
     """Return the worst difference of every cut and output."""
     title = "head + tail against the whole model, worst absolute difference by output"
-    table = _table(title, "cut", *map(escape, checks[0].differences), "", left=1)
+    table = new_table(title, "cut", *map(escape, checks[0].differences), "", left=1)
     for check in checks:
         mark = "[green]ok[/]" if check.ok else "[bold red]differs[/]"
         table.add_row(check.cut, *(f"{gap:.2g}" for gap in check.differences.values()), mark)
@@ -94,7 +103,7 @@ def profile_table(profile: Profile, role: str) -> Table:
     machine = profile.machine
     title = f"{role}: {machine.cpu}, {machine.threads} thread(s), {machine.runtime}"
     heads = ("head ms", "p10 – p90", "MB", "tail ms", "p10 – p90", "MB")
-    table = _table(title, "cut", *heads, "frontier", left=1)
+    table = new_table(title, "cut", *heads, "frontier", left=1)
     for name, cut in profile.cuts.items():
         cells = [*_stage_cells(cut.head), *_stage_cells(cut.tail)]
         table.add_row(name, *cells, format_size(cut.frontier_bytes))
@@ -109,9 +118,9 @@ def _stage_cells(stage: StageProfile | None) -> tuple[str, str, str]:
     return f"{1e3 * timing.median_s:.2f}", spread, f"{stage.memory_bytes / 1e6:.0f}"
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """Return the whole plan."""
-    link = plan.link
+def plan_json(plan: Plan, best: Option | None = None) -> dict[str, Any]:
+    """Return the whole plan; `best` is the option chosen, if not the fastest."""
+    link, best = plan.link, best or plan.best
     return {
         "bundle": {"name": plan.bundle.name, "digest": plan.bundle.digest},
         "link": {
@@ -129,7 +138,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             for role, profile in (("edge", plan.edge), ("cloud", plan.cloud))
         },
         "options": [_option_json(option) for option in plan.options],
-        "best": {"cut": plan.best.cut, "codec": plan.best.codec},
+        "best": {"cut": best.cut, "codec": best.codec},
         "switches": [_switch_json(switch) for switch in plan.switches()],
         "accuracy_drop": plan.accuracy_drop,
         "left_out": plan.left_out,
@@ -145,15 +154,16 @@ def fastest_of_each_cut(plan: Plan) -> list[Option]:
     return [o for o in plan.options if o.codec == "raw" or o is fastest[o.cut]]
 
 
-def plan_table(plan: Plan) -> Table:
-    """Return the fastest options with their costs, the best one marked."""
+def plan_table(plan: Plan, best: Option | None = None) -> Table:
+    """Return the fastest options with their times; `best`, or else the fastest, is marked."""
+    marked = best or plan.best
     lossy = any(option.accuracy for option in plan.options)
     columns = ("frontier", "upload", "edge", "network", "cloud", "total", "loses" * lossy, "")
-    table = _table(
+    table = new_table(
         f"{plan.bundle.name} on {plan.link}; times in ms", "cut", "codec", *columns, left=2
     )
-    for option in fastest_of_each_cut(plan):
-        best = option == plan.best
+    shown = fastest_of_each_cut(plan)
+    for option in (o for o in plan.options if o in shown or o == marked):
         table.add_row(
             option.cut,
             option.codec if option.upload_bytes else "",
@@ -164,8 +174,8 @@ def plan_table(plan: Plan) -> Table:
             _ms(option.cloud_s),
             _ms(option.total_s),
             loss_text(option.accuracy) if option.accuracy else "",
-            "◀" if best else "",
-            style="bold green" if best else None,
+            "◀" if option == marked else "",
+            style="bold green" if option == marked else None,
         )
     return table
 
@@ -227,15 +237,6 @@ def scale_text(plan: Plan) -> str | None:
             "profile with --data FOLDER for those of your own"
         )
     return "; ".join(remarks) + "." if remarks else None
-
-
-def _table(title: str, *columns: str, left: int) -> Table:
-    """Return a table whose columns after the first `left` ones hold numbers."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for position, column in enumerate(columns):
-        number = position >= left
-        table.add_column(column, justify="right" if number else "left", no_wrap=column != "after")
-    return table
 
 
 def _spec_json(spec: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Quantities as people write them: `10mbit`, `1.5Mbit/s`, `20ms`, `64MiB`, `1x3x224x224`."""
+"""Quantities as people write them: `10mbit`, `1.5Mbit/s`, `20ms`, `64MiB`, `0.5J`, `1x3x224x224`."""
 
 import math
 import re
@@ -17,6 +17,7 @@ _RATES = {
 # Bytes are told from bits by the capital B, as in MB/s.
 _BYTE_RATES = {"B/s": 8.0, "kB/s": 8e3, "KB/s": 8e3, "MB/s": 8e6, "GB/s": 8e9}
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "min": 60.0}
+_ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "μJ": 1e-6, "kJ": 1e3, "Wh": 3600.0}
 _SIZES = {
     "B": 1,
     "kB": 10**3,
@@ -59,6 +60,14 @@ def parse_size(text: str) -> int:
     return int(_positive(number * _SIZES[unit], text, "size"))
 
 
+def parse_energy(text: str) -> float:
+    """Return joules."""
+    number, unit = _split(text, "an energy such as 0.5J or 200mJ")
+    if unit not in _ENERGIES:
+        raise UsageError(f"{text!r} has no unit of energy that is known. Write 0.5J, 200mJ or 1Wh.")
+    return _positive(number * _ENERGIES[unit], text, "energy")
+
+
 def parse_shape(text: str) -> tuple[int, ...]:
     """Return the sizes in `1x3x224x224`."""
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", text):
@@ -83,6 +92,11 @@ def format_duration(seconds: float) -> str:
 def format_size(count: float) -> str:
     """Return a number of bytes, in powers of ten."""
     return _scaled(count, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")))
+
+
+def format_energy(joules: float) -> str:
+    """Return an energy with a unit that suits its size."""
+    return _scaled(joules, ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ")))
 
 
 def _split(text: str, wanted: str) -> tuple[float, str]:

@@ -5,7 +5,8 @@
     │   ├── UsageError           a flag, a unit or a combination that has no meaning
     │   ├── ModelError           a source model that cannot be imported or run
     │   ├── UnknownNameError     no such bundle, cut or codec
-    │   └── TensorError          a tensor of the wrong name, type, shape or size
+    │   ├── TensorError          a tensor of the wrong name, type, shape or size
+    │   └── InfeasibleError      constraints that no option meets together
     ├── FileError            what lies on the disk
     │   ├── BundleError          a bundle that is damaged, unreadable or too new
     │   ├── ProfileError         a profile that is missing, unreadable or of another bundle
@@ -51,6 +52,16 @@ class UnknownNameError(CallerError):
 
 class TensorError(CallerError):
     """A tensor of the wrong name, data type, shape or size."""
+
+
+class InfeasibleError(CallerError):
+    """No option meets all constraints; `document` says in plain data which to relax, and how far."""
+
+    exit_status = 6
+
+    def __init__(self, text: str, document: dict[str, object] | None = None) -> None:
+        super().__init__(text)
+        self.document = document or {}
 
 
 class FileError(SplitpointError):

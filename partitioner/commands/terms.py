@@ -1,0 +1,83 @@
+"""Flags that say on what terms options are priced, described once, and what they come to."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from partitioner.objectives import Terms
+
+_PANEL = "Terms"
+
+DeviceFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        help="What the edge is: raspberry-pi-4, raspberry-pi-5, jetson-orin-nano, phone, laptop or "
+        "FILE.toml. Gives its energy, and unless --edge-scale is there its speed: scaled, not measured.",
+        rich_help_panel=_PANEL,
+    ),
+]
+RadioFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--radio",
+        help="lte, 5g, wifi or FILE.toml; else the device's own.",
+        rich_help_panel=_PANEL,
+    ),
+]
+FpsFlag = Annotated[
+    float | None,
+    typer.Option("--fps", help="Frames a second: for costs a month.", rich_help_panel=_PANEL),
+]
+SustainedFlag = Annotated[
+    bool,
+    typer.Option(
+        "--sustained",
+        help="After hours at --fps, as slow as heat makes the --device.",
+        rich_help_panel=_PANEL,
+    ),
+]
+WorkersFlag = Annotated[
+    int, typer.Option("--workers", help="Cloud workers, for throughput.", rich_help_panel=_PANEL)
+]
+PriceWorkerHourFlag = Annotated[
+    float | None,
+    typer.Option(
+        "--price-worker-hour",
+        help="Money for an hour of a busy cloud worker.",
+        rich_help_panel=_PANEL,
+    ),
+]
+PriceGbFlag = Annotated[
+    float | None,
+    typer.Option(
+        "--price-gb", help="Money for a GB (10^9 bytes), up or down.", rich_help_panel=_PANEL
+    ),
+]
+
+
+def read_terms(
+    device: str | None,
+    radio: str | None,
+    fps: float | None,
+    sustained: bool,
+    workers: int,
+    price_worker_hour: float | None,
+    price_gb: float | None,
+) -> "Terms":
+    """Return the terms that the flags describe; a device without --radio has its own."""
+    from partitioner.devices import load_device, load_radio
+    from partitioner.objectives import Prices, Terms
+
+    found = load_device(device) if device else None
+    name = radio or (found.radio if found else None)
+    priced = price_worker_hour is not None or price_gb is not None
+    return Terms(
+        device=found,
+        radio=load_radio(name) if name else None,
+        fps=fps,
+        workers=workers,
+        prices=Prices(price_worker_hour or 0.0, price_gb or 0.0) if priced else None,
+        sustained=sustained,
+    )
