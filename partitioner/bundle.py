@@ -11,7 +11,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from partitioner.calibration import BundleCalibration
+from partitioner.graph import Graph
+from partitioner.graph_file import load_graph
 from partitioner.manifest import (
+    GRAPH_FILE,
     MANIFEST_FILE,
     PROFILES_FOLDER,
     SAMPLES_FILE,
@@ -89,6 +92,13 @@ class Bundle:
         """All cuts by their id, from `cloud` through the interior ones to `edge`."""
         cloud, edge = self.manifest.ends
         return {cut.id: cut for cut in (cloud, *self.manifest.cuts, edge)}
+
+    @cached_property
+    def graph(self) -> Graph | None:
+        """The model as a DAG; None in a bundle of a splitpoint that did not keep it yet."""
+        if GRAPH_FILE not in self.manifest.files:
+            return None
+        return load_graph(self.path / GRAPH_FILE)
 
     def cut(self, cut_id: str) -> Cut:
         """Return the cut called `cut_id`; UnknownNameError lists those that exist."""

@@ -6,6 +6,7 @@ A bundle is a folder:
     graphs/weights.bin   the one copy of the weights; every graph refers to it
     graphs/model.onnx    the whole model
     graphs/<cut>.head.onnx, graphs/<cut>.tail.onnx
+    graph.json           nodes and values of the whole model, to search for cuts in
     samples.npz          a few inputs, if any were given, to measure codecs with
     calibration.npz      ranges of low-bit codecs and their accuracy; has a digest of its own
     profiles/            what machines measured; not part of the bundle's identity
@@ -24,6 +25,7 @@ MANIFEST_FILE = "bundle.json"
 SCHEMA_VERSION: Final = 1
 MODEL_GRAPH = "graphs/model.onnx"
 WEIGHTS_FILE = "graphs/weights.bin"
+GRAPH_FILE = "graph.json"
 SAMPLES_FILE = "samples.npz"
 PROFILES_FOLDER = "profiles"
 

@@ -82,6 +82,8 @@ class Profile(_Frozen):
     inputs: InputOrigin
     """What it ran on: the bundle's samples, inputs given, or random ones (then codec sizes are guesses)."""
     cuts: dict[str, CutProfile]
+    node_s: tuple[float, ...] | None = None
+    """Seconds of each node of the bundle's graph, in its order; they add up to the whole model's."""
     scale: float = 1.0
     """Not 1: the times were not measured, but multiplied by this for another machine."""
 
@@ -145,7 +147,8 @@ class Profile(_Frozen):
             )
             for name, cut in self.cuts.items()
         }
-        return self.model_copy(update={"cuts": cuts, "scale": self.scale * factor})
+        nodes = None if self.node_s is None else tuple(seconds * factor for seconds in self.node_s)
+        return self.model_copy(update={"cuts": cuts, "node_s": nodes, "scale": self.scale * factor})
 
 
 def _scaled_stage(stage: StageProfile | None, factor: float) -> StageProfile | None:

@@ -17,6 +17,7 @@ import psutil
 from partitioner.bundle import Bundle
 from partitioner.defaults import DEFAULT_BUDGET_S
 from partitioner.manifest import Cut
+from partitioner.node_profiling import measure_nodes
 from partitioner.profiles import (
     CodecProfile,
     CutProfile,
@@ -62,7 +63,7 @@ def measure_profile(
     """
     chosen = options or RuntimeOptions()
     origin, samples = _samples(bundle, feeds)
-    stages = 2 * len(bundle.cuts)
+    stages = 2 * len(bundle.cuts) + 1
     end = time.perf_counter() + budget_s
     cuts: dict[str, CutProfile] = {}
 
@@ -90,6 +91,8 @@ def measure_profile(
                 for c in codecs_for(cut.frontier, bundle.ranges)
             },
         )
+    on_progress("nodes", stages - 1, stages)
+    nodes = measure_nodes(bundle, samples[0], chosen, end)
     on_progress("done", stages, stages)
     return Profile(
         splitpoint=version("splitpoint"),
@@ -99,6 +102,7 @@ def measure_profile(
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         inputs=origin,
         cuts=cuts,
+        node_s=nodes,
     )
 
 

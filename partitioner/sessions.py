@@ -61,14 +61,26 @@ class Stage:
         return {spec.name: results[spec.name] for spec in self.outputs}
 
 
-def open_session(model: Path, options: RuntimeOptions, *, optimize: bool = True) -> Any:
-    """Return the runtime's session of one ONNX file; errors are the runtime's own."""
+def open_session(
+    model: Path,
+    options: RuntimeOptions,
+    *,
+    optimize: bool = True,
+    profile_to: Path | None = None,
+) -> Any:
+    """Return the runtime's session of one ONNX file; errors are the runtime's own.
+
+    With `profile_to`, the runtime's profiler writes to a file that starts with that path.
+    """
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 4
     # Threads that spin between two frames take the core from whoever shares it.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if profile_to:
+        settings.enable_profiling = True
+        settings.profile_file_prefix = str(profile_to)
     if not optimize:
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(str(model), settings, providers=[options.provider])

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "onnx", "fastapi", "matplotlib", "cv2", "uvicorn", "cloud_server")
+HEAVY = ("torch", "onnx", "fastapi", "matplotlib", "cv2", "uvicorn", "scipy", "cloud_server")
 MODULES = (
     "edge_client.client",
     "edge_client.sync",

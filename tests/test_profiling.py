@@ -15,13 +15,13 @@ from protos.names import model_name
 from protos.tensors import TensorSpec
 
 
-def test_every_head_and_tail_is_timed_once_and_told(residual_bundle: Bundle) -> None:
+def test_every_head_and_tail_and_the_nodes_are_timed_once_and_told(residual_bundle: Bundle) -> None:
     told: list[tuple[str, int, int]] = []
     profile = measure_profile(
         residual_bundle, budget_s=0.01, on_progress=lambda *step: told.append(step)
     )
     assert list(profile.cuts) == list(residual_bundle.cuts)
-    stages = 2 * len(residual_bundle.cuts)
+    stages = 2 * len(residual_bundle.cuts) + 1
     assert [done for _, done, _ in told] == list(range(stages + 1))
     assert {total for _, _, total in told} == {stages}
     for name, cut in profile.cuts.items():

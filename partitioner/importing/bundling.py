@@ -16,6 +16,7 @@ from partitioner.bundle import Bundle, digest_file, save_samples, write_manifest
 from partitioner.cutting import FoundCut, find_cuts
 from partitioner.defaults import MAX_CUTS
 from partitioner.graph import Graph
+from partitioner.graph_file import save_graph
 from partitioner.importing.extracting import Extractor, specs_of
 from partitioner.importing.loading import load_model, pin_inputs, strip_remarks
 from partitioner.importing.preprocessing import parse_preprocess, prepend
@@ -91,6 +92,7 @@ def import_model(
         cuts = find_cuts(graph, chosen.max_cuts)
         on_step(f"writing {len(cuts)} heads and tails")
         made = _write_graphs(model, graph, places, cuts, folder)
+        save_graph(folder, graph)
         save_samples(folder, samples)
         manifest = Manifest(
             name=name,
