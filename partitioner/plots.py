@@ -55,6 +55,16 @@ def draw_front(decision: Decision, metrics: Sequence[str], path: Path) -> None:
         axes.annotate(label, point, xytext=(5, 5), textcoords="offset points", fontsize=8)
     axes.set_xlabel(f"{x} ({METRICS[x]})")
     axes.set_ylabel(f"{y} ({METRICS[y]})")
+    for axis, scale, values in (
+        (axes.xaxis, axes.set_xscale, [point[0] for point in points]),
+        (axes.yaxis, axes.set_yscale, [point[1] for point in points]),
+    ):
+        if min(values) > 0:  # raw frontiers take ten times what the best options do
+            scale("log")
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("{x:g}")
+    axes.tick_params(which="minor", labelsize=7)
+    axes.set_title(f"{decision.plan.bundle.name} on {decision.plan.link}")
     axes.margins(0.12)
     axes.grid(alpha=0.2)
     axes.legend(fontsize=8)
