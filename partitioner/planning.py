@@ -13,7 +13,7 @@ from pathlib import Path
 from partitioner.accuracy import Accuracy, is_allowed
 from partitioner.bundle import Bundle
 from partitioner.link import Link
-from partitioner.profiles import CutProfile, Profile, StageProfile
+from partitioner.profiles import Profile, StageProfile
 from protos.codecs import codec_name
 from protos.errors import ProfileError, UnknownNameError, UsageError
 from protos.names import EDGE
@@ -23,8 +23,8 @@ from protos.names import EDGE
 class Option:
     """A cut with a codec and its measured numbers, and what they come to on one link.
 
-    `edge_s` is head and encoding, `cloud_s` decoding and tail; bytes are whole messages;
-    `frontier_bytes` is what crosses before the codec.
+    `edge_s` is head and encoding, `cloud_s` decoding and tail, each with what resuming takes there; bytes
+    are whole messages; `frontier_bytes` is what crosses before the codec.
     """
 
     cut: str
@@ -200,25 +200,30 @@ def _options(
     for cut in bundle.cuts:
         here, there = edge.cuts[cut], cloud.cuts[cut]
         if cut == EDGE:
-            yield _option(cut, "raw", here, there, link)
+            yield _option(cut, "raw", edge, cloud, link)
             continue
         for name in here.codecs:
             if name in there.codecs and codec in (None, name):
-                option = _option(cut, name, here, there, link)
+                option = _option(cut, name, edge, cloud, link)
                 yield replace(option, accuracy=measured.get((cut, name)))
 
 
-def _option(cut: str, codec: str, here: CutProfile, there: CutProfile, link: Link) -> Option:
+def _option(cut: str, codec: str, edge: Profile, cloud: Profile, link: Link) -> Option:
+    here, there = edge.cuts[cut], cloud.cuts[cut]
     crosses = cut != EDGE
     upload = here.codecs[codec].upload_bytes if crosses else 0
     download = here.download_bytes if crosses else 0
     return Option(
         cut=cut,
         codec=codec,
-        edge_s=_seconds(here.head) + (here.codecs[codec].encode_s if crosses else 0),
+        edge_s=edge.resume_s
+        + _seconds(here.head)
+        + (here.codecs[codec].encode_s if crosses else 0),
         upload_bytes=upload,
         network_s=link.predict_s(upload, download),
-        cloud_s=(there.codecs[codec].decode_s if crosses else 0) + _seconds(there.tail),
+        cloud_s=cloud.resume_s + there.codecs[codec].decode_s + _seconds(there.tail)
+        if crosses
+        else 0.0,
         download_bytes=download,
         frontier_bytes=here.frontier_bytes,
         edge_memory_bytes=here.head.memory_bytes if here.head else 0,

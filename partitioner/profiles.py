@@ -84,6 +84,8 @@ class Profile(_Frozen):
     cuts: dict[str, CutProfile]
     node_s: tuple[float, ...] | None = None
     """Seconds of each node of the bundle's graph, in its order; they add up to the whole model's."""
+    resume_s: float = Field(default=0.0, ge=0)
+    """What a frame takes here beside its stages: waking up, and being handed to a worker."""
     scale: float = 1.0
     """Not 1: the times were not measured, but multiplied by this for another machine."""
 
@@ -148,7 +150,14 @@ class Profile(_Frozen):
             for name, cut in self.cuts.items()
         }
         nodes = None if self.node_s is None else tuple(seconds * factor for seconds in self.node_s)
-        return self.model_copy(update={"cuts": cuts, "node_s": nodes, "scale": self.scale * factor})
+        return self.model_copy(
+            update={
+                "cuts": cuts,
+                "node_s": nodes,
+                "resume_s": self.resume_s * factor,
+                "scale": self.scale * factor,
+            }
+        )
 
 
 def _scaled_stage(stage: StageProfile | None, factor: float) -> StageProfile | None:

@@ -27,6 +27,7 @@ from partitioner.profiles import (
     StageProfile,
     Timing,
 )
+from partitioner.resuming import measure_resume_s
 from partitioner.sessions import RuntimeOptions, Stage, random_feeds
 from protos.codecs import Codec, codecs_for
 from protos.memory import release_freed_pages
@@ -81,6 +82,8 @@ def measure_profile(
             cut, "head", samples[: _MAX_SAMPLES if cut.id == CLOUD else _CROSSING]
         )
         tail, (outputs,) = measure(cut, "tail", crossing[:1])
+        if cut.tail_graph:
+            last, carried = cut, crossing[0]
         cuts[cut.id] = CutProfile(
             head=head if cut.head_graph else None,
             tail=tail if cut.tail_graph else None,
@@ -103,6 +106,7 @@ def measure_profile(
         inputs=origin,
         cuts=cuts,
         node_s=nodes,
+        resume_s=measure_resume_s(partial(bundle.open_tail(last.id, chosen).run, carried)),
     )
 
 

@@ -97,6 +97,22 @@ def test_costs_by_hand() -> None:
     assert made.best.label == "edge"
 
 
+def test_resuming_costs_each_machine_that_a_frame_reaches_once() -> None:
+    cuts = {
+        "cloud": (0, 0.020, {"raw": codec(1000)}),
+        "c1": (0.010, 0.008, {"raw": codec(500, 0.001, 0.002)}),
+        "edge": (0.030, 0, {}),
+    }
+    bundle, profile = make(cuts)
+    edge = profile.model_copy(update={"resume_s": 0.0004})
+    cloud = profile.model_copy(update={"resume_s": 0.0003}).scaled(2)
+    made = plan(bundle, Link(1e6, 1e6, 0.0), edge, cloud)
+    # edge: 0.4 ms + head + encoding; cloud: twice (0.3 ms + decoding + tail); nothing where nobody is asked
+    expected = {"cloud": (0.0004, 0.0406), "c1": (0.0114, 0.0206), "edge": (0.0304, 0.0)}
+    for option in made.options:
+        assert (option.edge_s, option.cloud_s) == pytest.approx(expected[option.cut])
+
+
 def test_best_changes_where_two_lines_cross() -> None:
     bundle, profile = make(EXAMPLE)
     made = plan(bundle, Link(1e6, 1e9, 0.0), profile, profile.scaled(0.1))

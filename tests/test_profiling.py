@@ -1,5 +1,8 @@
 """Profiles: what is measured, on what, and that progress is told."""
 
+import itertools
+import time
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.planning import plan
 from partitioner.profiling import measure_profile, natural_feeds, time_call
+from partitioner.resuming import measure_resume_s
 from partitioner.sessions import Stage
 from partitioner.verifying import largest_difference, verify_bundle
 from protos.codecs import get_codec
@@ -78,6 +82,18 @@ def test_short_calls_are_timed_in_blocks_and_at_least_three_times() -> None:
     assert timing.repeats == 3
     assert (len(calls) - 2) % 3 == 0
     assert len(calls) > 1000
+
+
+def test_resuming_is_what_a_call_takes_longer_in_an_idle_worker() -> None:
+    seconds = iter(itertools.cycle((0.010, 0.002)))  # handed over after a pause; then back to back
+
+    def call() -> None:
+        until = time.perf_counter() + next(seconds)
+        while time.perf_counter() < until:
+            pass
+
+    assert measure_resume_s(call) >= 0.008  # 10 - 2 ms, and what handing over takes
+    assert measure_resume_s(lambda: None) >= 0
 
 
 def test_synthetic_images_compress_as_photographs_do() -> None:
