@@ -1,9 +1,11 @@
 """A cloud server in a process of its own, and bundles of the benchmark's models."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import onnx
 
 from partitioner.bundle import Bundle
 from partitioner.importing import ImportOptions, import_model
+from partitioner.link import Link
 from tests.models import save
 
 
@@ -20,27 +23,60 @@ def make_bundle(model: onnx.ModelProto, folder: Path, name: str, **options: obje
     return import_model(path, folder / name, ImportOptions(**options))  # type: ignore[arg-type]
 
 
+def copied(bundle: Path, folder: Path) -> Bundle:
+    """Copy a bundle below `folder`, where measuring may write into it, and load it there."""
+    manifest = Bundle.load(bundle).manifest
+    return Bundle.load(shutil.copytree(bundle, folder / manifest.name))
+
+
 @contextmanager
-def served(bundles: Path, *flags: str) -> Iterator[str]:
+def served(bundles: Path, *flags: str, cores: Collection[int] = ()) -> Iterator[str]:
     """Run `splitpoint-cloud serve` until the end of the block; give its HOST:PORT."""
-    code = "from cloud_server.cli import main; main()"
-    command = [
-        sys.executable,
-        "-c",
-        code,
-        "serve",
-        "--bundles",
-        str(bundles),
-        "--listen",
-        "127.0.0.1:0",
-    ]
+    words = ["serve", "--bundles", str(bundles), "--listen", "127.0.0.1:0", *flags]
+    with _started("cloud_server", "cloud_server.server", words, cores) as ready:
+        yield ready["address"]
+
+
+@contextmanager
+def played(link: Link, to: str, cores: Collection[int] = ()) -> Iterator[str]:
+    """Run `splitpoint-edge link` until the end of the block; give the HOST:PORT that leads to `to`."""
+    rates = ["--bandwidth", f"{link.uplink_bps}bit", "--down", f"{link.downlink_bps}bit"]
+    words = ["link", "--listen", "127.0.0.1:0", "--to", to, *rates, "--rtt", f"{link.rtt_s}s"]
+    with _started("edge_client", "edge_client.relaying", words, cores) as ready:
+        yield ready["listen"]
+
+
+@contextmanager
+def _started(
+    package: str, heavy: str, words: list[str], cores: Collection[int]
+) -> Iterator[dict[str, str]]:
+    """Run a command of ours, bound to `cores` once it is loaded; give the line that says it is ready."""
+    bind = f"import os, {heavy}; os.sched_setaffinity(0, {set(cores)}); " if cores else ""
+    command = [sys.executable, "-c", f"{bind}from {package}.cli import main; main()"]
     with subprocess.Popen(
-        [*command, *flags, "--json"], stdout=subprocess.PIPE, text=True
+        [*command, *words, "--json"], stdout=subprocess.PIPE, text=True
     ) as process:
         try:
-            yield json.loads(process.stdout.readline())["address"]  # type: ignore[union-attr]
+            yield json.loads(process.stdout.readline())  # type: ignore[union-attr]
         finally:
             process.terminate()
+
+
+def apart() -> tuple[set[int], set[int]]:
+    """Return cores for the edge and for the cloud: not the same, if there are two."""
+    cores = sorted(os.sched_getaffinity(0))
+    return {cores[0]}, {cores[-1]}
+
+
+@contextmanager
+def bound(cores: Collection[int]) -> Iterator[None]:
+    """Bind this process to `cores` until the end of the block; threads that start in it inherit that."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def nearest_cut(bundle: Bundle, wanted_bytes: int) -> str:
