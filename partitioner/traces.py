@@ -62,6 +62,16 @@ class Trace:
         columns = (link.uplink_bps, link.downlink_bps, link.rtt_s)
         return cls(str(link), *(Steps([0.0], [value], 1.0) for value in columns))
 
+    def filled(self, rtt_s: float, downlink_bps: float | None = None) -> "Trace":
+        """Return the trace with a round trip and a downlink where it has none; None: as the uplink."""
+        down = self.uplink_bps if downlink_bps is None else Steps([0.0], [downlink_bps], 1.0)
+        return Trace(
+            self.name,
+            self.uplink_bps,
+            self.downlink_bps or down,
+            self.rtt_s or Steps([0.0], [rtt_s], 1.0),
+        )
+
     @property
     def duration_s(self) -> float:
         """Seconds until it loops or holds."""

@@ -1,0 +1,80 @@
+"""What one frame of an option asks of every stage, in plain numbers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from partitioner.planning import Option, Plan
+from protos.errors import UnknownNameError
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Seconds and bytes of one frame; `finish_s` is the tail's on the device, after a lost call."""
+
+    label: str
+    edge_s: float
+    upload_bytes: float
+    cloud_s: float
+    download_bytes: float
+    finish_s: float = 0.0
+
+    @property
+    def crosses(self) -> bool:
+        """False: the device does it all."""
+        return self.upload_bytes > 0
+
+    def scaled(self, edge_load: float, cloud_load: float) -> "Demand":
+        """Return the demand on machines that take so many times as long."""
+        return Demand(
+            self.label,
+            self.edge_s * edge_load,
+            self.upload_bytes,
+            self.cloud_s * cloud_load,
+            self.download_bytes,
+            self.finish_s * edge_load,
+        )
+
+
+def demands_of(plan: Plan) -> dict[str, Demand]:
+    """Return the demand of every option of a plan, by its label."""
+    return {option.label: demand_of(option, plan) for option in plan.options}
+
+
+def demand_of(option: Option, plan: Plan) -> Demand:
+    """Return what a frame of one option asks."""
+    tail = plan.edge.cuts[option.cut].tail
+    return Demand(
+        option.label,
+        option.edge_s,
+        option.upload_bytes,
+        option.cloud_s,
+        option.download_bytes,
+        tail.timing.median_s if tail else 0.0,
+    )
+
+
+def pick(demands: dict[str, Demand], labels: Iterable[str]) -> list[Demand]:
+    """Return the demands with these labels; UnknownNameError lists those that exist."""
+    chosen = []
+    for label in labels:
+        if label not in demands:
+            raise UnknownNameError(
+                f"the plan has no option {label!r}. It has: {', '.join(demands)}. Use one of these."
+            )
+        chosen.append(demands[label])
+    return chosen
+
+
+def undominated(demands: Iterable[Demand]) -> list[Demand]:
+    """Return the demands that no other beats on every stage: no link or load favours the rest."""
+    known = list(demands)
+    return [one for one in known if not any(_beats(other, one) for other in known)]
+
+
+def _beats(one: Demand, other: Demand) -> bool:
+    """Whether `one` asks no more of any stage, and less of some; of equals the first label stays."""
+    ours = (one.edge_s, one.upload_bytes, one.cloud_s, one.download_bytes)
+    theirs = (other.edge_s, other.upload_bytes, other.cloud_s, other.download_bytes)
+    if ours == theirs:
+        return one.label < other.label
+    return all(our <= their for our, their in zip(ours, theirs, strict=True))

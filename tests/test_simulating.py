@@ -1,0 +1,190 @@
+"""Frames over a trace: by hand, against the plan, and the clairvoyant against every fixed option."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from partitioner.link import Link
+from partitioner.planning import plan
+from partitioner.simulating.demands import Demand, demands_of, pick, undominated
+from partitioner.simulating.pipeline import Setup
+from partitioner.simulating.trace_runs import Fixed, run_clairvoyant, run_policy
+from partitioner.steps import Steps
+from partitioner.traces import Trace
+from protos.errors import UnknownNameError, UsageError
+from tests.test_planning import EXAMPLE, make
+
+SPLIT = Demand("cut-01/raw", 0.1, 125_000, 0.05, 12_500, finish_s=0.3)  # 1 Mbit up, 0.1 Mbit down
+LOCAL = Demand("edge", 0.4, 0, 0, 0)
+
+
+def trace(*rates: tuple[float, float], duration: float = 100.0, rtt_s: float = 0.02) -> Trace:
+    """An uplink of Mbit/s from times on, and a downlink of 10 Mbit/s."""
+    times, mbps = zip(*rates, strict=True)
+    up = Steps(times, [1e6 * rate for rate in mbps], duration, "hold")
+    return Trace("t", up).filled(rtt_s, 10e6)
+
+
+def latencies(setup: Setup, demand: Demand, frames: int) -> list[float]:
+    return run_policy(setup, Fixed(demand), frames).latencies_s.tolist()
+
+
+def test_fixed_options_on_a_constant_link_take_what_the_plan_says() -> None:
+    bundle, profile = make(EXAMPLE)
+    link = Link(2e6, 5e6, 0.03)
+    made = plan(bundle, link, profile, profile.scaled(0.1))
+    setup = Setup(Trace.constant(link), 10.0, 4, 9.0)
+    for label, demand in demands_of(made).items():
+        wanted = next(option.total_s for option in made.options if option.label == label)
+        assert latencies(setup, demand, 3) == pytest.approx([wanted] * 3)
+
+
+def test_frames_wait_for_each_other_at_every_stage() -> None:
+    # All at once into a window of 3, at 10 Mbit/s: head 0.1 s, up 0.1, 10 ms, tail 0.05, down 0.01, 10 ms.
+    # Heads end at 0.1, 0.2, 0.3; no stage is slower, so each frame is done 0.18 s after its head.
+    setup = Setup(trace((0, 10)), 0.0, 3, 9.0)
+    # Frame 3 is taken when frame 0 is done, at 0.28; the device is free at 0.3.
+    assert latencies(setup, SPLIT, 4) == pytest.approx([0.28, 0.38, 0.48, 0.4 + 0.18 - 0.28])
+    # At 5 Mbit/s the uplink takes 0.2 s a frame: it is free at 0.3, 0.5, 0.7; then 0.08 s are left.
+    setup = Setup(trace((0, 5)), 0.0, 3, 9.0)
+    assert latencies(setup, SPLIT, 3) == pytest.approx([0.38, 0.58, 0.78])
+    # A tail of 0.25 s and one worker: it begins at 0.21, 0.46, 0.71; two workers: 0.21, 0.31, 0.46.
+    slow = Demand("slow", 0.1, 125_000, 0.25, 12_500)
+    setup = Setup(trace((0, 10)), 0.0, 3, 9.0)
+    assert latencies(setup, slow, 3) == pytest.approx([0.48, 0.73, 0.98])
+    setup = Setup(trace((0, 10)), 0.0, 3, 9.0, workers=2)
+    assert latencies(setup, slow, 3) == pytest.approx([0.48, 0.58, 0.73])
+
+
+def test_stages_add_up_to_the_latency() -> None:
+    setup = Setup(trace((0, 5)), 0.0, 3, 9.0)
+    for passage in run_policy(setup, Fixed(SPLIT), 5).passages:
+        assert passage.network_s == pytest.approx(0.2 + 0.02 + 0.01)
+        after = passage.network_s + passage.queue_s + passage.cloud_s
+        assert passage.sent_at + after == pytest.approx(passage.done_at)
+
+
+def test_beat_waits_for_room_and_begins_anew_when_it_is_a_whole_beat_late() -> None:
+    # One at a time: each frame takes 0.4 s. With 0.3 s a beat: frame 1 was due at 0.3 and is taken at
+    # 0.4, frame 2 at 0.6 and 0.8, frame 3 at 0.9 and 1.2: a whole beat late, so frame 4 is due at 1.5.
+    setup = Setup(trace((0, 1)), 0.3, 1, 9.0)
+    run = run_policy(setup, Fixed(LOCAL), 5)
+    assert [p.arrived_at for p in run.passages] == pytest.approx([0, 0.4, 0.8, 1.2, 1.6])
+    assert run.latencies_s.tolist() == pytest.approx([0.4] * 5)
+    assert run.fps == pytest.approx(5 / 2.0)
+
+
+def test_black_out_ends_in_a_time_out_and_the_device_finishes() -> None:
+    # Nothing from 1 s to 10 s. The head of frame 1 ends at 1.1; it is given up at 3.1, and its tail
+    # takes the device for 0.3 s. Frame 2, due at 2, has its head done at 2.1 and is given up at 4.1.
+    setup = Setup(trace((0, 10), (1, 0), (10, 10)), 1.0, 4, 2.0)
+    run = run_policy(setup, Fixed(SPLIT), 4)
+    assert [p.latency_s for p in run.passages[:3]] == pytest.approx([0.28, 2.4, 2.4])
+    assert [p.served_by for p in run.passages[:3]] == ["cloud", "edge", "edge"]
+    # Frame 3 is due at 3: its head ends at 3.1, just before the tail of frame 1.
+    assert run.passages[3].begun_at == pytest.approx(3.0)
+    assert run.timed_out == 3
+
+
+def test_head_waits_for_a_tail_that_runs_on_the_device() -> None:
+    setup = Setup(trace((0, 10), (0.05, 0), (50, 10)), 1.05, 4, 1.0)
+    # Frame 0 is given up at 1.1 and its tail runs until 1.4; frame 1, taken at 1.05, has a head of 0.1 s.
+    run = run_policy(setup, Fixed(SPLIT), 2)
+    assert run.passages[0].done_at == pytest.approx(1.4)
+    assert run.passages[1].begun_at == pytest.approx(1.4)
+
+
+def test_wait_for_a_worker_matches_pollaczek_khinchine() -> None:
+    """The cloud as M/D/1 (Poisson arrivals, constant service): a head whose length is exponential makes Poisson arrivals behind it."""
+    import random
+
+    random_ = random.Random(7)
+    service_s, load = 0.01, 0.7
+    gap_s = service_s / load
+
+    class Poisson:
+        name = "poisson"
+
+        def choose(self, arrived_at: float, begun_at: float) -> Demand:
+            # The next head begins as this one ends, so its length is the time between two arrivals.
+            return Demand("x", random_.expovariate(1 / gap_s), 1e-9, service_s, 0)
+
+        def note(self, passage: object) -> None: ...
+
+    setup = Setup(Trace.constant(Link(1e9, 1e9, 0.0)), 0.0, 10_000, 1e6)
+    waits = [p.queue_s for p in run_policy(setup, Poisson(), 60_000).passages]
+    # Pollaczek–Khinchine for a constant service: Wq = ρ s / (2 (1 − ρ)) = 0.7 · 0.01 / 0.6.
+    assert sum(waits) / len(waits) == pytest.approx(0.7 * 0.01 / 0.6, rel=0.05)
+
+
+def test_setup_that_lets_nothing_through_is_refused() -> None:
+    for wrong in (
+        {"window": 0}, {"workers": 0}, {"timeout_s": 0.0}, {"period_s": -1.0},
+        {"period_s": math.inf}, {"trace": Trace("t", Steps([0.0], [1.0], 1.0))},
+    ):  # fmt: skip
+        given_ = {"trace": trace((0, 1)), "period_s": 1.0, "window": 1, "timeout_s": 1.0} | wrong
+        with pytest.raises(UsageError):
+            Setup(**given_)
+
+
+def test_only_options_that_can_win_are_weighed() -> None:
+    worse = Demand("worse", 0.1, 125_001, 0.05, 12_500)
+    twin = Demand("twin", 0.1, 125_000, 0.05, 12_500)
+    assert undominated([worse, SPLIT, LOCAL, twin]) == [SPLIT, LOCAL]
+    assert pick({"edge": LOCAL}, ["edge"]) == [LOCAL]
+    with pytest.raises(UnknownNameError, match=r"no option 'cut-9'. It has: edge"):
+        pick({"edge": LOCAL}, ["cut-9"])
+
+
+DEMANDS = st.lists(
+    st.builds(
+        Demand,
+        st.uuids().map(str),
+        st.floats(0.001, 0.3),
+        st.sampled_from([0.0, 1e3, 2e4, 2e5]),
+        st.floats(0.001, 0.2),
+        st.just(1000.0),
+        st.floats(0.01, 0.5),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(
+    DEMANDS,
+    st.lists(st.sampled_from([0.0, 0.2, 1.0, 5.0]), min_size=1, max_size=6),
+    st.sampled_from([0.0, 0.05, 0.2, 1.0]),
+    st.integers(1, 4),
+)
+@settings(max_examples=60, deadline=None)
+def test_clairvoyant_is_never_worse_than_any_fixed_option(
+    demands: list[Demand], rates: list[float], period_s: float, window: int
+) -> None:
+    made = trace(*((float(i), rate) for i, rate in enumerate([*rates, 1.0])), duration=9.0)
+    setup = Setup(made, period_s, window, 2.0)
+    best = run_clairvoyant(setup, demands, 12)
+    assert len(best.passages) == 12
+    for demand in demands:
+        assert best.mean_s <= run_policy(setup, Fixed(demand), 12).mean_s + 1e-9
+
+
+def test_clairvoyant_equals_the_best_of_all_choices_on_a_short_run() -> None:
+    """Against exhaustive search: 2 options, 7 frames, 128 ways."""
+    made = trace((0, 10), (0.7, 0.5), (2.0, 10))
+    setup = Setup(made, 0.3, 3, 5.0)
+    best = run_clairvoyant(setup, [SPLIT, LOCAL], 7)
+    sums = []
+    for bits in range(2**7):
+        ways = [(SPLIT, LOCAL)[bits >> frame & 1] for frame in range(7)]
+
+        class Script(Fixed):
+            def choose(self, arrived_at: float, begun_at: float) -> Demand:
+                return ways.pop(0)  # noqa: B023
+
+        sums.append(run_policy(setup, Script(SPLIT), 7).mean_s)
+    assert best.mean_s == pytest.approx(min(sums))
+    assert {"edge", "cut-01/raw"} == set(best.shares)
+    assert best.switches >= 1
