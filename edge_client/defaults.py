@@ -2,11 +2,13 @@
 
 from typing import Literal
 
+from partitioner.defaults import DEFAULT_TIMEOUT_S, DEFAULT_WINDOW
+
 OnFailure = Literal["finish", "fail"]
 
 CUT = "auto"
 LINK = "measure"
-WINDOW = 4
-TIMEOUT_S = 10.0
+WINDOW = DEFAULT_WINDOW
+TIMEOUT_S = DEFAULT_TIMEOUT_S
 ON_FAILURE: OnFailure = "finish"
 THREADS = 1

@@ -3,6 +3,7 @@
 from partitioner.commands.importing import import_command
 from partitioner.commands.planning import plan
 from partitioner.commands.profiling import profile
+from partitioner.commands.simulating import app as simulate
 from partitioner.commands.verifying import verify
 from partitioner.console import new_app, run
 
@@ -11,6 +12,7 @@ app.command("import")(import_command)
 app.command()(verify)
 app.command()(profile)
 app.command()(plan)
+app.add_typer(simulate, name="simulate")
 
 
 def main() -> None:

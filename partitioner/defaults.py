@@ -13,3 +13,9 @@ DEFAULT_BUDGET_S = 30.0
 
 MAX_CUTS = 48
 """More interior cuts than this cost disk and profiling time, and differ by less than noise does."""
+
+DEFAULT_WINDOW = 4
+"""Frames that an edge has at work at once."""
+
+DEFAULT_TIMEOUT_S = 10.0
+"""Until the answer to a frame counts as lost."""

@@ -97,7 +97,7 @@ def test_head_waits_for_a_tail_that_runs_on_the_device() -> None:
 
 
 def test_wait_for_a_worker_matches_pollaczek_khinchine() -> None:
-    """The cloud as M/D/1 (Poisson arrivals, constant service): a head whose length is exponential makes Poisson arrivals behind it."""
+    """A head whose length is exponential makes Poisson arrivals behind it: M/D/1."""
     import random
 
     random_ = random.Random(7)

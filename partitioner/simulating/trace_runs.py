@@ -49,7 +49,7 @@ class Fixed:
         """Learn nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """What one policy made of the frames."""
 

@@ -1,0 +1,146 @@
+"""`splitpoint simulate trace`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from partitioner.commands import arguments
+from partitioner.console import JsonFlag, print_json, progress, remark, screen
+from partitioner.defaults import DEFAULT_TIMEOUT_S, DEFAULT_WINDOW
+from protos.errors import UsageError
+
+_MOST_FRAMES = 1_000_000
+
+
+def trace(
+    bundle: arguments.BundleArgument,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="The trace: `seconds Mbit/s` a line, Mahimahi's milliseconds, or CSV with a header.",
+            show_default=False,
+        ),
+    ],
+    rtt: Annotated[
+        str, typer.Option(help="Round-trip time, as 50ms, where the trace does not say.")
+    ],
+    fps: Annotated[float, typer.Option(help="Frames a second; 0: as fast as they are taken.")] = 5,
+    frames: Annotated[
+        int | None, typer.Option(help="How many; else as many as come in the trace once.", min=1)
+    ] = None,
+    down: Annotated[
+        str | None, typer.Option(help="Downlink, where the trace does not say; else as the uplink.")
+    ] = None,
+    window: Annotated[int, typer.Option(help="Frames at work at once.", min=1)] = DEFAULT_WINDOW,
+    timeout: Annotated[
+        str, typer.Option(help="Until an answer counts as lost.")
+    ] = f"{DEFAULT_TIMEOUT_S:g}s",
+    workers: Annotated[int, typer.Option(help="Cloud workers that serve this device.", min=1)] = 1,
+    cloud_load: Annotated[
+        float, typer.Option(help="The cloud takes this many times what the plan believes.")
+    ] = 1.0,
+    edge_load: Annotated[
+        float, typer.Option(help="The device takes this many times what the plan believes.")
+    ] = 1.0,
+    deadline: Annotated[str | None, typer.Option(help="Count frames later than this.")] = None,
+    trace_format: Annotated[
+        str | None, typer.Option(help="rates, mahimahi or csv; else found out.")
+    ] = None,
+    at_end: Annotated[
+        str, typer.Option(help="After its end the trace does loop, or hold.")
+    ] = "loop",
+    every: Annotated[
+        bool, typer.Option("--every", help="Show also options that another beats on every stage.")
+    ] = False,
+    codec: arguments.OnlyCodec = None,
+    edge: arguments.EdgeProfile = None,
+    cloud: arguments.CloudProfile = None,
+    edge_scale: arguments.EdgeScale = 1.0,
+    cloud_scale: arguments.CloudScale = None,
+    csv: arguments.CsvFile = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw bandwidth, choices, latency and CDFs: FILE.png.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Send frames over a trace: every fixed option, the adaptive policy, and one that knows the future.
+
+    Example: splitpoint simulate trace resnet50 tram.txt --rtt 50ms --fps 10 --plot tram.png
+    """
+    from partitioner.bundle import Bundle
+    from partitioner.link import Link
+    from partitioner.planning import find_profiles
+    from partitioner.planning import plan as make_plan
+    from partitioner.policy import PolicySettings
+    from partitioner.simulating.comparing import compare_policies
+    from partitioner.simulating.drawing import draw_runs
+    from partitioner.simulating.pipeline import Setup
+    from partitioner.simulating.trace_reports import (
+        FRAME_COLUMNS,
+        choices_text,
+        frame_rows,
+        runs_json,
+        runs_table,
+    )
+    from partitioner.simulating.writing import write_csv
+    from partitioner.tables import scale_text
+    from partitioner.traces import Trace, parse_at_end, parse_format
+    from partitioner.units import parse_duration, parse_rate
+
+    _check_factors(fps=fps, cloud_load=cloud_load, edge_load=edge_load)
+    link_trace = Trace.load(file, parse_format(trace_format), parse_at_end(at_end))
+    full = link_trace.filled(parse_duration(rtt), parse_rate(down) if down else None)
+    period_s = 1 / fps if fps else 0.0
+    setup = Setup(full, period_s, window, parse_duration(timeout), workers)
+    count = frames or _frames_in(full.duration_s, fps)
+    deadline_s = parse_duration(deadline) if deadline else None
+    loaded = Bundle.load(bundle)
+    profiles = find_profiles(loaded, edge, cloud, edge_scale=edge_scale, cloud_scale=cloud_scale)
+    mean = full.uplink_bps.mean
+    made = make_plan(loaded, Link(mean, mean, parse_duration(rtt)), *profiles, codec=codec)
+    settings = PolicySettings(deadline_s=deadline_s, window=window)
+    with progress() as bar:
+        task = bar.add_task("simulating", total=None)
+
+        def show(policy: str, done: int, total: int) -> None:
+            bar.update(task, description=policy, completed=done, total=total)
+
+        runs = compare_policies(
+            made, setup, count, settings, (edge_load, cloud_load), every=every, on_progress=show
+        )
+    if csv:
+        write_csv(csv, FRAME_COLUMNS, frame_rows(runs, setup))
+    if plot:
+        draw_runs(runs, setup, plot)
+    if as_json:
+        bundle_json = {"name": loaded.name, "digest": loaded.digest}
+        print_json({"bundle": bundle_json, **runs_json(runs, setup, deadline_s)})
+        return
+    screen.print(runs_table(runs, setup, deadline_s))
+    screen.print(choices_text(runs))
+    if caveat := scale_text(made):
+        remark(f"Note: {caveat}")
+    for name, path in (("Frames", csv), ("Plot", plot)):
+        if path:
+            remark(f"{name}: {path}")
+
+
+def _check_factors(*, fps: float, **loads: float) -> None:
+    if not 0 <= fps < float("inf"):
+        raise UsageError(f"--fps {fps} has no meaning. Give a rate such as 10, or 0.")
+    for name, load in loads.items():
+        if not 0 < load < float("inf"):
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} {load} has no meaning. Give a factor above 0, such as 2.")
+
+
+def _frames_in(duration_s: float, fps: float) -> int:
+    if not fps:
+        raise UsageError("--fps 0 has no end by itself. Say how many: --frames 500.")
+    count = max(1, round(duration_s * fps))
+    if count > _MOST_FRAMES:
+        raise UsageError(
+            f"{count} frames come in this trace at {fps:g} a second. Say how many of them: --frames 1000."
+        )
+    return count

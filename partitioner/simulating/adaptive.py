@@ -1,0 +1,76 @@
+"""The adaptive policy in a simulation: the running edge's own estimators and `decide`."""
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import count
+
+from partitioner.estimating import LinkEstimator, Transfer
+from partitioner.link import Link
+from partitioner.loads import ArrivalRate, FadingMean, LoadEstimator
+from partitioner.planning import Plan
+from partitioner.policy import Conditions, Decision, PolicySettings, contenders, decide
+from partitioner.simulating.demands import Demand
+from partitioner.simulating.pipeline import Passage
+
+ADAPTIVE = "adaptive"
+
+
+class Adaptive:
+    """Learns from each frame when its result is there, and decides when the next head begins.
+
+    `plan` is what it believes of the machines, `demands` (by label) what they really take. It starts
+    from `link`, as from a probe.
+    """
+
+    name = ADAPTIVE
+
+    def __init__(
+        self, plan: Plan, demands: Mapping[str, Demand], link: Link, settings: PolicySettings
+    ) -> None:
+        self._plan = replace(plan, options=contenders(plan.options))
+        self._profiled = {option.label: option for option in plan.options}
+        self._demands = demands
+        self._settings = settings
+        self._link = LinkEstimator(link)
+        self._edge_load, self._cloud_load = LoadEstimator(), LoadEstimator()
+        self._queue, self._arrivals = FadingMean(), ArrivalRate()
+        self._under_way: list[tuple[float, int, Passage]] = []
+        self._numbers = count()
+        self.decision: Decision | None = None
+        """The last one."""
+
+    def choose(self, arrived_at: float, begun_at: float) -> Demand:
+        """Return the option of the next frame."""
+        while self._under_way and self._under_way[0][0] <= begun_at:
+            self._learn(heapq.heappop(self._under_way)[2])
+        self._arrivals.add(arrived_at, len(self._under_way) + 1, self._settings.window)
+        seen = Conditions(
+            self._link.estimate(begun_at),
+            self._edge_load.load(begun_at),
+            self._cloud_load.load(begun_at),
+            self._queue.value(begun_at),
+            frame_period_s=self._arrivals.period_s,
+        )
+        self.decision = decide(self._plan, seen, self.decision, begun_at, self._settings)
+        return self._demands[self.decision.option.label]
+
+    def note(self, passage: Passage) -> None:
+        """Keep a frame's way until its result is there."""
+        heapq.heappush(self._under_way, (passage.done_at, next(self._numbers), passage))
+
+    def _learn(self, passage: Passage) -> None:
+        demand, at = passage.demand, passage.done_at
+        profiled = self._profiled[demand.label]
+        self._edge_load.add(demand.edge_s, profiled.edge_s, at)
+        if passage.timed_out:
+            self._link.at_least(demand.upload_bytes, passage.network_s)
+        elif passage.served_by == "cloud":
+            self._cloud_load.add(passage.cloud_s, profiled.cloud_s, at)
+            self._queue.add(passage.queue_s, at)
+            server_s = passage.queue_s + passage.cloud_s
+            self._link.add(
+                Transfer(
+                    demand.upload_bytes, demand.download_bytes, passage.sent_at, at, server_s
+                )
+            )  # fmt: skip

@@ -1,0 +1,61 @@
+"""Policies side by side over one trace."""
+
+from collections.abc import Callable
+
+from partitioner.link import Link
+from partitioner.planning import Plan
+from partitioner.policy import PolicySettings
+from partitioner.simulating.adaptive import ADAPTIVE, Adaptive
+from partitioner.simulating.demands import demands_of, undominated
+from partitioner.simulating.pipeline import Setup
+from partitioner.simulating.trace_runs import (
+    CLAIRVOYANT,
+    Fixed,
+    Run,
+    run_clairvoyant,
+    run_policy,
+)
+
+OnProgress = Callable[[str, int, int], None]
+"""Hears a policy's name, the steps done, and how many there are."""
+
+
+def compare_policies(
+    plan: Plan,
+    setup: Setup,
+    frames: int,
+    settings: PolicySettings,
+    loads: tuple[float, float] = (1.0, 1.0),
+    *,
+    every: bool = False,
+    on_progress: OnProgress = lambda _name, _done, _total: None,
+) -> list[Run]:
+    """Return the runs of the fixed options, the adaptive policy and the clairvoyant one, in this order.
+
+    `loads` are by how much device and cloud are slower than the plan believes: the adaptive policy has
+    to find out. Options that another beats on every stage are left out unless `every` is set.
+    """
+    edge_load, cloud_load = loads
+    demands = {
+        label: demand.scaled(edge_load, cloud_load) for label, demand in demands_of(plan).items()
+    }
+    able = undominated(demands.values())
+    shown = list(demands.values()) if every else able
+    runs = []
+    for place, demand in enumerate(shown):
+        on_progress(demand.label, place, len(shown))
+        runs.append(run_policy(setup, Fixed(demand), frames))
+    on_progress(ADAPTIVE, 0, 1)
+    adaptive = Adaptive(plan, demands, first_link(setup), settings)
+    runs.append(run_policy(setup, adaptive, frames))
+    known = run_clairvoyant(
+        setup, able, frames, lambda done: on_progress(CLAIRVOYANT, done, frames)
+    )
+    return [*runs, known]
+
+
+def first_link(setup: Setup) -> Link:
+    """Return the link as a probe finds it: in the first steps that carry anything."""
+    uplink, downlink, rtt = setup.paths
+    up, down = (next(rate for rate in path.values if rate > 0) for path in (uplink, downlink))
+    return Link(up, down, rtt.values[0])

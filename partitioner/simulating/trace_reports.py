@@ -1,0 +1,116 @@
+"""What runs over a trace come to: a table, JSON, and one CSV row a frame."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from partitioner.simulating.adaptive import ADAPTIVE
+from partitioner.simulating.pipeline import Setup
+from partitioner.simulating.trace_runs import CLAIRVOYANT, Run
+from partitioner.units import format_rate, format_size
+
+FRAME_COLUMNS = (
+    "policy", "frame", "arrived_s", "option", "served_by", "latency_s", "edge_wait_s", "edge_s",
+    "network_s", "queue_s", "cloud_s", "upload_bytes", "uplink_bps", "timed_out",
+)  # fmt: skip
+
+
+def runs_table(runs: Sequence[Run], setup: Setup, deadline_s: float | None) -> Table:
+    """Return one row a policy, the best mean first."""
+    trace = setup.trace
+    beat = f"every {1e3 * setup.period_s:.4g} ms" if setup.period_s else "as fast as they are taken"
+    title = (
+        f"{len(runs[0].passages)} frames {beat} over {trace.name} "
+        f"(mean {format_rate(trace.uplink_bps.mean)}), window {setup.window}; times in ms"
+    )
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    late = () if deadline_s is None else ("late",)
+    lost = ("lost",) if any(run.timed_out for run in runs) else ()
+    table.add_column("policy", no_wrap=True)
+    for column in ("mean", "p50", "p95", "p99", *late, "fps", "upload", *lost):
+        table.add_column(column, justify="right", no_wrap=True)
+    for run in sorted(runs, key=lambda run: run.mean_s):
+        missed = () if deadline_s is None else (f"{100 * run.missed(deadline_s):.1f} %",)
+        table.add_row(
+            run.policy,
+            f"{1e3 * run.mean_s:.1f}",
+            *(f"{1e3 * run.latency_s(percent):.1f}" for percent in (50, 95, 99)),
+            *missed,
+            f"{run.fps:.1f}",
+            format_size(run.upload_bytes),
+            *([str(run.timed_out)] if lost else []),
+            style="bold" if run.policy in (ADAPTIVE, CLAIRVOYANT) else None,
+        )
+    return table
+
+
+def choices_text(runs: Sequence[Run]) -> str:
+    """Say which options the policies that choose took, a line each."""
+    return "\n".join(
+        f"{run.policy}: {_mix(run)}" for run in runs if run.policy in (ADAPTIVE, CLAIRVOYANT)
+    )
+
+
+def runs_json(runs: Sequence[Run], setup: Setup, deadline_s: float | None) -> dict[str, Any]:
+    """Return all that the table says."""
+    trace = setup.trace
+    return {
+        "trace": {
+            "name": trace.name,
+            "duration_s": trace.duration_s,
+            "mean_uplink_bps": trace.uplink_bps.mean,
+            "at_end": trace.uplink_bps.at_end,
+        },
+        "frames": len(runs[0].passages),
+        "period_s": setup.period_s,
+        "window": setup.window,
+        "workers": setup.workers,
+        "timeout_s": setup.timeout_s,
+        "deadline_s": deadline_s,
+        "policies": [_run_json(run, deadline_s) for run in runs],
+    }
+
+
+def frame_rows(runs: Sequence[Run], setup: Setup) -> Iterator[tuple[object, ...]]:
+    """Yield a row of FRAME_COLUMNS for each frame of each run."""
+    for run in runs:
+        for index, passage in enumerate(run.passages):
+            edge_s = passage.demand.edge_s
+            yield (
+                run.policy,
+                index,
+                passage.arrived_at,
+                passage.demand.label,
+                passage.served_by,
+                passage.latency_s,
+                passage.begun_at - passage.arrived_at,
+                edge_s,
+                passage.network_s,
+                passage.queue_s,
+                passage.cloud_s,
+                passage.demand.upload_bytes,
+                setup.trace.uplink_bps_at(passage.begun_at),
+                int(passage.timed_out),
+            )
+
+
+def _run_json(run: Run, deadline_s: float | None) -> dict[str, Any]:
+    return {
+        "policy": run.policy,
+        "mean_s": run.mean_s,
+        **{f"p{percent}_s": run.latency_s(percent) for percent in (50, 95, 99)},
+        "missed_share": None if deadline_s is None else run.missed(deadline_s),
+        "fps": run.fps,
+        "upload_bytes": run.upload_bytes,
+        "timed_out": run.timed_out,
+        "switches": run.switches,
+        "options": run.shares,
+    }
+
+
+def _mix(run: Run) -> str:
+    largest = [f"{label} {100 * share:.0f} %" for label, share in list(run.shares.items())[:5]]
+    more = f" and {len(run.shares) - 5} more" if len(run.shares) > 5 else ""
+    return f"{', '.join(largest)}{more}; moved {run.switches} times"

@@ -1,0 +1,129 @@
+"""`splitpoint simulate` as a person or a program meets it."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from partitioner.bundle import Bundle
+from partitioner.cli import app
+from partitioner.profiles import CutProfile, Profile
+from protos.errors import SplitpointError
+from tests.test_planning import MACHINE, codec, stage
+
+Simulate = Callable[..., Result]
+
+
+@pytest.fixture
+def measured(residual_bundle: Bundle, tmp_path: Path) -> Path:
+    """A profile of the bundle with round numbers: the whole model takes 100 ms, cut by cut."""
+    names = list(residual_bundle.cuts)
+    cuts = {}
+    for place, name in enumerate(names):
+        share = place / (len(names) - 1)
+        crossing = round(40_000 * (1 - share))
+        cuts[name] = CutProfile(
+            head=stage(0.1 * share) if share else None,
+            tail=stage(0.1 * (1 - share)) if share < 1 else None,
+            frontier_bytes=crossing,
+            download_bytes=500 if crossing else 0,
+            codecs={"raw": codec(crossing, 0.001 if crossing else 0, 0.001 if crossing else 0)},
+        )
+    profile = Profile(
+        splitpoint="0", bundle=residual_bundle.name, bundle_digest=residual_bundle.digest,
+        machine=MACHINE, measured_at="2026-01-01T00:00:00+00:00", inputs="given", cuts=cuts,
+    )  # fmt: skip
+    path = tmp_path / "edge.json"
+    profile.save(path)
+    return path
+
+
+@pytest.fixture
+def simulate(residual_bundle: Bundle, measured: Path, tmp_path: Path) -> Simulate:
+    def call(what: str, *words: object) -> Result:
+        profiles = ["--edge", str(measured), "--cloud-scale", "0.1"]
+        line = ["simulate", what, str(residual_bundle.path), *map(str, words), *profiles]
+        return CliRunner().invoke(app, line)
+
+    return call
+
+
+def document(done: Result) -> Any:
+    """One JSON document and nothing else on stdout."""
+    assert done.exception is None, done.exception
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def tram(tmp_path: Path) -> Path:
+    path = tmp_path / "tram.txt"
+    path.write_text("".join(f"{second} {8 if second % 20 < 10 else 0.8}\n" for second in range(60)))
+    return path
+
+
+def test_trace_compares_all_policies(simulate: Simulate, tram: Path, tmp_path: Path) -> None:
+    made = document(
+        simulate(
+            "trace", tram, "--rtt", "20ms", "--fps", 4, "--deadline", "120ms",
+            "--csv", tmp_path / "f.csv", "--plot", tmp_path / "t.png", "--json",
+        )
+    )  # fmt: skip
+    assert made["frames"] == 240
+    assert made["trace"]["mean_uplink_bps"] == pytest.approx(4.4e6)
+    by_name = {policy["policy"]: policy for policy in made["policies"]}
+    assert {"edge", "cloud/raw", "adaptive", "clairvoyant"} <= set(by_name)
+    assert by_name["edge"]["mean_s"] == pytest.approx(0.1)
+    assert by_name["edge"]["missed_share"] == 0
+    fixed = [p["mean_s"] for name, p in by_name.items() if name not in ("adaptive", "clairvoyant")]
+    assert by_name["clairvoyant"]["mean_s"] <= min(fixed) + 1e-9
+    with (tmp_path / "f.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 240 * len(by_name)
+    assert {row["policy"] for row in rows} == set(by_name)
+    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_trace_as_a_table_says_what_was_chosen(simulate: Simulate, tram: Path) -> None:
+    done = simulate("trace", tram, "--rtt", "20ms", "--frames", 20, "--every")
+    assert done.exception is None
+    assert "20 frames every 200 ms over tram.txt" in done.stdout
+    assert "clairvoyant: " in done.stdout
+    assert "scaled by 0.1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["missing.txt", "--rtt", "20ms"], "missing.txt cannot be read"),
+        (["TRAM", "--rtt", "20ms", "--fps", -1], "--fps -1.0 has no meaning"),
+        (["TRAM", "--rtt", "20ms", "--fps", 0], "Say how many"),
+        (["TRAM", "--rtt", "20ms", "--fps", 100_000], "Say how many of them"),
+        (["TRAM", "--rtt", "20ms", "--cloud-load", 0], "--cloud-load 0.0 has no meaning"),
+        (["TRAM", "--rtt", "20ms", "--timeout", "0s"], "timeout of 0.0 s"),
+        (["TRAM", "--rtt", "20"], "20ms"),
+        (["TRAM", "--rtt", "20ms", "--down", "0mbit"], "above 0"),
+        (["TRAM", "--rtt", "20ms", "--trace-format", "pcap"], "no trace format"),
+        (["TRAM", "--rtt", "20ms", "--trace-format", "mahimahi"], "whole number of milliseconds"),
+        (["TRAM", "--rtt", "20ms", "--at-end", "stop"], "loop or hold"),
+        (["TRAM", "--rtt", "20ms", "--codec", "zip"], "zip"),
+        (["TRAM", "--rtt", "20ms", "--frames", 2, "--csv", "nowhere/x.csv"], "nowhere/x.csv"),
+        (["TRAM", "--rtt", "20ms", "--frames", 2, "--plot", "nowhere/x.png"], "nowhere/x.png"),
+    ],
+)
+def test_mistakes_are_answered(
+    words: list[object], sentence: str, simulate: Simulate, tram: Path
+) -> None:
+    done = simulate("trace", *(tram if word == "TRAM" else word for word in words), "--json")
+    assert isinstance(done.exception, SplitpointError)
+    assert sentence in str(done.exception)
+    assert done.stdout == ""
+
+
+def test_help_has_an_example() -> None:
+    for command in ("trace",):
+        done = CliRunner().invoke(app, ["simulate", command, "--help"])
+        assert f"Example: splitpoint simulate {command}" in done.stdout
