@@ -27,8 +27,8 @@ def draw_plan(plan: Plan, path: Path, best: Option | None = None) -> None:
     """
     figure = _new_figure(12)
     bars, lines = figure.subplots(1, 2)
-    _draw_bars(bars, plan, best or plan.best)
-    _draw_lines(lines, plan)
+    draw_bars(bars, plan, best or plan.best)
+    draw_lines(lines, plan)
     figure.suptitle(f"{plan.bundle.name} on {plan.link}")
     _save(figure, path)
 
@@ -88,7 +88,8 @@ def _save(figure: Any, path: Path) -> None:
         raise UsageError(f"the plot cannot be written to {path}: {error}.") from error
 
 
-def _draw_bars(axes: Any, plan: Plan, chosen: Option) -> None:
+def draw_bars(axes: Any, plan: Plan, chosen: Option) -> None:
+    """Draw where each cut spends its time, with the codec that is fastest there."""
     fastest = fastest_of_each_cut(plan)
     options = [o for o in plan.options if o in fastest or o == chosen]
     labels = [option.label for option in options]
@@ -107,7 +108,8 @@ def _draw_bars(axes: Any, plan: Plan, chosen: Option) -> None:
     axes.set_xlim(0, min(left.max() * 1.12, 6 * float(np.median(left))))
 
 
-def _draw_lines(axes: Any, plan: Plan) -> None:
+def draw_lines(axes: Any, plan: Plan) -> None:
+    """Draw latency against the uplink, the envelope, and where the best option changes."""
     uplinks = _uplinks(plan)
     totals: dict[str, list[float]] = {option.label: [] for option in plan.options}
     for uplink in uplinks:
