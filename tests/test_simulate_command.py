@@ -139,7 +139,66 @@ def test_mistakes_are_answered(
     assert done.stdout == ""
 
 
+def test_fleet_has_intervals_and_a_bill(simulate: Simulate, tram: Path, tmp_path: Path) -> None:
+    made = document(
+        simulate(
+            "fleet", "--trace", tram, "--rtt", "20ms", "--devices", 6, "--share", 2, "--workers", "auto",
+            "--p99", "2s", "--duration", "60s", "--runs", 3, "--option", "cloud/raw", "--option", "edge",
+            "--device", "raspberry-pi-4", "--price-worker-hour", 0.5, "--price-gb", 0.1,
+            "--csv", tmp_path / "r.csv", "--plot", tmp_path / "f.png", "--json",
+        )
+    )  # fmt: skip
+    assert made["fleet"]["options"] == ["cloud/raw", "edge"]
+    assert made["fleet"]["workers"] == 1
+    figures = made["figures"]
+    assert 0.1 < figures["p99_s"]["mean"] <= 2
+    assert figures["p99_s"]["ci95"] > 0
+    assert figures["cost_a_month"]["mean"] > 0.5 * 730
+    assert figures["energy_j_a_frame"]["mean"] > 0
+    assert made["frames"] == pytest.approx(3 * 6 * 60, rel=0.02)
+    with (tmp_path / "r.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["p99_s"]) for row in rows] == [run["p99_s"] for run in made["runs"]]
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_fleet_as_a_table(simulate: Simulate) -> None:
+    done = simulate(
+        "fleet", "--bandwidth", "5mbit", "--rtt", "20ms", "--devices", 3, "--duration", "20s"
+    )
+    assert done.exception is None
+    assert "3 devices" in " ".join(done.stdout.split())
+    assert "p99" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "either --bandwidth 20mbit or --trace FILE"),
+        (["--bandwidth", "1mbit", "--trace", "TRAM"], "either"),
+        (["--bandwidth", "1mbit", "--fps", 0], "--fps 0.0"),
+        (["--bandwidth", "1mbit", "--workers", "auto"], "--p99 200ms"),
+        (["--bandwidth", "1mbit", "--workers", "many"], "no number of workers"),
+        (["--bandwidth", "1mbit", "--option", "cut-99/raw"], "no option 'cut-99/raw'"),
+        (["--bandwidth", "1mbit", "--radio", "lte"], "--radio needs the device"),
+        (["--bandwidth", "1mbit", "--device", "abacus"], "abacus"),
+        (["--bandwidth", "1mbit", "--price-gb", -1], "--price-gb -1"),
+        (["--bandwidth", "1mbit", "--duration", "0s"], "duration above 0"),
+        (["--bandwidth", "1mbit", "--duration", "20s", "--workers", "auto", "--p99", "1ms"],
+         "no number of workers brings the p99 to 1 ms"),
+    ],
+)  # fmt: skip
+def test_mistakes_about_fleets_are_answered(
+    words: list[object], sentence: str, simulate: Simulate, tram: Path
+) -> None:
+    line = (tram if word == "TRAM" else word for word in words)
+    done = simulate("fleet", "--rtt", "20ms", *line, "--json")
+    assert isinstance(done.exception, SplitpointError)
+    assert sentence in str(done.exception)
+    assert done.stdout == ""
+
+
 def test_help_has_an_example() -> None:
-    for command in ("sweep", "trace"):
+    for command in ("sweep", "trace", "fleet"):
         done = CliRunner().invoke(app, ["simulate", command, "--help"])
         assert f"Example: splitpoint simulate {command}" in done.stdout

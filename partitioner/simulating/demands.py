@@ -1,15 +1,22 @@
 """What one frame of an option asks of every stage, in plain numbers."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from partitioner.planning import Option, Plan
+from partitioner.profiles import StageProfile
 from protos.errors import UnknownNameError
+
+_Z90 = 1.2816
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Seconds and bytes of one frame; `finish_s` is the tail's on the device, after a lost call."""
+    """Seconds and bytes of one frame; `finish_s` is the tail's on the device, after a lost call.
+
+    The spreads are those of the logarithm of `edge_s` and `cloud_s`, for runs in which times vary.
+    """
 
     label: str
     edge_s: float
@@ -17,6 +24,8 @@ class Demand:
     cloud_s: float
     download_bytes: float
     finish_s: float = 0.0
+    edge_spread: float = 0.0
+    cloud_spread: float = 0.0
 
     @property
     def crosses(self) -> bool:
@@ -32,6 +41,8 @@ class Demand:
             self.cloud_s * cloud_load,
             self.download_bytes,
             self.finish_s * edge_load,
+            self.edge_spread,
+            self.cloud_spread,
         )
 
 
@@ -42,14 +53,16 @@ def demands_of(plan: Plan) -> dict[str, Demand]:
 
 def demand_of(option: Option, plan: Plan) -> Demand:
     """Return what a frame of one option asks."""
-    tail = plan.edge.cuts[option.cut].tail
+    here, there = plan.edge.cuts[option.cut], plan.cloud.cuts[option.cut]
     return Demand(
         option.label,
         option.edge_s,
         option.upload_bytes,
         option.cloud_s,
         option.download_bytes,
-        tail.timing.median_s if tail else 0.0,
+        here.tail.timing.median_s if here.tail else 0.0,
+        _spread(here.head),
+        _spread(there.tail),
     )
 
 
@@ -69,6 +82,13 @@ def undominated(demands: Iterable[Demand]) -> list[Demand]:
     """Return the demands that no other beats on every stage: no link or load favours the rest."""
     known = list(demands)
     return [one for one in known if not any(_beats(other, one) for other in known)]
+
+
+def _spread(stage: StageProfile | None) -> float:
+    """Return the spread of a stage's lognormal time: its 90th percentile is 1.2816 spreads up."""
+    if stage is None or stage.timing.median_s == 0:
+        return 0.0
+    return math.log(max(1.0, stage.timing.p90_s / stage.timing.median_s)) / _Z90
 
 
 def _beats(one: Demand, other: Demand) -> bool:
