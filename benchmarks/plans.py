@@ -41,7 +41,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             cloud = measure_profile(bundle, budget_s=arguments.budget_s)
             edge = scaled_to(device, cloud, bundle.manifest.flops)
             results[name] = _compare(bundle, edge, cloud)
-    (reporting.RESULTS / "plans.md").write_text("\n".join(_markdown(results, device.title)))
+    (reporting.RESULTS / "plans.md").write_text("\n".join(_markdown(results)))
     return results
 
 
@@ -80,12 +80,12 @@ def _ms(option: Option) -> float:
     return 1e3 * option.total_s
 
 
-def _markdown(results: dict[str, Any], device: str) -> Iterator[str]:
+def _markdown(results: dict[str, Any]) -> Iterator[str]:
     for name, found in results.items():
-        yield f"\n### {name}\n"
+        yield f"\n## {name}\n"
         yield (
-            f"{found['flops'] / 1e9:.2f} GFLOP; edge times are those of the cloud's machine times "
-            f"{found['edge_scale']:.2f}, for the device: {device}.\n"
+            f"{found['flops'] / 1e9:.2f} GFLOP; edge times are those of the cloud's machine, times "
+            f"{found['edge_scale']:.2f}.\n"
         )
         yield "| option | upload kB | " + " | ".join(f"{mbit} Mbit/s" for mbit in MBITS) + " |"
         yield "|---|---|" + "---|" * len(MBITS)
@@ -102,7 +102,7 @@ def _markdown(results: dict[str, Any], device: str) -> Iterator[str]:
         for title, key in (
             ("the better end", "best_end"),
             ("**the plan's choice**", "chosen"),
-            ("with int8 frontiers", "chosen_int8"),
+            ("int8 frontiers, or the edge", "chosen_int8"),
         ):
             cells = [f"{value:.1f} ({label})" for label, value in found[key]]
             yield f"| {title} | | " + " | ".join(cells) + " |"
