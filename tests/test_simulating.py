@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from partitioner.link import Link
 from partitioner.planning import plan
+from partitioner.policy import PolicySettings
+from partitioner.simulating.comparing import compare_policies
 from partitioner.simulating.demands import Demand, demands_of, pick, undominated
 from partitioner.simulating.pipeline import Setup
-from partitioner.simulating.trace_runs import Fixed, run_clairvoyant, run_policy
+from partitioner.simulating.trace_runs import Fixed, Run, run_clairvoyant, run_policy
 from partitioner.steps import Steps
 from partitioner.traces import Trace
 from protos.errors import UnknownNameError, UsageError
@@ -117,6 +119,34 @@ def test_wait_for_a_worker_matches_pollaczek_khinchine() -> None:
     waits = [p.queue_s for p in run_policy(setup, Poisson(), 60_000).passages]
     # Pollaczek–Khinchine for a constant service: Wq = ρ s / (2 (1 − ρ)) = 0.7 · 0.01 / 0.6.
     assert sum(waits) / len(waits) == pytest.approx(0.7 * 0.01 / 0.6, rel=0.05)
+
+
+def adaptive_on(made_trace: Trace, frames: int, loads: tuple[float, float] = (1.0, 1.0)) -> Run:
+    """The example's plan with a cloud ten times as fast; five frames a second."""
+    bundle, profile = make(EXAMPLE)
+    made = plan(bundle, Link(1e6, 1e6, 0.02), profile, profile.scaled(0.1))
+    setup = Setup(made_trace, 0.2, 4, 10.0)
+    runs = compare_policies(made, setup, frames, PolicySettings(), loads)
+    assert [run.policy for run in runs[-2:]] == ["adaptive", "clairvoyant"]
+    assert runs[-1].mean_s <= min(run.mean_s for run in runs) + 1e-9
+    return runs[-2]
+
+
+def test_adaptive_policy_leaves_a_link_that_fell_and_comes_back_when_it_rose() -> None:
+    # On 20 Mbit/s cut-01 takes 31 + 20 + 4 + 0.8 + 7.1 = 63 ms, on 0.5 Mbit/s over 200; edge takes 100.
+    run = adaptive_on(trace((0, 20), (20, 0.5), (40, 20)), 300)
+    labels = {second: run.passages[5 * second].demand.label for second in (15, 35, 55)}
+    assert labels[15] != "edge"
+    assert labels[35] == "edge"
+    assert labels[55] == labels[15]
+    assert run.switches <= 6
+
+
+def test_adaptive_policy_finds_out_that_the_cloud_is_slow() -> None:
+    # Tails of 7 ms take 40 times as long: 284 ms, against 100 ms on the device.
+    run = adaptive_on(trace((0, 20)), 60, loads=(1.0, 40.0))
+    assert run.passages[0].demand.label != "edge"
+    assert run.shares["edge"] > 0.5
 
 
 def test_setup_that_lets_nothing_through_is_refused() -> None:

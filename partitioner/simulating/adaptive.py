@@ -11,23 +11,41 @@ from partitioner.loads import ArrivalRate, FadingMean, LoadEstimator
 from partitioner.planning import Plan
 from partitioner.policy import Conditions, Decision, PolicySettings, contenders, decide
 from partitioner.simulating.demands import Demand
-from partitioner.simulating.pipeline import Passage
+from partitioner.simulating.pipeline import Passage, Setup
 
 ADAPTIVE = "adaptive"
+
+PROBE_EVERY_S = 0.5
+"""Between two probes of a link that no frame uses, as the running edge sends them."""
+_IDLE_S = 5.0
+"""Who has taken no frame for so long sends no probes."""
+_PROBE_LIMIT_S = 3.0
+_PROBE_BYTES = 32 << 10
+_PROBE_S = 0.2
+"""A probe carries at most so much, and takes the uplink for about so long."""
 
 
 class Adaptive:
     """Learns from each frame when its result is there, and decides when the next head begins.
 
     `plan` is what it believes of the machines, `demands` (by label) what they really take. It starts
-    from `link`, as from a probe.
+    from `link`, as from a probe. While no frame crosses it probes the link of `setup`; the probes are
+    taken to delay no frame.
     """
 
     name = ADAPTIVE
 
     def __init__(
-        self, plan: Plan, demands: Mapping[str, Demand], link: Link, settings: PolicySettings
+        self,
+        plan: Plan,
+        demands: Mapping[str, Demand],
+        setup: Setup,
+        link: Link,
+        settings: PolicySettings,
     ) -> None:
+        self._uplink, self._downlink, self._rtt = setup.paths
+        self._largest_bytes = max(option.upload_bytes for option in plan.options)
+        self._known_at = self._asked_at = 0.0
         self._plan = replace(plan, options=contenders(plan.options))
         self._profiled = {option.label: option for option in plan.options}
         self._demands = demands
@@ -44,6 +62,8 @@ class Adaptive:
         """Return the option of the next frame."""
         while self._under_way and self._under_way[0][0] <= begun_at:
             self._learn(heapq.heappop(self._under_way)[2])
+        self._probe_until(begun_at)
+        self._asked_at = begun_at
         self._arrivals.add(arrived_at, len(self._under_way) + 1, self._settings.window)
         seen = Conditions(
             self._link.estimate(begun_at),
@@ -59,6 +79,26 @@ class Adaptive:
         """Keep a frame's way until its result is there."""
         heapq.heappush(self._under_way, (passage.done_at, next(self._numbers), passage))
 
+    def _probe_until(self, now_s: float) -> None:
+        """Probe as often as was due before `now_s`, if no frame was crossing then."""
+        until = min(now_s, self._asked_at + _IDLE_S)
+        while (at := self._known_at + PROBE_EVERY_S) <= until:
+            if any(passage.demand.crosses for _, _, passage in self._under_way):
+                return
+            share = _PROBE_S * self._link.estimate(at).link.uplink_bps / 8
+            large = min(_PROBE_BYTES, max(1024.0, share), self._largest_bytes)
+            self._known_at = self._transfer(large, self._transfer(1.0, at))
+
+    def _transfer(self, size_bytes: float, at: float) -> float:
+        """Learn from a probe of that size, and return when it ended."""
+        uploaded_at = self._uplink.reaches(8 * size_bytes, at)
+        if uploaded_at - at > _PROBE_LIMIT_S:
+            self._link.at_least(size_bytes, _PROBE_LIMIT_S)
+            return at + _PROBE_LIMIT_S
+        done_at = self._downlink.reaches(8.0, uploaded_at) + self._rtt.at(uploaded_at)
+        self._link.add(Transfer(size_bytes, 1.0, at, done_at, 0.0))
+        return done_at
+
     def _learn(self, passage: Passage) -> None:
         demand, at = passage.demand, passage.done_at
         profiled = self._profiled[demand.label]
@@ -66,6 +106,7 @@ class Adaptive:
         if passage.timed_out:
             self._link.at_least(demand.upload_bytes, passage.network_s)
         elif passage.served_by == "cloud":
+            self._known_at = max(self._known_at, at)
             self._cloud_load.add(passage.cloud_s, profiled.cloud_s, at)
             self._queue.add(passage.queue_s, at)
             server_s = passage.queue_s + passage.cloud_s

@@ -46,7 +46,7 @@ def compare_policies(
         on_progress(demand.label, place, len(shown))
         runs.append(run_policy(setup, Fixed(demand), frames))
     on_progress(ADAPTIVE, 0, 1)
-    adaptive = Adaptive(plan, demands, first_link(setup), settings)
+    adaptive = Adaptive(plan, demands, setup, first_link(setup), settings)
     runs.append(run_policy(setup, adaptive, frames))
     known = run_clairvoyant(
         setup, able, frames, lambda done: on_progress(CLAIRVOYANT, done, frames)
