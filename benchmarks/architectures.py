@@ -110,3 +110,27 @@ def pass_through(values: int, copies: int = 2) -> onnx.ModelProto:
     for _ in range(copies):
         x = b.op("MaxPool", x, kernel_shape=[1])
     return b.model(b.op("GlobalMaxPool", x))
+
+
+def densenet121(size: int = 224) -> onnx.ModelProto:
+    """8.0 M parameters, 2.9 GMAC at 224; every layer reads all before it (Huang et al., CVPR 2017)."""
+    b = Builder(121)
+    x = b.conv_bn_relu(b.input("x", ["n", 3, size, size]), 3, 64, k=7, stride=2)
+    x, cin = b.op("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]), 64
+    for layers in (6, 12, 24, 16):
+        for _ in range(layers):
+            y = b.conv(_bn_relu(b, x, cin), cin, 128, k=1)
+            x = b.op("Concat", x, b.conv(_bn_relu(b, y, 128), 128, 32), axis=1)
+            cin += 32
+        x = _bn_relu(b, x, cin)
+        if layers != 16:
+            x, cin = b.conv(x, cin, cin // 2, k=1), cin // 2
+            x = b.op("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
+    return b.model(b.classify(x, cin, classes=1000))
+
+
+def _bn_relu(b: Builder, x: str, width: int) -> str:
+    ones, zeros = np.ones(width, np.float32), np.zeros(width, np.float32)
+    scale, shift = b.constant(ones * 1.1), b.constant(zeros + 0.1)
+    mean, variance = b.constant(zeros), b.constant(ones)
+    return b.op("Relu", b.op("BatchNormalization", x, scale, shift, mean, variance))

@@ -1,6 +1,5 @@
 """What `splitpoint-edge run` can be told: flags over environment over file over the defaults."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from edge_client import defaults
 from edge_client.sources import Pace
 from partitioner.link import Link
 from partitioner.settings import Settings, load
-from partitioner.units import parse_duration, parse_rate
+from partitioner.units import parse_duration
 from protos.errors import UsageError
 
 ENV_PREFIX = "SPLITPOINT_EDGE_"
@@ -22,23 +21,10 @@ def parse_link(text: str) -> Link | None:
     """Return the link in `10mbit,20ms` or `UP/DOWN,RTT`; None for `measure`. Raises UsageError."""
     if text == MEASURE:
         return None
-    rates, comma, rtt = text.partition(",")
-    if not comma:
-        raise UsageError(
-            f"{text!r} is no link. Write UPLINK,RTT as in 10mbit,20ms, UPLINK/DOWNLINK,RTT as in "
-            f"10mbit/50mbit,20ms, or {MEASURE}."
-        )
-    uplink_bps, downlink_bps = _parse_rates(rates)
-    return Link(uplink_bps, downlink_bps, parse_duration(rtt))
-
-
-def _parse_rates(text: str) -> tuple[float, float]:
-    """Return up and down; a slash may divide them, or stand in a unit such as Mbit/s."""
-    for slash in (found.start() for found in re.finditer("/", text)):
-        if re.match(r"\s*\.?\d", text[slash + 1 :]):
-            return parse_rate(text[:slash]), parse_rate(text[slash + 1 :])
-    both = parse_rate(text)
-    return both, both
+    try:
+        return Link.parse(text)
+    except UsageError as error:
+        raise UsageError(f"{error} Or write {MEASURE}.") from error
 
 
 def _check_link(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,12 @@ class Bundle:
                 f"{self.name} has no cut {cut_id!r}. It has: {', '.join(self.cuts)}. "
                 "Use one of these, or import the bundle again."
             ) from None
+
+    def only(self, cuts: Collection[str]) -> "Bundle":
+        """Return the same bundle as if it had these interior cuts alone: to measure or verify just them."""
+        chosen = tuple(cut for cut in self.manifest.cuts if cut.id in cuts)
+        manifest = self.manifest.model_copy(update={"cuts": chosen})
+        return Bundle(self.path, manifest, self.calibration)
 
     def open_head(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
         """Load the head of a cut: from the model's inputs to the frontier and the head's own outputs."""

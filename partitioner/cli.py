@@ -3,7 +3,9 @@
 from partitioner.commands.importing import import_command
 from partitioner.commands.planning import plan
 from partitioner.commands.profiling import profile
+from partitioner.commands.searching import search
 from partitioner.commands.simulating import app as simulate
+from partitioner.commands.tiering import tiers
 from partitioner.commands.verifying import verify
 from partitioner.console import new_app, run
 
@@ -13,6 +15,8 @@ app.command()(verify)
 app.command()(profile)
 app.command()(plan)
 app.add_typer(simulate, name="simulate")
+app.command()(search)
+app.command()(tiers)
 
 
 def main() -> None:

@@ -66,3 +66,28 @@ class Graph:
             for value in available
             if any(r not in inside for r in self.readers.get(value, ()))
         )
+
+    def outputs_of(self, head: Iterable[int]) -> frozenset[str]:
+        """Return the model's outputs that a head has by itself."""
+        made = {*self.inputs, *(value for node in head for value in self.nodes[node].outputs)}
+        return frozenset(name for name in self.outputs if name in made)
+
+    def head_before(self, values: Iterable[str]) -> frozenset[int]:
+        """Return the nodes that `values` take to compute: the least head that has them."""
+        found: set[int] = set()
+        waiting = [self.producer[value] for value in values if value in self.producer]
+        while waiting:
+            node = waiting.pop()
+            if node not in found:
+                found.add(node)
+                reads = self.nodes[node].inputs
+                waiting += [self.producer[value] for value in reads if value in self.producer]
+        return frozenset(found)
+
+    def place(self, frontier: Iterable[str]) -> str:
+        """Return where a frontier lies, in the words of the model: the nodes that make its values."""
+        names = [
+            self.nodes[self.producer[value]].name if value in self.producer else value
+            for value in frontier
+        ]
+        return ", ".join(dict.fromkeys(names))

@@ -1,8 +1,9 @@
 """A link: what the network between edge and cloud can do."""
 
+import re
 from dataclasses import dataclass
 
-from partitioner.units import format_duration, format_rate
+from partitioner.units import format_duration, format_rate, parse_duration, parse_rate
 from protos.errors import UsageError
 
 
@@ -23,6 +24,17 @@ class Link:
         if not 0 <= self.rtt_s < float("inf"):
             raise UsageError(f"a round-trip time of {self.rtt_s} s has no meaning. Give 0 or more.")
 
+    @classmethod
+    def parse(cls, text: str) -> "Link":
+        """Return the link in `10mbit,20ms` or `UP/DOWN,RTT`. Raises UsageError."""
+        rates, comma, rtt = text.partition(",")
+        if not comma:
+            raise UsageError(
+                f"{text!r} is no link. Write UPLINK,RTT as in 10mbit,20ms, or UPLINK/DOWNLINK,RTT as in "
+                "10mbit/50mbit,20ms."
+            )
+        return cls(*_parse_rates(rates), parse_duration(rtt))
+
     def predict_s(self, upload_bytes: float, download_bytes: float) -> float:
         """Return the seconds that one request and its reply spend on the network.
 
@@ -40,3 +52,12 @@ class Link:
             f"{format_rate(self.uplink_bps)} up, {format_rate(self.downlink_bps)} down, "
             f"RTT {format_duration(self.rtt_s)}"
         )
+
+
+def _parse_rates(text: str) -> tuple[float, float]:
+    """Return up and down; a slash may divide them, or stand in a unit such as Mbit/s."""
+    for slash in (found.start() for found in re.finditer("/", text)):
+        if re.match(r"\s*\.?\d", text[slash + 1 :]):
+            return parse_rate(text[:slash]), parse_rate(text[slash + 1 :])
+    both = parse_rate(text)
+    return both, both

@@ -1,10 +1,8 @@
 """Importing, from the source to the bundle on the disk: the steps in their order."""
 
 import re
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -13,14 +11,16 @@ import numpy as np
 import onnx
 
 from partitioner.bundle import Bundle, digest_file, save_samples, write_manifest
-from partitioner.cutting import FoundCut, find_cuts
+from partitioner.cutting import find_cuts
 from partitioner.defaults import MAX_CUTS
 from partitioner.graph import Graph
 from partitioner.graph_file import save_graph
-from partitioner.importing.extracting import Extractor, specs_of
+from partitioner.importing.extracting import specs_of
+from partitioner.importing.folders import new_folder
 from partitioner.importing.loading import load_model, pin_inputs, strip_remarks
+from partitioner.importing.pieces import PieceWriter
 from partitioner.importing.preprocessing import parse_preprocess, prepend
-from partitioner.importing.reading import constant_nodes, read_graph
+from partitioner.importing.reading import read_graph
 from partitioner.importing.torch_modules import export_factory, is_factory
 from partitioner.importing.tracing import input_specs, trace
 from partitioner.importing.weights import (
@@ -30,16 +30,13 @@ from partitioner.importing.weights import (
 )
 from partitioner.inputs import load_inputs
 from partitioner.manifest import (
-    MANIFEST_FILE,
-    MODEL_GRAPH,
     NAME_PATTERN,
     WEIGHTS_FILE,
-    Cut,
     FileDigest,
     Manifest,
 )
 from partitioner.sessions import random_feeds
-from protos.errors import BundleError, ModelError, UsageError
+from protos.errors import ModelError, UsageError
 from protos.names import CLOUD
 
 _IR_VERSION = 8
@@ -76,7 +73,7 @@ def import_model(
     chosen = options or ImportOptions()
     target = Path(out)
     name = _checked_name(chosen.name or target.absolute().name.removesuffix(".bundle"))
-    with _new_folder(target, replace=chosen.replace) as folder:
+    with new_folder(target, replace=chosen.replace) as folder:
         (folder / "graphs").mkdir()
         on_step("reading the model")
         model, parameters = _read(str(source), folder, chosen)
@@ -91,7 +88,11 @@ def import_model(
         on_step("finding the cuts")
         cuts = find_cuts(graph, chosen.max_cuts)
         on_step(f"writing {len(cuts)} heads and tails")
-        made = _write_graphs(model, graph, places, cuts, folder)
+        writer = PieceWriter(model, graph, places, folder)
+        writer.write_model()
+        made = tuple(
+            writer.write_cut(f"cut-{number:02d}", cut) for number, cut in enumerate(cuts, start=1)
+        )
         save_graph(folder, graph)
         save_samples(folder, samples)
         manifest = Manifest(
@@ -129,31 +130,6 @@ def _check_opens(folder: Path) -> None:
     bundle.open_tail(CLOUD).run(feeds)
 
 
-@contextmanager
-def _new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
-    """Give a folder beside `target` that takes its place at the end, or vanishes on any error."""
-    if target.exists() and not replace:
-        raise BundleError(f"{target} exists. Choose another --out, or give --force to replace it.")
-    if target.exists() and not (target / MANIFEST_FILE).exists():
-        raise BundleError(
-            f"{target} exists and is no bundle; it is left alone. Choose another --out."
-        )
-    target.absolute().parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
-    old = partial.with_name(f"{partial.name}.old")
-    try:
-        yield partial
-        partial.chmod(0o755)
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
-    finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def _read(source: str, folder: Path, options: ImportOptions) -> tuple[onnx.ModelProto, int]:
     """Return the model with concrete inputs and its weights moved into the bundle, and their number."""
     with tempfile.TemporaryDirectory(prefix=".export.", dir=folder) as scratch:
@@ -184,58 +160,6 @@ def _check_outputs(graph: Graph) -> None:
                 "depends on the data, or its batch lies folded into another axis. "
                 "Export the model without it."
             )
-
-
-def _write_graphs(
-    model: onnx.ModelProto,
-    graph: Graph,
-    places: Sequence[int],
-    found: Sequence[FoundCut],
-    folder: Path,
-) -> tuple[Cut, ...]:
-    extractor = Extractor(model, constant_nodes(model.graph))
-    inputs, outputs = specs_of(graph.inputs, graph.values), specs_of(graph.outputs, graph.values)
-    whole = extractor.extract(places, inputs, outputs, "model")
-    (folder / MODEL_GRAPH).write_bytes(whole.SerializeToString())
-    cuts = []
-    for number, cut in enumerate(found, start=1):
-        cut_id = f"cut-{number:02d}"
-        frontier = specs_of(cut.frontier, graph.values)
-        made = {*graph.inputs, *(v for i in cut.head for v in graph.nodes[i].outputs)}
-        own = tuple(spec for spec in outputs if spec.name in made)
-        rest = tuple(spec for spec in outputs if spec.name not in made)
-        tail = [i for i in range(len(graph.nodes)) if i not in cut.head]
-        crossing = tuple(spec for spec in frontier if spec not in own)
-        pieces = {
-            "head": extractor.extract(
-                [places[i] for i in cut.head], inputs, crossing + own, cut_id
-            ),
-            "tail": extractor.extract([places[i] for i in tail], frontier, rest, cut_id),
-        }
-        paths = {side: f"graphs/{cut_id}.{side}.onnx" for side in pieces}
-        for side, piece in pieces.items():
-            (folder / paths[side]).write_bytes(piece.SerializeToString())
-        cuts.append(
-            Cut(
-                id=cut_id,
-                after=_place(graph, cut),
-                frontier=frontier,
-                head_graph=paths["head"],
-                tail_graph=paths["tail"],
-                head_outputs=tuple(spec.name for spec in own),
-                tail_outputs=tuple(spec.name for spec in rest),
-                head_flops=cut.flops,
-            )
-        )
-    return tuple(cuts)
-
-
-def _place(graph: Graph, cut: FoundCut) -> str:
-    names = [
-        graph.nodes[graph.producer[value]].name if value in graph.producer else value
-        for value in cut.frontier
-    ]
-    return ", ".join(dict.fromkeys(names))
 
 
 def _checked_labels(labels: tuple[str, ...], graph: Graph) -> tuple[str, ...]:

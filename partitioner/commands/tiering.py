@@ -1,0 +1,76 @@
+"""`splitpoint tiers`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from partitioner.commands.arguments import BundleArgument
+from partitioner.console import JsonFlag, print_json, remark, screen
+
+_SHOWN = 12
+
+
+def tiers(
+    bundle: BundleArgument,
+    near_link: Annotated[
+        str, typer.Option(help="Device to near edge: 100mbit,5ms or UP/DOWN,RTT.")
+    ],
+    cloud_link: Annotated[str, typer.Option(help="Near edge to cloud, in the same form.")],
+    edge: Annotated[
+        Path | None, typer.Option(help="The device's profile; else the bundle's own.")
+    ] = None,
+    near: Annotated[
+        Path | None,
+        typer.Option(help="The near edge's profile; else the device's, see --near-scale."),
+    ] = None,
+    cloud: Annotated[
+        Path | None, typer.Option(help="The cloud's profile; else the bundle's own.")
+    ] = None,
+    edge_scale: Annotated[
+        float, typer.Option(help="What if the device took this many times as long?")
+    ] = 1.0,
+    near_scale: Annotated[
+        float | None,
+        typer.Option(help="The same for the near edge; without --near, of the device's times."),
+    ] = None,
+    cloud_scale: Annotated[
+        float | None,
+        typer.Option(
+            help="The same for the cloud; without a cloud profile, of the device's times."
+        ),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Plan for three machines: the device, a near edge and the cloud, with two cuts and two links.
+
+    Example: splitpoint tiers resnet50 --near-scale 0.5 --near-link 100mbit,5ms --cloud-link 10mbit,40ms
+    """
+    from partitioner.bundle import Bundle
+    from partitioner.link import Link
+    from partitioner.planning import find_profiles
+    from partitioner.tier_tables import tiers_json, tiers_table
+    from partitioner.tiers import plan_tiers
+    from protos.errors import UsageError
+
+    if near is None and near_scale is None:
+        raise UsageError(
+            "nothing is known of the near edge. Give its profile with --near, or --near-scale 0.5 for one "
+            "twice as fast as the device was measured."
+        )
+    links = (Link.parse(near_link), Link.parse(cloud_link))
+    loaded = Bundle.load(bundle)
+    device_profile, cloud_profile = find_profiles(
+        loaded, edge, cloud, edge_scale=edge_scale, cloud_scale=cloud_scale
+    )
+    near_profile, _ = find_profiles(
+        loaded, near or edge, cloud, edge_scale=near_scale or 1.0, cloud_scale=cloud_scale
+    )
+    profiles = (device_profile, near_profile, cloud_profile)
+    options = plan_tiers(loaded, links, profiles)
+    if as_json:
+        print_json(tiers_json(loaded, links, profiles, options))
+        return
+    screen.print(tiers_table(loaded, links, options[:_SHOWN]))
+    if len(options) > _SHOWN:
+        remark(f"The {_SHOWN} fastest of {len(options)}; --json has them all.")

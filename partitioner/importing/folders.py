@@ -1,0 +1,35 @@
+"""A bundle's folder appears whole or not at all."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from partitioner.manifest import MANIFEST_FILE
+from protos.errors import BundleError
+
+
+@contextmanager
+def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
+    """Give a folder beside `target` that takes its place at the end, or vanishes on any error."""
+    if target.exists() and not replace:
+        raise BundleError(f"{target} exists. Choose another --out, or give --force to replace it.")
+    if target.exists() and not (target / MANIFEST_FILE).exists():
+        raise BundleError(
+            f"{target} exists and is no bundle; it is left alone. Choose another --out."
+        )
+    target.absolute().parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+    old = partial.with_name(f"{partial.name}.old")
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,142 @@
+"""Searching one bundle: its survivors, which of them it has, and the new ones added and timed."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from partitioner.bundle import Bundle
+from partitioner.graph import Graph
+from partitioner.link import Link
+from partitioner.planning import plan
+from partitioner.profiles import Profile
+from partitioner.profiling import machine_of, measure_profile
+from partitioner.search.best import Search
+from partitioner.search.survivors import Assumption, Survivor, find_survivors, found_cut
+from partitioner.search.work import work_of
+from partitioner.sessions import RuntimeOptions
+from protos.codecs import codecs_for
+from protos.errors import BundleError, ProfileError
+from protos.names import CLOUD, EDGE
+
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The best cut for one link by the seconds of nodes: its place in the model, and the price."""
+
+    after: str
+    edge_s: float
+    upload_bytes: float
+    total_s: float
+
+
+def graph_of(bundle: Bundle) -> Graph:
+    """Return the bundle's graph; BundleError when it comes from a splitpoint that did not keep it."""
+    if bundle.graph is None:
+        raise BundleError(
+            f"{bundle.path} keeps no graph to search in. Import the model again with this splitpoint."
+        )
+    return bundle.graph
+
+
+def node_seconds(bundle: Bundle, *profiles: Profile) -> tuple[tuple[float, ...], ...]:
+    """Return the seconds of the bundle's nodes on each machine; ProfileError where they were not measured."""
+    nodes = len(graph_of(bundle).nodes)
+    for profile in profiles:
+        if profile.node_s is None or len(profile.node_s) != nodes:
+            raise ProfileError(
+                f"the profile of {profile.machine.hostname} has no seconds of the {nodes} nodes. Measure it "
+                f"again with: splitpoint profile {bundle.path}."
+            )
+    return tuple(profile.node_s for profile in profiles if profile.node_s is not None)
+
+
+def search_bundle(
+    bundle: Bundle, edge: Profile, cloud: Profile, link: Link, wanted: Sequence[Assumption]
+) -> tuple[Survivor, ...]:
+    """Return the interior cuts that are best on some uplink under one of the assumptions `wanted`."""
+    edge_s, cloud_s = node_seconds(bundle, edge, cloud)
+    size = input_bytes(bundle, edge, cloud, link)
+    return find_survivors(graph_of(bundle), (edge_s, cloud_s), link, wanted, input_bytes=size)
+
+
+def best_on(bundle: Bundle, edge: Profile, cloud: Profile, link: Link, one: Assumption) -> Answer:
+    """Return the best cut of all on one link."""
+    graph, seconds = graph_of(bundle), node_seconds(bundle, edge, cloud)
+    size = input_bytes(bundle, edge, cloud, link)
+    work, groups = work_of(graph, seconds, bits=one.bits, input_bytes=size)
+    best = Search(work).best([link], (one.edge_load, one.cloud_load))
+    cut = found_cut(graph, groups, best)
+    end = CLOUD if not best.head() else EDGE
+    return Answer(
+        after=graph.place(cut.frontier) if cut else end,
+        edge_s=best.compute_s[0],
+        upload_bytes=best.upload_bytes[0],
+        total_s=best.total_s,
+    )
+
+
+def input_bytes(bundle: Bundle, edge: Profile, cloud: Profile, link: Link) -> float:
+    """Return what the model's inputs take on the wire with the best codec that a plan would allow."""
+    options = plan(bundle, link, edge, cloud).options
+    return min((o.upload_bytes for o in options if o.cut == CLOUD), default=math.inf)
+
+
+def known_cuts(bundle: Bundle, survivors: Sequence[Survivor]) -> tuple[str | None, ...]:
+    """Return the id that each survivor has in the bundle; None where it is new."""
+    graph = graph_of(bundle)
+    ids = {
+        (frozenset(spec.name for spec in cut.frontier), frozenset(cut.head_outputs)): cut.id
+        for cut in bundle.manifest.cuts
+    }
+    return tuple(
+        ids.get((frozenset(s.cut.frontier), graph.outputs_of(s.cut.head))) for s in survivors
+    )
+
+
+def extend_profiles(
+    before: Bundle,
+    after: Bundle,
+    added: Sequence[str],
+    budget_s: float,
+    on_progress: OnProgress = lambda _stage, _done, _total: None,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Time the cuts `added` for every profile in the bundle's folder that this machine measured.
+
+    What was measured of the other cuts stays true: their graphs are the same files. Returns the names of
+    the profiles that are whole again, and of those that another machine has to measure again.
+    """
+    extended, stale = [], []
+    for path in sorted(after.profiles.glob("*.json")):
+        old = Profile.load(path)
+        if old.bundle_digest != before.digest:
+            continue
+        options = _options_of(old)
+        if options is None:
+            stale.append(path.name)
+            continue
+        new = measure_profile(after.only(added), options, budget_s, on_progress=on_progress)
+        _merged(after, old, new).save(path)
+        extended.append(path.name)
+    return tuple(extended), tuple(stale)
+
+
+def _options_of(profile: Profile) -> RuntimeOptions | None:
+    """Return how the profile was measured; None if that was on another machine, or with another runtime."""
+    machine = profile.machine
+    here = machine_of(RuntimeOptions(machine.threads))
+    if machine.model_copy(update={"provider": here.provider}) != here or profile.scale != 1:
+        return None
+    return RuntimeOptions(machine.threads, machine.provider)
+
+
+def _merged(bundle: Bundle, old: Profile, new: Profile) -> Profile:
+    """Return `old` with the cuts of `new`; codecs that the new bundle is not calibrated for are gone."""
+    both = {**new.cuts, **old.cuts}
+    cuts = {}
+    for cut_id, cut in bundle.cuts.items():
+        usable = {codec.name for codec in codecs_for(cut.frontier, bundle.ranges)}
+        codecs = {name: c for name, c in both[cut_id].codecs.items() if name in usable}
+        cuts[cut_id] = both[cut_id].model_copy(update={"codecs": codecs})
+    return old.model_copy(update={"cuts": cuts, "bundle_digest": bundle.digest})
