@@ -1,7 +1,8 @@
 """A plan for three machines, for people and as JSON."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -12,6 +13,9 @@ from partitioner.tables import new_table
 from partitioner.tiers import TierOption, fastest_by_machines
 from protos.names import EDGE
 
+if TYPE_CHECKING:
+    from partitioner.search.exploring import TierAnswer
+
 ROLES = ("device", "near_edge", "cloud")
 
 
@@ -20,8 +24,12 @@ def tiers_json(
     links: tuple[Link, Link],
     profiles: tuple[Profile, Profile, Profile],
     options: Sequence[TierOption],
+    answer: "TierAnswer | None" = None,
 ) -> dict[str, Any]:
-    """Return the whole plan: the options, fastest first, and the best by the number of machines."""
+    """Return the whole plan: the options, fastest first, and the best by the number of machines.
+
+    `answer` is the best of all cuts, also those that the bundle lacks, where the search could tell.
+    """
     return {
         "bundle": {"name": bundle.name, "digest": bundle.digest},
         "links": [
@@ -39,6 +47,7 @@ def tiers_json(
         "options": [_option_json(option) for option in options],
         "best": _option_json(options[0]),
         "best_by_machines": [_option_json(option) for option in fastest_by_machines(options)],
+        "best_of_all_cuts": asdict(answer) if answer else None,
     }
 
 

@@ -77,6 +77,15 @@ def test_tiers_price_two_cuts_on_two_links(bundle: Path) -> None:
     assert found["links"][1] == {"uplink_bps": 5e6, "downlink_bps": 20e6, "rtt_s": 0.03}
     assert [found["profiles"][role]["scale"] for role in found["profiles"]] == [500, 50, 1]
     assert found["best"]["total_s"] == min(option["total_s"] for option in found["options"])
+    anywhere = found["best_of_all_cuts"]
+    alone = found["best_by_machines"][0]
+    assert (
+        0
+        < anywhere["total_s"]
+        <= 500 * sum(Profile.load(bundle / "profiles/edge.json").node_s or ())
+    )
+    assert len(anywhere["compute_s"]) == 3
+    assert alone["first"] == alone["second"] == "edge"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.profiles import CutProfile, Profile
 from partitioner.search.best import Search
+from partitioner.search.exploring import best_tiers
 from partitioner.search.work import Flow, Work
 from partitioner.tier_tables import tiers_json
 from partitioner.tiers import estimate_between, fastest_by_machines, heads_of, plan_tiers
@@ -82,6 +83,12 @@ def test_every_option_costs_what_its_placement_costs(
     assert list(options) == sorted(options, key=lambda option: option.total_s)
     exact = Search(work).best(LINKS, (1.0, 2.0, 3.0))
     assert exact.total_s <= options[0].total_s * (1 + 1e-9)
+    scaled = tuple(
+        profile.model_copy(update={"node_s": tuple(side)}).scaled(load)
+        for profile, side, load in zip(profiles, seconds, (1.0, 2.0, 3.0), strict=True)
+    )
+    answer = best_tiers(bundle, scaled, LINKS)  # type: ignore[arg-type]
+    assert exact.total_s * (1 - 1e-9) <= answer.total_s <= options[0].total_s * (1 + 1e-9)
 
 
 def test_near_edge_that_does_nothing_passes_the_frame_on(residual_bundle: Bundle) -> None:

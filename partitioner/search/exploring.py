@@ -31,6 +31,17 @@ class Answer:
     total_s: float
 
 
+@dataclass(frozen=True)
+class TierAnswer:
+    """The best two cuts of all for three machines by the seconds of nodes: their places, and the price."""
+
+    first_after: str
+    second_after: str
+    compute_s: tuple[float, ...]
+    upload_bytes: tuple[float, ...]
+    total_s: float
+
+
 def graph_of(bundle: Bundle) -> Graph:
     """Return the bundle's graph; BundleError when it comes from a splitpoint that did not keep it."""
     if bundle.graph is None:
@@ -75,6 +86,23 @@ def best_on(bundle: Bundle, edge: Profile, cloud: Profile, link: Link, one: Assu
         upload_bytes=best.upload_bytes[0],
         total_s=best.total_s,
     )
+
+
+def best_tiers(
+    bundle: Bundle, profiles: tuple[Profile, Profile, Profile], links: tuple[Link, Link]
+) -> TierAnswer:
+    """Return the best two cuts of all, also those that the bundle lacks, with raw activations."""
+    graph = graph_of(bundle)
+    size = input_bytes(bundle, profiles[0], profiles[1], links[0])
+    work, groups = work_of(graph, node_seconds(bundle, *profiles), input_bytes=size)
+    best = Search(work).best(links)
+
+    def place(link: int) -> str:
+        head = best.head(link)
+        frontier = graph.frontier(node for item in head for node in groups[item])
+        return graph.place(frontier) if head and frontier else EDGE if head else CLOUD
+
+    return TierAnswer(place(0), place(1), best.compute_s, best.upload_bytes, best.total_s)
 
 
 def input_bytes(bundle: Bundle, edge: Profile, cloud: Profile, link: Link) -> float:
