@@ -13,6 +13,7 @@ from protos.errors import NetworkError, ProfileError, TooLargeError
 from protos.memory import release_freed_pages
 
 MEASURE_S = 10.0
+GUESS = Link(5e6, 5e6, 0.05)
 EDGE_PROFILE, CLOUD_PROFILE = "edge.json", "cloud.json"
 
 OnProgress = Callable[[str, int, int], None]
@@ -69,6 +70,17 @@ def choose_option(
         release_freed_pages()  # every head and every tail has been in memory
     found = plan(bundle, link or _measured_link(address, on_progress), edge, cloud, codec=codec)
     return best_of(found, max_message_bytes)
+
+
+def plan_without_cloud(bundle: Bundle, link: Link | None, codec: str | None) -> Plan | None:
+    """Return a plan from what the bundle keeps, while nobody can be asked; None if that is too little.
+
+    Without a link it is priced on a guess, which the first probes replace.
+    """
+    edge, cloud = _kept(bundle, EDGE_PROFILE), _kept(bundle, CLOUD_PROFILE)
+    if edge is None or cloud is None:
+        return None
+    return plan(bundle, link or GUESS, edge, cloud, codec=codec)
 
 
 def best_of(found: Plan, max_message_bytes: int | None = None) -> Chosen:

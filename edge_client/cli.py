@@ -62,6 +62,17 @@ def run(
     timeout: Annotated[
         str | None, _flag("How long an answer may take.", f"{defaults.TIMEOUT_S:g}s")
     ] = None,
+    deadline: Annotated[
+        str | None, _flag("From a frame to its result: 100ms, or none.", defaults.DEADLINE)
+    ] = None,
+    adapt: Annotated[
+        bool | None,
+        _flag("Move the cut as conditions change.", "with --cut auto", "--adapt/--no-adapt"),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        _flag("What all loaded heads and tails may take, such as 500MB.", "the last 4 of each"),
+    ] = None,
     on_failure: Annotated[
         str | None,
         _flag("Without an answer: finish the frame here, or fail it.", defaults.ON_FAILURE),
@@ -89,7 +100,7 @@ def run(
         "cloud": cloud, "bundle": bundle, "source": source, "cut": cut, "codec": codec,
         "link": link, "fps": fps, "loop": loop, "drop": drop, "max_frames": max_frames,
         "window": window, "output": output, "labels": labels, "timeout": timeout, "heartbeat": heartbeat,
-        "on_failure": on_failure, "threads": threads,
+        "deadline": deadline, "adapt": adapt, "memory": memory, "on_failure": on_failure, "threads": threads,
     }  # fmt: skip
     if status := run_source(load_settings(config, **given), as_json=json):
         raise typer.Exit(status)

@@ -1,37 +1,42 @@
 """The client: a bundle here, its server there, frames in and results out."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+import math
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 
 from edge_client import defaults
-from edge_client.choosing import OnProgress, choose_option, unheard
+from edge_client.breaking import Breaker
+from edge_client.choosing import OnProgress, unheard
+from edge_client.completing import Completer, grace_s
+from edge_client.controlling import Controller
+from edge_client.device import Device
 from edge_client.feeding import as_async
 from edge_client.frames import Choice, FrameRunner, Work, choose
 from edge_client.grpc_transport import GrpcTransport
-from edge_client.handshake import ServerInfo, greet
+from edge_client.handshake import ServerInfo
 from edge_client.inputs import Inputs, check_inputs
+from edge_client.meeting import AUTO, Meeting, Wishes
 from edge_client.pipeline import in_order
 from edge_client.results import Result
 from edge_client.stages import Stages
+from edge_client.watching import Watch
 from partitioner.bundle import Bundle
 from partitioner.link import Link
+from partitioner.policy import PolicySettings
 from partitioner.sessions import RuntimeOptions
-from protos.codecs import codec_for
-from protos.errors import SplitpointError, TooLargeError, UsageError
+from protos.errors import (
+    LateError,
+    SplitpointError,
+    UsageError,
+)
 from protos.names import EDGE
-
-R = TypeVar("R")
-
-AUTO = "auto"
-
-_HEADER_BYTES = 1024
-_CONNECT_S = 5.0
 
 
 class AsyncEdgeClient:
@@ -40,11 +45,14 @@ class AsyncEdgeClient:
     `cloud`: HOST:PORT; may be None with the cut `edge`. `cut`: a cut's id, `cloud`, `edge`, or `auto`
     (the best of the plan, for `link` or for the link as measured). `codec`: None is raw for a given
     cut, and any for `auto`. `window`: frames at work at once. `timeout_s`: seconds until an answer
-    counts as lost. `threads`: of the runtime. `on_failure`: when the cloud does not answer, or refuses,
-    `finish` the frame here, or `fail`. `on_progress` hears what takes long while connecting.
+    counts as lost. `deadline_s`: from a frame's arrival to its result; None: none. `adapt`: let the
+    policy move the cut as conditions change; None: with `auto`. `memory_bytes`: what all loaded heads
+    and tails may take. `threads`: of the runtime. `on_failure`: when the cloud does not answer, or
+    refuses, `finish` the frame here, or `fail`. `on_progress` hears what takes long while connecting.
 
-    Connects when it is entered, or with the first frame. Raises BundleError, UsageError or
-    UnknownNameError when made; UnreachableError and MismatchError when it connects.
+    Connects when it is entered, or with the first frame. A cloud that is away then is looked for while
+    frames are finished here. Raises BundleError, UsageError or UnknownNameError when made;
+    MismatchError when it connects, and UnreachableError with on_failure="fail".
     """
 
     def __init__(
@@ -57,32 +65,53 @@ class AsyncEdgeClient:
         link: Link | None = None,
         window: int = defaults.WINDOW,
         timeout_s: float = defaults.TIMEOUT_S,
+        deadline_s: float | None = None,
+        adapt: bool | None = None,
+        memory_bytes: int | None = None,
         threads: int = defaults.THREADS,
         on_failure: defaults.OnFailure = defaults.ON_FAILURE,
         on_progress: OnProgress = unheard,
     ) -> None:
-        _check_numbers(window, timeout_s, on_failure)
+        _check_numbers(window, timeout_s, deadline_s, on_failure)
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-        self.link = link
-        """The link that `auto` planned with: given, or measured while connecting."""
-        self.server: ServerInfo | None = None
-        """What the server said of itself; None before it was asked."""
         self.window = window
-        self.timeout_s = timeout_s
+        self.deadline_s = deadline_s
         self.on_failure = on_failure
-        self._cut, self._codec = cut, codec
-        self._choice = (
-            None if cut == AUTO else choose(self.bundle, cut, codec, "chosen by the caller")
-        )
+        wishes = Wishes(cut, codec, link, cut == AUTO if adapt is None else adapt, on_failure)
         self._transport = GrpcTransport(cloud) if cloud else None
-        if self._transport is None and cut != EDGE:
+        if self._transport is None and (cut != EDGE or wishes.adapt):
             raise UsageError(f"cut {cut!r} needs a server. Give cloud=HOST:PORT, or the cut edge.")
-        self._runner = FrameRunner(Stages(self.bundle, RuntimeOptions(threads=threads)))
-        self._device = ThreadPoolExecutor(1, thread_name_prefix="splitpoint-device")
-        self._on_progress = on_progress
+        stages = Stages(self.bundle, RuntimeOptions(threads=threads), memory_bytes)
+        self._runner = FrameRunner(stages)
+        self._device, self._breaker = Device(), Breaker()
+        self.control = Controller(
+            self.bundle, stages, self._breaker, PolicySettings(deadline_s=deadline_s, window=window)
+        )
+        """What is believed of link and loads, and how often the cut has moved."""
+        self._meeting = Meeting(
+            self.bundle, wishes, self._transport, stages, self._breaker, self.control, on_progress
+        )
+        self._completer = Completer(
+            self._runner,
+            self._device,
+            self._breaker,
+            self.control,
+            on_failure=on_failure,
+            greet=self._meeting.greet_once,
+        )
+        self._completer.transport = self._transport
+        self.timeout_s = timeout_s
         self._frames = count()
+        self._in_flight = 0
         self._connecting = asyncio.Lock()
-        self._connected = self._closed = False
+        self._watching: asyncio.Task[None] | None = None
+        self.watch: Watch | None = None
+        """What looks after the cloud while no frame does; None without a server."""
+        if self._transport is not None:
+            self.watch = Watch(
+                self.bundle, self._transport, self._breaker, self.control, self._meeting.is_back
+            )
+        self._connected = False
 
     async def __aenter__(self) -> Self:
         try:
@@ -103,31 +132,62 @@ class AsyncEdgeClient:
     @property
     def choice(self) -> Choice:
         """The cut and the codec of the next frame, and why; UsageError before `auto` has connected."""
-        if self._choice is None:
+        if self.control.current is None:
             raise UsageError("the cut is not chosen yet: auto chooses when the client connects.")
-        return self._choice
+        return self.control.current
+
+    @property
+    def server(self) -> ServerInfo | None:
+        """What the server said of itself; None before it was asked."""
+        return self._meeting.server
+
+    @property
+    def link(self) -> Link | None:
+        """The link as it is believed to be: given, measured while connecting, or followed since."""
+        return self.control.link or self._meeting.link
+
+    @property
+    def trouble(self) -> SplitpointError | None:
+        """What the cloud failed with last; None while all is well."""
+        return self._breaker.error
+
+    @property
+    def fallbacks(self) -> Counter[str]:
+        """Frames that the cloud was meant to serve and did not, by what it failed with."""
+        return self._completer.fallbacks
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds until an answer counts as lost."""
+        return self._completer.timeout_s
+
+    @timeout_s.setter
+    def timeout_s(self, seconds: float) -> None:
+        self._completer.timeout_s = seconds
 
     def set_option(self, cut: str, codec: str | None = None, reason: str = "") -> None:
-        """Move the cut, from the next frame on; frames at work keep theirs.
+        """Move the cut, from the next frame on, and keep it there; frames at work keep theirs.
 
         Raises UnknownNameError, UsageError, or TooLargeError when the server refuses such messages.
         """
         choice = choose(self.bundle, cut, codec, reason or "chosen by the caller")
         if self._transport is None and cut != EDGE:
             raise UsageError(f"cut {cut!r} needs a server, and this client was made without one.")
-        self._check_size(choice)
-        self._choice = choice
+        self._meeting.check_size(choice)
+        self.control.hold(choice)
 
     async def connect(self) -> None:
         """Greet the server, choose the cut if it is `auto`, and load its head. Does nothing twice."""
         async with self._connecting:
             if self._connected:
                 return
-            if self._transport is not None and not self._is_local:
-                await self._greet(self._transport)
-            if self._choice is None:
-                await asyncio.to_thread(self._choose)
-            await self._on_device(self._runner.stages.warm, self.choice.cut.id)
+            await self._meeting.begin()
+            stages, cut_id = self._runner.stages, self.choice.cut.id
+            await self._device.run(-math.inf, partial(stages.warm, cut_id))
+            if self.deadline_s is not None and cut_id != EDGE:
+                await self._device.run(-math.inf, partial(stages.rehearse_tail, cut_id))
+            if self.watch is not None:
+                self._watching = asyncio.create_task(self.watch.run())
             self._connected = True
 
     async def infer(self, inputs: Inputs) -> Result:
@@ -135,6 +195,7 @@ class AsyncEdgeClient:
 
         Raises TensorError for wrong inputs, and with on_failure="fail" whatever the call came to, such
         as LateError or MismatchError; without, such a frame is finished here, and its reason says why.
+        A frame whose deadline nobody could meet is a Result that is served by none.
         """
         arrived_at = perf_counter()
         await self.connect()
@@ -172,15 +233,19 @@ class AsyncEdgeClient:
                 await source.aclose()
 
     async def close(self) -> None:
-        """Let go of the connection and of the device's thread. Does nothing twice."""
-        self._closed = True
+        """Let go of the connections and of the device's threads. Does nothing twice."""
+        self._meeting.end()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         if self._transport is not None:
             await self._transport.close()
-        self._device.shutdown(wait=False, cancel_futures=True)
+        self._device.close()
+        self._runner.stages.close()
 
     def prepare(self, inputs: Inputs, arrived_at: float) -> Work:
         """Check one frame and run its head, in this thread; for callers that have one of their own."""
-        return self._prepare(next(self._frames), inputs, arrived_at)
+        return self._prepare(next(self._frames), inputs, arrived_at, math.inf)
 
     def finish(self, work: Work) -> Result:
         """Return the result of a prepared frame of which nothing crosses."""
@@ -188,87 +253,46 @@ class AsyncEdgeClient:
 
     async def complete(self, work: Work) -> Result:
         """Bring a prepared frame to its result."""
-        if work.message is None or self._transport is None:
-            return self.finish(work)
-        begun = perf_counter()
-        try:
-            return await self._call(self._transport, work, work.message)
-        except SplitpointError as error:
-            if self.on_failure == "fail":
-                raise
-            return await self._on_device(
-                self._runner.finish_here, work, error, perf_counter() - begun
-            )
-
-    async def _call(self, transport: GrpcTransport, work: Work, message: bytes) -> Result:
-        if self.server is None:  # moved away from the cut edge: nobody has asked yet
-            async with self._connecting:
-                if self.server is None:
-                    await self._greet(transport)
-        reply = await transport.call(work.request_id, message, self.timeout_s, work.leaves)
-        return self._runner.answered(work, reply)
+        return await self._completer.complete(work)
 
     async def _infer(self, frame: int, inputs: Inputs, arrived_at: float) -> Result:
-        work: Work = await self._on_device(self._prepare, frame, inputs, arrived_at)
-        return await self.complete(work)
-
-    def _prepare(self, frame: int, inputs: Inputs, arrived_at: float) -> Work:
-        checked = check_inputs(inputs, self.bundle.inputs)
-        return self._runner.prepare(checked, frame, arrived_at, self.choice)
-
-    async def _on_device(self, work: Callable[..., R], *arguments: object) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._device, work, *arguments)
-
-    @property
-    def _is_local(self) -> bool:
-        return self._choice is not None and self._choice.cut.id == EDGE
-
-    async def _greet(self, transport: GrpcTransport) -> None:
-        self.server = await greet(transport.channel, transport.address, self.bundle, _CONNECT_S)
-        transport.max_request_bytes = self.server.max_message_bytes
-        if self._choice is not None:
-            self._check_size(self._choice)
-
-    def _check_size(self, choice: Choice) -> None:
-        """Raise TooLargeError when one sample of the frontier would be over the server's limit."""
-        if self.server is None:
-            return
-        needed = _HEADER_BYTES + sum(
-            codec_for(choice.codec, spec).estimate_bytes(spec) for spec in choice.cut.frontier
-        )
-        if needed > self.server.max_message_bytes:
-            raise TooLargeError(
-                f"cut {choice.cut.id!r} sends about {needed} bytes a frame, and the server takes "
-                f"{self.server.max_message_bytes}. Use another cut or codec, or raise its --max-message."
+        deadline_at = arrived_at + (math.inf if self.deadline_s is None else self.deadline_s)
+        self._in_flight += 1
+        try:
+            async with asyncio.timeout(grace_s(arrived_at, deadline_at)):
+                prepare = partial(self._prepare, frame, inputs, arrived_at, deadline_at)
+                work: Work = await self._device.run(arrived_at, prepare)
+        except TimeoutError:
+            late = LateError(
+                f"the deadline of {self.deadline_s:g} s passed before the head was done: this device "
+                "is too busy. Allow more time, send fewer frames, or use an earlier cut."
             )
+            return self._runner.failed(frame, arrived_at, self.choice, late)
+        else:
+            return await self.complete(work)
+        finally:
+            self._in_flight -= 1
 
-    def _note(self, step: str, done: int, total: int) -> None:
-        if self._closed:
-            raise UsageError("the client was closed while it measured.")
-        self._on_progress(step, done, total)
-
-    def _choose(self) -> None:
-        if self._transport is None:
-            raise UsageError("the cut auto needs a server. Give cloud=HOST:PORT, or the cut edge.")
-        found = choose_option(
-            self.bundle,
-            self._transport.address,
-            self._runner.stages.options,
-            link=self.link,
-            codec=self._codec,
-            max_message_bytes=self.server.max_message_bytes if self.server else None,
-            on_progress=self._note,
-        )
-        self.link = found.link
-        self._choice = choose(self.bundle, found.cut, found.codec, found.reason)
+    def _prepare(self, frame: int, inputs: Inputs, arrived_at: float, deadline_at: float) -> Work:
+        checked = check_inputs(inputs, self.bundle.inputs)
+        choice = self.control.next(arrived_at, max(1, self._in_flight))
+        work = self._runner.prepare(checked, frame, arrived_at, deadline_at, choice)
+        self.control.prepared(work)
+        return work
 
 
-def _check_numbers(window: int, timeout_s: float, on_failure: str) -> None:
+def _check_numbers(
+    window: int, timeout_s: float, deadline_s: float | None, on_failure: str
+) -> None:
     if window < 1:
         raise UsageError(f"a window of {window} frames lets none through. Give 1 or more.")
     if not timeout_s > 0:
         raise UsageError(
             f"a timeout of {timeout_s} s leaves no time for an answer. Give more than 0."
+        )
+    if deadline_s is not None and not deadline_s > 0:
+        raise UsageError(
+            f"a deadline of {deadline_s} s cannot be met. Give more than 0, or None for none."
         )
     if on_failure not in ("finish", "fail"):
         raise UsageError(f"on_failure={on_failure!r} is neither 'finish' nor 'fail'.")

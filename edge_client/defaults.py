@@ -10,5 +10,6 @@ CUT = "auto"
 LINK = "measure"
 WINDOW = DEFAULT_WINDOW
 TIMEOUT_S = DEFAULT_TIMEOUT_S
+DEADLINE = "none"
 ON_FAILURE: OnFailure = "finish"
 THREADS = 1

@@ -10,6 +10,7 @@ from edge_client.stages import Stages
 from edge_client.transport import Reply
 from partitioner.bundle import Bundle
 from partitioner.manifest import Cut
+from partitioner.planning import Option
 from protos.codecs import RAW, Codec, get_codec
 from protos.errors import (
     BundleError,
@@ -52,6 +53,8 @@ class Choice:
     cut: Cut
     codec: Codec
     reason: str
+    option: Option | None = None
+    """What the plan knows of it; None without a plan."""
 
     @property
     def label(self) -> str:
@@ -69,6 +72,7 @@ class Work:
     frame: int
     choice: Choice
     arrived_at: float
+    deadline_at: float
     values: Mapping[str, Array]
     message: bytes | None
     request_id: str
@@ -96,6 +100,11 @@ def choose(bundle: Bundle, cut_id: str, codec: str | None, reason: str) -> Choic
     return Choice(cut, chosen, reason)
 
 
+def kind_of(error: SplitpointError) -> str:
+    """Return in a few words what the cloud failed with."""
+    return next((text for kind, text in _REASONS.items() if isinstance(error, kind)), "failed")
+
+
 class FrameRunner:
     """Runs the device's part of frames. Safe to call from several threads."""
 
@@ -105,11 +114,16 @@ class FrameRunner:
         self._request_ids = count()
 
     def prepare(
-        self, inputs: Mapping[str, Array], frame: int, arrived_at: float, choice: Choice
+        self,
+        inputs: Mapping[str, Array],
+        frame: int,
+        arrived_at: float,
+        deadline_at: float,
+        choice: Choice,
     ) -> Work:
         """Run the head and encode the frontier; `inputs` have been checked."""
         values, edge_s = self.stages.run_head(choice.cut.id, inputs)
-        work = Work(frame, choice, arrived_at, values, None, "", edge_s)
+        work = Work(frame, choice, arrived_at, deadline_at, values, None, "", edge_s)
         if choice.cut.id != EDGE:
             begun = perf_counter()
             self._encode(work)
@@ -160,7 +174,7 @@ class FrameRunner:
         )
 
     def _reason(self, error: SplitpointError) -> str:
-        kind = next((text for kind, text in _REASONS.items() if isinstance(error, kind)), "failed")
+        kind = kind_of(error)
         advice = (
             f" Serve this device's bundle there, or copy the server's: splitpoint-edge fetch "
             f"{self._bundle.name} --cloud HOST:PORT --out BUNDLE."

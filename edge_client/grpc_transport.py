@@ -61,6 +61,16 @@ class GrpcTransport:
             self._channel = grpc.aio.insecure_channel(self.address, options=self._options)
         return self._channel
 
+    @property
+    def is_busy(self) -> bool:
+        """True while a request waits for its answer."""
+        return self._stream is not None and self._stream.is_busy
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds without a sign of the server while requests wait; 0 while none does."""
+        return self._stream.silent_s if self._stream is not None and self.is_busy else 0.0
+
     async def call(
         self,
         request_id: str,
@@ -120,6 +130,11 @@ class _Stream:
         self._heard_at = perf_counter()
         self._writer: asyncio.Task[None] | None = None
         self._reader = asyncio.create_task(self._read_all())
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a request waits for its answer."""
+        return bool(self._pending)
 
     @property
     def silent_s(self) -> float:

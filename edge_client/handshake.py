@@ -27,6 +27,11 @@ class ServerInfo:
     max_message_bytes: int
     workers: int
 
+    @property
+    def probes(self) -> bool:
+        """True if it answers probes of the link."""
+        return bool(self.version)
+
 
 async def greet(
     channel: grpc.aio.Channel, address: str, bundle: Bundle, timeout_s: float

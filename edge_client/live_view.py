@@ -82,10 +82,18 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("upload a frame", format_size(summary["upload_bytes"])))
     rows.append(("frames a second", f"{summary['fps']:.1f}"))
     rows.append(("cut", _counts(summary["cuts"])))
+    if summary["switches"]:
+        rows.append(("cut moved", f"{summary['switches']} times"))
+    if summary["fallbacks"]:
+        rows.append(("without the cloud", _tallied(summary["fallbacks"])))
     if link := summary["link"]:
         rates = f"{format_rate(link['uplink_bps'])} up, {format_rate(link['downlink_bps'])} down"
         rows.append(("link", f"{rates}, RTT {format_duration(link['rtt_s'])}"))
     return rows
+
+
+def _tallied(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, TextIO
 
+from edge_client.frames import Choice
 from edge_client.live_view import LiveView, print_summary
 from edge_client.settings import RunSettings, parse_link
 from edge_client.sources import Frame, Source, open_source, play
@@ -35,6 +36,8 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
         # Only now: a server that is away must not cost the records of the last run.
         writer = stack.enter_context(RecordWriter(settings.output, as_json))
         console.remark(f"cut {client.choice.label}, {client.choice.reason}")
+        if client.trouble is not None:
+            console.remark(f"{client.trouble} Until it comes, frames are finished on this device.")
         tally = Tally(bundle, labels, monotonic)
         try:
             interrupted = _stream(client, source, settings, tally, writer)
@@ -114,6 +117,9 @@ def _connected(settings: RunSettings, bundle: Bundle) -> EdgeClient:
             link=parse_link(settings.link),
             window=settings.window,
             timeout_s=settings.timeout_s,
+            deadline_s=settings.deadline_s,
+            adapt=settings.adapt,
+            memory_bytes=settings.memory_bytes,
             threads=settings.threads,
             on_failure=settings.on_failure,
             on_progress=show,
@@ -129,7 +135,9 @@ def _stream(
     frames = _noting(play(source, settings.pace), names)
     with LiveView(total) as view:
         try:
+            before = client.choice
             for result in client.stream(frames, on_error="result"):
+                before = _tell_of_move(before, client.choice)
                 writer.write(tally.add(result, names.popleft()))
                 if settings.heartbeat:
                     beat(settings.heartbeat)
@@ -139,10 +147,17 @@ def _stream(
     return False
 
 
+def _tell_of_move(before: Choice, now: Choice) -> Choice:
+    if now.label != before.label:
+        console.remark(f"cut {now.label}: {now.reason}")
+    return now
+
+
 def _sum_up(
     tally: Tally, source: Source, client: EdgeClient, writer: RecordWriter, *, as_json: bool
 ) -> None:
     summary = tally.summary(dropped=source.dropped, unreadable=source.unreadable, link=client.link)
+    summary |= {"fallbacks": dict(client.fallbacks), "switches": client.switches}
     if not as_json:
         print_summary(summary, client.bundle)
     writer.write({"summary": summary})

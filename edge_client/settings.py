@@ -10,11 +10,12 @@ from edge_client import defaults
 from edge_client.sources import Pace
 from partitioner.link import Link
 from partitioner.settings import Settings, load
-from partitioner.units import parse_duration
+from partitioner.units import parse_duration, parse_size
 from protos.errors import UsageError
 
 ENV_PREFIX = "SPLITPOINT_EDGE_"
 MEASURE = "measure"
+NONE = "none"
 
 
 def parse_link(text: str) -> Link | None:
@@ -35,6 +36,18 @@ def _check_link(text: str) -> str:
 def _check_timeout(text: str) -> str:
     if parse_duration(text) <= 0:
         raise UsageError(f"a timeout of {text} leaves no time for an answer. Give more than 0.")
+    return text
+
+
+def _check_deadline(text: str) -> str:
+    if text != NONE and parse_duration(text) <= 0:
+        raise UsageError(f"a deadline of {text} cannot be met. Give more than 0, or {NONE}.")
+    return text
+
+
+def _check_memory(text: str | None) -> str | None:
+    if text is not None:
+        parse_size(text)
     return text
 
 
@@ -61,6 +74,12 @@ class RunSettings(Settings):
     heartbeat: Path | None = None
     """A file that every result touches, so that a health check sees a stream that has stalled."""
     timeout: Annotated[str, AfterValidator(_check_timeout)] = f"{defaults.TIMEOUT_S:g}s"
+    deadline: Annotated[str, AfterValidator(_check_deadline)] = defaults.DEADLINE
+    """From a frame's arrival to its result; `none`: it may take as long as it takes."""
+    adapt: bool | None = None
+    """Move the cut as conditions change; not given: with the cut `auto`."""
+    memory: Annotated[str | None, AfterValidator(_check_memory)] = None
+    """What all loaded heads and tails may take together; not given: the last few of each stay."""
     on_failure: defaults.OnFailure = defaults.ON_FAILURE
     threads: int = Field(default=defaults.THREADS, ge=1)
 
@@ -73,6 +92,16 @@ class RunSettings(Settings):
     def timeout_s(self) -> float:
         """`timeout` in seconds."""
         return parse_duration(self.timeout)
+
+    @property
+    def deadline_s(self) -> float | None:
+        """`deadline` in seconds; None for none."""
+        return None if self.deadline == NONE else parse_duration(self.deadline)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """`memory` in bytes."""
+        return parse_size(self.memory) if self.memory else None
 
     @property
     def pace(self) -> Pace:

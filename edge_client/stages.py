@@ -2,67 +2,185 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
+from typing import Literal
+
+import numpy as np
+import psutil
 
 from partitioner.bundle import Bundle
-from partitioner.sessions import RuntimeOptions, Stage
+from partitioner.profiles import Profile
+from partitioner.sessions import RuntimeOptions, Stage, random_feeds
+from partitioner.units import format_size
+from protos.errors import UsageError
 from protos.tensors import Array
 
+Side = Literal["head", "tail"]
+Key = tuple[Side, str]
+
 KEPT = 4
-"""Heads, and as many tails, that stay loaded: a cut that moves back and forth costs nothing, and one
-that wanders over all cuts does not fill a small device's memory."""
+"""Heads, and as many tails, that stay loaded where no memory budget is given: a cut that moves back and
+forth costs nothing, and one that wanders over all cuts does not fill a small device's memory."""
 
 
 class Stages:
     """The sessions of one bundle that this device holds. Safe to call from several threads.
 
-    One stage runs at a time: on a small device two would only slow each other down.
+    One stage runs at a time: on a small device two would only slow each other down. Loading one keeps
+    no other from running. `memory_bytes` bounds what all together take; the one that was not used for
+    longest makes way, and the one in use stays even if it alone is larger.
     """
 
-    def __init__(self, bundle: Bundle, options: RuntimeOptions) -> None:
+    def __init__(
+        self, bundle: Bundle, options: RuntimeOptions, memory_bytes: int | None = None
+    ) -> None:
         self.bundle = bundle
         self.options = options
-        self._heads = _Recent(lambda cut_id: bundle.open_head(cut_id, options))
-        self._tails = _Recent(lambda cut_id: bundle.open_tail(cut_id, options))
-        self._turn = threading.Lock()
+        self.memory_bytes = memory_bytes
+        self._profile: Profile | None = None
+        self._stages: dict[Key, Stage] = {}
+        self._sizes: dict[Key, int] = {}
+        self._seconds: dict[Key, float] = {}
+        self._wanted: set[Key] = set()
+        self._table, self._loading, self._turn = (
+            threading.Lock(),
+            threading.Lock(),
+            threading.Lock(),
+        )
+        self._loader: ThreadPoolExecutor | None = None
+
+    def know(self, profile: Profile) -> None:
+        """Take sizes and seconds from this device's profile."""
+        self._profile = profile
+
+    def is_loaded(self, side: Side, cut_id: str) -> bool:
+        """Tell whether a stage can run at once."""
+        return (side, cut_id) in self._stages
 
     def warm(self, cut_id: str) -> None:
-        """Load the head of a cut, so that its first frame does not wait for it."""
-        with self._turn:
-            self._heads.get(cut_id)
+        """Load the head of a cut, so that its first frame does not wait for it.
+
+        Raises UsageError when it takes more than the memory budget.
+        """
+        self._get(("head", cut_id))
+        size = self._size(("head", cut_id))
+        if self.memory_bytes is not None and size > self.memory_bytes:
+            raise UsageError(
+                f"the head of {cut_id} takes about {format_size(size)} of memory, and the budget is "
+                f"{format_size(self.memory_bytes)}. Allow more, or use an earlier cut."
+            )
+
+    def rehearse_tail(self, cut_id: str) -> None:
+        """Load the tail of a cut and run it once, so that it is known what finishing here takes."""
+        rng = np.random.default_rng(0)
+        self.run_tail(cut_id, random_feeds(self.bundle.cut(cut_id).frontier, rng))
+
+    def prefetch(self, side: Side, cut_id: str) -> None:
+        """Load a stage in the background, unless it is loaded, or larger than the whole budget."""
+        key = (side, cut_id)
+        size = self._size(key)
+        if key in self._stages or (self.memory_bytes is not None and size > self.memory_bytes):
+            return
+        with self._table:
+            if key in self._wanted:
+                return
+            self._wanted.add(key)
+            if self._loader is None:
+                self._loader = ThreadPoolExecutor(1, thread_name_prefix="splitpoint-loader")
+            self._loader.submit(self._fetch, key)
+
+    def tail_s(self, cut_id: str) -> float | None:
+        """Return the seconds that a tail takes here: as last measured, or profiled; None if unknown."""
+        return self._seconds.get(("tail", cut_id), self._profiled_s(cut_id))
 
     def run_head(self, cut_id: str, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
         """Return the frontier and the head's own outputs, and the seconds that computing them took."""
-        with self._turn:
-            return _timed(self._heads.get(cut_id), inputs)
+        return self._run(("head", cut_id), inputs)
 
     def run_tail(
         self, cut_id: str, frontier: Mapping[str, Array]
     ) -> tuple[dict[str, Array], float]:
         """Return the tail's outputs, computed here, and the seconds that it took."""
+        return self._run(("tail", cut_id), frontier)
+
+    def close(self) -> None:
+        """Stop loading; what is loaded goes with this object. Does nothing twice."""
+        if self._loader is not None:
+            self._loader.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, key: Key, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
+        stage = self._get(key)
         with self._turn:
-            return _timed(self._tails.get(cut_id), frontier)
+            begun = perf_counter()
+            values = stage.run(feeds)
+            took_s = perf_counter() - begun
+        before = self._seconds.get(key, took_s)
+        self._seconds[key] = before + 0.3 * (took_s - before)
+        return values, took_s
 
+    def _get(self, key: Key) -> Stage:
+        """Return a stage, loaded if it has to be, and count this as its latest use."""
+        if (stage := self._use(key)) is not None:
+            return stage
+        with self._loading:
+            if (stage := self._use(key)) is not None:  # somebody else loaded it meanwhile
+                return stage
+            if self.memory_bytes is None:
+                self._make_room(key, 0)
+            else:
+                self._make_room(key, self._size(key))
+            stage = self._load(key)
+            with self._table:
+                self._stages[key] = stage
+            self._make_room(key, 0)
+            return stage
 
-class _Recent:
-    """The stages that were used last. One that is running is the latest of all, and never let go."""
+    def _use(self, key: Key) -> Stage | None:
+        with self._table:
+            stage = self._stages.pop(key, None)
+            if stage is not None:
+                self._stages[key] = stage
+            return stage
 
-    def __init__(self, load: Callable[[str], Stage]) -> None:
-        self._load = load
-        self._stages: dict[str, Stage] = {}
-
-    def get(self, cut_id: str) -> Stage:
-        """Return the stage of a cut, loaded if it has to be, after letting go of the oldest use."""
-        stage = self._stages.pop(cut_id, None)
-        if stage is None:
-            while len(self._stages) >= KEPT:
-                del self._stages[next(iter(self._stages))]
-            stage = self._load(cut_id)
-        self._stages[cut_id] = stage
+    def _load(self, key: Key) -> Stage:
+        side, cut_id = key
+        open_stage: Callable[[str, RuntimeOptions], Stage] = (
+            self.bundle.open_head if side == "head" else self.bundle.open_tail
+        )
+        before = psutil.Process().memory_info().rss
+        stage = open_stage(cut_id, self.options)
+        # What was freed before hides in the process, so a later load may seem to take nothing.
+        taken = psutil.Process().memory_info().rss - before
+        self._sizes[key] = max(self._sizes.get(key, 0), taken)
         return stage
 
+    def _make_room(self, key: Key, needed: int) -> None:
+        """Let the oldest go until what is kept, and `needed` bytes more, fits."""
+        with self._table:
+            others = [other for other in self._stages if other != key]
+            while others and self._is_full(key, needed):
+                del self._stages[others.pop(0)]
 
-def _timed(stage: Stage, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
-    begun = perf_counter()
-    values = stage.run(feeds)
-    return values, perf_counter() - begun
+    def _is_full(self, key: Key, needed: int) -> bool:
+        if self.memory_bytes is None:
+            same = [other for other in self._stages if other[0] == key[0]]
+            return len(same) + (key not in self._stages) > KEPT
+        return sum(map(self._size, self._stages)) + needed > self.memory_bytes
+
+    def _size(self, key: Key) -> int:
+        """Return the bytes that a stage takes: as profiled, else as seen when it was loaded."""
+        side, cut_id = key
+        known = self._profile.cuts.get(cut_id) if self._profile else None
+        stage = getattr(known, side) if known else None
+        return stage.memory_bytes if stage else self._sizes.get(key, 0)
+
+    def _profiled_s(self, cut_id: str) -> float | None:
+        known = self._profile.cuts.get(cut_id) if self._profile else None
+        return known.tail.timing.median_s if known and known.tail else None
+
+    def _fetch(self, key: Key) -> None:
+        try:
+            self._get(key)
+        finally:
+            self._wanted.discard(key)

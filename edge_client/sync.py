@@ -1,6 +1,7 @@
 """The client for programs without an event loop."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +17,7 @@ from edge_client.results import Result
 from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.loops import LoopThread
+from protos.errors import SplitpointError
 
 
 class EdgeClient:
@@ -38,6 +40,9 @@ class EdgeClient:
         link: Link | None = None,
         window: int = defaults.WINDOW,
         timeout_s: float = defaults.TIMEOUT_S,
+        deadline_s: float | None = None,
+        adapt: bool | None = None,
+        memory_bytes: int | None = None,
         threads: int = defaults.THREADS,
         on_failure: defaults.OnFailure = defaults.ON_FAILURE,
         on_progress: OnProgress = unheard,
@@ -50,6 +55,9 @@ class EdgeClient:
             link=link,
             window=window,
             timeout_s=timeout_s,
+            deadline_s=deadline_s,
+            adapt=adapt,
+            memory_bytes=memory_bytes,
             threads=threads,
             on_failure=on_failure,
             on_progress=on_progress,
@@ -68,8 +76,23 @@ class EdgeClient:
 
     @property
     def link(self) -> Link | None:
-        """The link that `auto` planned with: given, or measured while connecting."""
+        """The link as it is believed to be: given, measured while connecting, or followed since."""
         return self._client.link
+
+    @property
+    def trouble(self) -> SplitpointError | None:
+        """What the cloud failed with last; None while all is well."""
+        return self._client.trouble
+
+    @property
+    def fallbacks(self) -> Counter[str]:
+        """Frames that the cloud was meant to serve and did not, by what it failed with."""
+        return self._client.fallbacks
+
+    @property
+    def switches(self) -> int:
+        """How often the policy has moved the cut."""
+        return self._client.control.switches
 
     @property
     def choice(self) -> Choice:
@@ -83,8 +106,10 @@ class EdgeClient:
     def infer(self, inputs: Inputs) -> Result:
         """Run the model on `inputs`; see AsyncEdgeClient.infer.
 
-        The head runs in the calling thread, so that only the request changes threads.
+        Without a deadline the head runs in the calling thread, so that only the request changes threads.
         """
+        if self._client.deadline_s is not None:
+            return self._loop.run(self._client.infer(inputs))
         arrived_at = perf_counter()
         work = self._client.prepare(inputs, arrived_at)
         if work.message is None:

@@ -15,7 +15,12 @@ from protos.channels import server_options
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.messages import pack_response, unpack_request
 from protos.names import EDGE, PARAM_ERROR_CODE, model_name
-from protos.splitpoint_pb2 import GetServerInfoResponse, ListBundlesResponse
+from protos.splitpoint_pb2 import (
+    GetServerInfoResponse,
+    ListBundlesResponse,
+    ProbeRequest,
+    ProbeResponse,
+)
 from protos.tensors import Array
 from protos.wire import decode_request, encode_stream_response
 
@@ -26,8 +31,9 @@ Answer = Callable[[ModelInferRequest, list[memoryview]], Awaitable[bytes | None]
 class FakeCloud:
     """Listens on a free port of this machine; each request is answered by `answer`, each in a task."""
 
-    def __init__(self, bundle: Bundle, answer: Answer | None = None) -> None:
+    def __init__(self, bundle: Bundle, answer: Answer | None = None, port: int = 0) -> None:
         self.bundle = bundle
+        self.port = port
         self.answer = answer or self.infer
         self.max_message_bytes = 1 << 20
         self.digest = bundle.digest
@@ -60,7 +66,7 @@ class FakeCloud:
     async def __aenter__(self) -> Self:
         self._server = grpc.aio.server(options=server_options(self.max_message_bytes))
         self._server.add_generic_rpc_handlers((_Handlers(self),))
-        port = self._server.add_insecure_port("127.0.0.1:0")
+        port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         self.address = f"127.0.0.1:{port}"
         await self._server.start()
         return self
@@ -104,6 +110,10 @@ class FakeCloud:
         entry = ListBundlesResponse.Entry(name=self.name, digest=self.digest)
         return ListBundlesResponse(bundles=[entry]).SerializeToString()
 
+    async def probe(self, request: bytes, _context: object) -> bytes:
+        wanted = ProbeRequest.FromString(request).reply_bytes
+        return ProbeResponse(payload=bytes(wanted)).SerializeToString()
+
 
 class _Handlers(grpc.GenericRpcHandler):
     def __init__(self, cloud: FakeCloud) -> None:
@@ -114,6 +124,8 @@ class _Handlers(grpc.GenericRpcHandler):
             return grpc.stream_stream_rpc_method_handler(self._cloud.serve_stream)
         if self._cloud.greets and details.method.endswith("/GetServerInfo"):
             return grpc.unary_unary_rpc_method_handler(self._cloud.info)
+        if self._cloud.greets and details.method.endswith("/Probe"):
+            return grpc.unary_unary_rpc_method_handler(self._cloud.probe)
         if self._cloud.greets and details.method.endswith("/ListBundles"):
             return grpc.unary_unary_rpc_method_handler(self._cloud.bundles)
         return None

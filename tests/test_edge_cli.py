@@ -169,10 +169,43 @@ def test_output_of_the_last_run_survives_a_server_that_is_away(
         nobody = f"127.0.0.1:{taken.getsockname()[1]}"
         done = invoke(
             "run", "--cloud", nobody, "--bundle", image_bundle.path, "--source", folder,
-            "--cut", "cloud", "--output", tmp_path / "out.jsonl",
+            "--cut", "cloud", "--output", tmp_path / "out.jsonl", "--on-failure", "fail",
         )  # fmt: skip
     assert isinstance(done.exception, UnreachableError)
     assert (tmp_path / "out.jsonl").read_text() == "the last run\n"
+
+
+def test_frames_are_finished_here_while_nobody_is_at_the_address(
+    image_bundle: Bundle, folder: Path
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = invoke(
+            "run", "--cloud", nobody, "--bundle", image_bundle.path, "--source", folder,
+            "--cut", "cut-02", "--json", "--deadline", "20s", "--memory", "300MB",
+        )  # fmt: skip
+    *records, last = lines(done.stdout)
+    assert {record["served_by"] for record in records} == {"edge"}
+    assert last["summary"]["fallbacks"] == {"cloud unreachable": len(records)}
+    assert "Until it comes, frames are finished on this device." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--deadline", "0ms"), "a deadline of 0ms cannot be met"),
+        (("--deadline", "soon"), "'soon' is not a duration"),
+        (("--memory", "much"), "'much' is not a size"),
+        (("--cut", "edge", "--adapt"), "needs a server"),
+    ],
+)
+def test_settings_that_cannot_be_met_are_refused(
+    image_bundle: Bundle, folder: Path, flags: tuple[str, ...], words: str
+) -> None:
+    done = invoke("run", "--bundle", image_bundle.path, "--source", folder, *flags)
+    assert isinstance(done.exception, UsageError)
+    assert words in str(done.exception)
 
 
 def test_source_that_breaks_off_ends_with_the_summary_and_its_error(
@@ -300,7 +333,7 @@ def test_errors_are_sentences_and_exit_statuses(image_bundle: Bundle, folder: Pa
         nobody = f"127.0.0.1:{taken.getsockname()[1]}"
         done = subprocess.run(
             command("run", "--cloud", nobody, "--bundle", image_bundle.path, "--source", folder,
-                    "--cut", "cloud"),
+                    "--cut", "cloud", "--on-failure", "fail"),
             capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "500"},
         )  # fmt: skip
     assert done.returncode == 4

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Iterator
+from time import perf_counter
 
 import grpc
 import pytest
@@ -47,13 +48,40 @@ async def silence(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes |
     return None
 
 
+async def look_again(client: AsyncEdgeClient) -> None:
+    """Let the client look for the cloud as it does when some time has passed."""
+    assert client.watch is not None
+    client.watch._clock = lambda: perf_counter() + 10
+    await client.watch.step()
+
+
 def test_nobody_at_the_address_is_said_with_what_to_do(
     residual_bundle: Bundle, nobody: str
 ) -> None:
     with pytest.raises(
         UnreachableError, match=f"no cloud server answers at {nobody}.*splitpoint-cloud serve"
     ):
-        EdgeClient(nobody, residual_bundle, "cut-01")
+        EdgeClient(nobody, residual_bundle, "cut-01", on_failure="fail")
+
+
+async def test_start_without_a_cloud_finishes_frames_here_until_it_comes(
+    residual_bundle: Bundle,
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    cloud = FakeCloud(residual_bundle)
+    async with cloud:
+        address = cloud.address
+    async with AsyncEdgeClient(address, residual_bundle, "cut-04") as client:
+        result = await client.infer(inputs)
+        assert result.served_by is ServedBy.EDGE
+        assert result.reason.startswith(f"cloud unreachable: no cloud server answers at {address}")
+        assert client.server is None
+        assert client.fallbacks == {"cloud unreachable": 1}
+        async with FakeCloud(residual_bundle, port=int(address.split(":")[1])) as cloud:
+            await look_again(client)
+            assert client.server is not None
+            assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+            assert client.trouble is None
 
 
 async def test_another_bundle_of_that_name_is_refused_with_both_digests(
@@ -156,6 +184,7 @@ async def test_frames_of_a_cut_that_moves_to_a_server_of_another_bundle_are_fini
         results = [result async for result in client.stream(inputs)]
         assert cloud.requests == []
         cloud.digest = residual_bundle.digest
+        await look_again(client)
         assert (await client.infer(inputs[0])).served_by is ServedBy.CLOUD
     for result, frame in zip(results, inputs, strict=True):
         assert result.reason.startswith("cloud has another bundle: the server at")
@@ -172,13 +201,15 @@ async def test_request_that_never_left_counts_no_bytes(
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
     ):
         assert (await client.infer(inputs[0])).upload_bytes > 0  # it went there, and was refused
-        gone, client._transport = client._transport, GrpcTransport(nobody)
+        await look_again(client)
+        gone, client._completer.transport = client._transport, GrpcTransport(nobody)
         results = [result async for result in client.stream(inputs)]
         assert gone is not None
         await gone.close()
-    for result in results:
-        assert result.reason.startswith("cloud unreachable: the stream to")
-        assert (result.served_by, result.upload_bytes) == (ServedBy.EDGE, 0)
+    assert results[0].reason.startswith("cloud unreachable: the stream to")
+    assert [(result.served_by, result.upload_bytes) for result in results] == [
+        (ServedBy.EDGE, 0)
+    ] * 3
 
 
 async def test_silent_cloud_costs_the_timeout_and_the_frame_is_finished_here(
@@ -340,6 +371,7 @@ async def test_answer_that_makes_no_sense_costs_no_frame(
         assert result.served_by is ServedBy.EDGE
         assert_same(result.outputs, whole(residual_bundle, inputs))
         cloud.answer = cloud.infer
+        await look_again(client)
         assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
 
 

@@ -1,0 +1,119 @@
+"""The circuit breaker: a cloud that fails is left alone until a probe, not a frame, has found it well."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from protos.errors import (
+    LateError,
+    NetworkError,
+    ServerError,
+    SplitpointError,
+    TooLargeError,
+    UnknownNameError,
+    UnreachableError,
+)
+
+
+class Circuit(StrEnum):
+    """Whether frames go to the cloud."""
+
+    CLOSED = "closed"
+    """They do."""
+    OPEN = "open"
+    """None does."""
+    TRYING = "trying"
+    """A probe got through: one frame does, and decides."""
+
+
+@dataclass(frozen=True)
+class BreakerSettings:
+    """When to give up, and how often to look again."""
+
+    failures: int = 2
+    """In a row: one broken stream or one late answer happens to a cloud that is well."""
+    first_wait_s: float = 0.1
+    longest_wait_s: float = 0.8
+    """Until the cloud is asked again; doubles while it answers probes and fails frames."""
+
+
+class Breaker:
+    """Counts what came of requests. Moments are parameters, in seconds of any one clock.
+
+    Failures of requests that were begun before the last one are its other victims, not new ones.
+    """
+
+    def __init__(self, settings: BreakerSettings | None = None) -> None:
+        self._settings = settings or BreakerSettings()
+        self.circuit = Circuit.CLOSED
+        self.error: SplitpointError | None = None
+        """What the cloud failed with last; None while all is well."""
+        self._failures = 0
+        self._failed_at = -math.inf
+        self._wait_s = self._settings.first_wait_s
+        self._due_at = -math.inf
+        self._trial_out = False
+
+    @property
+    def is_open(self) -> bool:
+        """True while no frame may go to the cloud."""
+        return self.circuit is Circuit.OPEN or (self.circuit is Circuit.TRYING and self._trial_out)
+
+    def admit(self) -> bool:
+        """Tell whether this frame may go to the cloud, and count it as the trial if it is one."""
+        if self.is_open:
+            return False
+        self._trial_out = self.circuit is Circuit.TRYING
+        return True
+
+    def withdrew(self) -> None:
+        """The frame was given up by its caller: it says nothing about the cloud."""
+        self._trial_out = False
+
+    def succeeded(self) -> None:
+        """The cloud served a frame."""
+        self.circuit, self.error = Circuit.CLOSED, None
+        self._failures, self._trial_out = 0, False
+        self._wait_s = self._settings.first_wait_s
+
+    def failed(self, error: SplitpointError, begun_at: float, now_s: float) -> None:
+        """The cloud failed a request that was begun at `begun_at`."""
+        trial, self._trial_out = self._trial_out, False
+        if not _is_of_the_cloud(error) or (begun_at <= self._failed_at and not trial):
+            return
+        self.error, self._failed_at = error, now_s
+        self._failures += 1
+        if trial:
+            self._wait_s = min(2 * self._wait_s, self._settings.longest_wait_s)
+        if trial or self._failures >= self._settings.failures or not _may_be_chance(error):
+            self.trip(error, now_s)
+
+    def trip(self, error: SplitpointError, now_s: float) -> None:
+        """Let no frame go there until a probe gets through."""
+        self.circuit, self.error = Circuit.OPEN, error
+        self._trial_out = False
+        self._due_at = now_s + self._wait_s
+
+    def is_due(self, now_s: float) -> bool:
+        """Tell whether the cloud should be probed now."""
+        return self.circuit is Circuit.OPEN and now_s >= self._due_at
+
+    def probed(self, error: SplitpointError | None, now_s: float) -> None:
+        """A probe got through, or failed with `error`."""
+        if self.circuit is not Circuit.OPEN:
+            return
+        if error is None:
+            self.circuit, self._trial_out = Circuit.TRYING, False
+        else:
+            self.error = error
+            self._due_at = now_s + self._settings.first_wait_s
+
+
+def _is_of_the_cloud(error: SplitpointError) -> bool:
+    """Tell what says something about the cloud from what one frame brought upon itself."""
+    kinds = (NetworkError, ServerError, UnknownNameError)
+    return isinstance(error, kinds) and not isinstance(error, TooLargeError)
+
+
+def _may_be_chance(error: SplitpointError) -> bool:
+    return isinstance(error, UnreachableError | LateError)

@@ -1,0 +1,226 @@
+"""What the edge has seen of the link and of both machines, and what the next frame does because of it."""
+
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+from edge_client.breaking import Breaker
+from edge_client.frames import Choice, Work, choose
+from edge_client.stages import Stages
+from edge_client.transport import Reply
+from partitioner.bundle import Bundle
+from partitioner.estimating import LinkEstimator, Transfer
+from partitioner.link import Link
+from partitioner.loads import ArrivalRate, FadingMean, LoadEstimator
+from partitioner.planning import Option, Plan
+from partitioner.policy import Conditions, Decision, PolicySettings, contenders, decide
+from protos.errors import LateError, SplitpointError, UsageError
+from protos.names import EDGE
+
+_LIKELY = (0.5, 2.0)
+"""Heads that are best at these multiples of the rate are loaded ahead."""
+_PROBE_BYTES = 32 << 10
+_PROBE_S = 0.2
+"""A probe carries at most so much, and takes the uplink for about so long."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the server and this device allow an option to be."""
+
+    message_bytes: int | None = None
+    memory_bytes: int | None = None
+
+    def allow(self, option: Option) -> bool:
+        """Tell whether an option's messages and head stay within them."""
+        fits = self.message_bytes is None or option.upload_bytes <= self.message_bytes
+        return fits and (self.memory_bytes is None or option.edge_memory_bytes <= self.memory_bytes)
+
+
+class Controller:
+    """Decides frame by frame, by the policy once it has a plan, else as it was told.
+
+    Used from the event loop and from the thread of the heads; each call leaves it whole.
+    """
+
+    def __init__(
+        self, bundle: Bundle, stages: Stages, breaker: Breaker, settings: PolicySettings
+    ) -> None:
+        self.bundle = bundle
+        self.settings = settings
+        self.switches = 0
+        """How often the option has moved."""
+        self.called_at = float("-inf")
+        """When a frame last asked what to do."""
+        self.crossed_at = float("-inf")
+        """When the link last showed what it can."""
+        self._stages = stages
+        self._breaker = breaker
+        self._told: Choice | None = None
+        self._plan: Plan | None = None
+        self._decision: Decision | None = None
+        self._choices: dict[str, Choice] = {}
+        self._link: LinkEstimator | None = None
+        self._edge, self._cloud = LoadEstimator(), LoadEstimator()
+        self._queue, self._arrivals = FadingMean(), ArrivalRate()
+
+    @property
+    def adapts(self) -> bool:
+        """True once the policy decides."""
+        return self._plan is not None
+
+    @property
+    def current(self) -> Choice | None:
+        """What the last frame was told, or the next will be; None before anything is known."""
+        return self._told
+
+    def hold(self, choice: Choice) -> None:
+        """Stay at one choice from the next frame on; no policy moves it any more."""
+        self._plan = self._decision = None
+        self._told = choice
+
+    def follow(self, plan: Plan, first: Option, reason: str, limits: Limits) -> None:
+        """Let the policy decide among the plan's options, beginning with `first`."""
+        options = [option for option in contenders(plan.options) if limits.allow(option)]
+        if not options:
+            raise UsageError(
+                "no option of the plan stays within the memory budget and the server's message limit. "
+                "Allow more memory, or raise the server's --max-message."
+            )
+        self._plan = replace(plan, options=tuple(options))
+        self._link = LinkEstimator(plan.link)
+        self._stages.know(plan.edge)
+        now_s = perf_counter()
+        seen = self.conditions(now_s)
+        self._decision = Decision(first, reason, first.total_s, seen, now_s)
+        self._told = self._choice(first, reason)
+        self._load_ahead(seen, now_s)
+
+    def next(self, arrived_at: float, in_flight: int) -> Choice:
+        """Return what a frame that arrived at `arrived_at` does; `in_flight` counts it too."""
+        now_s = self.called_at = perf_counter()
+        self._arrivals.add(arrived_at, in_flight, self.settings.window)
+        if self._plan is None or self._decision is None:
+            if self._told is None:
+                raise UsageError(
+                    "the cut is not chosen yet: auto chooses when the client connects."
+                )
+            return self._told
+        seen = self.conditions(now_s)
+        decided = decide(self._plan, seen, self._decision, now_s, self.settings)
+        if decided.option is not self._decision.option and not self._is_ready(decided, seen):
+            return self._choice(self._decision.option, self._decision.reason)
+        return self._take(decided)
+
+    def conditions(self, now_s: float) -> Conditions:
+        """Return what is known now; UsageError without a plan."""
+        if self._link is None:
+            raise UsageError("nothing is known of the link: this client follows no plan.")
+        return Conditions(
+            self._link.estimate(now_s),
+            self._edge.load(now_s),
+            self._cloud.load(now_s),
+            self._queue.value(now_s),
+            not self._breaker.is_open,
+            self._arrivals.period_s,
+        )
+
+    @property
+    def link(self) -> Link | None:
+        """The link as it is believed to be now; None without a plan."""
+        return self._link.estimate(perf_counter()).link if self._link else None
+
+    def prepared(self, work: Work) -> None:
+        """Learn from a frame's head."""
+        if work.choice.option is not None:
+            self._edge.add(work.edge_s, work.choice.option.edge_s, perf_counter())
+
+    def answered(self, work: Work, reply: Reply) -> None:
+        """Learn from an answer of the cloud."""
+        server_s = reply.queue_s + reply.decode_s + reply.compute_s
+        self.crossed(
+            Transfer(
+                reply.upload_bytes,
+                reply.download_bytes,
+                reply.begun_at,
+                reply.received_at,
+                server_s,
+            )
+        )
+        self._queue.add(reply.queue_s, reply.received_at)
+        if work.choice.option is not None:
+            measured_s = reply.decode_s + reply.compute_s
+            self._cloud.add(measured_s, work.choice.option.cloud_s, reply.received_at)
+
+    def crossed(self, seen: Transfer) -> None:
+        """Learn from bytes that went to the cloud and back."""
+        self.crossed_at = seen.received_at
+        if self._link is not None:
+            self._link.add(seen)
+
+    def measured(self, small: Transfer, large: Transfer) -> None:
+        """Believe two probes, and nothing from before: the cloud is back, perhaps over another link."""
+        self.crossed_at = large.received_at
+        if self._link is None:
+            return
+        before = self._link.estimate(large.received_at).link
+        more_s = large.network_s - small.network_s
+        more_bytes = large.upload_bytes - small.upload_bytes
+        if more_s > 0.1 * small.network_s and more_bytes > 0:
+            up_bps = 8 * more_bytes / more_s
+            ratio = before.downlink_bps / before.uplink_bps
+            before = Link(up_bps, ratio * up_bps, before.rtt_s)
+        self._link.restart(replace(before, rtt_s=small.network_s))
+
+    def failed(self, work: Work, error: SplitpointError, lost_s: float) -> None:
+        """Learn from a frame that the cloud failed, after `lost_s`."""
+        if isinstance(error, LateError) and work.sent_bytes and self._link is not None:
+            self._link.at_least(work.sent_bytes, lost_s)
+
+    def probe_bytes(self) -> int:
+        """Return what a probe should carry: what the best crossing option would, within reason."""
+        if self._plan is None or self._link is None:
+            return 1
+        largest = max(option.upload_bytes for option in self._plan.options)
+        link = self._link.estimate(perf_counter()).link
+        return int(min(_PROBE_BYTES, max(1024.0, _PROBE_S * link.uplink_bps / 8), largest)) or 1
+
+    def _take(self, decided: Decision) -> Choice:
+        before, self._decision = self._decision, decided
+        if before is None or before.option is not decided.option:
+            self.switches += 1
+            self._load_ahead(decided.conditions, decided.since_s)
+        self._told = self._choice(decided.option, decided.reason)
+        return self._told
+
+    def _choice(self, option: Option, reason: str) -> Choice:
+        known = self._choices.get(option.label)
+        if known is None or known.option is not option:
+            known = choose(self.bundle, option.cut, option.codec, reason)
+            known = self._choices[option.label] = replace(known, option=option)
+        if known.reason != reason:
+            known = self._choices[option.label] = replace(known, reason=reason)
+        return known
+
+    def _is_ready(self, decided: Decision, seen: Conditions) -> bool:
+        """Tell whether a move costs no loading; what is not loaded is loaded meanwhile.
+
+        Without a cloud there is nothing to wait for: the frame would be finished here anyway.
+        """
+        if self._stages.is_loaded("head", decided.option.cut):
+            return True
+        self._stages.prefetch("head", decided.option.cut)
+        return not seen.cloud_reachable
+
+    def _load_ahead(self, seen: Conditions, now_s: float) -> None:
+        """Load what is likely next: the edge, this cut's tail, and the best at other rates."""
+        if self._plan is None or self._decision is None:
+            return
+        self._stages.prefetch("head", EDGE)
+        if self._decision.option.cut != EDGE:
+            self._stages.prefetch("tail", self._decision.option.cut)
+        for factor in _LIKELY:
+            link = seen.link.link
+            other = Link(factor * link.uplink_bps, factor * link.downlink_bps, link.rtt_s)
+            shifted = replace(seen, link=replace(seen.link, link=other), cloud_reachable=True)
+            likely = decide(self._plan, shifted, None, now_s, self.settings)
+            self._stages.prefetch("head", likely.option.cut)

@@ -1,0 +1,59 @@
+"""The one thread that computes: of the frames that wait for it, the oldest goes first."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from itertools import count
+from typing import Any, TypeVar
+
+R = TypeVar("R")
+
+_Job = tuple[float, int, "Future[Any] | None", Callable[[], Any]]
+
+
+class Device:
+    """Runs work on a thread of its own, by priority. The thread is a daemon, started when first needed."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.PriorityQueue[_Job] = queue.PriorityQueue()
+        self._numbers = count()
+        self._thread: threading.Thread | None = None
+
+    async def run(self, arrived_at: float, work: Callable[[], R]) -> R:
+        """Return what `work` returns; of all that waits, what arrived first is run first.
+
+        Cancelled while it waits, it never runs; while it runs, it runs to its end, unheard.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._serve, name="splitpoint-device", daemon=True
+            )
+            self._thread.start()
+        future: Future[R] = Future()
+        self._jobs.put((arrived_at, next(self._numbers), future, work))
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Let the thread end; what waits for it is dropped. Does nothing twice."""
+        self._jobs.put((float("-inf"), next(self._numbers), None, lambda: None))
+
+    def _serve(self) -> None:
+        while True:
+            _, _, future, work = self._jobs.get()
+            if future is None:
+                break
+            if future.set_running_or_notify_cancel():
+                _settle(future, work)
+        while not self._jobs.empty():
+            _, _, future, _ = self._jobs.get()
+            if future is not None:
+                future.cancel()
+
+
+def _settle(future: "Future[Any]", work: Callable[[], Any]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the work
+        future.set_exception(error)

@@ -1,0 +1,175 @@
+"""Coming together with a server: the greeting, the plan that needs one, and what to do without."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+from edge_client.breaking import Breaker
+from edge_client.choosing import OnProgress, choose_option, plan_without_cloud
+from edge_client.controlling import Controller, Limits
+from edge_client.defaults import OnFailure
+from edge_client.frames import Choice, choose
+from edge_client.grpc_transport import GrpcTransport
+from edge_client.handshake import ServerInfo, greet
+from edge_client.stages import Stages
+from partitioner.bundle import Bundle
+from partitioner.link import Link
+from partitioner.planning import Option, Plan
+from protos.codecs import codec_for
+from protos.errors import TooLargeError, UnreachableError, UsageError
+from protos.names import EDGE
+
+AUTO = "auto"
+
+_HEADER_BYTES = 1024
+_CONNECT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the caller asked for: a cut or `auto`, a codec, the link to plan for, and a cut that moves."""
+
+    cut: str
+    codec: str | None
+    link: Link | None
+    adapt: bool
+    on_failure: OnFailure
+
+
+class Meeting:
+    """Greets the server when it is there, at first or later, and then tells the controller what to do."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        wishes: Wishes,
+        transport: GrpcTransport | None,
+        stages: Stages,
+        breaker: Breaker,
+        control: Controller,
+        on_progress: OnProgress,
+    ) -> None:
+        self.server: ServerInfo | None = None
+        self.link = wishes.link
+        self._bundle = bundle
+        self._wishes = wishes
+        self._transport = transport
+        self._stages = stages
+        self._breaker = breaker
+        self._control = control
+        self._on_progress = on_progress
+        self._greeting = asyncio.Lock()
+        self._planned = self._ended = False
+        if wishes.cut != AUTO:
+            control.hold(choose(bundle, wishes.cut, wishes.codec, "chosen by the caller"))
+
+    async def begin(self) -> None:
+        """Greet the server and choose; without one, go on alone until `is_back` is called.
+
+        Raises UnreachableError only with on_failure="fail".
+        """
+        if self._transport is None or not (self._wishes.adapt or self._wishes.cut != EDGE):
+            return
+        try:
+            await self.greet_once()
+        except UnreachableError as error:
+            if self._wishes.on_failure == "fail":
+                raise
+            self._breaker.trip(error, perf_counter())
+        if self._wants_plan:
+            await asyncio.to_thread(self._choose if self.server else self._choose_alone)
+
+    async def greet_once(self) -> None:
+        """Greet the server, unless that was done."""
+        if self.server is not None or self._transport is None:
+            return
+        async with self._greeting:
+            if self.server is None:
+                address, channel = self._transport.address, self._transport.channel
+                self._welcome(await greet(channel, address, self._bundle, _CONNECT_S))
+
+    async def is_back(self, server: ServerInfo) -> None:
+        """Take note of a server that was away; raises what begin would."""
+        self._welcome(server)
+        if self._wants_plan:
+            await asyncio.to_thread(self._choose)
+
+    def end(self) -> None:
+        """Give up what is being measured."""
+        self._ended = True
+
+    def check_size(self, choice: Choice) -> None:
+        """Raise TooLargeError when one sample of the frontier would be over the server's limit."""
+        if self.server is None:
+            return
+        needed = _HEADER_BYTES + sum(
+            codec_for(choice.codec, spec).estimate_bytes(spec) for spec in choice.cut.frontier
+        )
+        if needed > self.server.max_message_bytes:
+            raise TooLargeError(
+                f"cut {choice.cut.id!r} sends about {needed} bytes a frame, and the server takes "
+                f"{self.server.max_message_bytes}. Use another cut or codec, or raise its --max-message."
+            )
+
+    @property
+    def _wants_plan(self) -> bool:
+        return not self._planned and (self._wishes.adapt or self._wishes.cut == AUTO)
+
+    def _welcome(self, server: ServerInfo) -> None:
+        self.server = server
+        if self._transport is not None:
+            self._transport.max_request_bytes = server.max_message_bytes
+        if self._control.current is not None and not self._control.adapts:
+            self.check_size(self._control.current)
+
+    def _choose(self) -> None:
+        if self._transport is None:
+            raise UsageError("the cut auto needs a server. Give cloud=HOST:PORT, or the cut edge.")
+        found = choose_option(
+            self._bundle,
+            self._transport.address,
+            self._stages.options,
+            link=self.link,
+            codec=self._wishes.codec,
+            max_message_bytes=self.server.max_message_bytes if self.server else None,
+            on_progress=self._note,
+        )
+        self.link = found.link
+        self._planned = True
+        self._follow(found.plan, found.option, found.reason)
+
+    def _choose_alone(self) -> None:
+        """Begin without a cloud: with what is known of it, or with nothing but this device."""
+        reason = "the cloud is away"
+        plan = plan_without_cloud(self._bundle, self.link, self._wishes.codec)
+        if plan is not None and self._wishes.adapt:
+            self._planned = True
+            here = next(option for option in plan.options if option.cut == EDGE)
+            self._follow(plan, here, reason)
+        elif self._control.current is None:
+            self._control.hold(choose(self._bundle, EDGE, None, reason))
+
+    def _follow(self, plan: Plan, option: Option, reason: str) -> None:
+        if self._wishes.cut != AUTO and self.server is not None:
+            option, reason = self._given(plan), "chosen by the caller"
+        if not self._wishes.adapt:
+            choice = choose(self._bundle, option.cut, option.codec, reason)
+            self._control.hold(replace(choice, option=option))
+            return
+        message_bytes = self.server.max_message_bytes if self.server else None
+        limits = Limits(message_bytes, self._stages.memory_bytes)
+        self._control.follow(plan, option, reason, limits)
+
+    def _given(self, plan: Plan) -> Option:
+        """Return the caller's cut among the plan's options, with the caller's codec or the best one."""
+        of_cut = [option for option in plan.options if option.cut == self._wishes.cut]
+        if not of_cut:
+            raise UsageError(
+                f"the plan has no option at the cut {self._wishes.cut!r}. Measure it again."
+            )
+        return min(of_cut, key=lambda option: option.total_s)
+
+    def _note(self, step: str, done: int, total: int) -> None:
+        if self._ended:
+            raise UsageError("the client was closed while it measured.")
+        self._on_progress(step, done, total)

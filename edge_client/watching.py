@@ -1,0 +1,165 @@
+"""Looking after a cloud that no frame looks after: probes on a connection of their own.
+
+While the breaker is open, a greeting finds out whether the cloud is back and has this bundle still.
+While the policy keeps frames here, small transfers find out whether the link has become better. While
+requests wait in silence for long, a probe tells a dead connection from a slow one.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+
+import grpc
+import grpc.aio
+
+from edge_client.breaking import Breaker
+from edge_client.controlling import Controller
+from edge_client.grpc_transport import GrpcTransport
+from edge_client.handshake import SERVICE, ServerInfo, greet
+from partitioner.bundle import Bundle
+from partitioner.estimating import Transfer
+from partitioner.remote import translate
+from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
+from protos.errors import NetworkError, SplitpointError
+from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
+
+TICK_S = 0.1
+PROBE_EVERY_S = 0.5
+"""Between two probes of a link that no frame uses."""
+IDLE_S = 5.0
+"""Nothing is probed for who has not asked for so long: the radio may sleep."""
+SILENCE_S = 2.0
+"""Requests that wait without a sign of life for so long make the link presumed dead."""
+_GREET_S = 1.0
+_PROBE_LIMIT_S = 3.0
+"""A probe behind megabytes on a slow uplink is late, and the link alive."""
+
+OnBack = Callable[[ServerInfo], Awaitable[None]]
+
+
+class Watch:
+    """Probes when there is reason to. `step` does what is due now; `run` calls it again and again."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        transport: GrpcTransport,
+        breaker: Breaker,
+        controller: Controller,
+        on_back: OnBack,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self.probes = 0
+        """How often the link was probed."""
+        self._bundle = bundle
+        self._transport = transport
+        self._breaker = breaker
+        self._controller = controller
+        self._on_back = on_back
+        self._clock = clock
+        self._channel: grpc.aio.Channel | None = None
+        self._probed_at = float("-inf")
+
+    async def run(self) -> None:
+        """Step until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(TICK_S)
+                await self.step()
+        finally:
+            await self._hang_up()
+
+    async def step(self) -> None:
+        """Do what is due now, if anything is."""
+        now_s = self._clock()
+        if self._breaker.is_due(now_s):
+            await self._look_for_the_cloud()
+        elif self._transport.silent_s > SILENCE_S and not self._breaker.is_open:
+            await self._check_for_life()
+        elif self._is_idle(now_s):
+            await self._probe_link()
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self._hang_up()
+
+    def _is_idle(self, now_s: float) -> bool:
+        known_at = max(self._probed_at, self._controller.crossed_at)
+        return (
+            self._controller.adapts
+            and not self._breaker.is_open
+            and now_s - known_at >= PROBE_EVERY_S
+            and now_s - self._controller.called_at < IDLE_S
+            and not self._transport.is_busy
+        )
+
+    async def _look_for_the_cloud(self) -> None:
+        """Greet, over a new connection each time: an old one may still wait for what is lost."""
+        await self._hang_up()
+        try:
+            info = await greet(self._connect(), self._transport.address, self._bundle, _GREET_S)
+            if self._controller.adapts and info.probes:
+                self._controller.measured(*await self._transfers())
+            await self._on_back(info)
+        except SplitpointError as error:
+            await self._hang_up()
+            self._breaker.probed(error, self._clock())
+            return
+        await self._transport.close()  # whatever hung there hangs no longer
+        self._breaker.probed(None, self._clock())
+
+    async def _check_for_life(self) -> None:
+        try:
+            await self._transfer(1)
+        except NetworkError as error:
+            await self._hang_up()
+            if self._transport.silent_s > SILENCE_S:
+                self._breaker.trip(error, self._clock())
+                await self._transport.close()
+        except SplitpointError:
+            pass  # it answers, and that is life
+
+    async def _probe_link(self) -> None:
+        try:
+            for seen in await self._transfers():
+                self._controller.crossed(seen)
+        except NetworkError as error:
+            await self._hang_up()
+            self._breaker.trip(error, self._clock())
+        except SplitpointError:
+            pass  # a standard server knows no probes: then frames alone tell
+
+    async def _transfers(self) -> tuple[Transfer, Transfer]:
+        """Return a small transfer, which is all round trip, and a larger one."""
+        self._probed_at = self._clock()
+        if self._channel is None:
+            await self._transfer(1)  # connects
+        return await self._transfer(1), await self._transfer(self._controller.probe_bytes())
+
+    async def _transfer(self, size: int) -> Transfer:
+        call = self._connect().unary_unary(
+            SERVICE + "Probe",
+            request_serializer=ProbeRequest.SerializeToString,
+            response_deserializer=ProbeResponse.FromString,
+        )
+        self.probes += 1
+        request = ProbeRequest(payload=bytes(size), reply_bytes=1)
+        begun_at = self._clock()
+        try:
+            reply: ProbeResponse = await call(request, timeout=_PROBE_LIMIT_S)
+        except grpc.aio.AioRpcError as failure:
+            raise translate(failure, self._transport.address) from failure
+        return Transfer(size + 200, 200, begun_at, self._clock(), reply.server_ns / 1e9)
+
+    def _connect(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            options = channel_options(DEFAULT_MAX_MESSAGE_BYTES)
+            self._channel = grpc.aio.insecure_channel(self._transport.address, options=options)
+        return self._channel
+
+    async def _hang_up(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await channel.close()

@@ -1,0 +1,317 @@
+"""The edge that adapts: the cut moves with what is seen, deadlines hold, and no frame is lost."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from time import perf_counter
+
+import pytest
+
+from edge_client import AsyncEdgeClient, ServedBy
+from edge_client.device import Device
+from edge_client.stages import Stages
+from partitioner.bundle import Bundle
+from partitioner.estimating import Transfer
+from partitioner.link import Link
+from partitioner.loads import LoadEstimator
+from partitioner.planning import Plan, plan
+from partitioner.profiles import CodecProfile, CutProfile, Machine, Profile, StageProfile, Timing
+from partitioner.sessions import RuntimeOptions
+from protos.errors import OverloadedError, UsageError
+from protos.inference_pb2 import ModelInferRequest
+from protos.names import EDGE
+from tests.edge_fakes import FakeCloud, error_answer, frames, whole
+from tests.test_edge_client import assert_same
+from tests.test_edge_failures import look_again, silence
+
+MACHINE = Machine(
+    hostname="nowhere", cpu="none", cores=1, memory_bytes=1, system="", python="", runtime="",
+    provider="", threads=1,
+)  # fmt: skip
+
+
+def stage(seconds: float, memory_bytes: int = 1_000_000) -> StageProfile:
+    timing = Timing(median_s=seconds, p10_s=seconds, p90_s=seconds, repeats=1)
+    return StageProfile(timing=timing, memory_bytes=memory_bytes)
+
+
+def profile_of(bundle: Bundle, slowness: float) -> Profile:
+    """A machine that takes `slowness` seconds for the whole model, and shares of it by the cut's place."""
+    cuts, last = {}, len(bundle.cuts) - 1
+    for place, (name, cut) in enumerate(bundle.cuts.items()):
+        share = place / last
+        size = sum(spec.nbytes() for spec in cut.frontier)
+        cuts[name] = CutProfile(
+            head=stage(slowness * share) if place else None,
+            tail=stage(slowness * (1 - share)) if place < last else None,
+            frontier_bytes=size,
+            download_bytes=100 if place < last else 0,
+            codecs={
+                "raw": CodecProfile(encode_s=0, decode_s=0, upload_bytes=size + 200 if size else 0)
+            },
+        )
+    return Profile(
+        splitpoint="0", bundle=bundle.name, bundle_digest=bundle.digest, machine=MACHINE,
+        measured_at="", inputs="random", cuts=cuts,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def planned(residual_bundle: Bundle) -> Iterator[Plan]:
+    """A plan in which the cloud is twenty times as fast; it lies in no bundle's folder."""
+    edge, cloud = profile_of(residual_bundle, 0.02), profile_of(residual_bundle, 0.001)
+    return plan(residual_bundle, Link(1e9, 1e9, 0.0005), edge, cloud)
+
+
+class AsProfiled(LoadEstimator):
+    """A machine that is always as fast as its profile."""
+
+    def add(self, measured_s: float, profiled_s: float, now_s: float) -> None:
+        pass
+
+
+def follow(client: AsyncEdgeClient, planned: Plan) -> None:
+    from edge_client.controlling import Limits
+
+    # Both machines are this one; what they really take must not be learnt.
+    client.control._edge, client.control._cloud = AsProfiled(), AsProfiled()
+    client.control.follow(planned, planned.best, "the plan's best", Limits())
+
+
+def crossings(uplink_bps: float, rtt_s: float = 0.0005) -> list[Transfer]:
+    """What messages of several sizes would have shown of a link, just now."""
+    link, now = Link(uplink_bps, uplink_bps, rtt_s), perf_counter()
+    sizes = (1_000.0, 30_000.0, 8_000.0, 60_000.0) * 3
+    return [Transfer(size, 100.0, now - link.predict_s(size, 100.0), now, 0.0) for size in sizes]
+
+
+def see(client: AsyncEdgeClient, uplink_bps: float) -> None:
+    for seen in crossings(uplink_bps):
+        client.control._link._free_at = 0.0  # type: ignore[union-attr]  # each alone on the link
+        client.control.crossed(seen)
+
+
+async def loaded(client: AsyncEdgeClient, cut: str) -> None:
+    """Let the background load what the next cut needs."""
+    await asyncio.to_thread(client._runner.stages.warm, cut)
+
+
+async def test_cut_moves_when_the_uplink_falls_and_again_when_it_recovers(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    inputs = frames(residual_bundle, 3)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
+    ):
+        follow(client, planned)
+        await loaded(client, EDGE)
+        first = await client.infer(inputs[0])
+        assert (first.cut, first.served_by) == (planned.best.cut, ServedBy.CLOUD)
+        see(client, 0.2e6)
+        slow = await client.infer(inputs[1])
+        assert (slow.cut, slow.served_by) == (EDGE, ServedBy.EDGE)
+        assert slow.reason.startswith("uplink fell to 2")
+        see(client, 1e9)
+        back = await client.infer(inputs[2])
+        assert (back.cut, back.served_by) == (planned.best.cut, ServedBy.CLOUD)
+        assert "uplink rose to" in back.reason
+        assert client.control.switches == 2
+    for result, frame in zip((first, slow, back), inputs, strict=True):
+        assert_same(result.outputs, whole(residual_bundle, frame))
+
+
+async def test_move_waits_until_the_head_is_loaded(residual_bundle: Bundle, planned: Plan) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
+    ):
+        stages = client._runner.stages
+        stages._loading.acquire()  # whatever is to be loaded has to wait
+        await client.infer(inputs)
+        follow(client, planned)
+        client.control.hold(client.choice)
+        stages._loading.release()
+        follow(client, planned)
+        stages._loading.acquire()
+        for name in residual_bundle.cuts:
+            if name != planned.best.cut:
+                stages._stages.pop(("head", name), None)
+        see(client, 0.2e6)
+        assert client.control.next(perf_counter(), 1).cut.id == planned.best.cut
+        stages._loading.release()
+        await loaded(client, EDGE)
+        assert client.control.next(perf_counter(), 1).cut.id == EDGE
+
+
+async def test_cloud_that_is_away_moves_everything_here_and_its_return_moves_it_back(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+
+    async def full(header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+        import grpc
+
+        return error_answer(header, grpc.StatusCode.RESOURCE_EXHAUSTED, "full.")
+
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
+    ):
+        follow(client, planned)
+        await loaded(client, EDGE)
+        cloud.answer = full
+        refused = await client.infer(inputs)
+        assert refused.reason == "cloud overloaded: full."
+        assert isinstance(client.trouble, OverloadedError)
+        sent = len(cloud.requests)
+        for _ in range(3):
+            result = await client.infer(inputs)
+            assert (result.cut, result.reason) == (EDGE, "the cloud is away; edge needs none")
+        assert len(cloud.requests) == sent
+        cloud.answer = cloud.infer
+        await look_again(client)
+        back = await client.infer(inputs)
+        assert (back.served_by, client.trouble) == (ServedBy.CLOUD, None)
+        assert back.reason.startswith("the cloud is back")
+        assert client.fallbacks == {"cloud overloaded": 1}
+
+
+async def test_hundred_moves_in_a_stream_cost_no_frame_and_change_no_answer(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    inputs = frames(residual_bundle, 110)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01", window=1) as client,
+    ):
+        follow(client, planned)
+        await loaded(client, EDGE)
+        results = []
+        async for result in client.stream(inputs):
+            results.append(result)
+            see(client, 0.2e6 if client.choice.cut.id != EDGE else 1e9)
+    assert [result.frame for result in results] == list(range(110))
+    assert client.control.switches >= 100
+    assert {result.cut for result in results} == {EDGE, planned.best.cut}
+    for result, frame in zip(results, inputs, strict=True):
+        assert_same(result.outputs, whole(residual_bundle, frame))
+
+
+async def test_silent_cloud_leaves_time_to_finish_here_within_the_deadline(
+    residual_bundle: Bundle,
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle, silence) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", deadline_s=0.2) as client,
+    ):
+        result = await client.infer(inputs)
+    assert result.served_by is ServedBy.EDGE
+    assert result.reason.startswith("cloud too slow")
+    assert result.latency_s <= 0.2 * 1.1
+    assert_same(result.outputs, whole(residual_bundle, inputs))
+
+
+async def test_frame_that_cannot_be_finished_in_time_is_an_error_result_in_time(
+    residual_bundle: Bundle,
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle, silence) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", deadline_s=0.1) as client,
+    ):
+        client._runner.stages._seconds["tail", "cut-04"] = 5.0
+        result = await client.infer(inputs)
+    assert result.served_by is ServedBy.NONE
+    assert "the deadline of 100.0 ms cannot be met: cloud too slow" in result.reason
+    assert result.error is not None
+    assert result.latency_s <= 0.1 * 1.1
+    assert result.upload_bytes > 0
+
+
+async def test_head_that_outlasts_the_deadline_is_not_waited_for(residual_bundle: Bundle) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with AsyncEdgeClient(None, residual_bundle, EDGE, deadline_s=0.05) as client:
+        with client._runner.stages._turn:
+            result = await client.infer(inputs)
+            assert result.served_by is ServedBy.NONE
+            assert "passed before the head was done" in result.reason
+            assert 0.05 <= result.latency_s <= 0.05 * 1.3
+        client.deadline_s = None
+        assert (await client.infer(inputs)).served_by is ServedBy.EDGE
+
+
+async def test_deadline_goes_by_what_is_predicted_and_not_by_trying(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle, silence) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01", deadline_s=0.5) as client,
+    ):
+        follow(client, planned)
+        await loaded(client, EDGE)
+        see(client, 0.1e6)  # the smallest frontier, 4,096 bytes, takes 0.34 s; the input a second
+        result = await client.infer(inputs)
+        assert (result.cut, result.served_by) == (EDGE, ServedBy.EDGE)
+        assert cloud.requests == []
+
+
+async def test_plan_without_an_option_within_the_memory_is_refused(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    from edge_client.controlling import Limits
+
+    async with AsyncEdgeClient(None, residual_bundle, EDGE) as client:
+        with pytest.raises(UsageError, match="memory budget"):
+            client.control.follow(planned, planned.best, "", Limits(message_bytes=-1))
+
+
+@pytest.mark.parametrize("deadline_s", [0.0, -1.0, float("nan")])
+def test_deadline_of_nothing_is_refused(residual_bundle: Bundle, deadline_s: float) -> None:
+    with pytest.raises(UsageError, match="a deadline of .* cannot be met"):
+        AsyncEdgeClient(None, residual_bundle, EDGE, deadline_s=deadline_s)
+
+
+async def test_oldest_frame_has_the_device_first() -> None:
+    device, order = Device(), list[str]()
+    held = threading.Event()
+    blocker = asyncio.create_task(device.run(0.0, held.wait))
+    await asyncio.sleep(0)
+    later = [
+        asyncio.create_task(device.run(arrived, lambda name=name: order.append(name)))
+        for arrived, name in ((3.0, "new head"), (1.0, "old tail"), (2.0, "given up"))
+    ]
+    await asyncio.sleep(0)
+    later[2].cancel()
+    await asyncio.sleep(0)
+    held.set()
+    await asyncio.gather(blocker, *later, return_exceptions=True)
+    device.close()
+    assert order == ["old tail", "new head"]
+
+
+async def test_what_work_raises_is_raised_where_it_is_waited_for() -> None:
+    device = Device()
+    with pytest.raises(UsageError, match="no"):
+        await device.run(0.0, lambda: (_ for _ in ()).throw(UsageError("no")))
+    device.close()
+    device.close()
+
+
+def test_stages_stay_within_their_memory_and_the_one_in_use_stays(
+    residual_bundle: Bundle,
+) -> None:
+    stages = Stages(residual_bundle, RuntimeOptions(), memory_bytes=2_500_000)
+    stages.know(profile_of(residual_bundle, 0.01))  # a million bytes each
+    for cut in ("cut-01", "cut-02", "cut-03"):
+        stages.warm(cut)
+    assert [stages.is_loaded("head", f"cut-0{n}") for n in (1, 2, 3)] == [False, True, True]
+    tight = Stages(residual_bundle, RuntimeOptions(), memory_bytes=900_000)
+    tight.know(profile_of(residual_bundle, 0.01))
+    tight.prefetch("head", "cut-01")
+    with pytest.raises(UsageError, match="the head of cut-02 takes about 1.00 MB"):
+        tight.warm("cut-02")
+    assert not tight.is_loaded("head", "cut-01")
