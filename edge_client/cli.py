@@ -164,30 +164,49 @@ def probe(cloud: Cloud, json: console.JsonFlag = False) -> None:
 def link(
     listen: Annotated[str, typer.Option(help="HOST:PORT to take connections at.")],
     to: Annotated[str, typer.Option(help="HOST:PORT to pass them on to.")],
-    bandwidth: Annotated[str, typer.Option(help="Rate of the uplink, such as 5mbit.")],
+    bandwidth: Annotated[
+        str | None, _flag("Rate of the uplink, such as 5mbit; needed without a trace.")
+    ] = None,
     rtt: Annotated[str, typer.Option(help="Round-trip time, such as 40ms.")] = "0ms",
     down: Annotated[str | None, _flag("Rate of the downlink.", "that of the uplink")] = None,
+    trace: Annotated[
+        Path | None, _flag("A bandwidth trace: `seconds Mbit/s` a line, Mahimahi, or CSV.")
+    ] = None,
+    trace_end: Annotated[str, typer.Option(help="At the trace's end: loop or hold.")] = "loop",
+    blackout: Annotated[
+        list[str] | None, _flag("Nothing gets through: START+LENGTH, such as 10s+5s; repeatable.")
+    ] = None,
+    drop: Annotated[str | None, _flag("Reset all connections this often, such as 30s.")] = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Be a slow link: a TCP relay with a rate and a round-trip time, until Ctrl-C or SIGTERM.
+
+    Rates may follow a trace. A black-out lets connections be and passes nothing, as a dead spot does.
 
     Example: splitpoint-edge link --listen 127.0.0.1:6000 --to 127.0.0.1:50051 --bandwidth 5mbit --rtt 40ms
     """
     import asyncio
 
     from edge_client.relaying import relay_until_stopped
-    from partitioner.link import Link
-    from partitioner.units import parse_duration, parse_rate
+    from edge_client.scheduling import read_schedule
 
-    path = Link(parse_rate(bandwidth), parse_rate(down or bandwidth), parse_duration(rtt))
+    schedule = read_schedule(bandwidth, down, rtt, trace, trace_end, blackout or (), drop)
 
     def ready(address: str) -> None:
         if json:
-            console.print_json({"listen": address, "to": to, "link": str(path)}, indent=None)
+            console.print_json({"listen": address, "to": to, "link": str(schedule)}, indent=None)
         else:
-            console.remark(f"{address} leads to {to}: {path}")
+            console.remark(f"{address} leads to {to}: {schedule}")
 
-    asyncio.run(relay_until_stopped(listen, to, path, ready))
+    def changed(time_s: float, now: object) -> None:
+        if json:
+            console.print_json(
+                {"time_s": round(time_s, 3), "link": str(now) if now else None}, indent=None
+            )
+        else:
+            console.remark(f"{time_s:.1f} s: {now or 'nothing gets through'}")
+
+    asyncio.run(relay_until_stopped(listen, to, schedule, ready, changed))
 
 
 def _file_progress(progress: Any) -> Callable[[str, int, int], None]:

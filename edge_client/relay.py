@@ -19,6 +19,8 @@ _EARLY_S = 0.0005
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
+Mangle = Callable[[bytes], bytes]
+"""What happens to a chunk's bytes on the way."""
 
 
 class Relay:
@@ -39,13 +41,14 @@ class Relay:
         *,
         clock: Clock = monotonic,
         sleep: Sleep | None = None,
+        mangle: Mangle | None = None,
     ) -> None:
         self._listen = split_address(listen)
         self._to = split_address(to, "to pass on to")
-        self._link = link
+        self._link: Link | None = link
         up, down = _directions(link)
-        self._up = _Direction(Pacer(up), clock, sleep or asyncio.sleep)
-        self._down = _Direction(Pacer(down), clock, sleep or asyncio.sleep)
+        self._up = _Direction(Pacer(up), clock, sleep or asyncio.sleep, mangle)
+        self._down = _Direction(Pacer(down), clock, sleep or asyncio.sleep, mangle)
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -58,14 +61,21 @@ class Relay:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property
-    def link(self) -> Link:
-        """The link as it is now."""
+    def link(self) -> Link | None:
+        """The link as it is now; None in a black-out."""
         return self._link
 
-    def set_link(self, link: Link) -> None:
-        """Change the link, from the next bytes on. To be called in the relay's event loop."""
+    def set_link(self, link: Link | None) -> None:
+        """Change the link, from the next bytes on. To be called in the relay's event loop.
+
+        None is a black-out: connections stay, are even taken, and nothing gets through, not their end
+        either; what the senders have not got rid of by then waits for the link's return.
+        """
         self._link = link
-        self._up.pacer.line, self._down.pacer.line = _directions(link)
+        for direction in (self._up, self._down):
+            direction.is_up.set() if link else direction.is_up.clear()
+        if link is not None:
+            self._up.pacer.line, self._down.pacer.line = _directions(link)
 
     @property
     def carried_bytes(self) -> tuple[int, int]:
@@ -131,9 +141,12 @@ class Relay:
 class _Direction:
     """One direction of the link, which all connections share."""
 
-    def __init__(self, pacer: Pacer, clock: Clock, sleep: Sleep) -> None:
+    def __init__(self, pacer: Pacer, clock: Clock, sleep: Sleep, mangle: Mangle | None) -> None:
         self.pacer = pacer
         self.carried_bytes = 0
+        self.is_up = asyncio.Event()
+        self.is_up.set()
+        self._mangle = mangle
         self._clock = clock
         self._sleep = sleep
         self._turn = asyncio.Lock()  # wakes in the order of asking, which makes it fair
@@ -144,12 +157,15 @@ class _Direction:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._deliver(travelling, out))
             while data := await source.read(self.pacer.chunk_bytes):
+                data = self._mangle(data) if self._mangle else data
                 travelling.put(await self._admit(len(data)), data)
                 await travelling.below(self.pacer.capacity_bytes)
+            await self.is_up.wait()
             travelling.put(self._clock() + self.pacer.line.delay_s, b"")
 
     async def _admit(self, size: int) -> float:
         async with self._turn:
+            await self.is_up.wait()
             while (wait_s := self.pacer.wait_s(self._clock())) > 0:
                 await self._sleep(wait_s)
             self.carried_bytes += size

@@ -1,23 +1,59 @@
-"""The relay as a process."""
+"""The relay as a process, and the relay that follows a schedule."""
 
 import asyncio
 import contextlib
+import math
 import signal
 from collections.abc import Callable
+from time import monotonic
 
-from edge_client.relay import Relay
+from edge_client.relay import Clock, Relay, Sleep
+from edge_client.scheduling import Schedule
 from partitioner.link import Link
+
+OnChange = Callable[[float, Link | None], None]
+"""Hears the moment, from the start on, and the link from then on; None in a black-out."""
+
+
+async def play(
+    relay: Relay,
+    schedule: Schedule,
+    on_change: OnChange = lambda _time_s, _link: None,
+    *,
+    clock: Clock = monotonic,
+    sleep: Sleep = asyncio.sleep,
+) -> None:
+    """Let the relay follow the schedule until nothing changes any more, or for ever."""
+    begun, now_s = clock(), 0.0
+    while True:
+        if relay.link != (link := schedule.link_at(now_s)):
+            relay.set_link(link)
+            on_change(now_s, link)
+        following_s = schedule.next_change_s(now_s)
+        if following_s == math.inf:
+            return
+        drop_at_s = schedule.next_drop_s(now_s)
+        await sleep(max(0.0, begun + following_s - clock()))
+        now_s = following_s
+        if drop_at_s <= now_s:
+            relay.drop_connections()
 
 
 async def relay_until_stopped(
-    listen: str, to: str, link: Link, ready: Callable[[str], None]
+    listen: str,
+    to: str,
+    schedule: Schedule,
+    ready: Callable[[str], None],
+    on_change: OnChange = lambda _time_s, _link: None,
 ) -> None:
     """Relay until SIGINT or SIGTERM, which both end it well; `ready` hears the address."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    async with Relay(listen, to, link) as relay:
+    async with Relay(listen, to, schedule.link) as relay:
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):  # no signals in this kind of loop
                 loop.add_signal_handler(number, stopped.set)
         ready(relay.address)
+        playing = asyncio.create_task(play(relay, schedule, on_change))
         await stopped.wait()
+        playing.cancel()
