@@ -135,7 +135,7 @@ class Completer:
         return self._runner.finish_here(work, error, lost_s)
 
     def _missed(self, work: Work, error: SplitpointError) -> Result:
-        limit = format_duration(work.deadline_at - work.arrived_at)
+        limit = format_duration(round(work.deadline_at - work.arrived_at, 6))
         late = LateError(
             f"the deadline of {limit} cannot be met: {kind_of(error)}, and the rest of "
             f"{work.choice.cut.id} does not fit in here. Allow more time, or use a later cut."

@@ -20,7 +20,7 @@ _EARLY_S = 0.0005
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
 Mangle = Callable[[bytes], bytes]
-"""What happens to a chunk's bytes on the way."""
+"""What becomes of a chunk's bytes on the way; nothing, if they are lost."""
 
 
 class Relay:
@@ -157,7 +157,8 @@ class _Direction:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._deliver(travelling, out))
             while data := await source.read(self.pacer.chunk_bytes):
-                data = self._mangle(data) if self._mangle else data
+                if self._mangle and not (data := self._mangle(data)):
+                    continue
                 travelling.put(await self._admit(len(data)), data)
                 await travelling.below(self.pacer.capacity_bytes)
             await self.is_up.wait()
