@@ -110,7 +110,8 @@ class Completer:
     def _patience_s(self, work: Work) -> float:
         """Return how long to wait for the cloud, so that what remains can be done here in time."""
         left_s = work.deadline_at - perf_counter()
-        tail_s = self._tail_s(work)
+        # When the wait ends, another frame's head may just have begun.
+        tail_s = self._tail_s(work) + self._runner.stages.head_s(work.choice.cut.id)
         reserved_s = tail_s if tail_s < left_s else 0.0
         return min(self.timeout_s, left_s - reserved_s - _SPARE_S)
 

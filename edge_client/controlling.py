@@ -176,6 +176,11 @@ class Controller:
         if isinstance(error, LateError) and work.sent_bytes and self._link is not None:
             self._link.at_least(work.sent_bytes, lost_s)
 
+    @property
+    def suspects(self) -> bool:
+        """True while the link looks as if it had changed, and another look would tell."""
+        return self._link is not None and self._link.suspects
+
     def probe_bytes(self) -> int:
         """Return what a probe should carry: what the best crossing option would, within reason."""
         if self._plan is None or self._link is None:

@@ -94,6 +94,10 @@ class Stages:
         """Return the seconds that a tail takes here: as last measured, or profiled; None if unknown."""
         return self._seconds.get(("tail", cut_id), self._profiled_s(cut_id))
 
+    def head_s(self, cut_id: str) -> float:
+        """Return the seconds that a head takes here, as last measured; 0 before that."""
+        return self._seconds.get(("head", cut_id), 0.0)
+
     def run_head(self, cut_id: str, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
         """Return the frontier and the head's own outputs, and the seconds that computing them took."""
         return self._run(("head", cut_id), inputs)

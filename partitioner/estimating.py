@@ -143,6 +143,11 @@ class LinkEstimator:
         self._p_both = 0.0
         self._settle()
 
+    @property
+    def suspects(self) -> bool:
+        """True while the last transfer looks like a step that is not certain yet."""
+        return max(self._slower.total, self._faster.total) > self._settings.alarm / 2
+
     def add(self, seen: Transfer) -> bool:
         """Learn from one transfer; True when it made a step certain."""
         self._age(seen.received_at)

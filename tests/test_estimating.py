@@ -112,7 +112,11 @@ def test_single_late_frame_moves_little() -> None:
     usual = sent(link, 20_000.0, 9.0)
     estimator.add(Transfer(20_000.0, ANSWER, 9.0, usual.received_at + 0.5, usual.server_s))
     assert estimator.steps == 0
+    assert estimator.suspects
     assert error(estimator.estimate(10.0), link) < 0.25
+    estimator.add(sent(link, 20_000.0, 20.0))
+    estimator.add(sent(link, 20_000.0, 21.0))
+    assert not estimator.suspects
 
 
 def test_server_time_is_no_part_of_the_link() -> None:

@@ -1,0 +1,138 @@
+"""What does a decision cost, and how close is the estimate of a link that changes?"""
+
+import argparse
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from benchmarks import reporting
+from benchmarks.synthetic_traces import read_traces
+from partitioner.bundle import Bundle
+from partitioner.estimating import LinkEstimate, LinkEstimator, Transfer
+from partitioner.link import Link
+from partitioner.planning import Option, Plan
+from partitioner.policy import Conditions, contenders, decide
+from partitioner.profiles import Profile
+from partitioner.traces import Trace
+from protos.names import EDGE
+
+SIZES = (2_000.0, 8_000.0, 20_000.0, 40_000.0)
+ANSWER_BYTES = 300.0
+RTT_S = 0.04
+PERIOD_S = 0.2
+SETTLED = 3
+"""Frames after a change of the rate from which on the estimate counts as settled."""
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Time decisions over plans of two sizes, and follow links with noise of 5 % and 10 %."""
+    traces = read_traces(Path(arguments.traces))
+    return {
+        "decision_s": {count: _decisions(count, arguments.decisions) for count in (12, 60)},
+        "estimate": {
+            trace.name: {
+                f"noise {noise:.0%}": _follow(trace, noise, arguments.seconds)
+                for noise in (0.05, 0.1)
+            }
+            for trace in traces
+        },
+    }
+
+
+def _decisions(options: int, count: int) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    known = [_option(f"cut-{n:02}", rng) for n in range(options)]
+    known.append(_option(EDGE, rng))
+    weighed = contenders(known)
+    return {
+        "all options": _times(tuple(known), count),
+        "contenders": {"options": len(weighed), **_times(weighed, count)},
+        "bound_s": 0.0002,
+    }
+
+
+def _times(options: tuple[Option, ...], count: int) -> dict[str, float]:
+    rng = np.random.default_rng(1)
+    nothing = cast(Profile, None)
+    plan = Plan(cast(Bundle, None), Link(1e6, 1e6, 0.0), nothing, nothing, options)
+    current, seconds, uplink_bps = None, [], 5e6
+    for step in range(count):
+        uplink_bps = float(np.clip(uplink_bps * rng.uniform(0.8, 1.25), 0.5e6, 50e6))
+        seen = Conditions(LinkEstimate(Link(uplink_bps, uplink_bps, 0.03)), frame_period_s=0.1)
+        begun = time.perf_counter()
+        current = decide(plan, seen, current, 0.1 * step)
+        seconds.append(time.perf_counter() - begun)
+    return reporting.spread(seconds)
+
+
+def _option(cut: str, rng: np.random.Generator) -> Option:
+    crosses = cut != EDGE
+    return Option(
+        cut=cut,
+        codec="raw",
+        edge_s=float(rng.uniform(0.001, 0.1)),
+        upload_bytes=float(rng.uniform(1e3, 1e5)) * crosses,
+        network_s=0.0,
+        cloud_s=float(rng.uniform(0.001, 0.02)) * crosses,
+        download_bytes=500 * crosses,
+        frontier_bytes=0,
+        edge_memory_bytes=0,
+        cloud_memory_bytes=0,
+    )
+
+
+@dataclass
+class _Seen:
+    """The errors of one run, and how many frames each step took to be recognised."""
+
+    errors: list[float]
+    settled: list[float]
+    step_frames: list[int]
+
+
+def _follow(trace: Trace, noise: float, seconds: float) -> dict[str, Any]:
+    """Send a frame at a time over the trace; compare the estimate with the rate of that moment."""
+    rng = np.random.default_rng(2)
+    first = Link(max(trace.uplink_bps_at(0.0), 1e5), 8e6, RTT_S)
+    estimator = LinkEstimator(first)
+    found, now, frame = _Seen([], [], []), 0.0, 0
+    rate, age, unknown_for = first.uplink_bps, 0, None
+    while now < min(seconds, 2 * trace.duration_s):
+        size = SIZES[frame % len(SIZES)]
+        through = trace.uploaded_at(size, now)
+        network_s = (through - now + RTT_S) * max(0.3, 1 + noise * rng.standard_normal())
+        estimator.add(Transfer(size, ANSWER_BYTES, now, now + network_s, 0.0))
+        true = trace.uplink_bps_at(through)
+        if not 0.9 < true / rate < 1.1:
+            unknown_for = 0 if max(true / rate, rate / true) >= 2 else unknown_for
+            rate, age = true, 0
+        age += 1
+        error = abs(estimator.estimate(now).link.uplink_bps - true) / true
+        found.errors.append(error)
+        if age > SETTLED:
+            found.settled.append(error)
+        if unknown_for is not None:
+            unknown_for += 1
+            if error < 0.3:
+                found.step_frames.append(unknown_for)
+                unknown_for = None
+        now, frame = max(now + PERIOD_S, now + network_s), frame + 1
+    return {
+        "frames": frame,
+        "median_error": statistics.median(found.errors),
+        "settled_median_error": statistics.median(found.settled) if found.settled else None,
+        "settled_frames": len(found.settled),
+        "bound": 0.1,
+        "steps": len(found.step_frames),
+        "frames_to_recognise_a_step": reporting.spread([float(n) for n in found.step_frames])
+        if found.step_frames
+        else None,
+    }
+
+
+if __name__ == "__main__":
+    reporting.main(__doc__, measure, traces="", decisions=5000, seconds=300.0)
