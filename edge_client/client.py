@@ -238,6 +238,8 @@ class AsyncEdgeClient:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
+        if self.watch is not None:
+            await self.watch.close()
         if self._transport is not None:
             await self._transport.close()
         self._device.close()

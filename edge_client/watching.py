@@ -65,12 +65,9 @@ class Watch:
 
     async def run(self) -> None:
         """Step until cancelled."""
-        try:
-            while True:
-                await asyncio.sleep(TICK_S)
-                await self.step()
-        finally:
-            await self._hang_up()
+        while True:
+            await asyncio.sleep(TICK_S)
+            await self.step()
 
     async def step(self) -> None:
         """Do what is due now, if anything is."""

@@ -73,6 +73,8 @@ class AsProfiled(LoadEstimator):
 def follow(client: AsyncEdgeClient, planned: Plan) -> None:
     from edge_client.controlling import Limits
 
+    if client._watching is not None:
+        client._watching.cancel()  # nothing is to be probed but when the test says so
     # Both machines are this one; what they really take must not be learnt.
     client.control._edge, client.control._cloud = AsProfiled(), AsProfiled()
     client.control.follow(planned, planned.best, "the plan's best", Limits())

@@ -51,6 +51,8 @@ async def silence(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes |
 async def look_again(client: AsyncEdgeClient) -> None:
     """Let the client look for the cloud as it does when some time has passed."""
     assert client.watch is not None
+    assert client._watching is not None
+    client._watching.cancel()  # it would look by itself in a moment: only one is to look
     client.watch._clock = lambda: perf_counter() + 10
     await client.watch.step()
 
