@@ -8,10 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cloud_server.model_store import Model, ModelStore
 from partitioner.sessions import Stage
+from protos.checksums import check_seal, seal
 from protos.errors import MismatchError, OverloadedError, TensorError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.messages import pack_response, unpack_request
-from protos.names import PARAM_BUNDLE_DIGEST, PARAM_COMPUTE_NS, PARAM_DECODE_NS, PARAM_QUEUE_NS
+from protos.names import (
+    PARAM_BUNDLE_DIGEST,
+    PARAM_CHECKSUM,
+    PARAM_COMPUTE_NS,
+    PARAM_DECODE_NS,
+    PARAM_QUEUE_NS,
+)
 from protos.tensors import Buffer, TensorSpec
 from protos.wire import decode_request
 
@@ -93,6 +100,7 @@ class Engine:
     def _attempt(self, job: Job) -> bytes | Model:
         started_ns = time.perf_counter_ns()
         header, raw = job.decode()
+        check_seal(header, raw)
         model = self._store.find(header.model_name, header.model_version)
         _check_digest(header, model)
         outputs = _requested(header, model)
@@ -107,6 +115,8 @@ class Engine:
         answer.parameters[PARAM_QUEUE_NS].int64_param = started_ns - job.received_ns
         answer.parameters[PARAM_DECODE_NS].int64_param = decoded_ns - started_ns
         answer.parameters[PARAM_COMPUTE_NS].int64_param = computed_ns - decoded_ns
+        if PARAM_CHECKSUM in header.parameters:
+            seal(answer, buffers)
         return job.encode(answer, buffers)
 
 

@@ -11,6 +11,7 @@ from edge_client.transport import Reply
 from partitioner.bundle import Bundle
 from partitioner.manifest import Cut
 from partitioner.planning import Option
+from protos.checksums import seal
 from protos.codecs import RAW, Codec, get_codec
 from protos.errors import (
     BundleError,
@@ -193,6 +194,7 @@ class FrameRunner:
             self._bundle.digest,
             self._bundle.ranges,
         )
+        seal(header, buffers)
         work.message = encode_request(header, buffers)
 
     def _result(

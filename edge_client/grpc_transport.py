@@ -11,6 +11,7 @@ import grpc.aio
 
 from edge_client.transport import Reply, unheard
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
+from protos.checksums import check_seal
 from protos.errors import (
     FaultError,
     LateError,
@@ -209,6 +210,11 @@ class _Stream:
         if message:
             code = header.parameters[PARAM_ERROR_CODE].string_param
             pending.answer.set_exception(error_from(code, message))
+            return
+        try:
+            check_seal(header, tensors)
+        except FaultError as error:
+            pending.answer.set_exception(error)
             return
         try:
             pending.answer.set_result(_reply(header, tensors, pending, len(data), self._heard_at))

@@ -15,6 +15,9 @@ PARAM_BUNDLE_DIGEST = "bundle_digest"
 PARAM_CALIBRATION_DIGEST = "calibration_digest"
 """On a request with codecs that need one: the hex digest of the edge's calibration."""
 
+PARAM_CHECKSUM = "crc32"
+"""On a request or a response, if the sender wants damage to be noticed; see protos/checksums.py."""
+
 PARAM_QUEUE_NS = "queue_ns"
 PARAM_DECODE_NS = "decode_ns"
 PARAM_COMPUTE_NS = "compute_ns"
