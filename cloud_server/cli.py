@@ -45,6 +45,9 @@ def serve(
     max_sessions: Annotated[
         int | None, _flag("Tails kept in memory.", str(defaults.MAX_SESSIONS))
     ] = None,
+    memory: Annotated[
+        str | None, _flag("What all loaded tails may take, such as 2GiB.", "any amount")
+    ] = None,
     stream_window: Annotated[
         int | None, _flag("Requests of one stream in the server.", str(defaults.STREAM_WINDOW))
     ] = None,
@@ -80,7 +83,7 @@ def serve(
     given = {
         "bundles": bundles, "listen": listen, "http": http, "workers": workers,
         "threads": threads, "provider": provider, "max_message": max_message,
-        "max_sessions": max_sessions, "stream_window": stream_window,
+        "max_sessions": max_sessions, "memory": memory, "stream_window": stream_window,
         "max_queue": max_queue, "preload": preload, "drain": drain, "log_level": log_level,
     }  # fmt: skip
     settings = load_settings(config, **given)

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from partitioner.bundle import Bundle
 from partitioner.manifest import MANIFEST_FILE
@@ -69,12 +72,17 @@ class ModelStore:
     """
 
     def __init__(
-        self, bundles: dict[str, Bundle], options: RuntimeOptions, max_sessions: int
+        self,
+        bundles: dict[str, Bundle],
+        options: RuntimeOptions,
+        max_sessions: int,
+        memory_bytes: float = math.inf,
     ) -> None:
         self.bundles = bundles
         self.models: dict[str, Model] = {}
         self._options = options
-        self._max_sessions = max_sessions
+        self._max_sessions, self._memory_bytes = max_sessions, memory_bytes
+        self._sizes: dict[str, int] = {}
         self._stages: OrderedDict[str, Stage] = OrderedDict()
         self._lock = threading.Lock()
         self._loading: dict[str, asyncio.Task[Stage]] = {}
@@ -143,16 +151,22 @@ class ModelStore:
 
     async def _load(self, model: Model) -> Stage:
         loop = asyncio.get_running_loop()
-        stage = await loop.run_in_executor(
-            self._loader, model.bundle.open_tail, model.cut, self._options
-        )
+        stage, size = await loop.run_in_executor(self._loader, _open, model, self._options)
+        # What was freed before hides in the process, so a later load may seem to take less.
+        self._sizes[model.name] = max(size, self._sizes.get(model.name, 0))
         with self._lock:
             self._stages[model.name] = stage
-            while len(self._stages) > self._max_sessions:
+            while self._is_full():
                 evicted, _ = self._stages.popitem(last=False)
-                _log.info("evicted %s: %d tails are loaded", evicted, self._max_sessions)
+                _log.info("evicted %s: %d tails are loaded", evicted, len(self._stages))
         _log.info("loaded %s", model.name)
         return stage
+
+    def _is_full(self) -> bool:
+        """Tell whether one must go; the one that was loaded last stays even if it alone is too large."""
+        size = sum(self._sizes[name] for name in self._stages)
+        over = len(self._stages) > self._max_sessions or size > self._memory_bytes
+        return over and len(self._stages) > 1
 
     def _forget(self, name: str, task: asyncio.Task[Stage]) -> None:
         del self._loading[name]
@@ -193,6 +207,14 @@ class ModelStore:
             f"this server has no model {name!r}. It has: {_listed(self.models)}. "
             "A name is <bundle> or <bundle>.<cut>."
         )
+
+
+def _open(model: Model, options: RuntimeOptions) -> tuple[Stage, int]:
+    """Return the tail, and the resident bytes that loading it took."""
+    process = psutil.Process()
+    before = process.memory_info().rss
+    stage = model.bundle.open_tail(model.cut, options)
+    return stage, max(0, process.memory_info().rss - before)
 
 
 def _models_of(bundle: Bundle) -> list[Model]:

@@ -150,7 +150,7 @@ class _Running:
 async def _run(settings: ServeSettings) -> _Running:
     options = RuntimeOptions(threads=settings.threads, provider=settings.provider)
     bundles = await asyncio.to_thread(load_bundles, settings.bundles)
-    store = ModelStore(bundles, options, settings.max_sessions)
+    store = ModelStore(bundles, options, settings.max_sessions, settings.memory_bytes)
     await store.preload(settings.preload)
     running = _Running(settings, store, options)
     try:

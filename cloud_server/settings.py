@@ -1,5 +1,6 @@
 """What the server can be told: flags over environment over file over the defaults."""
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -38,6 +39,12 @@ def _check_size(text: str) -> str:
     return text
 
 
+def _check_memory(text: str | None) -> str | None:
+    if text is not None:
+        parse_size(text)
+    return text
+
+
 def _check_duration(text: str) -> str:
     parse_duration(text)
     return text
@@ -66,6 +73,8 @@ class ServeSettings(Settings):
     """Larger requests are refused."""
     max_sessions: int = Field(default=defaults.MAX_SESSIONS, ge=1)
     """Tails kept in memory; the one not used for longest goes first."""
+    memory: Annotated[str | None, AfterValidator(_check_memory)] = None
+    """What all loaded tails may take together, such as 2GiB; not given: only their number counts."""
     stream_window: int = Field(default=defaults.STREAM_WINDOW, ge=1)
     """Requests of one stream that are in the server at the same time."""
     max_queue: int = Field(default=defaults.MAX_QUEUE, ge=1)
@@ -82,6 +91,11 @@ class ServeSettings(Settings):
     def max_message_bytes(self) -> int:
         """`max_message` in bytes."""
         return parse_size(self.max_message)
+
+    @property
+    def memory_bytes(self) -> float:
+        """`memory` in bytes; infinite if it is not given."""
+        return parse_size(self.memory) if self.memory else math.inf
 
     @property
     def drain_s(self) -> float:

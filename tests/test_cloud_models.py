@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud_server import model_store
 from cloud_server.model_store import ModelStore, load_bundles
 from partitioner.bundle import Bundle
 from partitioner.sessions import RuntimeOptions
@@ -117,6 +118,37 @@ async def test_tail_not_used_for_longest_is_evicted(residual_bundle: Bundle) -> 
     assert store.loaded(second) is None
     assert store.loaded(first) is not None
     assert store.loaded(third) is not None
+
+
+async def test_tails_stay_within_the_memory_and_the_latest_stays_at_any_size(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore({residual_bundle.name: residual_bundle}, RuntimeOptions(), 32, 250)
+    sizes = {
+        "residual": 100,
+        "residual.cut-01": 100,
+        "residual.cut-02": 100,
+        "residual.cut-03": 900,
+    }
+    monkeypatch.setattr(
+        model_store,
+        "_open",
+        lambda model, options: (model.bundle.open_tail(model.cut, options), sizes[model.name]),
+    )
+    first, second, third, large = (store.find(name) for name in sizes)
+    for model in (first, second, third):  # 100 + 100 + 100 are more than 250
+        await store.load(model)
+    assert [store.loaded(model) is not None for model in (first, second, third)] == [
+        False,
+        True,
+        True,
+    ]
+    await store.load(large)
+    assert [store.loaded(model) is not None for model in (second, third, large)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 async def test_preload_takes_cuts_and_models(residual_bundle: Bundle) -> None:

@@ -7,7 +7,7 @@ from time import perf_counter
 
 import pytest
 
-from edge_client import AsyncEdgeClient, ServedBy
+from edge_client import AsyncEdgeClient, ServedBy, watching
 from edge_client.device import Device
 from edge_client.stages import Stages
 from partitioner.bundle import Bundle
@@ -259,6 +259,67 @@ async def test_deadline_goes_by_what_is_predicted_and_not_by_trying(
         result = await client.infer(inputs)
         assert (result.cut, result.served_by) == (EDGE, ServedBy.EDGE)
         assert cloud.requests == []
+
+
+async def test_link_is_probed_only_for_frames_that_do_not_use_it(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
+    ):
+        follow(client, planned)
+        watch = client.watch
+        assert watch is not None
+        await client.infer(inputs)  # went to the cloud, and told what the link can
+        await watch.step()
+        assert watch.probes == 0
+        await loaded(client, EDGE)
+        see(client, 0.2e6)
+        assert (await client.infer(inputs)).cut == EDGE
+        watch._clock = lambda: perf_counter() + 1
+        await watch.step()
+        assert watch.probes >= 3  # one connects, two tell
+        before = watch.probes
+        watch._clock = lambda: perf_counter() + 60  # and nobody has asked for a minute
+        await watch.step()
+        assert watch.probes == before
+
+
+async def test_silence_is_broken_off_when_a_probe_is_met_with_silence_too(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "SILENCE_S", -1.0)
+    monkeypatch.setattr(watching, "_PROBE_LIMIT_S", 0.05)
+    (inputs,) = frames(residual_bundle, 1)
+    asked, never = asyncio.Event(), asyncio.Event()
+
+    async def silent(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+        asked.set()
+        return None
+
+    async def hang(_request: bytes, _context: object) -> bytes:
+        await never.wait()
+        return b""
+
+    async with (
+        FakeCloud(residual_bundle, silent) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        assert client.watch is not None
+        assert client._watching is not None
+        client._watching.cancel()
+        waiting = asyncio.create_task(client.infer(inputs))
+        await asked.wait()
+        await client.watch.step()
+        assert not waiting.done()  # the server is slow, and alive
+        cloud.probe = hang  # type: ignore[method-assign]
+        await client.watch.step()
+        result = await waiting
+        assert (result.served_by, client._breaker.is_open) == (ServedBy.EDGE, True)
+        assert result.reason.startswith("cloud unreachable")
+        never.set()
 
 
 async def test_plan_without_an_option_within_the_memory_is_refused(
