@@ -14,6 +14,7 @@ from cloud_server.inference import splitpoint_version
 from cloud_server.measuring import ProfileMeter
 from cloud_server.model_store import ModelStore
 from cloud_server.settings import available_cores
+from partitioner.calibration import CALIBRATION_FILE
 from partitioner.defaults import DEFAULT_BUDGET_S
 from partitioner.manifest import MANIFEST_FILE
 from partitioner.profiling import machine_of
@@ -64,6 +65,8 @@ class SplitpointService:
                     digest=bundle.digest,
                     size_bytes=bundle.size_bytes,
                     cuts=list(bundle.cuts),
+                    calibration_digest=bundle.ranges.digest if bundle.ranges else "",
+                    calibration_bytes=bundle.calibration.size_bytes if bundle.calibration else 0,
                 )
                 for bundle in self._store.bundles.values()
             ]
@@ -72,10 +75,14 @@ class SplitpointService:
     async def fetch_bundle(
         self, request: sp.FetchBundleRequest
     ) -> AsyncIterator[sp.FetchBundleResponse]:
-        """Yield the files that the manifest names, in chunks, and the manifest last."""
+        """Yield the files that the manifest names, in chunks, the calibration, and the manifest last."""
         bundle = self._store.find_bundle(request.name)
         for name, file in bundle.manifest.files.items():
             async for chunk in _read_file(bundle.path, name, file.size_bytes):
+                yield chunk
+        if request.with_calibration and bundle.calibration:
+            size = bundle.calibration.size_bytes
+            async for chunk in _read_file(bundle.path, CALIBRATION_FILE, size):
                 yield chunk
         async for chunk in _read_file(bundle.path, MANIFEST_FILE, _size(bundle.path)):
             yield chunk

@@ -55,6 +55,7 @@ def choose_option(
     *,
     link: Link | None = None,
     codec: str | None = None,
+    accuracy_drop: float | None = None,
     max_message_bytes: int | None = None,
     on_progress: OnProgress = unheard,
 ) -> Chosen:
@@ -68,11 +69,14 @@ def choose_option(
         cloud = _cloud_profile(bundle, address, on_progress)
     finally:
         release_freed_pages()  # every head and every tail has been in memory
-    found = plan(bundle, link or _measured_link(address, on_progress), edge, cloud, codec=codec)
+    way = link or _measured_link(address, on_progress)
+    found = plan(bundle, way, edge, cloud, codec=codec, accuracy_drop=accuracy_drop)
     return best_of(found, max_message_bytes)
 
 
-def plan_without_cloud(bundle: Bundle, link: Link | None, codec: str | None) -> Plan | None:
+def plan_without_cloud(
+    bundle: Bundle, link: Link | None, codec: str | None, accuracy_drop: float | None = None
+) -> Plan | None:
     """Return a plan from what the bundle keeps, while nobody can be asked; None if that is too little.
 
     Without a link it is priced on a guess, which the first probes replace.
@@ -80,7 +84,8 @@ def plan_without_cloud(bundle: Bundle, link: Link | None, codec: str | None) -> 
     edge, cloud = _kept(bundle, EDGE_PROFILE), _kept(bundle, CLOUD_PROFILE)
     if edge is None or cloud is None:
         return None
-    return plan(bundle, link or GUESS, edge, cloud, codec=codec)
+    way = link or GUESS
+    return plan(bundle, way, edge, cloud, codec=codec, accuracy_drop=accuracy_drop)
 
 
 def best_of(found: Plan, max_message_bytes: int | None = None) -> Chosen:
@@ -164,7 +169,12 @@ def _kept(bundle: Bundle, name: str) -> Profile | None:
         profile = Profile.load(bundle.profiles / name)
     except ProfileError:
         return None
-    fits = profile.bundle_digest == bundle.digest and set(bundle.cuts) <= set(profile.cuts)
+    ranges = bundle.ranges.digest if bundle.ranges else profile.calibration_digest
+    fits = (
+        profile.bundle_digest == bundle.digest
+        and set(bundle.cuts) <= set(profile.cuts)
+        and profile.calibration_digest == ranges
+    )
     return profile if fits else None
 
 

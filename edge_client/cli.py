@@ -8,6 +8,7 @@ import typer
 
 from edge_client import defaults
 from partitioner import console
+from partitioner.defaults import DEFAULT_ACCURACY_DROP
 from protos.memory import keep_freed_pages
 
 app = console.new_app(help="The edge side of Splitpoint: run heads, stream frames, emulate links.")
@@ -38,6 +39,10 @@ def run(
     codec: Annotated[
         str | None,
         _flag("raw, half, int8, q2 to q6, jpeg, webp, jpeg-90 …", "raw; with --cut auto: the best"),
+    ] = None,
+    accuracy_drop: Annotated[
+        float | None,
+        _flag("For auto: percentage points that an option may lose.", f"{DEFAULT_ACCURACY_DROP:g}"),
     ] = None,
     link: Annotated[
         str | None, _flag("For auto: 10mbit,20ms or UP/DOWN,RTT or measure.", defaults.LINK)
@@ -98,6 +103,7 @@ def run(
 
     given = {
         "cloud": cloud, "bundle": bundle, "source": source, "cut": cut, "codec": codec,
+        "accuracy_drop": accuracy_drop,
         "link": link, "fps": fps, "loop": loop, "drop": drop, "max_frames": max_frames,
         "window": window, "output": output, "labels": labels, "timeout": timeout, "heartbeat": heartbeat,
         "deadline": deadline, "adapt": adapt, "memory": memory, "on_failure": on_failure, "threads": threads,

@@ -44,7 +44,8 @@ class AsyncEdgeClient:
 
     `cloud`: HOST:PORT; may be None with the cut `edge`. `cut`: a cut's id, `cloud`, `edge`, or `auto`
     (the best of the plan, for `link` or for the link as measured). `codec`: None is raw for a given
-    cut, and any for `auto`. `window`: frames at work at once. `timeout_s`: seconds until an answer
+    cut, and any for `auto`, which loses no more than `accuracy_drop` points (see planning.plan).
+    `window`: frames at work at once. `timeout_s`: seconds until an answer
     counts as lost. `deadline_s`: from a frame's arrival to its result; None: none. `adapt`: let the
     policy move the cut as conditions change; None: with `auto`. `memory_bytes`: what all loaded heads
     and tails may take. `threads`: of the runtime. `on_failure`: when the cloud does not answer, or
@@ -62,6 +63,7 @@ class AsyncEdgeClient:
         cut: str = defaults.CUT,
         *,
         codec: str | None = None,
+        accuracy_drop: float | None = None,
         link: Link | None = None,
         window: int = defaults.WINDOW,
         timeout_s: float = defaults.TIMEOUT_S,
@@ -77,7 +79,8 @@ class AsyncEdgeClient:
         self.window = window
         self.deadline_s = deadline_s
         self.on_failure = on_failure
-        wishes = Wishes(cut, codec, link, cut == AUTO if adapt is None else adapt, on_failure)
+        adapts = cut == AUTO if adapt is None else adapt
+        wishes = Wishes(cut, codec, link, adapts, on_failure, accuracy_drop)
         self._transport = GrpcTransport(cloud) if cloud else None
         if self._transport is None and (cut != EDGE or wishes.adapt):
             raise UsageError(f"cut {cut!r} needs a server. Give cloud=HOST:PORT, or the cut edge.")

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from partitioner.bundle import Bundle
+from partitioner.calibration import CALIBRATION_FILE, MAX_CALIBRATION_BYTES
 from partitioner.manifest import MANIFEST_FILE
 from partitioner.remote import translate
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
@@ -97,9 +98,20 @@ def _download(
         server = SplitpointStub(channel)
         offered = server.ListBundles(ListBundlesRequest(), timeout=_ANSWER_S)
         listed = find_entry(offered, name, address)
-        pieces = prompt(server.FetchBundle(FetchBundleRequest(name=name)), idle_s, address)
-        write_files(folder, capped(pieces, listed.size_bytes + _MANIFEST_BYTES), on_file)
+        request = FetchBundleRequest(name=name, with_calibration=bool(listed.calibration_digest))
+        pieces = prompt(server.FetchBundle(request), idle_s, address)
+        write_files(folder, capped(pieces, _most_bytes(listed)), on_file)
     return listed
+
+
+def _most_bytes(listed: ListBundlesResponse.Entry) -> int:
+    """Return how much may come; BundleError when the calibration is announced larger than any may be."""
+    if listed.calibration_bytes > MAX_CALIBRATION_BYTES:
+        raise BundleError(
+            f"the server announces a calibration of {listed.calibration_bytes} bytes, and "
+            f"{MAX_CALIBRATION_BYTES} are allowed. It was refused: do not trust this server."
+        )
+    return listed.size_bytes + listed.calibration_bytes + _MANIFEST_BYTES
 
 
 def find_entry(offered: ListBundlesResponse, name: str, address: str) -> ListBundlesResponse.Entry:
@@ -173,10 +185,17 @@ def _check_copy(copy: Bundle, listed: ListBundlesResponse.Entry) -> None:
             f"the server sent a bundle {copy.name!r} of the digest {copy.digest[:12]}… and lists "
             f"{listed.digest[:12]}…. It may have been changed just now: fetch again."
         )
+    ranges = copy.ranges
+    if (ranges.digest if ranges else "") != listed.calibration_digest:
+        raise MismatchError(
+            f"the server sent another calibration of {copy.name!r} than the "
+            f"{listed.calibration_digest[:12]}… that it lists. It may have been changed just now: "
+            "restart the server, and fetch again."
+        )
     found = {
         path.relative_to(copy.path).as_posix() for path in copy.path.rglob("*") if path.is_file()
     }
-    if extra := sorted(found - {*copy.manifest.files, MANIFEST_FILE}):
+    if extra := sorted(found - {*copy.manifest.files, MANIFEST_FILE, CALIBRATION_FILE}):
         raise BundleError(
             f"the server sent {', '.join(extra[:3])}, which the bundle's manifest does not name. "
             "It was refused: do not trust this server."

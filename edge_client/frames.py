@@ -36,7 +36,7 @@ _REASONS = {
     LateError: "cloud too slow",
     OverloadedError: "cloud overloaded",
     FaultError: "cloud failed",
-    MismatchError: "cloud has another bundle",
+    MismatchError: "cloud has another bundle or calibration",
     UnknownNameError: "cloud lacks this model",
     TooLargeError: "message too large",
     TensorError: "cloud refused the tensors",

@@ -34,6 +34,7 @@ class Wishes:
     link: Link | None
     adapt: bool
     on_failure: OnFailure
+    accuracy_drop: float | None = None
 
 
 class Meeting:
@@ -131,6 +132,7 @@ class Meeting:
             self._stages.options,
             link=self.link,
             codec=self._wishes.codec,
+            accuracy_drop=self._wishes.accuracy_drop,
             max_message_bytes=self.server.max_message_bytes if self.server else None,
             on_progress=self._note,
         )
@@ -141,7 +143,8 @@ class Meeting:
     def _choose_alone(self) -> None:
         """Begin without a cloud: with what is known of it, or with nothing but this device."""
         reason = "the cloud is away"
-        plan = plan_without_cloud(self._bundle, self.link, self._wishes.codec)
+        wishes = self._wishes
+        plan = plan_without_cloud(self._bundle, self.link, wishes.codec, wishes.accuracy_drop)
         if plan is not None and self._wishes.adapt:
             self._planned = True
             here = next(option for option in plan.options if option.cut == EDGE)

@@ -13,9 +13,10 @@ from edge_client.live_view import LiveView, print_summary
 from edge_client.settings import RunSettings, parse_link
 from edge_client.sources import Frame, Source, open_source, play
 from edge_client.sync import EdgeClient
-from edge_client.tally import Tally, read_labels
+from edge_client.tally import Tally
 from partitioner import console
 from partitioner.bundle import Bundle
+from partitioner.classes import read_labels
 from protos.errors import FileError, SourceError, UsageError
 from protos.tensors import Array
 
@@ -114,6 +115,7 @@ def _connected(settings: RunSettings, bundle: Bundle) -> EdgeClient:
             bundle,
             settings.cut,
             codec=settings.codec,
+            accuracy_drop=settings.accuracy_drop,
             link=parse_link(settings.link),
             window=settings.window,
             timeout_s=settings.timeout_s,

@@ -62,6 +62,8 @@ class RunSettings(Settings):
     source: str
     cut: str = defaults.CUT
     codec: str | None = None
+    accuracy_drop: float | None = Field(default=None, ge=0, le=100)
+    """Of `auto`: percentage points that an option may have been measured to lose."""
     link: Annotated[str, AfterValidator(_check_link)] = defaults.LINK
     fps: float | None = Field(default=None, gt=0)
     loop: bool = False

@@ -1,18 +1,16 @@
 """What a run came to: one record a frame, and their sum."""
 
-import csv
 import statistics
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge_client.results import Result, ServedBy, Timings
 from partitioner.bundle import Bundle
+from partitioner.classes import is_classes
 from partitioner.link import Link
-from protos.errors import SourceError
 from protos.names import EDGE
 from protos.tensors import Array, TensorSpec
 
@@ -30,15 +28,11 @@ def top1(
     found = {
         spec.name: _strongest(outputs[spec.name][0], labels)
         for spec in specs
-        if spec.name in outputs and _is_classes(spec)
+        if spec.name in outputs and is_classes(spec)
     }
     if len(found) == 1:
         return next(iter(found.values()))
     return found or None
-
-
-def _is_classes(spec: TensorSpec) -> bool:
-    return len(spec.shape) == 2 and spec.shape[1] > 1 and spec.dtype.startswith("float")
 
 
 def _strongest(scores: Array, labels: Sequence[str]) -> dict[str, Any]:
@@ -71,33 +65,6 @@ def record_of(result: Result, source: str, strongest: dict[str, Any] | None) -> 
         "wait_s": round(timings.wait_s, 6),
         "top1": strongest,
     }
-
-
-def read_labels(path: Path, classes: Sequence[str]) -> dict[str, int]:
-    """Return the right class index by file name, from a CSV with the header `file,label`.
-
-    A label is a name among `classes`, or an index. Raises SourceError.
-    """
-    try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise SourceError(f"labels {path} cannot be read: {error}.") from error
-    if not rows or not {"file", "label"} <= set(rows[0]):
-        raise SourceError(f"labels {path} need the header file,label and a line for each frame.")
-    return {Path(row["file"]).name: _class_index(row["label"] or "", classes, path) for row in rows}
-
-
-def _class_index(label: str, classes: Sequence[str], path: Path) -> int:
-    if label in classes:
-        return classes.index(label)
-    if label.isascii() and label.isdigit():
-        return int(label)
-    known = ", ".join(classes[:10]) or "none"
-    raise SourceError(
-        f"labels {path}: {label!r} is no class of this model. Its classes are: {known}"
-        f"{', …' if len(classes) > 10 else ''}; an index does as well."
-    )
 
 
 class Tally:

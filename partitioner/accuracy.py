@@ -5,11 +5,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from partitioner.defaults import DEFAULT_ACCURACY_DROP
 from protos.codecs import codec_name
 from protos.names import EDGE
-
-DEFAULT_ACCURACY_DROP = 1.0
-"""Points that an option may be seen to lose before a plan leaves it out, if nobody says otherwise."""
 
 _Z95 = 1.959964
 

@@ -41,16 +41,18 @@ class Bundle:
         """What `splitpoint calibrate` found; None before."""
 
     @classmethod
-    def load(cls, path: str | Path) -> "Bundle":
+    def load(cls, path: str | Path, *, calibrated: bool = True) -> "Bundle":
         """Read the bundle in folder `path` and check every digest.
 
-        Raises BundleError when the folder holds no bundle, a newer one, or a damaged one.
+        `calibrated=False` leaves the calibration alone, which is about to be replaced. Raises
+        BundleError when the folder holds no bundle, a newer one, or a damaged one.
         """
         folder = Path(path)
         manifest = _read_manifest(folder)
         for name, wanted in manifest.files.items():
             _check_file(folder, name, wanted)
-        return cls(folder, manifest, BundleCalibration.load(folder, manifest.digest))
+        found = BundleCalibration.load(folder, manifest.split_digest) if calibrated else None
+        return cls(folder, manifest, found)
 
     @property
     def name(self) -> str:

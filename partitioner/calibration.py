@@ -45,7 +45,8 @@ class CalibrationMeta(_Frozen):
     """What was measured, on how much data, and what the arrays of the file belong to."""
 
     schema_version: Literal[1] = CALIBRATION_SCHEMA_VERSION
-    bundle_digest: str
+    split_digest: str
+    """Of the bundle; see Manifest.split_digest."""
     digest: str
     """Of the ranges; see Calibration.digest."""
     made_at: str
@@ -59,9 +60,11 @@ class CalibrationMeta(_Frozen):
 class BundleCalibration:
     """Ranges and accuracies of one bundle."""
 
-    def __init__(self, meta: CalibrationMeta, ranges: Calibration) -> None:
+    def __init__(self, meta: CalibrationMeta, ranges: Calibration, size_bytes: int = 0) -> None:
         self.meta = meta
         self.ranges = ranges
+        self.size_bytes = size_bytes
+        """Of the file; 0 while there is none."""
 
     @cached_property
     def accuracies(self) -> Mapping[tuple[str, str], Accuracy]:
@@ -69,7 +72,7 @@ class BundleCalibration:
         return {(found.cut, found.codec): found for found in self.meta.accuracies}
 
     @classmethod
-    def load(cls, folder: Path, bundle_digest: str) -> "BundleCalibration | None":
+    def load(cls, folder: Path, split_digest: str) -> "BundleCalibration | None":
         """Read the calibration in a bundle's folder; None if there is none.
 
         Raises BundleError when it is damaged, or of another bundle.
@@ -81,12 +84,12 @@ class BundleCalibration:
             meta, arrays = _read(path)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise _damaged(path, error) from error
-        if meta.bundle_digest != bundle_digest:
+        if meta.split_digest != split_digest:
             raise BundleError(
-                f"{path} is of another bundle: {meta.bundle_digest[:12]}…, and this is "
-                f"{bundle_digest[:12]}…. Calibrate again, or remove the file."
+                f"{path} is of another bundle: {meta.split_digest[:12]}…, and this is "
+                f"{split_digest[:12]}…. Calibrate again, or remove the file."
             )
-        found = cls(meta, _ranges(path, meta, arrays))
+        found = cls(meta, _ranges(path, meta, arrays), path.stat().st_size)
         if found.ranges.digest != meta.digest:
             raise _damaged(path, "its digest is not that of its content")
         return found

@@ -1,5 +1,6 @@
 """The command `splitpoint`: its subcommands, in the order in which one uses them."""
 
+from partitioner.commands.calibrating import calibrate
 from partitioner.commands.importing import import_command
 from partitioner.commands.planning import plan
 from partitioner.commands.profiling import profile
@@ -12,6 +13,7 @@ from partitioner.console import new_app, run
 app = new_app(help="Cut a model in two, and choose the cut that is fastest on your link.")
 app.command("import")(import_command)
 app.command()(verify)
+app.command()(calibrate)
 app.command()(profile)
 app.command()(plan)
 app.add_typer(simulate, name="simulate")

@@ -11,6 +11,12 @@ DEFAULT_TOLERANCE = 1e-4
 DEFAULT_BUDGET_S = 30.0
 """Of `profile`: seconds for one side."""
 
+DEFAULT_CALIBRATION_SAMPLES = 1024
+"""Of `calibrate`: held in memory, and run through every cut with every codec."""
+
+DEFAULT_ACCURACY_DROP = 1.0
+"""Points that an option may be seen to lose before a plan leaves it out, if nobody says otherwise."""
+
 MAX_CUTS = 48
 """More interior cuts than this cost disk and profiling time, and differ by less than noise does."""
 

@@ -15,21 +15,38 @@ def load_inputs(path: Path, inputs: Sequence[TensorSpec], limit: int = 8) -> lis
 
     Raises SourceError when they cannot be read or are not what `inputs` say.
     """
+    return [frame for _, frame in load_named(path, inputs, limit)]
+
+
+def load_named(
+    path: Path, inputs: Sequence[TensorSpec], limit: int
+) -> list[tuple[str, dict[str, Array]]]:
+    """Return up to `limit` inputs with the names that labels call them by: `cat.jpg`, `all.npy#3`.
+
+    Raises SourceError when they cannot be read, are not what `inputs` say, or when there are none.
+    """
     frames = list(islice(_frames(path, inputs), limit))
     if not frames:
         raise SourceError(f"{path} holds no frames. Give images, an .npy or an .npz with some.")
     return frames
 
 
-def _frames(path: Path, inputs: Sequence[TensorSpec]) -> Iterator[dict[str, Array]]:
+def _frames(path: Path, inputs: Sequence[TensorSpec]) -> Iterator[tuple[str, dict[str, Array]]]:
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
         fitter = ImageFitter(inputs, lambda _: None)
         files = sorted(path.iterdir()) if path.is_dir() else [path]
-        return (fitter.read(file) for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
+        images = (file for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
+        return ((file.name, fitter.read(file)) for file in images)
     if path.suffix.lower() == ".npy":
-        return read_npy(path, inputs)
+        return _numbered(path.name, read_npy(path, inputs))
     if path.suffix.lower() == ".npz":
-        return read_npz(path, inputs)
+        return _numbered(path.name, read_npz(path, inputs))
     raise SourceError(
         f"{path} cannot be read as inputs. Give a folder of images, an image, an .npy or an .npz."
     )
+
+
+def _numbered(
+    name: str, frames: Iterator[dict[str, Array]]
+) -> Iterator[tuple[str, dict[str, Array]]]:
+    return ((f"{name}#{number}", frame) for number, frame in enumerate(frames))

@@ -117,6 +117,23 @@ class Manifest(_Frozen):
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property
+    def split_digest(self) -> str:
+        """Sha256 in hex over what the values at the cuts follow from: frontiers, graphs and weights.
+
+        A bundle that gains files beside these, or another name, keeps it, and so its calibration.
+        """
+        graphs = {g for cut in self.cuts for g in (cut.head_graph, cut.tail_graph) if g}
+        content = [
+            [cut.model_dump(mode="json") for cut in self.cuts],
+            [
+                [name, file.sha256]
+                for name, file in sorted(self.files.items())
+                if name in graphs | {MODEL_GRAPH, WEIGHTS_FILE}
+            ],
+        ]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
     def ends(self) -> tuple[Cut, Cut]:
         """The cuts `cloud` and `edge`."""
         outputs = tuple(spec.name for spec in self.outputs)

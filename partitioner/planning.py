@@ -14,7 +14,7 @@ from partitioner.accuracy import Accuracy, is_allowed
 from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.profiles import Profile, StageProfile
-from protos.codecs import codec_name
+from protos.codecs import codec_name, is_calibrated
 from protos.errors import ProfileError, UnknownNameError, UsageError
 from protos.names import EDGE
 
@@ -143,6 +143,13 @@ def _check_bound(bundle: Bundle, accuracy_drop: float | None) -> None:
         )
 
 
+def stale_profiles(bundle: Bundle, edge: Profile, cloud: Profile) -> list[str]:
+    """Return the sides that were not measured with the calibration that the bundle has now."""
+    ours = bundle.ranges.digest if bundle.ranges else ""
+    sides = (("edge", edge), ("cloud", cloud))
+    return [role for role, profile in sides if profile.calibration_digest != ours]
+
+
 def find_profiles(
     bundle: Bundle,
     edge: Path | None = None,
@@ -197,13 +204,15 @@ def _options(
     bundle: Bundle, link: Link, edge: Profile, cloud: Profile, codec: str | None
 ) -> Iterator[Option]:
     measured = bundle.calibration.accuracies if bundle.calibration else {}
+    stale = stale_profiles(bundle, edge, cloud)
     for cut in bundle.cuts:
         here, there = edge.cuts[cut], cloud.cuts[cut]
         if cut == EDGE:
             yield _option(cut, "raw", edge, cloud, link)
             continue
         for name in here.codecs:
-            if name in there.codecs and codec in (None, name):
+            known = name in there.codecs and not (stale and is_calibrated(name))
+            if known and codec in (None, name):
                 option = _option(cut, name, edge, cloud, link)
                 yield replace(option, accuracy=measured.get((cut, name)))
 

@@ -86,6 +86,8 @@ class Profile(_Frozen):
     """Seconds of each node of the bundle's graph, in its order; they add up to the whole model's."""
     resume_s: float = Field(default=0.0, ge=0)
     """What a frame takes here beside its stages: waking up, and being handed to a worker."""
+    calibration_digest: str = ""
+    """Of the ranges that low-bit codecs were measured with; empty: there were none."""
     scale: float = 1.0
     """Not 1: the times were not measured, but multiplied by this for another machine."""
 

@@ -90,7 +90,7 @@ def measure_profile(
             frontier_bytes=sum(spec.nbytes() for spec in cut.frontier),
             download_bytes=_download_bytes(bundle, cut, outputs),
             codecs={
-                c.name: _measure_codec(bundle, cut, c, crossing)
+                c.name: _measure_codec(bundle, cut, c, crossing, guessed=origin == "random")
                 for c in codecs_for(cut.frontier, bundle.ranges)
             },
         )
@@ -107,6 +107,7 @@ def measure_profile(
         cuts=cuts,
         node_s=nodes,
         resume_s=measure_resume_s(partial(bundle.open_tail(last.id, chosen).run, carried)),
+        calibration_digest=bundle.ranges.digest if bundle.ranges else "",
     )
 
 
@@ -195,7 +196,11 @@ def _measure_stage(
     return StageProfile(timing=timing, memory_bytes=memory), outputs
 
 
-def _measure_codec(bundle: Bundle, cut: Cut, codec: Codec, values: list[Feeds]) -> CodecProfile:
+def _measure_codec(
+    bundle: Bundle, cut: Cut, codec: Codec, values: list[Feeds], *, guessed: bool
+) -> CodecProfile:
+    """Time a codec on `values`, and take their mean size; where they are `guessed`, rather the size
+    of the calibration's inputs."""
     name = model_name(bundle.name, cut.id)
     if cut.id == EDGE:
         return CodecProfile(encode_s=0, decode_s=0, upload_bytes=0)
@@ -211,10 +216,18 @@ def _measure_codec(bundle: Bundle, cut: Cut, codec: Codec, values: list[Feeds]) 
             chosen.decode(data, spec.dtype, sample[spec.name].shape, spec.name)
 
     encoded = [encode_value(codec, spec, values[0][spec.name]) for spec in cut.frontier]
+    upload_bytes = float(np.mean([len(encode(sample)) for sample in values]))
+    measured = bundle.calibration and bundle.calibration.accuracies.get((cut.id, codec.name))
+    if guessed and measured:
+        payloads = [
+            sum(len(encode_value(codec, spec, sample[spec.name])[1]) for spec in cut.frontier)
+            for sample in values
+        ]
+        upload_bytes += measured.payload_bytes - float(np.mean(payloads))
     return CodecProfile(
         encode_s=time_call(partial(encode, values[0]), block_s=_CODEC_BLOCK_S).median_s,
         decode_s=time_call(partial(decode, encoded, values[0]), block_s=_CODEC_BLOCK_S).median_s,
-        upload_bytes=float(np.mean([len(encode(sample)) for sample in values])),
+        upload_bytes=max(0.0, upload_bytes),
     )
 
 

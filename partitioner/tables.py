@@ -7,9 +7,10 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from partitioner.accuracy import DEFAULT_ACCURACY_DROP, Accuracy
+from partitioner.accuracy import Accuracy
 from partitioner.bundle import Bundle
-from partitioner.planning import Option, Plan, Switch
+from partitioner.defaults import DEFAULT_ACCURACY_DROP
+from partitioner.planning import Option, Plan, Switch, stale_profiles
 from partitioner.profiles import Profile, StageProfile
 from partitioner.units import format_rate, format_size
 from partitioner.verifying import CutCheck
@@ -173,7 +174,7 @@ def plan_table(plan: Plan, best: Option | None = None) -> Table:
             _ms(option.network_s),
             _ms(option.cloud_s),
             _ms(option.total_s),
-            loss_text(option.accuracy) if option.accuracy else "",
+            f"{option.accuracy.drop_points:.2f}" if option.accuracy else "",
             "◀" if option == marked else "",
             style="bold green" if option == marked else None,
         )
@@ -198,19 +199,21 @@ def bound_text(plan: Plan) -> str | None:
         return None
     most = DEFAULT_ACCURACY_DROP if plan.accuracy_drop is None else plan.accuracy_drop
     kinds = sorted({option.accuracy.measure for option in plan.options if option.accuracy})
+    interval = _interval_text(plan.best.accuracy)
     of_what = f" of {' or '.join(kinds)}" if kinds else ""
     return (
         f"{len(plan.options)} options were measured to lose at most {most:g} points{of_what}, or lose "
         f"nothing; {plan.left_out} that lose more or were never measured are left out. The bound is "
-        "on the measured loss, the point estimate, not on the end of its interval."
+        "on the measured loss, the point estimate" + (f": {interval}." if interval else ".")
     )
 
 
-def loss_text(found: Accuracy) -> str:
-    """Return the points lost, and their 95 % interval."""
-    interval = found.interval_points
-    spread = f" ({interval[0]:.1f} – {interval[1]:.1f})" if interval else ""
-    return f"{found.drop_points:.2f}{spread}"
+def _interval_text(found: Accuracy | None) -> str | None:
+    interval = found.interval_points if found else None
+    if found is None or interval is None:
+        return None
+    low, high = interval
+    return f"the best option's has a 95 % interval of {low:.1f} to {high:.1f}, n = {found.samples}"
 
 
 def accuracy_json(found: Accuracy) -> dict[str, Any]:
@@ -231,10 +234,17 @@ def scale_text(plan: Plan) -> str | None:
         for role, profile in (("edge", plan.edge), ("cloud", plan.cloud))
         if profile.scale != 1
     ]
-    if plan.edge.inputs == "random" and any(option.codec != "raw" for option in plan.options):
+    guessed = any(option.codec != "raw" and not option.accuracy for option in plan.options)
+    if plan.edge.inputs == "random" and guessed:
         remarks.append(
             "sizes of compressed uploads come from synthetic images; "
             "profile with --data FOLDER for those of your own"
+        )
+    stale = stale_profiles(plan.bundle, plan.edge, plan.cloud) if plan.bundle.calibration else []
+    if stale:
+        remarks.append(
+            f"q2 to q6 are left out, as the {' and the '.join(stale)} did not have this calibration "
+            f"when measured; run: splitpoint profile {plan.bundle.path} --cloud HOST:PORT"
         )
     return "; ".join(remarks) + "." if remarks else None
 

@@ -26,7 +26,7 @@ def pack_request(
     if bundle_digest:
         header.parameters[PARAM_BUNDLE_DIGEST].string_param = bundle_digest
     if calibration is not None and is_calibrated(codec.name):
-        header.parameters[PARAM_CALIBRATION_DIGEST].string_param = calibration.digest
+        header.parameters[PARAM_CALIBRATION_DIGEST].string_param = calibration.mark
     buffers: list[Buffer] = []
     for spec in frontier:
         array = values[spec.name]
@@ -87,11 +87,11 @@ def check_calibration(header: ModelInferRequest, calibration: Calibration | None
     if PARAM_CALIBRATION_DIGEST not in header.parameters:
         return
     theirs = header.parameters[PARAM_CALIBRATION_DIGEST].string_param
-    ours = calibration.digest if calibration is not None else ""
+    ours = calibration.mark if calibration is not None else ""
     if theirs != ours:
-        found = f"the server's {ours[:12]}…" if ours else "the server's bundle has none"
+        found = f"the server's {ours}" if ours else "the server's bundle has none"
         raise MismatchError(
-            f"the edge's calibration has the digest {theirs[:12]}…, and {found}. Copy the bundle's "
+            f"the edge's calibration has the digest {theirs[:64]}, and {found}. Copy the bundle's "
             "calibration.npz from one side to the other, and restart the server."
         )
 

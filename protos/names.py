@@ -13,7 +13,7 @@ PARAM_BUNDLE_DIGEST = "bundle_digest"
 """On a request: the hex digest of the edge's bundle. Absent: not compared."""
 
 PARAM_CALIBRATION_DIGEST = "calibration_digest"
-"""On a request with codecs that need one: the hex digest of the edge's calibration."""
+"""On a request with codecs that need one: the first 16 hex digits of the digest of the edge's calibration."""
 
 PARAM_CHECKSUM = "crc32"
 """On a request or a response, if the sender wants damage to be noticed; see protos/checksums.py."""

@@ -29,25 +29,31 @@ class ListBundlesRequest(_message.Message):
 class ListBundlesResponse(_message.Message):
     __slots__ = ("bundles",)
     class Entry(_message.Message):
-        __slots__ = ("name", "digest", "size_bytes", "cuts")
+        __slots__ = ("name", "digest", "size_bytes", "cuts", "calibration_digest", "calibration_bytes")
         NAME_FIELD_NUMBER: _ClassVar[int]
         DIGEST_FIELD_NUMBER: _ClassVar[int]
         SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
         CUTS_FIELD_NUMBER: _ClassVar[int]
+        CALIBRATION_DIGEST_FIELD_NUMBER: _ClassVar[int]
+        CALIBRATION_BYTES_FIELD_NUMBER: _ClassVar[int]
         name: str
         digest: str
         size_bytes: int
         cuts: _containers.RepeatedScalarFieldContainer[str]
-        def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., cuts: _Optional[_Iterable[str]] = ...) -> None: ...
+        calibration_digest: str
+        calibration_bytes: int
+        def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., cuts: _Optional[_Iterable[str]] = ..., calibration_digest: _Optional[str] = ..., calibration_bytes: _Optional[int] = ...) -> None: ...
     BUNDLES_FIELD_NUMBER: _ClassVar[int]
     bundles: _containers.RepeatedCompositeFieldContainer[ListBundlesResponse.Entry]
     def __init__(self, bundles: _Optional[_Iterable[_Union[ListBundlesResponse.Entry, _Mapping]]] = ...) -> None: ...
 
 class FetchBundleRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "with_calibration")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    WITH_CALIBRATION_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    with_calibration: bool
+    def __init__(self, name: _Optional[str] = ..., with_calibration: bool = ...) -> None: ...
 
 class FetchBundleResponse(_message.Message):
     __slots__ = ("path", "size_bytes", "chunk")

@@ -117,7 +117,7 @@ FAILURES = [
     (grpc.StatusCode.RESOURCE_EXHAUSTED, OverloadedError, "cloud overloaded"),
     (grpc.StatusCode.DEADLINE_EXCEEDED, LateError, "cloud too slow"),
     (grpc.StatusCode.INTERNAL, FaultError, "cloud failed"),
-    (grpc.StatusCode.FAILED_PRECONDITION, MismatchError, "cloud has another bundle"),
+    (grpc.StatusCode.FAILED_PRECONDITION, MismatchError, "cloud has another bundle or calibration"),
     (grpc.StatusCode.NOT_FOUND, UnknownNameError, "cloud lacks this model"),
     (grpc.StatusCode.INVALID_ARGUMENT, TensorError, "cloud refused the tensors"),
     (grpc.StatusCode.OUT_OF_RANGE, TooLargeError, "message too large"),
@@ -189,7 +189,7 @@ async def test_frames_of_a_cut_that_moves_to_a_server_of_another_bundle_are_fini
         await look_again(client)
         assert (await client.infer(inputs[0])).served_by is ServedBy.CLOUD
     for result, frame in zip(results, inputs, strict=True):
-        assert result.reason.startswith("cloud has another bundle: the server at")
+        assert result.reason.startswith("cloud has another bundle or calibration: the server at")
         assert result.upload_bytes == 0
         assert_same(result.outputs, whole(residual_bundle, frame))
 

@@ -52,6 +52,7 @@ class Split:
 TRAIN = Split("train", range(1157), (0.0, 0.6))
 VALIDATION = Split("validation", range(1157, 1287), (0.0, 0.6))
 TEST = Split("test", range(1287, 1797), (0.65, 1.0))
+SPLITS = {split.name: split for split in (TRAIN, VALIDATION, TEST)}
 
 
 class FrameSource:
@@ -201,9 +202,9 @@ def normalise(frames: Frame) -> Floats:
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
-def write_test_frames(folder: Path, count: int, seed: int) -> None:
-    """`count` JPEG test frames, the ten digits in equal numbers, and `labels.csv` beside them."""
-    source = FrameSource(TEST)
+def write_frames(folder: Path, split: Split, count: int, seed: int) -> None:
+    """`count` JPEG frames, the ten digits in equal numbers, and `labels.csv` beside them."""
+    source = FrameSource(split)
     rng = np.random.default_rng(seed)
     by_label = [rng.permutation(np.flatnonzero(source.labels == label)) for label in range(10)]
     folder.mkdir(parents=True, exist_ok=True)
@@ -220,14 +221,17 @@ def write_test_frames(folder: Path, count: int, seed: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="Write held-out test frames as JPEG with their labels.",
+        description="Write frames as JPEG with their labels.",
         epilog="example: python data.py --out frames --count 100",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for frames and labels.csv")
+    parser.add_argument(
+        "--split", choices=sorted(SPLITS), default=TEST.name, help=f"default: {TEST.name}"
+    )
     parser.add_argument("--count", type=int, default=100, help="number of frames (default: 100)")
     parser.add_argument("--seed", type=int, default=2024, help="default: 2024")
     arguments = parser.parse_args()
-    write_test_frames(arguments.out, arguments.count, arguments.seed)
+    write_frames(arguments.out, SPLITS[arguments.split], arguments.count, arguments.seed)
 
 
 if __name__ == "__main__":

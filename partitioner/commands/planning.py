@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from partitioner.accuracy import DEFAULT_ACCURACY_DROP
 from partitioner.commands.arguments import BundleArgument
 from partitioner.commands.terms import (
     DeviceFlag,
@@ -20,6 +19,7 @@ from partitioner.commands.terms import (
     read_terms,
 )
 from partitioner.console import JsonFlag, print_json, remark, screen
+from partitioner.defaults import DEFAULT_ACCURACY_DROP
 
 if TYPE_CHECKING:
     from partitioner.constraints import Candidate, Constraint

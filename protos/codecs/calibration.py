@@ -82,6 +82,11 @@ class Calibration:
             ranges.update(digest)
         return digest.hexdigest()
 
+    @property
+    def mark(self) -> str:
+        """The digest's first 16 digits, which go with every request: whole, they would double a small one."""
+        return self.digest[:16]
+
     def of_bits(self, bits: int) -> dict[str, Ranges]:
         """Return the ranges for one number of bits, by the value's name."""
         return {value: found[bits] for value, found in self.ranges.items() if bits in found}

@@ -71,6 +71,11 @@ class LowBitCodec:
         return coder.values_of(_unpack(packed, self.bits, tensor)[:size].reshape(shape))
 
 
+def packed_symbols(ranges: Ranges, values: npt.NDArray[np.float32]) -> bytes:
+    """Return the packed symbols of `values` before entropy coding: what dictionaries are taught with."""
+    return _pack(_Coder(ranges).symbols_of(values, "x"), ranges.bits).tobytes()
+
+
 class _Coder:
     """The ranges of one value, made ready. zstd's contexts are kept one a thread."""
 
