@@ -5,8 +5,6 @@ import socket
 from partitioner.addresses import split_address
 from protos.errors import UsageError
 
-__all__ = ["open_listener", "split_address"]
-
 
 def open_listener(address: str, flag: str) -> socket.socket:
     """Return a socket that listens on `address`; UsageError names the `flag` that chose it."""

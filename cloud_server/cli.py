@@ -7,6 +7,7 @@ import typer
 
 from cloud_server import defaults
 from partitioner import console
+from partitioner.addresses import check_server
 from protos.errors import UsageError
 
 app = console.new_app(help="The cloud side of Splitpoint: serve the tails of bundles.")
@@ -21,7 +22,7 @@ def _flag(about: str, default: str = "", *names: str) -> Any:
 
 
 @app.callback()
-def _commands() -> None:
+def _commands(_version: console.VersionFlag = False) -> None:
     """The cloud side of Splitpoint: serve the tails of bundles."""
 
 
@@ -124,7 +125,7 @@ def _ask_health(address: str, service: str) -> str:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(check_server(address)) as channel:
         request = health_pb2.HealthCheckRequest(service=service)
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=_HEALTH_TIMEOUT_S)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from cloud_server import defaults
-from cloud_server.addresses import split_address
+from partitioner.addresses import split_address
 from partitioner.settings import Settings, load
 from partitioner.units import parse_duration, parse_size
 from protos.errors import UsageError

@@ -23,7 +23,7 @@ Cloud = Annotated[str, typer.Option("--cloud", help="HOST:PORT of the cloud serv
 
 
 @app.callback()
-def _commands() -> None:
+def _commands(_version: console.VersionFlag = False) -> None:
     """The edge side of Splitpoint: run heads, stream frames, emulate links."""
 
 

@@ -12,8 +12,7 @@ import grpc
 from partitioner.bundle import Bundle
 from partitioner.calibration import CALIBRATION_FILE, MAX_CALIBRATION_BYTES
 from partitioner.manifest import MANIFEST_FILE
-from partitioner.remote import translate
-from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
+from partitioner.remote import open_channel, translate
 from protos.errors import (
     BundleError,
     FileError,
@@ -93,8 +92,7 @@ def _download(
     address: str, name: str, folder: Path, on_file: OnFile, idle_s: float
 ) -> ListBundlesResponse.Entry:
     """Write all files below `folder`, and return what the server had listed of the bundle."""
-    options = channel_options(DEFAULT_MAX_MESSAGE_BYTES)
-    with grpc.insecure_channel(address, options=options) as channel:
+    with open_channel(address) as channel:
         server = SplitpointStub(channel)
         offered = server.ListBundles(ListBundlesRequest(), timeout=_ANSWER_S)
         listed = find_entry(offered, name, address)

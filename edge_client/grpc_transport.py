@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 
 from edge_client.transport import Reply, unheard
+from partitioner.addresses import check_server
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
 from protos.checksums import check_seal
 from protos.errors import (
@@ -47,7 +48,7 @@ class GrpcTransport:
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         silence_s: float = 10.0,
     ) -> None:
-        self.address = address
+        self.address = check_server(address)
         self.max_request_bytes = max_message_bytes
         """Larger requests are refused here, before they cost the stream; the server's own limit."""
         self._options = channel_options(max_message_bytes)

@@ -10,8 +10,7 @@ import grpc
 
 from edge_client.handshake import SERVICE
 from partitioner.link import Link
-from partitioner.remote import translate
-from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
+from partitioner.remote import open_channel, translate
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
 
 ROUND_TRIPS = 8
@@ -59,9 +58,7 @@ def probing(address: str, timeout_s: float = 15.0) -> Iterator[Probe]:
 
     The probe raises UnreachableError when nobody answers, or does not within `timeout_s`.
     """
-    with grpc.insecure_channel(
-        address, options=channel_options(DEFAULT_MAX_MESSAGE_BYTES)
-    ) as channel:
+    with open_channel(address) as channel:
         call = channel.unary_unary(
             SERVICE + "Probe",
             request_serializer=ProbeRequest.SerializeToString,

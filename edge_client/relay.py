@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from types import TracebackType
@@ -11,6 +12,8 @@ from edge_client.pacing import OneWay, Pacer
 from partitioner.addresses import split_address
 from partitioner.link import Link
 from protos.errors import UsageError
+
+_log = logging.getLogger(__name__)
 
 _QUEUE_BYTES = 32 << 10
 """A reader stops at twice this much per connection and direction; TCP then slows the sender."""
@@ -130,7 +133,9 @@ class Relay:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._up.carry(near, far_out))
                 both.create_task(self._down.carry(far, near_out))
-        except* OSError:
+        except* OSError as reset:
+            if far_out is None:
+                _log.warning("nobody answers at %s:%s: %s", *self._to, reset.exceptions[0])
             near_out.transport.abort()  # nobody there, or reset: the other side is to see it too
         finally:
             for out in (near_out, far_out):

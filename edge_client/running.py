@@ -108,7 +108,8 @@ def _connected(settings: RunSettings, bundle: Bundle) -> EdgeClient:
         def show(step: str, done: int, total: int) -> None:
             progress.update(task, description=f"measuring {step}", completed=done, total=total)
             if progress.disable and done == 0:  # nobody watches a bar, but a log wants to know
-                console.remark(f"measuring {step} (1 of {total})")
+                steps = f" (1 of {total})" if total else ""
+                console.remark(f"measuring {step.rstrip(', ')}{steps}")
 
         return EdgeClient(
             settings.cloud,

@@ -163,6 +163,20 @@ def _numbered(name: str, frames: Iterable[dict[str, Array]]) -> Iterator[Frame]:
         yield Frame(f"{name}#{number}", inputs)
 
 
+def _path(line: bytes) -> Path:
+    """Return the path in a line of stdin; SourceError when the line is no text."""
+    try:
+        text = line.decode().strip()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise SourceError(
+            "stdin holds neither paths, one a line, nor .npy arrays. Give one of these, or the file's "
+            "name instead of -."
+        )
+    return Path(text)
+
+
 class _Pipe(io.BufferedReader):
     """Hides that it is a file: numpy would read straight from that, which needs a position to seek to."""
 
@@ -178,8 +192,7 @@ def _stdin(inputs: Sequence[TensorSpec], say: Say, stdin: IO[bytes] | None) -> S
         if file.peek(len(NPY_MAGIC))[: len(NPY_MAGIC)] == NPY_MAGIC:  # type: ignore[attr-defined]
             yield from _numbered("stdin", read_npy_stream(file, inputs))
         else:
-            lines = (line.decode(errors="replace").strip() for line in file)
-            paths = (Path(line) for line in lines if line)
+            paths = (_path(line) for line in file if line.strip())
             yield from _read_images(paths, ImageFitter(inputs, say), say, source)
 
     source = Source(frames, repeatable=False)

@@ -21,5 +21,21 @@ def split_address(address: str, purpose: str = "to listen on") -> tuple[str, int
     return bare, int(port)
 
 
+def check_server(address: str) -> str:
+    """Return the address of a server as gRPC takes it: HOST:PORT, or unix:PATH.
+
+    Raises UsageError when it is neither: gRPC itself would take a missing port for 443.
+    """
+    if address.startswith("unix:"):
+        return address
+    _, port = split_address(address, "of a server")
+    if port == 0:
+        raise UsageError(
+            f"{address!r} has port 0, where no server answers. Give the port that it printed when "
+            "it started."
+        )
+    return address
+
+
 def _is_host(text: str) -> bool:
     return bool(text) and not any(letter in "[]/" or letter.isspace() for letter in text)

@@ -8,7 +8,7 @@ from partitioner.commands.searching import search
 from partitioner.commands.simulating import app as simulate
 from partitioner.commands.tiering import tiers
 from partitioner.commands.verifying import verify
-from partitioner.console import new_app, run
+from partitioner.console import VersionFlag, new_app, run
 
 app = new_app(help="Cut a model in two, and choose the cut that is fastest on your link.")
 app.command("import")(import_command)
@@ -19,6 +19,11 @@ app.command()(plan)
 app.add_typer(simulate, name="simulate")
 app.command()(search)
 app.command()(tiers)
+
+
+@app.callback()
+def _commands(_version: VersionFlag = False) -> None:
+    """Cut a model in two, and choose the cut that is fastest on your link."""
 
 
 def main() -> None:

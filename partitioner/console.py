@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -33,6 +34,18 @@ notes = Console(stderr=True, highlight=False)
 
 JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"splitpoint {version('splitpoint')}\n")
+        raise typer.Exit
+
+
+VersionFlag = Annotated[
+    bool,
+    typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
 ]
 
 

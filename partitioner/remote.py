@@ -6,6 +6,7 @@ from collections.abc import Callable
 import grpc
 from pydantic import ValidationError
 
+from partitioner.addresses import check_server
 from partitioner.bundle import Bundle
 from partitioner.profiles import Machine, Profile
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
@@ -31,7 +32,7 @@ def measure_remote_profile(
         name=bundle.name, bundle_digest=bundle.digest, budget_s=budget_s
     )
     document = ""
-    with grpc.insecure_channel(address, channel_options(DEFAULT_MAX_MESSAGE_BYTES)) as channel:
+    with open_channel(address) as channel:
         try:
             # The stages' least number of runs may exceed the budget; a slow machine is not an error.
             for message in SplitpointStub(channel).MeasureProfile(
@@ -53,7 +54,7 @@ def server_machine(address: str) -> Machine | None:
 
     Raises UnreachableError when nobody answers.
     """
-    with grpc.insecure_channel(address, channel_options(DEFAULT_MAX_MESSAGE_BYTES)) as channel:
+    with open_channel(address) as channel:
         try:
             answer = SplitpointStub(channel).GetServerInfo(GetServerInfoRequest(), timeout=_ASK_S)
         except grpc.RpcError as error:
@@ -64,6 +65,14 @@ def server_machine(address: str) -> Machine | None:
         return Machine.model_validate_json(answer.machine_json)
     except ValidationError:
         return None  # an older server, or a newer one
+
+
+def open_channel(address: str) -> grpc.Channel:
+    """Return a connection to the server at `address`, for calls that wait for their answer.
+
+    Raises UsageError when the address is none.
+    """
+    return grpc.insecure_channel(check_server(address), channel_options(DEFAULT_MAX_MESSAGE_BYTES))
 
 
 def translate(failure: grpc.RpcError, address: str) -> SplitpointError:

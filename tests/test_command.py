@@ -1,6 +1,7 @@
 """The command `splitpoint` as a person or a program meets it: in a process of its own."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -116,6 +117,12 @@ def test_help_has_an_example(command: str, splitpoint: Run) -> None:
     done = splitpoint(command, "--help")
     assert done.returncode == 0
     assert f"Example: splitpoint {command}" in done.stdout
+
+
+def test_version_is_printed(splitpoint: Run) -> None:
+    done = splitpoint("--version")
+    assert done.returncode == 0
+    assert re.fullmatch(r"splitpoint \d+\.\d+\.\d+\n", done.stdout)
 
 
 def test_nobody_at_the_cloud_is_said(splitpoint: Run, source: Path) -> None:

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from edge_client.grpc_transport import GrpcTransport
 from edge_client.pacing import OneWay, Pacer
 from edge_client.relay import Relay
-from partitioner.addresses import split_address
+from partitioner.addresses import check_server, split_address
 from partitioner.link import Link
 from protos.errors import UsageError
 
@@ -128,10 +129,13 @@ async def test_connections_share_the_rate() -> None:
     assert time.now >= 0.6 - 0.001
 
 
-async def test_caller_sees_that_nobody_is_behind_the_relay() -> None:
+async def test_caller_sees_that_nobody_is_behind_the_relay(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with Relay("127.0.0.1:0", "127.0.0.1:1", Link(1e6, 1e6, 0.0)) as relay:
         assert await until_the_end(exchange(relay.address, b"x")) == b""
         assert relay.carried_bytes == (0, 0)
+    assert "nobody answers at 127.0.0.1:1" in caplog.text
 
 
 async def test_dropped_connections_end_and_new_ones_are_taken() -> None:
@@ -163,6 +167,15 @@ def test_address_is_host_and_port_and_nothing_else(address: str) -> None:
         Relay(address, "127.0.0.1:1", link)
     with pytest.raises(UsageError, match=r"to pass on to\. Write HOST:PORT"):
         Relay("127.0.0.1:0", address, link)
+
+
+def test_address_of_a_server_has_a_port_that_answers() -> None:
+    assert check_server("edge.local:50051") == "edge.local:50051"
+    assert check_server("unix:/run/splitpoint.sock") == "unix:/run/splitpoint.sock"
+    with pytest.raises(UsageError, match=r"'localhost' is no address of a server"):
+        GrpcTransport("localhost")
+    with pytest.raises(UsageError, match="port 0, where no server answers"):
+        check_server("localhost:0")
 
 
 def test_address_of_ipv6_stands_in_brackets() -> None:

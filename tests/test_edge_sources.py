@@ -115,6 +115,13 @@ def test_stdin_brings_arrays_or_paths(folder: Path) -> None:
     assert source.unreadable == 1
 
 
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n", b"a.png\x00b.png\n"])
+def test_stdin_that_holds_something_else_is_said(content: bytes) -> None:
+    reader = io.BufferedReader(io.BytesIO(content))  # type: ignore[arg-type]
+    with pytest.raises(SourceError, match="neither paths, one a line, nor"):
+        frames_of(open_source("-", IMAGE, stdin=reader))
+
+
 def test_stream_of_arrays_that_breaks_off_is_an_error() -> None:
     stream = io.BytesIO()
     np.save(stream, np.zeros((2, 5), np.float32))
