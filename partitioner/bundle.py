@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from partitioner.calibration import BundleCalibration
+from partitioner.exits.stored import BundleExits
 from partitioner.graph import Graph
 from partitioner.graph_file import load_graph
 from partitioner.manifest import (
@@ -94,6 +95,11 @@ class Bundle:
         """All cuts by their id, from `cloud` through the interior ones to `edge`."""
         cloud, edge = self.manifest.ends
         return {cut.id: cut for cut in (cloud, *self.manifest.cuts, edge)}
+
+    @cached_property
+    def exits(self) -> BundleExits | None:
+        """What `splitpoint exits train` made; None before. BundleError if it is of another model."""
+        return BundleExits.load(self.path, self.manifest.split_digest)
 
     @cached_property
     def graph(self) -> Graph | None:

@@ -9,12 +9,12 @@ import numpy as np
 from partitioner.accuracy import Accuracy
 from partitioner.bundle import Bundle
 from partitioner.calibration import BundleCalibration, CalibrationMeta, described
-from partitioner.classes import is_classes
+from partitioner.classes import is_classes, labels_of
 from partitioner.manifest import Cut
 from partitioner.ranging import find_ranges
 from partitioner.sessions import RuntimeOptions, Stage
 from protos.codecs import RAW, Calibration, Codec, Ranges, codecs_for
-from protos.errors import SourceError, UsageError
+from protos.errors import SourceError
 from protos.messages import encode_value
 from protos.names import CLOUD, EDGE
 from protos.tensors import Array, TensorSpec
@@ -49,24 +49,8 @@ def label_samples(
     """
     if labels is None:
         return [Sample(feeds) for _, feeds in named]
-    if len(outputs) != 1 or not is_classes(outputs[0]):
-        shown = ", ".join(f"{spec.name} {spec}" for spec in outputs)
-        raise UsageError(
-            f"labels need a model with one output of classes, and this one has: {shown}. "
-            "Leave out --labels: outputs are then compared with those of the whole model."
-        )
-    if missing := [name for name, _ in named if name not in labels]:
-        raise SourceError(
-            f"{len(missing)} of {len(named)} inputs have no label: {', '.join(missing[:3])}, … "
-            "Add them to the labels file, or leave out --labels."
-        )
-    classes = outputs[0].shape[1]
-    if wrong := [name for name, _ in named if not 0 <= labels[name] < classes]:
-        raise SourceError(
-            f"{wrong[0]} is labelled {labels[wrong[0]]}, and the model knows the classes 0 to "
-            f"{classes - 1}. Correct the labels file."
-        )
-    return [Sample(feeds, labels[name]) for name, feeds in named]
+    known = labels_of([name for name, _ in named], labels, outputs)
+    return [Sample(feeds, label) for (_, feeds), label in zip(named, known, strict=True)]
 
 
 def split_samples(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:

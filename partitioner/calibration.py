@@ -6,18 +6,16 @@ travels with every request that needs it. In the file: `meta`, JSON as bytes, an
 number of bits the arrays of Ranges, as `<number of the value>/<bits>/low` and so on.
 """
 
-import json
-import os
-import zipfile
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from partitioner.accuracy import Accuracy
+from partitioner.archives import read_archive, write_archive
 from protos.codecs import Calibration, Ranges
 from protos.errors import BundleError
 
@@ -81,8 +79,8 @@ class BundleCalibration:
         if not path.exists():
             return None
         try:
-            meta, arrays = _read(path)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            meta, arrays = read_archive(path, CalibrationMeta, MAX_CALIBRATION_BYTES)
+        except ValueError as error:
             raise _damaged(path, error) from error
         if meta.split_digest != split_digest:
             raise BundleError(
@@ -96,22 +94,14 @@ class BundleCalibration:
 
     def save(self, folder: Path) -> None:
         """Write the calibration into a bundle's folder; it appears whole or not at all."""
-        arrays: dict[str, Any] = {
-            "meta": np.frombuffer(self.meta.model_dump_json().encode(), np.uint8)
-        }
+        arrays: dict[str, Any] = {}
         for number, value in enumerate(self.meta.values):
             for bits in value.bits:
                 found = self.ranges.ranges[value.name][bits]
                 parts = (found.low, found.step, found.levels, _as_array(found.dictionary))
                 for kind, part in zip(_ARRAYS, parts, strict=True):
                     arrays[f"{number}/{bits}/{kind}"] = part
-        partial = folder / f".{CALIBRATION_FILE}.{os.getpid()}"
-        try:
-            with partial.open("wb") as file:
-                np.savez_compressed(file, **arrays)
-            partial.replace(folder / CALIBRATION_FILE)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_archive(folder / CALIBRATION_FILE, self.meta, arrays)
 
 
 def described(ranges: Calibration) -> tuple[CalibratedValue, ...]:
@@ -120,28 +110,6 @@ def described(ranges: Calibration) -> tuple[CalibratedValue, ...]:
         CalibratedValue(name=name, axis=next(iter(found.values())).axis, bits=tuple(sorted(found)))
         for name, found in sorted(ranges.ranges.items())
     )
-
-
-def _read(path: Path) -> tuple[CalibrationMeta, dict[str, Any]]:
-    """Return the file's content; ValueError for what is none, KeyError for what lacks."""
-    if (size := path.stat().st_size) > MAX_CALIBRATION_BYTES:
-        raise ValueError(f"{size} bytes are more than the {MAX_CALIBRATION_BYTES} allowed")
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > MAX_CALIBRATION_BYTES:
-        raise ValueError(f"it unfolds to {unpacked} bytes, and {MAX_CALIBRATION_BYTES} are allowed")
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = dict(archive)
-    document = json.loads(arrays.pop("meta").tobytes())
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if isinstance(version, int) and version != CALIBRATION_SCHEMA_VERSION:
-        raise ValueError(f"schema version {version}, not {CALIBRATION_SCHEMA_VERSION}")
-    try:
-        return CalibrationMeta.model_validate(document), arrays
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
-        raise ValueError(f"{where}: {first['msg']}") from error
 
 
 def _ranges(path: Path, meta: CalibrationMeta, arrays: Mapping[str, Any]) -> Calibration:

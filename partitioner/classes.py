@@ -1,10 +1,10 @@
 """Classes: which outputs name one, which one is strongest, and which would be right."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from protos.errors import SourceError
+from protos.errors import SourceError, UsageError
 from protos.tensors import TensorSpec
 
 
@@ -26,6 +26,33 @@ def read_labels(path: Path, classes: Sequence[str]) -> dict[str, int]:
     if not rows or not {"file", "label"} <= set(rows[0]):
         raise SourceError(f"labels {path} need the header file,label and a line for each frame.")
     return {Path(row["file"]).name: _class_index(row["label"] or "", classes, path) for row in rows}
+
+
+def labels_of(
+    names: Sequence[str], labels: Mapping[str, int], outputs: Sequence[TensorSpec]
+) -> list[int]:
+    """Return the label of each input, by its name.
+
+    Raises SourceError when one has none, UsageError when the model names no class.
+    """
+    if len(outputs) != 1 or not is_classes(outputs[0]):
+        shown = ", ".join(f"{spec.name} {spec}" for spec in outputs)
+        raise UsageError(
+            f"labels need a model with one output of classes, and this one has: {shown}. "
+            "Leave out --labels: the whole model is then what counts as right."
+        )
+    if missing := [name for name in names if name not in labels]:
+        raise SourceError(
+            f"{len(missing)} of {len(names)} inputs have no label: {', '.join(missing[:3])}, … "
+            "Add them to the labels file, or leave out --labels."
+        )
+    classes = outputs[0].shape[1]
+    if wrong := [name for name in names if not 0 <= labels[name] < classes]:
+        raise SourceError(
+            f"{wrong[0]} is labelled {labels[wrong[0]]}, and the model knows the classes 0 to "
+            f"{classes - 1}. Correct the labels file."
+        )
+    return [labels[name] for name in names]
 
 
 def _class_index(label: str, classes: Sequence[str], path: Path) -> int:

@@ -1,6 +1,7 @@
 """The command `splitpoint`: its subcommands, in the order in which one uses them."""
 
 from partitioner.commands.calibrating import calibrate
+from partitioner.commands.exiting import exits
 from partitioner.commands.importing import import_command
 from partitioner.commands.planning import plan
 from partitioner.commands.profiling import profile
@@ -16,6 +17,7 @@ app.command()(verify)
 app.command()(calibrate)
 app.command()(profile)
 app.command()(plan)
+app.add_typer(exits, name="exits")
 app.add_typer(simulate, name="simulate")
 app.command()(search)
 app.command()(tiers)

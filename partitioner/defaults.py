@@ -14,6 +14,12 @@ DEFAULT_BUDGET_S = 30.0
 DEFAULT_CALIBRATION_SAMPLES = 1024
 """Of `calibrate`: held in memory, and run through every cut with every codec."""
 
+DEFAULT_EXIT_SAMPLES = 10_000
+"""Of `exits`: read again for every cut, and not held in memory."""
+
+DEFAULT_AGREEMENT = 0.99
+"""Share of the frames that exit which shall get the whole model's class."""
+
 DEFAULT_ACCURACY_DROP = 1.0
 """Points that an option may be seen to lose before a plan leaves it out, if nobody says otherwise."""
 

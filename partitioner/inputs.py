@@ -25,13 +25,16 @@ def load_named(
 
     Raises SourceError when they cannot be read, are not what `inputs` say, or when there are none.
     """
-    frames = list(islice(_frames(path, inputs), limit))
+    frames = list(islice(named_frames(path, inputs), limit))
     if not frames:
         raise SourceError(f"{path} holds no frames. Give images, an .npy or an .npz with some.")
     return frames
 
 
-def _frames(path: Path, inputs: Sequence[TensorSpec]) -> Iterator[tuple[str, dict[str, Array]]]:
+def named_frames(
+    path: Path, inputs: Sequence[TensorSpec]
+) -> Iterator[tuple[str, dict[str, Array]]]:
+    """Yield what `load_named` returns one by one, without an end, and perhaps nothing."""
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
         fitter = ImageFitter(inputs, lambda _: None)
         files = sorted(path.iterdir()) if path.is_dir() else [path]

@@ -9,6 +9,7 @@ A bundle is a folder:
     graph.json           nodes and values of the whole model, to search for cuts in
     samples.npz          a few inputs, if any were given, to measure codecs with
     calibration.npz      ranges of low-bit codecs and their accuracy; has a digest of its own
+    exits.npz            exits and how they did on held-out inputs; not part of the identity
     profiles/            what machines measured; not part of the bundle's identity
 """
 

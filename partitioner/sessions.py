@@ -62,13 +62,13 @@ class Stage:
 
 
 def open_session(
-    model: Path,
+    model: Path | bytes,
     options: RuntimeOptions,
     *,
     optimize: bool = True,
     profile_to: Path | None = None,
 ) -> Any:
-    """Return the runtime's session of one ONNX file; errors are the runtime's own.
+    """Return the runtime's session of one ONNX file, or of its bytes; errors are the runtime's own.
 
     With `profile_to`, the runtime's profiler writes to a file that starts with that path.
     """
@@ -83,23 +83,25 @@ def open_session(
         settings.profile_file_prefix = str(profile_to)
     if not optimize:
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(str(model), settings, providers=[options.provider])
+    source = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(source, settings, providers=[options.provider])
 
 
 def open_stage(
-    graph: Path | None,
+    graph: Path | bytes | None,
     inputs: tuple[TensorSpec, ...],
     outputs: tuple[TensorSpec, ...],
     options: RuntimeOptions,
 ) -> Stage:
-    """Load a graph of a bundle; BundleError when the runtime refuses it."""
+    """Load a graph of a bundle, a file or its bytes; BundleError when the runtime refuses it."""
     if graph is None:
         return Stage(None, inputs, outputs)
     try:
         return Stage(open_session(graph, options), inputs, outputs)
     except Exception as error:
+        name = "an exit" if isinstance(graph, bytes) else graph
         raise BundleError(
-            f"the runtime (onnxruntime {onnxruntime.__version__}) cannot load {graph}: {error}. "
+            f"the runtime (onnxruntime {onnxruntime.__version__}) cannot load {name}: {error}. "
             "Update onnxruntime, or import the bundle again."
         ) from error
 

@@ -1,0 +1,54 @@
+"""Small .npz files beside a bundle's manifest: `meta`, JSON as bytes, and arrays. Never unpickled."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_archive(path: Path, model: type[M], max_bytes: int) -> tuple[M, dict[str, Any]]:
+    """Return meta data and arrays; ValueError for a file that is damaged, too large or too new."""
+    try:
+        arrays = _arrays(path, max_bytes)
+        document = json.loads(arrays.pop("meta").tobytes())
+    except (OSError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise ValueError(error) from error
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    wanted = model.model_fields["schema_version"].default
+    if isinstance(version, int) and version != wanted:
+        raise ValueError(f"schema version {version}, not {wanted}")
+    try:
+        return model.model_validate(document), arrays
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise ValueError(f"{where}: {first['msg']}") from error
+
+
+def write_archive(path: Path, meta: BaseModel, arrays: dict[str, Any]) -> None:
+    """Write meta data and arrays; the file appears whole or not at all."""
+    packed = {"meta": np.frombuffer(meta.model_dump_json().encode(), np.uint8), **arrays}
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **packed)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _arrays(path: Path, max_bytes: int) -> dict[str, Any]:
+    if (size := path.stat().st_size) > max_bytes:
+        raise ValueError(f"{size} bytes are more than the {max_bytes} allowed")
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > max_bytes:
+        raise ValueError(f"it unfolds to {unpacked} bytes, and {max_bytes} are allowed")
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
