@@ -78,6 +78,12 @@ def run(
         str | None,
         _flag("What all loaded heads and tails may take, such as 500MB.", "the last 4 of each"),
     ] = None,
+    exit_threshold: Annotated[
+        str | None,
+        _flag(
+            "Exits answer early from this confidence: auto, none, 0.9 …", defaults.EXIT_THRESHOLD
+        ),
+    ] = None,
     on_failure: Annotated[
         str | None,
         _flag("Without an answer: finish the frame here, or fail it.", defaults.ON_FAILURE),
@@ -106,7 +112,8 @@ def run(
         "accuracy_drop": accuracy_drop,
         "link": link, "fps": fps, "loop": loop, "drop": drop, "max_frames": max_frames,
         "window": window, "output": output, "labels": labels, "timeout": timeout, "heartbeat": heartbeat,
-        "deadline": deadline, "adapt": adapt, "memory": memory, "on_failure": on_failure, "threads": threads,
+        "deadline": deadline, "adapt": adapt, "memory": memory, "on_failure": on_failure,
+        "exit_threshold": exit_threshold, "threads": threads,
     }  # fmt: skip
     if status := run_source(load_settings(config, **given), as_json=json):
         raise typer.Exit(status)

@@ -48,8 +48,9 @@ class AsyncEdgeClient:
     `window`: frames at work at once. `timeout_s`: seconds until an answer
     counts as lost. `deadline_s`: from a frame's arrival to its result; None: none. `adapt`: let the
     policy move the cut as conditions change; None: with `auto`. `memory_bytes`: what all loaded heads
-    and tails may take. `threads`: of the runtime. `on_failure`: when the cloud does not answer, or
-    refuses, `finish` the frame here, or `fail`. `on_progress` hears what takes long while connecting.
+    and tails may take. `exit_threshold`: see the attribute. `threads`: of the runtime. `on_failure`: when
+    the cloud does not answer, or refuses, `finish` the frame here, or `fail`. `on_progress` hears what
+    takes long while connecting.
 
     Connects when it is entered, or with the first frame. A cloud that is away then is looked for while
     frames are finished here. Raises BundleError, UsageError or UnknownNameError when made;
@@ -70,6 +71,7 @@ class AsyncEdgeClient:
         deadline_s: float | None = None,
         adapt: bool | None = None,
         memory_bytes: int | None = None,
+        exit_threshold: defaults.ExitThreshold = None,
         threads: int = defaults.THREADS,
         on_failure: defaults.OnFailure = defaults.ON_FAILURE,
         on_progress: OnProgress = unheard,
@@ -103,6 +105,7 @@ class AsyncEdgeClient:
             greet=self._meeting.greet_once,
         )
         self._completer.transport = self._transport
+        self.exit_threshold = exit_threshold
         self.timeout_s = timeout_s
         self._frames = count()
         self._in_flight = 0
@@ -167,6 +170,28 @@ class AsyncEdgeClient:
     @timeout_s.setter
     def timeout_s(self, seconds: float) -> None:
         self._completer.timeout_s = seconds
+
+    @property
+    def exit_threshold(self) -> defaults.ExitThreshold:
+        """Confidence from which an exit answers early: `auto` is each exit's own; None: none does.
+
+        May be set at any time, for the frames to come; the policy counts on it. Raises UsageError for
+        what is no confidence, and in a bundle without exits.
+        """
+        return self._runner.exit_threshold
+
+    @exit_threshold.setter
+    def exit_threshold(self, threshold: defaults.ExitThreshold) -> None:
+        if isinstance(threshold, str):
+            if threshold != "auto":
+                raise UsageError(
+                    f"{threshold!r} is no exit threshold. Give auto, a number from 0 to 1, or None."
+                )
+        elif threshold is not None and not 0 <= threshold <= 1:
+            raise UsageError(f"a confidence of {threshold} does not exist. Give 0 to 1.")
+        own = None if threshold == "auto" else threshold
+        self.control.expect_exits({} if threshold is None else self.bundle.exit_costs(own))
+        self._runner.exit_threshold = threshold
 
     def set_option(self, cut: str, codec: str | None = None, reason: str = "") -> None:
         """Move the cut, from the next frame on, and keep it there; frames at work keep theirs.

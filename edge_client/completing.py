@@ -2,7 +2,7 @@
 
 A fallback is a value: whatever happens to the cloud, the frame goes on from the frontier that exists.
 Where the rest of the model fits into what is left of the deadline it is computed here; otherwise the
-frame's result says that nobody served it, and why.
+exit's answer is taken, and without an exit the frame's result says that nobody served it, and why.
 """
 
 import asyncio
@@ -83,13 +83,13 @@ class Completer:
             raise error
         self.fallbacks[kind_of(error)] += 1
         if not self._fits(work):
-            return self._missed(work, error)
+            return self._without(work, error, lost_s)
         try:
             async with asyncio.timeout(grace_s(work.arrived_at, work.deadline_at)):
                 finish = partial(self._finish, work, error, lost_s)
                 return await self._device.run(work.arrived_at, finish)
         except (TimeoutError, LateError):
-            return self._missed(work, error)
+            return self._without(work, error, lost_s)
 
     async def _ask(self, transport: GrpcTransport, work: Work, message: bytes) -> Result:
         patience_s = self._patience_s(work)
@@ -134,6 +134,10 @@ class Completer:
         if not self._fits(work):  # it had to wait for its turn
             raise LateError("the deadline passed while other frames were computed.")
         return self._runner.finish_here(work, error, lost_s)
+
+    def _without(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
+        """Return what is left without cloud and tail: the exit's answer, else an error."""
+        return self._runner.exit_here(work, error, lost_s) or self._missed(work, error)
 
     def _missed(self, work: Work, error: SplitpointError) -> Result:
         limit = format_duration(round(work.deadline_at - work.arrived_at, 6))

@@ -1,5 +1,6 @@
 """What the edge has seen of the link and of both machines, and what the next frame does because of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -9,6 +10,7 @@ from edge_client.stages import Stages
 from edge_client.transport import Reply
 from partitioner.bundle import Bundle
 from partitioner.estimating import LinkEstimator, Transfer
+from partitioner.exits.stored import ExitCost
 from partitioner.link import Link
 from partitioner.loads import ArrivalRate, FadingMean, LoadEstimator
 from partitioner.planning import Option, Plan
@@ -57,6 +59,8 @@ class Controller:
         self._breaker = breaker
         self._told: Choice | None = None
         self._plan: Plan | None = None
+        self._offered: tuple[Plan, Limits] | None = None
+        self._exits: Mapping[str, ExitCost] = {}
         self._decision: Decision | None = None
         self._choices: dict[str, Choice] = {}
         self._link: LinkEstimator | None = None
@@ -80,13 +84,8 @@ class Controller:
 
     def follow(self, plan: Plan, first: Option, reason: str, limits: Limits) -> None:
         """Let the policy decide among the plan's options, beginning with `first`."""
-        options = [option for option in contenders(plan.options) if limits.allow(option)]
-        if not options:
-            raise UsageError(
-                "no option of the plan stays within the memory budget and the server's message limit. "
-                "Allow more memory, or raise the server's --max-message."
-            )
-        self._plan = replace(plan, options=tuple(options))
+        self._plan = _open(plan.with_exits(self._exits), limits)
+        self._offered = plan, limits
         self._link = LinkEstimator(plan.link)
         self._stages.know(plan.edge)
         now_s = perf_counter()
@@ -94,6 +93,13 @@ class Controller:
         self._decision = Decision(first, reason, first.total_s, seen, now_s)
         self._told = self._choice(first, reason)
         self._load_ahead(seen, now_s)
+
+    def expect_exits(self, exits: Mapping[str, ExitCost]) -> None:
+        """Count from the next frame on that these exits answer first, and no others."""
+        self._exits = exits
+        if self._plan is not None and self._offered is not None:
+            plan, limits = self._offered
+            self._plan = _open(plan.with_exits(exits), limits)
 
     def next(self, arrived_at: float, in_flight: int) -> Choice:
         """Return what a frame that arrived at `arrived_at` does; `in_flight` counts it too."""
@@ -132,7 +138,8 @@ class Controller:
     def prepared(self, work: Work) -> None:
         """Learn from a frame's head."""
         if work.choice.option is not None:
-            self._edge.add(work.edge_s, work.choice.option.edge_s, perf_counter())
+            known = work.choice.option
+            self._edge.add(work.edge_s, known.edge_s + known.exit_s, perf_counter())
 
     def answered(self, work: Work, reply: Reply) -> None:
         """Learn from an answer of the cloud."""
@@ -229,3 +236,14 @@ class Controller:
             shifted = replace(seen, link=replace(seen.link, link=other), cloud_reachable=True)
             likely = decide(self._plan, shifted, None, now_s, self.settings)
             self._stages.prefetch("head", likely.option.cut)
+
+
+def _open(plan: Plan, limits: Limits) -> Plan:
+    """Return the plan with the options that may be best and stay within the limits."""
+    options = [option for option in contenders(plan.options) if limits.allow(option)]
+    if not options:
+        raise UsageError(
+            "no option of the plan stays within the memory budget and the server's message limit. "
+            "Allow more memory, or raise the server's --max-message."
+        )
+    return replace(plan, options=tuple(options))

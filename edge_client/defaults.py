@@ -6,10 +6,14 @@ from partitioner.defaults import DEFAULT_TIMEOUT_S, DEFAULT_WINDOW
 
 OnFailure = Literal["finish", "fail"]
 
+ExitThreshold = float | Literal["auto"] | None
+"""Confidence from which an exit answers early: `auto` is each exit's own; None: none does."""
+
 CUT = "auto"
 LINK = "measure"
 WINDOW = DEFAULT_WINDOW
 TIMEOUT_S = DEFAULT_TIMEOUT_S
 DEADLINE = "none"
 ON_FAILURE: OnFailure = "finish"
+EXIT_THRESHOLD = "none"
 THREADS = 1

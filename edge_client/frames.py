@@ -1,14 +1,19 @@
 """The way of one frame: head and encoding, the call, and the tail here when the call fails."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from time import perf_counter
 
+import numpy as np
+
+from edge_client.defaults import ExitThreshold
 from edge_client.results import Result, ServedBy, Timings
 from edge_client.stages import Stages
 from edge_client.transport import Reply
 from partitioner.bundle import Bundle
+from partitioner.exits.stored import CONFIDENCE
 from partitioner.manifest import Cut
 from partitioner.planning import Option
 from protos.checksums import seal
@@ -63,11 +68,28 @@ class Choice:
         return self.cut.id if self.cut.id == EDGE else f"{self.cut.id}/{self.codec.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class ExitAnswer:
+    """What the exit at a frame's cut says."""
+
+    outputs: Mapping[str, Array]
+    confidence: float
+    """That of the least sure sample."""
+    threshold: float
+    """From which it answers; more than 1 where it may not."""
+
+    @property
+    def is_sure(self) -> bool:
+        """True if the frame is answered by it, and goes no further."""
+        return self.confidence >= self.threshold
+
+
 @dataclass(slots=True)
 class Work:
     """One frame after its head: the values that the rest needs, and the message that carries them.
 
-    `message` is None when nothing crosses; `sent_bytes` is 0 until it begins to leave.
+    `message` is None when nothing crosses, as the head or the exit has answered; `sent_bytes` is 0 until
+    it begins to leave.
     """
 
     frame: int
@@ -79,6 +101,8 @@ class Work:
     request_id: str
     edge_s: float
     sent_bytes: int = 0
+    exit: ExitAnswer | None = None
+    """None if there is no exit at the cut, or nobody has asked it."""
 
     def leaves(self) -> None:
         """Note that the message has begun to leave this device."""
@@ -111,6 +135,8 @@ class FrameRunner:
 
     def __init__(self, stages: Stages) -> None:
         self.stages = stages
+        self.exit_threshold: ExitThreshold = None
+        """Confidence from which an exit answers: its own with `auto`; None: no exit answers early."""
         self._bundle = stages.bundle
         self._request_ids = count()
 
@@ -125,7 +151,10 @@ class FrameRunner:
         """Run the head and encode the frontier; `inputs` have been checked."""
         values, edge_s = self.stages.run_head(choice.cut.id, inputs)
         work = Work(frame, choice, arrived_at, deadline_at, values, None, "", edge_s)
-        if choice.cut.id != EDGE:
+        if choice.cut.id == EDGE:
+            return work
+        self._ask_exit(work)
+        if work.exit is None or not work.exit.is_sure:
             begun = perf_counter()
             self._encode(work)
             work.edge_s += perf_counter() - begun
@@ -144,7 +173,10 @@ class FrameRunner:
         )
 
     def finished_here(self, work: Work) -> Result:
-        """Return the result of a frame that the head finished: the cut is `edge`."""
+        """Return the result of a frame of which nothing crosses: the exit or the head has answered."""
+        if work.exit is not None:
+            reason = f"confidence {work.exit.confidence:.3f} of {work.exit.threshold:.3f} wanted"
+            return self._exited(work, work.exit, reason, 0.0)
         return self._result(work, {}, ServedBy.EDGE, work.choice.reason, (0, 0), (0.0, 0.0, 0.0))
 
     def finish_here(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
@@ -155,6 +187,13 @@ class FrameRunner:
         return self._result(
             work, outputs, ServedBy.EDGE, reason, (work.sent_bytes, 0), (lost_s, 0.0, 0.0)
         )
+
+    def exit_here(self, work: Work, error: SplitpointError, lost_s: float) -> Result | None:
+        """Take the exit's answer, however sure it is, because of `error`; None if there is none."""
+        if work.exit is None:
+            return None
+        reason = f"{self._reason(error)} Taken from the exit, with confidence {work.exit.confidence:.3f}."
+        return self._exited(work, work.exit, reason, lost_s)
 
     def failed(self, frame: int, arrived_at: float, choice: Choice, error: Exception) -> Result:
         """Return the result of a frame that nobody served."""
@@ -181,6 +220,22 @@ class FrameRunner:
             f"{self._bundle.name} --cloud HOST:PORT --out BUNDLE."
         )
         return f"{kind}: {error}{advice if isinstance(error, _OTHER_BUNDLE) else ''}"
+
+    def _ask_exit(self, work: Work) -> None:
+        """Ask the exit, where it may answer early, or may be all that is left at the deadline."""
+        cut_id, asked = work.choice.cut.id, self.exit_threshold
+        if (asked is None and work.deadline_at == math.inf) or not self.stages.has_exit(cut_id):
+            return
+        outputs, exit_s = self.stages.run_exit(cut_id, work.values)
+        confidence = float(np.min(outputs.pop(CONFIDENCE)))
+        known = self._bundle.known_exits().find(cut_id).meta.threshold
+        threshold = known if asked == "auto" else asked
+        work.exit = ExitAnswer(outputs, confidence, math.inf if threshold is None else threshold)
+        work.edge_s += exit_s
+
+    def _exited(self, work: Work, answer: ExitAnswer, reason: str, lost_s: float) -> Result:
+        sent = (work.sent_bytes, 0)
+        return self._result(work, answer.outputs, ServedBy.EXIT, reason, sent, (lost_s, 0.0, 0.0))
 
     def _encode(self, work: Work) -> None:
         cut = work.choice.cut

@@ -123,6 +123,7 @@ def _connected(settings: RunSettings, bundle: Bundle) -> EdgeClient:
             deadline_s=settings.deadline_s,
             adapt=settings.adapt,
             memory_bytes=settings.memory_bytes,
+            exit_threshold=settings.exit_confidence,
             threads=settings.threads,
             on_failure=settings.on_failure,
             on_progress=show,

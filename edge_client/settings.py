@@ -51,6 +51,25 @@ def _check_memory(text: str | None) -> str | None:
     return text
 
 
+def parse_threshold(text: str) -> defaults.ExitThreshold:
+    """Return the confidence in `0.9`, `auto` or `none`. Raises UsageError."""
+    if text == "auto":
+        return "auto"
+    if text == NONE:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is no exit threshold. Write auto, {NONE}, or a confidence such as 0.9."
+        ) from None
+
+
+def _check_threshold(text: str) -> str:
+    parse_threshold(text)
+    return text
+
+
 class RunSettings(Settings):
     """All settings of `splitpoint-edge run`; each may come as SPLITPOINT_EDGE_<NAME>."""
 
@@ -82,6 +101,8 @@ class RunSettings(Settings):
     """Move the cut as conditions change; not given: with the cut `auto`."""
     memory: Annotated[str | None, AfterValidator(_check_memory)] = None
     """What all loaded heads and tails may take together; not given: the last few of each stay."""
+    exit_threshold: Annotated[str, AfterValidator(_check_threshold)] = defaults.EXIT_THRESHOLD
+    """Confidence from which an exit answers early; `auto`: each exit's own; `none`: none does."""
     on_failure: defaults.OnFailure = defaults.ON_FAILURE
     threads: int = Field(default=defaults.THREADS, ge=1)
 
@@ -99,6 +120,11 @@ class RunSettings(Settings):
     def deadline_s(self) -> float | None:
         """`deadline` in seconds; None for none."""
         return None if self.deadline == NONE else parse_duration(self.deadline)
+
+    @property
+    def exit_confidence(self) -> defaults.ExitThreshold:
+        """`exit_threshold` as the client takes it."""
+        return parse_threshold(self.exit_threshold)
 
     @property
     def memory_bytes(self) -> int | None:

@@ -16,7 +16,7 @@ from partitioner.units import format_size
 from protos.errors import UsageError
 from protos.tensors import Array
 
-Side = Literal["head", "tail"]
+Side = Literal["head", "exit", "tail"]
 Key = tuple[Side, str]
 
 KEPT = 4
@@ -64,6 +64,8 @@ class Stages:
         Raises UsageError when it takes more than the memory budget.
         """
         self._get(("head", cut_id))
+        if self.has_exit(cut_id):
+            self._get(("exit", cut_id))
         size = self._size(("head", cut_id))
         if self.memory_bytes is not None and size > self.memory_bytes:
             raise UsageError(
@@ -101,6 +103,16 @@ class Stages:
     def run_head(self, cut_id: str, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
         """Return the frontier and the head's own outputs, and the seconds that computing them took."""
         return self._run(("head", cut_id), inputs)
+
+    def has_exit(self, cut_id: str) -> bool:
+        """Tell whether an exit was trained at a cut."""
+        return self.bundle.exits is not None and cut_id in self.bundle.exits.exits
+
+    def run_exit(
+        self, cut_id: str, frontier: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], float]:
+        """Return the exit's scores and its confidence, and the seconds that asking it took."""
+        return self._run(("exit", cut_id), frontier)
 
     def run_tail(
         self, cut_id: str, frontier: Mapping[str, Array]
@@ -149,9 +161,11 @@ class Stages:
 
     def _load(self, key: Key) -> Stage:
         side, cut_id = key
-        open_stage: Callable[[str, RuntimeOptions], Stage] = (
-            self.bundle.open_head if side == "head" else self.bundle.open_tail
-        )
+        open_stage: Callable[[str, RuntimeOptions], Stage] = {
+            "head": self.bundle.open_head,
+            "exit": self.bundle.open_exit,
+            "tail": self.bundle.open_tail,
+        }[side]
         before = psutil.Process().memory_info().rss
         stage = open_stage(cut_id, self.options)
         # What was freed before hides in the process, so a later load may seem to take nothing.
@@ -176,7 +190,7 @@ class Stages:
         """Return the bytes that a stage takes: as profiled, else as seen when it was loaded."""
         side, cut_id = key
         known = self._profile.cuts.get(cut_id) if self._profile else None
-        stage = getattr(known, side) if known else None
+        stage = None if known is None else {"head": known.head, "tail": known.tail}.get(side)
         return stage.memory_bytes if stage else self._sizes.get(key, 0)
 
     def _profiled_s(self, cut_id: str) -> float | None:
@@ -184,7 +198,10 @@ class Stages:
         return known.tail.timing.median_s if known and known.tail else None
 
     def _fetch(self, key: Key) -> None:
+        side, cut_id = key
         try:
             self._get(key)
+            if side == "head" and self.has_exit(cut_id):
+                self._get(("exit", cut_id))
         finally:
             self._wanted.discard(key)

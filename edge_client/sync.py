@@ -44,6 +44,7 @@ class EdgeClient:
         deadline_s: float | None = None,
         adapt: bool | None = None,
         memory_bytes: int | None = None,
+        exit_threshold: defaults.ExitThreshold = None,
         threads: int = defaults.THREADS,
         on_failure: defaults.OnFailure = defaults.ON_FAILURE,
         on_progress: OnProgress = unheard,
@@ -60,6 +61,7 @@ class EdgeClient:
             deadline_s=deadline_s,
             adapt=adapt,
             memory_bytes=memory_bytes,
+            exit_threshold=exit_threshold,
             threads=threads,
             on_failure=on_failure,
             on_progress=on_progress,
@@ -100,6 +102,15 @@ class EdgeClient:
     def choice(self) -> Choice:
         """The cut and the codec of the next frame, and why."""
         return self._client.choice
+
+    @property
+    def exit_threshold(self) -> defaults.ExitThreshold:
+        """Confidence from which an exit answers early; see AsyncEdgeClient.exit_threshold."""
+        return self._client.exit_threshold
+
+    @exit_threshold.setter
+    def exit_threshold(self, threshold: defaults.ExitThreshold) -> None:
+        self._client.exit_threshold = threshold
 
     def set_option(self, cut: str, codec: str | None = None, reason: str = "") -> None:
         """Move the cut, from the next frame on; see AsyncEdgeClient.set_option."""

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from partitioner.calibration import BundleCalibration
-from partitioner.exits.stored import BundleExits
+from partitioner.exits.stored import BundleExits, ExitCost, open_exit
 from partitioner.graph import Graph
 from partitioner.graph_file import load_graph
 from partitioner.manifest import (
@@ -26,7 +26,7 @@ from partitioner.manifest import (
 )
 from partitioner.sessions import RuntimeOptions, Stage, open_stage
 from protos.codecs import Calibration
-from protos.errors import BundleError, UnknownNameError
+from protos.errors import BundleError, UnknownNameError, UsageError
 from protos.tensors import Array, TensorSpec
 
 
@@ -136,6 +136,23 @@ class Bundle:
         cut = self.cut(cut_id)
         rest = tuple(spec for spec in self.outputs if spec.name in cut.tail_outputs)
         return self._open(cut.tail_graph, cut.frontier, rest, options)
+
+    def open_exit(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
+        """Load the exit of a cut: from the frontier to scores, named like the output, and CONFIDENCE."""
+        found = self.known_exits().find(cut_id)
+        return open_exit(found, self.cut(cut_id), self.outputs[0], options or RuntimeOptions())
+
+    def exit_costs(self, threshold: float | None = None) -> dict[str, ExitCost]:
+        """Return what a plan needs of every exit at `threshold` (None: its own); UsageError without any."""
+        return self.known_exits().costs(threshold)
+
+    def known_exits(self) -> BundleExits:
+        """Return the exits; UsageError without any."""
+        if self.exits is None:
+            raise UsageError(
+                f"{self.name} has no exits. Train some: splitpoint exits train {self.path} --data DIR."
+            )
+        return self.exits
 
     def samples(self) -> list[dict[str, Array]]:
         """Return the sample inputs that came with the bundle, one by one; none if none were given."""

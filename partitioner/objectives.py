@@ -169,7 +169,11 @@ def price(option: Option, plan: Plan, terms: Terms) -> Costs:
     operational analysis of queueing network models", ACM Computing Surveys 10(3), 1978: the
     bottleneck law): the edge, the uplink, the downlink, and the cloud shared by the workers. The
     round trip is no stage, as further frames are under way meanwhile.
+
+    Where exits answer some frames all is the mean over frames, but p95 is that of a frame that crosses.
     """
+    crossing_s = option.network_s + option.cloud_s
+    option = option.expected
     slowdown, edge_s = _edge(option, terms)
     link = plan.link
     stages = (
@@ -184,7 +188,7 @@ def price(option: Option, plan: Plan, terms: Terms) -> Costs:
     return Costs(
         edge_s=edge_s,
         latency_s=latency_s,
-        p95_s=latency_s + _Z95 * spread_s,
+        p95_s=edge_s + crossing_s + _Z95 * spread_s,
         bottleneck_s=max(stages),
         bytes=option.upload_bytes + option.download_bytes,
         energy_j=_energy_j(option, terms, edge_s, slowdown),

@@ -1,17 +1,19 @@
 """From two profiles and a link to a decision: the options, their costs, and where the best changes.
 
     T = T_edge + T_network + T_cloud            (Neurosurgeon, ASPLOS 2017, section 4)
+    T = T_edge + T_exit + (1 - p) · (T_network + T_cloud)   where an exit answers with the chance p
 
 For a fixed pair of profiles T is a straight line in 1/uplink, so the best options form the lower
 envelope of a few lines, and each switching point is the crossing of two of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from partitioner.accuracy import Accuracy, is_allowed
 from partitioner.bundle import Bundle
+from partitioner.exits.stored import ExitCost
 from partitioner.link import Link
 from partitioner.profiles import Profile, StageProfile
 from protos.codecs import codec_name, is_calibrated
@@ -38,12 +40,34 @@ class Option:
     edge_memory_bytes: int
     cloud_memory_bytes: int
     accuracy: Accuracy | None = None
-    """What it loses; None where nothing is lost, and where that was not measured."""
+    """What it loses by its codec; None where nothing is lost, and where that was not measured."""
+    exit_rate: float = 0.0
+    """The chance that the exit at the cut answers, so that nothing crosses."""
+    exit_s: float = 0.0
+    """What asking the exit takes on the device."""
 
     @property
     def total_s(self) -> float:
-        """Seconds from the frame to its result."""
-        return self.edge_s + self.network_s + self.cloud_s
+        """Seconds from the frame to its result; the mean of those that exit and those that cross."""
+        crossing_s = self.network_s + self.cloud_s
+        return self.edge_s + self.exit_s + (1 - self.exit_rate) * crossing_s
+
+    @property
+    def expected(self) -> "Option":
+        """What a frame costs on average, as an option without an exit."""
+        if not self.exit_s and not self.exit_rate:
+            return self
+        share = 1 - self.exit_rate
+        return replace(
+            self,
+            edge_s=self.edge_s + self.exit_s,
+            upload_bytes=share * self.upload_bytes,
+            network_s=share * self.network_s,
+            cloud_s=share * self.cloud_s,
+            download_bytes=share * self.download_bytes,
+            exit_rate=0.0,
+            exit_s=0.0,
+        )
 
     @property
     def label(self) -> str:
@@ -86,6 +110,16 @@ class Plan:
             for option in self.options
         )
         return replace(self, link=link, options=options)
+
+    def with_exits(self, exits: Mapping[str, ExitCost]) -> "Plan":
+        """Return the same options where exits answer first; those given, by cut, and no others."""
+
+        def asked(option: Option) -> Option:
+            cost = exits.get(option.cut, ExitCost(0.0, 0.0))
+            head_s = _seconds(self.edge.cuts[option.cut].head)
+            return replace(option, exit_rate=cost.rate, exit_s=cost.head_share * head_s)
+
+        return replace(self, options=tuple(map(asked, self.options)))
 
     def switches(self) -> tuple[Switch, ...]:
         """Return the uplinks at which the best option changes, slowest link first; the rest is fixed."""
@@ -248,22 +282,25 @@ def _switches(options: tuple[Option, ...], link: Link) -> Iterator[Switch]:
     """Walk the lower envelope of the lines T(x) = fixed + 8 * upload * x, x = 1/uplink, from x = 0."""
 
     def fixed(option: Option) -> float:
-        return option.total_s - 8 * option.upload_bytes / link.uplink_bps
+        return option.total_s - 8 * sent(option) / link.uplink_bps
 
-    current = min(options, key=lambda option: (fixed(option), option.upload_bytes))
+    def sent(option: Option) -> float:
+        return option.expected.upload_bytes
+
+    current = min(options, key=lambda option: (fixed(option), sent(option)))
     x, found = 0.0, []
     while True:
         crossings = [
             (
-                (fixed(other) - fixed(current)) / (8 * (current.upload_bytes - other.upload_bytes)),
+                (fixed(other) - fixed(current)) / (8 * (sent(current) - sent(other))),
                 other,
             )
             for other in options
-            if other.upload_bytes < current.upload_bytes
+            if sent(other) < sent(current)
         ]
         if not crossings:
             break
-        x, following = min(crossings, key=lambda c: (max(c[0], x), c[1].upload_bytes))
+        x, following = min(crossings, key=lambda c: (max(c[0], x), sent(c[1])))
         found.append(Switch(1 / x if x > 0 else float("inf"), following, current))
         current = following
     yield from reversed(found)

@@ -2,7 +2,7 @@
 
 The running edge and the simulator call the same `decide`. What it expects of an option is
 
-    T = edge_s · edge_load + network + cloud_queue_s + cloud_s · cloud_load
+    T = (edge_s + exit_s) · edge_load + (1 − exit_rate) · (network + cloud_queue_s + cloud_s · cloud_load)
 
 and, where frames come every `period` seconds, what waiting for each other adds. A frame passes three
 stages, device, uplink and cloud, each of which takes one frame at a time. If the slowest takes s:
@@ -150,7 +150,8 @@ def _costs(options: Iterable[Option], seen: Conditions, settings: PolicySettings
 
 
 def _cost(option: Option, seen: Conditions, settings: PolicySettings) -> _Cost:
-    edge_s = option.edge_s * seen.edge_load
+    edge_s = (option.edge_s + option.exit_s) * seen.edge_load
+    share = 1 - option.exit_rate
     if option.cut == EDGE:
         total_s = edge_s + _waiting_s(edge_s, edge_s, seen.frame_period_s, settings.window)
         return _Cost(option, total_s, total_s)
@@ -158,12 +159,11 @@ def _cost(option: Option, seen: Conditions, settings: PolicySettings) -> _Cost:
     cloud_s = option.cloud_s * seen.cloud_load
     upload_s = 8 * option.upload_bytes / link.uplink_bps
     network_s = upload_s + link.rtt_s + 8 * option.download_bytes / link.downlink_bps
-    alone_s = edge_s + network_s + seen.cloud_queue_s + cloud_s
-    slowest_s = max(edge_s, upload_s, cloud_s)
+    alone_s = edge_s + share * network_s + share * seen.cloud_queue_s + share * cloud_s
+    slowest_s = max(edge_s, share * upload_s, share * cloud_s)
     total_s = alone_s + _waiting_s(slowest_s, alone_s, seen.frame_period_s, settings.window)
-    return _Cost(
-        option, total_s, total_s + settings.caution * seen.link.deviation_s(option.upload_bytes)
-    )
+    doubt_s = share * seen.link.deviation_s(option.upload_bytes)
+    return _Cost(option, total_s, total_s + settings.caution * doubt_s)
 
 
 def _waiting_s(slowest_s: float, alone_s: float, period_s: float | None, window: int) -> float:
@@ -284,8 +284,14 @@ _CHANGES: tuple[
 
 
 def _beats(one: Option, other: Option, *, earlier: bool) -> bool:
-    ours = (one.edge_s, one.upload_bytes, one.cloud_s, one.download_bytes)
-    theirs = (other.edge_s, other.upload_bytes, other.cloud_s, other.download_bytes)
+    ours, theirs = _axes(one), _axes(other)
     if ours == theirs:
         return earlier
     return all(our <= their for our, their in zip(ours, theirs, strict=True))
+
+
+def _axes(option: Option) -> tuple[float, ...]:
+    """Return what an option asks of everybody, and how often it asks for the link."""
+    mean = option.expected
+    crosses = 0.0 if option.cut == EDGE else 1 - option.exit_rate
+    return (mean.edge_s, mean.upload_bytes, mean.cloud_s, mean.download_bytes, crosses)

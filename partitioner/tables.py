@@ -159,7 +159,18 @@ def plan_table(plan: Plan, best: Option | None = None) -> Table:
     """Return the fastest options with their times; `best`, or else the fastest, is marked."""
     marked = best or plan.best
     lossy = any(option.accuracy for option in plan.options)
-    columns = ("frontier", "upload", "edge", "network", "cloud", "total", "loses" * lossy, "")
+    exits = "exit" * any(option.exit_rate or option.exit_s for option in plan.options)
+    columns = (
+        "frontier",
+        "upload",
+        "edge",
+        exits,
+        "network",
+        "cloud",
+        "total",
+        "loses" * lossy,
+        "",
+    )
     table = new_table(
         f"{plan.bundle.name} on {plan.link}; times in ms", "cut", "codec", *columns, left=2
     )
@@ -171,6 +182,7 @@ def plan_table(plan: Plan, best: Option | None = None) -> Table:
             format_size(option.frontier_bytes),
             format_size(option.upload_bytes),
             _ms(option.edge_s),
+            f"{_ms(option.exit_s)} {100 * option.exit_rate:.0f} %" if option.exit_s else "",
             _ms(option.network_s),
             _ms(option.cloud_s),
             _ms(option.total_s),
@@ -262,6 +274,8 @@ def _option_json(option: Option) -> dict[str, Any]:
         "network_s": option.network_s,
         "cloud_s": option.cloud_s,
         "download_bytes": option.download_bytes,
+        "exit_s": option.exit_s,
+        "exit_rate": option.exit_rate,
         "total_s": option.total_s,
         "frontier_bytes": option.frontier_bytes,
         "edge_memory_bytes": option.edge_memory_bytes,

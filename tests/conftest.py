@@ -1,13 +1,16 @@
 """Bundles that many tests share; made once a session."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from partitioner.bundle import Bundle
+from partitioner.exits.making import train_exits
+from partitioner.exits.stored import BundleExits
 from partitioner.importing import ImportOptions, import_model
-from tests import models
+from tests import exit_models, models
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +53,25 @@ def image_bundle(
     labels = tuple(f"class-{number}" for number in range(10))
     options = ImportOptions(preprocess="imagenet", labels=labels)
     return import_model(onnx_files("residual"), tmp_path_factory.mktemp("image") / "image", options)
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Three classes, float32 [batch, 3, 12, 12] in: which colour is strongest."""
+    folder = tmp_path_factory.mktemp("exits")
+    return import_model(models.save(exit_models.loudest_channel(), folder / "m.onnx"), folder / "m")
+
+
+@pytest.fixture(scope="session")
+def trained(classifier: Bundle) -> BundleExits:
+    """Exits of the classifier, trained for an agreement of 95 %."""
+    inputs = exit_models.data(*exit_models.colours(400))
+    return train_exits(classifier, inputs, agreement=0.95, epochs=8)
+
+
+@pytest.fixture
+def exiting(classifier: Bundle, trained: BundleExits, tmp_path: Path) -> Bundle:
+    """A bundle of one's own, with exits."""
+    shutil.copytree(classifier.path, tmp_path / "m")
+    trained.save(tmp_path / "m")
+    return Bundle.load(tmp_path / "m")

@@ -15,14 +15,13 @@ import torch
 from partitioner.bundle import Bundle
 from partitioner.cli import app
 from partitioner.exits.features import Feature, features_of
-from partitioner.exits.making import Data, cuts_to_exit, measure_exits, train_exits
+from partitioner.exits.making import cuts_to_exit, measure_exits, train_exits
 from partitioner.exits.outcomes import Outcomes, calibration_error, fit_temperature, softmax
 from partitioner.exits.stored import CONFIDENCE, EXITS_FILE, BundleExits
 from partitioner.exits.training import ExitNetwork, distill, to_onnx
-from partitioner.importing import import_model
 from protos.errors import BundleError, SourceError, UnknownNameError, UsageError
-from protos.tensors import Array, TensorSpec
-from tests import models
+from protos.tensors import TensorSpec
+from tests.exit_models import colours, data
 
 
 def outcomes(confidence: list[float], agrees: list[int], **labelled: list[int]) -> Outcomes:
@@ -124,49 +123,6 @@ def test_distilling_leaves_the_callers_torch_alone() -> None:
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == torch.get_num_threads()
     assert torch.equal(one.classifier.weight, two.classifier.weight)  # seeded
-
-
-def loudest_channel() -> models.onnx.ModelProto:
-    """Three classes: which colour is strongest on average. The early value is that, in a map."""
-    b = models.Builder(8)
-    eye = np.eye(3, dtype=np.float32)
-    x = b.input("x", ["n", 3, 12, 12])
-    for _ in range(3):
-        x = b.op("Relu", b.op("Conv", x, b.constant(eye.reshape(3, 3, 1, 1)), kernel_shape=[1, 1]))
-    flat = b.op("Flatten", b.op("GlobalAveragePool", x))
-    return b.model(b.op("Gemm", flat, b.constant(10 * eye)))
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    folder = tmp_path_factory.mktemp("exits")
-    return import_model(models.save(loudest_channel(), folder / "m.onnx"), folder / "m")
-
-
-def colours(count: int, seed: int = 0, gap: float = 0.4) -> tuple[Array, list[int]]:
-    """Noise with one colour a bit brighter, and which."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 3, count)
-    frames = rng.random((count, 3, 12, 12), np.float32)
-    frames[np.arange(count), labels] += np.float32(gap) * rng.random((count, 1, 1), np.float32)
-    return frames, labels.tolist()
-
-
-def data(frames: Array, labels: list[int] | None = None) -> Data:
-    return Data(lambda: ({"x": frame[None]} for frame in frames), labels)
-
-
-@pytest.fixture(scope="module")
-def trained(classifier: Bundle) -> BundleExits:
-    return train_exits(classifier, data(*colours(400)), agreement=0.95, epochs=8)
-
-
-@pytest.fixture
-def exiting(classifier: Bundle, trained: BundleExits, tmp_path: Path) -> Bundle:
-    """A bundle of one's own, with exits."""
-    shutil.copytree(classifier.path, tmp_path / "m")
-    trained.save(tmp_path / "m")
-    return Bundle.load(tmp_path / "m")
 
 
 def test_exits_agree_as_promised_on_inputs_that_nobody_has_seen(

@@ -140,11 +140,7 @@ def report(
     from protos.errors import UsageError
 
     loaded = Bundle.load(bundle)
-    found = loaded.exits
-    if found is None:
-        raise UsageError(
-            f"{loaded.name} has no exits. Train some: splitpoint exits train {bundle} --data DIR."
-        )
+    found = loaded.known_exits()
     if labels and not data:
         raise UsageError("--labels are of --data, which is missing. Give both.")
     if data:

@@ -22,8 +22,10 @@ from partitioner.console import JsonFlag, print_json, remark, screen
 from partitioner.defaults import DEFAULT_ACCURACY_DROP
 
 if TYPE_CHECKING:
+    from partitioner.bundle import Bundle
     from partitioner.constraints import Candidate, Constraint
     from partitioner.decisions import Decision
+    from partitioner.exits.stored import ExitCost
 
 _CHOICE = "Choice"
 
@@ -58,6 +60,13 @@ def plan(
     cloud_scale: Annotated[
         float | None,
         typer.Option(help="The same for the cloud; without a cloud profile, of the edge's times."),
+    ] = None,
+    exits: Annotated[
+        bool, typer.Option("--exits", help="Let exits answer first, each at its own threshold.")
+    ] = False,
+    exit_threshold: Annotated[
+        float | None,
+        typer.Option(help="The same, at this confidence.", min=0, max=1, show_default=False),
     ] = None,
     minimize: Annotated[
         str,
@@ -144,8 +153,9 @@ def plan(
     here, there = find_profiles(loaded, edge, cloud, edge_scale=scale, cloud_scale=cloud_scale)
     if terms.device and edge_scale is None:
         here = scaled_to(terms.device, here, loaded.manifest.flops)
+    costs = _exit_costs(loaded, exits, exit_threshold)
     make = partial(make_plan, loaded, link, here, there, codec=codec)
-    made = make(accuracy_drop=accuracy_drop)
+    made = make(accuracy_drop=accuracy_drop).with_exits(costs)
     try:
         try:
             decision = decide(made, terms, objective, limits)
@@ -154,7 +164,7 @@ def plan(
                 raise
             # What that bound left out may be what meets the other limits.
             limits.append(max_accuracy_drop(accuracy_drop))
-            decision = decide(make(accuracy_drop=100.0), terms, objective, limits)
+            decision = decide(make(accuracy_drop=100.0).with_exits(costs), terms, objective, limits)
     except InfeasibleError as error:
         if as_json:
             print_json(error.document)
@@ -168,6 +178,10 @@ def plan(
     _print_tables(decision, front, metrics)
     if plot:
         remark(f"Plot: {plot}")
+
+
+def _exit_costs(bundle: "Bundle", asked: bool, threshold: float | None) -> "dict[str, ExitCost]":
+    return bundle.exit_costs(threshold) if asked or threshold is not None else {}
 
 
 def _constraints(
