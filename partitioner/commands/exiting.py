@@ -70,8 +70,8 @@ def train(
     """Train an exit at every cut to answer as the whole model does, and choose its threshold.
 
     Needs no source of the model: the runtime computes what crosses, torch (extra `torch`) trains on it.
-    Confidence and threshold come from inputs that were not trained on. All goes into the bundle; copy it
-    to the device again, or fetch it.
+    Confidence and threshold come from inputs that were not trained on. All goes into exits.npz
+    in the bundle; copy that to the device.
 
     Example: splitpoint exits train resnet50 --data photos --labels photos/labels.csv
     """
