@@ -18,6 +18,7 @@ from partitioner.link import Link
 from protos.tensors import TensorSpec
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,21 @@ class Work:
         """Bytes of all the model's outputs."""
         return float(self.answer_bytes.sum())
 
+    def reaches(self, placed: Ints) -> tuple[Floats, Ints, Ints]:
+        """Return the bytes of each flow, the tier that it starts on, and the farthest that reads it."""
+        sizes, makers, readers, first = self._columns
+        start = np.where(makers < 0, 0, placed[makers])
+        return sizes, start, np.maximum.reduceat(placed[readers], first) if len(first) else start
+
+    @cached_property
+    def _columns(self) -> tuple[Floats, Ints, Ints, Ints]:
+        """Bytes and maker (-1: none) of each flow, all their readers, and where those of each begin."""
+        sizes = np.array([flow.nbytes for flow in self.flows], np.float64)
+        makers = np.array([-1 if f.maker is None else f.maker for f in self.flows], np.int64)
+        readers = np.array([reader for f in self.flows for reader in f.readers], np.int64)
+        counts = np.array([0, *(len(flow.readers) for flow in self.flows)], np.int64)
+        return sizes, makers, readers, np.cumsum(counts)[:-1]
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -84,15 +100,12 @@ def price(
     crosses every link between its maker and its farthest reader, once (Hu et al., "DADS", INFOCOM 2019,
     with the round trip and the answer that it leaves out).
     """
-    placed = np.asarray(tier)
+    placed = np.asarray(tier, np.int64)
     compute = tuple(
         float(load * work.seconds[at][placed == at].sum()) for at, load in enumerate(loads)
     )
-    up = [0.0] * len(links)
-    for flow in work.flows:
-        start = 0 if flow.maker is None else placed[flow.maker]
-        for link in range(start, max(placed[reader] for reader in flow.readers)):
-            up[link] += flow.nbytes
+    sizes, start, end = work.reaches(placed)
+    up = [float(sizes[(start <= link) & (link < end)].sum()) for link in range(len(links))]
     down = [float(work.answer_bytes[placed > link].sum()) for link in range(len(links))]
     network = sum(
         link.rtt_s + 8 * up[at] / link.uplink_bps + 8 * down[at] / link.downlink_bps
@@ -100,7 +113,7 @@ def price(
         if (placed > at).any()
     )
     return Placement(
-        tuple(int(at) for at in placed), compute, tuple(up), tuple(down), sum(compute) + network
+        tuple(placed.tolist()), compute, tuple(up), tuple(down), sum(compute) + network
     )
 
 
