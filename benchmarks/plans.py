@@ -41,6 +41,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             cloud = measure_profile(bundle, budget_s=arguments.budget_s)
             edge = scaled_to(device, cloud, bundle.manifest.flops)
             results[name] = _compare(bundle, edge, cloud)
+    reporting.RESULTS.mkdir(exist_ok=True)
     (reporting.RESULTS / "plans.md").write_text("\n".join(_markdown(results)))
     return results
 
