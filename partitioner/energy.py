@@ -39,10 +39,10 @@ def frame_energy(
 
     Computing: `edge_s` at the device's power while it computes (at `speed`, at most 1, as its thermal
     model says; `edge_s` is the time that this takes). Radio: slope times bytes, plus the power of an
-    awake radio for `network_s` (J. Huang et al., MobiSys 2012, section 5.3), plus its tail while it
-    waits for the cloud, and with `fps` until the next frame, for at most `tail_s`. Idle: the
-    device's idle power while network and cloud have the frame. What it draws between frames
-    belongs to no option, so it is in none.
+    awake radio for `network_s` (J. Huang et al., MobiSys 2012, section 5.3), plus its tail of `tail_s`,
+    which the next frame cuts short if there is one, `fps` times a second. Idle: the device's idle
+    power while network and cloud have the frame. What it draws between frames belongs to no
+    option, so it is in none.
     """
     return FrameEnergy(
         compute_j=edge_s * compute_power_w(device, speed),
@@ -68,6 +68,6 @@ def _radio_j(
     if upload_bytes == 0 and download_bytes == 0:
         return 0.0  # nothing crosses: the radio sleeps
     carried = radio.upload_w_per_mbps * upload_bytes + radio.download_w_per_mbps * download_bytes
-    quiet_s = cloud_s if fps is None else max(cloud_s, 1 / fps - network_s)
+    quiet_s = math.inf if fps is None else max(cloud_s, 1 / fps - network_s)
     tail_j = radio.tail_w * min(quiet_s, radio.tail_s)
     return _J_PER_BYTE * carried + radio.active_w * network_s + tail_j
