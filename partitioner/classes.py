@@ -25,6 +25,10 @@ def read_labels(path: Path, classes: Sequence[str]) -> dict[str, int]:
         raise SourceError(f"labels {path} cannot be read: {error}.") from error
     if not rows or not {"file", "label"} <= set(rows[0]):
         raise SourceError(f"labels {path} need the header file,label and a line for each frame.")
+    if nameless := [row for row in rows if not row["file"]]:
+        raise SourceError(
+            f"labels {path}: the line with label {nameless[0]['label']!r} names no file. Give both."
+        )
     return {Path(row["file"]).name: _class_index(row["label"] or "", classes, path) for row in rows}
 
 

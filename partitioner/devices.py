@@ -11,7 +11,7 @@ from typing import Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from partitioner.profiles import Profile
-from protos.errors import FileError, UnknownNameError, UsageError
+from protos.errors import FileError, ProfileError, UnknownNameError, UsageError
 from protos.names import EDGE
 
 
@@ -120,9 +120,14 @@ def scaled_to(device: Device, profile: Profile, flops: int) -> Profile:
     The profiled machine did the model's `flops` in the median of the cut `edge`; the device's
     `gflops` says how long it takes. A device without that number is what was profiled.
     """
-    whole = profile.cuts[EDGE].head
     if device.gflops is None:
         return profile
+    if EDGE not in profile.cuts:
+        raise ProfileError(
+            f"the edge profile lacks the cut {EDGE}, so its times cannot be scaled to {device.name}. "
+            "Measure it again."
+        )
+    whole = profile.cuts[EDGE].head
     if not flops or whole is None or not whole.timing.median_s:
         raise UsageError(
             f"the bundle does not say how much work the model is, so its times cannot be scaled to "

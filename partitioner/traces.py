@@ -162,7 +162,7 @@ def _detect(path: Path, lines: Sequence[_Line]) -> TraceFormat:
     first = lines[0]
     if "," in first.text and any(name in first.text.lower() for name in _CSV_COLUMNS):
         return "csv"
-    if first.text.isdigit():
+    if _is_whole(first.text):
         return "mahimahi"
     fields = first.text.split()
     if len(fields) == 2 and all(_is_number(field) for field in fields):
@@ -170,6 +170,10 @@ def _detect(path: Path, lines: Sequence[_Line]) -> TraceFormat:
     raise TraceError(
         f"trace {path} has an unknown format: line {first.number} is {first.text[:60]!r}; {_WANTED}."
     )
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _is_number(text: str) -> bool:
@@ -224,7 +228,7 @@ def _read_mahimahi(path: Path, lines: Sequence[_Line], at_end: AtEnd) -> Trace:
     slots: dict[int, int] = {}
     before = 0
     for line in lines:
-        if not line.text.isdigit():
+        if not _is_whole(line.text):
             raise line.error(f"{line.text[:60]!r}", "one whole number of milliseconds")
         slot = int(line.text)
         if slot < before:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from partitioner.bundle import Bundle
 from partitioner.devices import (
     Device,
     Radio,
@@ -15,10 +16,13 @@ from partitioner.devices import (
     load_device,
     load_radio,
     radio_names,
+    scaled_to,
 )
 from partitioner.energy import compute_power_w, frame_energy
+from partitioner.profiles import Profile
 from partitioner.thermal import sustain, temperature_c
-from protos.errors import FileError, UnknownNameError, UsageError
+from protos.errors import FileError, ProfileError, UnknownNameError, UsageError
+from tests.test_planning import MACHINE
 
 DEVICE = Device(
     name="board", title="b", idle_w=2.0, compute_w=6.0,
@@ -127,6 +131,15 @@ def test_unknown_names_are_refused(tmp_path: Path) -> None:
         load_device("../devices/phone")
     with pytest.raises(FileError, match="No such file"):
         load_device(str(tmp_path / "none.toml"))
+
+
+def test_profile_without_the_whole_model_cannot_be_scaled(residual_bundle: Bundle) -> None:
+    profile = Profile(
+        splitpoint="0", bundle="x", bundle_digest="x", machine=MACHINE,
+        measured_at="2026-01-01T00:00:00+00:00", inputs="given", cuts={},
+    )  # fmt: skip
+    with pytest.raises(ProfileError, match="lacks the cut edge"):
+        scaled_to(load_device("phone"), profile, residual_bundle.manifest.flops)
 
 
 def test_temperature_by_hand() -> None:

@@ -104,7 +104,12 @@ def test_search_refuses_flags_without_meaning(
 
 @pytest.mark.parametrize(
     ("near_link", "near_scale", "wanted"),
-    [("9mbit,1ms", None, "--near-scale 0.5"), ("9mbit", 1.0, "'9mbit' is no link")],
+    [
+        ("9mbit,1ms", None, "--near-scale 0.5"),
+        ("9mbit", 1.0, "'9mbit' is no link"),
+        ("9mbit,1ms", 0.0, "--near-scale 0.0 has no meaning"),
+        ("9mbit,1ms", -1.0, "--near-scale -1.0 has no meaning"),
+    ],
 )
 def test_tiers_refuse_flags_without_meaning(
     bundle: Path, near_link: str, near_scale: float | None, wanted: str

@@ -92,6 +92,8 @@ def test_csv_may_say_all_of_a_link(written: Write) -> None:
         ("5\nx\n", "line 2: found 'x', wanted one whole number of milliseconds"),
         ("bandwidth: high\n", "unknown format: line 1 is 'bandwidth: high'"),
         ("0,5\n1,5\n", "unknown format"),
+        ("²\n3\n", "unknown format"),
+        ("1\n²\n", "line 2: found '²', wanted one whole number of milliseconds"),
     ],
 )  # fmt: skip
 def test_bad_trace_is_refused_with_its_line(text: str, sentence: str, written: Write) -> None:

@@ -1,5 +1,6 @@
 """`splitpoint tiers`."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,13 +65,18 @@ def tiers(
             "nothing is known of the near edge. Give its profile with --near, or --near-scale 0.5 for one "
             "twice as fast as the device was measured."
         )
+    scale = 1.0 if near_scale is None else near_scale
+    if not 0 < scale < math.inf:
+        raise UsageError(
+            f"--near-scale {scale} has no meaning. Give a factor above 0, such as 6 or 0.2."
+        )
     links = (Link.parse(near_link), Link.parse(cloud_link))
     loaded = Bundle.load(bundle)
     device_profile, cloud_profile = find_profiles(
         loaded, edge, cloud, edge_scale=edge_scale, cloud_scale=cloud_scale
     )
     near_profile, _ = find_profiles(
-        loaded, near or edge, cloud, edge_scale=near_scale or 1.0, cloud_scale=cloud_scale
+        loaded, near or edge, cloud, edge_scale=scale, cloud_scale=cloud_scale
     )
     profiles = (device_profile, near_profile, cloud_profile)
     options = plan_tiers(loaded, links, profiles)

@@ -98,14 +98,18 @@ def parse_axis(text: str, parse: Callable[[str], float], what: str) -> tuple[flo
     if ":" not in text:
         return tuple(_above(parse(part), part, what) for part in text.split(","))
     parts = text.split(":")
-    if len(parts) != 3 or not parts[2].isdigit() or int(parts[2]) < 2:
+    steps = _count(parts[2]) if len(parts) == 3 else 0
+    if not 2 <= steps <= _MOST_POINTS:
         raise UsageError(
-            f"{what} {text!r} is no range. Write FROM:TO:STEPS with at least 2 steps, or values as 1,2,5."
+            f"{what} {text!r} is no range. Write FROM:TO:STEPS with 2 to {_MOST_POINTS} steps, or values "
+            "as 1,2,5."
         )
     first, last = (_above(parse(part), part, what) for part in parts[:2])
-    if first == 0:
-        raise UsageError(f"{what} {text!r} starts at 0, which has no equal ratios. List values.")
-    return tuple(np.geomspace(first, last, int(parts[2])).tolist())
+    if first == 0 or last == 0:
+        raise UsageError(
+            f"{what} {text!r} starts or ends at 0, which has no equal ratios. List values."
+        )
+    return tuple(np.geomspace(first, last, steps).tolist())
 
 
 def parse_grid(
@@ -149,6 +153,10 @@ def _standing(
         float(np.exp(np.log(np.maximum(ratios, 1e-12)).mean())),
         float(ratios.max()),
     )
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _factor(text: str) -> float:

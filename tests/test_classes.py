@@ -1,0 +1,33 @@
+"""Labels of files."""
+
+from pathlib import Path
+
+import pytest
+
+from partitioner.classes import read_labels
+from protos.errors import SourceError
+
+
+def test_labels_are_names_or_indices(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("label,file\ncat,a/x.png\n2,y.png\n")
+    assert read_labels(path, ["dog", "cat"]) == {"x.png": 1, "y.png": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("file,label\n", "need the header"),
+        ("label,file\n3\n", "the line with label '3' names no file"),
+        ("file,label\n,3\n", "names no file"),
+        ("file,label\nx.png\n", "'' is no class"),
+        ("file,label\nx.png,cow\n", "'cow' is no class"),
+        ("file,label\nx.png,²\n", "'²' is no class"),
+    ],
+)
+def test_bad_labels_are_refused(text: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    with pytest.raises(SourceError) as caught:
+        read_labels(path, ["dog", "cat"])
+    assert sentence in str(caught.value)
