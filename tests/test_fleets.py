@@ -88,7 +88,8 @@ def test_many_equal_messages_share_as_one() -> None:
     crowd = fleet(trace=wide, devices=50, share=50, workers=50, duration_s=1.0)
     run = run_fleet(crowd)
     assert run.latencies_s == pytest.approx(np.full(50, 1.1 + 0.05 + 0.1e6 / 1e9))
-    assert run.uplink_share == pytest.approx(1.0)  # 50 Mbit of 50 in the second that is counted
+    assert run.uplink_share == pytest.approx(0.9)  # 0.9 s of the second that is counted
+    assert run.in_time == 0
 
 
 def test_wait_for_one_of_three_workers_matches_erlang_c() -> None:
@@ -188,6 +189,42 @@ def test_bill_and_energy_by_hand() -> None:
     assert found["mean_s"] == pytest.approx(0.1 + 1.0 + 0.02 + 0.05 + 0.01)
     assert found["missed_share"] == 1.0
     assert found["cloud_share"] == pytest.approx(5 * 0.05 / 20)
+
+
+def test_energy_of_a_mixed_fleet_is_the_mean_of_its_parts() -> None:
+    local = Demand("edge", 0.4, 0, 0.0, 0)
+    bill = Bill(
+        Device(title="d", idle_w=1.0, compute_w=5.0),
+        Radio(title="r", upload_w_per_mbps=0.5, download_w_per_mbps=0.1, active_w=1.0,
+              tail_w=1.0, tail_s=3.0),
+    )  # fmt: skip
+
+    def energy_j(*demands: Demand) -> float:
+        run = run_fleet(fleet(demands=demands, devices=2, workers=2))
+        return measures(run, None, bill)["energy_j_a_frame"]
+
+    assert energy_j(local) == pytest.approx(0.4 * 5.0)
+    assert energy_j(local, CLOUDY) == pytest.approx((energy_j(local) + energy_j(CLOUDY)) / 2)
+
+
+def test_only_what_happens_within_the_duration_is_counted() -> None:
+    # Heads end at 0.1 s, messages of 0.01 s each arrive by 0.12, and each takes a worker 0.6 s: it is busy
+    # from 0.12 s to the end of the second, has one result at 0.72 + 0.02, and the other three come later.
+    slow = Demand("s", 0.1, 12_500, 0.6, 12_500)
+    link = Trace.constant(Link(10e6, 10e6, 0.02))
+    run = run_fleet(fleet(demands=(slow,), trace=link, devices=4, duration_s=1.0))
+    assert len(run.latencies_s) == 4
+    assert (run.cloud_share, run.in_time) == (pytest.approx(1 - 0.12), 1)
+    assert run.uplink_share == pytest.approx(0.01)
+    found = measures(run, None, Bill())
+    assert found["fps"] == 1
+    assert found["traffic_bytes_a_month"] == pytest.approx(25_000 * 3600 * 730)
+
+
+def test_run_without_any_result_is_refused() -> None:
+    dead = Trace("t", Steps([0.0, 1.0], [1e3, 0.0], 4.0, "hold")).filled(0.02, 1e6)
+    with pytest.raises(UsageError, match="no frame of a run of 10 s has a result; 4 were begun"):
+        run_fleet(fleet(trace=dead))
 
 
 def test_senseless_fleets_are_refused() -> None:

@@ -162,6 +162,36 @@ def test_fleet_has_intervals_and_a_bill(simulate: Simulate, tram: Path, tmp_path
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_default_option_of_a_fleet_is_planned_for_the_traces_own_columns(
+    simulate: Simulate, tmp_path: Path
+) -> None:
+    # 20 ms of round trip were asked for, and the trace says 2 s.
+    far = tmp_path / "far.csv"
+    far.write_text("time_s,uplink_mbps,downlink_mbps,rtt_ms\n0,100,100,2000\n1,100,100,2000\n")
+    words = ("--rtt", "20ms", "--devices", 1, "--duration", "20s", "--json")
+    assert document(simulate("fleet", "--trace", far, *words))["fleet"]["options"] == ["edge"]
+    near = document(simulate("fleet", "--bandwidth", "100mbit", *words))
+    assert near["fleet"]["options"] != ["edge"]
+
+
+def test_device_scales_the_fleet_as_it_does_a_plan(
+    simulate: Simulate, residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    mine = tmp_path / "slow.toml"
+    # The whole model takes 100 ms on what was profiled, and 300 ms at a third of its rate.
+    gflops = residual_bundle.manifest.flops / 0.3 / 1e9
+    mine.write_text(f'title = "s"\nidle_w = 1.0\ncompute_w = 3.0\ngflops = {gflops}\n')
+    words = ("--bandwidth", "1mbit", "--rtt", "20ms", "--devices", 1, "--duration", "20s", "--json",
+             "--option", "edge", "--device", mine)  # fmt: skip
+
+    def p50_s(*more: object) -> float:
+        found: float = document(simulate("fleet", *words, *more))["figures"]["p50_s"]["mean"]
+        return found
+
+    scaled_s, own_s = p50_s(), p50_s("--edge-scale", 1)
+    assert scaled_s == pytest.approx(3 * own_s)
+
+
 def test_fleet_as_a_table(simulate: Simulate) -> None:
     done = simulate(
         "fleet", "--bandwidth", "5mbit", "--rtt", "20ms", "--devices", 3, "--duration", "20s"
@@ -179,6 +209,7 @@ def test_fleet_as_a_table(simulate: Simulate) -> None:
         (["--bandwidth", "1mbit", "--fps", 0], "--fps 0.0"),
         (["--bandwidth", "1mbit", "--workers", "auto"], "--p99 200ms"),
         (["--bandwidth", "1mbit", "--workers", "many"], "no number of workers"),
+        (["--bandwidth", "1mbit", "--workers", "²"], "no number of workers"),
         (["--bandwidth", "1mbit", "--option", "cut-99/raw"], "no option 'cut-99/raw'"),
         (["--bandwidth", "1mbit", "--radio", "lte"], "--radio needs the device"),
         (["--bandwidth", "1mbit", "--device", "abacus"], "abacus"),

@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 
 from partitioner.devices import Device, Radio
-from partitioner.energy import frame_energy
+from partitioner.energy import compute_power_w, frame_energy
 from partitioner.objectives import HOURS_A_MONTH, Prices
 from partitioner.simulating.drawing import figure_for
 from partitioner.simulating.fleets import FleetRun
@@ -47,12 +47,12 @@ def measures(run: FleetRun, deadline_s: float | None, bill: Bill) -> dict[str, f
     found = {
         "mean_s": float(run.latencies_s.mean()),
         **{f"p{percent}_s": run.latency_s(percent) for percent in (50, 95, 99)},
-        "fps": frames / fleet.duration_s,
+        "fps": run.in_time / fleet.duration_s,
         "cloud_share": run.cloud_share,
         "uplink_share": run.uplink_share,
         "queue_s": run.queue_s,
         "upload_bytes_a_frame": run.upload_bytes / frames,
-        "traffic_bytes_a_month": _a_month(run, run.upload_bytes + run.download_bytes),
+        "traffic_bytes_a_month": _a_month(run, run.traffic_bytes),
         "lost": float(run.lost),
     }
     if deadline_s is not None:
@@ -157,18 +157,21 @@ def _a_month(run: FleetRun, amount: float) -> float:
 
 
 def _energy_j(run: FleetRun, device: Device, radio: Radio) -> float:
-    """Return the device's energy of a mean frame of those that cross, or of all if none does."""
-    frames = len(run.latencies_s)
-    return frame_energy(
+    """Return the devices' energy of a mean frame: what all compute, and what those add that cross."""
+    computing_j = run.edge_s * compute_power_w(device)
+    if not run.crossed:
+        return computing_j
+    crossing = frame_energy(
         device,
         radio,
-        edge_s=run.edge_s,
+        edge_s=0.0,
         network_s=run.network_s,
         cloud_s=run.queue_s + run.cloud_s,
-        upload_bytes=run.upload_bytes / frames,
-        download_bytes=run.download_bytes / frames,
+        upload_bytes=run.upload_bytes / run.crossed,
+        download_bytes=run.download_bytes / run.crossed,
         fps=1 / run.fleet.period_s,
-    ).total_j
+    )
+    return computing_j + crossing.total_j * run.crossed / len(run.latencies_s)
 
 
 def _ms(seconds: float) -> str:

@@ -61,13 +61,16 @@ class Uplink:
     Each device sends one message at a time. `served` counts the bits that every active message has
     had since the start, so that a message leaves when that reaches the count at which it joined plus its
     own bits; a change of their number moves no tags (J. Nagle's fair queueing in virtual time,
-    A. Demers et al., SIGCOMM 1989).
+    A. Demers et al., SIGCOMM 1989). `carried_bytes` are those until `until_s`.
     """
 
-    def __init__(self, clock: Clock, rate: Steps, offset_s: float) -> None:
+    def __init__(
+        self, clock: Clock, rate: Steps, offset_s: float, until_s: float = math.inf
+    ) -> None:
         self._clock, self._rate, self._offset_s = clock, rate, offset_s
         self._served = 0.0
         self._sum = rate.sum_to(offset_s)
+        self._last = rate.sum_to(until_s + offset_s) if until_s < math.inf else math.inf
         self._active: list[tuple[float, int, Frame]] = []
         self._numbers = count()
         self._due_at = math.inf
@@ -85,6 +88,7 @@ class Uplink:
         total = self._rate.sum_to(self._clock.now + self._offset_s)
         if self._active:
             self._served += (total - self._sum) / len(self._active)
+            self.carried_bytes += max(0.0, min(total, self._last) - self._sum) / 8
         self._sum = total
 
     def _plan(self) -> None:
@@ -105,7 +109,6 @@ class Uplink:
         while self._active and self._active[0][0] <= reached:
             gone.append(heapq.heappop(self._active)[2])
         for frame in gone:
-            self.carried_bytes += frame.demand.upload_bytes
             frame.device.has_sent(frame)
         if self._active:
             self._plan()
@@ -114,7 +117,8 @@ class Uplink:
 class Cloud:
     """Workers behind one queue, first come, first served; each takes up to `batch` frames of one option.
 
-    A batch of k takes 1 + (k - 1) * `batch_cost` times as long as a frame alone.
+    A batch of k takes 1 + (k - 1) * `batch_cost` times as long as a frame alone. `busy_s` is the time
+    that workers computed until `until_s`.
     """
 
     def __init__(
@@ -124,8 +128,10 @@ class Cloud:
         batch: int,
         batch_cost: float,
         vary: Callable[[float], float],
+        until_s: float = math.inf,
     ) -> None:
         self._clock, self._idle, self._vary = clock, workers, vary
+        self._until_s = until_s
         self._batch, self._batch_cost = batch, batch_cost
         self._waiting: deque[Frame] = deque()
         self.busy_s = 0.0
@@ -145,9 +151,9 @@ class Cloud:
         demand = batch[0].demand
         growth = 1 + (len(batch) - 1) * self._batch_cost
         seconds = demand.cloud_s * growth * self._vary(demand.cloud_spread)
-        self.busy_s += seconds
-        self.batches += 1
         now = self._clock.now
+        self.busy_s += max(0.0, min(seconds, self._until_s - now))
+        self.batches += 1
         self._clock.call_at(now + seconds, self._finish, (batch, now))
 
     def _fill(self, batch: list[Frame]) -> None:

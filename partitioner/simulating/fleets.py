@@ -79,14 +79,22 @@ class FleetRun:
     queue_s: float
     cloud_s: float
     """Means a frame, over the frames that cross; cloud_s is that of a frame's whole batch."""
+    crossed: int
+    """Frames that cross, of those with a latency."""
     edge_s: float
+    """Mean a frame, over all."""
     upload_bytes: float
     download_bytes: float
     """Sums."""
+    in_time: int
+    """Results that came before the duration's end; the last frames' come after it."""
+    traffic_bytes: float
+    """Up and down, of the results that came in time."""
     busy_s: float
+    """Of the workers, within the duration."""
     batches: int
     uplink_share: float
-    """Of what the uplinks could have carried."""
+    """Of what the uplinks could have carried within the duration."""
 
     @property
     def cloud_share(self) -> float:
@@ -104,11 +112,14 @@ class FleetRun:
 
 
 def run_fleet(fleet: Fleet, seed: int = 0, run: int = 0, on_time: OnTime | None = None) -> FleetRun:
-    """Simulate one run; equal seeds and runs give equal results."""
+    """Simulate one run; equal seeds and runs give equal results.
+
+    Raises UsageError if no frame has a result.
+    """
     random = np.random.default_rng([seed, run])
-    clock, tally = Clock(), _Tally()
+    clock, tally = Clock(), _Tally(fleet.duration_s)
     vary = _Variation(random).draw if fleet.varied else _unvaried
-    cloud = Cloud(clock, fleet.workers, fleet.batch, fleet.batch_cost, vary)
+    cloud = Cloud(clock, fleet.workers, fleet.batch, fleet.batch_cost, vary, fleet.duration_s)
     rate, downlink, rtt = fleet.paths
     uplinks: list[Uplink] = []
     capacity = 0.0
@@ -116,7 +127,7 @@ def run_fleet(fleet: Fleet, seed: int = 0, run: int = 0, on_time: OnTime | None 
     for number in range(fleet.devices):
         if number % fleet.share == 0:
             offset_s = float(random.uniform(0, rate.duration)) if fleet.varied else 0.0
-            uplinks.append(Uplink(clock, rate, offset_s))
+            uplinks.append(Uplink(clock, rate, offset_s, fleet.duration_s))
             capacity += rate.sum_within(offset_s, offset_s + fleet.duration_s) / 8
         device = Device(
             clock,
@@ -138,6 +149,11 @@ def run_fleet(fleet: Fleet, seed: int = 0, run: int = 0, on_time: OnTime | None 
         device.take()
     clock.run()
     lost = sum(device.under_way for device in devices)
+    if not tally.latencies:
+        raise UsageError(
+            f"no frame of a run of {fleet.duration_s:g} s has a result; {lost} were begun. Give a "
+            "longer --duration, or a trace that does not end without bandwidth."
+        )
     carried = sum(uplink.carried_bytes for uplink in uplinks)
     return tally.result(fleet, lost, cloud, carried / capacity if capacity else 0.0)
 
@@ -172,8 +188,11 @@ def find_workers(fleet: Fleet, p99_s: float, measure: Callable[[Fleet], float]) 
 class _Tally:
     """Sums over the frames; the latencies one by one."""
 
+    until_s: float
     latencies: "array[float]" = field(default_factory=lambda: array("d"))
     crossed: int = 0
+    in_time: int = 0
+    traffic_bytes: float = 0.0
     network_s: float = 0.0
     queue_s: float = 0.0
     cloud_s: float = 0.0
@@ -185,6 +204,9 @@ class _Tally:
         self.latencies.append(done_at - frame.arrived_at)
         demand = frame.demand
         self.edge_s += demand.edge_s
+        if done_at <= self.until_s:
+            self.in_time += 1
+            self.traffic_bytes += demand.upload_bytes + demand.download_bytes
         if demand.crosses:
             self.crossed += 1
             # What is between the first byte up and the last one down, but for the cloud's part.
@@ -200,14 +222,17 @@ class _Tally:
         crossed = max(1, self.crossed)
         return FleetRun(
             fleet,
-            np.frombuffer(self.latencies, np.float64) if self.latencies else np.zeros(1),
+            np.frombuffer(self.latencies, np.float64),
             lost,
             self.network_s / crossed,
             self.queue_s / crossed,
             self.cloud_s / crossed,
-            self.edge_s / max(1, len(self.latencies)),
+            self.crossed,
+            self.edge_s / len(self.latencies),
             self.upload_bytes,
             self.download_bytes,
+            self.in_time,
+            self.traffic_bytes,
             cloud.busy_s,
             cloud.batches,
             uplink_share,

@@ -12,6 +12,7 @@ from partitioner.defaults import DEFAULT_WINDOW
 from protos.errors import UsageError
 
 if TYPE_CHECKING:
+    from partitioner.link import Link
     from partitioner.simulating.fleet_reports import Bill
     from partitioner.simulating.fleets import Fleet, FleetRun
     from partitioner.traces import Trace
@@ -58,14 +59,23 @@ def fleet(
     ] = DEFAULT_WINDOW,
     down: Annotated[str | None, typer.Option(help="Downlink; else as the uplink.")] = None,
     device: Annotated[
-        str | None, typer.Option(help="Device, for its energy: name or file.")
+        str | None,
+        typer.Option(
+            help="What the edges are, name or file: for their energy and, unless --edge-scale is there, "
+            "their speed: scaled, not measured."
+        ),
     ] = None,
     radio: Annotated[str | None, typer.Option(help="Its radio; else that of the device.")] = None,
     price_worker_hour: Annotated[float, typer.Option(help="Price of a worker's hour.")] = 0.0,
     price_gb: Annotated[float, typer.Option(help="Price of a GB of traffic.")] = 0.0,
     edge: arguments.EdgeProfile = None,
     cloud: arguments.CloudProfile = None,
-    edge_scale: arguments.EdgeScale = 1.0,
+    edge_scale: Annotated[
+        float | None,
+        typer.Option(
+            help="What if the edges took this many times as long? 1 with a --device: the profile is of it."
+        ),
+    ] = None,
     cloud_scale: arguments.CloudScale = None,
     csv: arguments.CsvFile = None,
     plot: Annotated[
@@ -80,7 +90,7 @@ def fleet(
     if find_spec("simpy") is None:
         raise UsageError("fleets need simpy. Install it with: pip install 'splitpoint[simulate]'.")
     from partitioner.bundle import Bundle
-    from partitioner.link import Link
+    from partitioner.devices import scaled_to
     from partitioner.planning import find_profiles
     from partitioner.planning import plan as make_plan
     from partitioner.simulating.demands import demands_of, pick
@@ -103,9 +113,11 @@ def fleet(
     uplinks = _uplinks(bandwidth, trace, rtt_s, down_bps)
     bill = _bill(device, radio, price_worker_hour, price_gb)
     loaded = Bundle.load(bundle)
-    profiles = find_profiles(loaded, edge, cloud, edge_scale=edge_scale, cloud_scale=cloud_scale)
-    mean_bps = uplinks.uplink_bps.mean / share
-    plan = make_plan(loaded, Link(mean_bps, down_bps or mean_bps, rtt_s), *profiles)
+    scale = 1.0 if edge_scale is None else edge_scale
+    here, there = find_profiles(loaded, edge, cloud, edge_scale=scale, cloud_scale=cloud_scale)
+    if bill.device and edge_scale is None:
+        here = scaled_to(bill.device, here, loaded.manifest.flops)
+    plan = make_plan(loaded, _mean_link(uplinks, share), here, there)
     chosen = pick(demands_of(plan), option or [plan.best.label])
     asked = Fleet(
         tuple(chosen), uplinks, devices, 1 / fps, window, _worker_count(workers, p99), share,
@@ -146,12 +158,20 @@ def _uplinks(
     return Trace.constant(Link(rate_bps, down_bps or rate_bps, rtt_s))
 
 
+def _mean_link(uplinks: "Trace", share: int) -> "Link":
+    """Return what one of `share` devices has of an uplink on average; answers have a downlink each."""
+    from partitioner.link import Link
+
+    up, down, rtt = uplinks.uplink_bps, uplinks.downlink_bps, uplinks.rtt_s
+    return Link(up.mean / share, (down or up).mean, rtt.mean if rtt else 0.0)
+
+
 def _worker_count(text: str, p99: str | None) -> int:
     if text == AUTO:
         if p99 is None:
             raise UsageError("--workers auto needs to know what for: --p99 200ms.")
         return 1
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise UsageError(f"--workers {text!r} is no number of workers. Give 1 or more, or auto.")
     return int(text)
 
