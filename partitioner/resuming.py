@@ -15,9 +15,11 @@ def measure_resume_s(call: Callable[[], object]) -> float:
     """Return the seconds that `call` takes longer when an idle event loop hands it to an idle worker.
 
     Stages are timed back to back, in one thread. In a stream the event loop that takes the frame and the
-    worker that computes have slept since the frame before. Takes about half a second.
+    worker that computes have slept since the frame before. Takes about half a second. The loop is one of
+    its own, in a thread of its own: the caller's may run already, as in a notebook.
     """
-    return asyncio.run(_compare(call))
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, _compare(call)).result()
 
 
 async def _compare(call: Callable[[], object]) -> float:

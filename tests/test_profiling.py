@@ -96,6 +96,10 @@ def test_resuming_is_what_a_call_takes_longer_in_an_idle_worker() -> None:
     assert measure_resume_s(lambda: None) >= 0
 
 
+async def test_resuming_is_measured_inside_a_running_loop_too() -> None:
+    assert measure_resume_s(lambda: None) >= 0
+
+
 def test_synthetic_images_compress_as_photographs_do() -> None:
     spec = TensorSpec("image", "uint8", (-1, 240, 320, 3))
     image = natural_feeds((spec,), np.random.default_rng(0))["image"]
