@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,9 +42,19 @@ def served(bundles: Path, *flags: str, cores: Collection[int] = ()) -> Iterator[
 def played(link: Link, to: str, cores: Collection[int] = ()) -> Iterator[str]:
     """Run `splitpoint-edge link` until the end of the block; give the HOST:PORT that leads to `to`."""
     rates = ["--bandwidth", f"{link.uplink_bps}bit", "--down", f"{link.downlink_bps}bit"]
-    words = ["link", "--listen", "127.0.0.1:0", "--to", to, *rates, "--rtt", f"{link.rtt_s}s"]
-    with _started("edge_client", "edge_client.relaying", words, cores) as ready:
-        yield ready["listen"]
+    with followed(to, *rates, "--rtt", f"{link.rtt_s}s", cores=cores) as (address, _):
+        yield address
+
+
+@contextmanager
+def followed(to: str, *words: str, cores: Collection[int] = ()) -> Iterator[tuple[str, float]]:
+    """Run `splitpoint-edge link` with `words`; give the HOST:PORT that leads to `to`, and its start.
+
+    The start is a moment of time.monotonic.
+    """
+    command = ["link", "--listen", "127.0.0.1:0", "--to", to, *words]
+    with _started("edge_client", "edge_client.relaying", command, cores) as ready:
+        yield ready["listen"], time.monotonic()
 
 
 @contextmanager
