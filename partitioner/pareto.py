@@ -1,6 +1,9 @@
 """The options that no other option beats on every metric at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
 
 
 def front(points: Sequence[Sequence[float]]) -> list[int]:
@@ -15,6 +18,16 @@ def front(points: Sequence[Sequence[float]]) -> list[int]:
         if not any(_dominates(points[other], point) for other in kept):
             kept.append(index)
     return kept
+
+
+def undominated(items: Iterable[_Item], key: Callable[[_Item], Sequence[float]]) -> list[_Item]:
+    """Return the items whose key no other's dominates, in their order; of equal keys the first stays."""
+    known = [(item, tuple(key(item))) for item in items]
+    kept = {}
+    for item, point in known:
+        if point not in kept and not any(_dominates(other, point) for _, other in known):
+            kept[point] = item
+    return list(kept.values())
 
 
 def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:

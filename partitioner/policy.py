@@ -21,6 +21,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from partitioner.estimating import LinkEstimate
+from partitioner.pareto import undominated
 from partitioner.planning import Option, Plan
 from partitioner.units import format_duration, format_rate
 from protos.names import EDGE
@@ -123,15 +124,9 @@ def contenders(options: Iterable[Option]) -> tuple[Option, ...]:
     The cut `edge` always stays: it is what remains without a cloud.
     """
     known = list(options)
+    able = set(undominated(range(len(known)), key=lambda place: _axes(known[place])))
     return tuple(
-        option
-        for place, option in enumerate(known)
-        if option.cut == EDGE
-        or not any(
-            _beats(other, option, earlier=before < place)
-            for before, other in enumerate(known)
-            if other is not option
-        )
+        option for place, option in enumerate(known) if option.cut == EDGE or place in able
     )
 
 
@@ -281,13 +276,6 @@ _CHANGES: tuple[
         lambda seen, _: f"the cloud's queue takes {format_duration(seen.cloud_queue_s)}",
     ),
 )
-
-
-def _beats(one: Option, other: Option, *, earlier: bool) -> bool:
-    ours, theirs = _axes(one), _axes(other)
-    if ours == theirs:
-        return earlier
-    return all(our <= their for our, their in zip(ours, theirs, strict=True))
 
 
 def _axes(option: Option) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from partitioner.link import Link
 from partitioner.planning import plan
 from partitioner.policy import PolicySettings
 from partitioner.simulating.comparing import compare_policies
-from partitioner.simulating.demands import Demand, demands_of, pick, undominated
+from partitioner.simulating.demands import Demand, contending, demands_of, pick
 from partitioner.simulating.pipeline import Setup
 from partitioner.simulating.trace_runs import Fixed, Run, run_clairvoyant, run_policy
 from partitioner.steps import Steps
@@ -162,7 +162,7 @@ def test_setup_that_lets_nothing_through_is_refused() -> None:
 def test_only_options_that_can_win_are_weighed() -> None:
     worse = Demand("worse", 0.1, 125_001, 0.05, 12_500)
     twin = Demand("twin", 0.1, 125_000, 0.05, 12_500)
-    assert undominated([worse, SPLIT, LOCAL, twin]) == [SPLIT, LOCAL]
+    assert contending([worse, SPLIT, LOCAL, twin]) == [SPLIT, LOCAL]
     assert pick({"edge": LOCAL}, ["edge"]) == [LOCAL]
     with pytest.raises(UnknownNameError, match=r"no option 'cut-9'. It has: edge"):
         pick({"edge": LOCAL}, ["cut-9"])

@@ -6,7 +6,7 @@ from partitioner.link import Link
 from partitioner.planning import Plan
 from partitioner.policy import PolicySettings
 from partitioner.simulating.adaptive import ADAPTIVE, Adaptive
-from partitioner.simulating.demands import demands_of, undominated
+from partitioner.simulating.demands import contending, demands_of
 from partitioner.simulating.pipeline import Setup
 from partitioner.simulating.trace_runs import (
     CLAIRVOYANT,
@@ -39,7 +39,7 @@ def compare_policies(
     demands = {
         label: demand.scaled(edge_load, cloud_load) for label, demand in demands_of(plan).items()
     }
-    able = undominated(demands.values())
+    able = contending(demands.values())
     shown = list(demands.values()) if every else able
     runs = []
     for place, demand in enumerate(shown):

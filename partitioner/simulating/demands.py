@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from partitioner.pareto import undominated
 from partitioner.planning import Option, Plan
 from partitioner.profiles import StageProfile
 from protos.errors import UnknownNameError
@@ -78,10 +79,11 @@ def pick(demands: dict[str, Demand], labels: Iterable[str]) -> list[Demand]:
     return chosen
 
 
-def undominated(demands: Iterable[Demand]) -> list[Demand]:
+def contending(demands: Iterable[Demand]) -> list[Demand]:
     """Return the demands that no other beats on every stage: no link or load favours the rest."""
-    known = list(demands)
-    return [one for one in known if not any(_beats(other, one) for other in known)]
+    return undominated(
+        demands, lambda one: (one.edge_s, one.upload_bytes, one.cloud_s, one.download_bytes)
+    )
 
 
 def _spread(stage: StageProfile | None) -> float:
@@ -89,12 +91,3 @@ def _spread(stage: StageProfile | None) -> float:
     if stage is None or stage.timing.median_s == 0:
         return 0.0
     return math.log(max(1.0, stage.timing.p90_s / stage.timing.median_s)) / _Z90
-
-
-def _beats(one: Demand, other: Demand) -> bool:
-    """Whether `one` asks no more of any stage, and less of some; of equals the first label stays."""
-    ours = (one.edge_s, one.upload_bytes, one.cloud_s, one.download_bytes)
-    theirs = (other.edge_s, other.upload_bytes, other.cloud_s, other.download_bytes)
-    if ours == theirs:
-        return one.label < other.label
-    return all(our <= their for our, their in zip(ours, theirs, strict=True))
