@@ -47,11 +47,17 @@ class Job:
 
 
 class Engine:
-    """Runs jobs on a fixed number of worker threads."""
+    """Runs jobs on a fixed number of worker threads.
 
-    def __init__(self, store: ModelStore, workers: int, max_queue: int) -> None:
+    `max_message_bytes` bounds what coded inputs unfold to, as gRPC bounds what arrives.
+    """
+
+    def __init__(
+        self, store: ModelStore, workers: int, max_queue: int, max_message_bytes: int
+    ) -> None:
         self._store = store
         self._max_queue = max_queue
+        self._max_message_bytes = max_message_bytes
         self._inside = 0
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="infer")
 
@@ -104,7 +110,9 @@ class Engine:
         model = self._store.find(header.model_name, header.model_version)
         _check_digest(header, model)
         outputs = _requested(header, model)
-        values = unpack_request(header, raw, model.inputs, model.bundle.ranges)
+        values = unpack_request(
+            header, raw, model.inputs, model.bundle.ranges, self._max_message_bytes
+        )
         stage = job.stage or self._store.loaded(model)
         if stage is None:
             return model

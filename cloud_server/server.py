@@ -119,8 +119,8 @@ class _Running:
         self.store = store
         self.drain = Drain()
         self.address = ""
-        self._engine = Engine(store, settings.workers, settings.max_queue)
         limit = settings.max_message_bytes
+        self._engine = Engine(store, settings.workers, settings.max_queue, limit)
         self._server = grpc.aio.server(options=server_options(limit))
         self._health: HealthService = add_health(self._server, self.drain)
         add_reflection(self._server)

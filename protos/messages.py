@@ -1,9 +1,13 @@
 """Inference requests and answers: named arrays on one side, headers and encoded bytes on the other."""
 
+import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from protos.channels import DEFAULT_MAX_MESSAGE_BYTES
 from protos.codecs import RAW, Calibration, Codec, codec_for, get_codec, is_calibrated
-from protos.errors import MismatchError, TensorError
+from protos.errors import MismatchError, TensorError, TooLargeError
 from protos.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from protos.names import PARAM_BUNDLE_DIGEST, PARAM_CALIBRATION_DIGEST, PARAM_CODEC
 from protos.tensors import Array, Buffer, TensorSpec, dtype_of, from_contents, from_raw
@@ -52,12 +56,14 @@ def unpack_request(
     raw: Sequence[Buffer],
     wanted: Sequence[TensorSpec],
     calibration: Calibration | None = None,
+    max_decoded_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
 ) -> dict[str, Array]:
     """Return the arrays of a request by name, decoded, and read-only views where that is possible.
 
     Raises TensorError unless there is exactly one tensor of the right type and shape for each of
     `wanted`; sizes are compared before anything is allocated. Raises MismatchError when the sender's
-    calibration is not `calibration`.
+    calibration is not `calibration`, TooLargeError when several samples would unfold to more than
+    `max_decoded_bytes`: the batch is the sender's word, and some hundred bytes can stand for any.
     """
     check_calibration(header, calibration)
     specs = {spec.name: spec for spec in wanted}
@@ -67,12 +73,14 @@ def unpack_request(
             f"{len(header.inputs)} inputs came with {len(raw)} raw_input_contents. "
             "Send one for each input, in the same order, or none."
         )
+    for tensor in header.inputs:
+        specs[tensor.name].check(dtype_of(tensor.datatype, tensor.name), tensor.shape)
+    _check_decoded(header, specs, max_decoded_bytes)
     values: dict[str, Array] = {}
     for position, tensor in enumerate(header.inputs):
         dtype, shape = dtype_of(tensor.datatype, tensor.name), tuple(tensor.shape)
-        specs[tensor.name].check(dtype, shape)
         if raw:
-            codec = get_codec(tensor.parameters[PARAM_CODEC].string_param or RAW.name, calibration)
+            codec = get_codec(_codec_of(tensor), calibration)
             values[tensor.name] = codec.decode(raw[position], dtype, shape, tensor.name)
         else:
             values[tensor.name] = from_contents(
@@ -134,6 +142,23 @@ def _check_names(found: list[str], wanted: Mapping[str, TensorSpec], model: str)
         takes = ", ".join(f"{name} {spec}" for name, spec in wanted.items())
         raise TensorError(
             f"model {model!r} was sent the inputs {found}, but it takes exactly: {takes}."
+        )
+
+
+def _codec_of(tensor: ModelInferRequest.InferInputTensor) -> str:
+    return tensor.parameters[PARAM_CODEC].string_param or RAW.name
+
+
+def _check_decoded(header: ModelInferRequest, specs: Mapping[str, TensorSpec], most: int) -> None:
+    coded = [tensor for tensor in header.inputs if _codec_of(tensor) != RAW.name]
+    needed = sum(
+        math.prod(tensor.shape) * np.dtype(specs[tensor.name].dtype).itemsize for tensor in coded
+    )
+    one_sample = sum(specs[tensor.name].nbytes() for tensor in coded)
+    if needed > max(most, one_sample):
+        raise TooLargeError(
+            f"the inputs unfold to {needed} bytes, and this server takes {most}. Send fewer samples at "
+            "a time, or start it with a larger --max-message."
         )
 
 

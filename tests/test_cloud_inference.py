@@ -236,6 +236,17 @@ def test_message_over_the_limit_is_refused(
     assert "larger than max" in sentence
 
 
+def test_message_that_unfolds_over_the_limit_is_refused(
+    residual_bundle: Bundle, infer: Callable[[Any], Any]
+) -> None:
+    # 100 images of 3*32*32 float32: 614,400 bytes as half, 1,228,800 decoded; the limit is 1 MiB.
+    values = crossing(residual_bundle, "cloud", batch=100)
+    request = request_for(residual_bundle, "cloud", values, codec=get_codec("half"))
+    code, sentence = refused(lambda: infer(request))
+    assert code == "OUT_OF_RANGE"
+    assert "unfold to 1228800 bytes" in sentence
+
+
 @pytest.mark.parametrize(
     ("error", "public"),
     [

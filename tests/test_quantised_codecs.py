@@ -12,7 +12,14 @@ from hypothesis.extra import numpy as hnp
 
 from protos.codecs import Calibration, Ranges, codecs_for, get_codec
 from protos.codecs.int8 import channel_axis
-from protos.errors import BundleError, MismatchError, TensorError, UnknownNameError
+from protos.errors import (
+    BundleError,
+    MismatchError,
+    TensorError,
+    TooLargeError,
+    UnknownNameError,
+)
+from protos.inference_pb2 import ModelInferRequest
 from protos.messages import pack_request, unpack_request
 from protos.names import PARAM_CODEC
 from protos.tensors import Array, TensorSpec
@@ -216,6 +223,32 @@ def test_frame_that_holds_more_than_it_announces_is_refused() -> None:
         get_codec("q3", Calibration({"x": {3: ranges(3, channels=1)}})).decode(
             data, "float32", (1, 1, 6), "x"
         )
+
+
+def test_batch_that_unfolds_beyond_the_limit_is_refused_and_one_sample_never() -> None:
+    # A frame of 2^20 zeros takes some ten bytes; at four symbols a byte it is 2^22 float32, 16 MiB.
+    known = Calibration({"x": {2: ranges(2, channels=1)}})
+    size, batch = 1 << 10, 1 << 12
+    spec = TensorSpec("x", "float32", (-1, 1, size))
+
+    def unpack(samples: int, most: int) -> Array:
+        header = ModelInferRequest(model_name="m")
+        tensor = header.inputs.add(name="x", datatype="FP32", shape=[samples, 1, size])
+        tensor.parameters[PARAM_CODEC].string_param = "q2"
+        data = framed(bytes(samples * size // 4))
+        assert len(data) < 200
+        return unpack_request(header, [data], [spec], known, most)["x"]
+
+    wanted = batch * size * 4
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLargeError, match=f"unfold to {wanted} bytes.*takes {wanted - 1}"):
+            unpack(batch, wanted - 1)
+        assert tracemalloc.get_traced_memory()[1] < wanted / 4
+    finally:
+        tracemalloc.stop()
+    assert unpack(batch, wanted).shape == (batch, 1, size)
+    assert unpack(1, 1).shape == (1, 1, size)
 
 
 @pytest.mark.parametrize("name", ["half", "int8", "q2"])
