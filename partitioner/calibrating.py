@@ -110,7 +110,7 @@ def calibrate(
 def _ranges_of(
     cut: Cut, head: Stage, samples: Sequence[Sample], known: Mapping[str, object]
 ) -> dict[str, Mapping[int, Ranges]]:
-    """Return the ranges of the float32 values of a frontier that are not known yet."""
+    """Return the ranges of the float32 values of a frontier that are not known yet, where there are any."""
     wanted = [spec for spec in cut.frontier if spec.dtype == "float32" and spec.name not in known]
     if not wanted:
         return {}
@@ -120,8 +120,9 @@ def _ranges_of(
     found: dict[str, Mapping[int, Ranges]] = {}
     for spec in wanted:
         values = np.stack([np.asarray(frontier[spec.name])[0] for frontier in frontiers])
-        if spec.shape[:1] in ((-1,), (1,)) and len(spec.shape) > 1 and np.isfinite(values).all():
-            found[spec.name] = find_ranges(values)
+        fits = spec.shape[:1] in ((-1,), (1,)) and len(spec.shape) > 1
+        if fits and np.isfinite(values).all() and (ranges := find_ranges(values)):
+            found[spec.name] = ranges
     return found
 
 

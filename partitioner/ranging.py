@@ -7,6 +7,8 @@ of Information Theory, section 10.3.3), while a channel of another scale must no
 decoded to the mean of what they stood for.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import zstandard
@@ -14,6 +16,7 @@ import zstandard
 from protos.codecs import Ranges
 from protos.codecs.calibration import LOW_BITS, MAX_CHANNELS
 from protos.codecs.lowbit import LowBitCodec, packed_symbols
+from protos.errors import BundleError, TensorError
 from protos.tensors import Buffer
 
 _WIDER, _WIDER_2 = 2.0, 1.6
@@ -29,20 +32,24 @@ _TAUGHT, _TESTED = 96, 32
 _GAIN = 0.98
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 
 def find_ranges(values: Floats) -> dict[int, Ranges]:
     """Return the ranges of one value for each number of bits, from `values` [samples, …].
 
-    `values` must be finite. Its first axis is no channel.
+    `values` must be finite. Its first axis is no channel. Numbers of bits whose ranges float32 cannot
+    hold (values near its largest, or among those that it has no full precision for) are left out.
     """
     axis = find_axis(values)
     channels = _by_channel(values, axis)
     found = {}
     for bits in LOW_BITS:
-        ranges = _quantiser(channels, bits, axis)
-        dictionary = _teach(ranges, values)
-        found[bits] = Ranges(bits, axis, ranges.low, ranges.step, ranges.levels, dictionary)
+        try:
+            ranges = _quantiser(channels, bits, axis)
+            found[bits] = replace(ranges, dictionary=_teach(ranges, values))
+        except (BundleError, TensorError):
+            continue
     return found
 
 
@@ -70,30 +77,35 @@ def _by_channel(values: Floats, axis: int | None) -> Floats:
 
 
 def _quantiser(channels: Floats, bits: int, axis: int | None) -> Ranges:
+    """Return the ranges, without a dictionary; BundleError where float32 cannot hold them."""
     count = 1 << bits
-    middle = np.median(channels, axis=1)
-    low, high = _least_error(channels, middle, count)
+    wide = channels.astype(np.float64)
+    middle = np.median(wide, axis=1)
+    low, high = _least_error(wide, middle, count)
     step = (high - low) / count
-    common = float(np.sqrt(np.mean(np.square(step, dtype=np.float64)))) or 1.0
+    common = float(np.sqrt(np.mean(np.square(step)))) or 1.0
     step = np.maximum(
         (_WIDER if bits > 2 else _WIDER_2) * np.sqrt(step * common), _NARROWEST * common
     )
     # The middle of the values is the middle of a symbol: of most values nothing need be said.
-    share = (middle - low) / np.maximum(high - low, np.finfo(np.float32).tiny)
+    share = (middle - low) / np.maximum(high - low, np.finfo(np.float64).tiny)
     low = middle - (np.rint(share * (count - 1)) + 0.5) * step
+    least, largest = np.finfo(np.float32).tiny, np.finfo(np.float32).max
+    if step.min() < least or max(np.abs(low).max(), (low + count * step).max()) > largest:
+        raise BundleError("the ranges lie beyond what float32 holds.")
     kept_low, kept_step = low.astype(np.float32), step.astype(np.float32)
     levels = _levels(channels, kept_low, kept_step, count)
     return Ranges(bits, axis, kept_low, kept_step, levels, b"")
 
 
-def _least_error(channels: Floats, middle: Floats, count: int) -> tuple[Floats, Floats]:
+def _least_error(channels: Doubles, middle: Doubles, count: int) -> tuple[Doubles, Doubles]:
     """Return the clip range of each channel that quantises it with the least squared error."""
     lowest, highest = channels.min(axis=1), channels.max(axis=1)
     best_low, best_high = lowest.copy(), highest.copy()
     least = np.full(len(channels), np.inf)
     for shrink in _SHRINKS:
         low, high = middle + shrink * (lowest - middle), middle + shrink * (highest - middle)
-        step = np.maximum((high - low) / count, np.finfo(np.float32).tiny)[:, None]
+        step = np.maximum((high - low) / count, np.finfo(np.float64).tiny)[:, None]
         cells = np.clip(np.floor((channels - low[:, None]) / step), 0, count - 1)
         error = np.mean(np.square(low[:, None] + (cells + 0.5) * step - channels), axis=1)
         better = error < least
@@ -129,8 +141,9 @@ def _teach(ranges: Ranges, values: Floats) -> bytes:
     except zstandard.ZstdError:  # too few samples, or too short
         return b""
     tested = values[:_TESTED]
-    with_it = Ranges(ranges.bits, ranges.axis, ranges.low, ranges.step, ranges.levels, dictionary)
-    smaller = _mean_size(with_it, tested) < _GAIN * _mean_size(ranges, tested)
+    smaller = _mean_size(replace(ranges, dictionary=dictionary), tested) < _GAIN * _mean_size(
+        ranges, tested
+    )
     return dictionary if smaller else b""
 
 

@@ -151,6 +151,39 @@ def test_channel_that_never_moves_has_a_width_all_the_same() -> None:
         assert (found.step > 0).all()
 
 
+@pytest.mark.parametrize("constant", [300, 1e5, -1e7])
+def test_constant_channel_among_small_ones_is_kept(constant: float) -> None:
+    # Its step, a thousandth of the others', is below what float32 resolves at 1e5: 2^-7.
+    values = np.random.default_rng(0).standard_normal((40, 8, 6, 6)).astype(np.float32)
+    values[:, 7] = constant
+    found = find_ranges(values)
+    assert sorted(found) == [2, 3, 4, 5, 6]
+    for bits, one in found.items():
+        codec = get_codec(f"q{bits}", Calibration({"x": {bits: one}}))
+        decoded = codec.decode(codec.encode(values, "x"), "float32", values.shape, "x")
+        np.testing.assert_allclose(decoded[:, 7], constant, rtol=2**-22, atol=0)
+
+
+@pytest.mark.parametrize("scale", [np.finfo(np.float32).max, 1e-40])
+def test_values_at_the_ends_of_float32_have_ranges_that_hold_or_none(scale: float) -> None:
+    # Masks are 0 or -3.4e38: a span of the whole of float32, whose steps overflow it.
+    mask = np.where(np.random.default_rng(0).random((40, 8, 6, 6)) < 0.5, 0, -scale)
+    values = mask.astype(np.float32)
+    for bits, one in find_ranges(values).items():
+        codec = get_codec(f"q{bits}", Calibration({"x": {bits: one}}))
+        decoded = codec.decode(codec.encode(values, "x"), "float32", values.shape, "x")
+        np.testing.assert_allclose(decoded, values, atol=float(one.step.max()))
+
+
+def test_value_without_ranges_travels_by_another_codec(
+    image_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("partitioner.calibrating.find_ranges", lambda _values: {})
+    found = calibrate(image_bundle, samples(image_bundle, 33))
+    assert not found.meta.values
+    assert {accuracy.codec for accuracy in found.meta.accuracies} >= {"half", "int8"}
+
+
 def test_ranges_are_found_on_every_fourth_and_accuracy_on_the_others() -> None:
     inputs = [Sample({}, at) for at in range(2000)]
     for_ranges, others = split_samples(inputs)

@@ -14,6 +14,7 @@ LOW_BITS = (2, 3, 4, 5, 6)
 MAX_CHANNELS = 2048
 MAX_DICTIONARY_BYTES = 1 << 16
 _SLACK = 1e-3
+"""Of a step, that a level may lie outside its symbol's bounds, beside the rounding of float32."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -51,8 +52,11 @@ class Ranges:
             raise BundleError("the calibration holds ranges that do not fit together.")
         if not (self.step > 0).all():
             raise BundleError("the calibration holds a range without width.")
-        cells = (self.levels - self.low[:, None]) / self.step[:, None] - np.arange(1 << self.bits)
-        if cells.min() < -_SLACK or cells.max() > 1 + _SLACK:
+        low, step = (part.astype(np.float64)[:, None] for part in (self.low, self.step))
+        cells = (self.levels - low) / step - np.arange(1 << self.bits)
+        largest = np.maximum(np.abs(low), np.abs(low + step * (1 << self.bits)))
+        slack = _SLACK + np.finfo(np.float32).eps * largest / step
+        if (cells < -slack).any() or (cells > 1 + slack).any():
             raise BundleError("the calibration holds levels outside the bounds of their symbols.")
 
     @property
