@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from partitioner.bundle import Bundle
+from partitioner.calibrating import calibrate
 from partitioner.cutting import find_cuts
+from partitioner.exits.outcomes import Outcomes
+from partitioner.exits.stored import BundleExits, Exit, ExitMeta, ExitsMeta
 from partitioner.graph import Graph
 from partitioner.importing import ImportOptions, import_model
 from partitioner.importing import adding as adding_module
@@ -22,6 +25,7 @@ from partitioner.search.exploring import (
     best_on,
     extend_profiles,
     known_cuts,
+    load_profiles,
     node_seconds,
     search_bundle,
 )
@@ -36,6 +40,7 @@ from partitioner.search.survivors import (
 from partitioner.search.work import price, work_of
 from partitioner.verifying import CutCheck, verify_bundle
 from protos.errors import BundleError, ModelError, ProfileError
+from tests.test_calibrating import samples
 
 LINK = Link(1e6, 1e8, 0.001)
 
@@ -113,6 +118,27 @@ def test_added_cuts_give_what_the_model_gives_under_new_ids(sparse: Bundle) -> N
     assert [path.name for path in made.path.parent.iterdir() if path.name.startswith(".")] == []
 
 
+def test_calibration_and_exits_stay_true_when_cuts_are_added(sparse: Bundle) -> None:
+    (cut,) = sparse.manifest.cuts
+    calibrate(sparse, samples(sparse, 33)).save(sparse.path)
+    outcomes = Outcomes(np.ones(2, np.float32), np.ones(2, np.bool_))
+    exit_meta = ExitMeta(cut=cut.id, temperature=1, threshold=0.5, head_share=0.1)
+    meta = ExitsMeta(
+        split_digest=sparse.manifest.split_digest, made_at="2026-01-01T00:00:00+00:00",
+        agreement=0.9, trained_samples=2, held_out_samples=2, exits=(exit_meta,),
+    )  # fmt: skip
+    BundleExits(meta, {cut.id: Exit(exit_meta, b"graph", outcomes)}).save(sparse.path)
+    before = Bundle.load(sparse.path)
+    made, _ = add_cuts(before, find_cuts(graph_of(before))[:2], before.path, replace=True)
+    assert made.manifest.split_digest != before.manifest.split_digest
+    assert before.calibration
+    assert made.calibration
+    assert made.calibration.ranges.digest == before.calibration.ranges.digest
+    assert made.calibration.accuracies == before.calibration.accuracies
+    assert made.exits
+    assert made.exits.find(cut.id).graph == b"graph"
+
+
 def test_cut_that_computes_something_else_leaves_the_bundle_as_it_was(
     sparse: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +178,11 @@ def test_profiles_of_this_machine_grow_by_the_new_cuts_and_others_are_named(spar
     here.model_copy(update={"machine": elsewhere}).save(sparse.profiles / "cloud.json")
     new = find_cuts(graph_of(sparse))[:2]
     made, added = add_cuts(sparse, new, sparse.path.with_name("more"))
-    extended, stale = extend_profiles(sparse, made, added, budget_s=0)
+    (sparse.profiles / "phone.json").write_text("{bad")
+    profiles, wrong = load_profiles(sparse)
+    assert len(wrong) == 1
+    assert "phone.json cannot be read" in wrong[0]
+    extended, stale = extend_profiles(profiles, made, added, budget_s=0)
     assert (extended, stale) == (("edge.json",), ("cloud.json",))
     grown = Profile.load(made.profiles / "edge.json")
     assert set(grown.cuts) == set(made.cuts)

@@ -120,8 +120,11 @@ def _add(
             f"adding cuts needs {error.name}. Install it with: pip install 'splitpoint[onnx]', or "
             "look only with --dry-run."
         ) from error
-    from partitioner.search.exploring import extend_profiles
+    from partitioner.search.exploring import extend_profiles, load_profiles
 
+    profiles, wrong = load_profiles(bundle)
+    for sentence in wrong:
+        remark(sentence)
     found = sorted((one.cut for one in chosen), key=lambda cut: cut.flops)
     with notes.status(f"adding {len(found)} cuts"):
         made, added = add_cuts(bundle, found, out or bundle.path, replace=out is None)
@@ -131,7 +134,7 @@ def _add(
         def show(stage: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, description=f"measuring {stage}")
 
-        extended, stale = extend_profiles(bundle, made, added, budget_s, show)
+        extended, stale = extend_profiles(profiles, made, added, budget_s, show)
     for name in stale:
         remark(f"{name} was measured on another machine: measure there again.")
     if not extended:

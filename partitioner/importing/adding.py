@@ -10,7 +10,9 @@ import numpy as np
 import onnx
 
 from partitioner.bundle import Bundle, digest_file, write_manifest
+from partitioner.calibration import BundleCalibration
 from partitioner.cutting import FoundCut
+from partitioner.exits.stored import BundleExits
 from partitioner.graph import Graph
 from partitioner.importing.folders import new_folder
 from partitioner.importing.pieces import PieceWriter
@@ -26,9 +28,10 @@ def add_cuts(
 ) -> tuple[Bundle, tuple[str, ...]]:
     """Write `bundle` with the cuts of `found` added to `out`; return it, and the ids of the new cuts.
 
-    The cuts that it has keep their ids, and its profiles come along. `out` may be where the bundle lies;
-    it appears whole or not at all, after every new cut has given what the whole model gives. Raises
-    BundleError when `out` exists and `replace` is not set, ModelError when a new cut is wrong.
+    The cuts that it has keep their ids, and its profiles, calibration and exits come along. `out` may be
+    where the bundle lies; it appears whole or not at all, after every new cut has given what the whole
+    model gives. Raises BundleError when `out` exists and `replace` is not set, ModelError when a new cut
+    is wrong.
     """
     if bundle.graph is None:
         raise BundleError(f"{bundle.path} keeps no graph to cut. Import the model again.")
@@ -57,6 +60,7 @@ def add_cuts(
         _check_added(Bundle.load(folder), added)
         if bundle.profiles.is_dir():
             shutil.copytree(bundle.profiles, folder / PROFILES_FOLDER)
+        _carry_findings(bundle, folder, manifest.split_digest)
     return Bundle.load(out), tuple(cut.id for cut in added)
 
 
@@ -69,6 +73,16 @@ def _link_files(bundle: Bundle, folder: Path) -> None:
             os.link(bundle.path / name, target)
         except OSError:  # another file system, or one without links
             shutil.copyfile(bundle.path / name, target)
+
+
+def _carry_findings(bundle: Bundle, folder: Path, split_digest: str) -> None:
+    """Bring along what was found at the cuts that the bundle has: it stays true where there are more."""
+    update = {"split_digest": split_digest}
+    if calibration := bundle.calibration:
+        meta = calibration.meta.model_copy(update=update)
+        BundleCalibration(meta, calibration.ranges).save(folder)
+    if exits := bundle.exits:
+        BundleExits(exits.meta.model_copy(update=update), exits.exits).save(folder)
 
 
 def _places(model: onnx.ModelProto, graph: Graph, folder: Path) -> list[int]:

@@ -1,7 +1,7 @@
 """Searching one bundle: its survivors, which of them it has, and the new ones added and timed."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from partitioner.bundle import Bundle
@@ -123,30 +123,41 @@ def known_cuts(bundle: Bundle, survivors: Sequence[Survivor]) -> tuple[str | Non
     )
 
 
+def load_profiles(bundle: Bundle) -> tuple[dict[str, Profile], tuple[str, ...]]:
+    """Return the profiles in the bundle's folder by file name, and what is wrong with unreadable ones."""
+    found, wrong = {}, []
+    for path in sorted(bundle.profiles.glob("*.json")):
+        try:
+            profile = Profile.load(path)
+        except ProfileError as error:
+            wrong.append(str(error))
+            continue
+        if profile.bundle_digest == bundle.digest:
+            found[path.name] = profile
+    return found, tuple(wrong)
+
+
 def extend_profiles(
-    before: Bundle,
+    profiles: Mapping[str, Profile],
     after: Bundle,
     added: Sequence[str],
     budget_s: float,
     on_progress: OnProgress = lambda _stage, _done, _total: None,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Time the cuts `added` for every profile in the bundle's folder that this machine measured.
+    """Time the cuts `added` for each of `profiles`, by file name, that this machine measured.
 
     What was measured of the other cuts stays true: their graphs are the same files. Returns the names of
     the profiles that are whole again, and of those that another machine has to measure again.
     """
     extended, stale = [], []
-    for path in sorted(after.profiles.glob("*.json")):
-        old = Profile.load(path)
-        if old.bundle_digest != before.digest:
-            continue
+    for name, old in profiles.items():
         options = _options_of(old)
         if options is None:
-            stale.append(path.name)
+            stale.append(name)
             continue
         new = measure_profile(after.only(added), options, budget_s, on_progress=on_progress)
-        _merged(after, old, new).save(path)
-        extended.append(path.name)
+        _merged(after, old, new).save(after.profiles / name)
+        extended.append(name)
     return tuple(extended), tuple(stale)
 
 
