@@ -97,6 +97,8 @@ def test_bits_and_input_bytes_change_what_crosses(residual_bundle: Bundle) -> No
 def test_loads_that_scale_each_other_are_asked_once() -> None:
     asked = assumptions((None,), (1.0, 4.0), (1.0, 4.0))
     assert [(one.edge_load, one.cloud_load) for one in asked] == [(1, 1), (1, 4), (4, 1)]
+    # Nothing asked for is what these scale.
+    assert len(assumptions((None,), (2.0,), (2.0, 4.0))) == 2
     assert assumptions((2.0,), (3.0,), (3.0,)) == (Assumption(2.0, 3.0, 3.0),)
 
 
@@ -197,7 +199,7 @@ def test_best_on_a_link_is_no_dearer_than_any_cut_of_the_bundle(sparse: Bundle) 
     cloud = edge.scaled(0.01)
     assert edge.node_s is not None
     found = best_on(sparse, edge, cloud, LINK, Assumption())
-    assert found.total_s <= sum(edge.node_s) * (1 + 1e-9)
+    assert found.total_s <= (edge.resume_s + sum(edge.node_s)) * (1 + 1e-9)
     survivors = search_bundle(sparse, edge, cloud, LINK, [Assumption()])
     assert known_cuts(sparse, survivors).count(None) >= len(survivors) - 1
 

@@ -26,6 +26,14 @@ class Assumption:
     edge_load: float = 1.0
     cloud_load: float = 1.0
 
+    @property
+    def plainer(self) -> "Assumption | None":
+        """The assumption that this one only scales; None if a machine is alone."""
+        least = min(self.edge_load, self.cloud_load)
+        if least <= 1:
+            return None
+        return Assumption(self.bits, self.edge_load / least, self.cloud_load / least)
+
     def __str__(self) -> str:
         wire = "raw" if self.bits is None else f"{self.bits:g} bit"
         loads = (("edge", self.edge_load), ("cloud", self.cloud_load))
@@ -66,7 +74,7 @@ def assumptions(
     Twice the load on both machines asks for what half the link and half the round trip do.
     """
     found = [Assumption(*values) for values in product(bits, edge_loads, cloud_loads)]
-    return tuple(one for one in found if min(one.edge_load, one.cloud_load) <= 1 or len(found) == 1)
+    return tuple(one for one in found if one.plainer not in found)
 
 
 def find_survivors(
