@@ -8,9 +8,11 @@ import pytest
 
 from partitioner.bundle import Bundle
 from partitioner.link import Link
+from partitioner.planning import plan
 from partitioner.profiles import CutProfile, Profile
 from partitioner.search.best import Search
-from partitioner.search.exploring import best_tiers
+from partitioner.search.exploring import best_on, best_tiers
+from partitioner.search.survivors import Assumption
 from partitioner.search.work import Flow, Work
 from partitioner.tier_tables import tiers_json
 from partitioner.tiers import estimate_between, fastest_by_machines, heads_of, plan_tiers
@@ -104,6 +106,32 @@ def test_near_edge_that_does_nothing_passes_the_frame_on(residual_bundle: Bundle
     assert sum(relayed.network_s) == pytest.approx(0.034 + up + down)
     machines = {(o.first == "edge", o.second == "edge"): o.machines for o in options}
     assert machines == {(True, True): 1, (False, True): 2, (False, False): 3}
+
+
+def test_resuming_is_paid_once_on_every_machine_that_a_frame_visits(
+    residual_bundle: Bundle,
+) -> None:
+    graph = residual_bundle.graph
+    assert graph is not None
+    plain = additive(residual_bundle, [0.002] * len(graph.nodes))
+    plain = plain.model_copy(update={"node_s": (0.002,) * len(graph.nodes)})
+    waits = (0.001, 0.010, 0.100)
+    without = (plain, plain.scaled(0.3), plain.scaled(0.01))
+    profiles = tuple(
+        one.model_copy(update={"resume_s": wait}) for one, wait in zip(without, waits, strict=True)
+    )
+    cost = {(o.first, o.second): o for o in plan_tiers(residual_bundle, LINKS, without)}
+    found = plan_tiers(residual_bundle, LINKS, profiles)  # type: ignore[arg-type]
+    for option in found:
+        extra = option.total_s - cost[option.first, option.second].total_s
+        assert extra == pytest.approx(sum(waits[: option.machines]))
+    answer = best_tiers(residual_bundle, profiles, LINKS)  # type: ignore[arg-type]
+    assert answer.total_s <= found[0].total_s * (1 + 1e-9)
+    assert answer.total_s >= best_tiers(residual_bundle, without, LINKS).total_s + waits[0]
+    one = best_on(residual_bundle, profiles[0], profiles[2], LINKS[1], Assumption())
+    options = plan(residual_bundle, LINKS[1], profiles[0], profiles[2]).options
+    assert min(o.total_s for o in options) >= one.total_s * (1 - 1e-9)
+    assert one.total_s >= 0.001
 
 
 def test_middle_is_the_mean_of_what_heads_and_tails_say() -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from partitioner.bundle import Bundle
 from partitioner.graph import Graph
@@ -69,7 +69,13 @@ def search_bundle(
     """Return the interior cuts that are best on some uplink under one of the assumptions `wanted`."""
     edge_s, cloud_s = node_seconds(bundle, edge, cloud)
     size = input_bytes(bundle, edge, cloud, link)
-    return find_survivors(graph_of(bundle), (edge_s, cloud_s), link, wanted, input_bytes=size)
+    far = _resumed(link, cloud)
+    return find_survivors(graph_of(bundle), (edge_s, cloud_s), far, wanted, input_bytes=size)
+
+
+def _resumed(link: Link, behind: Profile) -> Link:
+    """Return the link with what a frame takes on the machine behind it, whatever runs there."""
+    return replace(link, rtt_s=link.rtt_s + behind.resume_s)
 
 
 def best_on(bundle: Bundle, edge: Profile, cloud: Profile, link: Link, one: Assumption) -> Answer:
@@ -77,14 +83,14 @@ def best_on(bundle: Bundle, edge: Profile, cloud: Profile, link: Link, one: Assu
     graph, seconds = graph_of(bundle), node_seconds(bundle, edge, cloud)
     size = input_bytes(bundle, edge, cloud, link)
     work, groups = work_of(graph, seconds, bits=one.bits, input_bytes=size)
-    best = Search(work).best([link], (one.edge_load, one.cloud_load))
+    best = Search(work).best([_resumed(link, cloud)], (one.edge_load, one.cloud_load))
     cut = found_cut(graph, groups, best)
     end = CLOUD if not best.head() else EDGE
     return Answer(
         after=graph.place(cut.frontier) if cut else end,
-        edge_s=best.compute_s[0],
+        edge_s=edge.resume_s + best.compute_s[0],
         upload_bytes=best.upload_bytes[0],
-        total_s=best.total_s,
+        total_s=edge.resume_s + best.total_s,
     )
 
 
@@ -95,14 +101,16 @@ def best_tiers(
     graph = graph_of(bundle)
     size = input_bytes(bundle, profiles[0], profiles[1], links[0])
     work, groups = work_of(graph, node_seconds(bundle, *profiles), input_bytes=size)
-    best = Search(work).best(links)
+    resumed = _resumed(links[0], profiles[1]), _resumed(links[1], profiles[2])
+    best = Search(work).best(resumed)
 
     def place(link: int) -> str:
         head = best.head(link)
         frontier = graph.frontier(node for item in head for node in groups[item])
         return graph.place(frontier) if head and frontier else EDGE if head else CLOUD
 
-    return TierAnswer(place(0), place(1), best.compute_s, best.upload_bytes, best.total_s)
+    total_s = profiles[0].resume_s + best.total_s
+    return TierAnswer(place(0), place(1), best.compute_s, best.upload_bytes, total_s)
 
 
 def input_bytes(bundle: Bundle, edge: Profile, cloud: Profile, link: Link) -> float:
