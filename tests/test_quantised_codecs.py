@@ -251,6 +251,23 @@ def test_batch_that_unfolds_beyond_the_limit_is_refused_and_one_sample_never() -
     assert unpack(1, 1).shape == (1, 1, size)
 
 
+@pytest.mark.parametrize("shape", [(), (1, 0, 4), (0,)])
+def test_scalars_and_empty_tensors_travel_raw(shape: tuple[int, ...]) -> None:
+    spec = TensorSpec("x", "float32", shape)
+    assert [codec.name for codec in codecs_for((spec,), KNOWN)] == ["raw"]
+
+
+@pytest.mark.parametrize(("name", "width"), [("webp", 16_384), ("jpeg", 65_536)])
+def test_image_wider_than_its_format_travels_raw(name: str, width: int) -> None:
+    # WebP has 14 bits for a side (RFC 9649, section 2.5); libjpeg takes 65,500 pixels.
+    spec = TensorSpec("x", "uint8", (1, 1, width, 3))
+    pixels = np.zeros(spec.shape, np.uint8)
+    with pytest.raises(TensorError, match=f"cannot keep tensor 'x' of {width}x1"):
+        get_codec(name).encode(pixels, "x")
+    header, buffers = pack_request("m", "1", {"x": pixels}, [spec], get_codec(name))
+    np.testing.assert_array_equal(unpack_request(header, buffers, [spec])["x"], pixels)
+
+
 @pytest.mark.parametrize("name", ["half", "int8", "q2"])
 def test_other_types_and_unknown_values_are_refused(name: str) -> None:
     codec = get_codec(name, KNOWN)

@@ -21,8 +21,8 @@ class HalfCodec:
     name = "half"
 
     def accepts(self, spec: TensorSpec) -> bool:
-        """Every float32 tensor."""
-        return spec.dtype == "float32"
+        """Every float32 tensor with at least one axis and one value."""
+        return holds_floats(spec)
 
     def estimate_bytes(self, spec: TensorSpec) -> int:
         """Return half of the tensor's bytes."""
@@ -40,6 +40,11 @@ class HalfCodec:
         """Return the values as float32."""
         check_float32(self.name, dtype, tensor)
         return from_raw(data, "float16", shape, tensor).astype(np.float32)
+
+
+def holds_floats(spec: TensorSpec) -> bool:
+    """Tell whether a tensor is float32, no scalar, and not empty."""
+    return spec.dtype == "float32" and len(spec.shape) > 0 and 0 not in spec.shape
 
 
 def check_float32(codec: str, dtype: str, tensor: str) -> None:

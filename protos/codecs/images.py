@@ -31,6 +31,7 @@ class JpegCodec:
             and len(spec.shape) == 4
             and spec.shape[0] in (-1, 1)
             and spec.shape[3] in _MODES
+            and 0 not in spec.shape
         )
 
     def estimate_bytes(self, spec: TensorSpec) -> int:
@@ -38,7 +39,7 @@ class JpegCodec:
         return spec.nbytes() * _GUESSED_BITS_PER_VALUE // 8
 
     def encode(self, array: Array, tensor: str) -> Buffer:
-        """Return the file of the one image in `array`; TensorError when there are several."""
+        """Return the file of the one image in `array`; TensorError for several, and for what is too large."""
         if array.shape[0] != 1:
             raise TensorError(
                 f"codec {self.name} takes one image at a time, and {tensor!r} holds a batch of "
@@ -46,7 +47,13 @@ class JpegCodec:
             )
         pixels = np.squeeze(array[0], axis=2) if array.shape[3] == 1 else array[0]
         out = io.BytesIO()
-        Image.fromarray(pixels).save(out, self.format, quality=self.quality)
+        try:
+            Image.fromarray(pixels).save(out, self.format, quality=self.quality)
+        except (OSError, ValueError) as error:
+            raise TensorError(
+                f"codec {self.name} cannot keep tensor {tensor!r} of {array.shape[2]}x{array.shape[1]}: "
+                f"{error}. Send it raw."
+            ) from error
         return out.getbuffer()
 
     def decode(self, data: Buffer, dtype: str, shape: Sequence[int], tensor: str) -> Array:

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from protos.codecs.half import check_float32
+from protos.codecs.half import check_float32, holds_floats
 from protos.errors import TensorError
 from protos.tensors import Array, Buffer, TensorSpec
 
@@ -35,8 +35,8 @@ class Int8Codec:
     name = "int8"
 
     def accepts(self, spec: TensorSpec) -> bool:
-        """Every float32 tensor."""
-        return spec.dtype == "float32"
+        """Every float32 tensor with at least one axis and one value."""
+        return holds_floats(spec)
 
     def estimate_bytes(self, spec: TensorSpec) -> int:
         """Return the exact size."""

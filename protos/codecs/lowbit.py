@@ -19,7 +19,7 @@ import numpy.typing as npt
 import zstandard
 
 from protos.codecs.calibration import Ranges
-from protos.codecs.half import check_float32
+from protos.codecs.half import check_float32, holds_floats
 from protos.errors import TensorError
 from protos.tensors import Array, Buffer, TensorSpec
 
@@ -46,7 +46,7 @@ class LowBitCodec:
     def accepts(self, spec: TensorSpec) -> bool:
         """The float32 values that the calibration knows."""
         coder = self._coders.get(spec.name)
-        return spec.dtype == "float32" and coder is not None and coder.suits(spec.shape)
+        return holds_floats(spec) and coder is not None and coder.suits(spec.shape)
 
     def estimate_bytes(self, spec: TensorSpec) -> int:
         """Return the size before entropy coding."""
