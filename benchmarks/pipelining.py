@@ -13,8 +13,8 @@ from benchmarks.architectures import resnet18
 from benchmarks.serving import make_bundle, served
 from edge_client import EdgeClient
 from partitioner.bundle import Bundle
-from partitioner.profiling import time_call
 from partitioner.sessions import random_feeds
+from partitioner.timing import time_call
 from protos.memory import keep_freed_pages
 from protos.tensors import Array
 

@@ -17,11 +17,11 @@ from partitioner.bundle import Bundle
 from partitioner.importing import import_model
 from partitioner.link import Link
 from partitioner.node_profiling import measure_nodes
-from partitioner.profiling import time_call
 from partitioner.search.best import Search
 from partitioner.search.survivors import assumptions, find_survivors
 from partitioner.search.work import Flow, Work, work_of
 from partitioner.sessions import RuntimeOptions, random_feeds
+from partitioner.timing import time_call
 from tests.models import inception, save, transformer
 
 ARCHITECTURES: dict[str, Callable[[], onnx.ModelProto]] = {

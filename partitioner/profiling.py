@@ -29,6 +29,7 @@ from partitioner.profiles import (
 )
 from partitioner.resuming import measure_resume_s
 from partitioner.sessions import RuntimeOptions, Stage, random_feeds
+from partitioner.timing import Repeated, sample_in_turns, time_call, timing_of
 from protos.codecs import Codec, codecs_for
 from protos.memory import release_freed_pages
 from protos.messages import encode_value, pack_request, pack_response
@@ -36,8 +37,8 @@ from protos.names import CLOUD, EDGE, model_name
 from protos.tensors import Array, Buffer, TensorSpec
 from protos.wire import encode_request, encode_response
 
-_MIN_REPEATS, _MAX_REPEATS = 3, 200
-_BLOCK_S = 0.01
+_FIRST_SHARE = 0.4
+"""Of the time that a stage has, for the first of its turns."""
 _CODEC_BLOCK_S = 0.003
 """There are ten codecs to a cut, and their times differ less from call to call."""
 _MAX_SAMPLES = 8
@@ -68,13 +69,18 @@ def measure_profile(
     end = time.perf_counter() + budget_s
     cuts: dict[str, CutProfile] = {}
 
+    repeated: dict[tuple[str, str], Repeated] = {}
+
     def measure(cut: Cut, side: str, feeds: list[Feeds]) -> tuple[StageProfile, list[Feeds]]:
         done = 2 * len(cuts) + (side == "tail")
         on_progress(f"{cut.id} {side}", done, stages)
-        open_stage = bundle.open_head if side == "head" else bundle.open_tail
+        open_stage = partial(
+            bundle.open_head if side == "head" else bundle.open_tail, cut.id, chosen
+        )
         now = time.perf_counter()
-        until = now + max(0.0, end - now) / (stages - done)
-        return _measure_stage(partial(open_stage, cut.id, chosen), feeds, until)
+        until = now + _FIRST_SHARE * max(0.0, end - now) / (stages - done)
+        repeat = repeated[cut.id, side] = Repeated(lambda: partial(open_stage().run, feeds[0]))
+        return _measure_stage(open_stage, feeds, repeat, until)
 
     gc.collect()
     for cut in bundle.cuts.values():
@@ -96,6 +102,12 @@ def measure_profile(
         )
     on_progress("nodes", stages - 1, stages)
     nodes = measure_nodes(bundle, samples[0], chosen, end)
+    resume_s = measure_resume_s(partial(bundle.open_tail(last.id, chosen).run, carried))
+    sample_in_turns(
+        list(repeated.values()), end, lambda: on_progress("once more", stages - 1, stages)
+    )
+    for (cut_id, side), repeat in repeated.items():
+        cuts[cut_id] = _with_timing(cuts[cut_id], side, timing_of(repeat.seconds))
     on_progress("done", stages, stages)
     return Profile(
         splitpoint=version("splitpoint"),
@@ -106,7 +118,7 @@ def measure_profile(
         inputs=origin,
         cuts=cuts,
         node_s=nodes,
-        resume_s=measure_resume_s(partial(bundle.open_tail(last.id, chosen).run, carried)),
+        resume_s=resume_s,
         calibration_digest=bundle.ranges.digest if bundle.ranges else "",
     )
 
@@ -124,29 +136,6 @@ def machine_of(options: RuntimeOptions) -> Machine:
         provider=options.provider,
         threads=options.threads,
     )
-
-
-def time_call(call: Callable[[], object], until: float = 0.0, block_s: float = _BLOCK_S) -> Timing:
-    """Call until `until` (of time.perf_counter), at least three times, after a warm-up.
-
-    Short calls are timed in blocks of `block_s`, and each block counts as one repeat with its mean: on a
-    machine that is shared or throttled, one short call is either undisturbed or stalled, and neither is
-    what a stream of them takes.
-    """
-    call()
-    start = time.perf_counter()
-    call()
-    block = max(1, int(block_s / (time.perf_counter() - start + 1e-9)))
-    seconds: list[float] = []
-    while len(seconds) < _MIN_REPEATS or (
-        len(seconds) < _MAX_REPEATS and time.perf_counter() < until
-    ):
-        start = time.perf_counter()
-        for _ in range(block):
-            call()
-        seconds.append((time.perf_counter() - start) / block)
-    p10, median, p90 = np.percentile(seconds, (10, 50, 90)).tolist()
-    return Timing(median_s=median, p10_s=p10, p90_s=p90, repeats=len(seconds))
 
 
 def _samples(bundle: Bundle, feeds: Sequence[Feeds]) -> tuple[InputOrigin, list[Feeds]]:
@@ -183,7 +172,7 @@ def _photograph_like(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
 
 
 def _measure_stage(
-    open_stage: Callable[[], Stage], feeds: list[Feeds], until: float
+    open_stage: Callable[[], Stage], feeds: list[Feeds], repeat: Repeated, until: float
 ) -> tuple[StageProfile, list[Feeds]]:
     """Return one stage's time and memory on the first of `feeds`, and what it makes of each."""
     release_freed_pages()
@@ -191,9 +180,15 @@ def _measure_stage(
     stage = open_stage()
     outputs: list[Feeds] = [stage.run(feeds[0])]
     memory = max(0, psutil.Process().memory_info().rss - before)
-    timing = time_call(partial(stage.run, feeds[0]), until)
     outputs += [stage.run(sample) for sample in feeds[1:]]
-    return StageProfile(timing=timing, memory_bytes=memory), outputs
+    del stage
+    repeat.sample(until)
+    return StageProfile(timing=timing_of(repeat.seconds), memory_bytes=memory), outputs
+
+
+def _with_timing(cut: CutProfile, side: str, timing: Timing) -> CutProfile:
+    stage: StageProfile | None = getattr(cut, side)
+    return cut.model_copy(update={side: stage and stage.model_copy(update={"timing": timing})})
 
 
 def _measure_codec(

@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.planning import plan
-from partitioner.profiling import measure_profile, natural_feeds, time_call
+from partitioner.profiling import measure_profile, natural_feeds
 from partitioner.resuming import measure_resume_s
 from partitioner.sessions import Stage
+from partitioner.timing import Repeated, sample_in_turns, time_call
 from partitioner.verifying import largest_difference, verify_bundle
 from protos.codecs import get_codec
 from protos.inference_pb2 import ModelInferRequest
@@ -82,6 +84,26 @@ def test_short_calls_are_timed_in_blocks_and_at_least_three_times() -> None:
     assert timing.repeats == 3
     assert (len(calls) - 2) % 3 == 0
     assert len(calls) > 1000
+
+
+def test_calls_take_turns_until_the_time_is_up() -> None:
+    order: list[str] = []
+
+    def named(name: str) -> Repeated:
+        def prepare() -> Callable[[], object]:
+            order.append(name)
+            return lambda: time.sleep(0)
+
+        return Repeated(prepare)
+
+    calls = [named("a"), named("b")]
+    for call in calls:
+        call.sample(0.0)
+    sample_in_turns(calls, time.perf_counter() + 0.9)
+    assert order == ["a", "b"] + 3 * ["a", "b"]
+    before = len(calls[1].seconds)
+    sample_in_turns(calls, time.perf_counter() + calls[0].slot_s)  # too short for both
+    assert len(calls[1].seconds) == before
 
 
 def test_resuming_is_what_a_call_takes_longer_in_an_idle_worker() -> None:
