@@ -21,7 +21,9 @@ def new_table(title: str, *columns: str, left: int) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for position, column in enumerate(columns):
         number = position >= left
-        table.add_column(column, justify="right" if number else "left", no_wrap=column != "after")
+        table.add_column(
+            column, justify="right" if number else "left", no_wrap=column not in ("after", "with")
+        )
     return table
 
 

@@ -69,10 +69,10 @@ def search_table(bundle: Bundle, rows: Sequence[Row], profiles: tuple[Profile, P
             row.cut or "–",
             f"{format_rate(win.from_bps)} – {_upper(win)}",
             f"{win.assumption}{f' (+{len(more)})' if more else ''}",
-            f"{1e3 * row.survivor.edge_s:.1f}",
-            _ms(head),
-            f"{1e3 * row.survivor.cloud_s:.1f}",
-            _ms(tail),
+            _ms(row.survivor.edge_s),
+            _timed(head),
+            _ms(row.survivor.cloud_s),
+            _timed(tail),
             style="bold green" if row.added else None,
         )
     return table
@@ -109,5 +109,9 @@ def _measured_json(cut: str | None, profiles: tuple[Profile, Profile]) -> dict[s
     }
 
 
-def _ms(stage: StageProfile | None) -> str:
-    return f"{1e3 * stage.timing.median_s:.1f}" if stage else "–"
+def _timed(stage: StageProfile | None) -> str:
+    return _ms(stage.timing.median_s) if stage else "–"
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.1f}" if seconds < 0.1 else f"{1e3 * seconds:.0f}"
