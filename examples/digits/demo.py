@@ -181,7 +181,7 @@ def conclude(summaries: dict[str, Any], plan: Any, everything: Any, out: Path) -
         title="measured, beside the plan; ms",
         title_justify="left",
     )
-    columns = ("accuracy", "plan", "p50", "p95", "bytes/frame", "frames/s", "lost")
+    columns = ("accuracy", "plan", "p50", "p95", "bytes", "frames/s", "lost")
     for position, column in enumerate(("", *columns)):
         table.add_column(column, justify="right" if position else "left", no_wrap=True)
     fastest = min(summaries, key=lambda name: summaries[name]["latency_s"]["p50"])

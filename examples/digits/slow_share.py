@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SLOWER = 8
+SLOWER = 4
 """How many times as long the edge takes."""
 
 _PERIOD_S = 0.001
