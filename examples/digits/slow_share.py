@@ -1,6 +1,6 @@
 """A small share of one core for the edge, where the machine allows it.
 
-A process of real-time priority keeps the edge's core busy for seven eighths of every millisecond; the edge,
+A process of real-time priority keeps the edge's core busy for three quarters of every millisecond; the edge,
 bound to that core, gets the rest. (A CPU quota of the kernel would be simpler, but it is enforced by the
 timer tick: short inferences then run at full speed and stall afterwards, which no slow device does.)
 
