@@ -18,6 +18,7 @@ from edge_client.controlling import Controller
 from edge_client.grpc_transport import GrpcTransport
 from edge_client.handshake import SERVICE, ServerInfo, greet
 from partitioner.bundle import Bundle
+from partitioner.defaults import PROBE_EVERY_S, PROBE_IDLE_S
 from partitioner.estimating import Transfer
 from partitioner.remote import translate
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
@@ -25,12 +26,8 @@ from protos.errors import NetworkError, SplitpointError
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
 
 TICK_S = 0.1
-PROBE_EVERY_S = 0.5
-"""Between two probes of a link that no frame uses."""
 _SECOND_LOOKS = 2
 """At once after a probe that was far from what was expected, so that a step is known earlier."""
-IDLE_S = 5.0
-"""Nothing is probed for who has not asked for so long: the radio may sleep."""
 SILENCE_S = 2.0
 """Requests that wait without a sign of life for so long make the link presumed dead."""
 _GREET_S = 1.0
@@ -89,7 +86,7 @@ class Watch:
             self._controller.adapts
             and not self._breaker.is_open
             and now_s - known_at >= PROBE_EVERY_S
-            and now_s - self._controller.called_at < IDLE_S
+            and now_s - self._controller.called_at < PROBE_IDLE_S
             and not self._transport.is_busy
         )
 

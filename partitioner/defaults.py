@@ -31,3 +31,9 @@ DEFAULT_WINDOW = 4
 
 DEFAULT_TIMEOUT_S = 10.0
 """Until the answer to a frame counts as lost."""
+
+PROBE_EVERY_S = 0.5
+"""Between two probes of a link that no frame uses."""
+
+PROBE_IDLE_S = 5.0
+"""Nothing is probed for who has not asked for so long: the radio may sleep."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
 
+from partitioner.defaults import PROBE_EVERY_S, PROBE_IDLE_S
 from partitioner.estimating import LinkEstimator, Transfer
 from partitioner.link import Link
 from partitioner.loads import ArrivalRate, FadingMean, LoadEstimator
@@ -15,10 +16,6 @@ from partitioner.simulating.pipeline import Passage, Setup
 
 ADAPTIVE = "adaptive"
 
-PROBE_EVERY_S = 0.5
-"""Between two probes of a link that no frame uses, as the running edge sends them."""
-_IDLE_S = 5.0
-"""Who has taken no frame for so long sends no probes."""
 _PROBE_LIMIT_S = 3.0
 _PROBE_BYTES = 32 << 10
 _PROBE_S = 0.2
@@ -81,7 +78,7 @@ class Adaptive:
 
     def _probe_until(self, now_s: float) -> None:
         """Probe as often as was due before `now_s`, if no frame was crossing then."""
-        until = min(now_s, self._asked_at + _IDLE_S)
+        until = min(now_s, self._asked_at + PROBE_IDLE_S)
         while (at := self._known_at + PROBE_EVERY_S) <= until:
             if any(passage.demand.crosses for _, _, passage in self._under_way):
                 return
