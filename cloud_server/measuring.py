@@ -4,12 +4,12 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 
-from cloud_server.drain import Drain
-from cloud_server.refusals import DRAINING
 from partitioner.bundle import Bundle
 from partitioner.profiles import Profile
 from partitioner.sessions import RuntimeOptions
 from protos.errors import OverloadedError, UnreachableError
+from protos.serving.drain import Drain
+from protos.serving.refusals import DRAINING
 from protos.splitpoint_pb2 import MeasureProfileResponse
 
 

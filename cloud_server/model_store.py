@@ -17,24 +17,19 @@ from partitioner.manifest import MANIFEST_FILE
 from partitioner.sessions import RuntimeOptions, Stage
 from protos.errors import BundleError, UnknownNameError
 from protos.names import CLOUD, EDGE, model_name
-from protos.tensors import TensorSpec
+from protos.serving.answering import ServedModel, check_version
 
 _NAMES_SHOWN = 12
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Model:
-    """One model as clients see it: the tail of a cut; the cut `cloud` is the whole model."""
+@dataclass(frozen=True, kw_only=True)
+class Model(ServedModel):
+    """The tail of a cut; the cut `cloud` is the whole model."""
 
-    name: str
     bundle: Bundle
     cut: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    versions: tuple[str, ...] = ("1",)
-    platform: str = "onnxruntime_onnx"
 
 
 def load_bundles(path: Path) -> dict[str, Bundle]:
@@ -99,11 +94,7 @@ class ModelStore:
             model = self.models.get(name.removesuffix(f".{CLOUD}"))
         if model is None:
             raise UnknownNameError(self._unknown(name))
-        if version and version not in model.versions:
-            raise UnknownNameError(
-                f"model {name!r} has no version {version!r}. It has: {', '.join(model.versions)}. "
-                "Leave it empty for the only one."
-            )
+        check_version(model, version)
         return model
 
     def find_bundle(self, name: str) -> Bundle:

@@ -5,21 +5,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import grpc
-
-from cloud_server.addresses import open_listener
-from cloud_server.drain import Drain
-from cloud_server.engine import Engine
-from cloud_server.health import HealthService, add_health, add_reflection
-from cloud_server.inference import InferenceService
+from cloud_server.engine import EXTENSIONS, Engine
 from cloud_server.measuring import ProfileMeter
 from cloud_server.model_store import ModelStore, load_bundles
 from cloud_server.settings import ServeSettings, load_settings
-from cloud_server.splitpoint_service import SplitpointService
+from cloud_server.splitpoint_service import SERVICE, SplitpointService
+from partitioner.addresses import open_listener
 from partitioner.loops import LoopThread
 from partitioner.sessions import RuntimeOptions
-from protos.channels import server_options
+from protos import splitpoint_pb2
 from protos.errors import UsageError
+from protos.serving.drain import Drain
+from protos.serving.oip_server import OipServer, Service
 
 
 class CloudServer:
@@ -118,28 +115,32 @@ class _Running:
     def __init__(self, settings: ServeSettings, store: ModelStore, options: RuntimeOptions) -> None:
         self.store = store
         self.drain = Drain()
-        self.address = ""
         limit = settings.max_message_bytes
         self._engine = Engine(store, settings.workers, settings.max_queue, limit)
-        self._server = grpc.aio.server(options=server_options(limit))
-        self._health: HealthService = add_health(self._server, self.drain)
-        add_reflection(self._server)
-        inference = InferenceService(store, self._engine, self.drain, settings.stream_window)
         splitpoint = SplitpointService(
             store, ProfileMeter(self.drain), settings.workers, limit, options
         )
-        self._server.add_generic_rpc_handlers((inference.handlers(), splitpoint.handlers()))
+        self._server = OipServer(
+            store,
+            self._engine,
+            self.drain,
+            max_message_bytes=limit,
+            stream_window=settings.stream_window,
+            extensions=EXTENSIONS,
+            beside=[Service(SERVICE, splitpoint.handlers(), splitpoint_pb2)],
+        )
+
+    @property
+    def address(self) -> str:
+        return self._server.address
 
     async def start(self, listen: str) -> None:
-        self.address = _bind(self._server, listen)
-        await self._server.start()
-        await self._health.announce()
+        # Tried first with a socket, which says why it fails.
+        open_listener(listen, "--listen").close()
+        await self._server.start(listen)
 
     async def stop(self, grace_s: float) -> None:
-        await self._health.enter_graceful_shutdown()
-        stopping = asyncio.create_task(self._server.stop(grace_s))
-        self.drain.start()
-        await stopping
+        await self._server.stop(grace_s)
         self.close()
 
     def close(self) -> None:
@@ -159,13 +160,3 @@ async def _run(settings: ServeSettings) -> _Running:
         running.close()
         raise
     return running
-
-
-def _bind(server: grpc.aio.Server, listen: str) -> str:
-    # Tried first with a socket, which says why it fails; gRPC would write that to stderr itself.
-    open_listener(listen, "--listen").close()
-    try:
-        port = server.add_insecure_port(listen)
-    except RuntimeError as error:
-        raise UsageError(f"cannot listen on {listen}: {error}. Choose another --listen.") from error
-    return f"{listen.rpartition(':')[0]}:{port}"

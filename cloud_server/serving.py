@@ -1,9 +1,7 @@
 """The life of the command `serve`: from its settings to the end of its drain."""
 
-import asyncio
 import contextlib
 import logging
-import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +11,10 @@ from cloud_server.server import CloudServer
 from cloud_server.settings import ServeSettings
 from cloud_server.web import serve_web
 from partitioner import console
+from partitioner.loops import stop_event
 from partitioner.units import format_duration
 from protos.memory import keep_freed_pages
 from protos.names import EDGE
-
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 Ready = dict[str, Any]
 
@@ -46,7 +43,7 @@ def ready_sentence(ready: Ready) -> str:
 
 
 async def _serve(settings: ServeSettings, announce: Callable[[Ready], None]) -> None:
-    stop = _stop_event()
+    stop = stop_event()
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(CloudServer(settings=settings))
         http = ""
@@ -57,21 +54,6 @@ async def _serve(settings: ServeSettings, announce: Callable[[Ready], None]) -> 
         console.remark(
             f"draining for at most {format_duration(settings.drain_s)}; again to end at once"
         )
-
-
-def _stop_event() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        stop.set()
-        # The next one has the system's meaning, for those who cannot wait.
-        for number in _STOP_SIGNALS:
-            loop.remove_signal_handler(number)
-
-    for number in _STOP_SIGNALS:
-        loop.add_signal_handler(number, on_signal)
-    return stop
 
 
 def _ready(server: CloudServer, http: str) -> Ready:

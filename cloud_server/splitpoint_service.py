@@ -8,9 +8,6 @@ from pathlib import Path
 
 import grpc
 
-from cloud_server.engine import check_digest
-from cloud_server.handlers import answers, unary
-from cloud_server.inference import splitpoint_version
 from cloud_server.measuring import ProfileMeter
 from cloud_server.model_store import ModelStore
 from cloud_server.settings import available_cores
@@ -21,6 +18,9 @@ from partitioner.profiling import machine_of
 from partitioner.sessions import RuntimeOptions
 from protos import splitpoint_pb2 as sp
 from protos.errors import BundleError, UsageError
+from protos.serving.answering import compare_digests
+from protos.serving.handlers import answers, unary
+from protos.serving.inference import splitpoint_version
 
 SERVICE = "splitpoint.v1.Splitpoint"
 CHUNK_BYTES = 1 << 20
@@ -92,7 +92,7 @@ class SplitpointService:
     ) -> AsyncIterator[sp.MeasureProfileResponse]:
         """Yield progress, then the profile of this machine."""
         bundle = self._store.find_bundle(request.name)
-        check_digest(request.bundle_digest, bundle.name, bundle.digest)
+        compare_digests(request.bundle_digest, bundle.name, bundle.digest)
         budget_s = request.budget_s or DEFAULT_BUDGET_S
         if not 0 < budget_s <= LONGEST_BUDGET_S:
             raise UsageError(

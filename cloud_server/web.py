@@ -5,9 +5,10 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
-from cloud_server.addresses import open_listener
-from cloud_server.inference import EXTENSIONS, SERVER_NAME, splitpoint_version
+from cloud_server.engine import EXTENSIONS
+from partitioner.addresses import open_listener
 from protos.errors import UnknownNameError, UsageError
+from protos.serving.inference import SERVER_NAME, splitpoint_version
 from protos.tensors import TensorSpec
 
 if TYPE_CHECKING:

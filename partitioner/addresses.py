@@ -1,5 +1,7 @@
 """Addresses as people write them: HOST:PORT."""
 
+import socket
+
 from protos.errors import UsageError
 
 
@@ -19,6 +21,21 @@ def split_address(address: str, purpose: str = "to listen on") -> tuple[str, int
             f"{address!r} has port {port}. Ports go from 0 to 65535; 0 is any free one."
         )
     return bare, int(port)
+
+
+def open_listener(address: str, flag: str) -> socket.socket:
+    """Return a socket that listens on `address`; UsageError names the `flag` that chose it."""
+    host, port = split_address(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        # Python adds the address once more, in brackets.
+        reason = str(error.strerror or error).partition(" (")[0]
+        raise UsageError(
+            f"cannot listen on {address}: {reason}. Choose another {flag}, or end "
+            "what uses the port."
+        ) from error
 
 
 def check_server(address: str) -> str:

@@ -1,12 +1,15 @@
-"""An event loop on a thread of its own, for those who have none."""
+"""Event loops: one on a thread of its own, for those who have none, and the end of one by a signal."""
 
 import asyncio
 import contextlib
+import signal
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class LoopThread:
@@ -48,6 +51,21 @@ class LoopThread:
             self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
+
+
+def stop_event() -> asyncio.Event:
+    """Return what SIGTERM or SIGINT sets, once; a second signal has the system's meaning again."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        stop.set()
+        for number in _STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    return stop
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from cloud_server.refusals import Context, refuse
+from protos.serving.refusals import Context, refuse
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 

@@ -3,33 +3,35 @@
 import asyncio
 import logging
 from functools import partial
+from typing import TypeAlias
 
 import grpc
 
-from cloud_server.drain import Drain
-from cloud_server.engine import Engine, Job
-from cloud_server.model_store import Model
-from cloud_server.refusals import DRAINING, Context, refusal_of
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.names import PARAM_ERROR_CODE
+from protos.serving.answering import Answerer, Job, Later
+from protos.serving.drain import Drain
+from protos.serving.refusals import DRAINING, Context, refusal_of
 from protos.wire import encode_stream_response
+
+_Answer: TypeAlias = "asyncio.Future[bytes | Later] | asyncio.Future[bytes]"
 
 _log = logging.getLogger(__name__)
 
 
 class AnswerStream:
-    """One stream, whose task writes; a second task reads, and workers answer.
+    """One stream, whose task writes; a second task reads, and others answer.
 
     At most `window` requests of the stream are in the server at a time, from being read to having
     their answer written; gRPC's flow control then slows the client down.
     """
 
-    def __init__(self, engine: Engine, context: Context, window: int) -> None:
-        self._engine = engine
+    def __init__(self, answerer: Answerer, context: Context, window: int) -> None:
+        self._answerer = answerer
         self._context = context
         self._free = asyncio.Semaphore(window)
         self._answers: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._in_flight: set[asyncio.Future[bytes | Model] | asyncio.Task[bytes]] = set()
+        self._in_flight: set[_Answer] = set()
         self._all_read = self._cut_short = False
 
     async def serve(self, drain: Drain) -> None:
@@ -56,29 +58,27 @@ class AnswerStream:
             if data is grpc.aio.EOF:
                 return
             job = Job(data, encode_stream_response)
-            self._watch(job, self._engine.submit(job))
+            self._watch(job, self._answerer.submit(job))
 
     async def _write(self) -> None:
         while (answer := await self._answers.get()) is not None:
             await self._context.write(answer)
             self._free.release()
 
-    def _watch(self, job: Job, future: asyncio.Future[bytes | Model] | asyncio.Task[bytes]) -> None:
+    def _watch(self, job: Job, future: _Answer) -> None:
         self._in_flight.add(future)
         future.add_done_callback(partial(self._answered, job))
 
-    def _answered(
-        self, job: Job, future: asyncio.Future[bytes | Model] | asyncio.Task[bytes]
-    ) -> None:
+    def _answered(self, job: Job, future: _Answer) -> None:
         self._in_flight.discard(future)
         if future.cancelled():
             return
         if error := future.exception():
             self._answers.put_nowait(_error_answer(job.header, error))
-        elif isinstance(found := future.result(), Model):
-            self._watch(job, asyncio.ensure_future(self._engine.load_and_answer(job, found)))
-        else:
+        elif isinstance(found := future.result(), bytes):
             self._answers.put_nowait(found)
+        else:
+            self._watch(job, asyncio.ensure_future(found()))
         self._end_if_done()
 
     def _read_ended(self, reader: asyncio.Task[None]) -> None:

@@ -1,6 +1,7 @@
 """grpc.health.v1 and reflection, for orchestrators and for people with grpcurl."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -9,25 +10,21 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from cloud_server import inference, splitpoint_service
-from cloud_server.drain import Drain
-from cloud_server.refusals import Context
-from protos import inference_pb2, splitpoint_pb2
-
-_SERVED = ("", inference.SERVICE, splitpoint_service.SERVICE)
-_FILES = (inference_pb2, splitpoint_pb2, health_pb2, reflection_pb2)
+from protos.serving.drain import Drain
+from protos.serving.refusals import Context
 
 
 class HealthService(health_aio.HealthServicer):  # type: ignore[misc]
-    """Health of the server and of both services; watchers are let go when it drains."""
+    """Health of the server and of its services; watchers are let go when it drains."""
 
-    def __init__(self, drain: Drain) -> None:
+    def __init__(self, services: Sequence[str], drain: Drain) -> None:
         super().__init__()
+        self._services = services
         self._drain = drain
 
     async def announce(self) -> None:
         """Say that everything is served."""
-        for service in _SERVED:
+        for service in ("", *self._services):
             await self.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     async def Watch(self, request: Any, context: Context) -> None:  # noqa: N802
@@ -45,19 +42,20 @@ class HealthService(health_aio.HealthServicer):  # type: ignore[misc]
             watching.result()
 
 
-def add_health(server: grpc.aio.Server, drain: Drain) -> HealthService:
+def add_health(server: grpc.aio.Server, services: Sequence[str], drain: Drain) -> HealthService:
     """Register grpc.health.v1 with a server that has not started; SERVING once announced."""
-    health = HealthService(drain)
+    health = HealthService(services, drain)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     return health
 
 
-def add_reflection(server: grpc.aio.Server) -> None:
-    """Register reflection over a pool that knows all services of the server."""
+def add_reflection(server: grpc.aio.Server, stubs: Sequence[Any]) -> None:
+    """Register reflection of the services in these generated modules, of health, and of itself."""
+    files = (*stubs, health_pb2, reflection_pb2)
     pool = descriptor_pool.DescriptorPool()
-    for module in _FILES:
+    for module in files:
         pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-    services = [name for module in _FILES for name in _services_of(module)]
+    services = [name for module in files for name in _services_of(module)]
     reflection.enable_server_reflection(services, server, pool=pool)
 
 

@@ -4,24 +4,23 @@ The data plane takes and gives raw bytes, so that protobuf never copies a tensor
 use the generated messages.
 """
 
+from collections.abc import Sequence
 from importlib.metadata import version
 
 import grpc
 
-from cloud_server.drain import Drain
-from cloud_server.engine import Engine, Job
-from cloud_server.handlers import unary
-from cloud_server.model_store import ModelStore
-from cloud_server.refusals import Context
-from cloud_server.streams import AnswerStream
 from protos import inference_pb2 as oip
 from protos.errors import UnknownNameError
+from protos.serving.answering import Answerer, Catalogue, Job, answer
+from protos.serving.drain import Drain
+from protos.serving.handlers import unary
+from protos.serving.refusals import Context
+from protos.serving.streams import AnswerStream
 from protos.tensors import TensorSpec
 from protos.wire import encode_response
 
 SERVICE = "inference.GRPCInferenceService"
 SERVER_NAME = "splitpoint"
-EXTENSIONS = ("model_stream_infer", "splitpoint_tails", "splitpoint_codecs")
 
 
 def splitpoint_version() -> str:
@@ -30,11 +29,23 @@ def splitpoint_version() -> str:
 
 
 class InferenceService:
-    """Serves the models of a store; keeps nothing from one request to the next."""
+    """Serves the models of a catalogue; keeps nothing from one request to the next.
 
-    def __init__(self, store: ModelStore, engine: Engine, drain: Drain, stream_window: int) -> None:
-        self._store = store
-        self._engine = engine
+    `extensions`: what is offered beyond the protocol; `stream_window`: requests of one stream that are
+    in the server at the same time.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        answerer: Answerer,
+        drain: Drain,
+        stream_window: int,
+        extensions: Sequence[str],
+    ) -> None:
+        self._catalogue = catalogue
+        self._answerer = answerer
+        self._extensions = extensions
         self._drain = drain
         self._stream_window = stream_window
 
@@ -49,9 +60,9 @@ class InferenceService:
         return oip.ServerReadyResponse(ready=not self._drain.started)
 
     async def model_ready(self, request: oip.ModelReadyRequest) -> oip.ModelReadyResponse:
-        """A model that exists is ready: its tail is loaded when it is first asked for."""
+        """A model that exists is ready; what it needs is loaded when it is first asked for."""
         try:
-            self._store.find(request.name, request.version)
+            self._catalogue.find(request.name, request.version)
         except UnknownNameError:
             return oip.ModelReadyResponse(ready=False)
         return oip.ModelReadyResponse(ready=not self._drain.started)
@@ -62,12 +73,12 @@ class InferenceService:
         """Name, version and what is offered beyond the protocol."""
         del request
         return oip.ServerMetadataResponse(
-            name=SERVER_NAME, version=splitpoint_version(), extensions=EXTENSIONS
+            name=SERVER_NAME, version=splitpoint_version(), extensions=self._extensions
         )
 
     async def model_metadata(self, request: oip.ModelMetadataRequest) -> oip.ModelMetadataResponse:
-        """Names, types and shapes of a model's inputs (the frontier) and outputs."""
-        model = self._store.find(request.name, request.version)
+        """Names, types and shapes of a model's inputs and outputs."""
+        model = self._catalogue.find(request.name, request.version)
         return oip.ModelMetadataResponse(
             name=request.name,
             versions=model.versions,
@@ -78,12 +89,12 @@ class InferenceService:
 
     async def model_infer(self, request: bytes) -> bytes:
         """Take a serialised ModelInferRequest; return a serialised ModelInferResponse."""
-        return await self._engine.answer(Job(request, encode_response))
+        return await answer(self._answerer, Job(request, encode_response))
 
     async def model_stream_infer(self, requests: object, context: Context) -> None:
         """Read and write serialised messages on `context`; errors of requests are answers."""
         del requests
-        await AnswerStream(self._engine, context, self._stream_window).serve(self._drain)
+        await AnswerStream(self._answerer, context, self._stream_window).serve(self._drain)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """Return what a server registers; ModelInfer and its stream get raw bytes."""

@@ -1,0 +1,113 @@
+"""The seam between the protocol and whoever computes: a request becomes a job, a job its answer's bytes."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from protos.errors import MismatchError, TensorError, UnknownNameError
+from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
+from protos.names import PARAM_BUNDLE_DIGEST
+from protos.tensors import Buffer, TensorSpec
+from protos.wire import decode_request
+
+Encode = Callable[[ModelInferResponse, Sequence[Buffer]], bytes]
+
+Later: TypeAlias = Callable[[], Awaitable[bytes]]
+"""What to call and await for an answer that needs more than one step."""
+
+_OUTPUT_PARAMETERS_REFUSED = ("classification", "shared_memory_region")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """One model as clients see it."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    versions: tuple[str, ...] = ("1",)
+    platform: str = "onnxruntime_onnx"
+
+
+class Catalogue(Protocol):
+    """The models of a server."""
+
+    def find(self, name: str, version: str = "") -> ServedModel:
+        """Return a model; UnknownNameError says which there are."""
+
+
+class Job:
+    """One request between its arrival and its answer. `encode` makes bytes of the answer."""
+
+    def __init__(self, data: bytes, encode: Encode) -> None:
+        self.received_ns = time.perf_counter_ns()
+        self.encode = encode
+        self.header = ModelInferRequest()
+        self._data = data
+        self._raw: list[memoryview] | None = None
+
+    def decode(self) -> tuple[ModelInferRequest, list[memoryview]]:
+        """Return the header and views of the tensors' bytes; raises TensorError on broken bytes."""
+        if self._raw is None:
+            self.header, self._raw = decode_request(self._data)
+        return self.header, self._raw
+
+
+class Answerer(Protocol):
+    """Computes answers. Used from one event loop."""
+
+    def submit(self, job: Job) -> asyncio.Future[bytes | Later]:
+        """Begin a job; the future brings its answer, or what to await for it, or SplitpointError."""
+
+
+async def answer(answerer: Answerer, job: Job) -> bytes:
+    """Return the bytes of a job's answer; raises SplitpointError, the caller's or ours."""
+    found = await answerer.submit(job)
+    return found if isinstance(found, bytes) else await found()
+
+
+def check_version(model: ServedModel, version: str) -> None:
+    """Raise unless a caller asks for a version that exists, or for none."""
+    if version and version not in model.versions:
+        raise UnknownNameError(
+            f"model {model.name!r} has no version {version!r}. It has: {', '.join(model.versions)}. "
+            "Leave it empty for the only one."
+        )
+
+
+def check_digest(header: ModelInferRequest, bundle: str, digest: str) -> None:
+    """Raise MismatchError if a request names another digest of the bundle than ours."""
+    if PARAM_BUNDLE_DIGEST in header.parameters:
+        compare_digests(header.parameters[PARAM_BUNDLE_DIGEST].string_param, bundle, digest)
+
+
+def compare_digests(found: str, bundle: str, wanted: str) -> None:
+    """Raise MismatchError if a caller says `found` for the digest of a bundle; empty: it does not say."""
+    if found and found != wanted:
+        raise MismatchError(
+            f"the edge's bundle {bundle!r} has the digest {found[:12]}…, the server's "
+            f"{wanted[:12]}…. Give both the same bundle: fetch it from this server, or restart the "
+            "server with the edge's."
+        )
+
+
+def requested_outputs(header: ModelInferRequest, model: ServedModel) -> Sequence[TensorSpec]:
+    """Return the outputs that a request asks for: those it names, or all. Raises TensorError."""
+    if not header.outputs:
+        return model.outputs
+    known = {spec.name: spec for spec in model.outputs}
+    for output in header.outputs:
+        if output.name not in known:
+            raise TensorError(
+                f"model {model.name!r} has no output {output.name!r}. It has: {', '.join(known)}. "
+                "Ask for these, or for none to get all."
+            )
+        for key in _OUTPUT_PARAMETERS_REFUSED:
+            if key in output.parameters:
+                raise TensorError(
+                    f"output {output.name!r} asks for {key}, which this server does not offer. "
+                    "Ask for the plain tensor."
+                )
+    return [known[output.name] for output in header.outputs]

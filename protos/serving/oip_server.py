@@ -1,0 +1,78 @@
+"""A gRPC server of the Open Inference Protocol with health and reflection, from its start to its drain."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from protos import inference_pb2
+from protos.channels import server_options
+from protos.errors import UsageError
+from protos.serving import inference
+from protos.serving.answering import Answerer, Catalogue
+from protos.serving.drain import Drain
+from protos.serving.health import HealthService, add_health, add_reflection
+from protos.serving.inference import InferenceService
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service beside the protocol: its full name, its handlers, and the generated module it is from."""
+
+    name: str
+    handlers: grpc.GenericRpcHandler
+    stubs: Any
+
+
+class OipServer:
+    """Serves the models of a catalogue until it is stopped. Made and used in one event loop.
+
+    Requests over `max_message_bytes` are refused; `stream_window` and `extensions` as in
+    InferenceService; `drain` is told when it stops.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        answerer: Answerer,
+        drain: Drain,
+        *,
+        max_message_bytes: int,
+        stream_window: int,
+        extensions: Sequence[str],
+        beside: Sequence[Service] = (),
+    ) -> None:
+        self.address = ""
+        """HOST:PORT that it is bound to, once it has started."""
+        self._drain = drain
+        self._server = grpc.aio.server(options=server_options(max_message_bytes))
+        names = (inference.SERVICE, *(service.name for service in beside))
+        self.health: HealthService = add_health(self._server, names, drain)
+        add_reflection(self._server, (inference_pb2, *(service.stubs for service in beside)))
+        service = InferenceService(catalogue, answerer, drain, stream_window, extensions)
+        handlers = (service.handlers(), *(service.handlers for service in beside))
+        self._server.add_generic_rpc_handlers(handlers)
+
+    async def start(self, listen: str) -> None:
+        """Bind HOST:PORT, port 0 for any free one, and serve; UsageError when gRPC cannot.
+
+        gRPC also writes to stderr why it cannot: try the address with open_listener before.
+        """
+        try:
+            port = self._server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise UsageError(
+                f"cannot listen on {listen}: {error}. Choose another --listen."
+            ) from error
+        self.address = f"{listen.rpartition(':')[0]}:{port}"
+        await self._server.start()
+        await self.health.announce()
+
+    async def stop(self, grace_s: float) -> None:
+        """Drain: refuse new calls, and let those in flight finish for `grace_s`."""
+        await self.health.enter_graceful_shutdown()
+        stopping = asyncio.create_task(self._server.stop(grace_s))
+        self._drain.start()
+        await stopping
