@@ -11,11 +11,13 @@ import pytest
 from partitioner.bundle import Bundle
 from partitioner.commands.searching import search
 from partitioner.commands.tiering import tiers
+from partitioner.cutting import find_cuts
 from partitioner.importing import ImportOptions, import_model
 from partitioner.link import Link
 from partitioner.planning import find_profiles, plan
 from partitioner.profiles import Profile
 from partitioner.profiling import measure_profile
+from partitioner.search.exploring import graph_of
 from protos.errors import ProfileError, UsageError
 from tests.models import inception, save
 
@@ -59,7 +61,9 @@ def test_search_shows_then_adds_and_times_what_is_missing(bundle: Path, tmp_path
     assert shown["best"]["total_s"] > 0
 
     words = ("search", bundle, *SLOW, "--out", tmp_path / "more", "--budget", "1s")
-    found = document(splitpoint(*words, "--json"))
+    done = splitpoint(*words, "--json")
+    found = document(done)
+    assert f"Next: splitpoint calibrate {tmp_path / 'more'} --data" in done.stderr
     assert Bundle.load(bundle).digest == digest
     assert found["bundle"]["digest"] == Bundle.load(tmp_path / "more").digest != digest
     added = [one for one in found["survivors"] if one["added"]]
@@ -122,6 +126,24 @@ def test_profile_without_nodes_is_to_be_measured_again(bundle: Path, tmp_path: P
     old.save(tmp_path / "old.json")
     with pytest.raises(ProfileError, match="Measure it again"):
         search(bundle, edge=tmp_path / "old.json", cloud_scale=0.2)
+
+
+def test_demo_bundle_can_be_searched_and_keeps_what_was_found_at_its_cuts() -> None:
+    demo = Bundle.load(Path(__file__).parent.parent / "examples" / "digits" / "bundle")
+    cuts = [{spec.name for spec in cut.frontier} for cut in demo.manifest.cuts]
+    assert [set(found.frontier) for found in find_cuts(graph_of(demo))] == cuts
+    assert graph_of(demo).flops == demo.manifest.flops
+    assert demo.calibration is not None
+    assert demo.exits is not None
+
+
+def test_search_that_finds_nothing_says_so(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search(bundle, cloud_scale=1, rtt="60s", bits="raw", dry_run=True)
+    shown = capsys.readouterr()
+    assert "cuts that some link" not in shown.out
+    assert "one of its ends always is" in shown.err
 
 
 def test_tables_fit_a_terminal(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

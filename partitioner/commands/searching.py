@@ -103,7 +103,8 @@ def search(
     if as_json:
         print_json(search_json(loaded, rows, profiles, answer))
         return
-    screen.print(search_table(loaded, rows, profiles))
+    if rows:
+        screen.print(search_table(loaded, rows, profiles))
     if answer:
         screen.print(f"Best on {link}: {answer.after}, {1e3 * answer.total_s:.1f} ms.")
     _say_next(loaded, bundle, [row.cut for row in rows])
@@ -139,14 +140,18 @@ def _add(
         remark(f"{name} was measured on another machine: measure there again.")
     if not extended:
         remark(f"No new cut was timed. Next: splitpoint profile {made.path}.")
-    if bundle.calibration:
-        remark(f"The new cuts are not calibrated. Next: splitpoint calibrate {made.path}.")
+    remark(
+        f"What codecs lose at {', '.join(added)} is not known, so until it is, plans send exact values "
+        f"there. Next: splitpoint calibrate {made.path} --data DIR, then profile both sides again."
+    )
     return made
 
 
 def _say_next(bundle: "Bundle", asked: Path, cuts: Sequence[str | None]) -> None:
     missing = cuts.count(None)
-    if missing:
+    if not cuts:
+        remark("No link makes a cut within the model best: one of its ends always is.")
+    elif missing:
         remark(
             f"{missing} of {len(cuts)} are not in the bundle; search without --dry-run adds them."
         )
