@@ -21,8 +21,9 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from typer.core import TyperCommand
 
-from protos.errors import FileError, SplitpointError
+from protos.errors import FileError, SplitpointError, UsageError
 
 INTERRUPTED = 130
 
@@ -49,9 +50,28 @@ VersionFlag = Annotated[
 ]
 
 
+class _Command(TyperCommand):
+    """Refuses a flag whose value is given twice: the last would win, and nobody would be told."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        values: list[Any] = [
+            one for one in given if one.param_type_name == "option" and not one.multiple
+        ]
+        for one in values:
+            if values.count(one) > 1 and not one.is_flag and not one.count:
+                raise UsageError(f"{one.opts[0]} is given {values.count(one)} times. Give it once.")
+        return super().parse_args(ctx, args)
+
+
+class _App(typer.Typer):
+    def command(self, name: str | None = None, **settings: Any) -> Any:
+        return super().command(name, **{"cls": _Command, **settings})
+
+
 def new_app(**settings: Any) -> typer.Typer:
     """Return a command group with the manners that all our commands share."""
-    return typer.Typer(
+    return _App(
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

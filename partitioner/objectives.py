@@ -125,9 +125,10 @@ class Objective:
             name, _, number = part.partition("=")
             name = name.strip()
             if name not in METRICS or name in weights:
+                wrong = "stands there twice" if name in weights else "cannot be minimised"
                 raise UsageError(
-                    f"{text!r}: {name!r} is none of {', '.join(METRICS)}, or there twice. Write one of "
-                    "them, or weights such as latency=1,energy=0.2."
+                    f"{text!r}: {name!r} {wrong}. Choose from: {', '.join(METRICS)}; or weigh several, as "
+                    "latency=1,energy=0.2."
                 )
             weights[name] = _weight(number, text) if "=" in part else 1.0
         if not any(weights.values()):
@@ -150,7 +151,10 @@ def parse_metrics(text: str) -> tuple[str, ...]:
     """Read two or more metrics, as `latency,energy`."""
     names = tuple(name.strip() for name in text.split(","))
     if len(set(names)) != len(names) or len(names) < 2 or not set(names) <= set(METRICS):
-        raise UsageError(f"{text!r} are not two or more of {', '.join(METRICS)}.")
+        raise UsageError(
+            f"--pareto {text}: a front needs two different metrics or more, with commas, as "
+            f"latency,energy. Choose from: {', '.join(METRICS)}."
+        )
     return names
 
 

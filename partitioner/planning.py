@@ -202,19 +202,17 @@ def find_profiles(
             raise UsageError(
                 f"{name} {scale} has no meaning. Give a factor above 0, such as 6 or 0.2."
             )
-    edge_path = edge or bundle.profiles / "edge.json"
+    command = f"splitpoint profile {bundle.path}"
+    own = bundle.profiles / "edge.json"
+    edge_profile = Profile.load(edge or own, f"{command} --out {edge}" if edge else command)
     cloud_path = cloud or bundle.profiles / "cloud.json"
-    edge_profile = Profile.load(edge_path)
-    if cloud is None and cloud_scale is not None and not (bundle.profiles / "cloud.json").exists():
+    command += " --cloud HOST:PORT"
+    if cloud is None and not cloud_path.exists():
+        command += ", or --cloud-scale 0.2 to assume one five times as fast as the edge"
+    if cloud is None and cloud_scale is not None and not cloud_path.exists():
         cloud_profile = edge_profile
     else:
-        try:
-            cloud_profile = Profile.load(cloud_path)
-        except ProfileError as error:
-            raise ProfileError(
-                f"{error} For the cloud: splitpoint profile {bundle.path} --cloud HOST:PORT, or "
-                "--cloud-scale 0.2 to assume one five times as fast as the edge."
-            ) from error
+        cloud_profile = Profile.load(cloud_path, command)
     return (
         edge_profile.scaled(edge_scale) if edge_scale != 1 else edge_profile,
         cloud_profile.scaled(cloud_scale) if cloud_scale not in (None, 1) else cloud_profile,
@@ -226,11 +224,12 @@ def _check_profile(bundle: Bundle, role: str, profile: Profile) -> None:
         raise ProfileError(
             f"the {role} profile is of bundle {profile.bundle} {profile.bundle_digest[:12]}…, and "
             f"this is {bundle.name} {bundle.digest[:12]}…. Measure it again with: "
-            f"splitpoint profile {bundle.path}."
+            f"splitpoint profile {bundle.path}{' --cloud HOST:PORT' * (role == 'cloud')}."
         )
     if missing := [cut for cut in bundle.cuts if cut not in profile.cuts]:
         raise ProfileError(
-            f"the {role} profile lacks the cuts {', '.join(missing)}. Measure it again."
+            f"the {role} profile lacks the cuts {', '.join(missing)}. Measure it again with: "
+            f"splitpoint profile {bundle.path}{' --cloud HOST:PORT' * (role == 'cloud')}."
         )
 
 

@@ -92,24 +92,30 @@ class Profile(_Frozen):
     """Not 1: the times were not measured, but multiplied by this for another machine."""
 
     @classmethod
-    def load(cls, path: str | Path) -> "Profile":
-        """Read a profile; ProfileError when it is missing, damaged or of another schema."""
+    def load(cls, path: str | Path, measure: str = "splitpoint profile") -> "Profile":
+        """Read a profile; ProfileError when it is missing, damaged or of another schema.
+
+        `measure` is the command that makes it, for the error's text.
+        """
         try:
             document = json.loads(Path(path).read_bytes())
+        except FileNotFoundError as error:
+            raise ProfileError(f"there is no profile {path}. Measure it: {measure}.") from error
         except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else f"it is no JSON: {error}"
             raise ProfileError(
-                f"profile {path} cannot be read: {error}. Measure one with: splitpoint profile BUNDLE."
+                f"profile {path} cannot be read: {why}. Measure it again: {measure}."
             ) from error
         version = document.get("schema_version") if isinstance(document, dict) else None
         if isinstance(version, int) and version != PROFILE_SCHEMA_VERSION:
             raise ProfileError(
                 f"profile {path} has schema version {version}, and this splitpoint reads "
-                f"{PROFILE_SCHEMA_VERSION}. Measure it again with: splitpoint profile BUNDLE."
+                f"{PROFILE_SCHEMA_VERSION}. Measure it again: {measure}."
             )
-        return cls.parse(document, str(path))
+        return cls.parse(document, str(path), measure)
 
     @classmethod
-    def parse(cls, document: object, where: str) -> "Profile":
+    def parse(cls, document: object, where: str, measure: str = "splitpoint profile") -> "Profile":
         """Return the profile in a decoded JSON document; ProfileError names `where` it came from."""
         try:
             return cls.model_validate(document)
@@ -117,8 +123,7 @@ class Profile(_Frozen):
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"])) or "the document"
             raise ProfileError(
-                f"{where} is no profile: {field}: {first['msg']}. "
-                "Measure it again with: splitpoint profile BUNDLE."
+                f"{where} is no profile: {field}: {first['msg']}. Measure it again: {measure}."
             ) from error
 
     def save(self, path: Path) -> None:

@@ -34,10 +34,11 @@ def parse_rate(text: str) -> float:
     """Return bits per second; `MB/s` means bytes, `mbit`, `Mbit/s` and `Mbps` mean bits."""
     number, unit = _split(text, "a bandwidth such as 10mbit, 1.5Mbit/s or 2MB/s")
     factor = _BYTE_RATES.get(unit) or _RATES.get(unit.lower())
+    _positive(number, text, "bandwidth")
     if factor is None or (unit[:-1].endswith("B") and unit not in _BYTE_RATES):
         raise UsageError(
-            f"{text!r} has no unit of bandwidth that is known. Write bits as 10mbit, 1.5Mbit/s or "
-            "800kbps, bytes as 2MB/s."
+            f"{text!r} has no unit of bandwidth{' that is known' if unit else ''}. Write bits as 10mbit, "
+            "1.5Mbit/s or 800kbps, bytes as 2MB/s."
         )
     return _positive(number * factor, text, "bandwidth")
 
@@ -47,7 +48,8 @@ def parse_duration(text: str) -> float:
     number, unit = _split(text, "a duration such as 20ms or 1.5s")
     if unit not in _TIMES:
         raise UsageError(
-            f"{text!r} has no unit of time that is known. Write 20ms, 1.5s, 300us or 2min."
+            f"{text!r} has no unit of time{' that is known' if unit else ''}. Write 20ms, 1.5s, 300us or "
+            "2min."
         )
     return number * _TIMES[unit]
 

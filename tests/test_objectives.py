@@ -143,15 +143,15 @@ def test_weights_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("speed", "'speed' is none of latency, p95"),
-        ("latency=1,latency=2", "or there twice"),
+        ("speed", "'speed' cannot be minimised. Choose from: latency, p95"),
+        ("latency=1,latency=2", "stands there twice"),
         ("latency=fast", "'fast' is no weight"),
         ("latency=-1", "no weight"),
         ("latency=inf", "no weight"),
         ("latency=0", "minimises nothing"),
         ("latency,energy", "lacks a weight"),
         ("latency=1,energy", "lacks a weight"),
-        ("", "none of"),
+        ("", "Choose from: latency"),
     ],
 )
 def test_senseless_weights_are_refused(text: str, match: str) -> None:

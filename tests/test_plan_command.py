@@ -97,12 +97,12 @@ def test_front_as_document_table_and_picture(
 @pytest.mark.parametrize(
     ("words", "kind", "sentence"),
     [
-        (("--minimize", "speed"), UsageError, "none of latency, p95"),
+        (("--minimize", "speed"), UsageError, "Choose from: latency, p95"),
         (("--minimize", "p95", "--weights", "cost=1"), UsageError, "exclude each other"),
         (("--minimize", "energy"), UsageError, "without --device"),
         (("--max-energy", "1J"), UsageError, "without --device"),
         (("--pareto", "latency,cost"), UsageError, "without --price-worker-hour"),
-        (("--pareto", "latency"), UsageError, "two or more of latency"),
+        (("--pareto", "latency"), UsageError, "needs two different metrics"),
         (("--max-energy", "5"), UsageError, "Write 0.5J"),
         (("--max-edge-memory", "5"), UsageError, "Write 64MiB"),
         (("--deadline", "0ms"), UsageError, "above 0"),
@@ -112,6 +112,9 @@ def test_front_as_document_table_and_picture(
         (("--device", "none.toml"), FileError, "none.toml cannot be read"),
         (("--radio", "lte"), UsageError, "--device NAME"),
         (("--sustained",), UsageError, "--device NAME --fps 10"),
+        (("--device", "phone", "--device", "laptop"), UsageError, "--device is given 2 times"),
+        (("--bandwidth", "5mbit"), UsageError, "--bandwidth is given 2 times"),
+        (("--pareto", "energy,energy"), UsageError, "needs two different metrics"),
     ],
 )
 def test_mistake_is_answered_with_a_sentence(

@@ -205,8 +205,12 @@ def test_unreadable_profile_is_refused(text: str, match: str, tmp_path: Path) ->
 def test_missing_cloud_profile_says_how_to_get_one(residual_bundle: Bundle, tmp_path: Path) -> None:
     _, profile = make(EXAMPLE)
     profile.save(tmp_path / "edge.json")
-    with pytest.raises(ProfileError, match="--cloud HOST:PORT, or --cloud-scale"):
+    with pytest.raises(ProfileError, match=r"no profile .*cloud.json.*PORT, or --cloud-scale"):
         find_profiles(residual_bundle, tmp_path / "edge.json")
+    with pytest.raises(
+        ProfileError, match=rf"Measure it: splitpoint profile {residual_bundle.path}\.$"
+    ):
+        find_profiles(residual_bundle, cloud_scale=0.5)
     edge, cloud = find_profiles(residual_bundle, tmp_path / "edge.json", cloud_scale=0.5)
     assert cloud.scale == 0.5
     assert cloud.cuts["cut-01"].tail == stage(0.035)
