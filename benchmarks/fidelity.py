@@ -27,11 +27,12 @@ from edge_client import EdgeClient
 from edge_client.probing import measure_link, probing
 from edge_client.results import Result
 from partitioner import Bundle, Link, Profile, plan
+from partitioner.conditions import Conditions
 from partitioner.estimating import LinkEstimate, LinkEstimator, Transfer
 from partitioner.inputs import load_inputs
 from partitioner.loads import LoadEstimator
 from partitioner.planning import Option
-from partitioner.policy import Conditions, expected_s
+from partitioner.policy import expected_s
 from partitioner.profiling import measure_profile
 from partitioner.remote import measure_remote_profile
 from protos.memory import keep_freed_pages

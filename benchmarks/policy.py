@@ -12,10 +12,11 @@ import numpy as np
 from benchmarks import reporting
 from benchmarks.synthetic_traces import read_traces
 from partitioner.bundle import Bundle
+from partitioner.conditions import Conditions
 from partitioner.estimating import LinkEstimate, LinkEstimator, Transfer
 from partitioner.link import Link
 from partitioner.planning import Option, Plan
-from partitioner.policy import Conditions, contenders, decide
+from partitioner.policy import contenders, decide
 from partitioner.profiles import Profile
 from partitioner.traces import Trace
 from protos.names import EDGE

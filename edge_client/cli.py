@@ -101,6 +101,9 @@ def run(
     Every setting may also come from the environment, as SPLITPOINT_EDGE_CLOUD and so on. With --json,
     each frame is a line on stdout, and the summary the last one.
 
+    Ends with status 0 when every frame was served, 7 when some were not, such as those that missed their
+    deadline, and 1 when none was.
+
     Example: splitpoint-edge run --cloud 10.0.0.2:50051 --bundle digits --source frames/
     """
     keep_freed_pages()

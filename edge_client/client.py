@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from edge_client import defaults
+from edge_client.advising import BUSY, SLOW
 from edge_client.breaking import Breaker
 from edge_client.choosing import OnProgress, unheard
 from edge_client.completing import Completer, grace_s
@@ -24,7 +26,7 @@ from edge_client.handshake import ServerInfo
 from edge_client.inputs import Inputs, check_inputs
 from edge_client.meeting import AUTO, Meeting, Wishes
 from edge_client.pipeline import in_order
-from edge_client.results import Result
+from edge_client.results import Missed, Result
 from edge_client.stages import Stages
 from edge_client.watching import Watch
 from partitioner.bundle import Bundle
@@ -297,11 +299,21 @@ class AsyncEdgeClient:
                 f"the deadline of {self.deadline_s:g} s passed before the head was done: this device "
                 "is too busy. Allow more time, send fewer frames, or use an earlier cut."
             )
-            return self._runner.failed(frame, arrived_at, self.choice, late)
+            return self._too_busy(self._runner.failed(frame, arrived_at, self.choice, late))
         else:
             return await self.complete(work)
         finally:
             self._in_flight -= 1
+
+    def _too_busy(self, failed: Result) -> Result:
+        """Say of a frame whose head was not done in time what it would have taken here."""
+        stages = self._runner.stages
+        head_s, tail_s = stages.head_s(failed.cut), stages.tail_s(failed.cut)
+        rest_s = 0.0 if failed.cut == EDGE else tail_s
+        known = head_s > 0 and rest_s is not None
+        needed_s = failed.latency_s + head_s + (rest_s or 0.0) if known else None
+        why = SLOW if head_s > (self.deadline_s or math.inf) else BUSY
+        return replace(failed, missed=Missed(why, needed_s))
 
     def _prepare(self, frame: int, inputs: Inputs, arrived_at: float, deadline_at: float) -> Work:
         checked = check_inputs(inputs, self.bundle.inputs)

@@ -19,7 +19,7 @@ from edge_client.defaults import OnFailure
 from edge_client.device import Device
 from edge_client.frames import FrameRunner, Work, kind_of
 from edge_client.grpc_transport import GrpcTransport
-from edge_client.results import Result
+from edge_client.results import Missed, Result
 from partitioner.units import format_duration
 from protos.errors import LateError, SplitpointError, UnreachableError
 
@@ -147,7 +147,12 @@ class Completer:
         )
         late.__cause__ = error
         failed = self._runner.failed(work.frame, work.arrived_at, work.choice, late)
-        return replace(failed, upload_bytes=work.sent_bytes)
+        needed_s = None
+        if (tail_s := self._runner.stages.tail_s(work.choice.cut.id)) is not None:
+            needed_s = max(failed.latency_s, work.deadline_at - work.arrived_at) + tail_s
+        return replace(
+            failed, upload_bytes=work.sent_bytes, missed=Missed(kind_of(error), needed_s)
+        )
 
 
 def grace_s(arrived_at: float, deadline_at: float) -> float | None:

@@ -9,12 +9,13 @@ from edge_client.frames import Choice, Work, choose
 from edge_client.stages import Stages
 from edge_client.transport import Reply
 from partitioner.bundle import Bundle
+from partitioner.conditions import Conditions
 from partitioner.estimating import LinkEstimator, Transfer
 from partitioner.exits.stored import ExitCost
 from partitioner.link import Link
 from partitioner.loads import ArrivalRate, FadingMean, LoadEstimator
 from partitioner.planning import Option, Plan
-from partitioner.policy import Conditions, Decision, PolicySettings, contenders, decide
+from partitioner.policy import Decision, PolicySettings, contenders, decide
 from protos.errors import LateError, SplitpointError, UsageError
 from protos.names import EDGE
 

@@ -69,6 +69,8 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     for name in ("failed", "dropped", "unreadable"):
         if summary[name]:
             rows.append((name, str(summary[name])))
+    if (deadline := summary["deadline"]) and deadline["missed"]:
+        rows.append(("missed the deadline", str(deadline["missed"])))
     if summary["accuracy"] is not None:
         rows.append(("accuracy", f"{summary['accuracy']:.1%} of {summary['labelled']} labelled"))
     if latency := summary["latency_s"]:

@@ -37,6 +37,14 @@ class Timings:
 
 
 @dataclass(frozen=True)
+class Missed:
+    """Why a frame missed its deadline, and what it would have taken here, as far as that is known."""
+
+    why: str
+    needed_s: float | None
+
+
+@dataclass(frozen=True)
 class Result:
     """One frame's result. `outputs` maps the model's output names to arrays [batch, …].
 
@@ -54,6 +62,8 @@ class Result:
     download_bytes: int
     timings: Timings
     error: SplitpointError | None = None
+    missed: Missed | None = None
+    """Set when there is no answer because the deadline had passed."""
 
     @property
     def latency_s(self) -> float:

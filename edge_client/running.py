@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, TextIO
 
+from edge_client.advising import advise
 from edge_client.frames import Choice
 from edge_client.live_view import LiveView, print_summary
 from edge_client.settings import RunSettings, parse_link
@@ -20,12 +21,16 @@ from partitioner.classes import read_labels
 from protos.errors import FileError, SourceError, UsageError
 from protos.tensors import Array
 
+SOME_FAILED = 7
+"""The exit status of a run in which some frames, but not all, were served by nobody."""
+
 
 def run_source(settings: RunSettings, *, as_json: bool) -> int:
     """Stream the source through the client, report, and return the exit status.
 
-    0: at least one frame was served; 1: none was; 130: interrupted. The summary of what was done comes
-    last, whatever ended the frames; their error is raised after it.
+    0: every frame was served, by whom ever; 7: some were not, such as those that missed their deadline;
+    1: none was; 130: interrupted. The summary of what was done comes last, whatever ended the frames;
+    their error is raised after it.
     """
     bundle = Bundle.load(settings.bundle)
     source = open_source(settings.source, bundle.inputs, console.remark)
@@ -39,7 +44,7 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
         console.remark(f"cut {client.choice.label}, {client.choice.reason}")
         if client.trouble is not None:
             console.remark(f"{client.trouble} Until it comes, frames are finished on this device.")
-        tally = Tally(bundle, labels, monotonic)
+        tally = Tally(bundle, labels, monotonic, settings.deadline_s)
         try:
             interrupted = _stream(client, source, settings, tally, writer)
         finally:
@@ -165,6 +170,9 @@ def _sum_up(
     if not as_json:
         print_summary(summary, client.bundle)
     writer.write({"summary": summary})
+    bundle = client.bundle
+    if advice := advise(summary, has_exits=bundle.exits is not None, name=str(bundle.path)):
+        console.complain(advice)
 
 
 def _noting(frames: Iterator[Frame], names: deque[str]) -> Iterator[dict[str, Array]]:
@@ -182,4 +190,6 @@ def _exit_status(tally: Tally, source: Source, interrupted: bool) -> int:
         raise SourceError(
             f"no frame came out of the source ({source.unreadable} could not be read). Check it."
         )
-    return 1 if tally.failed == tally.frames else 0
+    if tally.failed:
+        return 1 if tally.failed == tally.frames else SOME_FAILED
+    return 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_client.advising import Punctuality
 from edge_client.results import Result, ServedBy, Timings
 from partitioner.bundle import Bundle
 from partitioner.classes import is_classes
@@ -75,7 +76,11 @@ class Tally:
     """
 
     def __init__(
-        self, bundle: Bundle, labels: Mapping[str, int], clock: Callable[[], float]
+        self,
+        bundle: Bundle,
+        labels: Mapping[str, int],
+        clock: Callable[[], float],
+        deadline_s: float | None = None,
     ) -> None:
         self.frames = 0
         self.served_by: Counter[str] = Counter()
@@ -83,6 +88,7 @@ class Tally:
         self._bundle = bundle
         self._labels = labels
         self._labelled = self._right = 0
+        self._punctuality = Punctuality(deadline_s)
         self._upload_bytes = 0
         self._timings: deque[Timings] = deque(maxlen=_REMEMBERED)
         self._clock = clock
@@ -93,6 +99,7 @@ class Tally:
         strongest = top1(result.outputs, self._bundle.outputs, self._bundle.manifest.labels)
         self.frames += 1
         self.served_by[str(result.served_by)] += 1
+        self._punctuality.add(result)
         if result.served_by is not ServedBy.NONE:
             self.cuts[_label(result)] += 1
             self._upload_bytes += result.upload_bytes
@@ -125,6 +132,7 @@ class Tally:
             "failed": self.failed,
             "dropped": dropped,
             "unreadable": unreadable,
+            "deadline": self._punctuality.summary(),
             "served_by": dict(self.served_by),
             "accuracy": self.accuracy,
             "labelled": self._labelled,

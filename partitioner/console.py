@@ -107,6 +107,11 @@ def remark(text: str) -> None:
     notes.print(escape(text), soft_wrap=True)
 
 
+def complain(text: str) -> None:
+    """Say on stderr what went wrong."""
+    notes.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+
+
 def set_up_logs(level: str) -> None:
     """Send log records of `level` and above to stderr."""
     handler = RichHandler(console=notes, show_path=False, markup=False)
@@ -135,7 +140,7 @@ def run(app: Callable[[], Any]) -> None:
         if interrupt.came:  # and a library made another error of it
             notes.print("interrupted")
             sys.exit(INTERRUPTED)
-        notes.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        complain(str(error))
         logging.getLogger(__name__).debug("cause", exc_info=error)
         sys.exit(error.exit_status)
     except BrokenPipeError:
@@ -144,8 +149,7 @@ def run(app: Callable[[], Any]) -> None:
         sys.exit(1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        text = f"{error.strerror or error}{where}"
-        notes.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+        complain(f"{error.strerror or error}{where}")
         sys.exit(FileError.exit_status)
     except KeyboardInterrupt:
         notes.print("interrupted")

@@ -1,48 +1,18 @@
 """Which option the next frame takes: a pure function of the plan, what was seen, and the clock.
 
-The running edge and the simulator call the same `decide`. What it expects of an option is
-
-    T = (edge_s + exit_s) · edge_load + (1 − exit_rate) · (network + cloud_queue_s + cloud_s · cloud_load)
-
-and, where frames come every `period` seconds, what waiting for each other adds. A frame passes three
-stages, device, uplink and cloud, each of which takes one frame at a time. If the slowest takes s:
-
-    s < period   it waits about u / (1 − u) · c² / 2 · s at the utilisation u = s / period
-                 (Kingman 1961; arrivals are even, and the service varies by c²)
-    s ≥ period   a queue builds until the window is full: T = window · s (Little's law)
-
-To each comes `caution` times the deviation of the estimated link, so that a guess has to promise more
-than what is known.
+The running edge and the simulator call the same `decide`.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from operator import attrgetter
-from typing import NamedTuple
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from partitioner.estimating import LinkEstimate
+from partitioner.conditions import Conditions, name_cause
+from partitioner.expecting import Expected, by_mean, by_risk, expect
 from partitioner.pareto import undominated
 from partitioner.planning import Option, Plan
-from partitioner.units import format_duration, format_rate
+from partitioner.units import format_duration
 from protos.names import EDGE
-
-_VARIATION = 0.1
-"""c², the squared coefficient of variation of a stage's time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What was seen of the link and of both machines."""
-
-    link: LinkEstimate
-    edge_load: float = 1.0
-    """Measured over profiled time on the device."""
-    cloud_load: float = 1.0
-    cloud_queue_s: float = 0.0
-    """What a request waits for a worker of the cloud."""
-    cloud_reachable: bool = True
-    frame_period_s: float | None = None
-    """Seconds between frames; 0: as fast as they are taken; None: one at a time, so that none waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +28,9 @@ class PolicySettings:
     gain: float = 0.05
     gain_s: float = 0.001
     """Another option must be better by this share and by this much."""
+    patience: float = 0.1
+    """And what staying has cost beyond that, frame after frame, must come to this share of a frame, so that
+    small gains have to last and large ones move at once."""
     dwell_s: float = 0.0
     """After a move nothing but a failure moves again for so long."""
 
@@ -74,7 +47,9 @@ class Decision:
     since_s: float
     """When the option was taken."""
     meets_deadline: bool = True
-    """False: no option is expected to meet it, and this one stays on the device."""
+    """False: no option is expected to meet it."""
+    owed_s: float = 0.0
+    """What staying has cost since another option has become worth a move."""
 
 
 def decide(
@@ -90,31 +65,38 @@ def decide(
     stays on the device if the plan has one. While the cloud is away only such options are open.
     """
     settings = settings or PolicySettings()
-    costs = _costs(plan.options, seen, settings)
-    in_time = _meeting(costs, seen, settings)
-    open_costs = in_time or _local(costs) or costs
-    best = min(open_costs, key=_risked)
-    held = None if current is None else _held(open_costs, current.option)
-    meets = bool(in_time)
+    costs = [_expect(option, seen, settings) for option in plan.options]
+    able, meets = _able(costs, seen, settings)
+    best = min(able, key=by_risk)
     if current is None:
-        return Decision(best.option, _first(best, seen), best.expected_s, seen, now_s, meets)
+        reason = _first(best, seen, settings, meets=meets)
+        return Decision(best.option, reason, best.mean_s, seen, now_s, meets)
+    held = _held(able, current.option)
     if held is None:
-        reason = _must_move(best, seen, current, settings)
-    elif held is best or not _is_worth(best, held, current, now_s, settings):
-        return replace(
-            current, option=held.option, expected_s=held.expected_s, meets_deadline=meets
-        )
-    else:
-        faster = format_duration(held.risked_s - best.risked_s)
-        reason = (
-            f"{_change(seen, current.conditions, settings)}; {best.option.label} is {faster} faster"
-        )
-    return Decision(best.option, reason, best.expected_s, seen, now_s, meets)
+        gone = _held(costs, current.option) is None
+        reason = _must_move(best, seen, current, settings, meets=meets, gone=gone)
+        return Decision(best.option, reason, best.mean_s, seen, now_s, meets)
+    owed_s, worth = _weigh(best, held, current, now_s, settings)
+    if worth:
+        reason = _gains(best, held, seen, current, settings)
+        return Decision(best.option, reason, best.mean_s, seen, now_s, meets)
+    reason = current.reason
+    if meets != current.meets_deadline:
+        reason = _of_deadline(held, settings, meets=meets)
+    return Decision(
+        held.option,
+        reason,
+        held.mean_s,
+        current.conditions,
+        current.since_s,
+        meets,
+        owed_s,
+    )
 
 
 def expected_s(option: Option, seen: Conditions, settings: PolicySettings | None = None) -> float:
     """Return the expected latency of one option under `seen`, without any margin."""
-    return _cost(option, seen, settings or PolicySettings()).expected_s
+    return _expect(option, seen, settings or PolicySettings()).mean_s
 
 
 def contenders(options: Iterable[Option]) -> tuple[Option, ...]:
@@ -130,62 +112,26 @@ def contenders(options: Iterable[Option]) -> tuple[Option, ...]:
     )
 
 
-class _Cost(NamedTuple):
-    option: Option
-    expected_s: float
-    risked_s: float
-    """With the margin for what is not known of the link."""
+def _expect(option: Option, seen: Conditions, settings: PolicySettings) -> Expected:
+    return expect(option, seen, settings.window, settings.caution)
 
 
-_risked = attrgetter("risked_s")
+def _able(
+    costs: list[Expected], seen: Conditions, settings: PolicySettings
+) -> tuple[list[Expected], bool]:
+    """Return what is open, and whether it meets the deadline: with the margin, else without it."""
+    local = [cost for cost in costs if cost.option.cut == EDGE]
+    reachable = costs if seen.cloud_reachable else local
+    limit_s = settings.deadline_s
+    if limit_s is None:
+        return reachable or costs, True
+    for seconds in (by_risk, by_mean):
+        if in_time := [cost for cost in reachable if seconds(cost) <= limit_s]:
+            return in_time, True
+    return local or reachable or costs, False
 
 
-def _costs(options: Iterable[Option], seen: Conditions, settings: PolicySettings) -> list[_Cost]:
-    return [_cost(option, seen, settings) for option in options]
-
-
-def _cost(option: Option, seen: Conditions, settings: PolicySettings) -> _Cost:
-    edge_s = (option.edge_s + option.exit_s) * seen.edge_load
-    share = 1 - option.exit_rate
-    if option.cut == EDGE:
-        total_s = edge_s + _waiting_s(edge_s, edge_s, seen.frame_period_s, settings.window)
-        return _Cost(option, total_s, total_s)
-    link = seen.link.link
-    cloud_s = option.cloud_s * seen.cloud_load
-    upload_s = 8 * option.upload_bytes / link.uplink_bps
-    network_s = upload_s + link.rtt_s + 8 * option.download_bytes / link.downlink_bps
-    alone_s = edge_s + share * network_s + share * seen.cloud_queue_s + share * cloud_s
-    slowest_s = max(edge_s, share * upload_s, share * cloud_s)
-    total_s = alone_s + _waiting_s(slowest_s, alone_s, seen.frame_period_s, settings.window)
-    doubt_s = share * seen.link.deviation_s(option.upload_bytes)
-    return _Cost(option, total_s, total_s + settings.caution * doubt_s)
-
-
-def _waiting_s(slowest_s: float, alone_s: float, period_s: float | None, window: int) -> float:
-    if period_s is None:
-        return 0.0
-    full_s = max(0.0, window * slowest_s - alone_s)
-    if slowest_s >= period_s:
-        return full_s
-    busy = slowest_s / period_s
-    return min(full_s, busy / (1 - busy) * _VARIATION / 2 * slowest_s)
-
-
-def _meeting(costs: list[_Cost], seen: Conditions, settings: PolicySettings) -> list[_Cost]:
-    """Return what is open at all, and expected to meet the deadline."""
-    limit_s = float("inf") if settings.deadline_s is None else settings.deadline_s
-    return [
-        cost
-        for cost in costs
-        if cost.risked_s <= limit_s and (seen.cloud_reachable or cost.option.cut == EDGE)
-    ]
-
-
-def _local(costs: list[_Cost]) -> list[_Cost]:
-    return [cost for cost in costs if cost.option.cut == EDGE]
-
-
-def _held(costs: list[_Cost], option: Option) -> _Cost | None:
+def _held(costs: list[Expected], option: Option) -> Expected | None:
     """Return the cost of the option that is taken now, which may come from a plan of another link."""
     for cost in costs:
         if cost.option.cut == option.cut and cost.option.codec == option.codec:
@@ -193,89 +139,78 @@ def _held(costs: list[_Cost], option: Option) -> _Cost | None:
     return None
 
 
-def _is_worth(
-    best: _Cost, held: _Cost, current: Decision, now_s: float, settings: PolicySettings
-) -> bool:
-    if now_s - current.since_s < settings.dwell_s:
-        return False
-    return held.risked_s - best.risked_s > max(settings.gain * held.risked_s, settings.gain_s)
+def _weigh(
+    best: Expected, held: Expected, current: Decision, now_s: float, settings: PolicySettings
+) -> tuple[float, bool]:
+    """Return what staying has cost, and whether that is worth a move: a CUSUM of gains, so to speak."""
+    if held is best:
+        return 0.0, False
+    least_s = max(settings.gain * held.risked_s, settings.gain_s)
+    gain_s = held.risked_s - best.risked_s
+    owed_s = max(0.0, current.owed_s + gain_s - least_s)
+    if gain_s <= least_s or now_s - current.since_s < settings.dwell_s:
+        return owed_s, False
+    return owed_s, owed_s > settings.patience * held.risked_s
 
 
-def _first(best: _Cost, seen: Conditions) -> str:
+def _first(best: Expected, seen: Conditions, settings: PolicySettings, *, meets: bool) -> str:
     if not seen.cloud_reachable:
         return "the cloud is away"
-    return f"{format_duration(best.expected_s)} expected on {seen.link.link}"
+    if not meets:
+        return _of_deadline(best, settings, meets=False)
+    return f"{format_duration(best.mean_s)} expected on {seen.link.link}"
 
 
-def _must_move(best: _Cost, seen: Conditions, current: Decision, settings: PolicySettings) -> str:
+def _gains(
+    best: Expected, held: Expected, seen: Conditions, current: Decision, settings: PolicySettings
+) -> str:
+    def gain(under: Conditions) -> float:
+        old, new = (_expect(cost.option, under, settings) for cost in (held, best))
+        return old.risked_s - new.risked_s
+
+    cause = name_cause(gain, seen, current.conditions)
+    return f"{cause}; {best.option.label} is {format_duration(gain(seen))} faster"
+
+
+def _must_move(
+    best: Expected,
+    seen: Conditions,
+    current: Decision,
+    settings: PolicySettings,
+    *,
+    meets: bool,
+    gone: bool,
+) -> str:
     what = best.option.label
+    if gone:
+        return f"{current.option.label} is no longer offered; {what} is the fastest"
     if not seen.cloud_reachable and current.option.cut != EDGE:
         return f"the cloud is away; {what} needs none"
-    if settings.deadline_s is None:
-        return f"{current.option.label} is no longer offered; {what} is the fastest"
-    limit = format_duration(settings.deadline_s)
-    change = _change(seen, current.conditions, settings)
+    limit_s = settings.deadline_s or math.inf
+    here = meets and not current.meets_deadline
+
+    def gain(under: Conditions) -> float:
+        """Return how far the old option is too late; or how early the new one is, if none was in time."""
+        option = best.option if here else current.option
+        late_s = _expect(option, under, settings).risked_s - limit_s
+        return -late_s if here else late_s
+
+    cause = name_cause(gain, seen, current.conditions)
+    if not meets:
+        return f"{cause}; {_of_deadline(best, settings, meets=False)}"
+    limit = format_duration(limit_s)
     return (
-        f"{change}; {current.option.label} would miss the deadline of {limit}, {what} is expected in "
-        + (format_duration(best.expected_s))
+        f"{cause}; {current.option.label} would miss the deadline of {limit}, {what} is expected in "
+        f"{format_duration(best.mean_s)}"
     )
 
 
-def _change(seen: Conditions, before: Conditions, settings: PolicySettings) -> str:
-    """Say what has changed most, as a ratio, since the option was taken."""
-    if seen.cloud_reachable and not before.cloud_reachable:
-        return "the cloud is back"
-    factors = [(_ratio(value(seen), value(before)), say(seen, before)) for value, say in _CHANGES]
-    if (before.frame_period_s or 0) > 0 and (seen.frame_period_s or 0) > 0:
-        factors.append(
-            (
-                _ratio(seen.frame_period_s or 0, before.frame_period_s or 0),
-                f"frames come every {format_duration(seen.frame_period_s or 0)}",
-            )
-        )
-    factor, words = max(factors, key=lambda change: change[0])
-    return words if factor > 1 + settings.gain / 2 else "the link is better known"
-
-
-def _ratio(one: float, other: float) -> float:
-    low, high = sorted((max(one, 1e-4), max(other, 1e-4)))
-    return high / low
-
-
-def _moved(now: float, before: float) -> str:
-    return "fell" if now < before else "rose"
-
-
-_CHANGES: tuple[
-    tuple[Callable[[Conditions], float], Callable[[Conditions, Conditions], str]], ...
-] = (
-    (
-        lambda seen: seen.link.link.uplink_bps,
-        lambda seen, before: (
-            f"uplink {_moved(seen.link.link.uplink_bps, before.link.link.uplink_bps)} to "
-            f"{format_rate(seen.link.link.uplink_bps)}"
-        ),
-    ),
-    (
-        lambda seen: seen.link.link.rtt_s,
-        lambda seen, before: (
-            f"round trip {_moved(seen.link.link.rtt_s, before.link.link.rtt_s)} to "
-            f"{format_duration(seen.link.link.rtt_s)}"
-        ),
-    ),
-    (
-        lambda seen: seen.edge_load,
-        lambda seen, _: f"this device takes {seen.edge_load:.1f}x as long",
-    ),
-    (
-        lambda seen: seen.cloud_load,
-        lambda seen, _: f"the cloud takes {seen.cloud_load:.1f}x as long",
-    ),
-    (
-        lambda seen: seen.cloud_queue_s + 1e-3,
-        lambda seen, _: f"the cloud's queue takes {format_duration(seen.cloud_queue_s)}",
-    ),
-)
+def _of_deadline(taken: Expected, settings: PolicySettings, *, meets: bool) -> str:
+    limit = format_duration(settings.deadline_s or math.inf)
+    takes = f"{taken.option.label} is expected in {format_duration(taken.mean_s)}"
+    if meets:
+        return f"the deadline of {limit} can be met again; {takes}"
+    return f"no option meets the deadline of {limit}; {takes}"
 
 
 def _axes(option: Option) -> tuple[float, ...]:

@@ -191,6 +191,38 @@ def test_frames_are_finished_here_while_nobody_is_at_the_address(
     assert "Until it comes, frames are finished on this device." in done.stderr
 
 
+def test_missed_deadlines_are_counted_explained_and_no_success(
+    image_bundle: Bundle, folder: Path
+) -> None:
+    words = ("run", "--bundle", image_bundle.path, "--source", folder, "--cut", "edge")
+    done = invoke(*words, "--json", "--deadline", "1us")
+    summary = lines(done.stdout)[-1]["summary"]
+    assert done.exit_code == 1
+    assert (summary["failed"], summary["deadline"]["missed"]) == (6, 6)
+    assert "error: 6 of 6 frames missed the deadline of 1.00 µs" in done.stderr
+    assert "splitpoint exits train" in done.stderr
+    assert invoke(*words, "--json", "--deadline", "60s").exit_code == 0
+
+
+async def test_run_in_which_some_frames_failed_has_a_status_of_its_own(
+    image_bundle: Bundle, folder: Path
+) -> None:
+    answered = []
+
+    async def once(header: ModelInferRequest, raw: list[memoryview]) -> bytes | None:
+        if answered:
+            return error_answer(header, grpc.StatusCode.INTERNAL, "not again.")
+        answered.append(header.id)
+        return await FakeCloud(image_bundle).infer(header, raw)
+
+    async with FakeCloud(image_bundle, once) as cloud:
+        words = ("run", "--cloud", cloud.address, "--bundle", image_bundle.path, "--json")
+        more = ("--source", folder, "--cut", "cut-03", "--on-failure", "fail")
+        done = await asyncio.to_thread(invoke, *words, *more)
+    assert lines(done.stdout)[-1]["summary"]["served_by"] == {"cloud": 1, "none": 5}
+    assert done.exit_code == 7
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -12,13 +12,14 @@ from edge_client.settings import parse_threshold
 from edge_client.stages import Stages
 from partitioner.bundle import Bundle
 from partitioner.cli import app
+from partitioner.conditions import Conditions
 from partitioner.estimating import LinkEstimate
 from partitioner.exits.making import cuts_to_exit
 from partitioner.exits.stored import CONFIDENCE, ExitCost
 from partitioner.link import Link
 from partitioner.objectives import Terms, price
 from partitioner.planning import plan
-from partitioner.policy import Conditions, PolicySettings, expected_s
+from partitioner.policy import PolicySettings, expected_s
 from partitioner.sessions import RuntimeOptions
 from protos.errors import SplitpointError, UsageError
 from tests.edge_fakes import FakeCloud, whole

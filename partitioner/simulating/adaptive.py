@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
 
+from partitioner.conditions import Conditions
 from partitioner.defaults import PROBE_EVERY_S, PROBE_IDLE_S
 from partitioner.estimating import LinkEstimator, Transfer
 from partitioner.link import Link
 from partitioner.loads import ArrivalRate, FadingMean, LoadEstimator
 from partitioner.planning import Plan
-from partitioner.policy import Conditions, Decision, PolicySettings, contenders, decide
+from partitioner.policy import Decision, PolicySettings, contenders, decide
 from partitioner.simulating.demands import Demand
 from partitioner.simulating.pipeline import Passage, Setup
 

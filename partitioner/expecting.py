@@ -1,0 +1,65 @@
+"""What a frame of an option is expected to take under the conditions that were seen:
+
+    T = (edge_s + exit_s) · edge_load + (1 − exit_rate) · (network + cloud_queue_s + cloud_s · cloud_load)
+
+and, where frames come every `period` seconds, what waiting for each other adds. A frame passes three
+stages, device, uplink and cloud, each of which takes one frame at a time. If the slowest takes s:
+
+    s < period   it waits about u / (1 − u) · c² / 2 · s at the utilisation u = s / period
+                 (Kingman 1961; arrivals are even, and the service varies by c²)
+    s ≥ period   a queue builds until the window is full: T = window · s (Little's law)
+"""
+
+from operator import attrgetter
+from typing import NamedTuple
+
+from partitioner.conditions import Conditions
+from partitioner.planning import Option
+from protos.names import EDGE
+
+_VARIATION = 0.1
+"""c², the squared coefficient of variation of a stage's time."""
+
+
+class Expected(NamedTuple):
+    """An option, and the seconds that a frame of it is expected to take."""
+
+    option: Option
+    mean_s: float
+    risked_s: float
+    """With a margin for what is not known of the link."""
+
+
+by_mean, by_risk = attrgetter("mean_s"), attrgetter("risked_s")
+
+
+def expect(option: Option, seen: Conditions, window: int, caution: float) -> Expected:
+    """Return what a frame takes when `window` of them may be at work.
+
+    `caution` times the deviation of the estimated link is the margin, so that a guess has to promise
+    more than what is known.
+    """
+    edge_s = (option.edge_s + option.exit_s) * seen.edge_load
+    share = 1 - option.exit_rate
+    if option.cut == EDGE:
+        total_s = edge_s + _waiting_s(edge_s, edge_s, seen.frame_period_s, window)
+        return Expected(option, total_s, total_s)
+    link = seen.link.link
+    cloud_s = option.cloud_s * seen.cloud_load
+    upload_s = 8 * option.upload_bytes / link.uplink_bps
+    network_s = upload_s + link.rtt_s + 8 * option.download_bytes / link.downlink_bps
+    alone_s = edge_s + share * network_s + share * seen.cloud_queue_s + share * cloud_s
+    slowest_s = max(edge_s, share * upload_s, share * cloud_s)
+    total_s = alone_s + _waiting_s(slowest_s, alone_s, seen.frame_period_s, window)
+    doubt_s = share * seen.link.deviation_s(option.upload_bytes)
+    return Expected(option, total_s, total_s + caution * doubt_s)
+
+
+def _waiting_s(slowest_s: float, alone_s: float, period_s: float | None, window: int) -> float:
+    if period_s is None:
+        return 0.0
+    full_s = max(0.0, window * slowest_s - alone_s)
+    if slowest_s >= period_s:
+        return full_s
+    busy = slowest_s / period_s
+    return min(full_s, busy / (1 - busy) * _VARIATION / 2 * slowest_s)
