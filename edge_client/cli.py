@@ -203,7 +203,7 @@ def link(
     """
     import asyncio
 
-    from edge_client.relaying import relay_until_stopped
+    from edge_client.relaying import fine_loop, relay_until_stopped
     from edge_client.scheduling import read_schedule
 
     schedule = read_schedule(bandwidth, down, rtt, trace, trace_end, blackout or (), drop)
@@ -222,7 +222,8 @@ def link(
         else:
             console.remark(f"{time_s:.1f} s: {now or 'nothing gets through'}")
 
-    asyncio.run(relay_until_stopped(listen, to, schedule, ready, changed))
+    with asyncio.Runner(loop_factory=fine_loop) as runner:
+        runner.run(relay_until_stopped(listen, to, schedule, ready, changed))
 
 
 def _file_progress(progress: Any) -> Callable[[str, int, int], None]:

@@ -125,7 +125,7 @@ async def test_connections_share_the_rate() -> None:
     ):
         answers = await asyncio.gather(*(exchange(relay.address, data) for _ in range(3)))
     assert answers == [data] * 3
-    # 600,000 bytes at 1,000,000 a second, less the half millisecond of early waking.
+    # 600,000 bytes at 1,000,000 a second, less what it wakes early.
     assert time.now >= 0.6 - 0.001
 
 
