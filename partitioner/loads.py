@@ -5,19 +5,26 @@ from dataclasses import dataclass
 
 _LATEST = 0.2
 """Weight of the newest frame in an average of what varies from frame to frame."""
+_OFFSET_S, _LOAD, _LEAST = 5e-4, 0.5, 0.05
+"""How far a stage's offset is from 0 and a load from 1, more or less; and the least load believed."""
+_SCATTER_S, _SCATTER = 1e-4, 0.1
+"""How much a stage's time varies from frame to frame: so many seconds, and this share of it."""
 
 
 class LoadEstimator:
-    """Measured over profiled seconds, as a ratio of two fading sums.
+    """How many times as long as profiled a machine takes, from ordinary stages.
 
-    A ratio of sums counts a long stage for more than a short one, whose time is mostly noise. Both sums
-    fade, frame by frame and with time, onto `prior_s` seconds at a load of 1: who is not asked for a
-    while is believed to be as fast as profiled again.
+    A stage is taken to last offset + load · profiled. The offset is what each stage costs that no profile
+    holds, or holds too much of (waking, caches); it is of the order of a fraction of a millisecond, and
+    would make a stage of 0.2 ms tell nonsense of one of 10 ms. Offset and load minus 1 are found by ridge
+    regression (Hoerl and Kennard, Technometrics 1970): least squares over faded sums, towards 0 with
+    `_OFFSET_S` and `_LOAD` as the deviations that are likely. So who is not asked for a while is believed
+    to be as fast as profiled again.
     """
 
-    def __init__(self, prior_s: float = 1e-3, keep: float = 0.7, half_life_s: float = 10.0) -> None:
-        self._prior_s, self._keep, self._half_life_s = prior_s, keep, half_life_s
-        self._measured_s = self._profiled_s = 0.0
+    def __init__(self, keep: float = 0.7, half_life_s: float = 10.0) -> None:
+        self._keep, self._half_life_s = keep, half_life_s
+        self._sums: tuple[float, ...] = (0.0,) * 5
         self._seen_at = -math.inf
 
     def add(self, measured_s: float, profiled_s: float, now_s: float) -> None:
@@ -28,17 +35,23 @@ class LoadEstimator:
         if profiled_s <= 0:
             return
         usual_s = 4 * self.load(now_s) * profiled_s
+        more_s = min(measured_s, max(usual_s, 1e-3)) - profiled_s
+        weight = 1 / (_SCATTER_S + _SCATTER * profiled_s) ** 2
+        moments = (1.0, profiled_s, profiled_s**2, more_s, profiled_s * more_s)
         keep = self._keep * self._faded(now_s)
-        self._measured_s = keep * self._measured_s + min(measured_s, max(usual_s, 1e-3))
-        self._profiled_s = keep * self._profiled_s + profiled_s
+        self._sums = tuple(
+            keep * total + weight * moment
+            for total, moment in zip(self._sums, moments, strict=True)
+        )
         self._seen_at = now_s
 
     def load(self, now_s: float) -> float:
         """Return the factor on profiled times: 1 as profiled, 2 half as fast."""
         faded = self._faded(now_s)
-        return (self._prior_s + faded * self._measured_s) / (
-            self._prior_s + faded * self._profiled_s
-        )
+        weight, p, pp, more, p_more = (faded * total for total in self._sums)
+        weight, pp = weight + _OFFSET_S**-2, pp + _LOAD**-2
+        slope = (weight * p_more - p * more) / (weight * pp - p * p)
+        return max(_LEAST, 1 + slope)
 
     def _faded(self, now_s: float) -> float:
         if self._seen_at == -math.inf:
