@@ -124,11 +124,12 @@ class Completer:
         return (1 + _SPARE) * known_s
 
     def _fits(self, work: Work) -> bool:
-        if work.deadline_at == math.inf:
+        left_s = grace_s(work.arrived_at, work.deadline_at)
+        if left_s is None:
             return True
         if self._tail_s(work) == math.inf:
             self._runner.stages.prefetch("tail", work.choice.cut.id)  # for the frames to come
-        return perf_counter() + self._tail_s(work) <= work.deadline_at
+        return self._tail_s(work) <= left_s
 
     def _finish(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
         if not self._fits(work):  # it had to wait for its turn

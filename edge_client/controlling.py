@@ -114,7 +114,9 @@ class Controller:
             return self._told
         seen = self.conditions(now_s)
         decided = decide(self._plan, seen, self._decision, now_s, self.settings)
-        if decided.option is not self._decision.option and not self._is_ready(decided, seen):
+        if decided.option.label != self._decision.option.label and not self._is_ready(
+            decided, seen
+        ):
             return self._choice(self._decision.option, self._decision.reason)
         return self._take(decided)
 
@@ -199,7 +201,7 @@ class Controller:
 
     def _take(self, decided: Decision) -> Choice:
         before, self._decision = self._decision, decided
-        if before is None or before.option is not decided.option:
+        if before is None or before.option.label != decided.option.label:
             self.switches += 1
             self._load_ahead(decided.conditions, decided.since_s)
         self._told = self._choice(decided.option, decided.reason)

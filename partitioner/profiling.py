@@ -47,6 +47,8 @@ _CROSSING = 4
 """Of these, that go through each head: a head may take long."""
 
 Feeds = Mapping[str, Array]
+_CodecSeconds = dict[tuple[str, tuple[tuple[str, tuple[int, ...]], ...]], tuple[float, float]]
+"""Seconds of encoding and decoding, by the codec and what it carries."""
 OnProgress = Callable[[str, int, int], None]
 
 
@@ -68,7 +70,7 @@ def measure_profile(
     stages = 2 * len(bundle.cuts) + 1
     end = time.perf_counter() + budget_s
     cuts: dict[str, CutProfile] = {}
-
+    codec_s: _CodecSeconds = {}
     repeated: dict[tuple[str, str], Repeated] = {}
 
     def measure(cut: Cut, side: str, feeds: list[Feeds]) -> tuple[StageProfile, list[Feeds]]:
@@ -96,7 +98,9 @@ def measure_profile(
             frontier_bytes=sum(spec.nbytes() for spec in cut.frontier),
             download_bytes=_download_bytes(bundle, cut, outputs),
             codecs={
-                c.name: _measure_codec(bundle, cut, c, crossing, guessed=origin == "random")
+                c.name: _measure_codec(
+                    bundle, cut, c, crossing, codec_s, guessed=origin == "random"
+                )
                 for c in codecs_for(cut.frontier, bundle.ranges)
             },
         )
@@ -192,10 +196,20 @@ def _with_timing(cut: CutProfile, side: str, timing: Timing) -> CutProfile:
 
 
 def _measure_codec(
-    bundle: Bundle, cut: Cut, codec: Codec, values: list[Feeds], *, guessed: bool
+    bundle: Bundle,
+    cut: Cut,
+    codec: Codec,
+    values: list[Feeds],
+    known_s: _CodecSeconds,
+    *,
+    guessed: bool,
 ) -> CodecProfile:
     """Time a codec on `values`, and take their mean size; where they are `guessed`, rather the size
-    of the calibration's inputs."""
+    of the calibration's inputs.
+
+    Frontiers of the same shapes share one time, as it goes by the number of values; it is added to
+    `known_s`.
+    """
     name = model_name(bundle.name, cut.id)
     if cut.id == EDGE:
         return CodecProfile(encode_s=0, decode_s=0, upload_bytes=0)
@@ -219,11 +233,14 @@ def _measure_codec(
             for sample in values
         ]
         upload_bytes += measured.payload_bytes - float(np.mean(payloads))
-    return CodecProfile(
-        encode_s=time_call(partial(encode, values[0]), block_s=_CODEC_BLOCK_S).median_s,
-        decode_s=time_call(partial(decode, encoded, values[0]), block_s=_CODEC_BLOCK_S).median_s,
-        upload_bytes=max(0.0, upload_bytes),
-    )
+    key = codec.name, tuple((spec.dtype, spec.shape) for spec in cut.frontier)
+    if key not in known_s:
+        known_s[key] = (
+            time_call(partial(encode, values[0]), block_s=_CODEC_BLOCK_S).median_s,
+            time_call(partial(decode, encoded, values[0]), block_s=_CODEC_BLOCK_S).median_s,
+        )
+    encode_s, decode_s = known_s[key]
+    return CodecProfile(encode_s=encode_s, decode_s=decode_s, upload_bytes=max(0.0, upload_bytes))
 
 
 def _download_bytes(bundle: Bundle, cut: Cut, outputs: Feeds) -> int:

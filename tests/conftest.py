@@ -13,6 +13,11 @@ from partitioner.importing import ImportOptions, import_model
 from tests import exit_models, models
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker waits for it at the end."""
+    items.sort(key=lambda item: "test_readme" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The ONNX file of a model of the zoo, by its name."""

@@ -109,6 +109,7 @@ def test_demo_runs_three_ways_on_real_frames(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "digits" / "demo.py", *words, "--out", str(tmp_path)],
         capture_output=True, text=True, check=False, cwd=ROOT,
+        env={**os.environ, "COLUMNS": "300"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     for text in ("cloud-only, JPEG", "edge-only", "split cut-", "accuracy", "plan.png"):
