@@ -5,17 +5,14 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from cloud_server import defaults
-from partitioner.addresses import split_address
-from partitioner.settings import Settings, load
+from partitioner.settings import Address, Duration, MemorySize, MessageSize, Settings, load
 from partitioner.units import parse_duration, parse_size
-from protos.errors import UsageError
 
 ENV_PREFIX = "SPLITPOINT_CLOUD_"
-_SMALLEST_MESSAGE_BYTES = 1024
 
 
 def available_cores() -> int:
@@ -23,31 +20,6 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _check_address(text: str) -> str:
-    split_address(text)
-    return text
-
-
-def _check_size(text: str) -> str:
-    if (found := parse_size(text)) < _SMALLEST_MESSAGE_BYTES:
-        raise UsageError(
-            f"a message limit of {found} bytes lets nothing through. Give at least 1KiB; "
-            f"{defaults.MAX_MESSAGE} suits most models."
-        )
-    return text
-
-
-def _check_memory(text: str | None) -> str | None:
-    if text is not None:
-        parse_size(text)
-    return text
-
-
-def _check_duration(text: str) -> str:
-    parse_duration(text)
-    return text
 
 
 def _split_list(value: object) -> object:
@@ -63,17 +35,17 @@ class ServeSettings(Settings):
 
     bundles: Path
     """A folder of bundle folders, or one bundle."""
-    listen: Annotated[str, AfterValidator(_check_address)] = defaults.LISTEN
+    listen: Address = defaults.LISTEN
     workers: int = Field(default_factory=available_cores, ge=1)
     """Inferences that run at the same time; default: one for each core."""
     threads: int = Field(default=defaults.THREADS, ge=1)
     """Intra-op threads of one inference."""
     provider: str = defaults.PROVIDER
-    max_message: Annotated[str, AfterValidator(_check_size)] = defaults.MAX_MESSAGE
+    max_message: MessageSize = defaults.MAX_MESSAGE
     """Larger requests are refused."""
     max_sessions: int = Field(default=defaults.MAX_SESSIONS, ge=1)
     """Tails kept in memory; the one not used for longest goes first."""
-    memory: Annotated[str | None, AfterValidator(_check_memory)] = None
+    memory: MemorySize = None
     """What all loaded tails may take together, such as 2GiB; not given: only their number counts."""
     stream_window: int = Field(default=defaults.STREAM_WINDOW, ge=1)
     """Requests of one stream that are in the server at the same time."""
@@ -81,7 +53,7 @@ class ServeSettings(Settings):
     """Requests that may be in the server at the same time; more are refused, to be tried elsewhere."""
     preload: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)] = ()
     """Cuts (of every bundle that has them) or model names to load before the first request."""
-    drain: Annotated[str, AfterValidator(_check_duration)] = defaults.DRAIN
+    drain: Duration = defaults.DRAIN
     """How long requests in flight may take to finish once the server is told to stop."""
     http: str = ""
     """HOST:PORT of the REST health and metadata; empty: off."""

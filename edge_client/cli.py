@@ -6,17 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from edge_client import defaults
+from edge_client import defaults, flags
+from edge_client.flags import flag
 from partitioner import console
-from partitioner.defaults import DEFAULT_ACCURACY_DROP
 from protos.memory import keep_freed_pages
 
-app = console.new_app(help="The edge side of Splitpoint: run heads, stream frames, emulate links.")
-
-
-def _flag(about: str, default: str = "", *names: str) -> Any:
-    """Return an option that is None when not given, and says what the settings then take."""
-    return typer.Option(*names, help=about, show_default=default or False)
+app = console.new_app(
+    help="The edge side of Splitpoint: stream frames, serve programs, emulate links."
+)
 
 
 Cloud = Annotated[str, typer.Option("--cloud", help="HOST:PORT of the cloud server.")]
@@ -24,76 +21,42 @@ Cloud = Annotated[str, typer.Option("--cloud", help="HOST:PORT of the cloud serv
 
 @app.callback()
 def _commands(_version: console.VersionFlag = False) -> None:
-    """The edge side of Splitpoint: run heads, stream frames, emulate links."""
+    """The edge side of Splitpoint: stream frames, serve programs, emulate links."""
 
 
 @app.command()
 def run(
-    cloud: Annotated[str | None, _flag("HOST:PORT of the cloud server.")] = None,
-    bundle: Annotated[Path | None, _flag("The bundle's folder.")] = None,
+    cloud: flags.Cloud = None,
+    bundle: flags.Bundle = None,
     source: Annotated[
         str | None,
-        _flag("Folder of images, image, .npy, .npz, video, camera's number, or - for stdin."),
+        flag("Folder of images, image, .npy, .npz, video, camera's number, or - for stdin."),
     ] = None,
-    cut: Annotated[str | None, _flag("A cut's id, cloud, edge, or auto.", defaults.CUT)] = None,
-    codec: Annotated[
-        str | None,
-        _flag("raw, half, int8, q2 to q6, jpeg, webp, jpeg-90 …", "raw; with --cut auto: the best"),
-    ] = None,
-    accuracy_drop: Annotated[
-        float | None,
-        _flag("For auto: percentage points that an option may lose.", f"{DEFAULT_ACCURACY_DROP:g}"),
-    ] = None,
-    link: Annotated[
-        str | None, _flag("For auto: 10mbit,20ms or UP/DOWN,RTT or measure.", defaults.LINK)
-    ] = None,
-    fps: Annotated[float | None, _flag("Frames a second, at most.", "as fast as it goes")] = None,
+    cut: flags.Cut = None,
+    codec: flags.Codec = None,
+    accuracy_drop: flags.AccuracyDrop = None,
+    link: flags.Link = None,
+    fps: Annotated[float | None, flag("Frames a second, at most.", "as fast as it goes")] = None,
     loop: Annotated[
-        bool | None, _flag("Start the source again when it ends.", "", "--loop/--no-loop")
+        bool | None, flag("Start the source again when it ends.", "", "--loop/--no-loop")
     ] = None,
     drop: Annotated[
         bool | None,
-        _flag("Drop the oldest frames when the window is full.", "", "--drop/--no-drop"),
+        flag("Drop the oldest frames when the window is full.", "", "--drop/--no-drop"),
     ] = None,
-    max_frames: Annotated[int | None, _flag("Stop after as many frames.", "all")] = None,
-    window: Annotated[
-        int | None, _flag("Frames at work at the same time.", str(defaults.WINDOW))
-    ] = None,
-    output: Annotated[Path | None, _flag("Write a JSON line a frame to this file.")] = None,
-    labels: Annotated[Path | None, _flag("A CSV of file,label to compare with.")] = None,
-    heartbeat: Annotated[
-        Path | None, _flag("Touch this file with every result, for health checks.")
-    ] = None,
-    timeout: Annotated[
-        str | None, _flag("How long an answer may take.", f"{defaults.TIMEOUT_S:g}s")
-    ] = None,
-    deadline: Annotated[
-        str | None, _flag("From a frame to its result: 100ms, or none.", defaults.DEADLINE)
-    ] = None,
-    adapt: Annotated[
-        bool | None,
-        _flag("Move the cut as conditions change.", "with --cut auto", "--adapt/--no-adapt"),
-    ] = None,
-    memory: Annotated[
-        str | None,
-        _flag("What all loaded heads and tails may take, such as 500MB.", "the last 4 of each"),
-    ] = None,
-    exit_threshold: Annotated[
-        str | None,
-        _flag(
-            "Exits answer early from this confidence: auto, none, 0.9 …", defaults.EXIT_THRESHOLD
-        ),
-    ] = None,
-    on_failure: Annotated[
-        str | None,
-        _flag("Without an answer: finish the frame here, or fail it.", defaults.ON_FAILURE),
-    ] = None,
-    threads: Annotated[
-        int | None, _flag("Intra-op threads of the runtime.", str(defaults.THREADS))
-    ] = None,
-    config: Annotated[
-        Path | None, _flag("A TOML file of settings; flags and environment go before it.")
-    ] = None,
+    max_frames: Annotated[int | None, flag("Stop after as many frames.", "all")] = None,
+    window: flags.Window = None,
+    output: flags.Output = None,
+    labels: Annotated[Path | None, flag("A CSV of file,label to compare with.")] = None,
+    heartbeat: flags.Heartbeat = None,
+    timeout: flags.Timeout = None,
+    deadline: flags.Deadline = None,
+    adapt: flags.Adapt = None,
+    memory: flags.Memory = None,
+    exit_threshold: flags.ExitThreshold = None,
+    on_failure: flags.OnFailure = None,
+    threads: flags.Threads = None,
+    config: flags.Config = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Stream frames through the split model: heads here, tails in the cloud.
@@ -120,6 +83,60 @@ def run(
     }  # fmt: skip
     if status := run_source(load_settings(config, **given), as_json=json):
         raise typer.Exit(status)
+
+
+@app.command()
+def serve(
+    cloud: flags.Cloud = None,
+    bundle: flags.Bundle = None,
+    listen: Annotated[str | None, flag("HOST:PORT of gRPC.", defaults.LISTEN)] = None,
+    cut: flags.Cut = None,
+    codec: flags.Codec = None,
+    accuracy_drop: flags.AccuracyDrop = None,
+    link: flags.Link = None,
+    window: flags.Window = None,
+    max_queue: Annotated[
+        int | None, flag("Requests in the server; more are refused.", str(defaults.MAX_QUEUE))
+    ] = None,
+    max_message: Annotated[
+        str | None, flag("Larger requests are refused.", defaults.MAX_MESSAGE)
+    ] = None,
+    drain: Annotated[
+        str | None, flag("Time for requests in flight after SIGTERM.", defaults.DRAIN)
+    ] = None,
+    output: flags.Output = None,
+    heartbeat: flags.Heartbeat = None,
+    timeout: flags.Timeout = None,
+    deadline: flags.Deadline = None,
+    adapt: flags.Adapt = None,
+    memory: flags.Memory = None,
+    exit_threshold: flags.ExitThreshold = None,
+    on_failure: flags.OnFailure = None,
+    threads: flags.Threads = None,
+    config: flags.Config = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Offer the split model to programs on this device, as if it were here, until SIGTERM or Ctrl-C.
+
+    They speak the Open Inference Protocol over gRPC (KServe's and Triton's); all share one stream to the
+    cloud. The parameters of an answer say who served it, why, and how long each stage took. Settings may
+    come from the environment, as for run. With --json, a line on stdout says when it is ready, each
+    frame is a line, and the summary the last one.
+
+    Example: splitpoint-edge serve --cloud 10.0.0.2:50051 --bundle digits --listen 127.0.0.1:8001
+    """
+    keep_freed_pages()
+    from edge_client.serving import serve_model
+    from edge_client.settings import load_serve_settings
+
+    given = {
+        "cloud": cloud, "bundle": bundle, "listen": listen, "cut": cut, "codec": codec,
+        "accuracy_drop": accuracy_drop, "link": link, "window": window, "max_queue": max_queue,
+        "max_message": max_message, "drain": drain, "output": output, "heartbeat": heartbeat,
+        "timeout": timeout, "deadline": deadline, "adapt": adapt, "memory": memory,
+        "exit_threshold": exit_threshold, "on_failure": on_failure, "threads": threads,
+    }  # fmt: skip
+    serve_model(load_serve_settings(config, **given), as_json=json)
 
 
 @app.command()
@@ -181,18 +198,18 @@ def link(
     listen: Annotated[str, typer.Option(help="HOST:PORT to take connections at.")],
     to: Annotated[str, typer.Option(help="HOST:PORT to pass them on to.")],
     bandwidth: Annotated[
-        str | None, _flag("Rate of the uplink, such as 5mbit; needed without a trace.")
+        str | None, flag("Rate of the uplink, such as 5mbit; needed without a trace.")
     ] = None,
     rtt: Annotated[str, typer.Option(help="Round-trip time, such as 40ms.")] = "0ms",
-    down: Annotated[str | None, _flag("Rate of the downlink.", "that of the uplink")] = None,
+    down: Annotated[str | None, flag("Rate of the downlink.", "that of the uplink")] = None,
     trace: Annotated[
-        Path | None, _flag("A bandwidth trace: `seconds Mbit/s` a line, Mahimahi, or CSV.")
+        Path | None, flag("A bandwidth trace: `seconds Mbit/s` a line, Mahimahi, or CSV.")
     ] = None,
     trace_end: Annotated[str, typer.Option(help="At the trace's end: loop or hold.")] = "loop",
     blackout: Annotated[
-        list[str] | None, _flag("Nothing gets through: START+LENGTH, such as 10s+5s; repeatable.")
+        list[str] | None, flag("Nothing gets through: START+LENGTH, such as 10s+5s; repeatable.")
     ] = None,
-    drop: Annotated[str | None, _flag("Reset all connections this often, such as 30s.")] = None,
+    drop: Annotated[str | None, flag("Reset all connections this often, such as 30s.")] = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Be a slow link: a TCP relay with a rate and a round-trip time, until Ctrl-C or SIGTERM.

@@ -40,6 +40,9 @@ from protos.errors import (
 )
 from protos.names import EDGE
 
+OnError = Literal["raise", "result"]
+"""What becomes of a frame that fails: an exception, or a Result that is served by none."""
+
 
 class AsyncEdgeClient:
     """Split inference of one bundle with one server, for asyncio.
@@ -165,6 +168,11 @@ class AsyncEdgeClient:
         return self._completer.fallbacks
 
     @property
+    def switches(self) -> int:
+        """How often the policy has moved the cut."""
+        return self.control.switches
+
+    @property
     def timeout_s(self) -> float:
         """Seconds until an answer counts as lost."""
         return self._completer.timeout_s
@@ -220,21 +228,29 @@ class AsyncEdgeClient:
                 self._watching = asyncio.create_task(self.watch.run())
             self._connected = True
 
-    async def infer(self, inputs: Inputs) -> Result:
+    async def infer(
+        self,
+        inputs: Inputs,
+        *,
+        arrived_at: float | None = None,
+        on_error: OnError = "raise",
+    ) -> Result:
         """Run the model on `inputs`: one array, or arrays by name; [batch, …], or without the batch axis.
 
-        Raises TensorError for wrong inputs, and with on_failure="fail" whatever the call came to, such
-        as LateError or MismatchError; without, such a frame is finished here, and its reason says why.
-        A frame whose deadline nobody could meet is a Result that is served by none.
+        `arrived_at`: when the frame came, by perf_counter; its deadline and latency count from there
+        (None: now). Raises TensorError for wrong inputs, and with on_failure="fail" whatever the call
+        came to, such as LateError or MismatchError; without, such a frame is finished here, and its
+        reason says why. With on_error="result" what would be raised is a Result that is served by none,
+        as in any case a frame is whose deadline nobody could meet.
         """
-        arrived_at = perf_counter()
+        arrived_at = perf_counter() if arrived_at is None else arrived_at
         await self.connect()
-        return await self._infer(next(self._frames), inputs, arrived_at)
+        return await self._infer(next(self._frames), inputs, arrived_at, on_error)
 
     async def stream(
         self,
         frames: Iterable[Inputs] | AsyncIterable[Inputs],
-        on_error: Literal["raise", "result"] = "raise",
+        on_error: OnError = "raise",
     ) -> AsyncGenerator[Result, None]:
         """Yield one result for each frame, in order, while the next heads run.
 
@@ -245,13 +261,7 @@ class AsyncEdgeClient:
         source = as_async(frames)
 
         async def run(index: int, inputs: Inputs) -> Result:
-            arrived_at, choice = perf_counter(), self.choice
-            try:
-                return await self._infer(index, inputs, arrived_at)
-            except SplitpointError as error:
-                if on_error == "raise":
-                    raise
-                return self._runner.failed(index, arrived_at, choice, error)
+            return await self._infer(index, inputs, perf_counter(), on_error)
 
         results = in_order(source, run, self.window)
         try:
@@ -287,7 +297,18 @@ class AsyncEdgeClient:
         """Bring a prepared frame to its result."""
         return await self._completer.complete(work)
 
-    async def _infer(self, frame: int, inputs: Inputs, arrived_at: float) -> Result:
+    async def _infer(
+        self, frame: int, inputs: Inputs, arrived_at: float, on_error: OnError
+    ) -> Result:
+        choice = self.choice
+        try:
+            return await self._try(frame, inputs, arrived_at)
+        except SplitpointError as error:
+            if on_error == "raise":
+                raise
+            return self._runner.failed(frame, arrived_at, choice, error)
+
+    async def _try(self, frame: int, inputs: Inputs, arrived_at: float) -> Result:
         deadline_at = arrived_at + (math.inf if self.deadline_s is None else self.deadline_s)
         self._in_flight += 1
         try:

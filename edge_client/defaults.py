@@ -2,7 +2,12 @@
 
 from typing import Literal
 
-from partitioner.defaults import DEFAULT_TIMEOUT_S, DEFAULT_WINDOW
+from partitioner.defaults import (
+    DEFAULT_DRAIN,
+    DEFAULT_MAX_MESSAGE,
+    DEFAULT_TIMEOUT_S,
+    DEFAULT_WINDOW,
+)
 
 OnFailure = Literal["finish", "fail"]
 
@@ -17,3 +22,9 @@ DEADLINE = "none"
 ON_FAILURE: OnFailure = "finish"
 EXIT_THRESHOLD = "none"
 THREADS = 1
+
+LISTEN = "127.0.0.1:8001"
+MAX_QUEUE = 64
+STREAM_WINDOW = 32
+MAX_MESSAGE = DEFAULT_MAX_MESSAGE
+DRAIN = DEFAULT_DRAIN

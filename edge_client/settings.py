@@ -1,4 +1,4 @@
-"""What `splitpoint-edge run` can be told: flags over environment over file over the defaults."""
+"""What `splitpoint-edge run` and `serve` can be told: flags over environment over file over the defaults."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from pydantic_settings import SettingsConfigDict
 from edge_client import defaults
 from edge_client.sources import Pace
 from partitioner.link import Link
-from partitioner.settings import Settings, load
+from partitioner.settings import Address, Duration, MemorySize, MessageSize, Settings, load
 from partitioner.units import parse_duration, parse_size
 from protos.errors import UsageError
 
@@ -45,12 +45,6 @@ def _check_deadline(text: str) -> str:
     return text
 
 
-def _check_memory(text: str | None) -> str | None:
-    if text is not None:
-        parse_size(text)
-    return text
-
-
 def parse_threshold(text: str) -> defaults.ExitThreshold:
     """Return the confidence in `0.9`, `auto` or `none`. Raises UsageError."""
     if text == "auto":
@@ -70,46 +64,34 @@ def _check_threshold(text: str) -> str:
     return text
 
 
-class RunSettings(Settings):
-    """All settings of `splitpoint-edge run`; each may come as SPLITPOINT_EDGE_<NAME>."""
+class EdgeSettings(Settings):
+    """What every command that runs frames can be told; each may come as SPLITPOINT_EDGE_<NAME>."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX)
 
     cloud: str | None = None
     """HOST:PORT of the server; needed by every cut but `edge`."""
     bundle: Path
-    source: str
     cut: str = defaults.CUT
     codec: str | None = None
     accuracy_drop: float | None = Field(default=None, ge=0, le=100)
     """Of `auto`: percentage points that an option may have been measured to lose."""
     link: Annotated[str, AfterValidator(_check_link)] = defaults.LINK
-    fps: float | None = Field(default=None, gt=0)
-    loop: bool = False
-    drop: bool = False
-    """A paced source drops its oldest frames when the window is full, as a camera does."""
-    max_frames: int | None = Field(default=None, ge=1)
     window: int = Field(default=defaults.WINDOW, ge=1)
     output: Path | None = None
-    labels: Path | None = None
     heartbeat: Path | None = None
-    """A file that every result touches, so that a health check sees a stream that has stalled."""
+    """A file that every result of `run` touches, and `serve` while it can answer, for health checks."""
     timeout: Annotated[str, AfterValidator(_check_timeout)] = f"{defaults.TIMEOUT_S:g}s"
     deadline: Annotated[str, AfterValidator(_check_deadline)] = defaults.DEADLINE
     """From a frame's arrival to its result; `none`: it may take as long as it takes."""
     adapt: bool | None = None
     """Move the cut as conditions change; not given: with the cut `auto`."""
-    memory: Annotated[str | None, AfterValidator(_check_memory)] = None
+    memory: MemorySize = None
     """What all loaded heads and tails may take together; not given: the last few of each stay."""
     exit_threshold: Annotated[str, AfterValidator(_check_threshold)] = defaults.EXIT_THRESHOLD
     """Confidence from which an exit answers early; `auto`: each exit's own; `none`: none does."""
     on_failure: defaults.OnFailure = defaults.ON_FAILURE
     threads: int = Field(default=defaults.THREADS, ge=1)
-
-    @field_validator("source", mode="before")
-    @classmethod
-    def _number_or_name(cls, value: object) -> object:
-        return str(value) if isinstance(value, int) else value  # a camera's number in TOML
 
     @property
     def timeout_s(self) -> float:
@@ -131,10 +113,49 @@ class RunSettings(Settings):
         """`memory` in bytes."""
         return parse_size(self.memory) if self.memory else None
 
+
+class RunSettings(EdgeSettings):
+    """All settings of `splitpoint-edge run`."""
+
+    source: str
+    fps: float | None = Field(default=None, gt=0)
+    loop: bool = False
+    drop: bool = False
+    """A paced source drops its oldest frames when the window is full, as a camera does."""
+    max_frames: int | None = Field(default=None, ge=1)
+    labels: Path | None = None
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _number_or_name(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) else value  # a camera's number in TOML
+
     @property
     def pace(self) -> Pace:
         """How the source is played."""
         return Pace(self.fps, self.loop, self.max_frames, self.drop)
+
+
+class ServeSettings(EdgeSettings):
+    """All settings of `splitpoint-edge serve`."""
+
+    listen: Address = defaults.LISTEN
+    max_queue: int = Field(default=defaults.MAX_QUEUE, ge=1)
+    """Requests that may be in the server at the same time; more are refused."""
+    max_message: MessageSize = defaults.MAX_MESSAGE
+    """Larger requests are refused."""
+    drain: Duration = defaults.DRAIN
+    """How long requests in flight may take to finish once the server is told to stop."""
+
+    @property
+    def max_message_bytes(self) -> int:
+        """`max_message` in bytes."""
+        return parse_size(self.max_message)
+
+    @property
+    def drain_s(self) -> float:
+        """`drain` in seconds."""
+        return parse_duration(self.drain)
 
 
 def load_settings(config: Path | None = None, **given: Any) -> RunSettings:
@@ -143,3 +164,8 @@ def load_settings(config: Path | None = None, **given: Any) -> RunSettings:
     Raises UsageError, which names the setting and what is wrong with it.
     """
     return load(RunSettings, config, given)
+
+
+def load_serve_settings(config: Path | None = None, **given: Any) -> ServeSettings:
+    """Return the settings of `serve`, as load_settings does."""
+    return load(ServeSettings, config, given)

@@ -96,7 +96,7 @@ class EdgeClient:
     @property
     def switches(self) -> int:
         """How often the policy has moved the cut."""
-        return self._client.control.switches
+        return self._client.switches
 
     @property
     def choice(self) -> Choice:

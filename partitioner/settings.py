@@ -2,9 +2,9 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -12,7 +12,50 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from partitioner.addresses import split_address
+from partitioner.defaults import DEFAULT_MAX_MESSAGE
+from partitioner.units import parse_duration, parse_size
 from protos.errors import UsageError
+
+_SMALLEST_MESSAGE_BYTES = 1024
+
+
+def _check_address(text: str) -> str:
+    split_address(text)
+    return text
+
+
+def _check_message(text: str) -> str:
+    if (found := parse_size(text)) < _SMALLEST_MESSAGE_BYTES:
+        raise UsageError(
+            f"a message limit of {found} bytes lets nothing through. Give at least 1KiB; "
+            f"{DEFAULT_MAX_MESSAGE} suits most models."
+        )
+    return text
+
+
+def _check_memory(text: str | None) -> str | None:
+    if text is not None:
+        parse_size(text)
+    return text
+
+
+def _check_duration(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
+"""HOST:PORT to listen on."""
+
+MessageSize = Annotated[str, AfterValidator(_check_message)]
+"""The largest message that is taken, such as 64MiB."""
+
+MemorySize = Annotated[str | None, AfterValidator(_check_memory)]
+"""Such as 500MB; None: not bounded."""
+
+Duration = Annotated[str, AfterValidator(_check_duration)]
+"""Such as 10s."""
 
 
 class Settings(BaseSettings):

@@ -23,6 +23,13 @@ PARAM_DECODE_NS = "decode_ns"
 PARAM_COMPUTE_NS = "compute_ns"
 """On a response: nanoseconds waiting for a worker, decoding the inputs, and running the graph."""
 
+PARAM_SERVED_BY = "served_by"
+PARAM_REASON = "reason"
+PARAM_CUT = "cut"
+"""On a response of the edge's local server: who ran the last layer, why, and where the model was cut. The
+seconds of each stage are there too, in nanoseconds: `latency_ns`, `edge_ns`, `network_ns`, `queue_ns`,
+`cloud_ns`, `wait_ns`."""
+
 PARAM_ERROR_CODE = "error_code"
 """On a failed answer of a stream: the name of the gRPC status code."""
 

@@ -11,6 +11,7 @@ MODULES = (
     "edge_client.sync",
     "edge_client.cli",
     "edge_client.running",
+    "edge_client.serving",
     "edge_client.settings",
     "edge_client.relaying",
     "edge_client.fetching",

@@ -1,0 +1,69 @@
+"""What `run` and `serve` have in common: a client as the settings say, and word of how it fares."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edge_client.choosing import OnProgress
+from edge_client.frames import Choice
+from edge_client.settings import EdgeSettings, parse_link
+from partitioner import console
+from protos.errors import SplitpointError, UsageError
+
+
+def client_options(settings: EdgeSettings) -> dict[str, Any]:
+    """Return the keyword arguments of EdgeClient and AsyncEdgeClient that settings speak of."""
+    return {
+        "codec": settings.codec,
+        "accuracy_drop": settings.accuracy_drop,
+        "link": parse_link(settings.link),
+        "window": settings.window,
+        "timeout_s": settings.timeout_s,
+        "deadline_s": settings.deadline_s,
+        "adapt": settings.adapt,
+        "memory_bytes": settings.memory_bytes,
+        "exit_threshold": settings.exit_confidence,
+        "threads": settings.threads,
+        "on_failure": settings.on_failure,
+    }
+
+
+@contextmanager
+def shown_progress() -> Iterator[OnProgress]:
+    """Show what takes long while connecting: as a bar where somebody watches, else as remarks."""
+    with console.progress() as progress:
+        task = progress.add_task("connecting", total=None)
+
+        def show(step: str, done: int, total: int) -> None:
+            progress.update(task, description=f"measuring {step}", completed=done, total=total)
+            if progress.disable and done == 0:  # nobody watches a bar, but a log wants to know
+                steps = f" (1 of {total})" if total else ""
+                console.remark(f"measuring {step.rstrip(', ')}{steps}")
+
+        yield show
+
+
+def tell_of_choice(choice: Choice, trouble: SplitpointError | None) -> None:
+    """Say where the cut is and why, and what is wrong with the cloud, if anything is."""
+    console.remark(f"cut {choice.label}, {choice.reason}")
+    if trouble is not None:
+        console.remark(f"{trouble} Until it comes, frames are finished on this device.")
+
+
+def tell_of_move(before: Choice, now: Choice) -> Choice:
+    """Say where the cut has moved to, if it has; return where it is now."""
+    if now.label != before.label:
+        console.remark(f"cut {now.label}: {now.reason}")
+    return now
+
+
+def beat(path: Path) -> None:
+    """Touch the file that a health check looks at; UsageError when that is not possible."""
+    try:
+        path.touch()
+    except OSError as error:
+        raise UsageError(
+            f"--heartbeat {path} cannot be touched: {error.strerror}. Give a file in a folder that "
+            "exists and may be written to."
+        ) from error

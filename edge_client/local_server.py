@@ -1,0 +1,209 @@
+"""The split model for applications on the device, by the Open Inference Protocol, as if it were all here."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import fields
+from types import TracebackType
+from typing import Self
+
+from edge_client import defaults
+from edge_client.client import AsyncEdgeClient
+from edge_client.results import Result, Timings
+from partitioner.addresses import open_listener
+from protos.channels import DEFAULT_MAX_MESSAGE_BYTES
+from protos.checksums import check_seal, seal
+from protos.errors import OverloadedError, TensorError, UnknownNameError, UsageError
+from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
+from protos.messages import pack_response, unpack_request
+from protos.names import PARAM_CHECKSUM, PARAM_CODEC, PARAM_CUT, PARAM_REASON, PARAM_SERVED_BY
+from protos.serving.answering import (
+    Job,
+    Later,
+    ServedModel,
+    check_digest,
+    check_version,
+    requested_outputs,
+)
+from protos.serving.drain import Drain
+from protos.serving.oip_server import OipServer
+from protos.tensors import Array
+
+EXTENSIONS = ("model_stream_infer", "splitpoint_served_by")
+
+OnResult = Callable[[Result, str], None]
+"""Hears every result, failed ones too, and the id of its request."""
+
+
+def unheard(_result: Result, _request_id: str) -> None:
+    """Nobody wants to know the results."""
+
+
+class LocalServer:
+    """Offers a client's model, under the bundle's name. Use it with `async with`, or `start` and `stop`.
+
+    All callers share the client: its window, its stream to the cloud, its policy. At most `max_queue`
+    requests are taken at a time; more get OverloadedError, which is RESOURCE_EXHAUSTED to them. The client
+    stays the caller's: it is connected by `start`, and not closed by `stop`. Starting raises what
+    AsyncEdgeClient.connect does, and UsageError for an address that cannot be used.
+    """
+
+    def __init__(
+        self,
+        client: AsyncEdgeClient,
+        listen: str = "127.0.0.1:0",
+        *,
+        max_queue: int = defaults.MAX_QUEUE,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        on_result: OnResult = unheard,
+    ) -> None:
+        self._client = client
+        self._listen = listen
+        self._max_queue = max_queue
+        self._max_message_bytes = max_message_bytes
+        self._on_result = on_result
+        self._server: OipServer | None = None
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT that the server is bound to; raises UsageError before it has started."""
+        if self._server is None:
+            raise UsageError("the server is not running. Use `async with`, or start it.")
+        return self._server.address
+
+    async def start(self) -> None:
+        """Connect the client, bind the address and serve."""
+        if self._server is not None:
+            raise UsageError("this server has started already. Make another one.")
+        open_listener(self._listen, "--listen").close()
+        await self._client.connect()
+        bundle = self._client.bundle
+        catalogue = _OneModel(
+            ServedModel(name=bundle.name, inputs=bundle.inputs, outputs=bundle.outputs)
+        )
+        answerer = _Answerer(
+            self._client, catalogue, self._max_queue, self._max_message_bytes, self._on_result
+        )
+        server = OipServer(
+            catalogue,
+            answerer,
+            Drain(),
+            max_message_bytes=self._max_message_bytes,
+            stream_window=min(defaults.STREAM_WINDOW, self._max_queue),
+            extensions=EXTENSIONS,
+        )
+        await server.start(self._listen)
+        self._server = server
+
+    async def stop(self, grace_s: float = 0.0) -> None:
+        """Drain: refuse new calls, and let those in flight finish for `grace_s`. Does nothing twice."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop(grace_s)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+
+class _OneModel:
+    """A catalogue of the one model that an edge serves."""
+
+    def __init__(self, model: ServedModel) -> None:
+        self.model = model
+
+    def find(self, name: str, version: str = "") -> ServedModel:
+        if name != self.model.name:
+            raise UnknownNameError(
+                f"this edge has no model {name!r}. It serves {self.model.name!r}, whole; where that is "
+                "cut is the edge's own affair."
+            )
+        check_version(self.model, version)
+        return self.model
+
+
+class _Answerer:
+    """Makes frames of requests and answers of their results."""
+
+    def __init__(
+        self,
+        client: AsyncEdgeClient,
+        catalogue: _OneModel,
+        max_queue: int,
+        max_message_bytes: int,
+        on_result: OnResult,
+    ) -> None:
+        self._client = client
+        self._catalogue = catalogue
+        self._max_queue = max_queue
+        self._max_message_bytes = max_message_bytes
+        self._on_result = on_result
+        self._room = asyncio.Semaphore(client.window)
+        self._inside = 0
+
+    def submit(self, job: Job) -> asyncio.Future[bytes | Later]:
+        """Begin a job; see Answerer."""
+        return asyncio.ensure_future(self._answer(job))
+
+    async def _answer(self, job: Job) -> bytes | Later:
+        if self._inside >= self._max_queue:
+            with contextlib.suppress(TensorError):
+                job.decode()  # the refusal has to name the request
+            raise OverloadedError(
+                f"{self._inside} requests are waiting in this edge, and no more are taken. "
+                "Send fewer at a time, or try again later."
+            )
+        self._inside += 1
+        try:
+            return await self._serve(job)
+        finally:
+            self._inside -= 1
+
+    async def _serve(self, job: Job) -> bytes:
+        header, raw = job.decode()
+        check_seal(header, raw)
+        model, bundle = (
+            self._catalogue.find(header.model_name, header.model_version),
+            self._client.bundle,
+        )
+        check_digest(header, bundle.name, bundle.digest)
+        outputs = requested_outputs(header, model)
+        values = await self._unpack(header, raw)
+        async with self._room:
+            result = await self._client.infer(
+                values, arrived_at=job.received_ns / 1e9, on_error="result"
+            )
+        self._on_result(result, header.id)
+        if result.error is not None:
+            raise result.error
+        answer, buffers = pack_response(header.model_name, header.id, result.outputs, outputs)
+        _describe(answer, result)
+        if PARAM_CHECKSUM in header.parameters:
+            seal(answer, buffers)
+        return job.encode(answer, buffers)
+
+    async def _unpack(self, header: ModelInferRequest, raw: list[memoryview]) -> dict[str, Array]:
+        bundle, limit = self._client.bundle, self._max_message_bytes
+        arguments = (header, raw, bundle.inputs, bundle.ranges, limit)
+        if raw and not any(PARAM_CODEC in tensor.parameters for tensor in header.inputs):
+            return unpack_request(*arguments)  # only views are made
+        return await asyncio.to_thread(unpack_request, *arguments)
+
+
+def _describe(answer: ModelInferResponse, result: Result) -> None:
+    """Write into an answer's parameters who served it, why, where it was cut, and the time of each stage."""
+    answer.parameters[PARAM_SERVED_BY].string_param = str(result.served_by)
+    answer.parameters[PARAM_REASON].string_param = result.reason
+    answer.parameters[PARAM_CUT].string_param = result.cut
+    answer.parameters[PARAM_CODEC].string_param = result.codec
+    for stage in fields(Timings):
+        nanoseconds = round(1e9 * getattr(result.timings, stage.name))
+        answer.parameters[f"{stage.name.removesuffix('_s')}_ns"].int64_param = nanoseconds

@@ -1,0 +1,77 @@
+"""JSON lines of frames, to stdout and to a file, and their sum at the end."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from edge_client.advising import advise
+from edge_client.client import AsyncEdgeClient
+from edge_client.live_view import print_summary
+from edge_client.sync import EdgeClient
+from edge_client.tally import Tally
+from partitioner import console
+from protos.errors import FileError, UsageError
+
+
+class RecordWriter:
+    """Writes records as JSON lines, at once, to stdout and to a file, where they are wanted."""
+
+    def __init__(self, path: Path | None, to_stdout: bool) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+        self._to_stdout = to_stdout
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Write one record as a line; FileError when the file takes no more, once."""
+        if self._to_stdout:
+            console.print_json(record, indent=None)
+        if self._file is not None:
+            try:
+                self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                self._file.flush()
+            except OSError as error:
+                self._close()
+                raise FileError(
+                    f"--output {self._path} takes no more: {error.strerror}. It holds what came before. "
+                    "Make room, or give another file."
+                ) from error
+
+    def __enter__(self) -> Self:
+        if self._path is not None:
+            try:
+                self._file = self._path.open("w")
+            except OSError as error:
+                raise UsageError(
+                    f"--output {self._path} cannot be written: {error.strerror}. Give another file."
+                ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # what cannot be written has been said already
+                file.close()
+
+
+def sum_up(
+    tally: Tally,
+    client: EdgeClient | AsyncEdgeClient,
+    writer: RecordWriter,
+    *,
+    as_json: bool,
+    dropped: int = 0,
+    unreadable: int = 0,
+) -> None:
+    """Write the summary of what was done, as a table where people read, and what would make it better."""
+    summary = tally.summary(dropped=dropped, unreadable=unreadable, link=client.link)
+    summary |= {"fallbacks": dict(client.fallbacks), "switches": client.switches}
+    bundle = client.bundle
+    if not as_json:
+        print_summary(summary, bundle)
+    writer.write({"summary": summary})
+    if advice := advise(summary, has_exits=bundle.exits is not None, name=str(bundle.path)):
+        console.complain(advice)

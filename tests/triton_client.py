@@ -1,0 +1,88 @@
+"""Triton's own client, in a process of its own: an independent witness of what our servers speak."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from protos.tensors import Array
+
+CLIENT = """
+import json, queue, sys
+import numpy as np
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+address, folder, model = sys.argv[1:]
+sent = dict(np.load(folder + "/sent.npz"))
+client = triton.InferenceServerClient(address)
+found = {
+    "live": client.is_server_live(),
+    "ready": client.is_server_ready() and client.is_model_ready(model),
+    "server": client.get_server_metadata().name,
+    "inputs": [t.name for t in client.get_model_metadata(model).inputs],
+    "outputs": [t.name for t in client.get_model_metadata(model).outputs],
+}
+
+def inputs(shift):
+    made = []
+    for name, array in sent.items():
+        tensor = triton.InferInput(name, array.shape, "FP32")
+        tensor.set_data_from_numpy(array + np.float32(shift))
+        made.append(tensor)
+    return made
+
+wanted = [triton.InferRequestedOutput(name) for name in found["outputs"]]
+answer = client.infer(model, inputs(0), outputs=wanted, request_id="one")
+found["id"] = answer.get_response().id
+found["parameters"] = {
+    key: getattr(value, value.WhichOneof("parameter_choice"))
+    for key, value in answer.get_response().parameters.items()
+}
+got = {"infer": answer.as_numpy(found["outputs"][0])}
+
+results = queue.Queue()
+client.start_stream(callback=lambda result, error: results.put((result, error)))
+for shift in range(4):
+    client.async_stream_infer(model, inputs(shift), request_id=str(shift))
+client.async_stream_infer("nowhere", inputs(0), request_id="lost")
+errors = []
+for _ in range(5):
+    result, error = results.get(timeout=30)
+    if error:
+        errors.append(str(error))
+    else:
+        got["stream" + result.get_response().id] = result.as_numpy(found["outputs"][0])
+client.stop_stream()
+found["errors"] = errors
+try:
+    client.infer("nowhere", inputs(0))
+except InferenceServerException as error:
+    found["unknown"] = [error.status(), error.message()]
+np.savez(folder + "/got.npz", **got)
+
+service = triton.service_pb2
+found["fields"] = {
+    name: [[field.name, field.number, field.type, field.is_repeated] for field in message.fields]
+    for name, message in service.DESCRIPTOR.message_types_by_name.items()
+}
+nested = service.ModelInferRequest.InferInputTensor.DESCRIPTOR
+found["fields"]["InferInputTensor"] = [
+    [field.name, field.number, field.type, field.is_repeated] for field in nested.fields
+]
+print(json.dumps(found))
+"""
+
+
+def run_client(address: str, model: str, sent: Mapping[str, Array], folder: Path) -> dict[str, Any]:
+    """Call every method with `sent`, and on a stream with it shifted by 0 to 3; outputs go to got.npz."""
+    np.savez(folder / "sent.npz", **sent)
+    command = [sys.executable, "-c", CLIENT, address, str(folder), model]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
