@@ -178,7 +178,7 @@ def probe(cloud: Cloud, json: console.JsonFlag = False) -> None:
     """
     from edge_client.probing import measure_link, probing
 
-    with console.notes.status("measuring the link"), probing(cloud) as send:
+    with console.working("measuring the link"), probing(cloud) as send:
         found = measure_link(send)
     if json:
         console.print_json(

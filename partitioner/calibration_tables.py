@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from rich.table import Table
-
 from partitioner.accuracy import Accuracy
 from partitioner.bundle import Bundle
 from partitioner.calibration import BundleCalibration
-from partitioner.tables import accuracy_json, new_table
+from partitioner.folding import FoldingTable
+from partitioner.tables import accuracy_json, format_points, new_table
 from partitioner.units import format_size
 
 
@@ -24,10 +23,10 @@ def calibration_json(bundle: Bundle, found: BundleCalibration) -> dict[str, Any]
     }
 
 
-def calibration_table(bundle: Bundle, found: BundleCalibration) -> Table:
+def calibration_table(bundle: Bundle, found: BundleCalibration) -> FoldingTable:
     """Return bytes and lost points of every codec at every cut."""
     codecs = list(dict.fromkeys(accuracy.codec for accuracy in found.meta.accuracies))
-    title = f"{bundle.name}: bytes of the encoded frontier, and percentage points lost"
+    title = f"{bundle.name}: bytes of the encoded frontier, and percentage points"
     table = new_table(title, "cut", "float32", *codecs, left=1)
     for cut in bundle.cuts.values():
         cells = [found.accuracies.get((cut.id, codec)) for codec in codecs]
@@ -40,7 +39,7 @@ def calibration_table(bundle: Bundle, found: BundleCalibration) -> Table:
 def _loss_cell(found: Accuracy | None) -> str:
     if found is None:
         return ""
-    return f"{format_size(found.payload_bytes)} {found.drop_points:.2f}"
+    return f"{format_size(found.payload_bytes)} {format_points(found)}"
 
 
 def calibration_text(found: BundleCalibration) -> str:
@@ -56,8 +55,13 @@ def calibration_text(found: BundleCalibration) -> str:
         (a.interval_points[1] - a.drop_points for a in found.meta.accuracies if a.interval_points),
         default=0,
     )
-    spread = f" 95 % intervals (Wilson) reach up to {worst:.1f} points further." if worst else ""
+    spread = (
+        f" 95 % intervals (Wilson) reach up to {worst:.1f} points further, so that many gains and losses "
+        "are chance."
+        if worst
+        else ""
+    )
     return (
-        f"Points are of {what}. Ranges come from {found.meta.range_samples} inputs, losses from "
-        f"{first.samples} others.{spread}"
+        f"Points are of {what}; + is above the whole model, - below. Ranges come from "
+        f"{found.meta.range_samples} inputs, points from {first.samples} others.{spread}"
     )

@@ -5,7 +5,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -17,6 +19,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -26,6 +29,7 @@ from typer.core import TyperCommand
 from protos.errors import FileError, SplitpointError, UsageError
 
 INTERRUPTED = 130
+_LINE_EVERY_S = 5.0
 
 screen = Console(highlight=False)
 """Results for people."""
@@ -89,17 +93,55 @@ def print_json(document: Any, *, indent: int | None = 1) -> None:
 
 
 def progress() -> Progress:
-    """Return a progress bar on stderr; it shows only where somebody watches."""
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=28),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=notes,
-        transient=True,
-        disable=not notes.is_terminal,
-    )
+    """Return a progress bar on stderr; where nobody watches, a line every few seconds instead."""
+    return _progress(BarColumn(bar_width=28), MofNCompleteColumn())
+
+
+@contextmanager
+def working(text: str) -> Iterator[Callable[[str], None]]:
+    """Show that something without a known end goes on; yield what changes the text."""
+    with _progress() as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda now: bar.update(task, description=now)
+
+
+def _progress(*columns: ProgressColumn) -> Progress:
+    ends = (SpinnerColumn(), TextColumn("{task.description}")), (TimeElapsedColumn(),)
+    kind = Progress if notes.is_terminal else LoggedProgress
+    return kind(*ends[0], *columns, *ends[1], console=notes, transient=True)
+
+
+class LoggedProgress(Progress):
+    """For logs: no bar, but every five seconds a line that says how far each task is.
+
+    `wait` sleeps as long as it is told, and returns True when the work has ended meanwhile.
+    """
+
+    def __init__(
+        self,
+        *columns: ProgressColumn,
+        wait: Callable[[float], bool] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(*columns, disable=True, **settings)
+        self._ended = threading.Event()
+        self._wait = wait or self._ended.wait
+        self._teller = threading.Thread(target=self._tell, daemon=True)
+
+    def start(self) -> None:
+        """Begin to write lines."""
+        self._teller.start()
+
+    def stop(self) -> None:
+        """Write no more."""
+        self._ended.set()
+        self._teller.join()
+
+    def _tell(self) -> None:
+        while not self._wait(_LINE_EVERY_S):
+            for task in self.tasks:
+                far = "" if task.total is None else f": {task.completed:g} of {task.total:g}"
+                remark(f"{task.description}{far}, after {task.elapsed or 0.0:.0f} s")
 
 
 def remark(text: str) -> None:

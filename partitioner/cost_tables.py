@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.table import Table
-
 from partitioner.constraints import Candidate, Constraint
 from partitioner.decisions import Decision
+from partitioner.folding import FoldingTable
 from partitioner.objectives import METRICS, Terms
 from partitioner.tables import new_table
 from partitioner.units import format_energy, format_size
@@ -53,12 +52,12 @@ def _candidate_json(
     }
 
 
-def costs_table(decision: Decision) -> Table:
+def costs_table(decision: Decision) -> FoldingTable:
     """Return the costs of each cut's best option and of its raw one, and what limits they miss."""
-    columns = (
-        "latency",
-        "p95",
-        "frames/s",
+    headers = (
+        "latency\nms",
+        "p95\nms",
+        "frames\n/s",
         "bytes",
         "energy",
         "cost",
@@ -68,10 +67,11 @@ def costs_table(decision: Decision) -> Table:
     )
     found = _worth_a_row(decision)
     rows = [_cells(candidate, decision.terms) for candidate in found]
-    shown = [at for at in range(len(columns)) if any(row[at] for row in rows)]
+    shown = [at for at in range(len(headers)) if any(row[at] for row in rows)]
     asked = ", ".join(map(str, (decision.objective, *decision.constraints)))
-    names = [columns[at] for at in shown]
-    table = new_table(f"smallest {asked}", "cut", "codec", *names, "misses", left=2)
+    names = [headers[at] for at in shown]
+    columns = ("cut", "codec", *names, "misses", "")
+    table = new_table(f"smallest {asked}", *columns, left=2, keys=2)
     for candidate, row in zip(found, rows, strict=True):
         best = candidate == decision.best
         misses = [c.flag for c in decision.constraints if not c.admits(candidate)]
@@ -79,7 +79,8 @@ def costs_table(decision: Decision) -> Table:
             candidate.option.cut,
             candidate.option.codec if candidate.option.upload_bytes else "",
             *(row[at] for at in shown),
-            "◀" if best else ", ".join(misses),
+            ", ".join(misses),
+            "◀" if best else "",
             style="bold green" if best else None,
         )
     return table
@@ -101,8 +102,8 @@ def _cells(candidate: Candidate, terms: Terms) -> tuple[str, ...]:
     costs = candidate.costs
     month = costs.monthly(terms.fps) if terms.fps else None
     return (
-        f"{1e3 * costs.latency_s:.1f} ms",
-        f"{1e3 * costs.p95_s:.1f} ms",
+        f"{1e3 * costs.latency_s:.1f}",
+        f"{1e3 * costs.p95_s:.1f}",
         f"{costs.throughput_fps:.1f}",
         format_size(costs.bytes),
         "" if costs.energy_j is None else format_energy(costs.energy_j),
@@ -125,10 +126,11 @@ def front_json(front: Sequence[Candidate], metrics: Sequence[str]) -> list[dict[
     ]
 
 
-def front_table(front: Sequence[Candidate], metrics: Sequence[str]) -> Table:
+def front_table(front: Sequence[Candidate], metrics: Sequence[str]) -> FoldingTable:
     """Return the Pareto front, the smallest of the first metric first."""
     title = f"no option is better in one of {', '.join(metrics)} without being worse in another"
-    table = new_table(title, "cut", "codec", *(f"{m} ({METRICS[m]})" for m in metrics), left=2)
+    columns = (f"{name}\n{METRICS[name].partition(' ')[0]}" for name in metrics)
+    table = new_table(title, "cut", "codec", *columns, left=2, keys=2)
     for candidate in front:
         table.add_row(
             candidate.option.cut,

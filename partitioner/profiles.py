@@ -91,6 +91,14 @@ class Profile(_Frozen):
     scale: float = 1.0
     """Not 1: the times were not measured, but multiplied by this for another machine."""
 
+    @property
+    def spread(self) -> float:
+        """How much the times of heads and tails vary: from p10 to p90, as a share of their medians."""
+        stages = [stage for cut in self.cuts.values() for stage in (cut.head, cut.tail) if stage]
+        medians_s = sum(stage.timing.median_s for stage in stages)
+        spans_s = sum(stage.timing.p90_s - stage.timing.p10_s for stage in stages)
+        return spans_s / medians_s if medians_s else 0.0
+
     @classmethod
     def load(cls, path: str | Path, measure: str = "splitpoint profile") -> "Profile":
         """Read a profile; ProfileError when it is missing, damaged or of another schema.

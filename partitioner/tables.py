@@ -3,28 +3,34 @@
 import math
 from typing import Any
 
-from rich import box
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 
 from partitioner.accuracy import Accuracy
 from partitioner.bundle import Bundle
 from partitioner.defaults import DEFAULT_ACCURACY_DROP
+from partitioner.folding import FoldingTable
 from partitioner.planning import Option, Plan, Switch, stale_profiles
 from partitioner.profiles import Profile, StageProfile
 from partitioner.units import format_rate, format_size
 from partitioner.verifying import CutCheck
 
+_NOISY = 0.5
+"""On a quiet machine times vary by a tenth; from here on their medians say little."""
 
-def new_table(title: str, *columns: str, left: int) -> Table:
-    """Return a table whose columns after the first `left` ones hold numbers."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for position, column in enumerate(columns):
-        number = position >= left
-        table.add_column(
-            column, justify="right" if number else "left", no_wrap=column not in ("after", "with")
+
+def new_table(title: str, *columns: str, left: int, keys: int = 1) -> FoldingTable:
+    """Return a table whose columns after the first `left` ones hold numbers, and whose first `keys` ones
+    name a row."""
+    made = [
+        Column(
+            header,
+            justify="left" if position < left else "right",
+            no_wrap=header not in ("after", "with", "misses"),
         )
-    return table
+        for position, header in enumerate(columns)
+    ]
+    return FoldingTable(title, made, keys)
 
 
 def bundle_json(bundle: Bundle) -> dict[str, Any]:
@@ -52,7 +58,7 @@ def bundle_json(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def bundle_table(bundle: Bundle) -> Table:
+def bundle_table(bundle: Bundle) -> FoldingTable:
     """Return the cuts of a bundle."""
     manifest = bundle.manifest
     title = (
@@ -91,7 +97,7 @@ def checks_json(checks: list[CutCheck]) -> dict[str, Any]:
     }
 
 
-def checks_table(checks: list[CutCheck]) -> Table:
+def checks_table(checks: list[CutCheck]) -> FoldingTable:
     """Return the worst difference of every cut and output."""
     title = "head + tail against the whole model, worst absolute difference by output"
     table = new_table(title, "cut", *map(escape, checks[0].differences), "", left=1)
@@ -101,7 +107,7 @@ def checks_table(checks: list[CutCheck]) -> Table:
     return table
 
 
-def profile_table(profile: Profile, role: str) -> Table:
+def profile_table(profile: Profile, role: str) -> FoldingTable:
     """Return the times and memory of every head and tail."""
     machine = profile.machine
     title = f"{role}: {machine.cpu}, {machine.threads} thread(s), {machine.runtime}"
@@ -157,42 +163,41 @@ def fastest_of_each_cut(plan: Plan) -> list[Option]:
     return [o for o in plan.options if o.codec == "raw" or o is fastest[o.cut]]
 
 
-def plan_table(plan: Plan, best: Option | None = None) -> Table:
+def plan_table(plan: Plan, best: Option | None = None) -> FoldingTable:
     """Return the fastest options with their times; `best`, or else the fastest, is marked."""
     marked = best or plan.best
-    lossy = any(option.accuracy for option in plan.options)
     exits = "exit" * any(option.exit_rate or option.exit_s for option in plan.options)
-    columns = (
-        "frontier",
-        "upload",
-        "edge",
-        exits,
-        "network",
-        "cloud",
-        "total",
-        "loses" * lossy,
-        "",
-    )
+    columns = ("upload", "edge", exits, "network", "cloud", "total", _points_of(plan), "")
     table = new_table(
-        f"{plan.bundle.name} on {plan.link}; times in ms", "cut", "codec", *columns, left=2
+        f"{plan.bundle.name} on {plan.link}; times in ms", "cut", "codec", *columns, left=2, keys=2
     )
     shown = fastest_of_each_cut(plan)
     for option in (o for o in plan.options if o in shown or o == marked):
         table.add_row(
             option.cut,
             option.codec if option.upload_bytes else "",
-            format_size(option.frontier_bytes),
             format_size(option.upload_bytes),
             _ms(option.edge_s),
             f"{_ms(option.exit_s)} {100 * option.exit_rate:.0f} %" if option.exit_s else "",
             _ms(option.network_s),
             _ms(option.cloud_s),
             _ms(option.total_s),
-            f"{option.accuracy.drop_points:.2f}" if option.accuracy else "",
+            format_points(option.accuracy),
             "◀" if option == marked else "",
             style="bold green" if option == marked else None,
         )
     return table
+
+
+def _points_of(plan: Plan) -> str:
+    """Return what an option's points are of, in one word; empty where no loss was measured."""
+    kinds = {option.accuracy.measure for option in plan.options if option.accuracy}
+    return "" if not kinds else {"error": "output"}.get(kind := min(kinds), kind)
+
+
+def format_points(found: Accuracy | None) -> str:
+    """Return percentage points against the whole model, with their sign: a loss is below 0."""
+    return "" if found is None else f"{0.0 - found.drop_points:+.2f}".replace("+0.00", "0.00")
 
 
 def switches_text(plan: Plan) -> str:
@@ -212,22 +217,28 @@ def bound_text(plan: Plan) -> str | None:
     if plan.accuracy_drop is None and not plan.left_out:
         return None
     most = DEFAULT_ACCURACY_DROP if plan.accuracy_drop is None else plan.accuracy_drop
-    kinds = sorted({option.accuracy.measure for option in plan.options if option.accuracy})
-    interval = _interval_text(plan.best.accuracy)
-    of_what = f" of {' or '.join(kinds)}" if kinds else ""
+    word = _points_of(plan)
     return (
-        f"{len(plan.options)} options were measured to lose at most {most:g} points{of_what}, or lose "
-        f"nothing; {plan.left_out} that lose more or were never measured are left out. The bound is "
-        "on the measured loss, the point estimate" + (f": {interval}." if interval else ".")
+        f"{len(plan.options)} options were measured to lose at most {most:g} points"
+        f"{f' of {word}' if word else ''}, or lose nothing; {plan.left_out} that lose more or were never "
+        "measured are left out. The bound is on the measured loss, the point estimate."
     )
 
 
-def _interval_text(found: Accuracy | None) -> str | None:
-    interval = found.interval_points if found else None
-    if found is None or interval is None:
+def points_text(plan: Plan) -> str | None:
+    """Say what the signed points are, and how far chance reaches; None where there are none."""
+    word, known = _points_of(plan), [o.accuracy for o in plan.options if o.accuracy]
+    if not known:
         return None
-    low, high = interval
-    return f"the best option's has a 95 % interval of {low:.1f} to {high:.1f}, n = {found.samples}"
+    shown = plan.best.accuracy or known[0]
+    text = f"{word}: points above (+) or below (-) the whole model, on {shown.samples} inputs."
+    if interval := shown.interval_points:
+        low, high = interval
+        text += (
+            f" That of {shown.cut}/{shown.codec} lies between {-high:+.1f} and {-low:+.1f} (95 % interval); "
+            "what is within such an interval, gains too, may be chance."
+        )
+    return text
 
 
 def accuracy_json(found: Accuracy) -> dict[str, Any]:
@@ -241,13 +252,31 @@ def accuracy_json(found: Accuracy) -> dict[str, Any]:
     }
 
 
+def noise_text(profile: Profile, role: str) -> str | None:
+    """Say that a profile was measured on a busy machine, as far as that shows; None: it doesn't."""
+    if profile.spread <= _NOISY:
+        return None
+    return (
+        f"the {role}'s times vary by {100 * profile.spread:.0f} % from p10 to p90, as if something else had "
+        "run there; measure again when it is idle, or longer (--budget)"
+    )
+
+
 def scale_text(plan: Plan) -> str | None:
-    """Say which side was scaled instead of measured, and which codec sizes are guesses; None: neither."""
+    """Say which side was scaled instead of measured, which is noisy, and which codec sizes are guesses;
+    None: no need to."""
     remarks = [
         f"the {role}'s times are measured on {profile.machine.cpu} and scaled by {profile.scale:g}"
         for role, profile in (("edge", plan.edge), ("cloud", plan.cloud))
         if profile.scale != 1
     ]
+    # A cloud that is assumed from the edge's profile has its noise.
+    measured = {
+        plan.cloud.measured_at: (plan.cloud, "cloud"),
+        plan.edge.measured_at: (plan.edge, "edge"),
+    }
+    noise = [noise_text(*side) for side in measured.values()]
+    remarks += [text for text in noise if text]
     guessed = any(option.codec != "raw" and not option.accuracy for option in plan.options)
     if plan.edge.inputs == "random" and guessed:
         remarks.append(

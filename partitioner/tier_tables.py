@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from partitioner.bundle import Bundle
+from partitioner.folding import FoldingTable
 from partitioner.link import Link
 from partitioner.profiles import Profile
 from partitioner.tables import new_table
@@ -51,11 +50,13 @@ def tiers_json(
     }
 
 
-def tiers_table(bundle: Bundle, links: tuple[Link, Link], options: Sequence[TierOption]) -> Table:
+def tiers_table(
+    bundle: Bundle, links: tuple[Link, Link], options: Sequence[TierOption]
+) -> FoldingTable:
     """Return the options with their costs, the best one marked."""
     title = f"{bundle.name}; near edge: {links[0]}; cloud: {links[1]}; times in ms"
     columns = ("device", "near edge", "cloud", "network", "total", "")
-    table = new_table(title, "first cut", "second cut", *columns, left=2)
+    table = new_table(title, "first cut", "second cut", *columns, left=2, keys=2)
     for option in options:
         best = option == options[0]
         table.add_row(

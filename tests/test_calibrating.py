@@ -340,7 +340,7 @@ def test_plan_keeps_the_bound_and_says_so(calibrated: Bundle, profile: Profile) 
     assert made.left_out == len(everything.options) - len(made.options) > 0
     text = bound_text(made)
     assert text is not None
-    assert f"at most {bound:g} points of error" in text
+    assert f"at most {bound:g} points of output" in text
     assert f"{made.left_out} that lose more" in text
     assert plan_table(made).row_count <= 2 * len(calibrated.cuts)
     narrowed = plan(calibrated, link, profile, profile, codec="q3")
@@ -506,7 +506,7 @@ def test_command_calibrates_a_folder_of_labelled_images(calibrated: Bundle, tmp_
     assert found.ranges.digest == document["digest"] != calibrated.ranges.digest  # type: ignore[union-attr]
     assert found.calibration is not None
     assert calibration_table(found, found.calibration).row_count == len(found.cuts) - 1
-    assert "from 9 inputs, losses from 24 others" in calibration_text(found.calibration)
+    assert "from 9 inputs, points from 24 others" in calibration_text(found.calibration)
 
 
 def spoil(images: Path, how: str) -> tuple[Path, tuple[object, ...]]:

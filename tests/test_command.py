@@ -1,5 +1,6 @@
 """The command `splitpoint` as a person or a program meets it: in a process of its own."""
 
+import io
 import json
 import re
 import subprocess
@@ -11,6 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
+
+from partitioner.console import LoggedProgress, notes
+from partitioner.tables import new_table
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -130,3 +135,40 @@ def test_nobody_at_the_cloud_is_said(splitpoint: Run, source: Path) -> None:
     done = splitpoint("profile", "net", "--cloud", "127.0.0.1:1", "--json")
     assert done.returncode == 4
     assert "no cloud server answers at 127.0.0.1:1" in " ".join(done.stderr.split())
+
+
+def test_log_hears_how_far_long_work_is(capsys: pytest.CaptureFixture[str]) -> None:
+    ends = iter([False, False, True])
+    waits: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return next(ends)
+
+    bar = LoggedProgress(console=notes, wait=wait)
+    bar.add_task("calibrating cut-03", total=16, completed=3)
+    bar.add_task("importing", total=None)
+    with bar:
+        pass
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == 2 * ["calibrating cut-03: 3 of 16, after 0 s", "importing, after 0 s"]
+    assert waits == [5, 5, 5]
+
+
+def test_table_folds_where_it_would_be_cut_off() -> None:
+    table = new_table("title", "cut", "codec", "one", "two", "three", "", "", left=2, keys=2)
+    table.add_row("cut-01", "q2", "1111111", "2222222", "3333333", "", "")
+    table.add_row("edge", "", "4444444", "5555555", "6666666", "", "<")
+    narrow = Console(width=30, file=io.StringIO())
+    narrow.print(table)
+    lines = [line.split() for line in narrow.file.getvalue().splitlines() if line.strip(" ─")]
+    # Edges 1, cut 6, codec 5 and the mark 1, each with 2 behind: 19 of 30 leave room for one of 7 + 2.
+    assert lines == [
+        ["title"],
+        *(["cut", "codec", "one"], ["cut-01", "q2", "1111111"], ["edge", "4444444", "<"]),
+        *(["cut", "codec", "two"], ["cut-01", "q2", "2222222"], ["edge", "5555555", "<"]),
+        *(["cut", "codec", "three"], ["cut-01", "q2", "3333333"], ["edge", "6666666", "<"]),
+    ]
+    wide = Console(width=80, file=io.StringIO())
+    wide.print(table)
+    assert "cut     codec      one      two    three" in wide.file.getvalue()

@@ -12,6 +12,7 @@ from partitioner.cli import app
 from partitioner.profiles import Profile
 from partitioner.profiling import measure_profile
 from partitioner.sessions import RuntimeOptions
+from partitioner.units import format_energy
 from protos.errors import FileError, InfeasibleError, SplitpointError, UnknownNameError, UsageError
 
 LINK = ("--bandwidth", "10mbit", "--rtt", "20ms")
@@ -92,6 +93,27 @@ def test_front_as_document_table_and_picture(
     assert "scaled by" in shown.err
     assert "Raspberry Pi 4" in shown.err
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_wide_tables_go_below_each_other_and_lose_no_number(
+    command: Command, document: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide = (
+        *DEVICE,
+        "--sustained",
+        "--keep-input-local",
+        "--pareto",
+        "latency,energy,bytes,throughput",
+    )
+    costs = document(*wide)["costs"]
+    command(*wide)
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    edge = costs[-1]
+    assert f"{1e3 * edge['latency_s']:.1f}" in shown
+    assert format_energy(edge["energy_j"]) in shown
+    assert all(word in shown for word in ("a month", "slower", "depth", "--keep-input-local"))
 
 
 @pytest.mark.parametrize(

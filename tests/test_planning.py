@@ -1,5 +1,6 @@
 """The plan's arithmetic, by hand; its switching points against a search on a grid."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from partitioner.profiles import (
     StageProfile,
     Timing,
 )
+from partitioner.tables import noise_text, scale_text
 from protos.errors import ProfileError, UnknownNameError, UsageError
 from protos.tensors import TensorSpec
 
@@ -183,6 +185,22 @@ def test_profile_of_another_bundle_is_refused() -> None:
     other = profile.model_copy(update={"bundle_digest": "0" * 64})
     with pytest.raises(ProfileError, match="cloud profile is of bundle"):
         plan(bundle, Link(1e6, 1e6, 0.0), profile, other)
+
+
+def test_profile_of_a_busy_machine_is_remarked_on() -> None:
+    bundle, quiet = make(EXAMPLE)
+    assert quiet.spread == 0
+    timing = Timing(median_s=0.1, p10_s=0.06, p90_s=0.12, repeats=5)
+    edge = quiet.cuts["edge"]
+    assert edge.head is not None
+    cut = edge.model_copy(update={"head": edge.head.model_copy(update={"timing": timing})})
+    busy = quiet.model_copy(update={"cuts": {"edge": cut}})
+    assert busy.spread == pytest.approx(0.6)  # (0.12 - 0.06) / 0.1
+    assert noise_text(quiet, "cloud") is None
+    whole = plan(bundle, Link(1e6, 1e6, 0.01), quiet, quiet)
+    said = scale_text(replace(whole, edge=busy, cloud=busy.scaled(0.5))) or ""
+    assert said.count("the edge's times vary by 60 % from p10 to p90") == 1
+    assert "cloud's times vary" not in said
 
 
 def test_profiles_survive_the_disk(tmp_path: Path) -> None:

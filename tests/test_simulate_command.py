@@ -88,7 +88,7 @@ def test_trace_compares_all_policies(simulate: Simulate, tram: Path, tmp_path: P
 
 
 def test_trace_as_a_table_says_what_was_chosen(simulate: Simulate, tram: Path) -> None:
-    done = simulate("trace", tram, "--rtt", "20ms", "--frames", 20, "--every")
+    done = simulate("trace", tram, "--rtt", "20ms", "--frames", 20, "--all")
     assert done.exception is None
     assert "20 frames every 200 ms over tram.txt" in done.stdout
     assert "clairvoyant: " in done.stdout

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from partitioner.console import JsonFlag, notes, print_json, remark, screen
+from partitioner.console import JsonFlag, print_json, remark, screen, working
 from partitioner.defaults import MAX_CUTS
 from protos.errors import FileError, ModelError, UsageError
 
@@ -75,8 +75,8 @@ def import_command(
         max_cuts=max_cuts,
         replace=force,
     )
-    with notes.status("importing") as status:
-        bundle = import_model(source, out, options, on_step=status.update)
+    with working("importing") as show:
+        bundle = import_model(source, out, options, on_step=show)
     if as_json:
         print_json(bundle_json(bundle))
         return

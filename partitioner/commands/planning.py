@@ -232,7 +232,13 @@ def _print_tables(
 ) -> None:
     from partitioner.cost_tables import costs_table, front_table
     from partitioner.objectives import LATENCY, Terms
-    from partitioner.tables import bound_text, plan_table, scale_text, switches_text
+    from partitioner.tables import (
+        bound_text,
+        plan_table,
+        points_text,
+        scale_text,
+        switches_text,
+    )
 
     made = decision.plan
     asked = (decision.objective, decision.constraints, decision.terms)
@@ -241,8 +247,9 @@ def _print_tables(
     screen.print(switches_text(made) if plain else costs_table(decision))
     if metrics:
         screen.print(front_table(front, metrics))
-    if bound := bound_text(made):
-        remark(bound)
+    for text in (points_text(made), bound_text(made)):
+        if text:
+            remark(text)
     if caveat := scale_text(made):
         remark(f"Note: {caveat}")
     if device := decision.terms.device:

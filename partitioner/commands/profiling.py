@@ -36,7 +36,7 @@ def profile(
     from partitioner.profiling import measure_profile
     from partitioner.remote import measure_remote_profile
     from partitioner.sessions import RuntimeOptions
-    from partitioner.tables import profile_table
+    from partitioner.tables import noise_text, profile_table
     from partitioner.units import parse_duration
 
     loaded = Bundle.load(bundle)
@@ -64,6 +64,8 @@ def profile(
         return
     for role, found in sorted(measured.items(), reverse=True):
         screen.print(profile_table(found, role))
+        if noise := noise_text(found, role):
+            remark(f"Note: {noise}.")
     next_step = f"splitpoint plan {bundle} --bandwidth 10mbit --rtt 20ms"
     if not (loaded.profiles / "cloud.json").exists():
         next_step += " --cloud-scale 0.2 (or measure the server first: --cloud HOST:PORT)"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from partitioner.commands.arguments import BundleArgument
-from partitioner.console import JsonFlag, notes, print_json, progress, remark, screen
+from partitioner.console import JsonFlag, print_json, progress, remark, screen, working
 from partitioner.defaults import DEFAULT_BUDGET_S
 from protos.errors import UsageError
 
@@ -85,7 +85,7 @@ def search(
     budget_s = parse_duration(budget)
     loaded = Bundle.load(bundle)
     profiles = find_profiles(loaded, edge, cloud, edge_scale=edge_scale, cloud_scale=cloud_scale)
-    with notes.status("searching"):
+    with working("searching"):
         survivors = search_bundle(loaded, *profiles, link, wanted)
         answer = best_on(loaded, *profiles, link, wanted[0]) if bandwidth else None
     before = known_cuts(loaded, survivors)
@@ -127,7 +127,7 @@ def _add(
     for sentence in wrong:
         remark(sentence)
     found = sorted((one.cut for one in chosen), key=lambda cut: cut.flops)
-    with notes.status(f"adding {len(found)} cuts"):
+    with working(f"adding {len(found)} cuts"):
         made, added = add_cuts(bundle, found, out or bundle.path, replace=out is None)
     with progress() as bar:
         task = bar.add_task("measuring", total=None)

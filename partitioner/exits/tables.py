@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.table import Table
-
 from partitioner.bundle import Bundle
 from partitioner.exits.outcomes import Outcomes, Standing
 from partitioner.exits.stored import BundleExits
+from partitioner.folding import FoldingTable
 from partitioner.tables import new_table
 
 THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
@@ -61,7 +60,7 @@ def exits_table(
     exits: BundleExits,
     outcomes: Mapping[str, Outcomes],
     thresholds: Sequence[float],
-) -> Table:
+) -> FoldingTable:
     """Return one line an exit and threshold; a star marks the exit's own threshold."""
     title = f"{bundle.name}: exits, on {_samples(outcomes)} inputs that they were not trained on"
     columns = ("threshold", "exit", "agree", "accuracy", "whole model", "ECE")

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.table import Table
-
 from partitioner.bundle import Bundle
+from partitioner.folding import FoldingTable
 from partitioner.profiles import Profile, StageProfile
 from partitioner.search.exploring import Answer
 from partitioner.search.survivors import Survivor, Win
@@ -55,7 +54,9 @@ def search_json(
     }
 
 
-def search_table(bundle: Bundle, rows: Sequence[Row], profiles: tuple[Profile, Profile]) -> Table:
+def search_table(
+    bundle: Bundle, rows: Sequence[Row], profiles: tuple[Profile, Profile]
+) -> FoldingTable:
     """Return the survivors with their times, predicted from nodes and measured, in ms."""
     columns = ("head", "timed", "tail", "timed")
     title = (

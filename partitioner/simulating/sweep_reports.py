@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.table import Table
 
+from partitioner.folding import FoldingTable
 from partitioner.link import Link
 from partitioner.planning import Plan
 from partitioner.plots import draw_bars, draw_lines
 from partitioner.simulating.drawing import figure_for
 from partitioner.simulating.sweeping import Sweep
+from partitioner.tables import new_table
 from partitioner.units import format_duration, format_rate
 
 POINT_COLUMNS = ("edge_scale", "cloud_load", "rtt_s", "uplink_bps", "option", "total_s")
@@ -21,13 +21,11 @@ POINT_COLUMNS = ("edge_scale", "cloud_load", "rtt_s", "uplink_bps", "option", "t
 _COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c")
 
 
-def sweep_table(swept: Sweep) -> Table:
+def sweep_table(swept: Sweep) -> FoldingTable:
     """Return the options that are the best somewhere, and what each costs if it is taken everywhere."""
     title = f"{swept.totals_s.size} points; ratios to the best option of each point"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("option", no_wrap=True)
-    for column in ("best at", "on uplinks", "everywhere: mean", "worst"):
-        table.add_column(column, justify="right", no_wrap=True)
+    columns = ("option", "best at", "on uplinks", "everywhere: mean", "worst")
+    table = new_table(title, *columns, left=1)
     for one in swept.standings:
         if one.uplinks_bps is None:
             continue

@@ -3,13 +3,16 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
+from partitioner.folding import FoldingTable
 from partitioner.simulating.adaptive import ADAPTIVE
 from partitioner.simulating.pipeline import Setup
 from partitioner.simulating.trace_runs import CLAIRVOYANT, Run
+from partitioner.tables import new_table
 from partitioner.units import format_rate, format_size
+from protos.names import CLOUD, EDGE
+
+_BEST_FIXED = 6
+"""Fixed options that a table shows beside the ends."""
 
 FRAME_COLUMNS = (
     "policy", "frame", "arrived_s", "option", "served_by", "latency_s", "edge_wait_s", "edge_s",
@@ -17,7 +20,19 @@ FRAME_COLUMNS = (
 )  # fmt: skip
 
 
-def runs_table(runs: Sequence[Run], setup: Setup, deadline_s: float | None) -> Table:
+def worth_showing(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs of the policies that choose, of the best fixed options, and of the two ends."""
+    ranked = sorted(runs, key=lambda run: run.mean_s)
+    fixed = [run for run in ranked if run.policy not in (ADAPTIVE, CLAIRVOYANT)]
+    ends = [
+        next((run for run in fixed if run.policy.split("/")[0] == end), None)
+        for end in (CLOUD, EDGE)
+    ]
+    hidden = [run for run in fixed[_BEST_FIXED:] if run not in ends]
+    return [run for run in runs if run not in hidden]
+
+
+def runs_table(runs: Sequence[Run], setup: Setup, deadline_s: float | None) -> FoldingTable:
     """Return one row a policy, the best mean first."""
     trace = setup.trace
     beat = f"every {1e3 * setup.period_s:.4g} ms" if setup.period_s else "as fast as they are taken"
@@ -25,12 +40,10 @@ def runs_table(runs: Sequence[Run], setup: Setup, deadline_s: float | None) -> T
         f"{len(runs[0].passages)} frames {beat} over {trace.name} "
         f"(mean {format_rate(trace.uplink_bps.mean)}), window {setup.window}; times in ms"
     )
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     late = () if deadline_s is None else ("late",)
     lost = ("lost",) if any(run.timed_out for run in runs) else ()
-    table.add_column("policy", no_wrap=True)
-    for column in ("mean", "p50", "p95", "p99", *late, "fps", "upload", *lost):
-        table.add_column(column, justify="right", no_wrap=True)
+    columns = ("policy", "mean", "p50", "p95", "p99", *late, "fps", "upload", *lost)
+    table = new_table(title, *columns, left=1)
     for run in sorted(runs, key=lambda run: run.mean_s):
         missed = () if deadline_s is None else (f"{100 * run.missed(deadline_s):.1f} %",)
         table.add_row(

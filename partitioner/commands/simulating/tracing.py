@@ -51,7 +51,10 @@ def trace(
         str, typer.Option(help="After its end the trace does loop, or hold.")
     ] = "loop",
     every: Annotated[
-        bool, typer.Option("--every", help="Show also options that another beats on every stage.")
+        bool,
+        typer.Option(
+            "--all", help="Show every fixed option, also those that another beats on every stage."
+        ),
     ] = False,
     codec: arguments.OnlyCodec = None,
     edge: arguments.EdgeProfile = None,
@@ -82,6 +85,7 @@ def trace(
         frame_rows,
         runs_json,
         runs_table,
+        worth_showing,
     )
     from partitioner.simulating.writing import write_csv
     from partitioner.tables import scale_text
@@ -117,8 +121,13 @@ def trace(
         bundle_json = {"name": loaded.name, "digest": loaded.digest}
         print_json({"bundle": bundle_json, **runs_json(runs, setup, deadline_s)})
         return
-    screen.print(runs_table(runs, setup, deadline_s))
+    shown = runs if every else worth_showing(runs)
+    screen.print(runs_table(shown, setup, deadline_s))
     screen.print(choices_text(runs))
+    if len(shown) < len(runs):
+        remark(
+            f"{len(runs) - len(shown)} fixed options that came off worse are left out; see --all."
+        )
     if caveat := scale_text(made):
         remark(f"Note: {caveat}")
     for name, path in (("Frames", csv), ("Plot", plot)):
