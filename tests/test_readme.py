@@ -106,6 +106,7 @@ def test_commands_and_snippet_of_the_readme(
 
 def test_demo_runs_three_ways_on_real_frames(tmp_path: Path) -> None:
     words = ["--max-frames", "8", "--fps", "20", "--budget", "1s", "--bandwidth", "20mbit"]
+    words += ["--phase", "1"]
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "digits" / "demo.py", *words, "--out", str(tmp_path)],
         capture_output=True, text=True, check=False, cwd=ROOT,
@@ -115,12 +116,16 @@ def test_demo_runs_three_ways_on_real_frames(tmp_path: Path) -> None:
     for text in ("cloud-only, JPEG", "edge-only", "split cut-", "accuracy", "plan.png"):
         assert text in done.stdout
     assert (tmp_path / "plan.png").exists()
-    runs = [
-        [json.loads(line) for line in run.read_text().splitlines()]
+    runs = {
+        run.stem: [json.loads(line) for line in run.read_text().splitlines()]
         for run in tmp_path.glob("*.jsonl")
-    ]
+    }
+    *adaptive, summary = runs.pop("adaptive")
+    assert [frame["frame"] for frame in adaptive] == list(range(110))
+    assert summary["summary"]["failed"] == summary["summary"]["dropped"] == 0
+    assert "110 frames in, 110 results out, in order, none twice; 0 lost" in done.stdout
     assert len(runs) == 3
-    for *frames, last in runs:
+    for *frames, last in runs.values():
         served = "edge" if frames[0]["cut"] == "edge" else "cloud"
         assert [frame["frame"] for frame in frames] == list(range(8))
         assert {frame["served_by"] for frame in frames} == {served}

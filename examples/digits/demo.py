@@ -1,25 +1,26 @@
 """The main job on real frames: cut a model, serve both halves, stream, and compare honestly.
 
-    python examples/digits/demo.py --bandwidth 3mbit --rtt 40ms
+    python examples/digits/demo.py --bandwidth 3mbit --rtt 15ms
 
 Three ways are really run, one after the other, on the same frames and the same link: everything in the
 cloud with JPEG input, everything on the edge, and the plan's best split: cut and codec that lose no more
-accuracy than allowed, as measured on other frames when the bundle was calibrated.
+accuracy than allowed, as measured on other frames when the bundle was calibrated. Then the link falls and
+recovers, the cloud is killed and comes back, and the edge moves its cut and loses no frame.
 """
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from falling import Cloud, adapt
+from processes import Cores, begin, console, finish, follow, program, run_command, started
 from rich import box
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from slow_share import SLOWER, shares
@@ -29,22 +30,24 @@ ROOT = HERE.parent.parent
 FRAMES = HERE / "frames"
 BUNDLE = HERE / "bundle"
 
-console = Console(highlight=False)
-
 
 def main() -> None:
     """Command line entry."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--bandwidth", default="4mbit", help="of the link, both ways (4mbit)")
-    parser.add_argument("--rtt", default="30ms", help="of the link (30ms)")
+    parser.add_argument("--bandwidth", default="3mbit", help="of the link, both ways (3mbit)")
+    parser.add_argument("--rtt", default="15ms", help="of the link (15ms)")
     parser.add_argument(
         "--accuracy-drop", default="0.5", help="points that the split may lose (0.5)"
     )
-    parser.add_argument("--fps", default="12", help="frames a second of the camera (12)")
-    parser.add_argument("--max-frames", default="100", help="frames of each run (100)")
-    parser.add_argument("--budget", default="3s", help="for profiling each side (3s)")
+    parser.add_argument("--fps", default="10", help="frames a second of the camera (10)")
+    parser.add_argument("--max-frames", default="40", help="frames of each run (40)")
+    parser.add_argument("--budget", default="6s", help="for profiling each side (6s)")
+    parser.add_argument(
+        "--phase", default="3", help="seconds of each phase of the falling link (3)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="profile again, whatever is kept")
     parser.add_argument("--out", default="demo-output", help="folder for plots and results")
     arguments = parser.parse_args()
     try:
@@ -56,40 +59,69 @@ def main() -> None:
 
 
 def demonstrate(arguments: argparse.Namespace) -> None:
-    """Start cloud, link and edge; profile, plan, and run the three ways."""
+    """Start cloud, link and edge; profile, plan, run the three ways, and let the link fall."""
     out = Path(arguments.out)
-    out.mkdir(exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     bundle = out / "digits"
-    shutil.rmtree(bundle, ignore_errors=True)
-    shutil.copytree(BUNDLE, bundle)
+    for log in out.glob("*.log"):
+        log.unlink()
+    kept = take_bundle(bundle, fresh=arguments.fresh)
     with ExitStack() as stack:
         fast, slowly = stack.enter_context(shares())
-        serve = ("serve", "--bundles", bundle, "--listen", "127.0.0.1:0")
-        cloud = stack.enter_context(started(fast, out, "splitpoint-cloud", *serve))["address"]
+        serve = partial(
+            started, fast, out, "splitpoint-cloud", "serve", "--bundles", bundle, "--listen"
+        )
+        with serve("127.0.0.1:0") as first:
+            address = first["address"]
+        cloud = Cloud(serve, address)
+        cloud.begin()
+        stack.callback(cloud.kill)
         way = ("--bandwidth", arguments.bandwidth, "--rtt", arguments.rtt)
-        relay = ("link", "--listen", "127.0.0.1:0", "--to", cloud, *way)
-        address = stack.enter_context(started(fast, out, "splitpoint-edge", *relay))["listen"]
-        introduce(arguments, cloud, address, slowly)
-        plan, everything = make_plans(arguments, bundle, address, out, slowly)
-        split = best_split(plan)
-        ways = {
-            "cloud-only, JPEG": ("--cut", "cloud", "--codec", "jpeg"),
-            "edge-only": ("--cut", "edge"),
-            f"split {split['cut']}, {split['codec']}": (
-                "--cut",
-                split["cut"],
-                "--codec",
-                split["codec"],
-            ),
-        }
+        relay = ("link", "--listen", "127.0.0.1:0", "--to", address, *way)
+        link = stack.enter_context(started(fast, out, "splitpoint-edge", *relay))["listen"]
+        introduce(arguments, address, link, slowly)
+        if not kept:
+            measure(arguments, bundle, link, slowly)
+        plan, everything = make_plans(arguments, bundle, out)
         summaries = {
-            name: stream(name, words, arguments, bundle, address, out, slowly)
-            for name, words in ways.items()
+            name: stream(name, words, arguments, bundle, link, out, slowly)
+            for name, words in ways(plan).items()
         }
-    conclude(summaries, plan, everything, out)
+        conclude(summaries, plan, everything)
+        adapt(
+            cloud, bundle, ("--source", str(FRAMES), "--labels", str(FRAMES / "labels.csv")),
+            out, slowly, fast, rtt=arguments.rtt, fps=float(arguments.fps),
+            phase_s=float(arguments.phase),
+        )  # fmt: skip
+    console.print(f"Plot: {out / 'plan.png'}   Every frame: {out}/*.jsonl", soft_wrap=True)
 
 
-def introduce(arguments: argparse.Namespace, cloud: str, address: str, slowly: set[int]) -> None:
+def take_bundle(bundle: Path, *, fresh: bool) -> bool:
+    """Copy the bundle, unless the copy of an earlier run is the same; True if that one has its profiles."""
+    described = (BUNDLE / "bundle.json").read_bytes()
+    same = bundle.exists() and (bundle / "bundle.json").read_bytes() == described
+    if fresh or not same:
+        shutil.rmtree(bundle, ignore_errors=True)
+        shutil.copytree(BUNDLE, bundle)
+    return len(list((bundle / "profiles").glob("*.json"))) >= 2
+
+
+def ways(plan: Any) -> dict[str, tuple[str, ...]]:
+    """Return the three ways to be compared: a name, and the words that tell the edge."""
+    split = best_split(plan)
+    return {
+        "cloud-only, JPEG": ("--cut", "cloud", "--codec", "jpeg"),
+        "edge-only": ("--cut", "edge"),
+        f"split {split['cut']}, {split['codec']}": (
+            "--cut",
+            split["cut"],
+            "--codec",
+            split["codec"],
+        ),
+    }
+
+
+def introduce(arguments: argparse.Namespace, cloud: str, address: str, slowly: Cores) -> None:
     """Say what runs where."""
     share = (
         f"a share of one core, about {SLOWER} times slower than the cloud"
@@ -102,30 +134,29 @@ def introduce(arguments: argparse.Namespace, cloud: str, address: str, slowly: s
     console.print(f"  edge   {share}\n")
 
 
-def make_plans(
-    arguments: argparse.Namespace, bundle: Path, address: str, out: Path, slowly: set[int]
-) -> tuple[Any, Any]:
-    """Profile both sides and print the plan as the command prints it; return it, and all options priced,
-    whatever they lose."""
+def measure(arguments: argparse.Namespace, bundle: Path, address: str, slowly: Cores) -> None:
+    """Profile both sides; the profiles stay in the copy of the bundle, for the next time."""
     with console.status("profiling every head here and every tail in the cloud"):
-        words = [
-            "profile",
-            bundle,
-            "--cloud",
-            address,
-            "--budget",
-            arguments.budget,
-            "--data",
-            FRAMES,
-        ]
-        run_command("splitpoint", *words, "--json", slowly=slowly)
-    words = ["plan", bundle, "--bandwidth", arguments.bandwidth, "--rtt", arguments.rtt]
+        budget = ("--budget", arguments.budget)
+        words = ("profile", bundle, "--cloud", address, *budget, "--data", FRAMES, "--json")
+        run_command("splitpoint", *words, slowly=slowly)
+
+
+def make_plans(arguments: argparse.Namespace, bundle: Path, out: Path) -> tuple[Any, Any]:
+    """Print the plan as the command prints it; return it, and all options priced, whatever they lose."""
+    words = ("plan", bundle, "--bandwidth", arguments.bandwidth, "--rtt", arguments.rtt)
     bound = ("--accuracy-drop", arguments.accuracy_drop)
-    plot = ("--plot", out / "plan.png", "--json")
-    plan = json.loads(run_command("splitpoint", *words, *bound, *plot))
-    console.print(run_command("splitpoint", *words, *bound), markup=False, end="\n\n")
-    everything = run_command("splitpoint", *words, "--accuracy-drop", 100, "--json")
-    return plan, json.loads(everything)
+    asked = (
+        (*bound, "--plot", out / "plan.png", "--json"),
+        bound,
+        ("--accuracy-drop", 100, "--json"),
+    )
+    with console.status("planning"):
+        plan, table, everything = map(
+            finish, [begin("splitpoint", *words, *more) for more in asked]
+        )
+    console.print(table, markup=False, end="\n\n")
+    return json.loads(plan), json.loads(everything)
 
 
 def best_split(plan: Any) -> Any:
@@ -141,7 +172,7 @@ def stream(
     bundle: Path,
     address: str,
     out: Path,
-    slowly: set[int],
+    slowly: Cores,
 ) -> Any:
     """Stream the frames through the edge client, with a live line; return its summary."""
     command = [
@@ -149,32 +180,25 @@ def stream(
         "--source", str(FRAMES), "--labels", str(FRAMES / "labels.csv"), "--fps", arguments.fps,
         "--max-frames", arguments.max_frames, *words,
     ]  # fmt: skip
-    results = (out / f"{words[1]}.jsonl").open("w")
     columns = (TextColumn("{task.description:32}"), BarColumn(bar_width=24), MofNCompleteColumn())
     summary: Any = None
-    with results, Progress(*columns, TextColumn("{task.fields[now]}"), console=console) as bar:
+    with (
+        (out / f"{words[1]}.jsonl").open("w") as results,
+        Progress(*columns, TextColumn("{task.fields[now]}"), console=console) as bar,
+    ):
         task = bar.add_task(name, total=int(arguments.max_frames), now="")
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
-            for line in process.stdout or ():
-                results.write(line)
-                record = json.loads(line)
-                summary = record.get("summary", summary)
-                if "frame" in record:
-                    label = (record["top1"] or {}).get("label", "?")
-                    bar.update(
-                        task, advance=1, now=f"{1e3 * record['latency_s']:6.1f} ms  sees {label}"
-                    )
-            problem = process.stderr.read() if process.stderr else ""
-    if process.returncode or summary is None:
-        console.print(problem, markup=False)
-        raise subprocess.CalledProcessError(process.returncode, command)
+        for record in follow(command, out / f"{words[1]}.log"):
+            results.write(json.dumps(record) + "\n")
+            summary = record.get("summary", summary)
+            if "frame" in record:
+                label = (record["top1"] or {}).get("label", "?")
+                now = f"{1e3 * record['latency_s']:6.1f} ms  sees {label}"
+                bar.update(task, advance=1, now=now)
     return summary
 
 
-def conclude(summaries: dict[str, Any], plan: Any, everything: Any, out: Path) -> None:
-    """Print the comparison, the plan's choice, and where everything lies."""
+def conclude(summaries: dict[str, Any], plan: Any, everything: Any) -> None:
+    """Print the comparison and the plan's choice."""
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -204,7 +228,6 @@ def conclude(summaries: dict[str, Any], plan: Any, everything: Any, out: Path) -
     console.print(
         f"The plan's choice on this link: [bold]{chosen}[/]. Fastest of the three: {fastest}."
     )
-    console.print(f"Plot: {out / 'plan.png'}   Every frame: {out}/*.jsonl")
 
 
 def predicted_s(plan: Any, summary: Any) -> float:
@@ -216,47 +239,6 @@ def predicted_s(plan: Any, summary: Any) -> float:
         if label in (option["cut"], f"{option['cut']}/{option['codec']}")
     )
     return float(found["total_s"])
-
-
-@contextmanager
-def started(cores: set[int], out: Path, *words: object) -> Iterator[Any]:
-    """Run a server of ours until the end of the block; give the JSON line that says it is ready."""
-    command = [*program(str(words[0]), cores), *map(str, words[1:]), "--json"]
-    log = out / f"{words[1]}.log"
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
-    ):
-        try:
-            line = process.stdout.readline() if process.stdout else ""
-            if not line:
-                console.print(log.read_text(), markup=False)
-                raise subprocess.CalledProcessError(process.wait(), command)
-            yield json.loads(line)
-        finally:
-            process.terminate()
-
-
-def run_command(*words: object, slowly: set[int] | None = None) -> str:
-    """Run one of our commands and return what it printed."""
-    command = [*program(str(words[0]), slowly), *map(str, words[1:])]
-    environment = {**os.environ, "COLUMNS": str(console.width)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        console.print(done.stderr, markup=False)
-        raise subprocess.CalledProcessError(done.returncode, command)
-    return done.stdout.strip("\n")
-
-
-def program(name: str, cores: set[int] | None = None) -> list[str]:
-    """Return the command line of one of our commands, which binds itself to `cores` once it is loaded."""
-    package, heavy = {
-        "splitpoint": ("partitioner", "partitioner.profiling, partitioner.remote"),
-        "splitpoint-edge": ("edge_client", "edge_client.running"),
-        "splitpoint-cloud": ("cloud_server", "cloud_server.server"),
-    }[name]
-    bind = f"import os, {heavy}; os.sched_setaffinity(0, {cores}); " if cores else ""
-    return [sys.executable, "-c", f"{bind}from {package}.cli import main; main()"]
 
 
 if __name__ == "__main__":

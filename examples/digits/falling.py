@@ -1,0 +1,201 @@
+"""The demo's second part: a bandwidth that falls and recovers, a cloud that is killed and comes back, and an
+edge that moves its cut and loses no frame."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from processes import Command, Cores, console, follow, program, started
+from rich import box
+from rich.live import Live
+from rich.table import Table
+
+CONNECTING_S = 4.0
+"""That the edge has to connect and choose before its first frame is due."""
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What the edge has to cope with, and for how long."""
+
+    name: str
+    uplink_mbit: float
+    seconds: float
+    cloud: bool = True
+
+
+@dataclass
+class Cloud:
+    """The cloud's process, which may be killed and started again at the same address."""
+
+    start: Callable[[str], Any]
+    """Starts the server at an address; gives a context manager of its JSON line."""
+    address: str
+    stack: ExitStack | None = None
+
+    def begin(self) -> None:
+        """Start it, unless it runs."""
+        if self.stack is None:
+            stack = ExitStack()
+            self.process = stack.enter_context(self.start(self.address))["process"]
+            self.stack = stack
+
+    def kill(self) -> None:
+        """End it without a word, as a power cut would."""
+        if self.stack is not None:
+            self.process.kill()
+            self.stack.close()
+            self.stack = None
+
+
+def phases(each_s: float) -> list[Phase]:
+    """Return what happens, `each_s` for each."""
+    return [
+        Phase("a good link", 20.0, each_s),
+        Phase("the link falls", 2.0, each_s),
+        Phase("the link recovers", 20.0, each_s),
+        Phase("the cloud is killed", 20.0, each_s, cloud=False),
+        Phase("the cloud is back", 20.0, 1.5 * each_s),
+    ]
+
+
+def adapt(
+    cloud: Cloud, bundle: Path, source: Sequence[str], out: Path, slowly: Cores, fast: Cores, *,
+    rtt: str, fps: float, phase_s: float,
+) -> None:  # fmt: skip
+    """Stream through all phases with the cut `auto`, show it live, and say what became of the frames."""
+    plan = phases(phase_s)
+    trace = out / "falling.txt"
+    trace.write_text(_trace(plan))
+    frames = round(fps * sum(phase.seconds for phase in plan))
+    console.print(
+        f"[bold]Now the link falls, and the cloud is killed.[/] {frames} frames, {fps:g} a second, "
+        "the cut left to the edge."
+    )
+    cloud.begin()
+    way = ("link", "--listen", "127.0.0.1:0", "--to", cloud.address, "--rtt", rtt)
+    with started(fast, out, "splitpoint-edge", *way, "--trace", trace) as relay:
+        begun_at = time.monotonic()
+        command = [
+            *program("splitpoint-edge", slowly), "run", "--json", "--cloud", relay["listen"], "--bundle",
+            str(bundle), *source, "--loop", "--fps", f"{fps:g}", "--max-frames", str(frames),
+            "--cut", "auto", "--link", f"20mbit,{rtt}",
+        ]  # fmt: skip
+        clock = partial(_elapsed, begun_at)
+        seen, summary = _watch(command, plan, cloud, clock, frames, out)
+    _conclude(plan, seen, summary, frames)
+
+
+def _trace(plan: Sequence[Phase]) -> str:
+    """Return the relay's trace, a line a second: `seconds Mbit/s`."""
+    seconds = math.ceil(CONNECTING_S + sum(phase.seconds for phase in plan)) + 60
+    rates = [_at(plan, second - CONNECTING_S).uplink_mbit for second in range(seconds)]
+    return "".join(f"{second} {rate:g}\n" for second, rate in enumerate(rates))
+
+
+def _elapsed(begun_at: float) -> float:
+    return time.monotonic() - begun_at - CONNECTING_S
+
+
+def _at(plan: Sequence[Phase], elapsed_s: float) -> Phase:
+    """Return the phase at a time; the last one when it is over."""
+    for phase in plan:
+        elapsed_s -= phase.seconds
+        if elapsed_s < 0:
+            return phase
+    return plan[-1]
+
+
+def _watch(
+    command: Command,
+    plan: Sequence[Phase],
+    cloud: Cloud,
+    clock: Callable[[], float],
+    frames: int,
+    out: Path,
+) -> tuple[list[tuple[Phase, Record]], Record]:
+    seen: list[tuple[Phase, Record]] = []
+    summary: Record = {}
+    with (out / "adaptive.jsonl").open("w") as results, _display(frames) as show:
+        for record in follow(command, out / "adaptive.log"):
+            results.write(json.dumps(record) + "\n")
+            summary = record.get("summary", summary)
+            if "frame" not in record:
+                continue
+            phase = _at(plan, clock())
+            if phase.cloud:
+                cloud.begin()
+            else:
+                cloud.kill()
+            seen.append((phase, record))
+            show(phase, record)
+    cloud.begin()
+    return seen, summary
+
+
+@contextmanager
+def _display(frames: int) -> Iterator[Callable[[Phase, Record], None]]:
+    """Give a function that shows a frame: a line for what is now, and a line for each move above it."""
+    before: list[str] = []
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+
+        def show(phase: Phase, record: Record) -> None:
+            now = (phase.name, _option(record), record["served_by"])
+            if now != tuple(before):
+                before[:] = now
+                live.console.print(
+                    _line(phase, record, frames) + f"  {record['reason']}", markup=False
+                )
+            live.update(_line(phase, record, frames))
+
+        yield show
+
+
+def _line(phase: Phase, record: Record, frames: int) -> str:
+    return (
+        f"{record['frame'] + 1:4}/{frames}  {phase.name:19} {phase.uplink_mbit:4g} Mbit/s  "
+        f"{_option(record):15} {1e3 * record['latency_s']:5.0f} ms  by {record['served_by']:5}"
+    )
+
+
+def _option(record: Record) -> str:
+    return record["cut"] if record["cut"] == "edge" else f"{record['cut']}/{record['codec']}"
+
+
+def _conclude(
+    plan: Sequence[Phase], seen: list[tuple[Phase, Record]], summary: Record, frames: int
+) -> None:
+    table = Table(
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="what became of it; ms", title_justify="left"
+    )  # fmt: skip
+    for place, column in enumerate(
+        ("", "frames", "p50", "p95", "by cloud", "by edge", "lost", "cuts")
+    ):
+        table.add_column(column, justify="right" if 0 < place < 7 else "left", no_wrap=place < 7)
+    for phase in plan:
+        records = [record for found, record in seen if found is phase]
+        if not records:
+            continue
+        p50, p95 = np.percentile([1e3 * record["latency_s"] for record in records], (50, 95))
+        by = [record["served_by"] for record in records]
+        cuts = list(dict.fromkeys(map(_option, records)))
+        counts = (len(records), f"{p50:.0f}", f"{p95:.0f}", by.count("cloud"), by.count("edge"))
+        table.add_row(phase.name, *map(str, counts), str(by.count("none")), ", ".join(cuts))
+    console.print(table)
+    numbers = [record["frame"] for _, record in seen]
+    in_order = "in order, none twice" if numbers == list(range(frames)) else "NOT in order"
+    lost = frames - len(numbers) + summary["failed"] + summary["dropped"]
+    console.print(
+        f"{frames} frames in, {len(numbers)} results out, {in_order}; {lost} lost; "
+        f"the cut moved {summary['switches']} times, {sum(summary['fallbacks'].values())} frames were "
+        "finished on the edge because the cloud failed them."
+    )
