@@ -30,7 +30,9 @@ def _commands(_version: console.VersionFlag = False) -> None:
 def serve(
     bundles: Annotated[Path | None, _flag("A folder of bundle folders, or one bundle.")] = None,
     listen: Annotated[str | None, _flag("HOST:PORT of gRPC.", defaults.LISTEN)] = None,
-    http: Annotated[str | None, _flag("HOST:PORT of REST health and metadata.", "off")] = None,
+    http: Annotated[
+        str | None, _flag("HOST:PORT of REST health, metadata, metrics.", "off")
+    ] = None,
     workers: Annotated[
         int | None, _flag("Inferences that run at the same time.", "one for each core")
     ] = None,

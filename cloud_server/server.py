@@ -10,6 +10,7 @@ from cloud_server.measuring import ProfileMeter
 from cloud_server.model_store import ModelStore, load_bundles
 from cloud_server.settings import ServeSettings, load_settings
 from cloud_server.splitpoint_service import SERVICE, SplitpointService
+from cloud_server.telemetry import EdgeBook
 from partitioner.addresses import open_listener
 from partitioner.loops import LoopThread
 from partitioner.sessions import RuntimeOptions
@@ -51,6 +52,11 @@ class CloudServer:
     def store(self) -> ModelStore:
         """The models that are served; raises UsageError before the server has started."""
         return self._started().store
+
+    @property
+    def edges(self) -> EdgeBook:
+        """What edges have told of themselves; raises UsageError before the server has started."""
+        return self._started().edges
 
     @property
     def ready(self) -> bool:
@@ -115,10 +121,11 @@ class _Running:
     def __init__(self, settings: ServeSettings, store: ModelStore, options: RuntimeOptions) -> None:
         self.store = store
         self.drain = Drain()
+        self.edges = EdgeBook()
         limit = settings.max_message_bytes
         self._engine = Engine(store, settings.workers, settings.max_queue, limit)
         splitpoint = SplitpointService(
-            store, ProfileMeter(self.drain), settings.workers, limit, options
+            store, ProfileMeter(self.drain), settings.workers, limit, options, self.edges
         )
         self._server = OipServer(
             store,

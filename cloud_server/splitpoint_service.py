@@ -1,4 +1,4 @@
-"""The service splitpoint.v1: bundles, profiles and probing the link."""
+"""The service splitpoint.v1: bundles, profiles, probing the link, telemetry."""
 
 import asyncio
 import time
@@ -11,6 +11,7 @@ import grpc
 from cloud_server.measuring import ProfileMeter
 from cloud_server.model_store import ModelStore
 from cloud_server.settings import available_cores
+from cloud_server.telemetry import EdgeBook
 from partitioner.calibration import CALIBRATION_FILE
 from partitioner.defaults import DEFAULT_BUDGET_S
 from partitioner.manifest import MANIFEST_FILE
@@ -38,12 +39,14 @@ class SplitpointService:
         workers: int,
         max_message_bytes: int,
         options: RuntimeOptions,
+        edges: EdgeBook,
     ) -> None:
         self._store = store
         self._meter = meter
         self._workers = workers
         self._max_message_bytes = max_message_bytes
         self._options = options
+        self._edges = edges
 
     async def get_server_info(self, request: sp.GetServerInfoRequest) -> sp.GetServerInfoResponse:
         """Version and limits."""
@@ -114,6 +117,13 @@ class SplitpointService:
         answer.server_ns = time.perf_counter_ns() - started_ns
         return answer
 
+    async def report_telemetry(
+        self, request: sp.ReportTelemetryRequest
+    ) -> sp.ReportTelemetryResponse:
+        """Take what an edge has seen; all of it or nothing."""
+        await self._edges.take(request.snapshots_json)
+        return sp.ReportTelemetryResponse()
+
     def handlers(self) -> grpc.GenericRpcHandler:
         """Return what a server registers."""
         methods = {
@@ -128,6 +138,9 @@ class SplitpointService:
                 self.measure_profile, sp.MeasureProfileRequest, sp.MeasureProfileResponse
             ),
             "Probe": unary(self.probe, sp.ProbeRequest, sp.ProbeResponse),
+            "ReportTelemetry": unary(
+                self.report_telemetry, sp.ReportTelemetryRequest, sp.ReportTelemetryResponse
+            ),
         }
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 

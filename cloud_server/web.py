@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 
 def create_app(server: "CloudServer") -> "FastAPI":
-    """Return the application: /v2, /v2/health/…, /v2/models/{name} and its /ready."""
+    """Return the application: /v2, /v2/health/…, /v2/models/{name} and its /ready; /metrics of edges."""
     from fastapi import FastAPI, Request, Response
     from fastapi.responses import JSONResponse
+    from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-    store = server.store
+    from protos.serving.metrics import registry_of
+
+    store, registry = server.store, registry_of(server.edges.newest)
     # No documentation pages: they would load their scripts from elsewhere.
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -47,6 +50,10 @@ def create_app(server: "CloudServer") -> "FastAPI":
     async def ready(response: Response) -> dict[str, bool]:
         response.status_code = 200 if server.ready else 503
         return {"ready": server.ready}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v2/models/{name}")
     async def model(name: str) -> dict[str, Any]:

@@ -56,6 +56,9 @@ def run(
     exit_threshold: flags.ExitThreshold = None,
     on_failure: flags.OnFailure = None,
     threads: flags.Threads = None,
+    name: flags.Name = None,
+    metrics: flags.Metrics = None,
+    telemetry: flags.Telemetry = None,
     config: flags.Config = None,
     json: console.JsonFlag = False,
 ) -> None:
@@ -80,6 +83,7 @@ def run(
         "window": window, "output": output, "labels": labels, "timeout": timeout, "heartbeat": heartbeat,
         "deadline": deadline, "adapt": adapt, "memory": memory, "on_failure": on_failure,
         "exit_threshold": exit_threshold, "threads": threads,
+        "name": name, "metrics": metrics, "telemetry": telemetry,
     }  # fmt: skip
     if status := run_source(load_settings(config, **given), as_json=json):
         raise typer.Exit(status)
@@ -113,6 +117,9 @@ def serve(
     exit_threshold: flags.ExitThreshold = None,
     on_failure: flags.OnFailure = None,
     threads: flags.Threads = None,
+    name: flags.Name = None,
+    metrics: flags.Metrics = None,
+    telemetry: flags.Telemetry = None,
     config: flags.Config = None,
     json: console.JsonFlag = False,
 ) -> None:
@@ -135,6 +142,7 @@ def serve(
         "max_message": max_message, "drain": drain, "output": output, "heartbeat": heartbeat,
         "timeout": timeout, "deadline": deadline, "adapt": adapt, "memory": memory,
         "exit_threshold": exit_threshold, "on_failure": on_failure, "threads": threads,
+        "name": name, "metrics": metrics, "telemetry": telemetry,
     }  # fmt: skip
     serve_model(load_serve_settings(config, **given), as_json=json)
 

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -14,7 +14,7 @@ from typing import Literal, Self
 
 from edge_client import defaults
 from edge_client.advising import BUSY, SLOW
-from edge_client.breaking import Breaker
+from edge_client.breaking import Breaker, Circuit
 from edge_client.choosing import OnProgress, unheard
 from edge_client.completing import Completer, grace_s
 from edge_client.controlling import Controller
@@ -22,7 +22,7 @@ from edge_client.device import Device
 from edge_client.feeding import as_async
 from edge_client.frames import Choice, FrameRunner, Work, choose
 from edge_client.grpc_transport import GrpcTransport
-from edge_client.handshake import ServerInfo
+from edge_client.handshake import ServerInfo, report_telemetry
 from edge_client.inputs import Inputs, check_inputs
 from edge_client.meeting import AUTO, Meeting, Wishes
 from edge_client.pipeline import in_order
@@ -168,6 +168,17 @@ class AsyncEdgeClient:
         return self._completer.fallbacks
 
     @property
+    def cloud_is_away(self) -> bool:
+        """True while the cloud is not asked, since it has failed and no probe has got through yet."""
+        return self._breaker.circuit is Circuit.OPEN
+
+    @property
+    def takes_telemetry(self) -> bool:
+        """True while there is a server of our own that may be told what was observed."""
+        server = self.server
+        return server is not None and bool(server.version) and not self.cloud_is_away
+
+    @property
     def switches(self) -> int:
         """How often the policy has moved the cut."""
         return self.control.switches
@@ -284,6 +295,16 @@ class AsyncEdgeClient:
             await self._transport.close()
         self._device.close()
         self._runner.stages.close()
+
+    async def report(self, snapshots: Sequence[str]) -> None:
+        """Tell the cloud what was observed: documents of protos/telemetry.py in JSON, the oldest first.
+
+        Raises UsageError without a server, UnreachableError when it does not answer, and what it refuses
+        them with.
+        """
+        if self._transport is None:
+            raise UsageError("this client was made without a server, so there is nobody to tell.")
+        await report_telemetry(self._transport.channel, self._transport.address, snapshots)
 
     def prepare(self, inputs: Inputs, arrived_at: float) -> Work:
         """Check one frame and run its head, in this thread; for callers that have one of their own."""

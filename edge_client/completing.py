@@ -81,7 +81,11 @@ class Completer:
         """Go on without the cloud, because of `error`, which cost `lost_s`."""
         if self._on_failure == "fail":
             raise error
-        self.fallbacks[kind_of(error)] += 1
+        kind = kind_of(error)
+        self.fallbacks[kind] += 1
+        return replace(await self._go_on(work, error, lost_s), fallback=kind)
+
+    async def _go_on(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
         if not self._fits(work):
             return self._without(work, error, lost_s)
         try:

@@ -7,8 +7,11 @@ from typing import Any
 
 from edge_client.choosing import OnProgress
 from edge_client.frames import Choice
+from edge_client.health import State
+from edge_client.observing import Observer
 from edge_client.settings import EdgeSettings, parse_link
 from partitioner import console
+from partitioner.addresses import open_listener, split_address
 from protos.errors import SplitpointError, UsageError
 
 
@@ -56,6 +59,29 @@ def tell_of_move(before: Choice, now: Choice) -> Choice:
     if now.label != before.label:
         console.remark(f"cut {now.label}: {now.reason}")
     return now
+
+
+async def tell_of_health(state: State) -> None:
+    """Say how the edge fares from now on."""
+    console.remark(f"{state.health}: {state.reason}")
+
+
+@contextmanager
+def shown_metrics(address: str | None, observer: Observer) -> Iterator[None]:
+    """Serve Prometheus metrics at HOST:PORT within the block, if an address is given.
+
+    Raises UsageError when it cannot be used.
+    """
+    if address is None:
+        yield
+        return
+    from protos.serving.metrics import serve_metrics
+
+    open_listener(address, "--metrics").close()
+    host, port = split_address(address)
+    with serve_metrics(host, port, lambda: (observer.peek(),)) as bound:
+        console.remark(f"metrics on http://{address.rpartition(':')[0]}:{bound}/metrics")
+        yield
 
 
 def beat(path: Path) -> None:

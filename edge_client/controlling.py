@@ -1,6 +1,6 @@
 """What the edge has seen of the link and of both machines, and what the next frame does because of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -56,6 +56,8 @@ class Controller:
         """When a frame last asked what to do."""
         self.crossed_at = float("-inf")
         """When the link last showed what it can."""
+        self.on_move: Callable[[Choice], None] = _unheard
+        """Hears where each move of the policy leads, and why, on the thread of the heads."""
         self._stages = stages
         self._breaker = breaker
         self._told: Choice | None = None
@@ -204,6 +206,7 @@ class Controller:
         if before is None or before.option.label != decided.option.label:
             self.switches += 1
             self._load_ahead(decided.conditions, decided.since_s)
+            self.on_move(self._choice(decided.option, decided.reason))
         self._told = self._choice(decided.option, decided.reason)
         return self._told
 
@@ -239,6 +242,10 @@ class Controller:
             shifted = replace(seen, link=replace(seen.link, link=other), cloud_reachable=True)
             likely = decide(self._plan, shifted, None, now_s, self.settings)
             self._stages.prefetch("head", likely.option.cut)
+
+
+def _unheard(_choice: Choice) -> None:
+    """Nobody wants to know of moves."""
 
 
 def _open(plan: Plan, limits: Limits) -> Plan:

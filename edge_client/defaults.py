@@ -28,3 +28,17 @@ MAX_QUEUE = 64
 STREAM_WINDOW = 32
 MAX_MESSAGE = DEFAULT_MAX_MESSAGE
 DRAIN = DEFAULT_DRAIN
+
+TELEMETRY = "none"
+TELEMETRY_KEPT = 360
+"""Snapshots that wait for the cloud: an hour's at one in ten seconds; then the oldest makes way."""
+
+OFFLINE_AFTER_S = 1.0
+"""The cloud may be away for so long before the edge's health is OFFLINE."""
+DEGRADED_SHARE = 0.1
+"""From this share of the last frames failing, health is DEGRADED; down to the next one, it may recover."""
+HEALTHY_SHARE = 0.02
+SETTLE_S = 3.0
+"""So long must all be well before a degraded edge is HEALTHY."""
+FAILING_HALF_LIFE_S = 2.0
+"""In which the last frames are forgotten by half."""

@@ -54,3 +54,11 @@ Threads = Annotated[int | None, flag("Intra-op threads of the runtime.", str(def
 Config = Annotated[
     Path | None, flag("A TOML file of settings; flags and environment go before it.")
 ]
+Name = Annotated[
+    str | None, flag("What this edge calls itself in metrics and telemetry.", "the host's name")
+]
+Metrics = Annotated[str | None, flag("HOST:PORT of Prometheus metrics.", "off")]
+Telemetry = Annotated[
+    str | None,
+    flag("Write and send what was observed this often, such as 10s.", defaults.TELEMETRY),
+]

@@ -1,5 +1,6 @@
 """The first words with a server: who it is, what it takes, and whether its bundle is ours."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -14,9 +15,12 @@ from protos.splitpoint_pb2 import (
     GetServerInfoResponse,
     ListBundlesRequest,
     ListBundlesResponse,
+    ReportTelemetryRequest,
+    ReportTelemetryResponse,
 )
 
 SERVICE = "/splitpoint.v1.Splitpoint/"
+_REPORT_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,21 @@ async def greet(
         raise translate(failure, address) from failure
     check_bundle(offered, address, bundle)
     return ServerInfo(info.version, info.max_message_bytes, info.workers)
+
+
+async def report_telemetry(
+    channel: grpc.aio.Channel, address: str, snapshots: Sequence[str]
+) -> None:
+    """Send what was observed; raises UnreachableError, or what the server refuses it with."""
+    report = channel.unary_unary(
+        SERVICE + "ReportTelemetry",
+        request_serializer=ReportTelemetryRequest.SerializeToString,
+        response_deserializer=ReportTelemetryResponse.FromString,
+    )
+    try:
+        await report(ReportTelemetryRequest(snapshots_json=snapshots), timeout=_REPORT_S)
+    except grpc.aio.AioRpcError as failure:
+        raise translate(failure, address) from failure
 
 
 def check_bundle(offered: ListBundlesResponse, address: str, bundle: Bundle) -> None:

@@ -9,6 +9,7 @@ from typing import Self
 
 from edge_client import defaults
 from edge_client.client import AsyncEdgeClient
+from edge_client.health import Health
 from edge_client.results import Result, Timings
 from partitioner.addresses import open_listener
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES
@@ -16,7 +17,14 @@ from protos.checksums import check_seal, seal
 from protos.errors import OverloadedError, TensorError, UnknownNameError, UsageError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.messages import pack_response, unpack_request
-from protos.names import PARAM_CHECKSUM, PARAM_CODEC, PARAM_CUT, PARAM_REASON, PARAM_SERVED_BY
+from protos.names import (
+    PARAM_CHECKSUM,
+    PARAM_CODEC,
+    PARAM_CUT,
+    PARAM_HEALTH,
+    PARAM_REASON,
+    PARAM_SERVED_BY,
+)
 from protos.serving.answering import (
     Job,
     Later,
@@ -28,6 +36,9 @@ from protos.serving.answering import (
 from protos.serving.drain import Drain
 from protos.serving.oip_server import OipServer
 from protos.tensors import Array
+
+CLOUD_SERVICE = "splitpoint.cloud"
+"""Of grpc.health.v1: the cloud, as seen from here."""
 
 EXTENSIONS = ("model_stream_infer", "splitpoint_served_by")
 
@@ -56,8 +67,10 @@ class LocalServer:
         max_queue: int = defaults.MAX_QUEUE,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         on_result: OnResult = unheard,
+        health: Callable[[], Health] = lambda: Health.HEALTHY,
     ) -> None:
         self._client = client
+        self._health = health
         self._listen = listen
         self._max_queue = max_queue
         self._max_message_bytes = max_message_bytes
@@ -82,7 +95,12 @@ class LocalServer:
             ServedModel(name=bundle.name, inputs=bundle.inputs, outputs=bundle.outputs)
         )
         answerer = _Answerer(
-            self._client, catalogue, self._max_queue, self._max_message_bytes, self._on_result
+            self._client,
+            catalogue,
+            self._max_queue,
+            self._max_message_bytes,
+            self._on_result,
+            self._health,
         )
         server = OipServer(
             catalogue,
@@ -94,6 +112,15 @@ class LocalServer:
         )
         await server.start(self._listen)
         self._server = server
+        await self.show_health()
+
+    async def show_health(self) -> None:
+        """Let grpc.health.v1 tell of the cloud what `health` does: not serving while the edge is offline.
+
+        The edge itself is serving in any case, as it answers by itself.
+        """
+        if self._server is not None:
+            await self._server.show(CLOUD_SERVICE, serving=self._health() is not Health.OFFLINE)
 
     async def stop(self, grace_s: float = 0.0) -> None:
         """Drain: refuse new calls, and let those in flight finish for `grace_s`. Does nothing twice."""
@@ -140,8 +167,10 @@ class _Answerer:
         max_queue: int,
         max_message_bytes: int,
         on_result: OnResult,
+        health: Callable[[], Health],
     ) -> None:
         self._client = client
+        self._health = health
         self._catalogue = catalogue
         self._max_queue = max_queue
         self._max_message_bytes = max_message_bytes
@@ -186,6 +215,7 @@ class _Answerer:
             raise result.error
         answer, buffers = pack_response(header.model_name, header.id, result.outputs, outputs)
         _describe(answer, result)
+        answer.parameters[PARAM_HEALTH].string_param = str(self._health())
         if PARAM_CHECKSUM in header.parameters:
             seal(answer, buffers)
         return job.encode(answer, buffers)

@@ -1,6 +1,7 @@
 """JSON lines of frames, to stdout and to a file, and their sum at the end."""
 
 import json
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TextIO
@@ -15,27 +16,49 @@ from protos.errors import FileError, UsageError
 
 
 class RecordWriter:
-    """Writes records as JSON lines, at once, to stdout and to a file, where they are wanted."""
+    """Writes records as JSON lines, at once, to stdout and to a file, where they are wanted.
+
+    Safe to call from several threads.
+    """
 
     def __init__(self, path: Path | None, to_stdout: bool) -> None:
         self._path = path
         self._file: TextIO | None = None
         self._to_stdout = to_stdout
+        self._error: FileError | None = None
+        self._lock = threading.Lock()
 
     def write(self, record: dict[str, Any]) -> None:
         """Write one record as a line; FileError when the file takes no more, once."""
+        with self._lock:
+            found = self._put(record)
+            error, self._error = self._error or found, None
+        if error is not None:
+            raise error
+
+    def note(self, record: dict[str, Any]) -> None:
+        """Write one record as a line; what goes wrong is raised by the next `write`."""
+        with self._lock:
+            found = self._put(record)
+            self._error = self._error or found
+
+    def _put(self, record: dict[str, Any]) -> FileError | None:
         if self._to_stdout:
             console.print_json(record, indent=None)
-        if self._file is not None:
-            try:
-                self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
-                self._file.flush()
-            except OSError as error:
-                self._close()
-                raise FileError(
-                    f"--output {self._path} takes no more: {error.strerror}. It holds what came before. "
-                    "Make room, or give another file."
-                ) from error
+        if self._file is None:
+            return None
+        try:
+            self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            self._close()
+            refused = FileError(
+                f"--output {self._path} takes no more: {error.strerror}. It holds what came before. "
+                "Make room, or give another file."
+            )
+            refused.__cause__ = error
+            return refused
+        return None
 
     def __enter__(self) -> Self:
         if self._path is not None:

@@ -64,6 +64,8 @@ class Result:
     error: SplitpointError | None = None
     missed: Missed | None = None
     """Set when there is no answer because the deadline had passed."""
+    fallback: str | None = None
+    """What the cloud failed with, where it was meant to serve this frame and did not."""
 
     @property
     def latency_s(self) -> float:

@@ -8,12 +8,16 @@ from time import monotonic
 from edge_client.connecting import (
     beat,
     client_options,
+    shown_metrics,
     shown_progress,
     tell_of_choice,
+    tell_of_health,
     tell_of_move,
 )
 from edge_client.live_view import LiveView
+from edge_client.observing import Observer
 from edge_client.records import RecordWriter, sum_up
+from edge_client.reporting import Reporter
 from edge_client.settings import RunSettings
 from edge_client.sources import Frame, Source, open_source, play
 from edge_client.sync import EdgeClient
@@ -45,10 +49,18 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
         # Only now: a server that is away must not cost the records of the last run.
         writer = stack.enter_context(RecordWriter(settings.output, as_json))
         tell_of_choice(client.choice, client.trouble)
+        observer = Observer(client.asynchronous, settings.name)
+        stack.enter_context(shown_metrics(settings.metrics, observer))
+        reporter = Reporter(
+            client.asynchronous, observer, settings.telemetry_s, writer.note, tell_of_health
+        )
+        reporting = client.accompany(reporter.run())
         tally = Tally(bundle, labels, monotonic, settings.deadline_s)
         try:
-            interrupted = _stream(client, source, settings, tally, writer)
+            interrupted = _stream(client, source, settings, tally, observer, writer)
         finally:
+            reporting.cancel()
+            client.run(reporter.finish())
             dropped, unreadable = source.dropped, source.unreadable
             sum_up(tally, client, writer, as_json=as_json, dropped=dropped, unreadable=unreadable)
     return _exit_status(tally, source, interrupted)
@@ -62,7 +74,12 @@ def _connected(settings: RunSettings, bundle: Bundle) -> EdgeClient:
 
 
 def _stream(
-    client: EdgeClient, source: Source, settings: RunSettings, tally: Tally, writer: RecordWriter
+    client: EdgeClient,
+    source: Source,
+    settings: RunSettings,
+    tally: Tally,
+    observer: Observer,
+    writer: RecordWriter,
 ) -> bool:
     """Stream everything; return True if it was interrupted."""
     names: deque[str] = deque()
@@ -73,6 +90,7 @@ def _stream(
             before = client.choice
             for result in client.stream(frames, on_error="result"):
                 before = tell_of_move(before, client.choice)
+                observer.add(result)
                 writer.write(tally.add(result, names.popleft()))
                 if settings.heartbeat:
                     beat(settings.heartbeat)

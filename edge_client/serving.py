@@ -9,12 +9,17 @@ from edge_client.client import AsyncEdgeClient
 from edge_client.connecting import (
     beat,
     client_options,
+    shown_metrics,
     shown_progress,
     tell_of_choice,
+    tell_of_health,
     tell_of_move,
 )
+from edge_client.health import State
 from edge_client.local_server import LocalServer
+from edge_client.observing import Observer
 from edge_client.records import RecordWriter, sum_up
+from edge_client.reporting import Reporter
 from edge_client.results import Result
 from edge_client.settings import ServeSettings
 from edge_client.tally import Tally
@@ -46,25 +51,38 @@ async def _serve(settings: ServeSettings, *, as_json: bool) -> None:
             return
         if settings.heartbeat:
             beat(settings.heartbeat)
+        observer = Observer(client, settings.name)
+        stack.enter_context(shown_metrics(settings.metrics, observer))
         writer = stack.enter_context(RecordWriter(settings.output, as_json))
-        book = Book(client, writer, stop)
+        book = Book(client, observer, writer, stop)
         server = LocalServer(
             client,
             settings.listen,
             max_queue=settings.max_queue,
             max_message_bytes=settings.max_message_bytes,
             on_result=book.note,
+            health=lambda: observer.health,
         )
         await server.start()
         stack.push_async_callback(server.stop)
         tell_of_choice(client.choice, client.trouble)
         _announce(server.address, client, as_json=as_json)
+
+        async def changed(state: State) -> None:
+            await tell_of_health(state)
+            await server.show_health()
+
+        reporter = Reporter(client, observer, settings.telemetry_s, writer.note, changed)
+        reporting = asyncio.create_task(reporter.run())
         try:
             await _until(stop, settings)
             limit = format_duration(settings.drain_s)
             console.remark(f"draining for at most {limit}; again to end at once")
             await server.stop(settings.drain_s)
+            reporting.cancel()
+            await reporter.finish()
         finally:
+            reporting.cancel()
             book.close(as_json=as_json)
 
 
@@ -120,8 +138,15 @@ async def _until(stop: asyncio.Event, settings: ServeSettings) -> None:
 class Book:
     """Keeps the records of what was served, and their sum."""
 
-    def __init__(self, client: AsyncEdgeClient, writer: RecordWriter, stop: asyncio.Event) -> None:
+    def __init__(
+        self,
+        client: AsyncEdgeClient,
+        observer: Observer,
+        writer: RecordWriter,
+        stop: asyncio.Event,
+    ) -> None:
         self._client = client
+        self._observer = observer
         self._writer = writer
         self._stop = stop
         self._tally = Tally(client.bundle, {}, monotonic, client.deadline_s)
@@ -130,6 +155,7 @@ class Book:
 
     def note(self, result: Result, request_id: str) -> None:
         """Record one result, as from the source that its request's id names."""
+        self._observer.add(result)
         self._choice = tell_of_move(self._choice, self._client.choice)
         record: dict[str, Any] = self._tally.add(result, request_id)
         try:

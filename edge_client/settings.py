@@ -1,5 +1,6 @@
 """What `splitpoint-edge run` and `serve` can be told: flags over environment over file over the defaults."""
 
+import socket
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from protos.errors import UsageError
 ENV_PREFIX = "SPLITPOINT_EDGE_"
 MEASURE = "measure"
 NONE = "none"
+_OFTEN_S = 1.0
 
 
 def parse_link(text: str) -> Link | None:
@@ -43,6 +45,18 @@ def _check_deadline(text: str) -> str:
     if text != NONE and parse_duration(text) <= 0:
         raise UsageError(f"a deadline of {text} cannot be met. Give more than 0, or {NONE}.")
     return text
+
+
+def _check_telemetry(text: str) -> str:
+    if text != NONE and parse_duration(text) < _OFTEN_S:
+        raise UsageError(
+            f"telemetry every {text} is too often. Give {_OFTEN_S:g}s or more, or {NONE}."
+        )
+    return text
+
+
+def _host_name() -> str:
+    return socket.gethostname()[:64] or "edge"
 
 
 def parse_threshold(text: str) -> defaults.ExitThreshold:
@@ -92,6 +106,12 @@ class EdgeSettings(Settings):
     """Confidence from which an exit answers early; `auto`: each exit's own; `none`: none does."""
     on_failure: defaults.OnFailure = defaults.ON_FAILURE
     threads: int = Field(default=defaults.THREADS, ge=1)
+    name: str = Field(default_factory=_host_name, min_length=1, max_length=64, pattern=r"^[ -~]+$")
+    """What this edge calls itself in metrics and telemetry; not given: the host's name."""
+    metrics: Address | None = None
+    """HOST:PORT of Prometheus metrics; not given: off."""
+    telemetry: Annotated[str, AfterValidator(_check_telemetry)] = defaults.TELEMETRY
+    """How often what was observed is written as a JSON line and sent to the cloud, such as 10s; or none."""
 
     @property
     def timeout_s(self) -> float:
@@ -107,6 +127,11 @@ class EdgeSettings(Settings):
     def exit_confidence(self) -> defaults.ExitThreshold:
         """`exit_threshold` as the client takes it."""
         return parse_threshold(self.exit_threshold)
+
+    @property
+    def telemetry_s(self) -> float | None:
+        """`telemetry` in seconds; None for none."""
+        return None if self.telemetry == NONE else parse_duration(self.telemetry)
 
     @property
     def memory_bytes(self) -> int | None:

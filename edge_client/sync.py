@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Coroutine, Generator, Iterable
+from concurrent.futures import Future
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from edge_client import defaults
 from edge_client.choosing import OnProgress, unheard
@@ -18,6 +19,8 @@ from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.loops import LoopThread
 from protos.errors import SplitpointError
+
+T = TypeVar("T")
 
 
 class EdgeClient:
@@ -158,6 +161,19 @@ class EdgeClient:
                 yield result
         finally:
             self._loop.run(closing())
+
+    @property
+    def asynchronous(self) -> AsyncEdgeClient:
+        """The client of the event loop behind this one."""
+        return self._client
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the loop of the asynchronous client, and return what it does."""
+        return self._loop.run(work)
+
+    def accompany(self, work: Coroutine[Any, Any, None]) -> "Future[None]":
+        """Begin a coroutine in that loop; it is cancelled when the client closes, if not before."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop.loop)
 
     def close(self) -> None:
         """Let go of the connection and of the threads. Does nothing twice."""

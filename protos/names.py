@@ -30,6 +30,9 @@ PARAM_CUT = "cut"
 seconds of each stage are there too, in nanoseconds: `latency_ns`, `edge_ns`, `network_ns`, `queue_ns`,
 `cloud_ns`, `wait_ns`."""
 
+PARAM_HEALTH = "health"
+"""There too: how the edge fares: `healthy`, `degraded` or `offline`."""
+
 PARAM_ERROR_CODE = "error_code"
 """On a failed answer of a stream: the name of the gRPC status code."""
 

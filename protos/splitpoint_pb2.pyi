@@ -104,3 +104,13 @@ class ProbeResponse(_message.Message):
     payload: bytes
     server_ns: int
     def __init__(self, payload: _Optional[bytes] = ..., server_ns: _Optional[int] = ...) -> None: ...
+
+class ReportTelemetryRequest(_message.Message):
+    __slots__ = ("snapshots_json",)
+    SNAPSHOTS_JSON_FIELD_NUMBER: _ClassVar[int]
+    snapshots_json: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, snapshots_json: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReportTelemetryResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -59,6 +59,11 @@ class SplitpointStub(object):
                 request_serializer=protos_dot_splitpoint__pb2.ProbeRequest.SerializeToString,
                 response_deserializer=protos_dot_splitpoint__pb2.ProbeResponse.FromString,
                 _registered_method=True)
+        self.ReportTelemetry = channel.unary_unary(
+                '/splitpoint.v1.Splitpoint/ReportTelemetry',
+                request_serializer=protos_dot_splitpoint__pb2.ReportTelemetryRequest.SerializeToString,
+                response_deserializer=protos_dot_splitpoint__pb2.ReportTelemetryResponse.FromString,
+                _registered_method=True)
 
 
 class SplitpointServicer(object):
@@ -97,6 +102,13 @@ class SplitpointServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportTelemetry(self, request, context):
+        """Takes what an edge has seen, also while it could not tell.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SplitpointServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -124,6 +136,11 @@ def add_SplitpointServicer_to_server(servicer, server):
                     servicer.Probe,
                     request_deserializer=protos_dot_splitpoint__pb2.ProbeRequest.FromString,
                     response_serializer=protos_dot_splitpoint__pb2.ProbeResponse.SerializeToString,
+            ),
+            'ReportTelemetry': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportTelemetry,
+                    request_deserializer=protos_dot_splitpoint__pb2.ReportTelemetryRequest.FromString,
+                    response_serializer=protos_dot_splitpoint__pb2.ReportTelemetryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -261,6 +278,33 @@ class Splitpoint(object):
             '/splitpoint.v1.Splitpoint/Probe',
             protos_dot_splitpoint__pb2.ProbeRequest.SerializeToString,
             protos_dot_splitpoint__pb2.ProbeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportTelemetry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/splitpoint.v1.Splitpoint/ReportTelemetry',
+            protos_dot_splitpoint__pb2.ReportTelemetryRequest.SerializeToString,
+            protos_dot_splitpoint__pb2.ReportTelemetryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -19,7 +19,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from cloud_server import CloudServer
 from edge_client import AsyncEdgeClient, Result, ServedBy
+from edge_client.health import Health
 from edge_client.local_server import LocalServer
+from edge_client.observing import Observer
 from edge_client.records import RecordWriter
 from edge_client.serving import Book, connected
 from edge_client.settings import load_serve_settings
@@ -290,6 +292,29 @@ async def test_drain_answers_what_is_in_flight_and_takes_no_more(residual_bundle
             _ = server.address
 
 
+async def test_health_is_in_answers_and_the_cloud_has_one_of_its_own(
+    residual_bundle: Bundle,
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    health = Health.HEALTHY
+    async with (
+        serving(residual_bundle, None, "edge", health=lambda: health) as (stub, server),
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        check = health_pb2_grpc.HealthStub(channel).Check
+        for health, word in (
+            (Health.HEALTHY, "SERVING"),
+            (Health.DEGRADED, "SERVING"),
+            (Health.OFFLINE, "NOT_SERVING"),
+        ):
+            await server.show_health()
+            answer = await stub.ModelInfer(request_of(residual_bundle, inputs), timeout=TIMEOUT_S)
+            assert answer.parameters["health"].string_param == health.value
+            for service, wanted in (("splitpoint.cloud", word), ("", "SERVING")):
+                found = await check(health_pb2.HealthCheckRequest(service=service))
+                assert found.status == getattr(health_pb2.HealthCheckResponse, wanted)
+
+
 async def test_other_methods_health_and_reflection(residual_bundle: Bundle) -> None:
     name = residual_bundle.name
     async with (
@@ -379,7 +404,7 @@ async def test_full_disk_ends_the_server_and_not_the_callers_request(
     stop = asyncio.Event()
     with RecordWriter(Path("/dev/full"), to_stdout=True) as writer:
         async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
-            book = Book(client, writer, stop)
+            book = Book(client, Observer(client, "edge"), writer, stop)
             async with (
                 LocalServer(client, on_result=book.note) as server,
                 grpc.aio.insecure_channel(server.address) as channel,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from grpc_health.v1 import health_pb2
 
 from protos import inference_pb2
 from protos.channels import server_options
@@ -69,6 +70,11 @@ class OipServer:
         self.address = f"{listen.rpartition(':')[0]}:{port}"
         await self._server.start()
         await self.health.announce()
+
+    async def show(self, service: str, *, serving: bool) -> None:
+        """Let the health service tell of one more service whether it is there."""
+        status = health_pb2.HealthCheckResponse
+        await self.health.set(service, status.SERVING if serving else status.NOT_SERVING)
 
     async def stop(self, grace_s: float) -> None:
         """Drain: refuse new calls, and let those in flight finish for `grace_s`."""

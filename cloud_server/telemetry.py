@@ -1,0 +1,57 @@
+"""What edges tell of themselves: the newest of each, for the metrics, and changes of health for the log."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+from protos.errors import UsageError
+from protos.telemetry import MAX_SNAPSHOTS, Telemetry, read_snapshot
+
+_EDGES = 256
+"""That are remembered; who has not told anything for longest makes way."""
+
+_log = logging.getLogger(__name__)
+
+
+class EdgeBook:
+    """Keeps the newest snapshot of each edge, by its name and bundle. Used from the event loop."""
+
+    def __init__(self, capacity: int = _EDGES) -> None:
+        self._newest: OrderedDict[tuple[str, str], Telemetry] = OrderedDict()
+        self._capacity = capacity
+
+    def newest(self) -> Iterable[Telemetry]:
+        """Return the newest snapshot of each edge."""
+        return tuple(self._newest.values())
+
+    async def take(self, documents: Sequence[str]) -> None:
+        """Take snapshots in JSON, the oldest first. UsageError if one is none; then none is taken."""
+        if len(documents) > MAX_SNAPSHOTS:
+            raise UsageError(
+                f"{len(documents)} snapshots came at once, and {MAX_SNAPSHOTS} are taken. Send fewer."
+            )
+        # Off the loop, as 64 of them take some milliseconds.
+        for seen in await asyncio.to_thread(lambda: [read_snapshot(text) for text in documents]):
+            self._note(seen)
+
+    def _note(self, seen: Telemetry) -> None:
+        key = seen.edge, seen.bundle
+        before = self._newest.get(key)
+        if before and (seen.started_s, seen.number) <= (before.started_s, before.number):
+            return  # sent twice, since our answer was lost
+        self._newest[key] = seen
+        self._newest.move_to_end(key)
+        if len(self._newest) > self._capacity:
+            self._newest.popitem(last=False)
+        changed = before is None or before.health != seen.health
+        level = logging.INFO if changed else logging.DEBUG
+        _log.log(level, "%s", _sentence(seen))
+
+
+def _sentence(seen: Telemetry) -> str:
+    served = ", ".join(f"{name} {count}" for name, count in seen.served_by.items()) or "none yet"
+    return (
+        f"edge {seen.edge} ({seen.bundle}) is {seen.health}: {seen.health_reason}; cut {seen.cut}; "
+        f"frames: {served}"
+    )

@@ -1,0 +1,140 @@
+"""Telemetry as Prometheus metrics: an edge shows its own, the cloud those of all edges that report."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from protos.telemetry import BUCKETS_S, StageTimes, Telemetry
+
+_PREFIX = "splitpoint_edge_"
+_EDGE = ("edge", "bundle")
+_HEALTH = ("healthy", "degraded", "offline")
+_ENDS = (*map(str, BUCKETS_S), "+Inf")
+
+Snapshots = Callable[[], Iterable[Telemetry]]
+
+
+class TelemetryCollector(Collector):
+    """Turns the newest snapshot of each edge into metrics when they are asked for."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield nothing: what there is is known when it is asked for."""
+        yield from ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family for each thing that is measured, labelled by edge and bundle."""
+        snapshots = list(self._snapshots())
+        yield from _counters(snapshots)
+        yield from _gauges(snapshots)
+        yield _stages(snapshots)
+
+
+def registry_of(snapshots: Snapshots) -> CollectorRegistry:
+    """Return a registry of its own that shows these snapshots, for prometheus_client's exporters."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(TelemetryCollector(snapshots))
+    return registry
+
+
+@contextmanager
+def serve_metrics(host: str, port: int, snapshots: Snapshots) -> Iterator[int]:
+    """Serve /metrics on a thread of its own within the block; gives the port. OSError when taken."""
+    server, thread = start_http_server(port, host, registry_of(snapshots))
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _counters(snapshots: list[Telemetry]) -> Iterator[Metric]:
+    frames = CounterMetricFamily(
+        _PREFIX + "frames", "Frames by who ran the last layer.", labels=(*_EDGE, "served_by")
+    )
+    fallbacks = CounterMetricFamily(
+        _PREFIX + "fallbacks",
+        "Frames that the cloud was meant to serve and did not, by what it failed with.",
+        labels=(*_EDGE, "reason"),
+    )
+    for seen in snapshots:
+        for served_by, count in seen.served_by.items():
+            frames.add_metric([*_of(seen), served_by], count)
+        for reason, count in seen.fallbacks.items():
+            fallbacks.add_metric([*_of(seen), reason], count)
+    yield frames
+    yield fallbacks
+    for name, about in (
+        ("upload_bytes", "Bytes sent to the cloud for frames."),
+        ("download_bytes", "Bytes of the cloud's answers."),
+        ("switches", "Moves of the cut by the policy."),
+        ("lost_snapshots", "Telemetry that never reached the cloud."),
+    ):
+        family = CounterMetricFamily(_PREFIX + name, about, labels=_EDGE)
+        for seen in snapshots:
+            family.add_metric(_of(seen), getattr(seen, name))
+        yield family
+
+
+def _gauges(snapshots: list[Telemetry]) -> Iterator[Metric]:
+    health = GaugeMetricFamily(
+        _PREFIX + "health", "1 for the state that the edge is in.", labels=(*_EDGE, "state")
+    )
+    cut = GaugeMetricFamily(
+        _PREFIX + "cut", "1 for the cut and codec of the next frame.", labels=(*_EDGE, "cut")
+    )
+    age = GaugeMetricFamily(
+        _PREFIX + "snapshot_time_seconds", "Unix time of what is shown here.", labels=_EDGE
+    )
+    for seen in snapshots:
+        for state in _HEALTH:
+            health.add_metric([*_of(seen), state], float(seen.health == state))
+        cut.add_metric([*_of(seen), seen.cut], 1)
+        age.add_metric(_of(seen), seen.time_s)
+    yield from (health, cut, age)
+    for name, about, field in (
+        ("uplink_bits_per_second", "Estimated rate to the cloud.", "uplink_bps"),
+        ("downlink_bits_per_second", "Estimated rate from the cloud.", "downlink_bps"),
+        ("rtt_seconds", "Estimated round trip.", "rtt_s"),
+        ("edge_load", "Seconds of heads, measured over profiled.", "edge_load"),
+        ("cloud_load", "Seconds of tails, measured over profiled.", "cloud_load"),
+        ("cloud_queue_seconds", "What requests wait for a worker.", "cloud_queue_s"),
+    ):
+        family = GaugeMetricFamily(_PREFIX + name, about, labels=_EDGE)
+        for seen in snapshots:
+            if seen.estimates and (found := getattr(seen.estimates, field)) is not None:
+                family.add_metric(_of(seen), found)
+        yield family
+
+
+def _stages(snapshots: list[Telemetry]) -> Metric:
+    family = HistogramMetricFamily(
+        _PREFIX + "stage_seconds", "Seconds of each stage of a frame.", labels=(*_EDGE, "stage")
+    )
+    for seen in snapshots:
+        for stage, times in seen.stages.items():
+            family.add_metric([*_of(seen), stage], _cumulative(times), times.total_s)
+    return family
+
+
+def _cumulative(times: StageTimes) -> list[tuple[str, float]]:
+    total, found = 0, []
+    for end, count in zip(_ENDS, times.buckets, strict=True):
+        total += count
+        found.append((end, float(total)))
+    return found
+
+
+def _of(seen: Telemetry) -> list[str]:
+    return [seen.edge, seen.bundle]

@@ -1,0 +1,121 @@
+"""What an edge tells of itself: one document for its JSON lines, its metrics and the cloud."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from protos.errors import UsageError
+
+MAX_SNAPSHOTS = 64
+"""That one report to the cloud may bring."""
+MAX_SNAPSHOT_BYTES = 16 << 10
+MAX_MOVES = 16
+"""That one snapshot tells of; what moved before is in the counts alone."""
+
+MAX_REASON = 512
+"""Characters of a reason that a snapshot repeats."""
+
+STAGES = ("latency", "edge", "network", "queue", "cloud", "wait")
+"""The whole of a frame, and its parts, as a result's timings name them."""
+
+BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Upper ends of the histograms of stages, in seconds; one more bucket takes what is above."""
+
+_Name = Field(min_length=1, max_length=64, pattern=r"^[ -~]+$")
+_Word = Field(max_length=128)
+_Text = Field(max_length=MAX_REASON)
+_Count = Field(ge=0)
+_Seconds = Field(ge=0, allow_inf_nan=False)
+
+
+class _Document(BaseModel):
+    # Fields are only added: what a newer edge says beyond this is left out.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class StageTimes(_Document):
+    """Seconds of one stage."""
+
+    p50_s: float | None = _Seconds
+    p95_s: float | None = _Seconds
+    """Of the interval; None where no frame was served in it."""
+    total_s: float = _Seconds
+    """Since the edge's start, as are the buckets."""
+    buckets: tuple[int, ...] = Field(min_length=len(BUCKETS_S) + 1, max_length=len(BUCKETS_S) + 1)
+    """Frames by BUCKETS_S, each counted once."""
+
+
+class Move(_Document):
+    """A decision that moved the cut."""
+
+    time_s: float = _Seconds
+    """Unix time."""
+    cut: str = _Word
+    """With the codec: `cut-05/q2`."""
+    reason: str = _Text
+
+
+class Estimates(_Document):
+    """What the edge believes of the link and of both machines."""
+
+    uplink_bps: float = _Seconds
+    downlink_bps: float = _Seconds
+    rtt_s: float = _Seconds
+    uplink_spread: float | None = None
+    """Standard deviation, as a share of the uplink."""
+    rtt_spread_s: float | None = None
+    """Standard deviation."""
+    edge_load: float | None = _Seconds
+    cloud_load: float | None = _Seconds
+    """Measured over profiled seconds; None without a plan."""
+    cloud_queue_s: float | None = _Seconds
+
+
+class Telemetry(_Document):
+    """One interval of an edge's life. Counts are since its start, spreads of the interval."""
+
+    edge: str = _Name
+    """What it calls itself."""
+    bundle: str = _Name
+    started_s: float = _Seconds
+    """Unix time of the edge's start; with `number` it tells one snapshot from any other."""
+    number: int = _Count
+    time_s: float = _Seconds
+    """Unix time of the interval's end."""
+    interval_s: float = _Seconds
+    health: Literal["healthy", "degraded", "offline"]
+    health_reason: str = _Text
+    cut: str = _Word
+    reason: str = _Text
+    """Why the cut is where it is."""
+    served_by: dict[str, int] = Field(max_length=8)
+    """Frames by who ran the last layer; `none`: nobody did."""
+    fallbacks: dict[str, int] = Field(max_length=32)
+    """Frames that the cloud was meant to serve and did not, by what it failed with."""
+    switches: int = _Count
+    upload_bytes: int = _Count
+    download_bytes: int = _Count
+    lost_snapshots: int = _Count
+    """Oldest ones that made way while the cloud was away, and those that it refused."""
+    stages: dict[str, StageTimes] = Field(max_length=len(STAGES))
+    moves: tuple[Move, ...] = Field(default=(), max_length=MAX_MOVES)
+    """The last ones of the interval."""
+    estimates: Estimates | None = None
+    """None while nothing is known of the link."""
+
+
+def read_snapshot(text: str) -> Telemetry:
+    """Return the snapshot in JSON that an edge has sent; UsageError says what is wrong with it."""
+    if len(text) > MAX_SNAPSHOT_BYTES:
+        raise UsageError(
+            f"a snapshot of {len(text)} bytes is over the limit of {MAX_SNAPSHOT_BYTES}. Send it in parts."
+        )
+    try:
+        return Telemetry.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise UsageError(
+            f"a snapshot is no telemetry: {where}: {first['msg']}. Check that edge and cloud are of "
+            "versions that go together."
+        ) from error
