@@ -20,9 +20,17 @@ _SLOWEST_BPS, _FASTEST_BPS = 1e3, 1e11
 _LEAST_S_PER_BYTE, _MOST_S_PER_BYTE = 8 / _FASTEST_BPS, 8 / _SLOWEST_BPS
 _FLOOR_S = 0.0002
 """Timers and schedulers do not tell less than this apart."""
-_CLIP = 4.0
-_OUTLIER = 3.0
-"""Innovations count at most 4 deviations for the CUSUM, and move the filter by at most 3."""
+_LEAST_SHARE = 0.05
+"""Of the time of messages, that their bytes are taken to have after a step to a better link."""
+_TRIP_DOUBT = 0.05
+"""Of the round trip, after a step; and it wanders so much less than the rate does:"""
+_TRIP_DRIFT = 0.15
+_CLIP = 3.0
+"""Innovations count at most 3 deviations, for the CUSUM, for the filter and for the noise."""
+_CALM = 0.5
+"""A frame that deviates less than this is no frame after a step: what came before it were single ones."""
+_NOISE = (0.02, 5.0)
+"""Least and most of the noise; above 1 where the scheduler takes longer than the link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +94,10 @@ class EstimatorSettings:
     prior: float = 0.5
     """How far the link that it starts from may be off."""
     drift: float = 0.06
-    """How much the seconds a byte wander in the square root of a second; the round trip a third of it."""
+    """How much the seconds a byte wander in the square root of a second; the round trip less."""
     noise: float = 0.1
     """How much frames scatter, until enough of them have been seen."""
-    slack: float = 0.75
+    slack: float = 0.5
     alarm: float = 4.0
     """CUSUM: deviations that are let pass a frame, and the sum at which a step is certain."""
 
@@ -111,8 +119,11 @@ class _Sum:
     frames: int = 0
 
     def add(self, scaled: float, slack: float) -> float:
-        self.total = max(0.0, self.total + max(-_CLIP, min(_CLIP, scaled)) - slack)
-        self.frames = self.frames + 1 if self.total else 0
+        if scaled < _CALM:
+            self.total, self.frames = 0.0, 0
+        else:
+            self.total = max(0.0, self.total + min(_CLIP, scaled) - slack)
+            self.frames += 1
         return self.total
 
 
@@ -190,13 +201,13 @@ class LinkEstimator:
             if side.add(sign * scaled, self._settings.slack) > self._settings.alarm:
                 self._step(list(self._recent)[-side.frames :])
                 return True
-        self._update(reading, max(-_OUTLIER, min(_OUTLIER, scaled)) * deviation, deviation)
-        if abs(scaled) < _OUTLIER and reading.trips:
-            share = abs(innovation) / max(self._expected(reading.trips, reading.size), _FLOOR_S)
-            self._noise += 0.05 * (
-                1.25 * share - self._noise
-            )  # 1.25: from mean to standard deviation
-            self._noise = min(0.5, max(0.02, self._noise))
+        bounded = max(-_CLIP, min(_CLIP, scaled)) * deviation
+        self._update(reading, bounded, deviation)
+        if reading.trips:
+            share = abs(bounded) / max(self._expected(1.0, reading.size), _FLOOR_S)
+            # 1.25: from the mean to the standard deviation of what is normally distributed.
+            noise = self._noise + 0.05 * (1.25 * share - self._noise)
+            self._noise = min(_NOISE[1], max(_NOISE[0], noise))
         return False
 
     def _expected(self, trips: float, size: float) -> float:
@@ -224,17 +235,19 @@ class LinkEstimator:
     def _step(self, readings: list[_Reading]) -> None:
         """Forget the rate, and learn it again from the frames since the sum left zero.
 
-        Rates fall and rise tenfold, round trips hardly: what is not known apart is put down to the rate.
+        Rates fall and rise tenfold, round trips hardly: what is not known apart is put down to the
+        rate. Where bytes hardly take any time many rates explain it, and a high one is soon found out.
         """
         self.steps += 1
+        whole_s = sum(reading.value for reading in readings)
+        bytes_s = sum(reading.value - reading.trips * self._rtt_s for reading in readings)
         size = sum(reading.size for reading in readings)
-        time_s = sum(reading.value - reading.trips * self._rtt_s for reading in readings)
-        if time_s > 0.1 * sum(reading.value for reading in readings):
-            self._byte_s = _within(time_s / size)
-        else:  # less than the round trip alone: that has become shorter
+        if bytes_s < -_LEAST_SHARE * whole_s:  # less than the round trip alone: that is shorter
             self._rtt_s = 0.5 * min(reading.value for reading in readings)
+        else:
+            self._byte_s = _within(max(bytes_s, _LEAST_SHARE * whole_s) / size)
         self._p_byte = self._byte_s**2
-        self._p_rtt = max(self._p_rtt, (0.15 * self._rtt_s) ** 2)
+        self._p_rtt = max(self._p_rtt, (_TRIP_DOUBT * self._rtt_s) ** 2)
         self._p_both = 0.0
         self._settle()
         for reading in readings:
@@ -265,7 +278,7 @@ class LinkEstimator:
 
     def _wandering(self, seconds: float) -> tuple[float, float]:
         share = self._settings.drift**2 * min(seconds, 60.0)
-        return share / 9 * self._rtt_s**2, share * self._byte_s**2
+        return _TRIP_DRIFT**2 * share * self._rtt_s**2, share * self._byte_s**2
 
 
 def _within(byte_s: float) -> float:

@@ -193,3 +193,25 @@ def test_measurement_replaces_what_was_believed() -> None:
     estimator.restart(Link(1e6, 2e6, 0.1))
     assert estimator.estimate(0.0).link.rtt_s == 0.1
     assert estimator.estimate(0.0).link.uplink_bps == pytest.approx(1e6)
+
+
+def test_better_link_is_seen_through_messages_that_hardly_need_it() -> None:
+    # 1,100 bytes at 0.5 Mbit/s take 17.6 of 47.6 ms; at 10 Mbit/s hardly more than the round trip. Put
+    # down to the round trip, that would keep small messages in use for ever.
+    before, after = Link(0.5e6, 0.5e6, 0.03), Link(10e6, 10e6, 0.03)
+    found = follow(
+        LinkEstimator(before), lambda n: before if n < 30 else after, lambda _: 1_100.0, 36, 0.02
+    )
+    assert found[-1].link.uplink_bps > 2e6
+    assert found[-1].link.rtt_s == pytest.approx(0.03, rel=0.1)
+
+
+def test_frames_that_a_scheduler_delays_are_no_steps_of_the_link() -> None:
+    """Three of ten frames over loopback are late by 30 ms on average; two late ones in a row are chance."""
+    rng, link = np.random.default_rng(0), Link(2e9, 2e9, 0.001)
+    estimator, now = LinkEstimator(link), 0.0
+    for frame in range(300):
+        late_s = rng.exponential(0.03) if rng.random() < 0.3 else 0.0
+        estimator.add(sent(link, (1.0, 12_000.0)[frame % 2], now, late_s / 0.001, server_s=0.0))
+        now += 0.2
+    assert estimator.steps <= 10
