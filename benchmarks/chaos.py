@@ -59,6 +59,13 @@ class Server:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.address = json.loads(self._process.stdout.readline())["address"]  # type: ignore[union-attr]
 
+    @property
+    def pid(self) -> int:
+        """The process, once it has been started."""
+        if self._process is None:
+            raise RuntimeError("the server has not been started")
+        return self._process.pid
+
     def signal(self, number: int) -> None:
         """Send it a signal."""
         if self._process is not None:
