@@ -144,7 +144,8 @@ class Controller:
         """Learn from a frame's head."""
         if work.choice.option is not None:
             known = work.choice.option
-            self._edge.add(work.edge_s, known.edge_s + known.exit_s, perf_counter())
+            profiled_s = known.edge_s + known.exit_s - known.handing_s
+            self._edge.add(work.edge_s, profiled_s, perf_counter())
 
     def answered(self, work: Work, reply: Reply) -> None:
         """Learn from an answer of the cloud."""

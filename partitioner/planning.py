@@ -25,8 +25,9 @@ from protos.names import EDGE
 class Option:
     """A cut with a codec and its measured numbers, and what they come to on one link.
 
-    `edge_s` is head and encoding, `cloud_s` decoding and tail, each with what resuming takes there; bytes
-    are whole messages; `frontier_bytes` is what crosses before the codec.
+    `edge_s` is head and encoding, `cloud_s` decoding and tail, each with what resuming takes there, and
+    `edge_s` with what crossing takes besides; bytes are whole messages; `frontier_bytes` is what crosses
+    before the codec.
     """
 
     cut: str
@@ -45,6 +46,8 @@ class Option:
     """The chance that the exit at the cut answers, so that nothing crosses."""
     exit_s: float = 0.0
     """What asking the exit takes on the device."""
+    handing_s: float = 0.0
+    """Of `edge_s`, what is spent on handing the frame over and on its answer: results call it waiting."""
 
     @property
     def total_s(self) -> float:
@@ -260,7 +263,7 @@ def _option(cut: str, codec: str, edge: Profile, cloud: Profile, link: Link) -> 
         codec=codec,
         edge_s=edge.resume_s
         + _seconds(here.head)
-        + (here.codecs[codec].encode_s if crosses else 0),
+        + (here.codecs[codec].encode_s + edge.crossing_s if crosses else 0),
         upload_bytes=upload,
         network_s=link.predict_s(upload, download),
         cloud_s=cloud.resume_s + there.codecs[codec].decode_s + _seconds(there.tail)
@@ -270,6 +273,7 @@ def _option(cut: str, codec: str, edge: Profile, cloud: Profile, link: Link) -> 
         frontier_bytes=here.frontier_bytes,
         edge_memory_bytes=here.head.memory_bytes if here.head else 0,
         cloud_memory_bytes=there.tail.memory_bytes if there.tail else 0,
+        handing_s=edge.crossing_s if crosses else 0.0,
     )
 
 

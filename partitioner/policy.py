@@ -83,6 +83,8 @@ def decide(
     reason = current.reason
     if meets != current.meets_deadline:
         reason = _of_deadline(held, settings, meets=meets)
+    elif seen.cloud_reachable and not current.conditions.cloud_reachable:
+        reason = f"the cloud is back; nothing is worth leaving {held.option.label} for"
     return Decision(
         held.option,
         reason,

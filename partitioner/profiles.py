@@ -86,6 +86,8 @@ class Profile(_Frozen):
     """Seconds of each node of the bundle's graph, in its order; they add up to the whole model's."""
     resume_s: float = Field(default=0.0, ge=0)
     """What a frame takes here beside its stages: waking up, and being handed to a worker."""
+    crossing_s: float = Field(default=0.0, ge=0)
+    """What a frame that is sent from here takes here besides: being handed over, and its answer read."""
     calibration_digest: str = ""
     """Of the ranges that low-bit codecs were measured with; empty: there were none."""
     scale: float = 1.0
@@ -170,6 +172,7 @@ class Profile(_Frozen):
                 "cuts": cuts,
                 "node_s": nodes,
                 "resume_s": self.resume_s * factor,
+                "crossing_s": self.crossing_s * factor,
                 "scale": self.scale * factor,
             }
         )

@@ -27,18 +27,19 @@ from partitioner.profiles import (
     StageProfile,
     Timing,
 )
-from partitioner.resuming import measure_resume_s
+from partitioner.resuming import measure_crossing_s, measure_resume_s
 from partitioner.sessions import RuntimeOptions, Stage, random_feeds
 from partitioner.timing import Repeated, sample_in_turns, time_call, timing_of
+from protos.checksums import check_seal
 from protos.codecs import Codec, codecs_for
 from protos.memory import release_freed_pages
-from protos.messages import encode_value, pack_request, pack_response
+from protos.messages import encode_value, pack_request, pack_response, unpack_response
 from protos.names import CLOUD, EDGE, model_name
 from protos.tensors import Array, Buffer, TensorSpec
-from protos.wire import encode_request, encode_response
+from protos.wire import decode_response, encode_request, encode_response
 
-_FIRST_SHARE = 0.4
-"""Of the time that a stage has, for the first of its turns."""
+_HELD_SHARE = 0.2
+"""Of the memory that is free: all stages stay loaded for their turns if they take no more."""
 _CODEC_BLOCK_S = 0.003
 """There are ten codecs to a cut, and their times differ less from call to call."""
 _MAX_SAMPLES = 8
@@ -79,10 +80,8 @@ def measure_profile(
         open_stage = partial(
             bundle.open_head if side == "head" else bundle.open_tail, cut.id, chosen
         )
-        now = time.perf_counter()
-        until = now + _FIRST_SHARE * max(0.0, end - now) / (stages - done)
         repeat = repeated[cut.id, side] = Repeated(lambda: partial(open_stage().run, feeds[0]))
-        return _measure_stage(open_stage, feeds, repeat, until)
+        return _measure_stage(open_stage, feeds, repeat)
 
     gc.collect()
     for cut in bundle.cuts.values():
@@ -91,7 +90,7 @@ def measure_profile(
         )
         tail, (outputs,) = measure(cut, "tail", crossing[:1])
         if cut.tail_graph:
-            last, carried = cut, crossing[0]
+            last, carried, answered = cut, crossing[0], outputs
         cuts[cut.id] = CutProfile(
             head=head if cut.head_graph else None,
             tail=tail if cut.tail_graph else None,
@@ -107,8 +106,12 @@ def measure_profile(
     on_progress("nodes", stages - 1, stages)
     nodes = measure_nodes(bundle, samples[0], chosen, end)
     resume_s = measure_resume_s(partial(bundle.open_tail(last.id, chosen).run, carried))
+    crossing_s = measure_crossing_s(partial(_read, _answer(bundle, last, answered)))
     sample_in_turns(
-        list(repeated.values()), end, lambda: on_progress("once more", stages - 1, stages)
+        list(repeated.values()),
+        end,
+        lambda: on_progress("once more", stages - 1, stages),
+        hold=_memory_bytes(cuts) <= _HELD_SHARE * psutil.virtual_memory().available,
     )
     for (cut_id, side), repeat in repeated.items():
         cuts[cut_id] = _with_timing(cuts[cut_id], side, timing_of(repeat.seconds))
@@ -123,6 +126,7 @@ def measure_profile(
         cuts=cuts,
         node_s=nodes,
         resume_s=resume_s,
+        crossing_s=crossing_s,
         calibration_digest=bundle.ranges.digest if bundle.ranges else "",
     )
 
@@ -176,7 +180,7 @@ def _photograph_like(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
 
 
 def _measure_stage(
-    open_stage: Callable[[], Stage], feeds: list[Feeds], repeat: Repeated, until: float
+    open_stage: Callable[[], Stage], feeds: list[Feeds], repeat: Repeated
 ) -> tuple[StageProfile, list[Feeds]]:
     """Return one stage's time and memory on the first of `feeds`, and what it makes of each."""
     release_freed_pages()
@@ -186,7 +190,7 @@ def _measure_stage(
     memory = max(0, psutil.Process().memory_info().rss - before)
     outputs += [stage.run(sample) for sample in feeds[1:]]
     del stage
-    repeat.sample(until)
+    repeat.sample(0.0)
     return StageProfile(timing=timing_of(repeat.seconds), memory_bytes=memory), outputs
 
 
@@ -243,12 +247,27 @@ def _measure_codec(
     return CodecProfile(encode_s=encode_s, decode_s=decode_s, upload_bytes=max(0.0, upload_bytes))
 
 
+def _memory_bytes(cuts: Mapping[str, CutProfile]) -> int:
+    stages = [stage for cut in cuts.values() for stage in (cut.head, cut.tail)]
+    return sum(stage.memory_bytes for stage in stages if stage)
+
+
 def _download_bytes(bundle: Bundle, cut: Cut, outputs: Feeds) -> int:
-    if cut.id == EDGE:
-        return 0
+    return 0 if cut.id == EDGE else len(_answer(bundle, cut, outputs))
+
+
+def _answer(bundle: Bundle, cut: Cut, outputs: Feeds) -> bytes:
+    """Return the message in which a tail's outputs come back."""
     specs = tuple(spec for spec in bundle.outputs if spec.name in cut.tail_outputs)
     header, buffers = pack_response(model_name(bundle.name, cut.id), "0", outputs, specs)
-    return len(encode_response(header, buffers))
+    return encode_response(header, buffers)
+
+
+def _read(answer: bytes) -> Feeds:
+    """Take an answer apart, as the client does."""
+    header, tensors = decode_response(answer)
+    check_seal(header, tensors)
+    return unpack_response(header, tensors)
 
 
 def _cpu_name() -> str:

@@ -1,10 +1,12 @@
-"""What a frame costs on a machine beside its stages: waking up, and being handed to a worker."""
+"""What a frame costs on a machine beside its stages: waking up, and being handed on."""
 
 import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
+
+from partitioner.loops import LoopThread
 
 _PAUSE_S = 0.02
 """Long enough for caches to be taken by others and cores to doze, as between the frames of a stream."""
@@ -20,6 +22,44 @@ def measure_resume_s(call: Callable[[], object]) -> float:
     """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, _compare(call)).result()
+
+
+def measure_crossing_s(read: Callable[[], object]) -> float:
+    """Return the seconds that a frame which crosses costs the device beside encoding and the network.
+
+    It is handed from the thread of the head to the event loop, which has slept; a task there sends it,
+    and sleeps again until the answer comes, which `read` takes apart; and that wakes the caller. It is
+    played here without a network, whose seconds are left out. Takes about half a second.
+    """
+    loop, extra_s = LoopThread("splitpoint-crossing"), []
+    try:
+        for _ in range(_REPEATS):
+            time.sleep(_PAUSE_S)
+            begun = time.perf_counter()
+            sent_at, came_at, done_at = loop.run(_cross(read))
+            extra_s.append((sent_at - begun) + (done_at - came_at))
+    finally:
+        loop.close()
+    return median(extra_s)
+
+
+async def _cross(read: Callable[[], object]) -> tuple[float, float, float]:
+    """Return when a request is sent, when its answer comes, and when its caller has it."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[tuple[float, float]] = loop.create_future()
+
+    async def exchange() -> None:
+        sent_at = time.perf_counter()
+        await asyncio.sleep(_PAUSE_S)
+        came_at = time.perf_counter()
+        read()
+        answer.set_result((sent_at, came_at))
+
+    sending = asyncio.create_task(exchange())
+    sent_at, came_at = await answer
+    done_at = time.perf_counter()
+    await sending
+    return sent_at, came_at, done_at
 
 
 async def _compare(call: Callable[[], object]) -> float:

@@ -95,13 +95,14 @@ def _head(graph: Graph, bundle: Bundle, cut_id: str) -> frozenset[int]:
 
 def _option(near: Profile, first: Option, second: Option) -> TierOption:
     if first.cut == second.cut:
-        middle_s = 0.0 if first.cut == EDGE else near.resume_s
+        middle_s = 0.0 if first.cut == EDGE else near.resume_s + near.crossing_s
     elif second.cut == EDGE:
         middle_s = first.cloud_s
     else:
         here, there = near.cuts[first.cut], near.cuts[second.cut]
         codecs_s = here.codecs[first.codec].decode_s + there.codecs[second.codec].encode_s
-        middle_s = near.resume_s + codecs_s + estimate_between(here, there)
+        idle_s = near.resume_s + near.crossing_s
+        middle_s = idle_s + codecs_s + estimate_between(here, there)
     ups = (first.upload_bytes, second.upload_bytes)
     downs = (first.download_bytes, second.download_bytes)
     return TierOption(

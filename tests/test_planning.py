@@ -115,6 +115,22 @@ def test_resuming_costs_each_machine_that_a_frame_reaches_once() -> None:
         assert (option.edge_s, option.cloud_s) == pytest.approx(expected[option.cut])
 
 
+def test_crossing_costs_the_device_that_sends_and_is_known_apart() -> None:
+    cuts = {
+        "cloud": (0, 0.020, {"raw": codec(1000)}),
+        "c1": (0.010, 0.008, {"raw": codec(500, 0.001, 0.002)}),
+        "edge": (0.030, 0, {}),
+    }
+    bundle, profile = make(cuts)
+    slow = profile.model_copy(update={"resume_s": 0.0004, "crossing_s": 0.0002}).scaled(3)
+    made = plan(bundle, Link(1e6, 1e6, 0.0), slow, profile)
+    # three times 0.4 ms + head + encoding, and three times 0.2 ms where anything is sent
+    expected = {"cloud": (0.0018, 0.0006), "c1": (0.0348, 0.0006), "edge": (0.0912, 0.0)}
+    for option in made.options:
+        assert (option.edge_s, option.handing_s) == pytest.approx(expected[option.cut])
+        assert option.cloud_s == pytest.approx({"cloud": 0.020, "c1": 0.010, "edge": 0}[option.cut])
+
+
 def test_best_changes_where_two_lines_cross() -> None:
     bundle, profile = make(EXAMPLE)
     made = plan(bundle, Link(1e6, 1e9, 0.0), profile, profile.scaled(0.1))

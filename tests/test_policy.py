@@ -232,6 +232,11 @@ def test_cloud_that_is_away_leaves_the_edge_and_its_return_is_the_reason() -> No
     assert back.option == CLOUD
     assert back.reason.startswith("the cloud is back; cloud/jpeg is")
     assert decide(PLAN, seen(40, cloud_reachable=False), None, 0.0).reason == "the cloud is away"
+    stays = decide(PLAN, seen(0.1), away, 2.0, STEADY)  # back, over a link that is of no use
+    assert stays.option == EDGE
+    assert stays.reason == "the cloud is back; nothing is worth leaving edge for"
+    moves = decide(PLAN, seen(40), stays, 3.0, STEADY)
+    assert moves.reason.startswith("the cloud is back; cloud/jpeg is")
 
 
 def test_option_that_would_miss_the_deadline_is_not_taken() -> None:

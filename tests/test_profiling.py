@@ -3,15 +3,17 @@
 import itertools
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from partitioner import timing
 from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.planning import plan
 from partitioner.profiling import measure_profile, natural_feeds
-from partitioner.resuming import measure_resume_s
+from partitioner.resuming import measure_crossing_s, measure_resume_s
 from partitioner.sessions import Stage
 from partitioner.timing import Repeated, sample_in_turns, time_call
 from partitioner.verifying import largest_difference, verify_bundle
@@ -80,30 +82,58 @@ def test_given_inputs_are_what_codecs_are_measured_on(image_bundle: Bundle) -> N
 
 def test_short_calls_are_timed_in_blocks_and_at_least_three_times() -> None:
     calls: list[int] = []
-    timing = time_call(lambda: calls.append(1))
-    assert timing.repeats == 3
+    assert time_call(lambda: calls.append(1)).repeats == 3
     assert (len(calls) - 2) % 3 == 0
     assert len(calls) > 1000
 
 
-def test_calls_take_turns_until_the_time_is_up() -> None:
-    order: list[str] = []
+class Played:
+    """A machine on which preparing takes 20 ms and each call 4 ms, and nothing else takes any time."""
 
-    def named(name: str) -> Repeated:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 0.0
+        self.prepared = ""
+        monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: self.now_s))
+
+    def sampled(self, name: str) -> Repeated:
+        """Return a call that has had its first turn."""
+
+        def call() -> None:
+            self.now_s += 0.004
+
         def prepare() -> Callable[[], object]:
-            order.append(name)
-            return lambda: time.sleep(0)
+            self.prepared += name
+            self.now_s += 0.02
+            return call
 
-        return Repeated(prepare)
+        repeated = Repeated(prepare)
+        repeated.sample(0.0)
+        return repeated
 
-    calls = [named("a"), named("b")]
-    for call in calls:
-        call.sample(0.0)
-    sample_in_turns(calls, time.perf_counter() + 0.9)
-    assert order == ["a", "b"] + 3 * ["a", "b"]
+
+def test_calls_take_turns_until_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Played(monkeypatch)
+    calls = [machine.sampled("a"), machine.sampled("b")]
+    sample_in_turns(calls, machine.now_s + 0.9)
+    assert machine.prepared == "ab" + 3 * "ab"
     before = len(calls[1].seconds)
-    sample_in_turns(calls, time.perf_counter() + calls[0].slot_s)  # too short for both
+    sample_in_turns(calls, machine.now_s + calls[0].slot_s)  # too short for both
     assert len(calls[1].seconds) == before
+
+
+def test_calls_that_are_held_take_short_turns_and_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Played(monkeypatch)
+    calls = [machine.sampled("a"), machine.sampled("b")]
+    end = machine.now_s + 0.9
+    sample_in_turns(calls, end, hold=True)
+    assert machine.prepared == "ab" + "ab"
+    # A turn is a warm-up, a trial and a block of two calls, 16 ms, and a pass over both 32 ms; the first
+    # one prepares for 40 ms besides. As long as the last pass fits, there is another: after n passes
+    # 40 + 32 n ms are gone, and the last one begins before 900 - 32: n = 26.
+    assert [len(call.seconds) for call in calls] == [3 + 26] * 2
+    assert machine.now_s <= end
+    sample_in_turns(calls, end + 0.2)
+    assert machine.prepared.startswith("ab" * 3)  # nothing is held any more
 
 
 def test_resuming_is_what_a_call_takes_longer_in_an_idle_worker() -> None:
@@ -118,8 +148,19 @@ def test_resuming_is_what_a_call_takes_longer_in_an_idle_worker() -> None:
     assert measure_resume_s(lambda: None) >= 0
 
 
+def test_crossing_is_what_is_not_the_network() -> None:
+    def read() -> None:
+        until = time.perf_counter() + 0.01
+        while time.perf_counter() < until:
+            pass
+
+    assert measure_crossing_s(read) >= 0.01
+    assert measure_crossing_s(lambda: None) > 0
+
+
 async def test_resuming_is_measured_inside_a_running_loop_too() -> None:
     assert measure_resume_s(lambda: None) >= 0
+    assert measure_crossing_s(lambda: None) > 0
 
 
 def test_synthetic_images_compress_as_photographs_do() -> None:

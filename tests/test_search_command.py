@@ -41,8 +41,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save(inception(), folder / "net.onnx"), folder / "net", ImportOptions(max_cuts=1)
     )
     profile = measure_profile(made, budget_s=0)
-    # What a node takes, and resuming, are fixed: on a busy machine they would change who survives.
-    even = {"node_s": (2e-5,) * len(profile.node_s or ()), "resume_s": 1e-5}
+    # What a node takes, and waiting, are fixed: on a busy machine they would change who survives.
+    waits = {"resume_s": 1e-5, "crossing_s": 1e-5}
+    even = {"node_s": (2e-5,) * len(profile.node_s or ()), **waits}
     profile.model_copy(update=even).save(made.profiles / "edge.json")
     return made.path
 

@@ -108,23 +108,25 @@ def test_near_edge_that_does_nothing_passes_the_frame_on(residual_bundle: Bundle
     assert machines == {(True, True): 1, (False, True): 2, (False, False): 3}
 
 
-def test_resuming_is_paid_once_on_every_machine_that_a_frame_visits(
+def test_resuming_and_handing_over_are_paid_on_every_machine_on_the_way(
     residual_bundle: Bundle,
 ) -> None:
     graph = residual_bundle.graph
     assert graph is not None
     plain = additive(residual_bundle, [0.002] * len(graph.nodes))
     plain = plain.model_copy(update={"node_s": (0.002,) * len(graph.nodes)})
-    waits = (0.001, 0.010, 0.100)
+    waits, hands = (0.001, 0.010, 0.100), (0.002, 0.020, 0.200)
     without = (plain, plain.scaled(0.3), plain.scaled(0.01))
     profiles = tuple(
-        one.model_copy(update={"resume_s": wait}) for one, wait in zip(without, waits, strict=True)
+        one.model_copy(update={"resume_s": wait, "crossing_s": hand})
+        for one, wait, hand in zip(without, waits, hands, strict=True)
     )
     cost = {(o.first, o.second): o for o in plan_tiers(residual_bundle, LINKS, without)}
     found = plan_tiers(residual_bundle, LINKS, profiles)  # type: ignore[arg-type]
     for option in found:
         extra = option.total_s - cost[option.first, option.second].total_s
-        assert extra == pytest.approx(sum(waits[: option.machines]))
+        handed = hands[: option.machines - 1]  # the last one sends nothing on
+        assert extra == pytest.approx(sum(waits[: option.machines]) + sum(handed))
     answer = best_tiers(residual_bundle, profiles, LINKS)  # type: ignore[arg-type]
     assert answer.total_s <= found[0].total_s * (1 + 1e-9)
     assert answer.total_s >= best_tiers(residual_bundle, without, LINKS).total_s + waits[0]

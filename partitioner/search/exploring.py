@@ -69,13 +69,13 @@ def search_bundle(
     """Return the interior cuts that are best on some uplink under one of the assumptions `wanted`."""
     edge_s, cloud_s = node_seconds(bundle, edge, cloud)
     size = input_bytes(bundle, edge, cloud, link)
-    far = _resumed(link, cloud)
+    far = _resumed(link, edge, cloud)
     return find_survivors(graph_of(bundle), (edge_s, cloud_s), far, wanted, input_bytes=size)
 
 
-def _resumed(link: Link, behind: Profile) -> Link:
-    """Return the link with what a frame takes on the machine behind it, whatever runs there."""
-    return replace(link, rtt_s=link.rtt_s + behind.resume_s)
+def _resumed(link: Link, here: Profile, behind: Profile) -> Link:
+    """Return the link with what crossing it takes on the machines at its ends, whatever runs there."""
+    return replace(link, rtt_s=link.rtt_s + here.crossing_s + behind.resume_s)
 
 
 def best_on(bundle: Bundle, edge: Profile, cloud: Profile, link: Link, one: Assumption) -> Answer:
@@ -83,7 +83,7 @@ def best_on(bundle: Bundle, edge: Profile, cloud: Profile, link: Link, one: Assu
     graph, seconds = graph_of(bundle), node_seconds(bundle, edge, cloud)
     size = input_bytes(bundle, edge, cloud, link)
     work, groups = work_of(graph, seconds, bits=one.bits, input_bytes=size)
-    best = Search(work).best([_resumed(link, cloud)], (one.edge_load, one.cloud_load))
+    best = Search(work).best([_resumed(link, edge, cloud)], (one.edge_load, one.cloud_load))
     cut = found_cut(graph, groups, best)
     end = CLOUD if not best.head() else EDGE
     return Answer(
@@ -101,7 +101,8 @@ def best_tiers(
     graph = graph_of(bundle)
     size = input_bytes(bundle, profiles[0], profiles[1], links[0])
     work, groups = work_of(graph, node_seconds(bundle, *profiles), input_bytes=size)
-    resumed = _resumed(links[0], profiles[1]), _resumed(links[1], profiles[2])
+    device, near, cloud = profiles
+    resumed = _resumed(links[0], device, near), _resumed(links[1], near, cloud)
     best = Search(work).best(resumed)
 
     def place(link: int) -> str:
