@@ -139,7 +139,7 @@ def _seen(probed: Link, runs: Runs) -> Conditions:
         for option, result in zip(runs, results, strict=True):
             timings = result.timings
             begun_s, now_s = now_s, now_s + timings.latency_s
-            edge.add(timings.edge_s, option.edge_s, now_s)
+            edge.add(timings.edge_s, option.edge_s - option.handing_s, now_s)
             if not option.upload_bytes:
                 continue
             server_s = timings.queue_s + timings.cloud_s

@@ -56,7 +56,7 @@ class ServeSettings(Settings):
     drain: Duration = defaults.DRAIN
     """How long requests in flight may take to finish once the server is told to stop."""
     http: str = ""
-    """HOST:PORT of the REST health and metadata; empty: off."""
+    """HOST:PORT of the REST health, metadata and metrics; empty: off."""
     log_level: Literal["debug", "info", "warning", "error"] = defaults.LOG_LEVEL
 
     @property

@@ -15,7 +15,10 @@ _log = logging.getLogger(__name__)
 
 
 class EdgeBook:
-    """Keeps the newest snapshot of each edge, by its name and bundle. Used from the event loop."""
+    """Keeps the newest snapshot of each edge, by its name and bundle.
+
+    Used from the event loop; `newest` from any thread.
+    """
 
     def __init__(self, capacity: int = _EDGES) -> None:
         self._newest: OrderedDict[tuple[str, str], Telemetry] = OrderedDict()
@@ -38,7 +41,8 @@ class EdgeBook:
     def _note(self, seen: Telemetry) -> None:
         key = seen.edge, seen.bundle
         before = self._newest.get(key)
-        if before and (seen.started_s, seen.number) <= (before.started_s, before.number):
+        # Runs are not ordered by their start: a device's clock may have gone back meanwhile.
+        if before and seen.started_s == before.started_s and seen.number <= before.number:
             return  # sent twice, since our answer was lost
         self._newest[key] = seen
         self._newest.move_to_end(key)

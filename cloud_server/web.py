@@ -53,7 +53,8 @@ def create_app(server: "CloudServer") -> "FastAPI":
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        page = await asyncio.to_thread(generate_latest, registry)
+        return Response(page, media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v2/models/{name}")
     async def model(name: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The first words with a server: who it is, what it takes, and whether its bundle is ours."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import grpc.aio
 from partitioner.bundle import Bundle
 from partitioner.remote import translate
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES
-from protos.errors import MismatchError, UnknownNameError
+from protos.errors import MismatchError, UnknownNameError, UnreachableError
 from protos.splitpoint_pb2 import (
     GetServerInfoRequest,
     GetServerInfoResponse,
@@ -79,6 +80,11 @@ async def report_telemetry(
         await report(ReportTelemetryRequest(snapshots_json=snapshots), timeout=_REPORT_S)
     except grpc.aio.AioRpcError as failure:
         raise translate(failure, address) from failure
+    except asyncio.CancelledError:
+        # So a call ends whose channel is closed under it; only who was told to stop passes it on.
+        if (task := asyncio.current_task()) is None or task.cancelling():
+            raise
+        raise UnreachableError(f"the connection to {address} was closed.") from None
 
 
 def check_bundle(offered: ListBundlesResponse, address: str, bundle: Bundle) -> None:

@@ -81,17 +81,23 @@ class Reporter:
         self._health = observer.look().health
 
     async def run(self) -> None:
-        """Step until cancelled."""
-        while True:
-            await asyncio.sleep(TICK_S)
-            await self.step()
+        """Step until cancelled; a report that waits for a dead link does not hold up the looking."""
+        async with asyncio.TaskGroup() as tasks:
+            for work in (self._observe, self._deliver):
+                tasks.create_task(_again_and_again(work))
 
     async def step(self) -> None:
         """Do what is due now, if anything is."""
+        await self._observe()
+        await self._deliver()
+
+    async def _observe(self) -> None:
         await self._look()
         if self._every_s is not None and self._clock() >= self._due_at:
             self._due_at = max(self._due_at + self._every_s, self._clock())
             self._take()
+
+    async def _deliver(self) -> None:
         if len(self.buffer) and self._client.takes_telemetry:
             await self._send()
 
@@ -135,3 +141,9 @@ class Reporter:
             self.buffer.remove(batch, lost=True)  # refused, and so they would be for ever
         else:
             self.buffer.remove(batch)
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(TICK_S)
+        await work()

@@ -60,9 +60,13 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
             interrupted = _stream(client, source, settings, tally, observer, writer)
         finally:
             reporting.cancel()
-            client.run(reporter.finish())
-            dropped, unreadable = source.dropped, source.unreadable
-            sum_up(tally, client, writer, as_json=as_json, dropped=dropped, unreadable=unreadable)
+            try:
+                client.run(reporter.finish())
+            finally:
+                dropped, unreadable = source.dropped, source.unreadable
+                sum_up(
+                    tally, client, writer, as_json=as_json, dropped=dropped, unreadable=unreadable
+                )
     return _exit_status(tally, source, interrupted)
 
 

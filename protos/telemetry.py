@@ -1,6 +1,6 @@
 """What an edge tells of itself: one document for its JSON lines, its metrics and the cloud."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,7 +24,10 @@ BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0
 _Name = Field(min_length=1, max_length=64, pattern=r"^[ -~]+$")
 _Word = Field(max_length=128)
 _Text = Field(max_length=MAX_REASON)
-_Count = Field(ge=0)
+_MOST = 2**53
+"""Beyond it a float, which is all that metrics know, tells no number from the next."""
+_Count = Field(ge=0, le=_MOST)
+_Frames = Annotated[int, Field(ge=0, le=_MOST)]
 _Seconds = Field(ge=0, allow_inf_nan=False)
 
 
@@ -41,7 +44,9 @@ class StageTimes(_Document):
     """Of the interval; None where no frame was served in it."""
     total_s: float = _Seconds
     """Since the edge's start, as are the buckets."""
-    buckets: tuple[int, ...] = Field(min_length=len(BUCKETS_S) + 1, max_length=len(BUCKETS_S) + 1)
+    buckets: tuple[_Frames, ...] = Field(
+        min_length=len(BUCKETS_S) + 1, max_length=len(BUCKETS_S) + 1
+    )
     """Frames by BUCKETS_S, each counted once."""
 
 
@@ -76,7 +81,7 @@ class Telemetry(_Document):
 
     edge: str = _Name
     """What it calls itself."""
-    bundle: str = _Name
+    bundle: str = Field(min_length=1, max_length=255, pattern=r"^[ -~]+$")
     started_s: float = _Seconds
     """Unix time of the edge's start; with `number` it tells one snapshot from any other."""
     number: int = _Count
@@ -88,9 +93,9 @@ class Telemetry(_Document):
     cut: str = _Word
     reason: str = _Text
     """Why the cut is where it is."""
-    served_by: dict[str, int] = Field(max_length=8)
+    served_by: dict[str, _Frames] = Field(max_length=8)
     """Frames by who ran the last layer; `none`: nobody did."""
-    fallbacks: dict[str, int] = Field(max_length=32)
+    fallbacks: dict[str, _Frames] = Field(max_length=32)
     """Frames that the cloud was meant to serve and did not, by what it failed with."""
     switches: int = _Count
     upload_bytes: int = _Count

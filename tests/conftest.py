@@ -18,6 +18,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "test_readme" not in item.nodeid)
 
 
+@pytest.fixture(autouse=True)
+def patient_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the end of a run waits for its last report is not a busy test machine's matter."""
+    monkeypatch.setattr("edge_client.reporting._LAST_S", 30.0)
+    monkeypatch.setattr("edge_client.handshake._REPORT_S", 30.0)
+
+
 @pytest.fixture(scope="session")
 def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The ONNX file of a model of the zoo, by its name."""

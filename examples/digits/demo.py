@@ -71,10 +71,9 @@ def demonstrate(arguments: argparse.Namespace) -> None:
         serve = partial(
             started, fast, out, "splitpoint-cloud", "serve", "--bundles", bundle, "--listen"
         )
-        with serve("127.0.0.1:0") as first:
-            address = first["address"]
-        cloud = Cloud(serve, address)
+        cloud = Cloud(serve, "127.0.0.1:0")
         cloud.begin()
+        address = cloud.address
         stack.callback(cloud.kill)
         way = ("--bandwidth", arguments.bandwidth, "--rtt", arguments.rtt)
         relay = ("link", "--listen", "127.0.0.1:0", "--to", address, *way)

@@ -46,7 +46,8 @@ class Cloud:
         """Start it, unless it runs."""
         if self.stack is None:
             stack = ExitStack()
-            self.process = stack.enter_context(self.start(self.address))["process"]
+            ready = stack.enter_context(self.start(self.address))
+            self.process, self.address = ready["process"], ready["address"]
             self.stack = stack
 
     def kill(self) -> None:
