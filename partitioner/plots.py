@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from partitioner.decisions import Decision
+from partitioner.figures import figure_for
 from partitioner.link import Link
 from partitioner.objectives import METRICS
 from partitioner.planning import Option, Plan
 from partitioner.tables import fastest_of_each_cut
 from partitioner.units import format_rate
-from protos.errors import UsageError
 
 _PARTS = (("edge", "#4c72b0"), ("network", "#dd8452"), ("cloud", "#55a868"))
 _GREY = "#b0b0b0"
@@ -25,12 +25,11 @@ def draw_plan(plan: Plan, path: Path, best: Option | None = None) -> None:
 
     Raises UsageError when matplotlib is missing or the file cannot be written.
     """
-    figure = _new_figure(12)
-    bars, lines = figure.subplots(1, 2)
-    draw_bars(bars, plan, best or plan.best)
-    draw_lines(lines, plan)
-    figure.suptitle(f"{plan.bundle.name} on {plan.link}")
-    _save(figure, path)
+    with figure_for(path, 12, 5.2) as figure:
+        bars, lines = figure.subplots(1, 2)
+        draw_bars(bars, plan, best or plan.best)
+        draw_lines(lines, plan)
+        figure.suptitle(f"{plan.bundle.name} on {plan.link}")
 
 
 def draw_front(decision: Decision, metrics: Sequence[str], path: Path) -> None:
@@ -39,53 +38,41 @@ def draw_front(decision: Decision, metrics: Sequence[str], path: Path) -> None:
     With more metrics, options that look beaten may be on the front for the sake of another one.
     Raises UsageError as `draw_plan` does.
     """
-    figure = _new_figure(7.5)
-    axes = figure.subplots()
-    x, y = metrics[:2]
-    front = decision.front(metrics)
-    points = [(c.costs.metric(x), c.costs.metric(y)) for c in decision.feasible]
-    axes.scatter(*zip(*points, strict=True), color=_GREY, s=18, label="beaten by another option")
-    best = [(c.costs.metric(x), c.costs.metric(y)) for c in front]
-    style = "-" if len(metrics) == 2 else ""
-    axes.step(
-        *zip(*best, strict=True), where="post", linestyle=style, marker="o", label="Pareto front"
-    )
-    for candidate, point in zip(front, best, strict=True):
-        label = candidate.option.label
-        axes.annotate(label, point, xytext=(5, 5), textcoords="offset points", fontsize=8)
-    axes.set_xlabel(f"{x} ({METRICS[x]})")
-    axes.set_ylabel(f"{y} ({METRICS[y]})")
-    for axis, scale, values in (
-        (axes.xaxis, axes.set_xscale, [point[0] for point in points]),
-        (axes.yaxis, axes.set_yscale, [point[1] for point in points]),
-    ):
-        if min(values) > 0:  # raw frontiers take ten times what the best options do
-            scale("log")
-            axis.set_major_formatter("{x:g}")
-            axis.set_minor_formatter("{x:g}")
-    axes.tick_params(which="minor", labelsize=7)
-    axes.set_title(f"{decision.plan.bundle.name} on {decision.plan.link}")
-    axes.margins(0.12)
-    axes.grid(alpha=0.2)
-    axes.legend(fontsize=8)
-    _save(figure, path)
-
-
-def _new_figure(width: float) -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(
-            "plots need matplotlib. Install it with: pip install 'splitpoint[plot]'."
-        ) from error
-    return Figure(figsize=(width, 5.2), dpi=140, layout="constrained")
-
-
-def _save(figure: Any, path: Path) -> None:
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the plot cannot be written to {path}: {error}.") from error
+    with figure_for(path, 7.5, 5.2) as figure:
+        axes = figure.subplots()
+        x, y = metrics[:2]
+        front = decision.front(metrics)
+        points = [(c.costs.metric(x), c.costs.metric(y)) for c in decision.feasible]
+        axes.scatter(
+            *zip(*points, strict=True), color=_GREY, s=18, label="beaten by another option"
+        )
+        best = [(c.costs.metric(x), c.costs.metric(y)) for c in front]
+        style = "-" if len(metrics) == 2 else ""
+        axes.step(
+            *zip(*best, strict=True),
+            where="post",
+            linestyle=style,
+            marker="o",
+            label="Pareto front",
+        )
+        for candidate, point in zip(front, best, strict=True):
+            label = candidate.option.label
+            axes.annotate(label, point, xytext=(5, 5), textcoords="offset points", fontsize=8)
+        axes.set_xlabel(f"{x} ({METRICS[x]})")
+        axes.set_ylabel(f"{y} ({METRICS[y]})")
+        for axis, scale, values in (
+            (axes.xaxis, axes.set_xscale, [point[0] for point in points]),
+            (axes.yaxis, axes.set_yscale, [point[1] for point in points]),
+        ):
+            if min(values) > 0:  # raw frontiers take ten times what the best options do
+                scale("log")
+                axis.set_major_formatter("{x:g}")
+                axis.set_minor_formatter("{x:g}")
+        axes.tick_params(which="minor", labelsize=7)
+        axes.set_title(f"{decision.plan.bundle.name} on {decision.plan.link}")
+        axes.margins(0.12)
+        axes.grid(alpha=0.2)
+        axes.legend(fontsize=8)
 
 
 def draw_bars(axes: Any, plan: Plan, chosen: Option) -> None:

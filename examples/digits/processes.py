@@ -57,7 +57,7 @@ def finish(process: "subprocess.Popen[str]") -> str:
         printed, problem = process.communicate()
     if process.returncode:
         console.print(problem, markup=False)
-        raise subprocess.CalledProcessError(process.returncode, command_of(process))
+        raise subprocess.CalledProcessError(process.returncode, process.args)
     return printed.strip("\n")
 
 
@@ -88,9 +88,3 @@ def program(name: str, cores: Cores | None = None) -> Command:
     }[name]
     bind = f"import os, {heavy}; os.sched_setaffinity(0, {cores}); " if cores else ""
     return [sys.executable, "-c", f"{bind}from {package}.cli import main; main()"]
-
-
-def command_of(process: "subprocess.Popen[str]") -> Command:
-    """Return the words that a process was started with."""
-    words: Any = process.args
-    return [str(word) for word in words]

@@ -1,37 +1,19 @@
 """Pictures of simulations; matplotlib is loaded when one is drawn."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from partitioner.figures import figure_for
 from partitioner.simulating.adaptive import ADAPTIVE
 from partitioner.simulating.pipeline import Setup
 from partitioner.simulating.trace_runs import CLAIRVOYANT, Run
-from protos.errors import UsageError
 
 _GREY = "#b0b0b0"
 _FIXED = ("#4c72b0", "#dd8452")
 _CHOOSING = {ADAPTIVE: "#c44e52", CLAIRVOYANT: "#55a868"}
-
-
-@contextmanager
-def figure_for(path: Path, width: float, height: float) -> Iterator[Any]:
-    """Yield a figure and save it afterwards; UsageError without matplotlib, or if it cannot be saved."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(
-            "plots need matplotlib. Install it with: pip install 'splitpoint[plot]'."
-        ) from error
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    yield figure
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the plot cannot be written to {path}: {error}.") from error
 
 
 def draw_runs(runs: Sequence[Run], setup: Setup, path: Path) -> None:

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from partitioner.devices import Device, Radio
 from partitioner.energy import compute_power_w, frame_energy
+from partitioner.figures import figure_for
 from partitioner.objectives import HOURS_A_MONTH, Prices
-from partitioner.simulating.drawing import figure_for
 from partitioner.simulating.fleets import FleetRun
 from partitioner.units import format_rate, format_size
 

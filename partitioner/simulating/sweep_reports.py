@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from partitioner.figures import figure_for
 from partitioner.folding import FoldingTable
 from partitioner.link import Link
 from partitioner.planning import Plan
 from partitioner.plots import draw_bars, draw_lines
-from partitioner.simulating.drawing import figure_for
 from partitioner.simulating.sweeping import Sweep
 from partitioner.tables import new_table
 from partitioner.units import format_duration, format_rate
