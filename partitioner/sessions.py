@@ -10,6 +10,7 @@ import onnxruntime
 
 from partitioner.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS
 from protos.errors import BundleError, FaultError, UsageError
+from protos.memory import release_freed_pages
 from protos.tensors import Array, TensorSpec
 
 
@@ -104,6 +105,8 @@ def open_stage(
             f"the runtime (onnxruntime {onnxruntime.__version__}) cannot load {name}: {error}. "
             "Update onnxruntime, or import the bundle again."
         ) from error
+    finally:
+        release_freed_pages()  # loading takes the weights several times over
 
 
 def random_feeds(

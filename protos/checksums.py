@@ -2,10 +2,12 @@
 
 It covers the name of the model, the id, and every tensor's name, type, shape, codec and bytes, so that
 neither a value nor whose it is can change on the way. It tells accidents, not attacks; those are TLS's.
+The CRC-32 is that of zlib, computed by ISA-L in a quarter of the time: both sides read every byte for it.
 """
 
-import zlib
 from collections.abc import Iterable, Sequence
+
+from isal import isal_zlib
 
 from protos.errors import FaultError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
@@ -40,7 +42,7 @@ def _checksum(message: Message, buffers: Sequence[Buffer]) -> int:
         if PARAM_CODEC in tensor.parameters:
             codec = tensor.parameters[PARAM_CODEC].string_param
         words += [tensor.name, tensor.datatype, codec, *map(str, tensor.shape)]
-    found = zlib.crc32("\n".join(words).encode())
+    found = isal_zlib.crc32("\n".join(words).encode())
     for buffer in buffers:
-        found = zlib.crc32(buffer, found)
+        found = isal_zlib.crc32(buffer, found)
     return found

@@ -27,7 +27,10 @@ def keep_freed_pages() -> bool:
 
 
 def release_freed_pages() -> None:
-    """Give freed memory back to the system, so that a measurement of memory sees only what is used."""
+    """Give freed memory back to the system: after work that took much more than it keeps.
+
+    Loading a ResNet-18 of 47 MB leaves 75 MB behind that nothing uses.
+    """
     if sys.platform.startswith("linux"):
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
