@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks import reporting
 from benchmarks.serving import served
+from benchmarks.slow_device import SlowBundle
 from benchmarks.synthetic_traces import read_traces
 from edge_client import AsyncEdgeClient, Result
 from edge_client.relay import Relay
@@ -29,7 +30,7 @@ from partitioner.planning import Option, Plan, plan
 from partitioner.policy import contenders
 from partitioner.profiling import measure_profile
 from partitioner.remote import measure_remote_profile
-from partitioner.sessions import RuntimeOptions, Stage
+from partitioner.sessions import RuntimeOptions
 from partitioner.traces import Trace
 from protos.memory import keep_freed_pages
 from protos.names import EDGE
@@ -40,38 +41,10 @@ RTT_S = 0.03
 DOWN_BPS = 20e6
 
 
-class SlowStage(Stage):
-    """A stage that waits after it has run, as if the machine were slower."""
-
-    def __init__(self, stage: Stage, slowdown: float) -> None:
-        super().__init__(None, stage.inputs, stage.outputs)
-        self._stage, self._slowdown = stage, slowdown
-
-    def run(self, feeds: Any) -> dict[str, Array]:
-        begun = time.perf_counter()
-        values = self._stage.run(feeds)
-        time.sleep((self._slowdown - 1) * (time.perf_counter() - begun))
-        return values
-
-
-class SlowBundle(Bundle):
-    """A bundle whose heads and tails run on a slower device."""
-
-    slowdown = 1.0
-
-    def open_head(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
-        return SlowStage(super().open_head(cut_id, options), self.slowdown)
-
-    def open_tail(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
-        return SlowStage(super().open_tail(cut_id, options), self.slowdown)
-
-
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Play each trace to every option that is ever the best, and to the policy."""
     keep_freed_pages()
-    bundle = SlowBundle.load(DIGITS / "bundle")
-    bundle = SlowBundle(bundle.path, bundle.manifest)
-    bundle.slowdown = arguments.slowdown
+    bundle = SlowBundle.of(Bundle.load(DIGITS / "bundle"), arguments.slowdown)
     frames = _frames(bundle)
     with served(DIGITS / "bundle") as address:
         options = RuntimeOptions()

@@ -2,7 +2,8 @@
 
 A real server and a real edge, each on a core of its own, over links that the project's relay plays. Every
 option that survives, which is the fastest at some uplink and some load of either machine, runs on every
-link, in turns, frame by frame. Three predictions stand beside what was measured:
+link, in turns, frame by frame. The edge is made slower by waiting, so that there is something to choose.
+Three predictions stand beside what was measured:
 
     set      the plan for the link as it was set, from profiles measured before everything else
     probed   the same for the link as `splitpoint-edge probe` measures it
@@ -23,6 +24,7 @@ import numpy as np
 
 from benchmarks import reporting
 from benchmarks.serving import apart, bound, copied, played, served
+from benchmarks.slow_device import SlowBundle
 from edge_client import EdgeClient
 from edge_client.probing import measure_link, probing
 from edge_client.results import Result
@@ -54,7 +56,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     keep_freed_pages()
     here, there = apart()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        bundle = copied(Path(arguments.bundle), Path(name))
+        bundle = SlowBundle.of(copied(Path(arguments.bundle), Path(name)), arguments.slowdown)
         frames = load_inputs(Path(arguments.frames_from), bundle.inputs, arguments.frames)
         cloud = stack.enter_context(served(Path(name), cores=there))
         stack.enter_context(bound(here))
@@ -209,4 +211,5 @@ if __name__ == "__main__":
         rtt_ms="5,20,80",
         budget=20.0,
         accuracy_drop=0.5,
+        slowdown=8.0,
     )
