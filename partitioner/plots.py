@@ -11,7 +11,6 @@ from partitioner.figures import figure_for
 from partitioner.link import Link
 from partitioner.objectives import METRICS
 from partitioner.planning import Option, Plan
-from partitioner.tables import fastest_of_each_cut
 from partitioner.units import format_rate
 
 _PARTS = (("edge", "#4c72b0"), ("network", "#dd8452"), ("cloud", "#55a868"))
@@ -77,7 +76,7 @@ def draw_front(decision: Decision, metrics: Sequence[str], path: Path) -> None:
 
 def draw_bars(axes: Any, plan: Plan, chosen: Option) -> None:
     """Draw where each cut spends its time, with the codec that is fastest there."""
-    fastest = fastest_of_each_cut(plan)
+    fastest = [min(options, key=lambda o: o.total_s) for options in _by_cut(plan).values()]
     options = [o for o in plan.options if o in fastest or o == chosen]
     labels = [option.label for option in options]
     left = np.zeros(len(labels))
@@ -90,26 +89,25 @@ def draw_bars(axes: Any, plan: Plan, chosen: Option) -> None:
     axes.legend(loc="lower right")
     best = options.index(chosen)
     axes.text(left[best], best, " best", va="center", fontweight="bold")
-    axes.margins(x=0.12)
     # One option that is far slower than the rest must not squeeze them into a line.
-    axes.set_xlim(0, min(left.max() * 1.12, 6 * float(np.median(left))))
+    axes.set_xlim(0, min(left.max() * 1.3, 6 * float(np.median(left))))
 
 
 def draw_lines(axes: Any, plan: Plan) -> None:
-    """Draw latency against the uplink, the envelope, and where the best option changes."""
+    """Draw latency against the uplink, the envelope, and where the best option changes.
+
+    Cuts that are never the best are grey, each with the codec that is fastest at that uplink.
+    """
     uplinks = _uplinks(plan)
-    totals: dict[str, list[float]] = {option.label: [] for option in plan.options}
-    for uplink in uplinks:
-        moved = plan.at(Link(uplink, plan.link.downlink_bps, plan.link.rtt_s))
-        for option in moved.options:
-            totals[option.label].append(1e3 * option.total_s)
+    totals = _latencies_ms(plan, uplinks)
     switches = plan.switches()
     winners = dict.fromkeys(
         [o.label for s in switches for o in (s.below, s.above)] or [plan.best.label]
     )
-    for label, values in totals.items():
-        if label not in winners:
-            axes.plot(uplinks / 1e6, values, color=_GREY, linewidth=0.8, zorder=1)
+    for options in _by_cut(plan).values():
+        if not any(option.label in winners for option in options):
+            fastest = np.min([totals[option.label] for option in options], axis=0)
+            axes.plot(uplinks / 1e6, fastest, color=_GREY, linewidth=0.8, zorder=1)
     for label in winners:
         axes.plot(uplinks / 1e6, totals[label], linewidth=1.6, label=label, zorder=2)
     envelope = np.min(list(totals.values()), axis=0)
@@ -132,6 +130,23 @@ def draw_lines(axes: Any, plan: Plan) -> None:
     axes.set_ylabel("latency (ms)")
     axes.legend(fontsize=8)
     axes.grid(alpha=0.2)
+
+
+def _by_cut(plan: Plan) -> dict[str, list[Option]]:
+    cuts: dict[str, list[Option]] = {}
+    for option in plan.options:
+        cuts.setdefault(option.cut, []).append(option)
+    return cuts
+
+
+def _latencies_ms(plan: Plan, uplinks: Any) -> dict[str, list[float]]:
+    """Return every option's latency at each of the uplinks, by its label."""
+    totals: dict[str, list[float]] = {option.label: [] for option in plan.options}
+    for uplink in uplinks:
+        moved = plan.at(Link(uplink, plan.link.downlink_bps, plan.link.rtt_s))
+        for option in moved.options:
+            totals[option.label].append(1e3 * option.total_s)
+    return totals
 
 
 def _uplinks(plan: Plan) -> Any:
