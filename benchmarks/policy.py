@@ -15,8 +15,10 @@ from partitioner.bundle import Bundle
 from partitioner.conditions import Conditions
 from partitioner.estimating import LinkEstimate, LinkEstimator, Transfer
 from partitioner.link import Link
+from partitioner.objectives import Objective, Terms
 from partitioner.planning import Option, Plan
-from partitioner.policy import contenders, decide
+from partitioner.policy import PolicySettings, contenders, decide
+from partitioner.power import NO_THRIFT, Thrift
 from partitioner.profiles import Profile
 from partitioner.traces import Trace
 from protos.names import EDGE
@@ -25,6 +27,7 @@ SIZES = (2_000.0, 8_000.0, 20_000.0, 40_000.0)
 ANSWER_BYTES = 300.0
 RTT_S = 0.04
 PERIOD_S = 0.2
+LOW = Thrift(("low battery",), 3.0, 15.0, seconds_per_joule=0.1)
 SETTLED = 3
 """Frames after a change of the rate from which on the estimate counts as settled."""
 
@@ -52,20 +55,32 @@ def _decisions(options: int, count: int) -> dict[str, Any]:
     return {
         "all options": _times(tuple(known), count),
         "contenders": {"options": len(weighed), **_times(weighed, count)},
+        "contenders, by joules too, on a low battery": _times(weighed, count, _thrifty(), LOW),
         "bound_s": 0.0002,
     }
 
 
-def _times(options: tuple[Option, ...], count: int) -> dict[str, float]:
+def _thrifty() -> PolicySettings:
+    objective = Objective.parse("latency=1,energy=0.2")
+    return PolicySettings(objective=objective, terms=Terms.named("raspberry-pi-4"))
+
+
+def _times(
+    options: tuple[Option, ...],
+    count: int,
+    settings: PolicySettings | None = None,
+    thrift: Thrift = NO_THRIFT,
+) -> dict[str, float]:
     rng = np.random.default_rng(1)
     nothing = cast(Profile, None)
     plan = Plan(cast(Bundle, None), Link(1e6, 1e6, 0.0), nothing, nothing, options)
     current, seconds, uplink_bps = None, [], 5e6
     for step in range(count):
         uplink_bps = float(np.clip(uplink_bps * rng.uniform(0.8, 1.25), 0.5e6, 50e6))
-        seen = Conditions(LinkEstimate(Link(uplink_bps, uplink_bps, 0.03)), frame_period_s=0.1)
+        link = LinkEstimate(Link(uplink_bps, uplink_bps, 0.03))
+        seen = Conditions(link, frame_period_s=0.1, thrift=thrift)
         begun = time.perf_counter()
-        current = decide(plan, seen, current, 0.1 * step)
+        current = decide(plan, seen, current, 0.1 * step, settings)
         seconds.append(time.perf_counter() - begun)
     return reporting.spread(seconds)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from partitioner.estimating import LinkEstimate
 from partitioner.link import Link
+from partitioner.power import NO_THRIFT, Thrift
 from partitioner.units import format_duration, format_rate
 
 _CARRIES = 0.1
@@ -25,10 +26,12 @@ class Conditions:
     cloud_reachable: bool = True
     frame_period_s: float | None = None
     """Seconds between frames; 0: as fast as they are taken; None: one at a time, so that none waits."""
+    thrift: Thrift = NO_THRIFT
+    """What battery and heat ask for."""
 
 
 Gain = Callable[[Conditions], float]
-"""Seconds that a move gains, or a loss that forces it, under given conditions."""
+"""What a move gains under given conditions, in the unit of what is minimised, or a loss that forces it."""
 
 
 def name_cause(gain: Gain, now: Conditions, before: Conditions) -> str:
@@ -39,12 +42,12 @@ def name_cause(gain: Gain, now: Conditions, before: Conditions) -> str:
     """
     if now.cloud_reachable and not before.cloud_reachable:
         return "the cloud is back"
-    whole_s = gain(now)
-    carried_s, factor = max(
-        ((whole_s - gain(factor.back(now, before)), factor) for factor in _FACTORS),
+    whole = gain(now)
+    carried, factor = max(
+        ((whole - gain(factor.back(now, before)), factor) for factor in _FACTORS),
         key=lambda found: found[0],
     )
-    if carried_s <= 0 or carried_s < _CARRIES * whole_s:
+    if carried <= 0 or carried < _CARRIES * whole:
         return "by all that is known now"
     return factor.say(now, before)
 
@@ -91,6 +94,10 @@ def _say_period(now: Conditions, _before: Conditions) -> str:
     return "frames come as fast as they are taken"
 
 
+def _say_thrift(now: Conditions, before: Conditions) -> str:
+    return str(now.thrift) or f"{before.thrift.title} is over"
+
+
 def _moved(now: float, before: float) -> str:
     return "fell" if now < before else "rose"
 
@@ -131,4 +138,5 @@ _FACTORS = (
         ),
     ),
     _Factor(lambda now, before: replace(now, frame_period_s=before.frame_period_s), _say_period),
+    _Factor(lambda now, before: replace(now, thrift=before.thrift), _say_thrift),
 )

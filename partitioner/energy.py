@@ -9,7 +9,7 @@ _J_PER_BYTE = 8e-6
 """A slope of 1 W per Mbit/s is 1 J per Mbit, and a byte is 8e-6 Mbit."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FrameEnergy:
     """Joules of one frame, by what they were spent on."""
 

@@ -28,6 +28,10 @@ class Expected(NamedTuple):
     mean_s: float
     risked_s: float
     """With a margin for what is not known of the link."""
+    edge_s: float = 0.0
+    network_s: float = 0.0
+    cloud_s: float = 0.0
+    """Of `mean_s`, without what waiting for other frames adds; the cloud's with its queue."""
 
 
 by_mean, by_risk = attrgetter("mean_s"), attrgetter("risked_s")
@@ -43,16 +47,18 @@ def expect(option: Option, seen: Conditions, window: int, caution: float) -> Exp
     share = 1 - option.exit_rate
     if option.cut == EDGE:
         total_s = edge_s + _waiting_s(edge_s, edge_s, seen.frame_period_s, window)
-        return Expected(option, total_s, total_s)
+        return Expected(option, total_s, total_s, edge_s)
     link = seen.link.link
     cloud_s = option.cloud_s * seen.cloud_load
     upload_s = 8 * option.upload_bytes / link.uplink_bps
     network_s = upload_s + link.rtt_s + 8 * option.download_bytes / link.downlink_bps
-    alone_s = edge_s + share * network_s + share * seen.cloud_queue_s + share * cloud_s
+    away_s = share * seen.cloud_queue_s + share * cloud_s
+    alone_s = edge_s + share * network_s + away_s
     slowest_s = max(edge_s, share * upload_s, share * cloud_s)
     total_s = alone_s + _waiting_s(slowest_s, alone_s, seen.frame_period_s, window)
     doubt_s = share * seen.link.deviation_s(option.upload_bytes)
-    return Expected(option, total_s, total_s + caution * doubt_s)
+    risked_s = total_s + caution * doubt_s
+    return Expected(option, total_s, risked_s, edge_s, share * network_s, away_s)
 
 
 def _waiting_s(slowest_s: float, alone_s: float, period_s: float | None, window: int) -> float:

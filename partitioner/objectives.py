@@ -7,7 +7,7 @@ formulas in one place.
 import math
 from dataclasses import dataclass
 
-from partitioner.devices import Device, Radio
+from partitioner.devices import Device, Radio, load_device, load_radio
 from partitioner.energy import frame_energy
 from partitioner.planning import Option, Plan
 from partitioner.profiles import StageProfile
@@ -27,8 +27,13 @@ METRICS = {
 }
 """What can be minimised, and the unit in which a weight multiplies it."""
 
-_Z90, _Z95 = 1.2816, 1.6449
+SECONDS = ("latency", "p95", "throughput")
+"""Those that are seconds."""
+
+_Z90, Z95 = 1.2816, 1.6449
 """Quantiles of the standard normal distribution."""
+
+_NEEDED = {"energy": "--device NAME", "cost": "--price-worker-hour or --price-gb"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,43 @@ class Terms:
         if self.radio is not None and self.device is None:
             raise UsageError("--radio needs the device that it is in: --device NAME.")
 
+    @classmethod
+    def named(
+        cls,
+        device: str | None = None,
+        radio: str | None = None,
+        *,
+        price_worker_hour: float | None = None,
+        price_gb: float | None = None,
+        fps: float | None = None,
+        workers: int = 1,
+        sustained: bool = False,
+    ) -> "Terms":
+        """Return terms with a device and a radio by name, or from files; without `radio` the device's own.
+
+        Raises what `load_device` and `load_radio` do.
+        """
+        found = load_device(device) if device else None
+        name = radio or (found.radio if found else None)
+        priced = price_worker_hour is not None or price_gb is not None
+        return cls(
+            device=found,
+            radio=load_radio(name) if name else None,
+            fps=fps,
+            workers=workers,
+            prices=Prices(price_worker_hour or 0.0, price_gb or 0.0) if priced else None,
+            sustained=sustained,
+        )
+
+    @property
+    def knows_energy(self) -> bool:
+        """True if they say what a frame costs the device in joules."""
+        return self.device is not None and self.radio is not None
+
+
+NO_TERMS = Terms()
+"""Seconds and bytes, and nothing that needs a device or a price."""
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -106,8 +148,7 @@ class Costs:
             "cost": self.money,
         }[name]
         if value is None:
-            needed = {"energy": "--device NAME", "cost": "--price-worker-hour or --price-gb"}[name]
-            raise UsageError(f"{name} is not known without {needed}. Give it, or leave {name} out.")
+            raise _unknown(name)
         return value
 
 
@@ -137,6 +178,25 @@ class Objective:
             raise UsageError(f"{text!r} lacks a weight. Write latency=1,energy=0.2.")
         return cls(weights)
 
+    @classmethod
+    def asked(cls, minimize: str, weights: str | None) -> "Objective":
+        """Return what the flags --minimize and --weights say; only one of them may."""
+        if weights and minimize != "latency":
+            raise UsageError("--minimize and --weights exclude each other. Give one of them.")
+        return cls.parse(weights or minimize)
+
+    def check(self, terms: Terms) -> None:
+        """Raise UsageError if the terms lack a number that this needs."""
+        lacking = {"energy": not terms.knows_energy, "cost": terms.prices is None}
+        for name, weight in self.weights.items():
+            if weight and lacking.get(name):
+                raise _unknown(name)
+
+    @property
+    def seconds(self) -> float:
+        """The sum of the weights of what is counted in seconds."""
+        return sum(self.weights.get(name, 0.0) for name in SECONDS)
+
     def score(self, costs: Costs) -> float:
         """Return what is to be as small as possible."""
         return sum(weight * costs.metric(name) for name, weight in self.weights.items())
@@ -145,6 +205,11 @@ class Objective:
         if len(self.weights) == 1:
             return next(iter(self.weights))
         return " + ".join(f"{weight:g}·{name}" for name, weight in self.weights.items())
+
+
+def _unknown(name: str) -> UsageError:
+    needed = _NEEDED[name]
+    return UsageError(f"{name} is not known without {needed}. Give it, or leave {name} out.")
 
 
 def parse_metrics(text: str) -> tuple[str, ...]:
@@ -188,15 +253,17 @@ def price(option: Option, plan: Plan, terms: Terms) -> Costs:
     )
     latency_s = edge_s + option.network_s + option.cloud_s
     head, tail = plan.edge.cuts[option.cut].head, plan.cloud.cuts[option.cut].tail
-    spread_s = math.hypot(slowdown * _deviation_s(head), _deviation_s(tail))
+    spread_s = math.hypot(slowdown * deviation_s(head), deviation_s(tail))
     return Costs(
         edge_s=edge_s,
         latency_s=latency_s,
-        p95_s=edge_s + crossing_s + _Z95 * spread_s,
+        p95_s=edge_s + crossing_s + Z95 * spread_s,
         bottleneck_s=max(stages),
         bytes=option.upload_bytes + option.download_bytes,
         energy_j=_energy_j(option, terms, edge_s, slowdown),
-        money=_money(option, terms.prices),
+        money=frame_money(
+            option.cloud_s, option.upload_bytes + option.download_bytes, terms.prices
+        ),
         slowdown=slowdown,
     )
 
@@ -225,14 +292,15 @@ def _energy_j(option: Option, terms: Terms, edge_s: float, slowdown: float) -> f
     ).total_j
 
 
-def _money(option: Option, prices: Prices | None) -> float | None:
+def frame_money(cloud_s: float, traffic_bytes: float, prices: Prices | None) -> float | None:
+    """Return what a frame is billed for a worker's seconds and its traffic; None without prices."""
     if prices is None:
         return None
-    traffic_gb = (option.upload_bytes + option.download_bytes) / 1e9
-    return prices.worker_hour * option.cloud_s / 3600 + prices.gb * traffic_gb
+    return prices.worker_hour * cloud_s / 3600 + prices.gb * traffic_bytes / 1e9
 
 
-def _deviation_s(stage: StageProfile | None) -> float:
+def deviation_s(stage: StageProfile | None) -> float:
+    """Return the standard deviation of a profiled stage, if it is normal; 0 without one."""
     return max(0.0, stage.timing.p90_s - stage.timing.median_s) / _Z90 if stage else 0.0
 
 

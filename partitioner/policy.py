@@ -4,21 +4,29 @@ The running edge and the simulator call the same `decide`.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from partitioner.conditions import Conditions, name_cause
 from partitioner.expecting import Expected, by_mean, by_risk, expect
+from partitioner.objectives import LATENCY, NO_TERMS, Objective, Terms
 from partitioner.pareto import undominated
 from partitioner.planning import Option, Plan
 from partitioner.units import format_duration
+from partitioner.weighing import Scale, say_best, say_expected, say_gain, scale_of
 from protos.names import EDGE
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """What moves the cut, and what does not."""
+    """What is minimised, what moves the cut, and what does not.
 
+    Raises UsageError if the terms lack what the objective needs.
+    """
+
+    objective: Objective = LATENCY
+    terms: Terms = NO_TERMS
+    """The device and the prices, where the objective asks for joules or money."""
     deadline_s: float | None = None
     """From a frame's arrival to its result."""
     window: int = 4
@@ -27,12 +35,15 @@ class PolicySettings:
     """Deviations of the network time that are added to an option's expected latency."""
     gain: float = 0.05
     gain_s: float = 0.001
-    """Another option must be better by this share and by this much."""
+    """Another option must be better by this share, and by this much of what counts in seconds."""
     patience: float = 0.1
     """And what staying has cost beyond that, frame after frame, must come to this share of a frame, so that
     small gains have to last and large ones move at once."""
     dwell_s: float = 0.0
     """After a move nothing but a failure moves again for so long."""
+
+    def __post_init__(self) -> None:
+        self.objective.check(self.terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +59,8 @@ class Decision:
     """When the option was taken."""
     meets_deadline: bool = True
     """False: no option is expected to meet it."""
-    owed_s: float = 0.0
-    """What staying has cost since another option has become worth a move."""
+    owed: float = 0.0
+    """What staying has cost since another option has become worth a move, in the objective's unit."""
 
 
 def decide(
@@ -61,24 +72,26 @@ def decide(
 ) -> Decision:
     """Return the option for the next frame: the current one, or a better one and why it is better.
 
-    An option that is not expected to meet the deadline is taken only when none is, and then one that
-    stays on the device if the plan has one. While the cloud is away only such options are open.
+    An option that is not expected to meet the deadline is taken only when none is, and then the fastest
+    that stays on the device if the plan has one. While the cloud is away only such options are open.
     """
     settings = settings or PolicySettings()
     costs = [_expect(option, seen, settings) for option in plan.options]
     able, meets = _able(costs, seen, settings)
-    best = min(able, key=by_risk)
+    scale = _scale(plan, seen, settings, meets=meets)
+    best = min(able, key=scale.score)
     if current is None:
-        reason = _first(best, seen, settings, meets=meets)
+        reason = _first(best, scale, settings, meets=meets)
         return Decision(best.option, reason, best.mean_s, seen, now_s, meets)
     held = _held(able, current.option)
     if held is None:
         gone = _held(costs, current.option) is None
-        reason = _must_move(best, seen, current, settings, meets=meets, gone=gone)
+        reason = _must_move(best, scale, current, settings, meets=meets, gone=gone)
         return Decision(best.option, reason, best.mean_s, seen, now_s, meets)
-    owed_s, worth = _weigh(best, held, current, now_s, settings)
+    owed = current.owed if meets == current.meets_deadline else 0.0
+    owed, worth = _weigh(best, held, scale, owed, now_s - current.since_s, settings)
     if worth:
-        reason = _gains(best, held, seen, current, settings)
+        reason = _gains(best, held, scale, current, settings, meets=meets)
         return Decision(best.option, reason, best.mean_s, seen, now_s, meets)
     reason = current.reason
     if meets != current.meets_deadline:
@@ -92,7 +105,7 @@ def decide(
         current.conditions,
         current.since_s,
         meets,
-        owed_s,
+        owed,
     )
 
 
@@ -101,14 +114,20 @@ def expected_s(option: Option, seen: Conditions, settings: PolicySettings | None
     return _expect(option, seen, settings or PolicySettings()).mean_s
 
 
-def contenders(options: Iterable[Option]) -> tuple[Option, ...]:
+def contenders(
+    options: Iterable[Option],
+    further: Callable[[Option], tuple[float, ...]] = lambda _option: (),
+) -> tuple[Option, ...]:
     """Return the options that no other beats on device, cloud and both directions at once.
 
-    Under no link, load or frame rate can another be the fastest, so that only these need be weighed.
-    The cut `edge` always stays: it is what remains without a cloud.
+    Under no link, load or frame rate can another be the fastest, or the best by any objective whose
+    `further_axes` are given too, so that only these need be weighed. (Joules grow with each axis as long
+    as a radio draws no more in its tail than while it is awake.) The cut `edge` always stays: it is what
+    remains without a cloud.
     """
     known = list(options)
-    able = set(undominated(range(len(known)), key=lambda place: _axes(known[place])))
+    axes = [(*_axes(option), *further(option)) for option in known]
+    able = set(undominated(range(len(known)), key=axes.__getitem__))
     return tuple(
         option for place, option in enumerate(known) if option.cut == EDGE or place in able
     )
@@ -116,6 +135,13 @@ def contenders(options: Iterable[Option]) -> tuple[Option, ...]:
 
 def _expect(option: Option, seen: Conditions, settings: PolicySettings) -> Expected:
     return expect(option, seen, settings.window, settings.caution)
+
+
+def _scale(plan: Plan, seen: Conditions, settings: PolicySettings, *, meets: bool) -> Scale:
+    """Return what options are weighed by: when none is in time, lateness alone."""
+    if not meets:
+        return Scale(plan, seen, LATENCY, settings.terms)
+    return scale_of(plan, seen, settings.objective, settings.terms)
 
 
 def _able(
@@ -142,50 +168,63 @@ def _held(costs: list[Expected], option: Option) -> Expected | None:
 
 
 def _weigh(
-    best: Expected, held: Expected, current: Decision, now_s: float, settings: PolicySettings
+    best: Expected,
+    held: Expected,
+    scale: Scale,
+    owed: float,
+    settled_s: float,
+    settings: PolicySettings,
 ) -> tuple[float, bool]:
     """Return what staying has cost, and whether that is worth a move: a CUSUM of gains, so to speak."""
     if held is best:
         return 0.0, False
-    least_s = max(settings.gain * held.risked_s, settings.gain_s)
-    gain_s = held.risked_s - best.risked_s
-    owed_s = max(0.0, current.owed_s + gain_s - least_s)
-    if gain_s <= least_s or now_s - current.since_s < settings.dwell_s:
-        return owed_s, False
-    return owed_s, owed_s > settings.patience * held.risked_s
+    score = scale.score(held)
+    least = max(settings.gain * score, settings.gain_s * scale.objective.seconds)
+    gain = score - scale.score(best)
+    owed = max(0.0, owed + gain - least)
+    if gain <= least or settled_s < settings.dwell_s:
+        return owed, False
+    return owed, owed > settings.patience * score
 
 
-def _first(best: Expected, seen: Conditions, settings: PolicySettings, *, meets: bool) -> str:
-    if not seen.cloud_reachable:
+def _first(best: Expected, scale: Scale, settings: PolicySettings, *, meets: bool) -> str:
+    if not scale.seen.cloud_reachable:
         return "the cloud is away"
     if not meets:
         return _of_deadline(best, settings, meets=False)
-    return f"{format_duration(best.mean_s)} expected on {seen.link.link}"
+    return f"{say_expected(best, scale)} expected on {scale.seen.link.link}"
 
 
 def _gains(
-    best: Expected, held: Expected, seen: Conditions, current: Decision, settings: PolicySettings
+    best: Expected,
+    held: Expected,
+    scale: Scale,
+    current: Decision,
+    settings: PolicySettings,
+    *,
+    meets: bool,
 ) -> str:
     def gain(under: Conditions) -> float:
         old, new = (_expect(cost.option, under, settings) for cost in (held, best))
-        return old.risked_s - new.risked_s
+        then = _scale(scale.plan, under, settings, meets=meets)
+        return then.score(old) - then.score(new)
 
-    cause = name_cause(gain, seen, current.conditions)
-    return f"{cause}; {best.option.label} is {format_duration(gain(seen))} faster"
+    cause = name_cause(gain, scale.seen, current.conditions)
+    return f"{cause}; {say_gain(held, best, scale)}"
 
 
 def _must_move(
     best: Expected,
-    seen: Conditions,
+    scale: Scale,
     current: Decision,
     settings: PolicySettings,
     *,
     meets: bool,
     gone: bool,
 ) -> str:
-    what = best.option.label
+    what, seen = best.option.label, scale.seen
     if gone:
-        return f"{current.option.label} is no longer offered; {what} is the fastest"
+        return f"{current.option.label} is no longer offered; {say_best(best.option, scale)}"
     if not seen.cloud_reachable and current.option.cut != EDGE:
         return f"the cloud is away; {what} needs none"
     limit_s = settings.deadline_s or math.inf

@@ -215,7 +215,7 @@ def test_small_gain_has_to_last_and_a_large_one_moves_at_once() -> None:
     for step in range(1, 4):
         decisions.append(decide(PLAN, seen(22), decisions[-1], 0.2 * step, patient))
     assert [decision.option for decision in decisions] == [MIDDLE, MIDDLE, MIDDLE, CLOUD]
-    assert decisions[2].owed_s == pytest.approx(2 * 0.00161, rel=0.01)
+    assert decisions[2].owed == pytest.approx(2 * 0.00161, rel=0.01)
     # A gain that comes and goes moves nothing.
     current = first
     for step in range(20):

@@ -138,13 +138,11 @@ def plan(
     from partitioner.planning import find_profiles
     from partitioner.planning import plan as make_plan
     from partitioner.units import parse_duration, parse_rate
-    from protos.errors import InfeasibleError, UsageError
+    from protos.errors import InfeasibleError
 
-    if weights and minimize != "latency":
-        raise UsageError("--minimize and --weights exclude each other. Give one of them.")
     uplink = parse_rate(bandwidth)
     link = Link(uplink, parse_rate(down) if down else uplink, parse_duration(rtt))
-    objective = Objective.parse(weights or minimize)
+    objective = Objective.asked(minimize, weights)
     limits = _constraints(max_edge_memory, max_energy, deadline, min_depth, keep_input_local)
     terms = read_terms(device, radio, fps, sustained, workers, price_worker_hour, price_gb)
     metrics = parse_metrics(pareto) if pareto else ()

@@ -67,17 +67,14 @@ def read_terms(
     price_gb: float | None,
 ) -> "Terms":
     """Return the terms that the flags describe; a device without --radio has its own."""
-    from partitioner.devices import load_device, load_radio
-    from partitioner.objectives import Prices, Terms
+    from partitioner.objectives import Terms
 
-    found = load_device(device) if device else None
-    name = radio or (found.radio if found else None)
-    priced = price_worker_hour is not None or price_gb is not None
-    return Terms(
-        device=found,
-        radio=load_radio(name) if name else None,
+    return Terms.named(
+        device,
+        radio,
+        price_worker_hour=price_worker_hour,
+        price_gb=price_gb,
         fps=fps,
         workers=workers,
-        prices=Prices(price_worker_hour or 0.0, price_gb or 0.0) if priced else None,
         sustained=sustained,
     )
