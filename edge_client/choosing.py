@@ -1,14 +1,16 @@
 """The cut `auto`: profiles of both sides, the link, and the plan's best option."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from partitioner.bundle import Bundle
 from partitioner.link import Link
+from partitioner.objectives import price
 from partitioner.planning import Option, Plan, plan
+from partitioner.policy import PolicySettings
 from partitioner.profiles import Machine, Profile
 from partitioner.sessions import RuntimeOptions
-from partitioner.units import format_duration
+from partitioner.weighing import say_amounts
 from protos.errors import NetworkError, ProfileError, TooLargeError
 from protos.memory import release_freed_pages
 
@@ -57,12 +59,14 @@ def choose_option(
     codec: str | None = None,
     accuracy_drop: float | None = None,
     max_message_bytes: int | None = None,
+    policy: PolicySettings | None = None,
     on_progress: OnProgress = unheard,
 ) -> Chosen:
     """Plan for `link`, or for the link to `address` as measured now, and return the best option.
 
     Profiles that the bundle lacks, or that come from another machine, are measured (10 s a side) and
-    kept in it where that is possible. Options whose messages the server refuses are left out.
+    kept in it where that is possible. Options whose messages the server refuses are left out. The best
+    is that by the objective of `policy`.
     """
     try:
         edge = _edge_profile(bundle, options, on_progress)
@@ -71,7 +75,7 @@ def choose_option(
         release_freed_pages()  # every head and every tail has been in memory
     way = link or _measured_link(address, on_progress)
     found = plan(bundle, way, edge, cloud, codec=codec, accuracy_drop=accuracy_drop)
-    return best_of(found, max_message_bytes)
+    return best_of(found, max_message_bytes, policy)
 
 
 def plan_without_cloud(
@@ -88,8 +92,11 @@ def plan_without_cloud(
     return plan(bundle, way, edge, cloud, codec=codec, accuracy_drop=accuracy_drop)
 
 
-def best_of(found: Plan, max_message_bytes: int | None = None) -> Chosen:
-    """Return the plan's fastest option whose message fits, with the reason in words."""
+def best_of(
+    found: Plan, max_message_bytes: int | None = None, policy: PolicySettings | None = None
+) -> Chosen:
+    """Return the plan's best option whose message fits, with the reason in words."""
+    policy = policy or PolicySettings()
     fitting = [
         option
         for option in found.options
@@ -100,8 +107,16 @@ def best_of(found: Plan, max_message_bytes: int | None = None) -> Chosen:
             f"every option sends more than the {max_message_bytes} bytes that the server takes. "
             "Raise its --max-message, or use another codec."
         )
-    best = min(fitting, key=lambda option: option.total_s)
-    return Chosen(found, best, f"auto: {format_duration(best.total_s)} predicted on {found.link}")
+    best = least(fitting, found, policy)
+    words = say_amounts(policy.objective, price(best, found, policy.terms).metric)
+    return Chosen(found, best, f"auto: {words} predicted on {found.link}")
+
+
+def least(options: Iterable[Option], found: Plan, policy: PolicySettings) -> Option:
+    """Return the option that is the best by the objective on the plan's link; of equals the first."""
+    return min(
+        options, key=lambda option: policy.objective.score(price(option, found, policy.terms))
+    )
 
 
 def is_of_this_machine(profile: Profile, machine: Machine) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 
 import typer
 
@@ -25,17 +25,12 @@ def _commands(_version: console.VersionFlag = False) -> None:
 
 
 @app.command()
+@flags.sharing
 def run(
-    cloud: flags.Cloud = None,
-    bundle: flags.Bundle = None,
     source: Annotated[
         str | None,
         flag("Folder of images, image, .npy, .npz, video, camera's number, or - for stdin."),
     ] = None,
-    cut: flags.Cut = None,
-    codec: flags.Codec = None,
-    accuracy_drop: flags.AccuracyDrop = None,
-    link: flags.Link = None,
     fps: Annotated[float | None, flag("Frames a second, at most.", "as fast as it goes")] = None,
     loop: Annotated[
         bool | None, flag("Start the source again when it ends.", "", "--loop/--no-loop")
@@ -45,22 +40,10 @@ def run(
         flag("Drop the oldest frames when the window is full.", "", "--drop/--no-drop"),
     ] = None,
     max_frames: Annotated[int | None, flag("Stop after as many frames.", "all")] = None,
-    window: flags.Window = None,
-    output: flags.Output = None,
     labels: Annotated[Path | None, flag("A CSV of file,label to compare with.")] = None,
-    heartbeat: flags.Heartbeat = None,
-    timeout: flags.Timeout = None,
-    deadline: flags.Deadline = None,
-    adapt: flags.Adapt = None,
-    memory: flags.Memory = None,
-    exit_threshold: flags.ExitThreshold = None,
-    on_failure: flags.OnFailure = None,
-    threads: flags.Threads = None,
-    name: flags.Name = None,
-    metrics: flags.Metrics = None,
-    telemetry: flags.Telemetry = None,
     config: flags.Config = None,
     json: console.JsonFlag = False,
+    **shared: Unpack[flags.Shared],
 ) -> None:
     """Stream frames through the split model: heads here, tails in the cloud.
 
@@ -76,29 +59,24 @@ def run(
     from edge_client.running import run_source
     from edge_client.settings import load_settings
 
-    given = {
-        "cloud": cloud, "bundle": bundle, "source": source, "cut": cut, "codec": codec,
-        "accuracy_drop": accuracy_drop,
-        "link": link, "fps": fps, "loop": loop, "drop": drop, "max_frames": max_frames,
-        "window": window, "output": output, "labels": labels, "timeout": timeout, "heartbeat": heartbeat,
-        "deadline": deadline, "adapt": adapt, "memory": memory, "on_failure": on_failure,
-        "exit_threshold": exit_threshold, "threads": threads,
-        "name": name, "metrics": metrics, "telemetry": telemetry,
-    }  # fmt: skip
-    if status := run_source(load_settings(config, **given), as_json=json):
+    settings = load_settings(
+        config,
+        source=source,
+        fps=fps,
+        loop=loop,
+        drop=drop,
+        max_frames=max_frames,
+        labels=labels,
+        **shared,
+    )
+    if status := run_source(settings, as_json=json):
         raise typer.Exit(status)
 
 
 @app.command()
+@flags.sharing
 def serve(
-    cloud: flags.Cloud = None,
-    bundle: flags.Bundle = None,
     listen: Annotated[str | None, flag("HOST:PORT of gRPC.", defaults.LISTEN)] = None,
-    cut: flags.Cut = None,
-    codec: flags.Codec = None,
-    accuracy_drop: flags.AccuracyDrop = None,
-    link: flags.Link = None,
-    window: flags.Window = None,
     max_queue: Annotated[
         int | None, flag("Requests in the server; more are refused.", str(defaults.MAX_QUEUE))
     ] = None,
@@ -108,20 +86,9 @@ def serve(
     drain: Annotated[
         str | None, flag("Time for requests in flight after SIGTERM.", defaults.DRAIN)
     ] = None,
-    output: flags.Output = None,
-    heartbeat: flags.Heartbeat = None,
-    timeout: flags.Timeout = None,
-    deadline: flags.Deadline = None,
-    adapt: flags.Adapt = None,
-    memory: flags.Memory = None,
-    exit_threshold: flags.ExitThreshold = None,
-    on_failure: flags.OnFailure = None,
-    threads: flags.Threads = None,
-    name: flags.Name = None,
-    metrics: flags.Metrics = None,
-    telemetry: flags.Telemetry = None,
     config: flags.Config = None,
     json: console.JsonFlag = False,
+    **shared: Unpack[flags.Shared],
 ) -> None:
     """Offer the split model to programs on this device, as if it were here, until SIGTERM or Ctrl-C.
 
@@ -136,15 +103,15 @@ def serve(
     from edge_client.serving import serve_model
     from edge_client.settings import load_serve_settings
 
-    given = {
-        "cloud": cloud, "bundle": bundle, "listen": listen, "cut": cut, "codec": codec,
-        "accuracy_drop": accuracy_drop, "link": link, "window": window, "max_queue": max_queue,
-        "max_message": max_message, "drain": drain, "output": output, "heartbeat": heartbeat,
-        "timeout": timeout, "deadline": deadline, "adapt": adapt, "memory": memory,
-        "exit_threshold": exit_threshold, "on_failure": on_failure, "threads": threads,
-        "name": name, "metrics": metrics, "telemetry": telemetry,
-    }  # fmt: skip
-    serve_model(load_serve_settings(config, **given), as_json=json)
+    settings = load_serve_settings(
+        config,
+        listen=listen,
+        max_queue=max_queue,
+        max_message=max_message,
+        drain=drain,
+        **shared,
+    )
+    serve_model(settings, as_json=json)
 
 
 @app.command()

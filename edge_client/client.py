@@ -19,18 +19,20 @@ from edge_client.choosing import OnProgress, unheard
 from edge_client.completing import Completer, grace_s
 from edge_client.controlling import Controller
 from edge_client.device import Device
-from edge_client.feeding import as_async
+from edge_client.feeding import Limited, as_async
 from edge_client.frames import Choice, FrameRunner, Work, choose
 from edge_client.grpc_transport import GrpcTransport
 from edge_client.handshake import ServerInfo, report_telemetry
 from edge_client.inputs import Inputs, check_inputs
 from edge_client.meeting import AUTO, Meeting, Wishes
 from edge_client.pipeline import in_order
+from edge_client.powering import Power, PowerWatch
 from edge_client.results import Missed, Result
 from edge_client.stages import Stages
 from edge_client.watching import Watch
 from partitioner.bundle import Bundle
 from partitioner.link import Link
+from partitioner.objectives import NO_TERMS, Objective, Terms
 from partitioner.policy import PolicySettings
 from partitioner.sessions import RuntimeOptions
 from protos.errors import (
@@ -54,8 +56,11 @@ class AsyncEdgeClient:
     counts as lost. `deadline_s`: from a frame's arrival to its result; None: none. `adapt`: let the
     policy move the cut as conditions change; None: with `auto`. `memory_bytes`: what all loaded heads
     and tails may take. `exit_threshold`: see the attribute. `threads`: of the runtime. `on_failure`: when
-    the cloud does not answer, or refuses, `finish` the frame here, or `fail`. `on_progress` hears what
-    takes long while connecting.
+    the cloud does not answer, or refuses, `finish` the frame here, or `fail`. `objective`: what the choice
+    and the policy minimise, as `latency` or `latency=1,energy=0.2`; `terms`: the device and the prices that
+    joules and money need. `power`: what tells of battery and heat, and the rules by which they shift the
+    objective and lower the rate at which `stream` takes frames. `on_progress` hears what takes long while
+    connecting.
 
     Connects when it is entered, or with the first frame. A cloud that is away then is looked for while
     frames are finished here. Raises BundleError, UsageError or UnknownNameError when made;
@@ -79,6 +84,9 @@ class AsyncEdgeClient:
         exit_threshold: defaults.ExitThreshold = None,
         threads: int = defaults.THREADS,
         on_failure: defaults.OnFailure = defaults.ON_FAILURE,
+        objective: Objective | str = defaults.MINIMIZE,
+        terms: Terms | None = None,
+        power: Power | None = None,
         on_progress: OnProgress = unheard,
     ) -> None:
         _check_numbers(window, timeout_s, deadline_s, on_failure)
@@ -94,9 +102,13 @@ class AsyncEdgeClient:
         stages = Stages(self.bundle, RuntimeOptions(threads=threads), memory_bytes)
         self._runner = FrameRunner(stages)
         self._device, self._breaker = Device(), Breaker()
-        self.control = Controller(
-            self.bundle, stages, self._breaker, PolicySettings(deadline_s=deadline_s, window=window)
+        policy = PolicySettings(
+            objective=objective if isinstance(objective, Objective) else Objective.parse(objective),
+            terms=terms or NO_TERMS,
+            deadline_s=deadline_s,
+            window=window,
         )
+        self.control = Controller(self.bundle, stages, self._breaker, policy)
         """What is believed of link and loads, and how often the cut has moved."""
         self._meeting = Meeting(
             self.bundle, wishes, self._transport, stages, self._breaker, self.control, on_progress
@@ -122,6 +134,12 @@ class AsyncEdgeClient:
             self.watch = Watch(
                 self.bundle, self._transport, self._breaker, self.control, self._meeting.is_back
             )
+        self.power: PowerWatch | None = None
+        """What looks after battery and heat; None unless it was asked for."""
+        if power is not None:
+            knows_energy = policy.terms.knows_energy
+            self.power = PowerWatch(power, self.control.heed, knows_energy=knows_energy)
+        self._powering: asyncio.Task[None] | None = None
         self._connected = False
 
     async def __aenter__(self) -> Self:
@@ -237,6 +255,8 @@ class AsyncEdgeClient:
                 await self._device.run(-math.inf, partial(stages.rehearse_tail, cut_id))
             if self.watch is not None:
                 self._watching = asyncio.create_task(self.watch.run())
+            if self.power is not None:
+                self._powering = asyncio.create_task(self.power.run())
             self._connected = True
 
     async def infer(
@@ -274,7 +294,8 @@ class AsyncEdgeClient:
         async def run(index: int, inputs: Inputs) -> Result:
             return await self._infer(index, inputs, perf_counter(), on_error)
 
-        results = in_order(source, run, self.window)
+        taken = source if self.power is None else Limited(source, self.power.most_fps)
+        results = in_order(taken, run, self.window)
         try:
             async for result in results:
                 yield result
@@ -286,9 +307,9 @@ class AsyncEdgeClient:
     async def close(self) -> None:
         """Let go of the connections and of the device's threads. Does nothing twice."""
         self._meeting.end()
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        for task in filter(None, (self._watching, self._powering)):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         if self.watch is not None:
             await self.watch.close()
         if self._transport is not None:

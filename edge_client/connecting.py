@@ -9,6 +9,7 @@ from edge_client.choosing import OnProgress
 from edge_client.frames import Choice
 from edge_client.health import State
 from edge_client.observing import Observer
+from edge_client.powering import Power, find_power
 from edge_client.settings import EdgeSettings, parse_link
 from partitioner import console
 from partitioner.addresses import open_listener, split_address
@@ -16,7 +17,10 @@ from protos.errors import SplitpointError, UsageError
 
 
 def client_options(settings: EdgeSettings) -> dict[str, Any]:
-    """Return the keyword arguments of EdgeClient and AsyncEdgeClient that settings speak of."""
+    """Return the keyword arguments of EdgeClient and AsyncEdgeClient that settings speak of.
+
+    Raises UsageError or FileError for an objective, a device or power rules that cannot be.
+    """
     return {
         "codec": settings.codec,
         "accuracy_drop": settings.accuracy_drop,
@@ -29,7 +33,17 @@ def client_options(settings: EdgeSettings) -> dict[str, Any]:
         "exit_threshold": settings.exit_confidence,
         "threads": settings.threads,
         "on_failure": settings.on_failure,
+        "objective": settings.objective,
+        "terms": settings.terms,
+        "power": _power(settings),
     }
+
+
+def _power(settings: EdgeSettings) -> Power | None:
+    rules = settings.power_rules
+    if rules is None:
+        return None
+    return find_power(settings.battery, settings.temperature, rules, console.remark)
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from partitioner.link import Link
 from partitioner.loads import ArrivalRate, FadingMean, LoadEstimator
 from partitioner.planning import Option, Plan
 from partitioner.policy import Decision, PolicySettings, contenders, decide
+from partitioner.power import NO_THRIFT, Thrift
+from partitioner.weighing import further_axes
 from protos.errors import LateError, SplitpointError, UsageError
 from protos.names import EDGE
 
@@ -58,6 +60,7 @@ class Controller:
         """When the link last showed what it can."""
         self.on_move: Callable[[Choice], None] = _unheard
         """Hears where each move of the policy leads, and why, on the thread of the heads."""
+        self._thrift = NO_THRIFT
         self._stages = stages
         self._breaker = breaker
         self._told: Choice | None = None
@@ -87,8 +90,8 @@ class Controller:
 
     def follow(self, plan: Plan, first: Option, reason: str, limits: Limits) -> None:
         """Let the policy decide among the plan's options, beginning with `first`."""
-        self._plan = _open(plan.with_exits(self._exits), limits)
         self._offered = plan, limits
+        self._plan = self._opened(plan, limits)
         self._link = LinkEstimator(plan.link)
         self._stages.know(plan.edge)
         now_s = perf_counter()
@@ -101,8 +104,11 @@ class Controller:
         """Count from the next frame on that these exits answer first, and no others."""
         self._exits = exits
         if self._plan is not None and self._offered is not None:
-            plan, limits = self._offered
-            self._plan = _open(plan.with_exits(exits), limits)
+            self._plan = self._opened(*self._offered)
+
+    def heed(self, thrift: Thrift) -> None:
+        """Count on what battery and heat ask for, from the next frame on."""
+        self._thrift = thrift
 
     def next(self, arrived_at: float, in_flight: int) -> Choice:
         """Return what a frame that arrived at `arrived_at` does; `in_flight` counts it too."""
@@ -133,6 +139,7 @@ class Controller:
             self._queue.value(now_s),
             not self._breaker.is_open,
             self._arrivals.period_s,
+            self._thrift,
         )
 
     @property
@@ -202,6 +209,18 @@ class Controller:
         link = self._link.estimate(perf_counter()).link
         return int(min(_PROBE_BYTES, max(1024.0, _PROBE_S * link.uplink_bps / 8), largest)) or 1
 
+    def _opened(self, plan: Plan, limits: Limits) -> Plan:
+        """Return the plan with the options that may be best and stay within the limits."""
+        further = further_axes(plan, self.settings.objective)
+        able = contenders(plan.with_exits(self._exits).options, further)
+        options = tuple(option for option in able if limits.allow(option))
+        if not options:
+            raise UsageError(
+                "no option of the plan stays within the memory budget and the server's message limit. "
+                "Allow more memory, or raise the server's --max-message."
+            )
+        return replace(plan, options=options)
+
     def _take(self, decided: Decision) -> Choice:
         before, self._decision = self._decision, decided
         if before is None or before.option.label != decided.option.label:
@@ -212,6 +231,8 @@ class Controller:
         return self._told
 
     def _choice(self, option: Option, reason: str) -> Choice:
+        if (thrift := str(self._thrift)) and thrift not in reason:
+            reason = f"{reason} ({thrift})"
         known = self._choices.get(option.label)
         if known is None or known.option is not option:
             known = choose(self.bundle, option.cut, option.codec, reason)
@@ -247,14 +268,3 @@ class Controller:
 
 def _unheard(_choice: Choice) -> None:
     """Nobody wants to know of moves."""
-
-
-def _open(plan: Plan, limits: Limits) -> Plan:
-    """Return the plan with the options that may be best and stay within the limits."""
-    options = [option for option in contenders(plan.options) if limits.allow(option)]
-    if not options:
-        raise UsageError(
-            "no option of the plan stays within the memory budget and the server's message limit. "
-            "Allow more memory, or raise the server's --max-message."
-        )
-    return replace(plan, options=tuple(options))

@@ -22,6 +22,7 @@ DEADLINE = "none"
 ON_FAILURE: OnFailure = "finish"
 EXIT_THRESHOLD = "none"
 THREADS = 1
+MINIMIZE = "latency"
 
 LISTEN = "127.0.0.1:8001"
 MAX_QUEUE = 64

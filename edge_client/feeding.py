@@ -2,12 +2,17 @@
 
 import asyncio
 import contextlib
+import math
 import queue
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+_HEARD_S = 0.5
+"""A change of the rate takes effect within so long."""
 
 
 class ThreadedFrames(Generic[T]):
@@ -53,6 +58,46 @@ class ThreadedFrames(Generic[T]):
     ) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
             self._loop.call_soon_threadsafe(_settle, future, item, error)
+
+
+class Limited(Generic[T]):
+    """Frames at most so many a second, where the rate may change at any time; None: as they come.
+
+    A frame is asked for only when its time has come, so that one of a live source is not old. The beat is
+    steady; who comes a whole beat late starts it anew.
+    """
+
+    def __init__(
+        self,
+        frames: AsyncIterator[T],
+        most_fps: Callable[[], float | None],
+        clock: Callable[[], float] = monotonic,
+        wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._frames = frames
+        self._most_fps = most_fps
+        self._clock = clock
+        self._wait = wait
+        self._taken_at = -math.inf
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        while (left_s := self._due_at - self._clock()) > 0:
+            await self._wait(min(left_s, _HEARD_S))  # the rate may rise meanwhile
+        late_s = self._clock() - self._due_at
+        self._taken_at = self._due_at if late_s < self._beat_s else self._clock()
+        return await anext(self._frames)
+
+    @property
+    def _beat_s(self) -> float:
+        most_fps = self._most_fps()
+        return 1 / most_fps if most_fps else 0.0
+
+    @property
+    def _due_at(self) -> float:
+        return self._taken_at + self._beat_s
 
 
 def as_async(frames: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:

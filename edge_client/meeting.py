@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from edge_client.breaking import Breaker
-from edge_client.choosing import OnProgress, choose_option, plan_without_cloud
+from edge_client.choosing import OnProgress, choose_option, least, plan_without_cloud
 from edge_client.controlling import Controller, Limits
 from edge_client.defaults import OnFailure
 from edge_client.frames import Choice, choose
@@ -134,6 +134,7 @@ class Meeting:
             codec=self._wishes.codec,
             accuracy_drop=self._wishes.accuracy_drop,
             max_message_bytes=self.server.max_message_bytes if self.server else None,
+            policy=self._control.settings,
             on_progress=self._note,
         )
         self.link = found.link
@@ -170,7 +171,7 @@ class Meeting:
             raise UsageError(
                 f"the plan has no option at the cut {self._wishes.cut!r}. Measure it again."
             )
-        return min(of_cut, key=lambda option: option.total_s)
+        return least(of_cut, plan, self._control.settings)
 
     def _note(self, step: str, done: int, total: int) -> None:
         if self._ended:

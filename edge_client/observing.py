@@ -21,6 +21,7 @@ from protos.telemetry import (
     STAGES,
     Estimates,
     Move,
+    PowerSeen,
     StageTimes,
     Telemetry,
 )
@@ -146,6 +147,21 @@ class Observer:
             stages={name: stage.summary() for name, stage in self._stages.items()},
             moves=tuple(self._moves),
             estimates=self._estimates(now_s),
+            power=self._power(),
+        )
+
+    def _power(self) -> PowerSeen | None:
+        watch = self._client.power
+        if watch is None:
+            return None
+        reading, thrift = watch.reading, watch.thrift
+        return PowerSeen(
+            battery=reading.battery,
+            charging=reading.charging,
+            temperature_c=reading.temperature_c,
+            rules=thrift.names,
+            energy_factor=thrift.energy_factor,
+            max_fps=thrift.max_fps,
         )
 
     def _estimates(self, now_s: float) -> Estimates | None:

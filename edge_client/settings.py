@@ -1,8 +1,9 @@
 """What `splitpoint-edge run` and `serve` can be told: flags over environment over file over the defaults."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -10,13 +11,15 @@ from pydantic_settings import SettingsConfigDict
 from edge_client import defaults
 from edge_client.sources import Pace
 from partitioner.link import Link
+from partitioner.objectives import Objective, Terms
+from partitioner.power import DEFAULT_RULES, PowerRules, load_rules
 from partitioner.settings import Address, Duration, MemorySize, MessageSize, Settings, load
 from partitioner.units import parse_duration, parse_size
 from protos.errors import UsageError
 
 ENV_PREFIX = "SPLITPOINT_EDGE_"
 MEASURE = "measure"
-NONE = "none"
+NONE, AUTO = "none", "auto"
 _OFTEN_S = 1.0
 
 
@@ -61,7 +64,7 @@ def _host_name() -> str:
 
 def parse_threshold(text: str) -> defaults.ExitThreshold:
     """Return the confidence in `0.9`, `auto` or `none`. Raises UsageError."""
-    if text == "auto":
+    if text == AUTO:
         return "auto"
     if text == NONE:
         return None
@@ -106,12 +109,54 @@ class EdgeSettings(Settings):
     """Confidence from which an exit answers early; `auto`: each exit's own; `none`: none does."""
     on_failure: defaults.OnFailure = defaults.ON_FAILURE
     threads: int = Field(default=defaults.THREADS, ge=1)
+    minimize: str = defaults.MINIMIZE
+    weights: str | None = None
+    """A weighted sum instead, such as latency=1,energy=0.2."""
+    device: str | None = None
+    """For joules: a device by name, or a TOML file."""
+    radio: str | None = None
+    price_worker_hour: float | None = Field(default=None, ge=0)
+    price_gb: float | None = Field(default=None, ge=0)
+    power: str | None = None
+    """Rules for battery and heat: `auto` for ours, a file, or `none`; not given: ours if one of the next
+    two is."""
+    battery: str | None = None
+    """A file or a number, `auto` for the system's, or `none`; not given: the system's, if it has one."""
+    temperature: str | None = None
     name: str = Field(default_factory=_host_name, min_length=1, max_length=64, pattern=r"^[ -~]+$")
     """What this edge calls itself in metrics and telemetry; not given: the host's name."""
     metrics: Address | None = None
     """HOST:PORT of Prometheus metrics; not given: off."""
     telemetry: Annotated[str, AfterValidator(_check_telemetry)] = defaults.TELEMETRY
     """How often what was observed is written as a JSON line and sent to the cloud, such as 10s; or none."""
+
+    takes_frames: ClassVar[bool] = False
+    """True where frames are taken from a source, which can be told to wait."""
+
+    @property
+    def objective(self) -> Objective:
+        """What `minimize` or `weights` say. Raises UsageError."""
+        return Objective.asked(self.minimize, self.weights)
+
+    @property
+    def terms(self) -> Terms:
+        """The device and the prices. Raises UsageError, UnknownNameError or FileError."""
+        return Terms.named(
+            self.device,
+            self.radio,
+            price_worker_hour=self.price_worker_hour,
+            price_gb=self.price_gb,
+        )
+
+    @property
+    def power_rules(self) -> PowerRules | None:
+        """The rules for battery and heat; None for none. Raises FileError."""
+        told = self.battery is not None or self.temperature is not None
+        power = self.power or (AUTO if told else NONE)
+        if power == NONE:
+            return None
+        rules = DEFAULT_RULES if power == AUTO else load_rules(Path(power))
+        return rules if self.takes_frames else rules.without_rates()
 
     @property
     def timeout_s(self) -> float:
@@ -142,6 +187,8 @@ class EdgeSettings(Settings):
 class RunSettings(EdgeSettings):
     """All settings of `splitpoint-edge run`."""
 
+    takes_frames = True
+
     source: str
     fps: float | None = Field(default=None, gt=0)
     loop: bool = False
@@ -154,6 +201,11 @@ class RunSettings(EdgeSettings):
     @classmethod
     def _number_or_name(cls, value: object) -> object:
         return str(value) if isinstance(value, int) else value  # a camera's number in TOML
+
+    @property
+    def terms(self) -> Terms:
+        """Those of every command, and the rate."""
+        return replace(super().terms, fps=self.fps)
 
     @property
     def pace(self) -> Pace:

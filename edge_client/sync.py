@@ -14,10 +14,12 @@ from edge_client.choosing import OnProgress, unheard
 from edge_client.client import AsyncEdgeClient
 from edge_client.frames import Choice
 from edge_client.inputs import Inputs
+from edge_client.powering import Power
 from edge_client.results import Result
 from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.loops import LoopThread
+from partitioner.objectives import Objective, Terms
 from protos.errors import SplitpointError
 
 T = TypeVar("T")
@@ -50,6 +52,9 @@ class EdgeClient:
         exit_threshold: defaults.ExitThreshold = None,
         threads: int = defaults.THREADS,
         on_failure: defaults.OnFailure = defaults.ON_FAILURE,
+        objective: Objective | str = defaults.MINIMIZE,
+        terms: Terms | None = None,
+        power: Power | None = None,
         on_progress: OnProgress = unheard,
     ) -> None:
         self._client = AsyncEdgeClient(
@@ -67,6 +72,9 @@ class EdgeClient:
             exit_threshold=exit_threshold,
             threads=threads,
             on_failure=on_failure,
+            objective=objective,
+            terms=terms,
+            power=power,
             on_progress=on_progress,
         )
         self._loop = LoopThread("splitpoint-edge")

@@ -76,6 +76,20 @@ class Estimates(_Document):
     cloud_queue_s: float | None = _Seconds
 
 
+class PowerSeen(_Document):
+    """Battery and heat of the device, and what the rules that hold ask for."""
+
+    battery: float | None = Field(default=None, ge=0, le=1)
+    """The share of a full one; None: nobody tells."""
+    charging: bool | None = None
+    temperature_c: float | None = Field(default=None, allow_inf_nan=False)
+    rules: tuple[Annotated[str, _Word], ...] = Field(default=(), max_length=16)
+    """The names of those that hold."""
+    energy_factor: float = Field(default=1.0, ge=1, allow_inf_nan=False)
+    max_fps: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Frames a second that are taken at most; None: as many as come."""
+
+
 class Telemetry(_Document):
     """One interval of an edge's life. Counts are since its start, spreads of the interval."""
 
@@ -107,6 +121,8 @@ class Telemetry(_Document):
     """The last ones of the interval."""
     estimates: Estimates | None = None
     """None while nothing is known of the link."""
+    power: PowerSeen | None = None
+    """None where nobody looks at it."""
 
 
 def read_snapshot(text: str) -> Telemetry:

@@ -37,6 +37,7 @@ class TelemetryCollector(Collector):
         snapshots = list(self._snapshots())
         yield from _counters(snapshots)
         yield from _gauges(snapshots)
+        yield from _power(snapshots)
         yield _stages(snapshots)
 
 
@@ -103,17 +104,46 @@ def _gauges(snapshots: list[Telemetry]) -> Iterator[Metric]:
         cut.add_metric([*_of(seen), seen.cut], 1)
         age.add_metric(_of(seen), seen.time_s)
     yield from (health, cut, age)
-    for name, about, field in (
+    yield from _parts(
+        snapshots,
+        "estimates",
         ("uplink_bits_per_second", "Estimated rate to the cloud.", "uplink_bps"),
         ("downlink_bits_per_second", "Estimated rate from the cloud.", "downlink_bps"),
         ("rtt_seconds", "Estimated round trip.", "rtt_s"),
         ("edge_load", "Seconds of heads, measured over profiled.", "edge_load"),
         ("cloud_load", "Seconds of tails, measured over profiled.", "cloud_load"),
         ("cloud_queue_seconds", "What requests wait for a worker.", "cloud_queue_s"),
-    ):
+    )
+
+
+def _power(snapshots: list[Telemetry]) -> Iterator[Metric]:
+    rules = GaugeMetricFamily(
+        _PREFIX + "power_rule",
+        "1 for a rule of battery or heat that holds.",
+        labels=(*_EDGE, "rule"),
+    )
+    for seen in snapshots:
+        for rule in seen.power.rules if seen.power else ():
+            rules.add_metric([*_of(seen), rule], 1)
+    yield rules
+    yield from _parts(
+        snapshots,
+        "power",
+        ("battery_ratio", "What the battery holds, of a full one.", "battery"),
+        ("temperature_celsius", "How hot the device is.", "temperature_c"),
+        ("energy_weight_factor", "By how much the weight of energy has risen.", "energy_factor"),
+        ("frames_per_second_limit", "Frames a second that are taken at most.", "max_fps"),
+    )
+
+
+def _parts(
+    snapshots: list[Telemetry], part: str, *families: tuple[str, str, str]
+) -> Iterator[Metric]:
+    """Yield a gauge for each field of a part of the snapshots, where it is known."""
+    for name, about, field in families:
         family = GaugeMetricFamily(_PREFIX + name, about, labels=_EDGE)
         for seen in snapshots:
-            if seen.estimates and (found := getattr(seen.estimates, field)) is not None:
+            if (found := getattr(getattr(seen, part), field, None)) is not None:
                 family.add_metric(_of(seen), found)
         yield family
 
