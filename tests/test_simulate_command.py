@@ -95,6 +95,46 @@ def test_trace_as_a_table_says_what_was_chosen(simulate: Simulate, tram: Path) -
     assert "scaled by 0.1" in done.stderr
 
 
+def test_joules_and_money_of_fixed_options_on_a_steady_link_are_the_plans(
+    simulate: Simulate, residual_bundle: Bundle, measured: Path, tmp_path: Path
+) -> None:
+    steady = tmp_path / "steady.txt"
+    steady.write_text("0 5\n1 5\n2 5\n")
+    terms = ("--device", "phone", "--edge-scale", 1, "--price-worker-hour", 360, "--price-gb", 2)
+    words = ("--rtt", "20ms", "--fps", 2, *terms, "--minimize", "energy", "--json")
+    found = document(simulate("trace", steady, "--frames", 6, "--all", *words))
+    assert found["objective"] == {"energy": 1.0}
+    line = ["plan", residual_bundle.path, "--bandwidth", "5mbit", *words, "--edge", measured]
+    line += ["--cloud-scale", 0.1]
+    planned = document(CliRunner().invoke(app, [str(word) for word in line]))
+    by_label = {
+        "edge" if c["cut"] == "edge" else f"{c['cut']}/{c['codec']}": c for c in planned["costs"]
+    }
+    runs = {run["policy"]: run for run in found["policies"]}
+    for label, costs in by_label.items():
+        assert runs[label]["energy_j"] == pytest.approx(costs["energy_j"])
+        assert runs[label]["cost"] == pytest.approx(costs["cost"])
+    assert runs["edge"]["energy_j"] == pytest.approx(0.1 * 5.0)  # 100 ms at 5 W
+    least = min(by_label.values(), key=lambda costs: costs["energy_j"])
+    assert runs["adaptive"]["energy_j"] == pytest.approx(least["energy_j"])
+
+
+def test_adaptive_policy_minimises_what_is_asked(simulate: Simulate, tram: Path) -> None:
+    found = document(
+        simulate("trace", tram, "--rtt", "20ms", "--frames", 20, "--minimize", "bytes", "--json")
+    )
+    (adaptive,) = [run for run in found["policies"] if run["policy"] == "adaptive"]
+    assert adaptive["options"] == {"edge": 1.0}
+    assert adaptive["energy_j"] is adaptive["cost"] is None
+    table = simulate(
+        "trace", tram, "--rtt", "20ms", "--frames", 20, "--weights", "latency=1,energy=0.2",
+        "--device", "phone", "--edge-scale", 1,
+    )  # fmt: skip
+    assert table.exception is None, table.exception
+    assert "adaptive minimises 1·latency + 0.2·energy" in " ".join(table.stdout.split())
+    assert "energy" in table.stdout
+
+
 def test_sweep_lists_every_point(simulate: Simulate, tmp_path: Path) -> None:
     grid = ("--bandwidth", "0.1mbit:100mbit:20", "--rtt", "5ms:200ms:4", "--edge-scale", "1:16:3")
     files = ("--csv", tmp_path / "p.csv", "--plot", tmp_path / "s.png")
@@ -126,6 +166,8 @@ def test_sweep_lists_every_point(simulate: Simulate, tmp_path: Path) -> None:
         (["TRAM", "--rtt", "20ms", "--trace-format", "mahimahi"], "whole number of milliseconds"),
         (["TRAM", "--rtt", "20ms", "--at-end", "stop"], "loop or hold"),
         (["TRAM", "--rtt", "20ms", "--codec", "zip"], "zip"),
+        (["TRAM", "--rtt", "20ms", "--minimize", "energy"], "without --device"),
+        (["TRAM", "--rtt", "20ms", "--device", "toaster"], "no device 'toaster'"),
         (["TRAM", "--rtt", "20ms", "--frames", 2, "--csv", "nowhere/x.csv"], "nowhere/x.csv"),
         (["TRAM", "--rtt", "20ms", "--frames", 2, "--plot", "nowhere/x.png"], "nowhere/x.png"),
     ],

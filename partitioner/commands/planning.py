@@ -11,10 +11,12 @@ from partitioner.commands.arguments import BundleArgument
 from partitioner.commands.terms import (
     DeviceFlag,
     FpsFlag,
+    MinimizeFlag,
     PriceGbFlag,
     PriceWorkerHourFlag,
     RadioFlag,
     SustainedFlag,
+    WeightsFlag,
     WorkersFlag,
     read_terms,
 )
@@ -68,21 +70,8 @@ def plan(
         float | None,
         typer.Option(help="The same, at this confidence.", min=0, max=1, show_default=False),
     ] = None,
-    minimize: Annotated[
-        str,
-        typer.Option(
-            help="latency, p95, throughput (the slowest stage), energy, bytes or cost.",
-            rich_help_panel=_CHOICE,
-        ),
-    ] = "latency",
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="A weighted sum instead, as latency=1,energy=0.2,bytes=1e-6,cost=100: weights of a "
-            "second, a joule, a byte, a unit of money.",
-            rich_help_panel=_CHOICE,
-        ),
-    ] = None,
+    minimize: MinimizeFlag = "latency",
+    weights: WeightsFlag = None,
     max_edge_memory: Annotated[
         str | None,
         typer.Option(help="For the head on the device, as 200MB.", rich_help_panel=_CHOICE),

@@ -7,7 +7,25 @@ import typer
 if TYPE_CHECKING:
     from partitioner.objectives import Terms
 
-_PANEL = "Terms"
+_PANEL, _CHOICE = "Terms", "Choice"
+
+MinimizeFlag = Annotated[
+    str,
+    typer.Option(
+        "--minimize",
+        help="latency, p95, throughput (the slowest stage), energy, bytes or cost.",
+        rich_help_panel=_CHOICE,
+    ),
+]
+WeightsFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="A weighted sum instead, as latency=1,energy=0.2,bytes=1e-6,cost=100: weights of a "
+        "second, a joule, a byte, a unit of money.",
+        rich_help_panel=_CHOICE,
+    ),
+]
 
 DeviceFlag = Annotated[
     str | None,

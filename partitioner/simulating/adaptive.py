@@ -14,6 +14,7 @@ from partitioner.planning import Plan
 from partitioner.policy import Decision, PolicySettings, contenders, decide
 from partitioner.simulating.demands import Demand
 from partitioner.simulating.pipeline import Passage, Setup
+from partitioner.weighing import further_axes
 
 ADAPTIVE = "adaptive"
 
@@ -44,7 +45,8 @@ class Adaptive:
         self._uplink, self._downlink, self._rtt = setup.paths
         self._largest_bytes = max(option.upload_bytes for option in plan.options)
         self._known_at = self._asked_at = 0.0
-        self._plan = replace(plan, options=contenders(plan.options))
+        further = further_axes(plan, settings.objective)
+        self._plan = replace(plan, options=contenders(plan.options, further))
         self._profiled = {option.label: option for option in plan.options}
         self._demands = demands
         self._settings = settings

@@ -4,11 +4,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from partitioner.folding import FoldingTable
+from partitioner.objectives import LATENCY
+from partitioner.policy import PolicySettings
 from partitioner.simulating.adaptive import ADAPTIVE
 from partitioner.simulating.pipeline import Setup
+from partitioner.simulating.spending import mean_spent
 from partitioner.simulating.trace_runs import CLAIRVOYANT, Run
 from partitioner.tables import new_table
-from partitioner.units import format_rate, format_size
+from partitioner.units import format_energy, format_rate, format_size
 from protos.names import CLOUD, EDGE
 
 _BEST_FIXED = 6
@@ -32,9 +35,9 @@ def worth_showing(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run not in hidden]
 
 
-def runs_table(runs: Sequence[Run], setup: Setup, deadline_s: float | None) -> FoldingTable:
-    """Return one row a policy, the best mean first."""
-    trace = setup.trace
+def runs_table(runs: Sequence[Run], setup: Setup, settings: PolicySettings) -> FoldingTable:
+    """Return one row a policy, the best mean first, with joules and money where the terms know them."""
+    trace, deadline_s, terms = setup.trace, settings.deadline_s, settings.terms
     beat = f"every {1e3 * setup.period_s:.4g} ms" if setup.period_s else "as fast as they are taken"
     title = (
         f"{len(runs[0].passages)} frames {beat} over {trace.name} "
@@ -42,7 +45,13 @@ def runs_table(runs: Sequence[Run], setup: Setup, deadline_s: float | None) -> F
     )
     late = () if deadline_s is None else ("late",)
     lost = ("lost",) if any(run.timed_out for run in runs) else ()
-    columns = ("policy", "mean", "p50", "p95", "p99", *late, "fps", "upload", *lost)
+    if settings.objective != LATENCY:
+        title += f"; {ADAPTIVE} minimises {settings.objective}"
+    spent = [
+        *(["energy"] if terms.knows_energy else []),
+        *(["cost"] if terms.prices is not None else []),
+    ]
+    columns = ("policy", "mean", "p50", "p95", "p99", *late, "fps", "upload", *spent, *lost)
     table = new_table(title, *columns, left=1)
     for run in sorted(runs, key=lambda run: run.mean_s):
         missed = () if deadline_s is None else (f"{100 * run.missed(deadline_s):.1f} %",)
@@ -53,10 +62,17 @@ def runs_table(runs: Sequence[Run], setup: Setup, deadline_s: float | None) -> F
             *missed,
             f"{run.fps:.1f}",
             format_size(run.upload_bytes),
+            *_spent_cells(run, settings),
             *([str(run.timed_out)] if lost else []),
             style="bold" if run.policy in (ADAPTIVE, CLAIRVOYANT) else None,
         )
     return table
+
+
+def _spent_cells(run: Run, settings: PolicySettings) -> list[str]:
+    energy_j, money = mean_spent(run, settings.terms)
+    cells = [] if energy_j is None else [format_energy(energy_j)]
+    return cells if money is None else [*cells, f"{money:.3g}"]
 
 
 def choices_text(runs: Sequence[Run]) -> str:
@@ -66,7 +82,7 @@ def choices_text(runs: Sequence[Run]) -> str:
     )
 
 
-def runs_json(runs: Sequence[Run], setup: Setup, deadline_s: float | None) -> dict[str, Any]:
+def runs_json(runs: Sequence[Run], setup: Setup, settings: PolicySettings) -> dict[str, Any]:
     """Return all that the table says."""
     trace = setup.trace
     return {
@@ -81,8 +97,9 @@ def runs_json(runs: Sequence[Run], setup: Setup, deadline_s: float | None) -> di
         "window": setup.window,
         "workers": setup.workers,
         "timeout_s": setup.timeout_s,
-        "deadline_s": deadline_s,
-        "policies": [_run_json(run, deadline_s) for run in runs],
+        "deadline_s": settings.deadline_s,
+        "objective": settings.objective.weights,
+        "policies": [_run_json(run, settings) for run in runs],
     }
 
 
@@ -109,7 +126,9 @@ def frame_rows(runs: Sequence[Run], setup: Setup) -> Iterator[tuple[object, ...]
             )
 
 
-def _run_json(run: Run, deadline_s: float | None) -> dict[str, Any]:
+def _run_json(run: Run, settings: PolicySettings) -> dict[str, Any]:
+    deadline_s = settings.deadline_s
+    energy_j, money = mean_spent(run, settings.terms)
     return {
         "policy": run.policy,
         "mean_s": run.mean_s,
@@ -117,6 +136,8 @@ def _run_json(run: Run, deadline_s: float | None) -> dict[str, Any]:
         "missed_share": None if deadline_s is None else run.missed(deadline_s),
         "fps": run.fps,
         "upload_bytes": run.upload_bytes,
+        "energy_j": energy_j,
+        "cost": money,
         "timed_out": run.timed_out,
         "switches": run.switches,
         "options": run.shares,

@@ -6,6 +6,14 @@ from typing import Annotated
 import typer
 
 from partitioner.commands import arguments
+from partitioner.commands.terms import (
+    DeviceFlag,
+    MinimizeFlag,
+    PriceGbFlag,
+    PriceWorkerHourFlag,
+    RadioFlag,
+    WeightsFlag,
+)
 from partitioner.console import JsonFlag, print_json, progress, remark, screen
 from partitioner.defaults import DEFAULT_TIMEOUT_S, DEFAULT_WINDOW
 from protos.errors import UsageError
@@ -59,8 +67,19 @@ def trace(
     codec: arguments.OnlyCodec = None,
     edge: arguments.EdgeProfile = None,
     cloud: arguments.CloudProfile = None,
-    edge_scale: arguments.EdgeScale = 1.0,
+    edge_scale: Annotated[
+        float | None,
+        typer.Option(
+            help="What if the edge took this many times as long? 1 with a --device: the profile is of it."
+        ),
+    ] = None,
     cloud_scale: arguments.CloudScale = None,
+    minimize: MinimizeFlag = "latency",
+    weights: WeightsFlag = None,
+    device: DeviceFlag = None,
+    radio: RadioFlag = None,
+    price_worker_hour: PriceWorkerHourFlag = None,
+    price_gb: PriceGbFlag = None,
     csv: arguments.CsvFile = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw bandwidth, choices, latency and CDFs: FILE.png.")
@@ -69,10 +88,15 @@ def trace(
 ) -> None:
     """Send frames over a trace: every fixed option, the adaptive policy, and one that knows the future.
 
+    The adaptive policy minimises what --minimize or --weights say, the one that knows the future the mean
+    latency.
+
     Example: splitpoint simulate trace resnet50 tram.txt --rtt 50ms --fps 10 --plot tram.png
     """
     from partitioner.bundle import Bundle
+    from partitioner.devices import scaled_to
     from partitioner.link import Link
+    from partitioner.objectives import Objective, Terms
     from partitioner.planning import find_profiles
     from partitioner.planning import plan as make_plan
     from partitioner.policy import PolicySettings
@@ -99,11 +123,27 @@ def trace(
     setup = Setup(full, period_s, window, parse_duration(timeout), workers)
     count = frames or _frames_in(full.duration_s, fps)
     deadline_s = parse_duration(deadline) if deadline else None
+    terms = Terms.named(
+        device,
+        radio,
+        price_worker_hour=price_worker_hour,
+        price_gb=price_gb,
+        fps=fps or None,
+        workers=workers,
+    )
+    settings = PolicySettings(
+        objective=Objective.asked(minimize, weights),
+        terms=terms,
+        deadline_s=deadline_s,
+        window=window,
+    )
     loaded = Bundle.load(bundle)
-    profiles = find_profiles(loaded, edge, cloud, edge_scale=edge_scale, cloud_scale=cloud_scale)
+    scale = 1.0 if edge_scale is None else edge_scale
+    here, there = find_profiles(loaded, edge, cloud, edge_scale=scale, cloud_scale=cloud_scale)
+    if terms.device and edge_scale is None:
+        here = scaled_to(terms.device, here, loaded.manifest.flops)
     mean = full.uplink_bps.mean
-    made = make_plan(loaded, Link(mean, mean, parse_duration(rtt)), *profiles, codec=codec)
-    settings = PolicySettings(deadline_s=deadline_s, window=window)
+    made = make_plan(loaded, Link(mean, mean, parse_duration(rtt)), here, there, codec=codec)
     with progress() as bar:
         task = bar.add_task("simulating", total=None)
 
@@ -119,10 +159,10 @@ def trace(
         draw_runs(runs, setup, plot)
     if as_json:
         bundle_json = {"name": loaded.name, "digest": loaded.digest}
-        print_json({"bundle": bundle_json, **runs_json(runs, setup, deadline_s)})
+        print_json({"bundle": bundle_json, **runs_json(runs, setup, settings)})
         return
     shown = runs if every else worth_showing(runs)
-    screen.print(runs_table(shown, setup, deadline_s))
+    screen.print(runs_table(shown, setup, settings))
     screen.print(choices_text(runs))
     if len(shown) < len(runs):
         remark(
