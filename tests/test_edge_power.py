@@ -1,6 +1,5 @@
 """Battery and heat on the running edge: where they are read, and what then happens to cut and pace."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from functools import partial
@@ -284,13 +283,15 @@ async def test_low_battery_moves_the_cut_and_slows_the_stream(
         waits.append(seconds)
         time.now_s += seconds
 
+    slow = Rule(name="slow", temperature_c=80, recovers=72, max_fps=50)
+    rules = PowerRules(rules=(LOW, slow), least_s=0)
     monkeypatch.setattr("edge_client.client.Limited", partial(Limited, clock=time, wait=wait))
     inputs = frames(residual_bundle, 1)
     async with (
         FakeCloud(residual_bundle) as cloud,
         AsyncEdgeClient(
             cloud.address, residual_bundle, "cut-01", terms=THIRSTY,
-            power=Power((gauge,), RULES, said.append),
+            power=Power((gauge,), rules, said.append),
         ) as client,
     ):  # fmt: skip
         follow(client, planned)
@@ -322,16 +323,22 @@ async def test_low_battery_moves_the_cut_and_slows_the_stream(
         third = await client.infer(inputs[0])
         assert third.cut == planned.best.cut
         assert third.reason.startswith("low is over; ")
-        await asyncio.sleep(0)
+        gauge.reading = Reading(0.9, False, 85.0)
+        client.power.step()
+        fourth = await client.infer(inputs[0])  # nothing moves, and the reason says what holds
+        assert fourth.reason == f"{third.reason} (slow: at most 50 frames a second)"
+        gauge.reading = Reading(0.9, False, 60.0)
+        client.power.step()
+        assert (await client.infer(inputs[0])).reason == third.reason
     assert client._powering is not None
     assert client._powering.done()
 
 
-async def test_reason_of_every_frame_names_the_rules_that_hold(residual_bundle: Bundle) -> None:
+async def test_cut_of_the_caller_is_left_alone_by_the_rules(residual_bundle: Bundle) -> None:
     power = Power((Gauge(temperature_c=90.0),), RULES)
     async with AsyncEdgeClient(None, residual_bundle, EDGE, power=power) as client:
         result = await client.infer(frames(residual_bundle, 1)[0])
-    # No --device: the weight stays. The caller's cut is the caller's.
+    # No --device: the weight stays.
     assert client.power is not None
     assert client.power.thrift.energy_factor == 1
     assert result.reason == "chosen by the caller"
