@@ -8,11 +8,9 @@ from partitioner.defaults import (
     DEFAULT_TIMEOUT_S,
     DEFAULT_WINDOW,
 )
+from partitioner.defaults import ExitThreshold as ExitThreshold
 
 OnFailure = Literal["finish", "fail"]
-
-ExitThreshold = float | Literal["auto"] | None
-"""Confidence from which an exit answers early: `auto` is each exit's own; None: none does."""
 
 CUT = "auto"
 LINK = "measure"

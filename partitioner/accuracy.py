@@ -9,7 +9,8 @@ from partitioner.defaults import DEFAULT_ACCURACY_DROP
 from protos.codecs import codec_name
 from protos.names import EDGE
 
-_Z95 = 1.959964
+Z95 = 1.959964
+"""Deviations of a normal distribution within which 95 % of it lie."""
 
 Measure = Literal["accuracy", "agreement", "error"]
 
@@ -68,7 +69,7 @@ class Accuracy(_Frozen):
         return None
 
 
-def wilson(hits: int, trials: int, z: float = _Z95) -> tuple[float, float]:
+def wilson(hits: int, trials: int, z: float = Z95) -> tuple[float, float]:
     """Return the interval of a share (E. B. Wilson, JASA 22(158), 1927), 95 % by default."""
     share = hits / trials
     spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))

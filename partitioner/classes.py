@@ -22,7 +22,10 @@ def read_labels(path: Path, classes: Sequence[str]) -> dict[str, int]:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, ValueError, csv.Error) as error:
-        raise SourceError(f"labels {path} cannot be read: {error}.") from error
+        why = getattr(error, "strerror", None) or error
+        raise SourceError(
+            f"labels {path} cannot be read: {why}. Give a CSV with the header file,label."
+        ) from error
     if not rows or not {"file", "label"} <= set(rows[0]):
         raise SourceError(f"labels {path} need the header file,label and a line for each frame.")
     if nameless := [row for row in rows if not row["file"]]:

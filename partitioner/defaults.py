@@ -1,5 +1,11 @@
 """The planner's defaults, stated once; light, so that `--help` can show them."""
 
+from typing import Literal
+
+ExitThreshold = float | Literal["auto", "own"] | None
+"""Confidence from which an exit answers early: `own` is each exit's own; `auto` that too, but under a
+deadline the highest at which frames are expected in time; None: none does."""
+
 DEFAULT_PROVIDER = "CPUExecutionProvider"
 
 DEFAULT_THREADS = 1
@@ -19,6 +25,9 @@ DEFAULT_EXIT_SAMPLES = 10_000
 
 DEFAULT_AGREEMENT = 0.99
 """Share of the frames that exit which shall get the whole model's class."""
+
+HELD_OUT_EVERY = 5
+"""Of `exits train` without --held-out: every so many of its inputs judge, and are not trained on."""
 
 DEFAULT_ACCURACY_DROP = 1.0
 """Points that an option may be seen to lose before a plan leaves it out, if nobody says otherwise."""

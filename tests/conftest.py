@@ -77,7 +77,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="session")
 def trained(classifier: Bundle) -> BundleExits:
     """Exits of the classifier, trained for an agreement of 95 %."""
-    inputs = exit_models.data(*exit_models.colours(400))
+    inputs = exit_models.data(*exit_models.colours(1500))
     return train_exits(classifier, inputs, agreement=0.95, epochs=8)
 
 

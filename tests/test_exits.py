@@ -16,7 +16,13 @@ from partitioner.bundle import Bundle
 from partitioner.cli import app
 from partitioner.exits.features import Feature, features_of
 from partitioner.exits.making import cuts_to_exit, measure_exits, train_exits
-from partitioner.exits.outcomes import Outcomes, calibration_error, fit_temperature, softmax
+from partitioner.exits.outcomes import (
+    Outcomes,
+    calibration_error,
+    fewest_for,
+    fit_temperature,
+    softmax,
+)
 from partitioner.exits.stored import CONFIDENCE, EXITS_FILE, BundleExits
 from partitioner.exits.training import ExitNetwork, distill, to_onnx
 from protos.errors import BundleError, SourceError, UnknownNameError, UsageError
@@ -56,18 +62,42 @@ def test_calibration_error_by_hand() -> None:
 
 @pytest.mark.parametrize(
     ("agreement", "threshold"),
-    [(1.0, 0.9), (0.75, 0.6), (0.8, 0.9), (0.6, 0.5), (0.5, 0.5)],
+    [(1.0, 0.9), (0.97, None), (0.95, 0.9), (0.8, 0.6), (0.7, 0.5), (0.5, 0.5)],
 )
-def test_threshold_is_the_lowest_that_agrees_as_often_as_wanted(
-    agreement: float, threshold: float
+def test_threshold_is_the_lowest_that_agrees_as_often_as_wanted_but_for_chance(
+    agreement: float, threshold: float | None
 ) -> None:
-    # From the top: 1/1, 2/2 at 0.9; 2/3, 3/4 at 0.6 (two of one confidence); 3/5 at 0.5.
-    known = outcomes([0.9, 0.95, 0.6, 0.6, 0.5], [1, 1, 0, 1, 0])
-    assert known.threshold_for(agreement) == pytest.approx(threshold)
+    # From the top 100/100 at 0.9, 180/200 at 0.6 (all of one confidence), 230/300 at 0.5. The lower ends
+    # of Wilson's 95 % intervals: 100 / (100 + 3.8415) = 0.9630; 0.8506; 0.7156.
+    known = outcomes(
+        [0.9] * 100 + [0.6] * 100 + [0.5] * 100, [1] * 180 + [0] * 20 + [1] * 50 + [0] * 50
+    )
+    assert known.threshold_for(agreement) == (
+        None if threshold is None else pytest.approx(threshold)
+    )
+    assert known.at(0.6).agreement_95 == pytest.approx(0.8506, abs=1e-4)
+    assert known.at(0.5).agreement_95 == pytest.approx(0.7156, abs=1e-4)
 
 
-def test_threshold_that_nothing_reaches_is_none() -> None:
+def test_few_inputs_promise_little() -> None:
+    # n / (n + 3.8415) >= 0.99 from n = 381 on.
+    assert fewest_for(0.99) == 381
+    assert outcomes([0.9] * 380, [1] * 380).threshold_for(0.99) is None
+    assert outcomes([0.9] * 381, [1] * 381).threshold_for(0.99) == pytest.approx(0.9)
+    assert fewest_for(1.0) == 1
     assert outcomes([0.9, 0.5], [0, 1]).threshold_for(0.9) is None
+
+
+def test_chosen_threshold_keeps_its_promise_on_inputs_drawn_like_the_held_out_ones() -> None:
+    """An exit whose confidence is its chance to agree: those above t agree with a chance of (1 + t) / 2."""
+    rng, kept = np.random.default_rng(6), 0
+    for _ in range(200):
+        confidence = rng.random(3000, np.float32)
+        found = Outcomes(confidence, rng.random(3000) < confidence).threshold_for(0.9)
+        assert found is not None
+        kept += (1 + found) / 2 >= 0.9
+    # One end of a 95 % interval would keep 97.5 %; the lowest of many thresholds is chosen, so a bit less.
+    assert kept >= 180
 
 
 def test_temperature_that_made_the_scores_is_found() -> None:
@@ -141,8 +171,8 @@ def test_exits_agree_as_promised_on_inputs_that_nobody_has_seen(
         assert standing.whole_accuracy is not None
         assert standing.accuracy > standing.whole_accuracy - 0.05
         assert found.meta.head_share > 0
-    assert trained.meta.trained_samples == 320
-    assert trained.meta.held_out_samples == 80
+    assert trained.meta.trained_samples == 1200
+    assert trained.meta.held_out_samples == 300
 
 
 def test_exits_come_back_from_the_disk_and_leave_the_bundle_what_it_was(
@@ -252,7 +282,8 @@ def test_commands_train_and_report(
     (tmp_path / "labels.csv").write_text("file,label\n" + rows)
     given = ("--data", tmp_path / "x.npy", "--labels", tmp_path / "labels.csv")
     cut = cuts_to_exit(classifier)[0].id
-    run("exits", "train", tmp_path / "m", *given, "--cuts", cut, "--epochs", 2, "--json")
+    wanted = ("--cuts", cut, "--epochs", 2, "--agreement", 0.9)
+    run("exits", "train", tmp_path / "m", *given, *wanted, "--json")
     made = json.loads(capsys.readouterr().out)
     assert [exit_["cut"] for exit_ in made["exits"]] == [cut]
     assert made["trained_samples"] == 240
@@ -267,7 +298,18 @@ def test_commands_train_and_report(
     run("exits", "report", tmp_path / "m")
     told = capsys.readouterr()
     assert "*" in told.out
-    assert "chosen for an agreement of 99 %" in " ".join(told.err.split())
+    assert "chosen for an agreement of at least 90 %" in " ".join(told.err.split())
+
+    # 60 held-out inputs, all of which agree, show no more than 60 / 63.84 = 94 %.
+    run("exits", "threshold", tmp_path / "m", "--agreement", 0.99)
+    told = capsys.readouterr()
+    assert "*" not in told.out
+    assert f"No threshold reaches that at {cut}" in " ".join(told.err.split())
+    assert "take 381 held-out inputs" in " ".join(told.err.split())
+    run("exits", "threshold", tmp_path / "m", "--agreement", 0.9, "--json")
+    again = json.loads(capsys.readouterr().out)
+    assert again["exits"][0]["threshold"] == made["exits"][0]["threshold"]
+    assert (tmp_path / "m" / EXITS_FILE).read_bytes() == kept
 
     with pytest.raises(SourceError):  # and what is there stays
         run("exits", "train", tmp_path / "m", *given, "--max-samples", 100)

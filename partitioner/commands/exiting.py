@@ -1,4 +1,4 @@
-"""`splitpoint exits train` and `splitpoint exits report`."""
+"""`splitpoint exits train`, `threshold` and `report`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,7 +57,10 @@ def train(
     ] = None,
     agreement: Annotated[
         float,
-        typer.Option(help="Share of those that exit which shall get the whole model's class."),
+        typer.Option(
+            help="Share of those that exit which shall get the whole model's class, at least: chance is "
+            "allowed for."
+        ),
     ] = DEFAULT_AGREEMENT,
     epochs: Annotated[
         int | None, typer.Option(help="Times that all inputs are trained on.", min=1)
@@ -106,7 +109,31 @@ def train(
         )
     found.save(loaded.path)
     outcomes = {cut: exit_.outcomes for cut, exit_ in found.exits.items()}
-    _show(loaded, found, outcomes, (), None, as_json=as_json)
+    _show(loaded, found, outcomes, None, None, as_json=as_json)
+
+
+@exits.command()
+def threshold(
+    bundle: BundleArgument,
+    agreement: Annotated[
+        float,
+        typer.Option(help="Share of those that exit which shall get the whole model's class."),
+    ] = DEFAULT_AGREEMENT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Choose the exits' thresholds anew, for another agreement; nothing is trained.
+
+    They follow from the held-out inputs of the training, whose outcomes are in exits.npz.
+
+    Example: splitpoint exits threshold resnet50 --agreement 0.995
+    """
+    from partitioner.bundle import Bundle
+
+    loaded = Bundle.load(bundle)
+    found = loaded.known_exits().with_agreement(agreement)
+    found.save(loaded.path)
+    outcomes = {cut: exit_.outcomes for cut, exit_ in found.exits.items()}
+    _show(loaded, found, outcomes, None, None, as_json=as_json)
 
 
 @exits.command()
@@ -122,7 +149,12 @@ def report(
     labels: Labels = None,
     threshold: Annotated[
         list[float] | None,
-        typer.Option(help="Show this threshold; may be given several times.", min=0, max=1),
+        typer.Option(
+            help="Show this threshold; may be given several times.",
+            min=0,
+            max=1,
+            show_default="those that a deadline may choose from",
+        ),
     ] = None,
     max_samples: MaxSamples = DEFAULT_EXIT_SAMPLES,
     threads: Threads = DEFAULT_THREADS,
@@ -135,7 +167,6 @@ def report(
     """
     from partitioner.bundle import Bundle
     from partitioner.exits.making import measure_exits
-    from partitioner.exits.tables import THRESHOLDS
     from partitioner.sessions import RuntimeOptions
     from protos.errors import UsageError
 
@@ -148,8 +179,7 @@ def report(
         outcomes = measure_exits(loaded, found, inputs, RuntimeOptions(threads, provider))
     else:
         outcomes = {cut: exit_.outcomes for cut, exit_ in found.exits.items()}
-    shown = tuple(threshold) if threshold else THRESHOLDS
-    _show(loaded, found, outcomes, shown, data, as_json=as_json)
+    _show(loaded, found, outcomes, threshold or None, data, as_json=as_json)
 
 
 def _read(bundle: "Bundle", data: Path, labels: Path | None, most: int) -> "Data":
@@ -175,7 +205,7 @@ def _show(
     bundle: "Bundle",
     found: "BundleExits",
     outcomes: "dict[str, Outcomes]",
-    thresholds: Sequence[float],
+    thresholds: Sequence[float] | None,
     data: Path | None,
     *,
     as_json: bool,

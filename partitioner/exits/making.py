@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from partitioner.bundle import Bundle
 from partitioner.classes import is_classes
-from partitioner.defaults import DEFAULT_AGREEMENT
+from partitioner.defaults import DEFAULT_AGREEMENT, HELD_OUT_EVERY
 from partitioner.exits.features import Feature, features_of
 from partitioner.exits.outcomes import Floats, Outcomes, fit_temperature, softmax
 from partitioner.exits.stored import (
@@ -21,6 +21,7 @@ from partitioner.exits.stored import (
     Exit,
     ExitMeta,
     ExitsMeta,
+    check_agreement,
     open_exit,
 )
 from partitioner.manifest import Cut
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 MIN_TRAINED = 200
 MIN_HELD_OUT = 50
 """Fewer say nothing of an agreement of 98 % or more."""
-HELD_OUT_EVERY = 5
 _MAX_FEATURE_BYTES = 2 << 30
 _TIMED_RUNS = 9
 
@@ -126,8 +126,7 @@ def train_exits(
             "Install both with: pip install 'splitpoint[torch]'."
         ) from error
     output = classifier_output(bundle)
-    if not 0 < agreement <= 1:
-        raise UsageError(f"an agreement of {agreement:g} has no meaning. Give a share, as 0.99.")
+    check_agreement(agreement)
     chosen = cuts_to_exit(bundle, cuts)
     options = options or RuntimeOptions()
     on_progress("the whole model", 0, len(chosen) + 1)

@@ -1,9 +1,12 @@
 """How an exit did on inputs that it has not seen: rates, agreement, accuracy and calibration error."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from partitioner.accuracy import Z95, wilson
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -21,6 +24,8 @@ class Standing:
     """Share of all inputs that exit."""
     agreement: float | None
     """Share of those that exit which get the whole model's class."""
+    agreement_95: float | None
+    """The lower end of its 95 % interval (Wilson): what is sure but for chance."""
     accuracy: float | None
     """Share of all inputs that are right, where the whole model answers those that do not exit."""
     whole_accuracy: float | None
@@ -53,24 +58,40 @@ class Outcomes:
             accuracy = float(np.mean(np.where(exits, self.right, self.whole_right)))
             whole_accuracy = float(np.mean(self.whole_right))
         some = bool(exits.any())
+        agreeing, exiting = int(self.agrees[exits].sum()), int(exits.sum())
         return Standing(
             threshold=threshold,
             samples=len(exits),
             exit_rate=float(np.mean(exits)),
-            agreement=float(np.mean(self.agrees[exits])) if some else None,
+            agreement=agreeing / exiting if some else None,
+            agreement_95=wilson(agreeing, exiting)[0] if some else None,
             accuracy=accuracy,
             whole_accuracy=whole_accuracy,
             ece=calibration_error(self.confidence[exits], self.agrees[exits]) if some else None,
         )
 
     def threshold_for(self, agreement: float) -> float | None:
-        """Return the lowest threshold at which those that exit agree as often as wanted; None: nowhere."""
+        """Return the lowest threshold at which those that exit agree as often as wanted; None: nowhere.
+
+        Chance is allowed for: the lower end of Wilson's 95 % interval of their share reaches `agreement`,
+        so that few inputs promise little. An agreement of 1 asks that all agreed.
+        """
         order = np.argsort(-self.confidence, kind="stable")
         confidence, agrees = self.confidence[order], self.agrees[order]
-        share = np.cumsum(agrees) / np.arange(1, len(agrees) + 1)
+        exiting = np.arange(1, len(agrees) + 1)
+        share = np.cumsum(agrees) / exiting
+        # Wilson's interval ends where the score test does (E. B. Wilson, JASA 22(158), 1927).
+        doubt = Z95 * np.sqrt(agreement * (1 - agreement) / exiting)
         last_of_equals = np.append(confidence[1:] < confidence[:-1], True)
-        good = np.flatnonzero((share >= agreement) & last_of_equals)
+        good = np.flatnonzero((share - agreement >= doubt) & last_of_equals)
         return float(confidence[good[-1]]) if len(good) else None
+
+
+def fewest_for(agreement: float) -> int:
+    """Return how many inputs must exit, all agreeing, before `threshold_for` finds a threshold."""
+    if agreement == 1:
+        return 1
+    return math.ceil(Z95**2 * agreement / (1 - agreement))
 
 
 def calibration_error(confidence: Floats, agrees: Bools) -> float:

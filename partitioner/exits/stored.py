@@ -7,7 +7,7 @@ bytes; for each exit `<cut>/graph`, an ONNX model as bytes, and of its held-out 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -18,7 +18,7 @@ from partitioner.archives import read_archive, write_archive
 from partitioner.exits.outcomes import Outcomes
 from partitioner.manifest import Cut
 from partitioner.sessions import RuntimeOptions, Stage, open_stage
-from protos.errors import BundleError, UnknownNameError
+from protos.errors import BundleError, UnknownNameError, UsageError
 from protos.tensors import TensorSpec
 
 EXITS_FILE = "exits.npz"
@@ -114,6 +114,26 @@ class BundleExits:
             )
         return cls(meta, exits)
 
+    def with_agreement(self, agreement: float) -> "BundleExits":
+        """Return the same exits with thresholds for this agreement; UsageError for what is no share."""
+        check_agreement(agreement)
+        exits = {
+            cut: replace(
+                found,
+                meta=found.meta.model_copy(
+                    update={"threshold": found.outcomes.threshold_for(agreement)}
+                ),
+            )
+            for cut, found in self.exits.items()
+        }
+        meta = self.meta.model_copy(
+            update={
+                "agreement": agreement,
+                "exits": tuple(found.meta for found in exits.values()),
+            }
+        )
+        return BundleExits(meta, exits)
+
     def save(self, folder: Path) -> None:
         """Write the exits into a bundle's folder; they appear whole or not at all."""
         arrays: dict[str, Any] = {}
@@ -138,6 +158,12 @@ class BundleExits:
     def costs(self, threshold: float | None = None) -> dict[str, ExitCost]:
         """Return what a plan needs of every exit; see `Exit.cost`."""
         return {cut: found.cost(threshold) for cut, found in self.exits.items()}
+
+
+def check_agreement(agreement: float) -> None:
+    """Raise UsageError for an agreement that is no share."""
+    if not 0 < agreement <= 1:
+        raise UsageError(f"an agreement of {agreement:g} has no meaning. Give a share, as 0.99.")
 
 
 def open_exit(found: Exit, cut: Cut, output: TensorSpec, options: RuntimeOptions) -> Stage:

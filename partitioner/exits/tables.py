@@ -5,24 +5,29 @@ from dataclasses import asdict
 from typing import Any
 
 from partitioner.bundle import Bundle
-from partitioner.exits.outcomes import Outcomes, Standing
+from partitioner.defaults import HELD_OUT_EVERY
+from partitioner.exits.ladder import levels_of
+from partitioner.exits.outcomes import Outcomes, Standing, fewest_for
 from partitioner.exits.stored import BundleExits
 from partitioner.folding import FoldingTable
 from partitioner.tables import new_table
 
-THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
-"""Shown beside each exit's own, if nobody asks for others."""
-
 
 def standings(
-    exits: BundleExits, outcomes: Mapping[str, Outcomes], thresholds: Sequence[float]
+    exits: BundleExits, outcomes: Mapping[str, Outcomes], thresholds: Sequence[float] | None
 ) -> list[tuple[str, Standing, bool]]:
-    """Return cut, standing, and whether the threshold is the exit's own, in rising order."""
+    """Return cut, standing, and whether the threshold is the exit's own, in rising order.
+
+    `thresholds` None: the lowest for each of LEVELS, among which a deadline may choose.
+    """
     found = []
     for cut, exit_ in exits.exits.items():
         own = exit_.meta.threshold
-        shown = sorted({*thresholds, *(() if own is None else (own,))})
-        found += [(cut, outcomes[cut].at(threshold), threshold == own) for threshold in shown]
+        shown = thresholds
+        if shown is None:
+            shown = [threshold for _, threshold in levels_of(exit_)]
+        asked = sorted({*shown, *(() if own is None else (own,))})
+        found += [(cut, outcomes[cut].at(threshold), threshold == own) for threshold in asked]
     return found
 
 
@@ -30,7 +35,7 @@ def exits_json(
     bundle: Bundle,
     exits: BundleExits,
     outcomes: Mapping[str, Outcomes],
-    thresholds: Sequence[float],
+    thresholds: Sequence[float] | None,
     data: str | None,
 ) -> dict[str, Any]:
     """Return everything about the exits; shares are of 1. `data` None: their own held-out inputs."""
@@ -59,11 +64,11 @@ def exits_table(
     bundle: Bundle,
     exits: BundleExits,
     outcomes: Mapping[str, Outcomes],
-    thresholds: Sequence[float],
+    thresholds: Sequence[float] | None,
 ) -> FoldingTable:
     """Return one line an exit and threshold; a star marks the exit's own threshold."""
     title = f"{bundle.name}: exits, on {_samples(outcomes)} inputs that they were not trained on"
-    columns = ("threshold", "exit", "agree", "accuracy", "whole model", "ECE")
+    columns = ("threshold", "exit", "agree", "at least", "accuracy", "whole model", "ECE")
     table = new_table(title, "cut", *columns, left=1)
     before = ""
     for cut, row, own in standings(exits, outcomes, thresholds):
@@ -72,6 +77,7 @@ def exits_table(
             f"{row.threshold:.3f}{'*' if own else ' '}",
             _percent(row.exit_rate),
             _percent(row.agreement),
+            _percent(row.agreement_95),
             _percent(row.accuracy),
             _percent(row.whole_accuracy),
             "" if row.ece is None else f"{row.ece:.3f}",
@@ -85,14 +91,25 @@ def exits_text(exits: BundleExits, outcomes: Mapping[str, Outcomes]) -> str:
     meta = exits.meta
     text = (
         "exit: share of the inputs that are answered early. agree: of those, how many get the whole "
-        "model's class. accuracy: of all inputs, where the whole model answers the others. "
-        f"*: chosen for an agreement of {100 * meta.agreement:g} %."
+        "model's class; at least: the lower end of its 95 % interval. accuracy: of all inputs, where the "
+        f"whole model answers the others. *: chosen for an agreement of at least {100 * meta.agreement:g} %."
     )
     if never := [cut for cut, found in exits.exits.items() if found.meta.threshold is None]:
-        text += f" No threshold reaches that at {', '.join(never)}."
+        text += f" No threshold reaches that at {', '.join(never)}, so no frame exits there"
+        text += _too_few(meta.held_out_samples, meta.agreement)
     if any(found.right is None for found in outcomes.values()):
         text += " Accuracy is not known without labels."
     return text
+
+
+def _too_few(held_out: int, agreement: float) -> str:
+    """Say what would help an exit that has no threshold: other inputs, or to want less."""
+    if held_out >= (fewest := fewest_for(agreement)):
+        return ". Give more inputs, a later cut, or want less (--agreement)."
+    return (
+        f": that would take {fewest} held-out inputs even if all agreed, and there were {held_out}. Give "
+        f"more (--held-out, or {HELD_OUT_EVERY * fewest} in --data), or want less (--agreement)."
+    )
 
 
 def _samples(outcomes: Mapping[str, Outcomes]) -> int:
