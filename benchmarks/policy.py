@@ -3,7 +3,8 @@
 import argparse
 import statistics
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,13 +12,15 @@ import numpy as np
 
 from benchmarks import reporting
 from benchmarks.synthetic_traces import read_traces
+from partitioner.bounding import Bounded, Step, decide_bounded
 from partitioner.bundle import Bundle
 from partitioner.conditions import Conditions
 from partitioner.estimating import LinkEstimate, LinkEstimator, Transfer
+from partitioner.exits.ladder import LEVELS, Rung
 from partitioner.link import Link
 from partitioner.objectives import Objective, Terms
 from partitioner.planning import Option, Plan
-from partitioner.policy import PolicySettings, contenders, decide
+from partitioner.policy import Decision, PolicySettings, contenders, decide
 from partitioner.power import NO_THRIFT, Thrift
 from partitioner.profiles import Profile
 from partitioner.traces import Trace
@@ -28,6 +31,7 @@ ANSWER_BYTES = 300.0
 RTT_S = 0.04
 PERIOD_S = 0.2
 LOW = Thrift(("low battery",), 3.0, 15.0, seconds_per_joule=0.1)
+RUNGS = 1 + len(LEVELS)
 SETTLED = 3
 """Frames after a change of the rate from which on the estimate counts as settled."""
 
@@ -56,6 +60,7 @@ def _decisions(options: int, count: int) -> dict[str, Any]:
         "all options": _times(tuple(known), count),
         "contenders": {"options": len(weighed), **_times(weighed, count)},
         "contenders, by joules too, on a low battery": _times(weighed, count, _thrifty(), LOW),
+        "thresholds too": {"options": len(weighed), "rungs": RUNGS, **_bounded(weighed, count)},
         "bound_s": 0.0002,
     }
 
@@ -71,16 +76,47 @@ def _times(
     settings: PolicySettings | None = None,
     thrift: Thrift = NO_THRIFT,
 ) -> dict[str, float]:
-    rng = np.random.default_rng(1)
+    plan = _plan(options)
+
+    def choose(seen: Conditions, current: Decision | None, now_s: float) -> Decision:
+        return decide(plan, replace(seen, thrift=thrift), current, now_s, settings)
+
+    return _walk(choose, count)
+
+
+def _bounded(options: tuple[Option, ...], count: int) -> dict[str, float]:
+    """Every cut has an exit, and the deadline is one that the link often leaves no time for."""
+    steps = []
+    for rung in range(RUNGS):
+        share = rung / (RUNGS - 1)
+        asked = (
+            replace(it, exit_s=0.05 * it.edge_s, exit_rate=share) if it.cut != EDGE else it
+            for it in options
+        )
+        steps.append(Step(Rung(), _plan(tuple(asked))))
+    settings = PolicySettings(deadline_s=0.06)
+
+    def choose(seen: Conditions, current: Bounded | None, now_s: float) -> Bounded:
+        return decide_bounded(steps, seen, current, now_s, settings)
+
+    return _walk(choose, count)
+
+
+def _plan(options: tuple[Option, ...]) -> Plan:
     nothing = cast(Profile, None)
-    plan = Plan(cast(Bundle, None), Link(1e6, 1e6, 0.0), nothing, nothing, options)
+    return Plan(cast(Bundle, None), Link(1e6, 1e6, 0.0), nothing, nothing, options)
+
+
+def _walk(choose: Callable[[Conditions, Any, float], Any], count: int) -> dict[str, float]:
+    """Time decisions while the uplink wanders between 0.5 and 50 Mbit/s."""
+    rng = np.random.default_rng(1)
     current, seconds, uplink_bps = None, [], 5e6
     for step in range(count):
         uplink_bps = float(np.clip(uplink_bps * rng.uniform(0.8, 1.25), 0.5e6, 50e6))
         link = LinkEstimate(Link(uplink_bps, uplink_bps, 0.03))
-        seen = Conditions(link, frame_period_s=0.1, thrift=thrift)
+        seen = Conditions(link, frame_period_s=0.1)
         begun = time.perf_counter()
-        current = decide(plan, seen, current, 0.1 * step, settings)
+        current = choose(seen, current, 0.1 * step)
         seconds.append(time.perf_counter() - begun)
     return reporting.spread(seconds)
 

@@ -31,6 +31,7 @@ from edge_client.results import Missed, Result
 from edge_client.stages import Stages
 from edge_client.watching import Watch
 from partitioner.bundle import Bundle
+from partitioner.exits.ladder import check_threshold, ladder_for, parse_threshold
 from partitioner.link import Link
 from partitioner.objectives import NO_TERMS, Objective, Terms
 from partitioner.policy import PolicySettings
@@ -55,7 +56,8 @@ class AsyncEdgeClient:
     `window`: frames at work at once. `timeout_s`: seconds until an answer
     counts as lost. `deadline_s`: from a frame's arrival to its result; None: none. `adapt`: let the
     policy move the cut as conditions change; None: with `auto`. `memory_bytes`: what all loaded heads
-    and tails may take. `exit_threshold`: see the attribute. `threads`: of the runtime. `on_failure`: when
+    and tails may take. `exit_threshold`: see the attribute; `exit_floor`: the agreement below which `auto`
+    moves no threshold (None: what the exits were trained for). `threads`: of the runtime. `on_failure`: when
     the cloud does not answer, or refuses, `finish` the frame here, or `fail`. `objective`: what the choice
     and the policy minimise, as `latency` or `latency=1,energy=0.2`; `terms`: the device and the prices that
     joules and money need. `power`: what tells of battery and heat, and the rules by which they shift the
@@ -82,6 +84,7 @@ class AsyncEdgeClient:
         adapt: bool | None = None,
         memory_bytes: int | None = None,
         exit_threshold: defaults.ExitThreshold = None,
+        exit_floor: float | None = None,
         threads: int = defaults.THREADS,
         on_failure: defaults.OnFailure = defaults.ON_FAILURE,
         objective: Objective | str = defaults.MINIMIZE,
@@ -95,6 +98,14 @@ class AsyncEdgeClient:
         self.deadline_s = deadline_s
         self.on_failure = on_failure
         adapts = cut == AUTO if adapt is None else adapt
+        if exit_floor is not None and (
+            exit_threshold != "auto" or deadline_s is None or not adapts
+        ):
+            raise UsageError(
+                "an exit floor bounds a threshold that moves. Give the exit threshold auto, a deadline, and "
+                "the cut auto (or let it adapt); or leave the floor out."
+            )
+        self._exit_floor = exit_floor
         wishes = Wishes(cut, codec, link, adapts, on_failure, accuracy_drop)
         self._transport = GrpcTransport(cloud) if cloud else None
         if self._transport is None and (cut != EDGE or wishes.adapt):
@@ -212,8 +223,9 @@ class AsyncEdgeClient:
 
     @property
     def exit_threshold(self) -> defaults.ExitThreshold:
-        """Confidence from which an exit answers early: `auto` is each exit's own; None: none does.
+        """Confidence from which an exit answers early: `own` is each exit's own; None: none does.
 
+        `auto`: under a deadline, while the cut adapts, the policy moves it (see bounding.py); else `own`.
         May be set at any time, for the frames to come; the policy counts on it. Raises UsageError for
         what is no confidence, and in a bundle without exits.
         """
@@ -222,15 +234,18 @@ class AsyncEdgeClient:
     @exit_threshold.setter
     def exit_threshold(self, threshold: defaults.ExitThreshold) -> None:
         if isinstance(threshold, str):
-            if threshold != "auto":
-                raise UsageError(
-                    f"{threshold!r} is no exit threshold. Give auto, a number from 0 to 1, or None."
-                )
-        elif threshold is not None and not 0 <= threshold <= 1:
-            raise UsageError(f"a confidence of {threshold} does not exist. Give 0 to 1.")
-        own = None if threshold == "auto" else threshold
-        self.control.expect_exits({} if threshold is None else self.bundle.exit_costs(own))
+            threshold = parse_threshold(threshold)
+        elif threshold is not None:
+            check_threshold(threshold)
+        exits = self.bundle.exits if threshold is None else self.bundle.known_exits()
+        ladder = ladder_for(exits, threshold, self.deadline_s, self._exit_floor)
+        self.control.expect_exits(ladder)
         self._runner.exit_threshold = threshold
+
+    @property
+    def exits_from(self) -> float | None:
+        """Confidence from which the exit at the next frame's cut answers early; None: none does there."""
+        return self._runner.exits_from(self.choice)
 
     def set_option(self, cut: str, codec: str | None = None, reason: str = "") -> None:
         """Move the cut, from the next frame on, and keep it there; frames at work keep theirs.

@@ -31,6 +31,7 @@ def client_options(settings: EdgeSettings) -> dict[str, Any]:
         "adapt": settings.adapt,
         "memory_bytes": settings.memory_bytes,
         "exit_threshold": settings.exit_confidence,
+        "exit_floor": settings.exit_floor,
         "threads": settings.threads,
         "on_failure": settings.on_failure,
         "objective": settings.objective,
@@ -69,8 +70,8 @@ def tell_of_choice(choice: Choice, trouble: SplitpointError | None) -> None:
 
 
 def tell_of_move(before: Choice, now: Choice) -> Choice:
-    """Say where the cut has moved to, if it has; return where it is now."""
-    if now.label != before.label:
+    """Say where the cut has moved to, or its exit's threshold, if it has; return where it is now."""
+    if now.label != before.label or now.exits_from != before.exits_from:
         console.remark(f"cut {now.label}: {now.reason}")
     return now
 

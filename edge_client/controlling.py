@@ -1,6 +1,7 @@
 """What the edge has seen of the link and of both machines, and what the next frame does because of it."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -8,14 +9,15 @@ from edge_client.breaking import Breaker
 from edge_client.frames import Choice, Work, choose
 from edge_client.stages import Stages
 from edge_client.transport import Reply
+from partitioner.bounding import Bounded, Step, decide_bounded
 from partitioner.bundle import Bundle
 from partitioner.conditions import Conditions
 from partitioner.estimating import LinkEstimator, Transfer
-from partitioner.exits.stored import ExitCost
+from partitioner.exits.ladder import Rung
 from partitioner.link import Link
 from partitioner.loads import ArrivalRate, FadingMean, LoadEstimator
 from partitioner.planning import Option, Plan
-from partitioner.policy import Decision, PolicySettings, contenders, decide
+from partitioner.policy import Decision, PolicySettings, contenders
 from partitioner.power import NO_THRIFT, Thrift
 from partitioner.weighing import further_axes
 from protos.errors import LateError, SplitpointError, UsageError
@@ -64,10 +66,10 @@ class Controller:
         self._stages = stages
         self._breaker = breaker
         self._told: Choice | None = None
-        self._plan: Plan | None = None
+        self._steps: tuple[Step, ...] = ()
         self._offered: tuple[Plan, Limits] | None = None
-        self._exits: Mapping[str, ExitCost] = {}
-        self._decision: Decision | None = None
+        self._ladder: tuple[Rung, ...] = (Rung(),)
+        self._bounded: Bounded | None = None
         self._choices: dict[str, Choice] = {}
         self._link: LinkEstimator | None = None
         self._edge, self._cloud = LoadEstimator(), LoadEstimator()
@@ -76,7 +78,7 @@ class Controller:
     @property
     def adapts(self) -> bool:
         """True once the policy decides."""
-        return self._plan is not None
+        return bool(self._steps)
 
     @property
     def current(self) -> Choice | None:
@@ -85,26 +87,28 @@ class Controller:
 
     def hold(self, choice: Choice) -> None:
         """Stay at one choice from the next frame on; no policy moves it any more."""
-        self._plan = self._decision = None
+        self._steps, self._bounded = (), None
         self._told = choice
 
     def follow(self, plan: Plan, first: Option, reason: str, limits: Limits) -> None:
         """Let the policy decide among the plan's options, beginning with `first`."""
         self._offered = plan, limits
-        self._plan = self._opened(plan, limits)
+        self._steps = self._climb(plan, limits)
         self._link = LinkEstimator(plan.link)
         self._stages.know(plan.edge)
         now_s = perf_counter()
         seen = self.conditions(now_s)
-        self._decision = Decision(first, reason, first.total_s, seen, now_s)
-        self._told = self._choice(first, reason)
+        decision = Decision(first, reason, first.total_s, seen, now_s)
+        self._bounded = Bounded(decision, rung=self._ladder[0])
+        self._told = self._choice(self._bounded)
         self._load_ahead(seen, now_s)
 
-    def expect_exits(self, exits: Mapping[str, ExitCost]) -> None:
-        """Count from the next frame on that these exits answer first, and no others."""
-        self._exits = exits
-        if self._plan is not None and self._offered is not None:
-            self._plan = self._opened(*self._offered)
+    def expect_exits(self, ladder: Sequence[Rung]) -> None:
+        """Count from the next frame on with exits: at the first rung, or under a deadline at any of them."""
+        self._ladder = tuple(ladder)
+        if self._bounded is not None and self._offered is not None:
+            self._bounded = Bounded(self._bounded.decision, rung=ladder[0])
+            self._steps = self._climb(*self._offered)
 
     def heed(self, thrift: Thrift) -> None:
         """Count on what battery and heat ask for, from the next frame on."""
@@ -114,18 +118,17 @@ class Controller:
         """Return what a frame that arrived at `arrived_at` does; `in_flight` counts it too."""
         now_s = self.called_at = perf_counter()
         self._arrivals.add(arrived_at, in_flight, self.settings.window)
-        if self._plan is None or self._decision is None:
+        before, steps = self._bounded, self._steps
+        if before is None or not steps:
             if self._told is None:
                 raise UsageError(
                     "the cut is not chosen yet: auto chooses when the client connects."
                 )
             return self._told
         seen = self.conditions(now_s)
-        decided = decide(self._plan, seen, self._decision, now_s, self.settings)
-        if decided.option.label != self._decision.option.label and not self._is_ready(
-            decided, seen
-        ):
-            return self._choice(self._decision.option, self._decision.reason)
+        decided = decide_bounded(steps, seen, before, now_s, self.settings)
+        if _label(decided) != _label(before) and not self._is_ready(decided, seen):
+            return self._choice(before)
         return self._take(decided)
 
     def conditions(self, now_s: float) -> Conditions:
@@ -203,16 +206,19 @@ class Controller:
 
     def probe_bytes(self) -> int:
         """Return what a probe should carry: what the best crossing option would, within reason."""
-        if self._plan is None or self._link is None:
+        if not self._steps or self._link is None:
             return 1
-        largest = max(option.upload_bytes for option in self._plan.options)
+        largest = max(option.upload_bytes for option in self._steps[0].plan.options)
         link = self._link.estimate(perf_counter()).link
         return int(min(_PROBE_BYTES, max(1024.0, _PROBE_S * link.uplink_bps / 8), largest)) or 1
 
-    def _opened(self, plan: Plan, limits: Limits) -> Plan:
-        """Return the plan with the options that may be best and stay within the limits."""
+    def _climb(self, plan: Plan, limits: Limits) -> tuple[Step, ...]:
+        """Return a plan for each rung, with the options that may be best and stay within the limits."""
+        return tuple(Step(rung, self._opened(plan, limits, rung)) for rung in self._ladder)
+
+    def _opened(self, plan: Plan, limits: Limits, rung: Rung) -> Plan:
         further = further_axes(plan, self.settings.objective)
-        able = contenders(plan.with_exits(self._exits).options, further)
+        able = contenders(plan.with_exits(rung.costs).options, further)
         options = tuple(option for option in able if limits.allow(option))
         if not options:
             raise UsageError(
@@ -221,49 +227,59 @@ class Controller:
             )
         return replace(plan, options=options)
 
-    def _take(self, decided: Decision) -> Choice:
-        before, self._decision = self._decision, decided
-        if before is None or before.option.label != decided.option.label:
+    def _take(self, decided: Bounded) -> Choice:
+        before, self._bounded = self._bounded, decided
+        moved = before is None or _label(before) != _label(decided)
+        if moved:
             self.switches += 1
-            self._load_ahead(decided.conditions, decided.since_s)
-            self.on_move(self._choice(decided.option, decided.reason))
-        self._told = self._choice(decided.option, decided.reason)
+            self._load_ahead(decided.decision.conditions, decided.decision.since_s)
+        self._told = self._choice(decided)
+        if moved or (before is not None and before.place != decided.place):
+            self.on_move(self._told)
         return self._told
 
-    def _choice(self, option: Option, reason: str) -> Choice:
+    def _choice(self, decided: Bounded) -> Choice:
+        option, reason = decided.decision.option, decided.decision.reason
         if (thrift := str(self._thrift)) and thrift not in reason:
             reason = f"{reason} ({thrift})"
         known = self._choices.get(option.label)
         if known is None or known.option is not option:
             known = choose(self.bundle, option.cut, option.codec, reason)
-            known = self._choices[option.label] = replace(known, option=option)
+            limit = decided.rung.thresholds.get(option.cut, math.inf)
+            known = replace(known, option=option, exits_from=limit)
+            self._choices[option.label] = known
         if known.reason != reason:
             known = self._choices[option.label] = replace(known, reason=reason)
         return known
 
-    def _is_ready(self, decided: Decision, seen: Conditions) -> bool:
+    def _is_ready(self, decided: Bounded, seen: Conditions) -> bool:
         """Tell whether a move costs no loading; what is not loaded is loaded meanwhile.
 
         Without a cloud there is nothing to wait for: the frame would be finished here anyway.
         """
-        if self._stages.is_loaded("head", decided.option.cut):
+        cut_id = decided.decision.option.cut
+        if self._stages.is_loaded("head", cut_id):
             return True
-        self._stages.prefetch("head", decided.option.cut)
+        self._stages.prefetch("head", cut_id)
         return not seen.cloud_reachable
 
     def _load_ahead(self, seen: Conditions, now_s: float) -> None:
         """Load what is likely next: the edge, this cut's tail, and the best at other rates."""
-        if self._plan is None or self._decision is None:
+        if self._bounded is None:
             return
         self._stages.prefetch("head", EDGE)
-        if self._decision.option.cut != EDGE:
-            self._stages.prefetch("tail", self._decision.option.cut)
+        if (cut_id := self._bounded.decision.option.cut) != EDGE:
+            self._stages.prefetch("tail", cut_id)
         for factor in _LIKELY:
             link = seen.link.link
             other = Link(factor * link.uplink_bps, factor * link.downlink_bps, link.rtt_s)
             shifted = replace(seen, link=replace(seen.link, link=other), cloud_reachable=True)
-            likely = decide(self._plan, shifted, None, now_s, self.settings)
-            self._stages.prefetch("head", likely.option.cut)
+            likely = decide_bounded(self._steps, shifted, None, now_s, self.settings)
+            self._stages.prefetch("head", likely.decision.option.cut)
+
+
+def _label(decided: Bounded) -> str:
+    return decided.decision.option.label
 
 
 def _unheard(_choice: Choice) -> None:

@@ -54,7 +54,17 @@ class Shared(TypedDict):
     ]
     exit_threshold: Annotated[
         str | None,
-        flag("Exits answer early from this confidence: auto, none, 0.9 …", defaults.EXIT_THRESHOLD),
+        flag(
+            "Exits answer early from this confidence: own, none, 0.9 …, or auto: with --deadline as high as "
+            "it allows, else own.",
+            defaults.EXIT_THRESHOLD,
+        ),
+    ]
+    exit_floor: Annotated[
+        float | None,
+        flag(
+            "For auto: agreement below which no threshold goes.", "what the exits were trained for"
+        ),
     ]
     on_failure: Annotated[
         str | None,

@@ -61,6 +61,8 @@ class Choice:
     reason: str
     option: Option | None = None
     """What the plan knows of it; None without a plan."""
+    exits_from: float | None = None
+    """Confidence from which the exit at the cut answers, by the policy; None: as the client is told."""
 
     @property
     def label(self) -> str:
@@ -136,7 +138,7 @@ class FrameRunner:
     def __init__(self, stages: Stages) -> None:
         self.stages = stages
         self.exit_threshold: ExitThreshold = None
-        """Confidence from which an exit answers: its own with `auto`; None: no exit answers early."""
+        """What the caller asked for; None: no exit answers early."""
         self._bundle = stages.bundle
         self._request_ids = count()
 
@@ -221,16 +223,26 @@ class FrameRunner:
         )
         return f"{kind}: {error}{advice if isinstance(error, _OTHER_BUNDLE) else ''}"
 
+    def exits_from(self, choice: Choice) -> float | None:
+        """Return the confidence from which the exit at a choice's cut answers early; None: never."""
+        asked, cut_id = self.exit_threshold, choice.cut.id
+        if asked is None or not self.stages.has_exit(cut_id):
+            return None
+        if choice.exits_from is not None:
+            return choice.exits_from if choice.exits_from < math.inf else None
+        if isinstance(asked, str):
+            return self._bundle.known_exits().find(cut_id).meta.threshold
+        return asked
+
     def _ask_exit(self, work: Work) -> None:
         """Ask the exit, where it may answer early, or may be all that is left at the deadline."""
         cut_id, asked = work.choice.cut.id, self.exit_threshold
         if (asked is None and work.deadline_at == math.inf) or not self.stages.has_exit(cut_id):
             return
+        limit = self.exits_from(work.choice)
         outputs, exit_s = self.stages.run_exit(cut_id, work.values)
         confidence = float(np.min(outputs.pop(CONFIDENCE)))
-        known = self._bundle.known_exits().find(cut_id).meta.threshold
-        threshold = known if asked == "auto" else asked
-        work.exit = ExitAnswer(outputs, confidence, math.inf if threshold is None else threshold)
+        work.exit = ExitAnswer(outputs, confidence, math.inf if limit is None else limit)
         work.edge_s += exit_s
 
     def _exited(self, work: Work, answer: ExitAnswer, reason: str, lost_s: float) -> Result:

@@ -121,7 +121,13 @@ class Observer:
             return found
 
     def _moved(self, choice: Choice) -> None:
-        move = Move(time_s=self._clocks.wall(), cut=choice.label, reason=choice.reason[:MAX_REASON])
+        limit = choice.exits_from
+        move = Move(
+            time_s=self._clocks.wall(),
+            cut=choice.label,
+            exits_from=limit if limit is not None and limit <= 1 else None,
+            reason=choice.reason[:MAX_REASON],
+        )
         with self._lock:
             self._moves.append(move)
 
@@ -138,6 +144,7 @@ class Observer:
             health_reason=self._state.reason,
             cut=choice.label,
             reason=choice.reason[:MAX_REASON],
+            exits_from=self._client.exits_from,
             served_by=dict(self._served_by),
             fallbacks=dict(self._fallbacks),
             switches=self._client.switches,

@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from edge_client import defaults
 from edge_client.sources import Pace
+from partitioner.exits.ladder import parse_threshold
 from partitioner.link import Link
 from partitioner.objectives import Objective, Terms
 from partitioner.power import DEFAULT_RULES, PowerRules, load_rules
@@ -62,20 +63,6 @@ def _host_name() -> str:
     return socket.gethostname()[:64] or "edge"
 
 
-def parse_threshold(text: str) -> defaults.ExitThreshold:
-    """Return the confidence in `0.9`, `auto` or `none`. Raises UsageError."""
-    if text == AUTO:
-        return "auto"
-    if text == NONE:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(
-            f"{text!r} is no exit threshold. Write auto, {NONE}, or a confidence such as 0.9."
-        ) from None
-
-
 def _check_threshold(text: str) -> str:
     parse_threshold(text)
     return text
@@ -106,7 +93,10 @@ class EdgeSettings(Settings):
     memory: MemorySize = None
     """What all loaded heads and tails may take together; not given: the last few of each stay."""
     exit_threshold: Annotated[str, AfterValidator(_check_threshold)] = defaults.EXIT_THRESHOLD
-    """Confidence from which an exit answers early; `auto`: each exit's own; `none`: none does."""
+    """Confidence from which an exit answers early; `own`: each exit's own; `auto`: that too, but under a
+    deadline as high as it allows; `none`: none does."""
+    exit_floor: float | None = Field(default=None, gt=0, le=1)
+    """Of `auto`: the agreement below which no threshold goes; not given: what exits were trained for."""
     on_failure: defaults.OnFailure = defaults.ON_FAILURE
     threads: int = Field(default=defaults.THREADS, ge=1)
     minimize: str = defaults.MINIMIZE

@@ -50,6 +50,7 @@ class EdgeClient:
         adapt: bool | None = None,
         memory_bytes: int | None = None,
         exit_threshold: defaults.ExitThreshold = None,
+        exit_floor: float | None = None,
         threads: int = defaults.THREADS,
         on_failure: defaults.OnFailure = defaults.ON_FAILURE,
         objective: Objective | str = defaults.MINIMIZE,
@@ -70,6 +71,7 @@ class EdgeClient:
             adapt=adapt,
             memory_bytes=memory_bytes,
             exit_threshold=exit_threshold,
+            exit_floor=exit_floor,
             threads=threads,
             on_failure=on_failure,
             objective=objective,
@@ -122,6 +124,11 @@ class EdgeClient:
     @exit_threshold.setter
     def exit_threshold(self, threshold: defaults.ExitThreshold) -> None:
         self._client.exit_threshold = threshold
+
+    @property
+    def exits_from(self) -> float | None:
+        """Confidence from which the exit at the next frame's cut answers early; None: none does there."""
+        return self._client.exits_from
 
     def set_option(self, cut: str, codec: str | None = None, reason: str = "") -> None:
         """Move the cut, from the next frame on; see AsyncEdgeClient.set_option."""

@@ -41,6 +41,10 @@ class PolicySettings:
     small gains have to last and large ones move at once."""
     dwell_s: float = 0.0
     """After a move nothing but a failure moves again for so long."""
+    raise_room: float = 0.1
+    """Thresholds of exits rise again where this share of the deadline is left,"""
+    raise_after_s: float = 1.0
+    """and has been for so long; see bounding.py."""
 
     def __post_init__(self) -> None:
         self.objective.check(self.terms)
@@ -72,8 +76,9 @@ def decide(
 ) -> Decision:
     """Return the option for the next frame: the current one, or a better one and why it is better.
 
-    An option that is not expected to meet the deadline is taken only when none is, and then the fastest
-    that stays on the device if the plan has one. While the cloud is away only such options are open.
+    An option that is not expected to meet the deadline is taken only when none is: then the fastest whose
+    exit is asked in time, else that stays on the device if the plan has one. While the cloud is away only
+    such options are open.
     """
     settings = settings or PolicySettings()
     costs = [_expect(option, seen, settings) for option in plan.options]
@@ -156,7 +161,23 @@ def _able(
     for seconds in (by_risk, by_mean):
         if in_time := [cost for cost in reachable if seconds(cost) <= limit_s]:
             return in_time, True
-    return local or reachable or costs, False
+    return _resorts(costs, seen, limit_s) or local or reachable or costs, False
+
+
+def _resorts(costs: list[Expected], seen: Conditions, limit_s: float) -> list[Expected]:
+    """Return what gives some answer in time where the whole model's cannot be: an exit's, however sure.
+
+    Without a cloud that of the last cut, which has seen most.
+    """
+    asked = [cost for cost in costs if 0 < _asked_s(cost.option, seen) <= limit_s]
+    if asked and not seen.cloud_reachable:
+        return [max(asked, key=lambda cost: cost.option.edge_s)]
+    return asked
+
+
+def _asked_s(option: Option, seen: Conditions) -> float:
+    """Return when an exit has been asked; 0 if none is."""
+    return (option.edge_s + option.exit_s) * seen.edge_load if option.exit_s else 0.0
 
 
 def _held(costs: list[Expected], option: Option) -> Expected | None:
@@ -226,7 +247,8 @@ def _must_move(
     if gone:
         return f"{current.option.label} is no longer offered; {say_best(best.option, scale)}"
     if not seen.cloud_reachable and current.option.cut != EDGE:
-        return f"the cloud is away; {what} needs none"
+        why = "needs none" if best.option.cut == EDGE else "has an exit that answers in time"
+        return f"the cloud is away; {what} {why}"
     limit_s = settings.deadline_s or math.inf
     here = meets and not current.meets_deadline
 

@@ -51,12 +51,14 @@ class StageTimes(_Document):
 
 
 class Move(_Document):
-    """A decision that moved the cut."""
+    """A decision that moved the cut, or the threshold of its exit."""
 
     time_s: float = _Seconds
     """Unix time."""
     cut: str = _Word
     """With the codec: `cut-05/q2`."""
+    exits_from: float | None = Field(default=None, ge=0, le=1)
+    """As below; a move may be that of this threshold alone."""
     reason: str = _Text
 
 
@@ -107,6 +109,8 @@ class Telemetry(_Document):
     cut: str = _Word
     reason: str = _Text
     """Why the cut is where it is."""
+    exits_from: float | None = Field(default=None, ge=0, le=1)
+    """Confidence from which the exit at the cut answers early; None: none does."""
     served_by: dict[str, _Frames] = Field(max_length=8)
     """Frames by who ran the last layer; `none`: nobody did."""
     fallbacks: dict[str, _Frames] = Field(max_length=32)

@@ -1,6 +1,10 @@
 """Exits on the device and in the plan: early answers, the last resort, and what they make likely."""
 
+import csv
 import json
+import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,20 +12,24 @@ import pytest
 from edge_client import AsyncEdgeClient, EdgeClient, ServedBy
 from edge_client.breaking import Breaker
 from edge_client.controlling import Controller, Limits
-from edge_client.settings import parse_threshold
+from edge_client.frames import Choice, FrameRunner, choose
+from edge_client.observing import Observer
 from edge_client.stages import Stages
 from partitioner.bundle import Bundle
 from partitioner.cli import app
 from partitioner.conditions import Conditions
+from partitioner.defaults import ExitThreshold
 from partitioner.estimating import LinkEstimate
+from partitioner.exits.ladder import Rung, ladder_for, parse_threshold
 from partitioner.exits.making import cuts_to_exit
-from partitioner.exits.stored import CONFIDENCE, ExitCost
+from partitioner.exits.stored import CONFIDENCE, BundleExits, ExitCost
 from partitioner.link import Link
 from partitioner.objectives import Terms, price
-from partitioner.planning import plan
+from partitioner.planning import Plan, plan
 from partitioner.policy import PolicySettings, expected_s
 from partitioner.sessions import RuntimeOptions
 from protos.errors import SplitpointError, UsageError
+from protos.serving.metrics import registry_of
 from tests.edge_fakes import FakeCloud, whole
 from tests.exit_models import colours
 from tests.test_edge_adapting import profile_of
@@ -128,9 +136,91 @@ def test_client_without_a_loop_exits_too_and_says_what_it_cannot(
 
 
 def test_threshold_is_a_setting() -> None:
-    assert [parse_threshold(text) for text in ("auto", "none", "0.9")] == ["auto", None, 0.9]
+    words = ("auto", "own", "none", "0.9")
+    assert [parse_threshold(text) for text in words] == ["auto", "own", None, 0.9]
     with pytest.raises(SplitpointError, match="no exit threshold"):
         parse_threshold("often")
+    with pytest.raises(SplitpointError, match="does not exist"):
+        parse_threshold("1.5")
+
+
+@pytest.mark.parametrize(
+    ("cut", "threshold", "deadline_s"),
+    [("auto", 0.9, 1.0), ("auto", "auto", None), ("", "auto", 1.0)],
+)
+def test_floor_without_a_threshold_that_moves_is_refused(
+    exiting: Bundle, cut: str, threshold: ExitThreshold, deadline_s: float | None
+) -> None:
+    with pytest.raises(UsageError, match="bounds a threshold that moves"):
+        AsyncEdgeClient(
+            "127.0.0.1:1",
+            exiting,
+            cut or first_cut(exiting),
+            exit_threshold=threshold,
+            deadline_s=deadline_s,
+            exit_floor=0.9,
+        )
+
+
+def test_policy_moves_the_threshold_under_a_deadline_and_says_so(exiting: Bundle) -> None:
+    """The device takes 400 ms for the whole; the link is slow, so that only exits are in time."""
+    cut, made = first_cut(exiting), priced(exiting)
+    # An exit of so small a model may take longer than its head; here it takes a tenth.
+    ladder = [
+        replace(rung, costs={cut: ExitCost(rung.costs[cut].rate, 0.1)})
+        for rung in ladder_for(exiting.exits, "auto", 0.2, 0.9)
+    ]
+    stages = Stages(exiting, RuntimeOptions())
+    control = Controller(exiting, stages, Breaker(), PolicySettings(deadline_s=0.2))
+    moves: list[Choice] = []
+    control.on_move = moves.append
+    control.expect_exits(ladder)
+    here = next(option for option in made.options if option.cut == cut)
+    control.follow(made.at(FAST), here, "test", Limits())
+    for name in exiting.cuts:
+        stages.warm(name)
+    before = control.next(0.0, 1)
+    assert before.exits_from == math.inf  # with a fast link no exit has to answer early
+    control.follow(made, here, "test", Limits())
+    now = control.next(1.0, 1)
+    assert now.exits_from in {rung.thresholds.get(now.cut.id) for rung in ladder[1:]}
+    assert f"exits from {now.exits_from:.3g} on (" in now.reason
+    assert moves[-1] == now
+    runner = FrameRunner(stages)
+    assert runner.exits_from(now) is None  # nobody has asked for early answers
+    runner.exit_threshold = "auto"
+    assert runner.exits_from(now) == now.exits_from
+    assert runner.exits_from(before) is None
+    held = choose(exiting, cut, None, "chosen by the caller")
+    assert runner.exits_from(held) == exiting.known_exits().find(cut).meta.threshold
+    unsure = FRAMES[np.argmin(confidences(exiting, now.cut.id))][None]
+    for threshold in (0.0, 1.0):
+        told = replace(now, exits_from=threshold)
+        work = runner.prepare({"x": unsure}, 0, 0.0, math.inf, told)
+        assert (work.message is None) == (threshold == 0.0)
+    stages.close()
+
+
+async def test_telemetry_and_metrics_show_the_threshold_in_force(exiting: Bundle) -> None:
+    cut = first_cut(exiting)
+    own = exiting.known_exits().find(cut).meta.threshold
+    async with (
+        FakeCloud(exiting) as cloud,
+        AsyncEdgeClient(cloud.address, exiting, cut, exit_threshold="own") as client,
+    ):
+        observer = Observer(client, "here")
+        assert client.exits_from == own
+        assert observer.peek().exits_from == own
+        gauge = "splitpoint_edge_exit_threshold"
+        labels = {"edge": "here", "bundle": exiting.name}
+        registry = registry_of(lambda: [observer.peek()])
+        assert registry.get_sample_value(gauge, labels) == own
+        client.control.on_move(replace(client.choice, exits_from=0.7))
+        client.control.on_move(replace(client.choice, exits_from=math.inf))
+        assert [move.exits_from for move in observer.peek().moves] == [0.7, None]
+        client.exit_threshold = None
+        assert (client.exits_from, observer.peek().exits_from) == (None, None)
+        assert registry.get_sample_value(gauge, labels) is None
 
 
 EXAMPLE = {
@@ -165,11 +255,18 @@ def test_plan_with_exits_by_hand() -> None:
     assert switches["edge", "cut-01"] == pytest.approx(0.032 / (0.066 - 0.4 * 0.0611) * 1e6)
 
 
+FAST = Link(1e9, 1e9, 0.001)
+
+
+def priced(bundle: Bundle) -> Plan:
+    """A slow link, a slow device and a fast cloud."""
+    return plan(bundle, Link(1e5, 1e5, 0.2), profile_of(bundle, 0.4), profile_of(bundle, 0.01))
+
+
 def test_policy_counts_on_exits_and_recounts_when_the_threshold_moves(
     exiting: Bundle,
 ) -> None:
-    edge, cloud = profile_of(exiting, 0.4), profile_of(exiting, 0.01)
-    made = plan(exiting, Link(1e5, 1e5, 0.2), edge, cloud)
+    made = priced(exiting)
     stages = Stages(exiting, RuntimeOptions())
     control = Controller(exiting, stages, Breaker(), PolicySettings())
     control.follow(made, made.best, "test", Limits())
@@ -177,14 +274,49 @@ def test_policy_counts_on_exits_and_recounts_when_the_threshold_moves(
     for name in exiting.cuts:
         stages.warm(name)
     assert control.next(0.0, 1).cut.id != cut
-    control.expect_exits({cut: ExitCost(rate=1.0, head_share=0.0)})
+    control.expect_exits([Rung({cut: ExitCost(rate=1.0, head_share=0.0)}, {cut: 0.6})])
     choice = control.next(10.0, 1)
     assert choice.cut.id == cut
     assert choice.option is not None
     assert choice.option.exit_rate == 1.0
-    control.expect_exits({})
+    assert choice.exits_from == 0.6
+    control.expect_exits([Rung()])
     assert control.next(20.0, 1).cut.id != cut
     stages.close()
+
+
+def test_simulated_trace_moves_thresholds_and_shows_who_exits(
+    exiting: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile_of(exiting, 0.1).save(exiting.profiles / "edge.json")
+    known = exiting.known_exits()
+    quick = {
+        cut: replace(found, meta=found.meta.model_copy(update={"head_share": 0.1}))
+        for cut, found in known.exits.items()
+    }
+    meta = known.meta.model_copy(update={"exits": tuple(found.meta for found in quick.values())})
+    BundleExits(meta, quick).save(exiting.path)
+    (tmp_path / "t.txt").write_text("0 0.2\n5 0.2\n10 0.2\n")
+    words = ["simulate", "trace", str(exiting.path), str(tmp_path / "t.txt"), "--rtt", "20ms"]
+    words += ["--cloud-scale", "0.1", "--frames", "20"]
+    app([*words, "--exit-threshold", "0", "--csv", str(tmp_path / "f.csv")], standalone_mode=False)
+    shown = capsys.readouterr().out
+    assert "exit" in shown
+    assert "100.0 %" in shown
+    cut = first_cut(exiting)
+    rows = list(csv.DictReader((tmp_path / "f.csv").read_text().splitlines()))
+    fixed = [row for row in rows if row["policy"] == f"{cut}/raw"]
+    assert {(row["exits_from"], row["served_by"]) for row in fixed} == {("0.0", "exit")}
+    # Everything takes 100 ms here, so that a deadline of 200 ms needs no early answer.
+    auto = ["--exit-threshold", "auto", "--deadline", "200ms", "--exit-floor", "0.9"]
+    app([*words, *auto, "--json"], standalone_mode=False)
+    policies = json.loads(capsys.readouterr().out)["policies"]
+    adaptive = next(found for found in policies if found["policy"] == "adaptive")
+    assert (adaptive["exit_share"], adaptive["missed_share"]) == (0.0, 0.0)
+    with pytest.raises(UsageError, match="bounds a threshold that moves"):
+        app([*words, "--exit-threshold", "own", "--exit-floor", "0.9"], standalone_mode=False)
+    with pytest.raises(UsageError, match="is no exit threshold"):
+        app([*words, "--exit-threshold", "often"], standalone_mode=False)
 
 
 def test_plan_command_counts_exits(exiting: Bundle, capsys: pytest.CaptureFixture[str]) -> None:

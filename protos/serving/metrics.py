@@ -95,6 +95,11 @@ def _gauges(snapshots: list[Telemetry]) -> Iterator[Metric]:
     cut = GaugeMetricFamily(
         _PREFIX + "cut", "1 for the cut and codec of the next frame.", labels=(*_EDGE, "cut")
     )
+    exits = GaugeMetricFamily(
+        _PREFIX + "exit_threshold",
+        "Confidence from which the exit at the cut answers early; missing where none does.",
+        labels=_EDGE,
+    )
     age = GaugeMetricFamily(
         _PREFIX + "snapshot_time_seconds", "Unix time of what is shown here.", labels=_EDGE
     )
@@ -102,8 +107,10 @@ def _gauges(snapshots: list[Telemetry]) -> Iterator[Metric]:
         for state in _HEALTH:
             health.add_metric([*_of(seen), state], float(seen.health == state))
         cut.add_metric([*_of(seen), seen.cut], 1)
+        if seen.exits_from is not None:
+            exits.add_metric(_of(seen), seen.exits_from)
         age.add_metric(_of(seen), seen.time_s)
-    yield from (health, cut, age)
+    yield from (health, cut, exits, age)
     yield from _parts(
         snapshots,
         "estimates",
