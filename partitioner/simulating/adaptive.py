@@ -1,18 +1,21 @@
 """The adaptive policy in a simulation: the running edge's own estimators and `decide`."""
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import count
 
+from partitioner.bounding import Bounded, Step, decide_bounded
 from partitioner.conditions import Conditions
 from partitioner.defaults import PROBE_EVERY_S, PROBE_IDLE_S
 from partitioner.estimating import LinkEstimator, Transfer
+from partitioner.exits.ladder import Rung
 from partitioner.link import Link
 from partitioner.loads import ArrivalRate, FadingMean, LoadEstimator
-from partitioner.planning import Plan
-from partitioner.policy import Decision, PolicySettings, contenders, decide
+from partitioner.planning import Option, Plan
+from partitioner.policy import Decision, PolicySettings, contenders
 from partitioner.simulating.demands import Demand
+from partitioner.simulating.exiting import Exiting
 from partitioner.simulating.pipeline import Passage, Setup
 from partitioner.weighing import further_axes
 
@@ -41,12 +44,15 @@ class Adaptive:
         setup: Setup,
         link: Link,
         settings: PolicySettings,
+        exiting: Exiting | None = None,
     ) -> None:
         self._uplink, self._downlink, self._rtt = setup.paths
         self._largest_bytes = max(option.upload_bytes for option in plan.options)
         self._known_at = self._asked_at = 0.0
         further = further_axes(plan, settings.objective)
-        self._plan = replace(plan, options=contenders(plan.options, further))
+        ladder = exiting.ladder if exiting else (Rung(),)
+        self._steps = tuple(_step(rung, plan, further) for rung in ladder)
+        self._exiting, self._frames = exiting, count()
         self._profiled = {option.label: option for option in plan.options}
         self._demands = demands
         self._settings = settings
@@ -55,8 +61,12 @@ class Adaptive:
         self._queue, self._arrivals = FadingMean(), ArrivalRate()
         self._under_way: list[tuple[float, int, Passage]] = []
         self._numbers = count()
-        self.decision: Decision | None = None
+        self._bounded: Bounded | None = None
+
+    @property
+    def decision(self) -> Decision | None:
         """The last one."""
+        return self._bounded.decision if self._bounded else None
 
     def choose(self, arrived_at: float, begun_at: float) -> Demand:
         """Return the option of the next frame."""
@@ -72,8 +82,10 @@ class Adaptive:
             self._queue.value(begun_at),
             frame_period_s=self._arrivals.period_s,
         )
-        self.decision = decide(self._plan, seen, self.decision, begun_at, self._settings)
-        return self._demands[self.decision.option.label]
+        found = decide_bounded(self._steps, seen, self._bounded, begun_at, self._settings)
+        self._bounded = found
+        demand, frame = self._demands[found.decision.option.label], next(self._frames)
+        return self._exiting.asked(demand, frame, found.rung) if self._exiting else demand
 
     def note(self, passage: Passage) -> None:
         """Keep a frame's way until its result is there."""
@@ -102,7 +114,7 @@ class Adaptive:
     def _learn(self, passage: Passage) -> None:
         demand, at = passage.demand, passage.done_at
         profiled = self._profiled[demand.label]
-        self._edge_load.add(demand.edge_s, profiled.edge_s, at)
+        self._edge_load.add(demand.edge_s, profiled.edge_s + profiled.exit_s, at)
         if passage.timed_out:
             self._link.at_least(demand.upload_bytes, passage.network_s)
         elif passage.served_by == "cloud":
@@ -115,3 +127,8 @@ class Adaptive:
                     demand.upload_bytes, demand.download_bytes, passage.sent_at, at, server_s
                 )
             )  # fmt: skip
+
+
+def _step(rung: Rung, plan: Plan, further: Callable[[Option], tuple[float, ...]]) -> Step:
+    asked = plan.with_exits(rung.costs) if rung.costs else plan
+    return Step(rung, replace(asked, options=contenders(asked.options, further)))

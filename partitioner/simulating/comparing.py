@@ -1,12 +1,14 @@
 """Policies side by side over one trace."""
 
 from collections.abc import Callable
+from functools import partial
 
 from partitioner.link import Link
 from partitioner.planning import Plan
-from partitioner.policy import PolicySettings
+from partitioner.policy import PolicySettings, contenders
 from partitioner.simulating.adaptive import ADAPTIVE, Adaptive
-from partitioner.simulating.demands import contending, demands_of
+from partitioner.simulating.demands import Demand, contending, demands_of
+from partitioner.simulating.exiting import Exiting
 from partitioner.simulating.pipeline import Setup
 from partitioner.simulating.trace_runs import (
     CLAIRVOYANT,
@@ -14,6 +16,7 @@ from partitioner.simulating.trace_runs import (
     Run,
     run_clairvoyant,
     run_policy,
+    unasked,
 )
 
 OnProgress = Callable[[str, int, int], None]
@@ -28,30 +31,46 @@ def compare_policies(
     loads: tuple[float, float] = (1.0, 1.0),
     *,
     every: bool = False,
+    exiting: Exiting | None = None,
     on_progress: OnProgress = lambda _name, _done, _total: None,
 ) -> list[Run]:
     """Return the runs of the fixed options, the adaptive policy and the clairvoyant one, in this order.
 
     `loads` are by how much device and cloud are slower than the plan believes: the adaptive policy has
-    to find out. Options that another beats on every stage are left out unless `every` is set.
+    to find out. Options that another beats on every stage are left out unless `every` is set. With
+    `exiting` exits answer first; they move their thresholds under the adaptive policy alone.
     """
     edge_load, cloud_load = loads
+    if exiting is not None:
+        plan = plan.with_exits(exiting.fixed.costs)
     demands = {
         label: demand.scaled(edge_load, cloud_load) for label, demand in demands_of(plan).items()
     }
-    able = contending(demands.values())
+    able = _able(plan, demands)
+    ask = unasked if exiting is None else partial(_ask, exiting)
     shown = list(demands.values()) if every else able
     runs = []
     for place, demand in enumerate(shown):
         on_progress(demand.label, place, len(shown))
-        runs.append(run_policy(setup, Fixed(demand), frames))
+        runs.append(run_policy(setup, Fixed(demand, ask), frames))
     on_progress(ADAPTIVE, 0, 1)
-    adaptive = Adaptive(plan, demands, setup, first_link(setup), settings)
+    adaptive = Adaptive(plan, demands, setup, first_link(setup), settings, exiting)
     runs.append(run_policy(setup, adaptive, frames))
     known = run_clairvoyant(
-        setup, able, frames, lambda done: on_progress(CLAIRVOYANT, done, frames)
+        setup, able, frames, lambda done: on_progress(CLAIRVOYANT, done, frames), ask
     )
     return [*runs, known]
+
+
+def _able(plan: Plan, demands: dict[str, Demand]) -> list[Demand]:
+    """Return what may be the best on some link; an exit makes up for bytes, so then the plan says."""
+    if not any(option.exit_rate for option in plan.options):
+        return contending(demands.values())
+    return [demands[option.label] for option in contenders(plan.options)]
+
+
+def _ask(exiting: Exiting, demand: Demand, frame: int) -> Demand:
+    return exiting.asked(demand, frame, exiting.fixed)
 
 
 def first_link(setup: Setup) -> Link:

@@ -27,6 +27,12 @@ class Demand:
     finish_s: float = 0.0
     edge_spread: float = 0.0
     cloud_spread: float = 0.0
+    exits_from: float | None = None
+    """Confidence from which an exit would answer this frame; None: none would."""
+    by_exit: bool = False
+    """It has, so that nothing crosses,"""
+    agrees: bool = True
+    """and names the whole model's class."""
 
     @property
     def crosses(self) -> bool:
@@ -57,7 +63,7 @@ def demand_of(option: Option, plan: Plan) -> Demand:
     here, there = plan.edge.cuts[option.cut], plan.cloud.cuts[option.cut]
     return Demand(
         option.label,
-        option.edge_s,
+        option.edge_s + option.exit_s,
         option.upload_bytes,
         option.cloud_s,
         option.download_bytes,

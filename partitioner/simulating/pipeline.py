@@ -59,7 +59,7 @@ _NO_TRIP = Steps([0.0], [0.0], 1.0)
 
 
 class Passage(NamedTuple):
-    """One frame's way, in seconds of the run's clock; `served_by` is `edge` or `cloud`.
+    """One frame's way, in seconds of the run's clock; `served_by` is `edge`, `exit` or `cloud`.
 
     `latency_s` means what the client's `Result.latency_s` does: from being taken to the result.
     """
@@ -142,7 +142,8 @@ class Pipeline:
         passage = self._cross(demand, arrived_at, begun_at) if demand.crosses else None
         if passage is None:
             end = self._device_free
-            passage = Passage(demand, arrived_at, begun_at, end, end, 0.0, 0.0, 0.0, "edge")
+            by = "exit" if demand.by_exit else "edge"
+            passage = Passage(demand, arrived_at, begun_at, end, end, 0.0, 0.0, 0.0, by)
         self._handed.append(max(passage.done_at, self._handed[-1]))
         return passage
 

@@ -19,7 +19,7 @@ _BEST_FIXED = 6
 
 FRAME_COLUMNS = (
     "policy", "frame", "arrived_s", "option", "served_by", "latency_s", "edge_wait_s", "edge_s",
-    "network_s", "queue_s", "cloud_s", "upload_bytes", "uplink_bps", "timed_out",
+    "network_s", "queue_s", "cloud_s", "upload_bytes", "uplink_bps", "timed_out", "exits_from",
 )  # fmt: skip
 
 
@@ -51,7 +51,9 @@ def runs_table(runs: Sequence[Run], setup: Setup, settings: PolicySettings) -> F
         *(["energy"] if terms.knows_energy else []),
         *(["cost"] if terms.prices is not None else []),
     ]
-    columns = ("policy", "mean", "p50", "p95", "p99", *late, "fps", "upload", *spent, *lost)
+    exits = ("exit", "agree") if any(run.exit_share for run in runs) else ()
+    found = (*late, "fps", "upload", *exits, *spent, *lost)
+    columns = ("policy", "mean", "p50", "p95", "p99", *found)
     table = new_table(title, *columns, left=1)
     for run in sorted(runs, key=lambda run: run.mean_s):
         missed = () if deadline_s is None else (f"{100 * run.missed(deadline_s):.1f} %",)
@@ -62,6 +64,7 @@ def runs_table(runs: Sequence[Run], setup: Setup, settings: PolicySettings) -> F
             *missed,
             f"{run.fps:.1f}",
             format_size(run.upload_bytes),
+            *(_exit_cells(run) if exits else ()),
             *_spent_cells(run, settings),
             *([str(run.timed_out)] if lost else []),
             style="bold" if run.policy in (ADAPTIVE, CLAIRVOYANT) else None,
@@ -123,6 +126,7 @@ def frame_rows(runs: Sequence[Run], setup: Setup) -> Iterator[tuple[object, ...]
                 passage.demand.upload_bytes,
                 setup.trace.uplink_bps_at(passage.begun_at),
                 int(passage.timed_out),
+                passage.demand.exits_from,
             )
 
 
@@ -140,6 +144,9 @@ def _run_json(run: Run, settings: PolicySettings) -> dict[str, Any]:
         "cost": money,
         "timed_out": run.timed_out,
         "switches": run.switches,
+        "exit_share": run.exit_share,
+        "agreement": run.agreement,
+        "threshold_moves": run.threshold_moves,
         "options": run.shares,
     }
 
@@ -147,4 +154,10 @@ def _run_json(run: Run, settings: PolicySettings) -> dict[str, Any]:
 def _mix(run: Run) -> str:
     largest = [f"{label} {100 * share:.0f} %" for label, share in list(run.shares.items())[:5]]
     more = f" and {len(run.shares) - 5} more" if len(run.shares) > 5 else ""
-    return f"{', '.join(largest)}{more}; moved {run.switches} times"
+    moves = f", the threshold {run.threshold_moves} times" if run.threshold_moves else ""
+    return f"{', '.join(largest)}{more}; moved {run.switches} times{moves}"
+
+
+def _exit_cells(run: Run) -> tuple[str, str]:
+    agree = "" if run.agreement is None else f"{100 * run.agreement:.1f} %"
+    return f"{100 * run.exit_share:.1f} %", agree

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +21,15 @@ OnFrame = Callable[[int], None]
 """Hears the number of frames done."""
 
 
+Ask = Callable[[Demand, int], Demand]
+"""Returns what a frame asks of an option, by its number, once an exit may have answered it."""
+
+
+def unasked(demand: Demand, _frame: int) -> Demand:
+    """Return a demand as it is: there is no exit."""
+    return demand
+
+
 class Policy(Protocol):
     """Chooses an option for each frame, from what it has seen come back before."""
 
@@ -36,14 +45,15 @@ class Policy(Protocol):
 class Fixed:
     """One option, whatever happens."""
 
-    def __init__(self, demand: Demand) -> None:
+    def __init__(self, demand: Demand, ask: Ask = unasked) -> None:
         self.name = demand.label
-        self._demand = demand
+        self._demand, self._ask = demand, ask
+        self._frames = count()
 
     def choose(self, arrived_at: float, begun_at: float) -> Demand:
         """Return the option."""
         del arrived_at, begun_at
-        return self._demand
+        return self._ask(self._demand, next(self._frames))
 
     def note(self, passage: Passage) -> None:
         """Learn nothing."""
@@ -101,6 +111,26 @@ class Run:
         return {label: count / len(self.passages) for label, count in ordered}
 
     @property
+    def exit_share(self) -> float:
+        """The share of frames that an exit answered."""
+        return sum(passage.served_by == "exit" for passage in self.passages) / len(self.passages)
+
+    @property
+    def agreement(self) -> float | None:
+        """Of those, the share that got the whole model's class; None without any."""
+        agrees = [p.demand.agrees for p in self.passages if p.served_by == "exit"]
+        return sum(agrees) / len(agrees) if agrees else None
+
+    @property
+    def threshold_moves(self) -> int:
+        """How often a frame had another threshold than the one before it at the same cut."""
+        return sum(
+            one.demand.exits_from != other.demand.exits_from
+            for one, other in pairwise(self.passages)
+            if one.demand.label == other.demand.label
+        )
+
+    @property
     def switches(self) -> int:
         """How often a frame took another option than the one before it."""
         labels = [passage.demand.label for passage in self.passages]
@@ -119,7 +149,11 @@ def run_policy(setup: Setup, policy: Policy, frames: int) -> Run:
 
 
 def run_clairvoyant(
-    setup: Setup, demands: Sequence[Demand], frames: int, on_frame: OnFrame | None = None
+    setup: Setup,
+    demands: Sequence[Demand],
+    frames: int,
+    on_frame: OnFrame | None = None,
+    ask: Ask = unasked,
 ) -> Run:
     """Choose with the whole trace known, for the least mean latency.
 
@@ -130,8 +164,9 @@ def run_clairvoyant(
     fixed = [_Line(Pipeline(setup), demand) for demand in demands]
     beam: list[_Line] = [_Line(Pipeline(setup))]
     for index in range(frames):
-        grown = [line.grown(demand) for line in beam for demand in demands]
-        fixed = [line.grown(line.only) for line in fixed if line.only is not None]
+        asked = {demand.label: ask(demand, index) for demand in demands}
+        grown = [line.grown(demand) for line in beam for demand in asked.values()]
+        fixed = [line.grown(asked[line.only.label]) for line in fixed if line.only is not None]
         beam = _best(grown)
         if on_frame:
             on_frame(index + 1)
@@ -151,7 +186,7 @@ class _Line:
         self.sum_s = 0.0
 
     def grown(self, demand: Demand) -> "_Line":
-        line = _Line(self.pipeline.copy(), self.only if demand == self.only else None)
+        line = _Line(self.pipeline.copy(), self.only)
         line.passage = line.pipeline.advance(lambda _arrived_at, _begun_at: demand)
         line.before, line.sum_s = self, self.sum_s + line.passage.latency_s
         return line

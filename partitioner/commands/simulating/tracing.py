@@ -1,7 +1,7 @@
 """`splitpoint simulate trace`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,10 @@ from partitioner.commands.terms import (
 from partitioner.console import JsonFlag, print_json, progress, remark, screen
 from partitioner.defaults import DEFAULT_TIMEOUT_S, DEFAULT_WINDOW
 from protos.errors import UsageError
+
+if TYPE_CHECKING:
+    from partitioner.bundle import Bundle
+    from partitioner.simulating.exiting import Exiting
 
 _MOST_FRAMES = 1_000_000
 
@@ -51,7 +55,23 @@ def trace(
     edge_load: Annotated[
         float, typer.Option(help="The device takes this many times what the plan believes.")
     ] = 1.0,
-    deadline: Annotated[str | None, typer.Option(help="Count frames later than this.")] = None,
+    deadline: Annotated[
+        str | None, typer.Option(help="Count frames later than this; the adaptive policy heeds it.")
+    ] = None,
+    exit_threshold: Annotated[
+        str,
+        typer.Option(
+            help="Exits answer early from this confidence: own, none, 0.9 …, or auto: own, and under the "
+            "adaptive policy as high as the deadline allows."
+        ),
+    ] = "none",
+    exit_floor: Annotated[
+        float | None,
+        typer.Option(
+            help="For auto: agreement below which no threshold goes.",
+            show_default="what the exits were trained for",
+        ),
+    ] = None,
     trace_format: Annotated[
         str | None, typer.Option(help="rates, mahimahi or csv; else found out.")
     ] = None,
@@ -144,14 +164,16 @@ def trace(
         here = scaled_to(terms.device, here, loaded.manifest.flops)
     mean = full.uplink_bps.mean
     made = make_plan(loaded, Link(mean, mean, parse_duration(rtt)), here, there, codec=codec)
+    exiting = _exiting(loaded, exit_threshold, deadline_s, exit_floor)
     with progress() as bar:
         task = bar.add_task("simulating", total=None)
 
         def show(policy: str, done: int, total: int) -> None:
             bar.update(task, description=policy, completed=done, total=total)
 
+        loads = (edge_load, cloud_load)
         runs = compare_policies(
-            made, setup, count, settings, (edge_load, cloud_load), every=every, on_progress=show
+            made, setup, count, settings, loads, every=every, exiting=exiting, on_progress=show
         )
     if csv:
         write_csv(csv, FRAME_COLUMNS, frame_rows(runs, setup))
@@ -173,6 +195,24 @@ def trace(
     for name, path in (("Frames", csv), ("Plot", plot)):
         if path:
             remark(f"{name}: {path}")
+
+
+def _exiting(
+    bundle: "Bundle", threshold: str, deadline_s: float | None, floor: float | None
+) -> "Exiting | None":
+    from partitioner.exits.ladder import ladder_for, own_rung, parse_threshold
+    from partitioner.simulating.exiting import Exiting
+
+    asked = parse_threshold(threshold)
+    if floor is not None and (asked != "auto" or deadline_s is None):
+        raise UsageError(
+            "--exit-floor bounds a threshold that moves. Give --exit-threshold auto and --deadline too."
+        )
+    if asked is None:
+        return None
+    exits = bundle.known_exits()
+    fixed = own_rung(exits, None if isinstance(asked, str) else asked)
+    return Exiting(exits, ladder_for(exits, asked, deadline_s, floor), fixed)
 
 
 def _check_factors(*, fps: float, **loads: float) -> None:
