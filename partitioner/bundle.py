@@ -1,59 +1,62 @@
 """A bundle on the disk, as both sides load it. Needs no onnx package."""
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
+from partitioner.bundle_files import check_file, read_manifest
 from partitioner.calibration import BundleCalibration
 from partitioner.exits.stored import BundleExits, ExitCost, open_exit
 from partitioner.graph import Graph
 from partitioner.graph_file import load_graph
-from partitioner.manifest import (
-    GRAPH_FILE,
-    MANIFEST_FILE,
-    PROFILES_FOLDER,
-    SAMPLES_FILE,
-    SCHEMA_VERSION,
-    Cut,
-    FileDigest,
-    Manifest,
-)
+from partitioner.holding import Held
+from partitioner.manifest import GRAPH_FILE, PROFILES_FOLDER, SAMPLES_FILE, Cut, Manifest
 from partitioner.sessions import RuntimeOptions, Stage, open_stage
 from protos.codecs import Calibration
 from protos.errors import BundleError, UnknownNameError, UsageError
+from protos.names import CLOUD, EDGE
 from protos.tensors import Array, TensorSpec
 
 
 class Bundle:
-    """A model cut in pieces: its manifest and the files that it names. Load it with `Bundle.load`."""
+    """A model cut in pieces: its manifest and the files that it names. Load it with `Bundle.load`.
+
+    On a device it may be head-only: then it has the cuts whose heads are there, and not the cut `edge`.
+    """
 
     def __init__(
-        self, path: Path, manifest: Manifest, calibration: BundleCalibration | None = None
+        self,
+        path: Path,
+        manifest: Manifest,
+        calibration: BundleCalibration | None = None,
+        held: Held | None = None,
     ) -> None:
         self.path = path
         self.manifest = manifest
         self.calibration = calibration
         """What `splitpoint calibrate` found; None before."""
+        self.held = held
+        """What is there of a head-only bundle; None: all of it."""
 
     @classmethod
     def load(cls, path: str | Path, *, calibrated: bool = True) -> "Bundle":
-        """Read the bundle in folder `path` and check every digest.
+        """Read the bundle in folder `path` and check the digest of everything that is to be there.
 
         `calibrated=False` leaves the calibration alone, which is about to be replaced. Raises
         BundleError when the folder holds no bundle, a newer one, or a damaged one.
         """
         folder = Path(path)
-        manifest = _read_manifest(folder)
-        for name, wanted in manifest.files.items():
-            _check_file(folder, name, wanted)
+        manifest = read_manifest(folder)
+        if held := Held.load(folder, manifest):
+            held.check(folder, manifest)
+        else:
+            for name, wanted in manifest.files.items():
+                check_file(folder, name, wanted)
         found = BundleCalibration.load(folder, manifest.split_digest) if calibrated else None
-        return cls(folder, manifest, found)
+        return cls(folder, manifest, found, held)
 
     @property
     def name(self) -> str:
@@ -87,14 +90,23 @@ class Bundle:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all files that the manifest names."""
+        """Bytes of all files that the manifest names, or of what a head-only bundle has of them."""
+        if self.held:
+            return self.held.size_bytes(self.path, self.manifest)
         return sum(file.size_bytes for file in self.manifest.files.values())
 
     @cached_property
     def cuts(self) -> dict[str, Cut]:
-        """All cuts by their id, from `cloud` through the interior ones to `edge`."""
+        """All cuts whose heads are here, by their id, from `cloud` through the interior ones to `edge`."""
         cloud, edge = self.manifest.ends
-        return {cut.id: cut for cut in (cloud, *self.manifest.cuts, edge)}
+        found = (cloud, *self.manifest.cuts, edge)
+        absent = {cut.id for cut in found[1:] if self.held and cut.id not in self.held.cuts}
+        return {cut.id: cut for cut in found if cut.id not in absent}
+
+    @property
+    def heads_only(self) -> bool:
+        """True where neither tails nor the whole model are here: then only exits can answer without a cloud."""
+        return self.held is not None
 
     @cached_property
     def exits(self) -> BundleExits | None:
@@ -103,7 +115,11 @@ class Bundle:
 
     @cached_property
     def graph(self) -> Graph | None:
-        """The model as a DAG; None in a bundle of a splitpoint that did not keep it yet."""
+        """The model as a DAG; None in a bundle of a splitpoint that did not keep it yet.
+
+        Raises BundleError in a head-only bundle, which has no use for it.
+        """
+        self.need_whole("working on the model's graph")
         if GRAPH_FILE not in self.manifest.files:
             return None
         return load_graph(self.path / GRAPH_FILE)
@@ -113,6 +129,8 @@ class Bundle:
         try:
             return self.cuts[cut_id]
         except KeyError:
+            if cut_id in {EDGE, *(cut.id for cut in self.manifest.cuts)}:
+                self.need_whole(f"the cut {cut_id!r}")
             raise UnknownNameError(
                 f"{self.name} has no cut {cut_id!r}. It has: {', '.join(self.cuts)}. "
                 "Use one of these, or import the bundle again."
@@ -122,7 +140,16 @@ class Bundle:
         """Return the same bundle as if it had these interior cuts alone: to measure or verify just them."""
         chosen = tuple(cut for cut in self.manifest.cuts if cut.id in cuts)
         manifest = self.manifest.model_copy(update={"cuts": chosen})
-        return Bundle(self.path, manifest, self.calibration)
+        return Bundle(self.path, manifest, self.calibration, self.held)
+
+    def need_whole(self, what: str) -> None:
+        """Raise BundleError in a head-only bundle, since `what` needs more than is there."""
+        if self.held:
+            raise BundleError(
+                f"{self.path} holds only heads of {self.name} (of {', '.join(self.held.cuts)}), and {what} "
+                f"needs more of it. Use these cuts or {CLOUD}, or bring what is missing here: "
+                f"splitpoint-edge fetch {self.name} --cloud HOST:PORT --out BUNDLE."
+            )
 
     def open_head(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
         """Load the head of a cut: from the model's inputs to the frontier and the head's own outputs."""
@@ -132,7 +159,11 @@ class Bundle:
         return self._open(cut.head_graph, self.inputs, crossing + own, options)
 
     def open_tail(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
-        """Load the tail of a cut: from the frontier to the rest of the model's outputs."""
+        """Load the tail of a cut: from the frontier to the rest of the model's outputs.
+
+        Raises BundleError in a head-only bundle.
+        """
+        self.need_whole(f"the tail of {cut_id}" if cut_id != CLOUD else "running the whole model")
         cut = self.cut(cut_id)
         rest = tuple(spec for spec in self.outputs if spec.name in cut.tail_outputs)
         return self._open(cut.tail_graph, cut.frontier, rest, options)
@@ -176,13 +207,6 @@ class Bundle:
         return open_stage(path, inputs, outputs, options or RuntimeOptions())
 
 
-def digest_file(path: Path) -> FileDigest:
-    """Return size and sha256 of a file."""
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return FileDigest(sha256=sha256, size_bytes=path.stat().st_size)
-
-
 def save_samples(folder: Path, frames: Sequence[Mapping[str, Array]]) -> None:
     """Write sample inputs into the folder of a bundle in the making; nothing if there are none."""
     if frames:
@@ -192,64 +216,3 @@ def save_samples(folder: Path, frames: Sequence[Mapping[str, Array]]) -> None:
             for name, array in frame.items()
         }
         np.savez_compressed(folder / SAMPLES_FILE, **arrays)
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, with its own digest beside it."""
-    document = {"digest": manifest.digest, "manifest": manifest.model_dump(mode="json")}
-    (folder / MANIFEST_FILE).write_text(json.dumps(document, indent=1) + "\n")
-
-
-def _read_manifest(folder: Path) -> Manifest:
-    path = folder / MANIFEST_FILE
-    try:
-        document = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        raise BundleError(
-            f"{folder} is no bundle: it has no {MANIFEST_FILE}. "
-            "Make one with: splitpoint import MODEL --out BUNDLE."
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path} cannot be read: {error}. Import the bundle again.") from error
-    content = document.get("manifest") if isinstance(document, dict) else None
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version != SCHEMA_VERSION:
-        raise BundleError(
-            f"{folder} has schema version {version}, and this splitpoint reads {SCHEMA_VERSION}. "
-            "Install the splitpoint that made it, or import the bundle again."
-        )
-    try:
-        manifest = Manifest.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
-        raise BundleError(
-            f"{path} is damaged: {where}: {first['msg']}. Import the bundle again."
-        ) from error
-    if document.get("digest") != manifest.digest:
-        raise BundleError(
-            f"{path} was changed: its digest is {manifest.digest[:12]}…, but it says "
-            f"{str(document.get('digest'))[:12]}…. Import or copy the bundle again."
-        )
-    return manifest
-
-
-def _check_file(folder: Path, name: str, wanted: FileDigest) -> None:
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise BundleError(
-            f"{folder / MANIFEST_FILE} names {name!r}, which lies outside the bundle."
-        )
-    try:
-        found = digest_file(path)
-    except OSError as error:
-        raise BundleError(
-            f"{folder} lacks {name} ({error.strerror}). Import or copy the bundle again."
-        ) from error
-    if found != wanted:
-        what = (
-            f"has {found.size_bytes} bytes instead of {wanted.size_bytes}"
-            if found.size_bytes != wanted.size_bytes
-            else f"has the digest {found.sha256[:12]}… instead of {wanted.sha256[:12]}…"
-        )
-        raise BundleError(f"{path} is damaged: it {what}. Import or copy the bundle again.")

@@ -7,10 +7,12 @@ A bundle is a folder:
     graphs/model.onnx    the whole model
     graphs/<cut>.head.onnx, graphs/<cut>.tail.onnx
     graph.json           nodes and values of the whole model, to search for cuts in
+    weights.json         which stretches of the weights each head reads, with their digests
     samples.npz          a few inputs, if any were given, to measure codecs with
     calibration.npz      ranges of low-bit codecs and their accuracy; has a digest of its own
     exits.npz            exits and how they did on held-out inputs; not part of the identity
     profiles/            what machines measured; not part of the bundle's identity
+    heads.json           only where a device holds no more than some heads; see partitioner/holding.py
 """
 
 import hashlib
@@ -27,6 +29,7 @@ SCHEMA_VERSION: Final = 1
 MODEL_GRAPH = "graphs/model.onnx"
 WEIGHTS_FILE = "graphs/weights.bin"
 GRAPH_FILE = "graph.json"
+WEIGHTS_MAP_FILE = "weights.json"
 SAMPLES_FILE = "samples.npz"
 PROFILES_FOLDER = "profiles"
 

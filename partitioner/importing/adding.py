@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from partitioner.bundle import Bundle, digest_file, write_manifest
+from partitioner.bundle import Bundle
+from partitioner.bundle_files import digest_file, write_manifest
 from partitioner.calibration import BundleCalibration
 from partitioner.cutting import FoundCut
 from partitioner.exits.stored import BundleExits
 from partitioner.graph import Graph
 from partitioner.importing.folders import new_folder
+from partitioner.importing.mapping import write_weights_map
 from partitioner.importing.pieces import PieceWriter
 from partitioner.importing.reading import constant_nodes
-from partitioner.manifest import MODEL_GRAPH, PROFILES_FOLDER, Cut
+from partitioner.manifest import MODEL_GRAPH, PROFILES_FOLDER, WEIGHTS_MAP_FILE, Cut
 from partitioner.sessions import random_feeds
 from partitioner.verifying import verify_bundle
 from protos.errors import BundleError, ModelError
@@ -43,16 +45,17 @@ def add_cuts(
             writer.write_cut(cut_id, cut)
             for cut_id, cut in zip(_free_ids(bundle, len(found)), found, strict=True)
         )
-        names = [
+        cuts = sorted((*bundle.manifest.cuts, *added), key=lambda cut: cut.head_flops)
+        write_weights_map(folder, cuts)
+        names = {
             *bundle.manifest.files,
+            WEIGHTS_MAP_FILE,
             *(g for c in added for g in (c.head_graph, c.tail_graph) if g),
-        ]
+        }
         manifest = bundle.manifest.model_copy(
             update={
                 "created_by": f"splitpoint {version('splitpoint')}",
-                "cuts": tuple(
-                    sorted((*bundle.manifest.cuts, *added), key=lambda cut: cut.head_flops)
-                ),
+                "cuts": tuple(cuts),
                 "files": {name: digest_file(folder / name) for name in sorted(names)},
             }
         )
@@ -65,8 +68,13 @@ def add_cuts(
 
 
 def _link_files(bundle: Bundle, folder: Path) -> None:
-    """Bring the files along; they are never written to again, so a second name for them will do."""
+    """Bring the files along; they are never written to again, so a second name for them will do.
+
+    The map of the weights is not among them: it will be another one.
+    """
     for name in bundle.manifest.files:
+        if name == WEIGHTS_MAP_FILE:
+            continue
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

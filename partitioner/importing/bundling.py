@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from partitioner.bundle import Bundle, digest_file, save_samples, write_manifest
+from partitioner.bundle import Bundle, save_samples
+from partitioner.bundle_files import digest_file, write_manifest
 from partitioner.cutting import find_cuts
 from partitioner.defaults import MAX_CUTS
 from partitioner.graph import Graph
@@ -18,6 +19,7 @@ from partitioner.graph_file import save_graph
 from partitioner.importing.extracting import specs_of
 from partitioner.importing.folders import new_folder
 from partitioner.importing.loading import load_model, pin_inputs, strip_remarks
+from partitioner.importing.mapping import write_weights_map
 from partitioner.importing.pieces import PieceWriter
 from partitioner.importing.preprocessing import parse_preprocess, prepend
 from partitioner.importing.reading import read_graph
@@ -27,6 +29,7 @@ from partitioner.importing.weights import (
     constants_to_initializers,
     make_weights_dense,
     move_weights,
+    order_by_use,
 )
 from partitioner.inputs import load_inputs
 from partitioner.manifest import (
@@ -93,6 +96,7 @@ def import_model(
         made = tuple(
             writer.write_cut(f"cut-{number:02d}", cut) for number, cut in enumerate(cuts, start=1)
         )
+        write_weights_map(folder, made)
         save_graph(folder, graph)
         save_samples(folder, samples)
         manifest = Manifest(
@@ -144,6 +148,7 @@ def _read(source: str, folder: Path, options: ImportOptions) -> tuple[onnx.Model
         model.ir_version = max(model.ir_version, _IR_VERSION)
         make_weights_dense(model.graph)
         constants_to_initializers(model.graph)
+        order_by_use(model.graph)
         return model, move_weights(model.graph, path.parent, folder / WEIGHTS_FILE)
 
 

@@ -9,6 +9,7 @@ import onnx
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo
 
+from partitioner.importing.reading import reads_of
 from protos.errors import ModelError
 
 INLINE_BYTES = 1024
@@ -36,6 +37,15 @@ def constants_to_initializers(graph: onnx.GraphProto) -> None:
             graph.initializer.append(tensor)
     del graph.node[:]
     graph.node.extend(rest)
+
+
+def order_by_use(graph: onnx.GraphProto) -> None:
+    """Sort the weights by the first node that reads them, in place: what heads read comes first then."""
+    first: dict[str, int] = {}
+    for at, node in enumerate(graph.node):
+        for name in reads_of(node):
+            first.setdefault(name, at)
+    graph.initializer.sort(key=lambda tensor: first.get(tensor.name, len(graph.node)))
 
 
 def make_weights_dense(graph: onnx.GraphProto) -> None:
