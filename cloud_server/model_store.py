@@ -35,7 +35,8 @@ class Model(ServedModel):
 def load_bundles(path: Path) -> dict[str, Bundle]:
     """Return the bundles in `path`, which is one bundle or a folder of bundle folders, by name.
 
-    Raises BundleError when one is damaged, two have one name, or there is none.
+    Raises BundleError when one is damaged or head-only or has the exits of another, when two have one
+    name, or there is none.
     """
     if not path.is_dir():
         raise BundleError(f"{path} is no folder. Give a bundle, or a folder of bundle folders.")
@@ -50,7 +51,7 @@ def load_bundles(path: Path) -> dict[str, Bundle]:
         )
     bundles: dict[str, Bundle] = {}
     for folder in folders:
-        bundle = Bundle.load(folder)
+        bundle = _load(folder)
         if twin := bundles.get(bundle.name):
             raise BundleError(
                 f"{twin.path} and {folder} are both called {bundle.name!r}. "
@@ -58,6 +59,14 @@ def load_bundles(path: Path) -> dict[str, Bundle]:
             )
         bundles[bundle.name] = bundle
     return bundles
+
+
+def _load(folder: Path) -> Bundle:
+    bundle = Bundle.load(folder)
+    bundle.need_whole("serving it")
+    if bundle.exits is not None:
+        _log.info("%s has exits at %s", bundle.name, ", ".join(bundle.exits.exits))
+    return bundle
 
 
 class ModelStore:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,12 @@ from cloud_server.settings import available_cores
 from cloud_server.telemetry import EdgeBook
 from partitioner.calibration import CALIBRATION_FILE
 from partitioner.defaults import DEFAULT_BUDGET_S
-from partitioner.manifest import MANIFEST_FILE
+from partitioner.exits.stored import EXITS_FILE
+from partitioner.holding import Held
+from partitioner.manifest import MANIFEST_FILE, WEIGHTS_FILE
 from partitioner.profiling import machine_of
 from partitioner.sessions import RuntimeOptions
+from partitioner.weights_map import Stretch
 from protos import splitpoint_pb2 as sp
 from protos.errors import BundleError, UsageError
 from protos.serving.answering import compare_digests
@@ -70,22 +73,35 @@ class SplitpointService:
                     cuts=list(bundle.cuts),
                     calibration_digest=bundle.ranges.digest if bundle.ranges else "",
                     calibration_bytes=bundle.calibration.size_bytes if bundle.calibration else 0,
+                    exits_digest=exits.sha256 if exits else "",
+                    exits_bytes=exits.size_bytes if exits else 0,
                 )
                 for bundle in self._store.bundles.values()
+                for exits in (bundle.exits.file if bundle.exits else None,)
             ]
         )
 
     async def fetch_bundle(
         self, request: sp.FetchBundleRequest
     ) -> AsyncIterator[sp.FetchBundleResponse]:
-        """Yield the files that the manifest names, in chunks, the calibration, and the manifest last."""
+        """Yield the bundle's files in chunks, or of them what some heads need, and the manifest last.
+
+        Calibration and exits come before it, if they are asked for.
+        """
         bundle = self._store.find_bundle(request.name)
-        for name, file in bundle.manifest.files.items():
-            async for chunk in _read_file(bundle.path, name, file.size_bytes):
-                yield chunk
+        held = Held.of(bundle.manifest, request.heads_of) if request.heads_of else None
+        files = held.files(bundle.manifest) if held else bundle.manifest.files
+        sizes = {name: file.size_bytes for name, file in files.items()}
         if request.with_calibration and bundle.calibration:
-            size = bundle.calibration.size_bytes
-            async for chunk in _read_file(bundle.path, CALIBRATION_FILE, size):
+            sizes[CALIBRATION_FILE] = bundle.calibration.size_bytes
+        if request.with_exits and bundle.exits and bundle.exits.file:
+            sizes[EXITS_FILE] = bundle.exits.file.size_bytes
+        for name, size in sizes.items():
+            async for chunk in _read_file(bundle.path, name, size):
+                yield chunk
+        if held:
+            stretches = held.stretches(bundle.path, bundle.manifest)
+            async for chunk in _read_stretches(bundle.path, WEIGHTS_FILE, stretches):
                 yield chunk
         async for chunk in _read_file(bundle.path, MANIFEST_FILE, _size(bundle.path)):
             yield chunk
@@ -159,6 +175,32 @@ async def _read_file(folder: Path, name: str, size: int) -> AsyncIterator[sp.Fet
             if len(chunk) != wanted:
                 raise _vanished(name)
             yield sp.FetchBundleResponse(path=name, size_bytes=size, chunk=chunk)
+
+
+async def _read_stretches(
+    folder: Path, name: str, stretches: Sequence[Stretch]
+) -> AsyncIterator[sp.FetchBundleResponse]:
+    """Yield parts of a file in chunks, which say what they skip; BundleError where the file is shorter."""
+    try:
+        file = await asyncio.to_thread((folder / name).open, "rb")
+    except OSError as error:
+        raise _vanished(name) from error
+    with file:
+        sent = 0
+        for one in stretches:
+            file.seek(one.offset)
+            for start in range(one.offset, one.end, CHUNK_BYTES):
+                wanted = min(CHUNK_BYTES, one.end - start)
+                chunk = await asyncio.to_thread(file.read, wanted)
+                if len(chunk) != wanted:
+                    raise _vanished(name)
+                yield sp.FetchBundleResponse(
+                    path=name,
+                    size_bytes=stretches[-1].end,
+                    chunk=chunk,
+                    skipped_bytes=start - sent,
+                )
+                sent = start + wanted
 
 
 def _size(folder: Path) -> int:

@@ -9,6 +9,7 @@ import typer
 from edge_client import defaults, flags
 from edge_client.flags import flag
 from partitioner import console
+from protos.errors import UsageError
 from protos.memory import keep_freed_pages
 
 app = console.new_app(
@@ -119,17 +120,30 @@ def fetch(
     name: Annotated[str, typer.Argument(help="The bundle's name at the server.")],
     cloud: Cloud,
     out: Annotated[Path, typer.Option("--out", help="The new folder.")],
+    heads_only: Annotated[
+        bool,
+        typer.Option("--heads-only", help="No tails, nor their weights: heads and exits alone."),
+    ] = False,
+    cuts: Annotated[
+        str | None, flag("With --heads-only: the heads of these, as cut-04,cut-07.", "all")
+    ] = None,
     json: console.JsonFlag = False,
 ) -> None:
-    """Copy a bundle from the server, checking every digest.
+    """Copy a bundle from the server, with its calibration and exits, checking every digest.
 
-    Example: splitpoint-edge fetch digits --cloud 10.0.0.2:50051 --out digits
+    With --heads-only it takes less of this device's disk, and frames that the cloud fails get the exit's
+    answer, as nothing can finish them here.
+
+    Example: splitpoint-edge fetch digits --cloud 10.0.0.2:50051 --out digits --heads-only --cuts cut-04
     """
     from edge_client.fetching import fetch_bundle
     from partitioner.units import format_size
 
+    if cuts and not heads_only:
+        raise UsageError("--cuts says whose heads to fetch. Give --heads-only as well.")
+    heads_of = (cuts.split(",") if cuts else ()) if heads_only else None
     with console.progress() as progress:
-        bundle = fetch_bundle(cloud, name, out, _file_progress(progress))
+        bundle = fetch_bundle(cloud, name, out, _file_progress(progress), heads_of=heads_of)
     if json:
         console.print_json(
             {
@@ -137,11 +151,15 @@ def fetch(
                 "digest": bundle.digest,
                 "path": str(out),
                 "size_bytes": bundle.size_bytes,
+                "heads_only": bundle.heads_only,
+                "cuts": list(bundle.cuts),
+                "exits": list(bundle.exits.exits) if bundle.exits else [],
             }
         )
     else:
+        held = f", heads of {', '.join(bundle.held.cuts)} only" if bundle.held else ""
         console.screen.print(
-            f"{bundle.name} ({format_size(bundle.size_bytes)}, digest {bundle.digest[:12]}…) in {out}"
+            f"{bundle.name} ({format_size(bundle.size_bytes)}, digest {bundle.digest[:12]}…{held}) in {out}"
         )
 
 

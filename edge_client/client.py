@@ -64,6 +64,10 @@ class AsyncEdgeClient:
     objective and lower the rate at which `stream` takes frames. `on_progress` hears what takes long while
     connecting.
 
+    On a device with a head-only bundle there is no cut `edge`, and nothing to finish frames with: what the
+    cloud fails gets the answer of the exit at its cut, however unsure, and without one a Result that is
+    served by none.
+
     Connects when it is entered, or with the first frame. A cloud that is away then is looked for while
     frames are finished here. Raises BundleError, UsageError or UnknownNameError when made;
     MismatchError when it connects, and UnreachableError with on_failure="fail".
@@ -109,7 +113,8 @@ class AsyncEdgeClient:
         wishes = Wishes(cut, codec, link, adapts, on_failure, accuracy_drop)
         self._transport = GrpcTransport(cloud) if cloud else None
         if self._transport is None and (cut != EDGE or wishes.adapt):
-            raise UsageError(f"cut {cut!r} needs a server. Give cloud=HOST:PORT, or the cut edge.")
+            other = "" if self.bundle.heads_only else ", or the cut edge"
+            raise UsageError(f"cut {cut!r} needs a server. Give cloud=HOST:PORT{other}.")
         stages = Stages(self.bundle, RuntimeOptions(threads=threads), memory_bytes)
         self._runner = FrameRunner(stages)
         self._device, self._breaker = Device(), Breaker()

@@ -2,7 +2,8 @@
 
 A fallback is a value: whatever happens to the cloud, the frame goes on from the frontier that exists.
 Where the rest of the model fits into what is left of the deadline it is computed here; otherwise the
-exit's answer is taken, and without an exit the frame's result says that nobody served it, and why.
+exit's answer is taken, and without an exit the frame's result says that nobody served it, and why. A device
+that holds heads only has nothing but exits.
 """
 
 import asyncio
@@ -86,6 +87,8 @@ class Completer:
         return replace(await self._go_on(work, error, lost_s), fallback=kind)
 
     async def _go_on(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
+        if self._runner.stages.bundle.heads_only:
+            return await self._take_exit(work, error, lost_s)
         if not self._fits(work):
             return self._without(work, error, lost_s)
         try:
@@ -94,6 +97,12 @@ class Completer:
                 return await self._device.run(work.arrived_at, finish)
         except (TimeoutError, LateError):
             return self._without(work, error, lost_s)
+
+    async def _take_exit(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
+        """Return the exit's answer, however unsure it is, as there is no tail here; else an error."""
+        if work.exit is None:
+            await self._device.run(work.arrived_at, partial(self._runner.ask_exit, work))
+        return self._runner.exit_here(work, error, lost_s) or self._runner.unfinished(work, error)
 
     async def _ask(self, transport: GrpcTransport, work: Work, message: bytes) -> Result:
         patience_s = self._patience_s(work)

@@ -13,6 +13,7 @@ from edge_client.powering import Power, find_power
 from edge_client.settings import EdgeSettings, parse_link
 from partitioner import console
 from partitioner.addresses import open_listener, split_address
+from partitioner.bundle import Bundle
 from protos.errors import SplitpointError, UsageError
 
 
@@ -62,11 +63,14 @@ def shown_progress() -> Iterator[OnProgress]:
         yield show
 
 
-def tell_of_choice(choice: Choice, trouble: SplitpointError | None) -> None:
+def tell_of_choice(choice: Choice, trouble: SplitpointError | None, bundle: Bundle) -> None:
     """Say where the cut is and why, and what is wrong with the cloud, if anything is."""
     console.remark(f"cut {choice.label}, {choice.reason}")
     if trouble is not None:
-        console.remark(f"{trouble} Until it comes, frames are finished on this device.")
+        alone = (
+            "get the exit's answer, or none" if bundle.heads_only else "are finished on this device"
+        )
+        console.remark(f"{trouble} Until it comes, frames {alone}.")
 
 
 def tell_of_move(before: Choice, now: Choice) -> Choice:

@@ -264,10 +264,12 @@ class Controller:
         return not seen.cloud_reachable
 
     def _load_ahead(self, seen: Conditions, now_s: float) -> None:
-        """Load what is likely next: the edge, this cut's tail, and the best at other rates."""
+        """Load what is likely next: what needs no cloud, this cut's tail, and the best at other rates."""
         if self._bounded is None:
             return
-        self._stages.prefetch("head", EDGE)
+        away = replace(seen, cloud_reachable=False)
+        alone = decide_bounded(self._steps, away, None, now_s, self.settings)
+        self._stages.prefetch("head", alone.decision.option.cut)
         if (cut_id := self._bounded.decision.option.cut) != EDGE:
             self._stages.prefetch("tail", cut_id)
         for factor in _LIKELY:

@@ -1,17 +1,21 @@
-"""Fetching a bundle from a server; the folder appears whole or not at all."""
+"""Fetching a bundle, or the heads of some cuts, from a server; the folder appears whole or not at all."""
 
+import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import grpc
 
 from partitioner.bundle import Bundle
+from partitioner.bundle_files import read_manifest
 from partitioner.calibration import CALIBRATION_FILE, MAX_CALIBRATION_BYTES
-from partitioner.manifest import MANIFEST_FILE
+from partitioner.exits.stored import EXITS_FILE, MAX_EXITS_BYTES
+from partitioner.holding import HEADS_FILE, Held
+from partitioner.manifest import MANIFEST_FILE, WEIGHTS_FILE
 from partitioner.remote import open_channel, translate
 from protos.errors import (
     BundleError,
@@ -21,6 +25,7 @@ from protos.errors import (
     UnknownNameError,
     UsageError,
 )
+from protos.names import CLOUD, EDGE
 from protos.splitpoint_pb2 import (
     FetchBundleRequest,
     FetchBundleResponse,
@@ -47,10 +52,12 @@ def fetch_bundle(
     out: Path,
     on_file: OnFile = lambda _path, _done, _total: None,
     *,
+    heads_of: Sequence[str] | None = None,
     idle_s: float = IDLE_S,
 ) -> Bundle:
     """Copy bundle `name` from the server at `address` to the new folder `out`, and load it.
 
+    `heads_of`: only what the heads of these cuts need, or of all cuts if it names none; None: all.
     Raises UsageError when `out` exists, UnreachableError, UnknownNameError, LateError when nothing
     comes for `idle_s`, MismatchError when it is not the bundle that the server lists, and BundleError
     when it is damaged, more than was listed, or outside of the folder. Nothing is left behind then.
@@ -59,8 +66,10 @@ def fetch_bundle(
         raise UsageError(f"{out} exists already. Give another --out, or remove it first.")
     partial = _new_folder(out)
     try:
-        listed = _download(address, name, partial, on_file, idle_s)
-        _check_copy(Bundle.load(partial), listed)  # before the bundle gets its name
+        listed = _download(address, name, partial, on_file, heads_of, idle_s)
+        _check_copy(
+            Bundle.load(partial), listed, heads_only=heads_of is not None
+        )  # before the bundle gets its name
         partial.chmod(0o755)
         partial.rename(out)
     except grpc.RpcError as failure:
@@ -89,27 +98,56 @@ def _unwritable(out: Path, error: OSError) -> FileError:
 
 
 def _download(
-    address: str, name: str, folder: Path, on_file: OnFile, idle_s: float
+    address: str,
+    name: str,
+    folder: Path,
+    on_file: OnFile,
+    heads_of: Sequence[str] | None,
+    idle_s: float,
 ) -> ListBundlesResponse.Entry:
     """Write all files below `folder`, and return what the server had listed of the bundle."""
     with open_channel(address) as channel:
         server = SplitpointStub(channel)
         offered = server.ListBundles(ListBundlesRequest(), timeout=_ANSWER_S)
         listed = find_entry(offered, name, address)
-        request = FetchBundleRequest(name=name, with_calibration=bool(listed.calibration_digest))
+        request = FetchBundleRequest(
+            name=name,
+            with_calibration=bool(listed.calibration_digest),
+            with_exits=bool(listed.exits_digest),
+            heads_of=() if heads_of is None else _heads(listed, heads_of, address),
+        )
         pieces = prompt(server.FetchBundle(request), idle_s, address)
         write_files(folder, capped(pieces, _most_bytes(listed)), on_file)
+    if heads_of is not None:
+        Held.of(read_manifest(folder), request.heads_of).save(folder)
     return listed
 
 
-def _most_bytes(listed: ListBundlesResponse.Entry) -> int:
-    """Return how much may come; BundleError when the calibration is announced larger than any may be."""
-    if listed.calibration_bytes > MAX_CALIBRATION_BYTES:
-        raise BundleError(
-            f"the server announces a calibration of {listed.calibration_bytes} bytes, and "
-            f"{MAX_CALIBRATION_BYTES} are allowed. It was refused: do not trust this server."
+def _heads(listed: ListBundlesResponse.Entry, wanted: Sequence[str], address: str) -> Sequence[str]:
+    """Return the cuts whose heads to ask for: those wanted, or all; UnknownNameError when there are none."""
+    known = [cut for cut in listed.cuts if cut not in (CLOUD, EDGE)]
+    unknown = [cut for cut in wanted if cut not in known]
+    if unknown or not known:
+        raise UnknownNameError(
+            f"{listed.name} at {address} has no head of {unknown[0] if unknown else 'any cut'}. It has "
+            f"heads of: {', '.join(known) or 'none'}. Name one of these, or fetch the whole bundle."
         )
-    return listed.size_bytes + listed.calibration_bytes + _MANIFEST_BYTES
+    return wanted or known
+
+
+def _most_bytes(listed: ListBundlesResponse.Entry) -> int:
+    """Return how much may come; BundleError for what is announced larger than any may be."""
+    for what, size, limit in (
+        ("a calibration", listed.calibration_bytes, MAX_CALIBRATION_BYTES),
+        ("exits", listed.exits_bytes, MAX_EXITS_BYTES),
+    ):
+        if size > limit:
+            raise BundleError(
+                f"the server announces {what} of {size} bytes, and {limit} are allowed. "
+                "It was refused: do not trust this server."
+            )
+    beside = listed.calibration_bytes + listed.exits_bytes + _MANIFEST_BYTES
+    return listed.size_bytes + beside
 
 
 def find_entry(offered: ListBundlesResponse, name: str, address: str) -> ListBundlesResponse.Entry:
@@ -151,7 +189,7 @@ def capped(pieces: Iterable[FetchBundleResponse], most_bytes: int) -> Iterator[F
     """Yield the pieces; BundleError once they are more than `most_bytes` together."""
     total = 0
     for piece in pieces:
-        total += max(len(piece.chunk), _PIECE_BYTES)
+        total += max(len(piece.chunk) + piece.skipped_bytes, _PIECE_BYTES)
         if total > most_bytes:
             raise BundleError(
                 f"the server sends more than the {most_bytes} bytes that its list allows for. "
@@ -165,7 +203,8 @@ def write_files(folder: Path, pieces: Iterable[FetchBundleResponse], on_file: On
     for piece in pieces:
         path = inside(folder, piece.path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
+        with path.open("r+b" if path.exists() else "xb") as file:
+            file.seek(piece.skipped_bytes, os.SEEK_END)
             file.write(piece.chunk)
             written = file.tell()
         if written > piece.size_bytes:
@@ -176,27 +215,35 @@ def write_files(folder: Path, pieces: Iterable[FetchBundleResponse], on_file: On
         on_file(piece.path, written, piece.size_bytes)
 
 
-def _check_copy(copy: Bundle, listed: ListBundlesResponse.Entry) -> None:
+def _check_copy(copy: Bundle, listed: ListBundlesResponse.Entry, *, heads_only: bool) -> None:
     """Raise unless the copy is what was listed, and holds no file that its manifest does not name."""
     if copy.digest != listed.digest:
         raise MismatchError(
             f"the server sent a bundle {copy.name!r} of the digest {copy.digest[:12]}… and lists "
             f"{listed.digest[:12]}…. It may have been changed just now: fetch again."
         )
-    ranges = copy.ranges
-    if (ranges.digest if ranges else "") != listed.calibration_digest:
-        raise MismatchError(
-            f"the server sent another calibration of {copy.name!r} than the "
-            f"{listed.calibration_digest[:12]}… that it lists. It may have been changed just now: "
-            "restart the server, and fetch again."
-        )
-    found = {
+    ranges, exits = copy.ranges, copy.exits.file if copy.exits else None
+    for what, found, wanted in (
+        ("calibration", ranges.digest if ranges else "", listed.calibration_digest),
+        ("set of exits", exits.sha256 if exits else "", listed.exits_digest),
+    ):
+        if found != wanted:
+            raise MismatchError(
+                f"the server sent another {what} of {copy.name!r} ({found[:12] or 'none'}) than it lists "
+                f"({wanted[:12] or 'none'}). It may have been changed just now: restart the server, and "
+                "fetch again."
+            )
+    files = copy.held.files(copy.manifest) if copy.held else copy.manifest.files
+    named = {*files, WEIGHTS_FILE, MANIFEST_FILE, CALIBRATION_FILE, EXITS_FILE}
+    if heads_only:
+        named.add(HEADS_FILE)  # it is ours
+    sent = {
         path.relative_to(copy.path).as_posix() for path in copy.path.rglob("*") if path.is_file()
     }
-    if extra := sorted(found - {*copy.manifest.files, MANIFEST_FILE, CALIBRATION_FILE}):
+    if extra := sorted(sent - named):
         raise BundleError(
-            f"the server sent {', '.join(extra[:3])}, which the bundle's manifest does not name. "
-            "It was refused: do not trust this server."
+            f"the server sent {', '.join(extra[:3])}, which the bundle's manifest does not name or nobody "
+            "asked for. It was refused: update this server, or do not trust it."
         )
 
 

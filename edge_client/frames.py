@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from time import perf_counter
 
 import numpy as np
 
 from edge_client.defaults import ExitThreshold
-from edge_client.results import Result, ServedBy, Timings
+from edge_client.results import Missed, Result, ServedBy, Timings
 from edge_client.stages import Stages
 from edge_client.transport import Reply
 from partitioner.bundle import Bundle
@@ -155,7 +155,8 @@ class FrameRunner:
         work = Work(frame, choice, arrived_at, deadline_at, values, None, "", edge_s)
         if choice.cut.id == EDGE:
             return work
-        self._ask_exit(work)
+        if self.exit_threshold is not None or deadline_at < math.inf:
+            self.ask_exit(work)
         if work.exit is None or not work.exit.is_sure:
             begun = perf_counter()
             self._encode(work)
@@ -190,12 +191,45 @@ class FrameRunner:
             work, outputs, ServedBy.EDGE, reason, (work.sent_bytes, 0), (lost_s, 0.0, 0.0)
         )
 
+    def ask_exit(self, work: Work) -> None:
+        """Ask the exit at the frame's cut, if there is one and it has not been asked yet."""
+        cut_id = work.choice.cut.id
+        if work.exit is not None or not self.stages.has_exit(cut_id):
+            return
+        limit = self.exits_from(work.choice)
+        outputs, exit_s = self.stages.run_exit(cut_id, work.values)
+        confidence = float(np.min(outputs.pop(CONFIDENCE)))
+        work.exit = ExitAnswer(outputs, confidence, math.inf if limit is None else limit)
+        work.edge_s += exit_s
+
     def exit_here(self, work: Work, error: SplitpointError, lost_s: float) -> Result | None:
         """Take the exit's answer, however sure it is, because of `error`; None if there is none."""
         if work.exit is None:
             return None
-        reason = f"{self._reason(error)} Taken from the exit, with confidence {work.exit.confidence:.3f}."
+        why = ", as no tail is here" if self._bundle.heads_only else ""
+        sure = f"with confidence {work.exit.confidence:.3f}"
+        reason = f"{self._reason(error)} Taken from the exit{why}, {sure}."
         return self._exited(work, work.exit, reason, lost_s)
+
+    def unfinished(self, work: Work, error: SplitpointError) -> Result:
+        """Return the result of a frame that the cloud failed with `error`, where no tail and no exit is."""
+        cut_id, bundle = work.choice.cut.id, self._bundle
+        exits = [cut for cut in bundle.cuts if self.stages.has_exit(cut)]
+        way = (
+            f"Use a cut with one ({', '.join(exits)})"
+            if exits
+            else "Train some (splitpoint exits train), and fetch them with the heads"
+        )
+        text = (
+            f"{kind_of(error)}: {error} This device holds only heads of {bundle.name}, and no exit at "
+            f"{cut_id}, so nothing here can answer. {way}, or fetch the whole bundle."
+        )
+        failure = type(error)(text)
+        failure.__cause__ = error
+        failed = self.failed(work.frame, work.arrived_at, work.choice, failure)
+        timed = isinstance(error, LateError) and work.deadline_at < math.inf
+        missed = Missed(kind_of(error), None) if timed else None
+        return replace(failed, upload_bytes=work.sent_bytes, missed=missed)
 
     def failed(self, frame: int, arrived_at: float, choice: Choice, error: Exception) -> Result:
         """Return the result of a frame that nobody served."""
@@ -233,17 +267,6 @@ class FrameRunner:
         if isinstance(asked, str):
             return self._bundle.known_exits().find(cut_id).meta.threshold
         return asked
-
-    def _ask_exit(self, work: Work) -> None:
-        """Ask the exit, where it may answer early, or may be all that is left at the deadline."""
-        cut_id, asked = work.choice.cut.id, self.exit_threshold
-        if (asked is None and work.deadline_at == math.inf) or not self.stages.has_exit(cut_id):
-            return
-        limit = self.exits_from(work.choice)
-        outputs, exit_s = self.stages.run_exit(cut_id, work.values)
-        confidence = float(np.min(outputs.pop(CONFIDENCE)))
-        work.exit = ExitAnswer(outputs, confidence, math.inf if limit is None else limit)
-        work.edge_s += exit_s
 
     def _exited(self, work: Work, answer: ExitAnswer, reason: str, lost_s: float) -> Result:
         sent = (work.sent_bytes, 0)

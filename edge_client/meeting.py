@@ -15,6 +15,7 @@ from edge_client.stages import Stages
 from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.planning import Option, Plan
+from partitioner.remaining import best_alone, cut_alone
 from protos.codecs import codec_for
 from protos.errors import TooLargeError, UnreachableError, UsageError
 from protos.names import EDGE
@@ -148,10 +149,9 @@ class Meeting:
         plan = plan_without_cloud(self._bundle, self.link, wishes.codec, wishes.accuracy_drop)
         if plan is not None and self._wishes.adapt:
             self._planned = True
-            here = next(option for option in plan.options if option.cut == EDGE)
-            self._follow(plan, here, reason)
+            self._follow(plan, best_alone(plan.options) or plan.best, reason)
         elif self._control.current is None:
-            self._control.hold(choose(self._bundle, EDGE, None, reason))
+            self._control.hold(choose(self._bundle, cut_alone(self._bundle), None, reason))
 
     def _follow(self, plan: Plan, option: Option, reason: str) -> None:
         if self._wishes.cut != AUTO and self.server is not None:

@@ -48,7 +48,7 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
             beat(settings.heartbeat)
         # Only now: a server that is away must not cost the records of the last run.
         writer = stack.enter_context(RecordWriter(settings.output, as_json))
-        tell_of_choice(client.choice, client.trouble)
+        tell_of_choice(client.choice, client.trouble, client.bundle)
         observer = Observer(client.asynchronous, settings.name)
         stack.enter_context(shown_metrics(settings.metrics, observer))
         reporter = Reporter(

@@ -65,7 +65,7 @@ async def _serve(settings: ServeSettings, *, as_json: bool) -> None:
         )
         await server.start()
         stack.push_async_callback(server.stop)
-        tell_of_choice(client.choice, client.trouble)
+        tell_of_choice(client.choice, client.trouble, client.bundle)
         _announce(server.address, client, as_json=as_json)
 
         async def changed(state: State) -> None:

@@ -29,7 +29,8 @@ class Stages:
 
     One stage runs at a time: on a small device two would only slow each other down. Loading one keeps
     no other from running. `memory_bytes` bounds what all together take; the one that was not used for
-    longest makes way, and the one in use stays even if it alone is larger.
+    longest makes way, and the one in use stays even if it alone is larger. Raises BundleError where the
+    exits are of another bundle.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Stages:
         self.bundle = bundle
         self.options = options
         self.memory_bytes = memory_bytes
+        self._exits = bundle.exits.exits if bundle.exits else {}
         self._profile: Profile | None = None
         self._stages: dict[Key, Stage] = {}
         self._sizes: dict[Key, int] = {}
@@ -74,12 +76,19 @@ class Stages:
             )
 
     def rehearse_tail(self, cut_id: str) -> None:
-        """Load the tail of a cut and run it once, so that it is known what finishing here takes."""
+        """Load the tail of a cut and run it once, so that it is known what finishing here takes.
+
+        Does nothing where there are heads only.
+        """
+        if self.bundle.heads_only:
+            return
         rng = np.random.default_rng(0)
         self.run_tail(cut_id, random_feeds(self.bundle.cut(cut_id).frontier, rng))
 
     def prefetch(self, side: Side, cut_id: str) -> None:
-        """Load a stage in the background, unless it is loaded, or larger than the whole budget."""
+        """Load a stage in the background, unless it is loaded, absent, or larger than the whole budget."""
+        if side == "tail" and self.bundle.heads_only:
+            return
         key = (side, cut_id)
         size = self._size(key)
         if key in self._stages or (self.memory_bytes is not None and size > self.memory_bytes):
@@ -94,6 +103,8 @@ class Stages:
 
     def tail_s(self, cut_id: str) -> float | None:
         """Return the seconds that a tail takes here: as last measured, or profiled; None if unknown."""
+        if self.bundle.heads_only:
+            return None
         return self._seconds.get(("tail", cut_id), self._profiled_s(cut_id))
 
     def head_s(self, cut_id: str) -> float:
@@ -106,7 +117,7 @@ class Stages:
 
     def has_exit(self, cut_id: str) -> bool:
         """Tell whether an exit was trained at a cut."""
-        return self.bundle.exits is not None and cut_id in self.bundle.exits.exits
+        return cut_id in self._exits
 
     def run_exit(
         self, cut_id: str, frontier: Mapping[str, Array]

@@ -105,7 +105,7 @@ class Bundle:
 
     @property
     def heads_only(self) -> bool:
-        """True where neither tails nor the whole model are here: then only exits can answer without a cloud."""
+        """True where neither tails nor the whole model are here: without a cloud only exits answer then."""
         return self.held is not None
 
     @cached_property
@@ -130,7 +130,7 @@ class Bundle:
             return self.cuts[cut_id]
         except KeyError:
             if cut_id in {EDGE, *(cut.id for cut in self.manifest.cuts)}:
-                self.need_whole(f"the cut {cut_id!r}")
+                self.need_whole(f"the cut {cut_id!r}", f"Use one of: {', '.join(self.cuts)}")
             raise UnknownNameError(
                 f"{self.name} has no cut {cut_id!r}. It has: {', '.join(self.cuts)}. "
                 "Use one of these, or import the bundle again."
@@ -142,12 +142,12 @@ class Bundle:
         manifest = self.manifest.model_copy(update={"cuts": chosen})
         return Bundle(self.path, manifest, self.calibration, self.held)
 
-    def need_whole(self, what: str) -> None:
+    def need_whole(self, what: str, instead: str = "Do that where all of it is") -> None:
         """Raise BundleError in a head-only bundle, since `what` needs more than is there."""
         if self.held:
             raise BundleError(
                 f"{self.path} holds only heads of {self.name} (of {', '.join(self.held.cuts)}), and {what} "
-                f"needs more of it. Use these cuts or {CLOUD}, or bring what is missing here: "
+                f"needs the rest of it. {instead}, or fetch the whole bundle: "
                 f"splitpoint-edge fetch {self.name} --cloud HOST:PORT --out BUNDLE."
             )
 

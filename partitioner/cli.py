@@ -2,6 +2,7 @@
 
 from partitioner.commands.calibrating import calibrate
 from partitioner.commands.exiting import exits
+from partitioner.commands.exporting import export_heads_command
 from partitioner.commands.importing import import_command
 from partitioner.commands.planning import plan
 from partitioner.commands.profiling import profile
@@ -18,6 +19,7 @@ app.command()(calibrate)
 app.command()(profile)
 app.command()(plan)
 app.add_typer(exits, name="exits")
+app.command("export-heads")(export_heads_command)
 app.add_typer(simulate, name="simulate")
 app.command()(search)
 app.command()(tiers)

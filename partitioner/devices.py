@@ -125,7 +125,7 @@ def scaled_to(device: Device, profile: Profile, flops: int) -> Profile:
     if EDGE not in profile.cuts:
         raise ProfileError(
             f"the edge profile lacks the cut {EDGE}, so its times cannot be scaled to {device.name}. "
-            "Measure it again."
+            "Measure it with the whole bundle, or give --edge-scale."
         )
     whole = profile.cuts[EDGE].head
     if not flops or whole is None or not whole.timing.median_s:

@@ -13,12 +13,21 @@ from pathlib import Path
 
 from partitioner.accuracy import Accuracy, is_allowed
 from partitioner.bundle import Bundle
-from partitioner.exits.stored import ExitCost
+from partitioner.exits.stored import Exit, ExitCost
 from partitioner.link import Link
-from partitioner.profiles import Profile, StageProfile
+from partitioner.profiles import CutProfile, Profile, StageProfile
 from protos.codecs import codec_name, is_calibrated
 from protos.errors import ProfileError, UnknownNameError, UsageError
 from protos.names import EDGE
+
+
+@dataclass(frozen=True)
+class LastResort:
+    """What remains of an option without a cloud on a device that has no tails: its exit, however unsure."""
+
+    agreement: float
+    """Share of held-out inputs to which it gave the whole model's class."""
+    exit_s: float
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,8 @@ class Option:
     """What asking the exit takes on the device."""
     handing_s: float = 0.0
     """Of `edge_s`, what is spent on handing the frame over and on its answer: results call it waiting."""
+    last_resort: LastResort | None = None
+    """None where the rest can be computed here, and where there is no exit either."""
 
     @property
     def total_s(self) -> float:
@@ -100,6 +111,11 @@ class Plan:
     """Points that options were allowed to lose; None: nobody said, see `is_allowed`."""
     left_out: int = 0
     """Options that lose more, or nobody knows how much."""
+
+    @property
+    def heads_only(self) -> bool:
+        """True where the device has no tails: without a cloud only exits answer, see `last_resort`."""
+        return is_heads_only(self.bundle, self.edge)
 
     @property
     def best(self) -> Option:
@@ -163,7 +179,17 @@ def plan(
             "both sides again, if the bundle has been calibrated since."
         )
     left_out = len(known) - len(options)
+    if not options:
+        raise UsageError(
+            f"no option loses as little as {accuracy_drop} points, and this device holds only heads of "
+            f"{bundle.name}, so that it cannot finish frames either. Allow more."
+        )
     return Plan(bundle, link, edge, cloud, options, accuracy_drop, left_out)
+
+
+def is_heads_only(bundle: Bundle, edge: Profile) -> bool:
+    """Tell whether a device, by its bundle or its profile, has no way to finish a frame by itself."""
+    return bundle.heads_only or edge.heads_only
 
 
 def _check_bound(bundle: Bundle, accuracy_drop: float | None) -> None:
@@ -213,6 +239,11 @@ def find_profiles(
     if cloud is None and not cloud_path.exists():
         command += ", or --cloud-scale 0.2 to assume one five times as fast as the edge"
     if cloud is None and cloud_scale is not None and not cloud_path.exists():
+        if edge_profile.heads_only:
+            raise ProfileError(
+                f"the edge profile is of heads alone, so no cloud can be assumed from it with --cloud-scale. "
+                f"Measure one: splitpoint profile {bundle.path} --cloud HOST:PORT."
+            )
         cloud_profile = edge_profile
     else:
         cloud_profile = Profile.load(cloud_path, command)
@@ -229,7 +260,9 @@ def _check_profile(bundle: Bundle, role: str, profile: Profile) -> None:
             f"this is {bundle.name} {bundle.digest[:12]}…. Measure it again with: "
             f"splitpoint profile {bundle.path}{' --cloud HOST:PORT' * (role == 'cloud')}."
         )
-    if missing := [cut for cut in bundle.cuts if cut not in profile.cuts]:
+    missing = [cut for cut in bundle.cuts if cut not in profile.cuts]
+    some = len(missing) < len(bundle.cuts)
+    if missing and not (role == "edge" and profile.heads_only and some):
         raise ProfileError(
             f"the {role} profile lacks the cuts {', '.join(missing)}. Measure it again with: "
             f"splitpoint profile {bundle.path}{' --cloud HOST:PORT' * (role == 'cloud')}."
@@ -241,7 +274,8 @@ def _options(
 ) -> Iterator[Option]:
     measured = bundle.calibration.accuracies if bundle.calibration else {}
     stale = stale_profiles(bundle, edge, cloud)
-    for cut in bundle.cuts:
+    exits = bundle.exits.exits if is_heads_only(bundle, edge) and bundle.exits else {}
+    for cut in (cut for cut in bundle.cuts if cut in edge.cuts):
         here, there = edge.cuts[cut], cloud.cuts[cut]
         if cut == EDGE:
             yield _option(cut, "raw", edge, cloud, link)
@@ -250,7 +284,11 @@ def _options(
             known = name in there.codecs and not (stale and is_calibrated(name))
             if known and codec in (None, name):
                 option = _option(cut, name, edge, cloud, link)
-                yield replace(option, accuracy=measured.get((cut, name)))
+                yield replace(
+                    option,
+                    accuracy=measured.get((cut, name)),
+                    last_resort=_last_resort(exits.get(cut), here),
+                )
 
 
 def _option(cut: str, codec: str, edge: Profile, cloud: Profile, link: Link) -> Option:
@@ -275,6 +313,12 @@ def _option(cut: str, codec: str, edge: Profile, cloud: Profile, link: Link) -> 
         cloud_memory_bytes=there.tail.memory_bytes if there.tail else 0,
         handing_s=edge.crossing_s if crosses else 0.0,
     )
+
+
+def _last_resort(exit_: Exit | None, here: CutProfile) -> LastResort | None:
+    if exit_ is None:
+        return None
+    return LastResort(exit_.agreement, exit_.meta.head_share * _seconds(here.head))
 
 
 def _seconds(stage: StageProfile | None) -> float:

@@ -12,6 +12,7 @@ from partitioner.expecting import Expected, by_mean, by_risk, expect
 from partitioner.objectives import LATENCY, NO_TERMS, Objective, Terms
 from partitioner.pareto import undominated
 from partitioner.planning import Option, Plan
+from partitioner.remaining import agreement, remaining
 from partitioner.units import format_duration
 from partitioner.weighing import Scale, say_best, say_expected, say_gain, scale_of
 from protos.names import EDGE
@@ -128,7 +129,7 @@ def contenders(
     Under no link, load or frame rate can another be the fastest, or the best by any objective whose
     `further_axes` are given too, so that only these need be weighed. (Joules grow with each axis as long
     as a radio draws no more in its tail than while it is awake.) The cut `edge` always stays: it is what
-    remains without a cloud.
+    remains without a cloud. Where there is none, how good an exit's answer is counts too.
     """
     known = list(options)
     axes = [(*_axes(option), *further(option)) for option in known]
@@ -153,9 +154,9 @@ def _able(
     costs: list[Expected], seen: Conditions, settings: PolicySettings
 ) -> tuple[list[Expected], bool]:
     """Return what is open, and whether it meets the deadline: with the margin, else without it."""
-    local = [cost for cost in costs if cost.option.cut == EDGE]
-    reachable = costs if seen.cloud_reachable else local
     limit_s = settings.deadline_s
+    local = remaining(costs, seen, limit_s)
+    reachable = costs if seen.cloud_reachable else local
     if limit_s is None:
         return reachable or costs, True
     for seconds in (by_risk, by_mean):
@@ -247,6 +248,10 @@ def _must_move(
     if gone:
         return f"{current.option.label} is no longer offered; {say_best(best.option, scale)}"
     if not seen.cloud_reachable and current.option.cut != EDGE:
+        if best.option.last_resort:
+            return (
+                f"the cloud is away; only exits remain, and that of {best.option.cut} is the best"
+            )
         why = "needs none" if best.option.cut == EDGE else "has an exit that answers in time"
         return f"the cloud is away; {what} {why}"
     limit_s = settings.deadline_s or math.inf
@@ -280,4 +285,5 @@ def _axes(option: Option) -> tuple[float, ...]:
     """Return what an option asks of everybody, and how often it asks for the link."""
     mean = option.expected
     crosses = 0.0 if option.cut == EDGE else 1 - option.exit_rate
-    return (mean.edge_s, mean.upload_bytes, mean.cloud_s, mean.download_bytes, crosses)
+    doubt = 1 - agreement(option)
+    return (mean.edge_s, mean.upload_bytes, mean.cloud_s, mean.download_bytes, crosses, doubt)

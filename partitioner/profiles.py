@@ -8,6 +8,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from protos.errors import ProfileError
+from protos.names import EDGE
 
 PROFILE_SCHEMA_VERSION: Final = 1
 
@@ -92,6 +93,11 @@ class Profile(_Frozen):
     """Of the ranges that low-bit codecs were measured with; empty: there were none."""
     scale: float = 1.0
     """Not 1: the times were not measured, but multiplied by this for another machine."""
+
+    @property
+    def heads_only(self) -> bool:
+        """True for a device that could not measure the cut `edge`, since it holds no more than heads."""
+        return EDGE not in self.cuts
 
     @property
     def spread(self) -> float:

@@ -1,6 +1,7 @@
 """Tables of the command `splitpoint`, for people and as JSON."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from rich.markup import escape
@@ -151,6 +152,7 @@ def plan_json(plan: Plan, best: Option | None = None) -> dict[str, Any]:
         "switches": [_switch_json(switch) for switch in plan.switches()],
         "accuracy_drop": plan.accuracy_drop,
         "left_out": plan.left_out,
+        "heads_only": plan.heads_only,
     }
 
 
@@ -222,6 +224,18 @@ def bound_text(plan: Plan) -> str | None:
         f"{len(plan.options)} options were measured to lose at most {most:g} points"
         f"{f' of {word}' if word else ''}, or lose nothing; {plan.left_out} that lose more or were never "
         "measured are left out. The bound is on the measured loss, the point estimate."
+    )
+
+
+def heads_text(plan: Plan) -> str | None:
+    """Say what remains without a cloud on a device that has no tails; None where it can finish frames."""
+    if not plan.heads_only:
+        return None
+    exits = {o.cut: o.last_resort.agreement for o in plan.options if o.last_resort}
+    known = ", ".join(f"{cut} ({100 * share:.1f} %)" for cut, share in exits.items())
+    return (
+        f"This device holds heads only, and finishes no frame. Without the cloud "
+        f"{f'the exit answers, as the whole model would at: {known}' if known else 'nothing answers'}."
     )
 
 
@@ -312,6 +326,7 @@ def _option_json(option: Option) -> dict[str, Any]:
         "edge_memory_bytes": option.edge_memory_bytes,
         "cloud_memory_bytes": option.cloud_memory_bytes,
         "accuracy": accuracy_json(option.accuracy) if option.accuracy else None,
+        "last_resort": asdict(option.last_resort) if option.last_resort else None,
     }
 
 

@@ -38,8 +38,10 @@ def verify_bundle(
 ) -> list[CutCheck]:
     """Compare every cut with the whole model on `feeds`.
 
-    A cut is right if no output differs by more than `tolerance` times its largest value.
+    A cut is right if no output differs by more than `tolerance` times its largest value. Raises
+    BundleError for a head-only bundle, of which nothing but digests can be checked.
     """
+    bundle.need_whole("comparing head + tail with the whole model")
     whole = bundle.open_tail(CLOUD, options).run(feeds)
     checks: list[CutCheck] = []
     for cut in bundle.cuts.values():

@@ -29,41 +29,51 @@ class ListBundlesRequest(_message.Message):
 class ListBundlesResponse(_message.Message):
     __slots__ = ("bundles",)
     class Entry(_message.Message):
-        __slots__ = ("name", "digest", "size_bytes", "cuts", "calibration_digest", "calibration_bytes")
+        __slots__ = ("name", "digest", "size_bytes", "cuts", "calibration_digest", "calibration_bytes", "exits_digest", "exits_bytes")
         NAME_FIELD_NUMBER: _ClassVar[int]
         DIGEST_FIELD_NUMBER: _ClassVar[int]
         SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
         CUTS_FIELD_NUMBER: _ClassVar[int]
         CALIBRATION_DIGEST_FIELD_NUMBER: _ClassVar[int]
         CALIBRATION_BYTES_FIELD_NUMBER: _ClassVar[int]
+        EXITS_DIGEST_FIELD_NUMBER: _ClassVar[int]
+        EXITS_BYTES_FIELD_NUMBER: _ClassVar[int]
         name: str
         digest: str
         size_bytes: int
         cuts: _containers.RepeatedScalarFieldContainer[str]
         calibration_digest: str
         calibration_bytes: int
-        def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., cuts: _Optional[_Iterable[str]] = ..., calibration_digest: _Optional[str] = ..., calibration_bytes: _Optional[int] = ...) -> None: ...
+        exits_digest: str
+        exits_bytes: int
+        def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., cuts: _Optional[_Iterable[str]] = ..., calibration_digest: _Optional[str] = ..., calibration_bytes: _Optional[int] = ..., exits_digest: _Optional[str] = ..., exits_bytes: _Optional[int] = ...) -> None: ...
     BUNDLES_FIELD_NUMBER: _ClassVar[int]
     bundles: _containers.RepeatedCompositeFieldContainer[ListBundlesResponse.Entry]
     def __init__(self, bundles: _Optional[_Iterable[_Union[ListBundlesResponse.Entry, _Mapping]]] = ...) -> None: ...
 
 class FetchBundleRequest(_message.Message):
-    __slots__ = ("name", "with_calibration")
+    __slots__ = ("name", "with_calibration", "with_exits", "heads_of")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WITH_CALIBRATION_FIELD_NUMBER: _ClassVar[int]
+    WITH_EXITS_FIELD_NUMBER: _ClassVar[int]
+    HEADS_OF_FIELD_NUMBER: _ClassVar[int]
     name: str
     with_calibration: bool
-    def __init__(self, name: _Optional[str] = ..., with_calibration: bool = ...) -> None: ...
+    with_exits: bool
+    heads_of: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., with_calibration: bool = ..., with_exits: bool = ..., heads_of: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FetchBundleResponse(_message.Message):
-    __slots__ = ("path", "size_bytes", "chunk")
+    __slots__ = ("path", "size_bytes", "chunk", "skipped_bytes")
     PATH_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_BYTES_FIELD_NUMBER: _ClassVar[int]
     path: str
     size_bytes: int
     chunk: bytes
-    def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+    skipped_bytes: int
+    def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., chunk: _Optional[bytes] = ..., skipped_bytes: _Optional[int] = ...) -> None: ...
 
 class MeasureProfileRequest(_message.Message):
     __slots__ = ("name", "bundle_digest", "budget_s", "threads")

@@ -221,6 +221,7 @@ def _print_tables(
     from partitioner.objectives import LATENCY, Terms
     from partitioner.tables import (
         bound_text,
+        heads_text,
         plan_table,
         points_text,
         scale_text,
@@ -234,7 +235,7 @@ def _print_tables(
     screen.print(switches_text(made) if plain else costs_table(decision))
     if metrics:
         screen.print(front_table(front, metrics))
-    for text in (points_text(made), bound_text(made)):
+    for text in (points_text(made), bound_text(made), heads_text(made)):
         if text:
             remark(text)
     if caveat := scale_text(made):

@@ -68,5 +68,9 @@ def profile(
             remark(f"Note: {noise}.")
     next_step = f"splitpoint plan {bundle} --bandwidth 10mbit --rtt 20ms"
     if not (loaded.profiles / "cloud.json").exists():
-        next_step += " --cloud-scale 0.2 (or measure the server first: --cloud HOST:PORT)"
+        next_step = (
+            f"measure the server: splitpoint profile {bundle} --cloud HOST:PORT"
+            if loaded.heads_only
+            else f"{next_step} --cloud-scale 0.2 (or measure the server first: --cloud HOST:PORT)"
+        )
     remark(f"Next: {next_step}")

@@ -15,8 +15,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from partitioner.archives import read_archive, write_archive
+from partitioner.bundle_files import digest_file
 from partitioner.exits.outcomes import Outcomes
-from partitioner.manifest import Cut
+from partitioner.manifest import Cut, FileDigest
 from partitioner.sessions import RuntimeOptions, Stage, open_stage
 from protos.errors import BundleError, UnknownNameError, UsageError
 from protos.tensors import TensorSpec
@@ -76,6 +77,11 @@ class Exit:
     graph: bytes
     outcomes: Outcomes
 
+    @property
+    def agreement(self) -> float:
+        """Share of the held-out inputs to which it gives the whole model's class, however unsure it is."""
+        return float(np.mean(self.outcomes.agrees))
+
     def cost(self, threshold: float | None = None) -> ExitCost:
         """Return the chance to exit at `threshold`; None: at its own, and never if it has none."""
         limit = self.meta.threshold if threshold is None else threshold
@@ -85,9 +91,13 @@ class Exit:
 class BundleExits:
     """The exits of one bundle, by the id of their cut."""
 
-    def __init__(self, meta: ExitsMeta, exits: Mapping[str, Exit]) -> None:
+    def __init__(
+        self, meta: ExitsMeta, exits: Mapping[str, Exit], file: FileDigest | None = None
+    ) -> None:
         self.meta = meta
         self.exits = dict(exits)
+        self.file = file
+        """Size and digest of the file that they were read from; None before they are saved."""
 
     @classmethod
     def load(cls, folder: Path, split_digest: str) -> "BundleExits | None":
@@ -101,6 +111,7 @@ class BundleExits:
         try:
             meta, arrays = read_archive(path, ExitsMeta, MAX_EXITS_BYTES)
             exits = {found.cut: _exit(found, arrays) for found in meta.exits}
+            file = digest_file(path)
         except (KeyError, ValueError) as error:
             raise BundleError(
                 f"{path} is damaged: {error}. Train again with: splitpoint exits train {folder} "
@@ -112,7 +123,7 @@ class BundleExits:
                 f"{split_digest[:12]}…. Train them again with: splitpoint exits train {folder} "
                 "--data DIR, or remove the file."
             )
-        return cls(meta, exits)
+        return cls(meta, exits, file)
 
     def with_agreement(self, agreement: float) -> "BundleExits":
         """Return the same exits with thresholds for this agreement; UsageError for what is no share."""

@@ -14,8 +14,8 @@ from partitioner.bundle_files import digest_file, write_manifest
 from partitioner.calibration import BundleCalibration
 from partitioner.cutting import FoundCut
 from partitioner.exits.stored import BundleExits
+from partitioner.folders import new_folder
 from partitioner.graph import Graph
-from partitioner.importing.folders import new_folder
 from partitioner.importing.mapping import write_weights_map
 from partitioner.importing.pieces import PieceWriter
 from partitioner.importing.reading import constant_nodes

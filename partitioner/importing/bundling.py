@@ -14,10 +14,10 @@ from partitioner.bundle import Bundle, save_samples
 from partitioner.bundle_files import digest_file, write_manifest
 from partitioner.cutting import find_cuts
 from partitioner.defaults import MAX_CUTS
+from partitioner.folders import new_folder
 from partitioner.graph import Graph
 from partitioner.graph_file import save_graph
 from partitioner.importing.extracting import specs_of
-from partitioner.importing.folders import new_folder
 from partitioner.importing.loading import load_model, pin_inputs, strip_remarks
 from partitioner.importing.mapping import write_weights_map
 from partitioner.importing.pieces import PieceWriter

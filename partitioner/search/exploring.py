@@ -161,7 +161,7 @@ def extend_profiles(
     extended, stale = [], []
     for name, old in profiles.items():
         options = _options_of(old)
-        if options is None:
+        if options is None or old.heads_only:
             stale.append(name)
             continue
         new = measure_profile(after.only(added), options, budget_s, on_progress=on_progress)

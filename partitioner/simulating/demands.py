@@ -14,9 +14,10 @@ _Z90 = 1.2816
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Seconds and bytes of one frame; `finish_s` is the tail's on the device, after a lost call.
+    """Seconds and bytes of one frame; after a lost call the tail takes `finish_s` on the device.
 
-    The spreads are those of the logarithm of `edge_s` and `cloud_s`, for runs in which times vary.
+    Where there is no tail that is the exit's. The spreads are those of the logarithm of `edge_s` and
+    `cloud_s`, for runs in which times vary.
     """
 
     label: str
@@ -33,6 +34,8 @@ class Demand:
     """It has, so that nothing crosses,"""
     agrees: bool = True
     """and names the whole model's class."""
+    fallback: str = "edge"
+    """Who answers after a lost call: `edge`, or where a device has no tails `exit` or `none`."""
 
     @property
     def crosses(self) -> bool:
@@ -50,6 +53,7 @@ class Demand:
             self.finish_s * edge_load,
             self.edge_spread,
             self.cloud_spread,
+            fallback=self.fallback,
         )
 
 
@@ -61,15 +65,21 @@ def demands_of(plan: Plan) -> dict[str, Demand]:
 def demand_of(option: Option, plan: Plan) -> Demand:
     """Return what a frame of one option asks."""
     here, there = plan.edge.cuts[option.cut], plan.cloud.cuts[option.cut]
+    finish_s, fallback = here.tail.timing.median_s if here.tail else 0.0, "edge"
+    if plan.heads_only:
+        to_ask = option.last_resort if not option.exit_s else None
+        finish_s = to_ask.exit_s if to_ask else 0.0
+        fallback = "exit" if option.last_resort else "none"
     return Demand(
         option.label,
         option.edge_s + option.exit_s,
         option.upload_bytes,
         option.cloud_s,
         option.download_bytes,
-        here.tail.timing.median_s if here.tail else 0.0,
+        finish_s,
         _spread(here.head),
         _spread(there.tail),
+        fallback=fallback,
     )
 
 

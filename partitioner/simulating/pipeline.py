@@ -59,7 +59,8 @@ _NO_TRIP = Steps([0.0], [0.0], 1.0)
 
 
 class Passage(NamedTuple):
-    """One frame's way, in seconds of the run's clock; `served_by` is `edge`, `exit` or `cloud`.
+    """One frame's way, in seconds of the run's clock; `served_by` is `edge`, `exit` or `cloud`, or `none`
+    where nothing answers after a lost call.
 
     `latency_s` means what the client's `Result.latency_s` does: from being taken to the result.
     """
@@ -217,5 +218,5 @@ class Pipeline:
         waited_s = self.setup.timeout_s
         left_at = give_up_at if sent_at is None else sent_at
         return Passage(
-            demand, arrived_at, begun_at, left_at, done_at, waited_s, 0.0, 0.0, "edge", True
-        )
+            demand, arrived_at, begun_at, left_at, done_at, waited_s, 0.0, 0.0, demand.fallback, True
+        )  # fmt: skip

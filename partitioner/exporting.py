@@ -1,0 +1,46 @@
+"""Taking the heads of some cuts out of a bundle, for a device that holds nothing else of it."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from partitioner.bundle import Bundle
+from partitioner.calibration import CALIBRATION_FILE
+from partitioner.exits.stored import EXITS_FILE
+from partitioner.folders import new_folder
+from partitioner.holding import Held
+from partitioner.manifest import MANIFEST_FILE, WEIGHTS_FILE
+from partitioner.weights_map import Stretch
+
+
+def export_heads(
+    bundle: Bundle, out: Path, cuts: Sequence[str] = (), *, replace: bool = False
+) -> Bundle:
+    """Write a head-only bundle of `cuts` (none: of all) to `out` and load it; it appears whole or not at all.
+
+    It has the digest of `bundle`, and its exits and calibration. Raises BundleError when `out` exists and
+    `replace` is not set, or `bundle` is head-only itself; UnknownNameError for cuts that have no head.
+    """
+    bundle.need_whole("exporting heads")
+    held = Held.of(bundle.manifest, cuts)
+    stretches = held.stretches(bundle.path, bundle.manifest)
+    beside = [name for name in (CALIBRATION_FILE, EXITS_FILE) if (bundle.path / name).exists()]
+    with new_folder(out, replace=replace) as folder:
+        for name in (*held.files(bundle.manifest), *beside, MANIFEST_FILE):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(bundle.path / name, target)
+        if stretches:
+            _copy_stretches(bundle.path / WEIGHTS_FILE, folder / WEIGHTS_FILE, stretches)
+        held.save(folder)
+        Bundle.load(folder)
+    return Bundle.load(out)
+
+
+def _copy_stretches(source: Path, target: Path, stretches: Sequence[Stretch]) -> None:
+    """Copy parts of a file to the same places in another, which has holes between them."""
+    with source.open("rb") as whole, target.open("wb") as part:
+        for one in stretches:
+            whole.seek(one.offset)
+            part.seek(one.offset)
+            part.write(whole.read(one.size_bytes))
