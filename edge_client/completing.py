@@ -100,7 +100,7 @@ class Completer:
 
     async def _take_exit(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
         """Return the exit's answer, however unsure it is, as there is no tail here; else an error."""
-        if work.exit is None:
+        if work.exit is None and self._runner.stages.has_exit(work.choice.cut.id):
             await self._device.run(work.arrived_at, partial(self._runner.ask_exit, work))
         return self._runner.exit_here(work, error, lost_s) or self._runner.unfinished(work, error)
 

@@ -16,7 +16,7 @@ from partitioner.weights_map import Stretch
 def export_heads(
     bundle: Bundle, out: Path, cuts: Sequence[str] = (), *, replace: bool = False
 ) -> Bundle:
-    """Write a head-only bundle of `cuts` (none: of all) to `out` and load it; it appears whole or not at all.
+    """Write a head-only bundle of `cuts` (none: of all) to `out`, and load it; it appears whole or never.
 
     It has the digest of `bundle`, and its exits and calibration. Raises BundleError when `out` exists and
     `replace` is not set, or `bundle` is head-only itself; UnknownNameError for cuts that have no head.
