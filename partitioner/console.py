@@ -1,5 +1,6 @@
 """What all commands share: JSON or tables on stdout, progress and logs on stderr, errors as sentences."""
 
+import errno
 import json
 import logging
 import os
@@ -9,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -26,15 +27,23 @@ from rich.progress import (
 )
 from typer.core import TyperCommand
 
+from partitioner.starting import INTERRUPTED
 from protos.errors import FileError, SplitpointError, UsageError
 
-INTERRUPTED = 130
+_REMEDIES = {
+    errno.ENOSPC: " Make room, and try again.",
+    errno.EDQUOT: " Make room, and try again.",
+    errno.EACCES: " Give another place, or the right to use this one.",
+    errno.EROFS: " Give another place.",
+    errno.EMFILE: " Allow more open files (ulimit -n).",
+}
+"""What to do about errors of the system that no seam has translated."""
 _LINE_EVERY_S = 5.0
 
-screen = Console(highlight=False)
+screen = Console(highlight=False, emoji=False)
 """Results for people."""
 
-notes = Console(stderr=True, highlight=False)
+notes = Console(stderr=True, highlight=False, emoji=False)
 """Progress and remarks; never anything that a program would read."""
 
 JsonFlag = Annotated[
@@ -55,16 +64,19 @@ VersionFlag = Annotated[
 
 
 class _Command(TyperCommand):
-    """Refuses a flag whose value is given twice: the last would win, and nobody would be told."""
+    """Refuses a flag whose value is given twice, as the last would win, and nobody would be told; and
+    one whose value is empty, as of a variable that is not set, where that has no meaning."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        found, _, given = self.make_parser(ctx).parse_args(args=list(args))
         values: list[Any] = [
             one for one in given if one.param_type_name == "option" and not one.multiple
         ]
         for one in values:
             if values.count(one) > 1 and not one.is_flag and not one.count:
                 raise UsageError(f"{one.opts[0]} is given {values.count(one)} times. Give it once.")
+            if found[one.name] == "" != one.default:
+                raise UsageError(f"{one.opts[0]} is empty. Give a value, or leave it out.")
         return super().parse_args(ctx, args)
 
 
@@ -178,25 +190,44 @@ def run(app: Callable[[], Any]) -> None:
     interrupt = _Interrupt()
     try:
         app()
-    except SplitpointError as error:
-        if interrupt.came:  # and a library made another error of it
-            notes.print("interrupted")
-            sys.exit(INTERRUPTED)
-        complain(str(error))
-        logging.getLogger(__name__).debug("cause", exc_info=error)
-        sys.exit(error.exit_status)
-    except BrokenPipeError:
-        # Whoever read our output has gone; leave quietly, and keep Python from flushing into the pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        complain(f"{error.strerror or error}{where}")
-        sys.exit(FileError.exit_status)
     except KeyboardInterrupt:
-        notes.print("interrupted")
-        sys.exit(INTERRUPTED)
+        _end_interrupted()
     except SystemExit as ending:
         if ending.code == INTERRUPTED:  # typer has caught the interrupt, and says nothing
-            notes.print("interrupted")
+            _end_interrupted()
         raise
+    except Exception as error:
+        if interrupt.came:  # and a library made another error of it
+            _end_interrupted()
+        status = _tell(error)
+        if status is None:
+            raise
+        sys.exit(status)
+
+
+def _end_interrupted() -> NoReturn:
+    notes.print("interrupted")
+    sys.exit(INTERRUPTED)
+
+
+def _tell(error: Exception) -> int | None:
+    """Say what went wrong, and return the exit status; None for what nobody has foreseen."""
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has gone; leave quietly, and keep Python from flushing into the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SplitpointError.exit_status
+    if isinstance(error, SplitpointError):
+        complain(str(error))
+        logging.getLogger(__name__).debug("cause", exc_info=error)
+        return error.exit_status
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        complain(f"{error.strerror or error}{where}.{_REMEDIES.get(error.errno or 0, '')}")
+        return FileError.exit_status
+    if isinstance(error, MemoryError):
+        complain(
+            f"this machine has too little memory: {error or 'no more can be had'}. Give smaller or fewer "
+            "inputs, or end other programs."
+        )
+        return SplitpointError.exit_status
+    return None

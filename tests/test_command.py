@@ -1,11 +1,14 @@
 """The command `splitpoint` as a person or a program meets it: in a process of its own."""
 
+import errno
 import io
 import json
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,21 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from partitioner.console import LoggedProgress, notes
+from partitioner.console import LoggedProgress, complain, notes, run
 from partitioner.tables import new_table
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """Leave the handlers of signals as they were."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -105,6 +119,19 @@ def test_inputs_from_files(splitpoint: Run, source: Path, tmp_path: Path) -> Non
         (["import", "x.onnx", "--out", "n", "--input", "x"], 2, "NAME=1x3x224x224"),
         (["import", "x.onnx", "--out", "n", "--labels", "none.txt"], 3, "one label a line"),
         (["frobnicate"], 2, "No such command"),
+        (
+            ["import", "x.onnx", "--out", "n", "--name", ""],
+            2,
+            "--name is empty. Give a value, or leave",
+        ),
+        (["import", "x.onnx", "--out", ""], 2, "--out is empty"),
+        (["import", "x.onnx", "--out", "n", *("--input", "x=1x3") * 2], 2, "gives 'x' twice"),
+        (["verify", "n", "--tolerance", "nan"], 2, "--tolerance nan can never be met"),
+        (["profile", "n", "--cloud", "a:b:c"], 3, "n is no bundle"),
+        (
+            ["plan", "n", "--bandwidth", "1mbit", "--rtt", "0s", "--plot", "no/x.png"],
+            *(2, "--plot no/x.png cannot be written: no is no folder"),
+        ),
     ],
 )
 def test_mistake_is_answered_with_a_sentence(
@@ -153,6 +180,56 @@ def test_log_hears_how_far_long_work_is(capsys: pytest.CaptureFixture[str]) -> N
     lines = capsys.readouterr().err.splitlines()
     assert lines == 2 * ["calibrating cut-03: 3 of 16, after 0 s", "importing, after 0 s"]
     assert waits == [5, 5, 5]
+
+
+def test_what_people_wrote_is_shown_as_they_wrote_it(capsys: pytest.CaptureFixture[str]) -> None:
+    complain("--preprocess 'mean=a:b:c' is not understood: [bold]no[/].")
+    assert capsys.readouterr().err == (
+        "error: --preprocess 'mean=a:b:c' is not understood: [bold]no[/].\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "sentence"),
+    [
+        (MemoryError("no 2 PiB"), 1, "error: this machine has too little memory: no 2 PiB. Give"),
+        (OSError(errno.ENOSPC, "Full", "x"), 3, "error: Full (x). Make room, and try again."),
+        (OSError(errno.EPERM, "Not you"), 3, "error: Not you.\n"),
+    ],
+)
+def test_error_of_the_machine_is_a_sentence(
+    error: Exception, status: int, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def app() -> None:
+        raise error
+
+    with own_signals(), pytest.raises(SystemExit) as ended:
+        run(app)
+    assert ended.value.code == status
+    assert sentence in capsys.readouterr().err
+
+
+def test_interrupt_that_a_library_took_for_an_error_of_its_own_is_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def app() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("cannot import numpy") from None
+
+    with own_signals(), pytest.raises(SystemExit) as ended:
+        run(app)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_error_that_nobody_foresaw_is_not_hidden() -> None:
+    def app() -> None:
+        raise RuntimeError("a bug")
+
+    with own_signals(), pytest.raises(RuntimeError, match="a bug"):
+        run(app)
 
 
 def test_table_folds_where_it_would_be_cut_off() -> None:
