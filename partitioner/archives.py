@@ -1,13 +1,14 @@
 """Small .npz files beside a bundle's manifest: `meta`, JSON as bytes, and arrays. Never unpickled."""
 
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
+
+from partitioner.saving import whole_file
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -32,15 +33,10 @@ def read_archive(path: Path, model: type[M], max_bytes: int) -> tuple[M, dict[st
 
 
 def write_archive(path: Path, meta: BaseModel, arrays: dict[str, Any]) -> None:
-    """Write meta data and arrays; the file appears whole or not at all."""
+    """Write meta data and arrays; the file appears whole or not at all. Raises FileError."""
     packed = {"meta": np.frombuffer(meta.model_dump_json().encode(), np.uint8), **arrays}
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **packed)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **packed)
 
 
 def _arrays(path: Path, max_bytes: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from partitioner.saving import whole_file
 from protos.errors import UsageError
 
 
@@ -20,6 +21,9 @@ def figure_for(path: Path, width: float, height: float) -> Iterator[Any]:
     figure = Figure(figsize=(width, height), dpi=140, layout="constrained")
     yield figure
     try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the plot cannot be written to {path}: {error}.") from error
+        with whole_file(path, UsageError) as partial:
+            figure.savefig(partial, format=path.suffix.removeprefix(".").lower() or "png")
+    except ValueError as error:
+        raise UsageError(
+            f"the plot {path} cannot be written: {error}. Give a file such as plan.png."
+        ) from error

@@ -7,20 +7,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from partitioner.manifest import MANIFEST_FILE
-from protos.errors import BundleError
+from partitioner.saving import unwritable
+from protos.errors import BundleError, FileError
 
 
 @contextmanager
 def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
-    """Give a folder beside `target` that takes its place at the end, or vanishes on any error."""
+    """Give a folder beside `target` that takes its place at the end, or vanishes on any error.
+
+    Raises BundleError when `target` is in the way, FileError when the disk refuses.
+    """
     if target.exists() and not replace:
         raise BundleError(f"{target} exists. Choose another --out, or give --force to replace it.")
     if target.exists() and not (target / MANIFEST_FILE).exists():
         raise BundleError(
             f"{target} exists and is no bundle; it is left alone. Choose another --out."
         )
-    target.absolute().parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+    try:
+        target.absolute().parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+    except OSError as error:
+        raise FileError(unwritable(target, error)) from error
     old = partial.with_name(f"{partial.name}.old")
     try:
         yield partial
@@ -28,6 +35,8 @@ def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
         if target.exists():
             target.rename(old)
         partial.rename(target)
+    except OSError as error:
+        raise FileError(unwritable(target, error)) from error
     finally:
         if old.exists() and not target.exists():
             old.rename(target)

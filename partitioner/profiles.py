@@ -1,12 +1,12 @@
 """A profile: what one machine measured of one bundle. Plain data, JSON on the disk."""
 
 import json
-import os
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from partitioner.saving import whole_file
 from protos.errors import ProfileError
 from protos.names import EDGE
 
@@ -14,17 +14,21 @@ PROFILE_SCHEMA_VERSION: Final = 1
 
 InputOrigin = Literal["samples", "given", "random"]
 
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+Bytes = Annotated[int, Field(ge=0, le=1 << 60)]
+"""Bounded far beyond any machine, so that no sum or product of them leaves the numbers of JSON."""
+
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Timing(_Frozen):
     """Seconds of repeated runs, warm: the median, and the 10th and 90th percentile as their spread."""
 
-    median_s: float = Field(ge=0)
-    p10_s: float = Field(ge=0)
-    p90_s: float = Field(ge=0)
+    median_s: Seconds
+    p10_s: Seconds
+    p90_s: Seconds
     repeats: int = Field(ge=1)
 
 
@@ -32,15 +36,15 @@ class StageProfile(_Frozen):
     """One head or tail: its time, and the resident memory that its session takes."""
 
     timing: Timing
-    memory_bytes: int = Field(ge=0)
+    memory_bytes: Bytes
 
 
 class CodecProfile(_Frozen):
     """One codec on the frontier of one cut."""
 
-    encode_s: float = Field(ge=0)
-    decode_s: float = Field(ge=0)
-    upload_bytes: float = Field(ge=0)
+    encode_s: Seconds
+    decode_s: Seconds
+    upload_bytes: float = Field(ge=0, le=1 << 60)
     """Mean size of the whole request message, header and all."""
 
 
@@ -49,9 +53,9 @@ class CutProfile(_Frozen):
 
     head: StageProfile | None
     tail: StageProfile | None
-    frontier_bytes: int = Field(ge=0)
+    frontier_bytes: Bytes
     """Uncompressed, one sample."""
-    download_bytes: int = Field(ge=0)
+    download_bytes: Bytes
     """The whole answer message, header and all."""
     codecs: dict[str, CodecProfile]
 
@@ -85,13 +89,13 @@ class Profile(_Frozen):
     cuts: dict[str, CutProfile]
     node_s: tuple[float, ...] | None = None
     """Seconds of each node of the bundle's graph, in its order; they add up to the whole model's."""
-    resume_s: float = Field(default=0.0, ge=0)
+    resume_s: Seconds = 0.0
     """What a frame takes here beside its stages: waking up, and being handed to a worker."""
-    crossing_s: float = Field(default=0.0, ge=0)
+    crossing_s: Seconds = 0.0
     """What a frame that is sent from here takes here besides: being handed over, and its answer read."""
     calibration_digest: str = ""
     """Of the ranges that low-bit codecs were measured with; empty: there were none."""
-    scale: float = 1.0
+    scale: float = Field(default=1.0, gt=0)
     """Not 1: the times were not measured, but multiplied by this for another machine."""
 
     @property
@@ -143,14 +147,10 @@ class Profile(_Frozen):
             ) from error
 
     def save(self, path: Path) -> None:
-        """Write the profile; the file appears whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
+        """Write the profile; the file appears whole or not at all. Raises FileError."""
+        with whole_file(path) as partial:
+            partial.parent.mkdir(parents=True, exist_ok=True)
             partial.write_text(self.model_dump_json(indent=1) + "\n")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def scaled(self, factor: float) -> "Profile":
         """Return the profile of a machine that takes `factor` times as long for everything."""
@@ -188,10 +188,11 @@ def _scaled_stage(stage: StageProfile | None, factor: float) -> StageProfile | N
     if stage is None:
         return None
     timing = stage.timing
-    slower = Timing(
-        median_s=timing.median_s * factor,
-        p10_s=timing.p10_s * factor,
-        p90_s=timing.p90_s * factor,
-        repeats=timing.repeats,
+    slower = timing.model_copy(
+        update={
+            "median_s": timing.median_s * factor,
+            "p10_s": timing.p10_s * factor,
+            "p90_s": timing.p90_s * factor,
+        }
     )
     return stage.model_copy(update={"timing": slower})

@@ -8,6 +8,7 @@ import typer
 from partitioner.commands.arguments import BundleArgument, Provider, Threads
 from partitioner.console import JsonFlag, print_json, progress, remark, screen
 from partitioner.defaults import DEFAULT_CALIBRATION_SAMPLES, DEFAULT_PROVIDER, DEFAULT_THREADS
+from partitioner.saving import check_target
 
 
 def calibrate(
@@ -39,6 +40,7 @@ def calibrate(
     from partitioner.bundle import Bundle
     from partitioner.calibrating import calibrate as find_calibration
     from partitioner.calibrating import label_samples, split_samples
+    from partitioner.calibration import CALIBRATION_FILE
     from partitioner.calibration_tables import (
         calibration_json,
         calibration_table,
@@ -49,6 +51,7 @@ def calibrate(
     from partitioner.sessions import RuntimeOptions
 
     loaded = Bundle.load(bundle, calibrated=False)
+    check_target("the calibration", loaded.path / CALIBRATION_FILE)
     classes = read_labels(labels, loaded.manifest.labels) if labels else None
     samples = label_samples(load_named(data, loaded.inputs, max_samples), classes, loaded.outputs)
     split_samples(samples)  # whether they are enough, before anything takes long

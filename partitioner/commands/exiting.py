@@ -10,10 +10,12 @@ from partitioner.commands.arguments import BundleArgument, Provider, Threads
 from partitioner.console import JsonFlag, new_app, print_json, progress, remark, screen
 from partitioner.defaults import (
     DEFAULT_AGREEMENT,
+    DEFAULT_EPOCHS,
     DEFAULT_EXIT_SAMPLES,
     DEFAULT_PROVIDER,
     DEFAULT_THREADS,
 )
+from partitioner.saving import check_target
 
 if TYPE_CHECKING:
     from partitioner.bundle import Bundle
@@ -63,8 +65,8 @@ def train(
         ),
     ] = DEFAULT_AGREEMENT,
     epochs: Annotated[
-        int | None, typer.Option(help="Times that all inputs are trained on.", min=1)
-    ] = None,
+        int, typer.Option(help="Times that all inputs are trained on.", min=1)
+    ] = DEFAULT_EPOCHS,
     max_samples: MaxSamples = DEFAULT_EXIT_SAMPLES,
     threads: Threads = DEFAULT_THREADS,
     provider: Provider = DEFAULT_PROVIDER,
@@ -80,6 +82,7 @@ def train(
     """
     from partitioner.bundle import Bundle
     from partitioner.exits.making import classifier_output, train_exits
+    from partitioner.exits.stored import EXITS_FILE
     from partitioner.sessions import RuntimeOptions
     from protos.errors import UsageError
 
@@ -89,6 +92,7 @@ def train(
         raise UsageError("--held-out-labels are of --held-out, which is missing. Give both.")
     if held_out and (labels is None) != (held_out_labels is None):
         raise UsageError("labels are of one half only. Give --held-out-labels with --labels.")
+    check_target("the exits'", loaded.path / EXITS_FILE)
     inputs = _read(loaded, data, labels, max_samples)
     others = _read(loaded, held_out, held_out_labels, max_samples) if held_out else None
     with progress() as bar:

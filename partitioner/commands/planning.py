@@ -22,6 +22,7 @@ from partitioner.commands.terms import (
 )
 from partitioner.console import JsonFlag, print_json, remark, screen
 from partitioner.defaults import DEFAULT_ACCURACY_DROP
+from partitioner.saving import check_target
 
 if TYPE_CHECKING:
     from partitioner.bundle import Bundle
@@ -129,6 +130,7 @@ def plan(
     from partitioner.units import parse_duration, parse_rate
     from protos.errors import InfeasibleError
 
+    check_target("--plot", plot)
     uplink = parse_rate(bandwidth)
     link = Link(uplink, parse_rate(down) if down else uplink, parse_duration(rtt))
     objective = Objective.asked(minimize, weights)

@@ -8,6 +8,7 @@ import typer
 from partitioner.commands.arguments import Budget, BundleArgument, Provider, Threads
 from partitioner.console import JsonFlag, print_json, progress, remark, screen
 from partitioner.defaults import DEFAULT_BUDGET_S, DEFAULT_PROVIDER, DEFAULT_THREADS
+from partitioner.saving import check_target
 from protos.errors import UsageError
 
 
@@ -43,6 +44,8 @@ def profile(
     budget_s = parse_duration(budget)
     if budget_s <= 0:
         raise UsageError(f"--budget {budget} leaves no time to measure in. Give more, such as 10s.")
+    target = out or loaded.profiles / "edge.json"
+    check_target("--out" if out else "the profile", target, makes_folders=True)
     feeds = load_inputs(data, loaded.inputs) if data else []
     measured = {}
     with progress() as bar:
@@ -58,7 +61,7 @@ def profile(
         role = "edge"
         options = RuntimeOptions(threads, provider)
         measured[role] = measure_profile(loaded, options, budget_s, feeds, show)
-        measured[role].save(out or loaded.profiles / "edge.json")
+        measured[role].save(target)
     if as_json:
         print_json({role: found.model_dump(mode="json") for role, found in measured.items()})
         return

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from partitioner.bundle import Bundle
 from partitioner.classes import is_classes
-from partitioner.defaults import DEFAULT_AGREEMENT, HELD_OUT_EVERY
+from partitioner.defaults import DEFAULT_AGREEMENT, DEFAULT_EPOCHS, HELD_OUT_EVERY
 from partitioner.exits.features import Feature, features_of
 from partitioner.exits.outcomes import Floats, Outcomes, fit_temperature, softmax
 from partitioner.exits.stored import (
@@ -108,7 +108,7 @@ def train_exits(
     *,
     cuts: Sequence[str] = (),
     agreement: float = DEFAULT_AGREEMENT,
-    epochs: int | None = None,
+    epochs: int = DEFAULT_EPOCHS,
     options: RuntimeOptions | None = None,
     on_progress: OnProgress = lambda _step, _done, _total: None,
 ) -> BundleExits:
@@ -131,7 +131,7 @@ def train_exits(
     options = options or RuntimeOptions()
     on_progress("the whole model", 0, len(chosen) + 1)
     known = _know(bundle, data, held_out, output, options)
-    settings = TrainingSettings() if epochs is None else TrainingSettings(epochs=epochs)
+    settings = TrainingSettings(epochs=epochs)
     sources = [data, held_out] if held_out else [data]
     exits: dict[str, Exit] = {}
     for cut in chosen:

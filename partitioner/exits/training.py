@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
+from partitioner.defaults import DEFAULT_EPOCHS
 from partitioner.exits.features import Feature
 from partitioner.exits.outcomes import Floats
 from partitioner.exits.stored import CONFIDENCE
@@ -30,7 +31,7 @@ _IR_VERSION = 9
 class TrainingSettings:
     """How exits are trained."""
 
-    epochs: int = 30
+    epochs: int = DEFAULT_EPOCHS
     temperature: float = 2.0
     """T, by which the whole model's scores are softened (Hinton et al. 2015, section 2)."""
     label_share: float = 0.3

@@ -9,6 +9,7 @@ import typer
 from partitioner.commands import arguments
 from partitioner.console import JsonFlag, print_json, progress, remark, screen
 from partitioner.defaults import DEFAULT_WINDOW
+from partitioner.saving import check_target
 from protos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def fleet(
 
     if not 0 < fps < float("inf"):
         raise UsageError(f"--fps {fps} has no meaning. Give a rate above 0, such as 2.")
+    check_target("--csv", csv)
+    check_target("--plot", plot)
     rtt_s, down_bps = parse_duration(rtt), parse_rate(down) if down else None
     uplinks = _uplinks(bandwidth, trace, rtt_s, down_bps)
     bill = _bill(device, radio, price_worker_hour, price_gb)

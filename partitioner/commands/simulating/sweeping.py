@@ -7,6 +7,7 @@ import typer
 
 from partitioner.commands import arguments
 from partitioner.console import JsonFlag, print_json, remark, screen
+from partitioner.saving import check_target
 
 
 def sweep(
@@ -52,6 +53,8 @@ def sweep(
     from partitioner.simulating.writing import write_csv
     from partitioner.tables import scale_text
 
+    check_target("--csv", csv)
+    check_target("--plot", plot)
     grid = parse_grid(bandwidth, rtt, cloud_load, edge_scale, down)
     loaded = Bundle.load(bundle)
     profiles = find_profiles(loaded, edge, cloud, cloud_scale=cloud_scale)

@@ -16,6 +16,7 @@ from partitioner.commands.terms import (
 )
 from partitioner.console import JsonFlag, print_json, progress, remark, screen
 from partitioner.defaults import DEFAULT_TIMEOUT_S, DEFAULT_WINDOW
+from partitioner.saving import check_target
 from protos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ def trace(
     from partitioner.traces import Trace, parse_at_end, parse_format
     from partitioner.units import parse_duration, parse_rate
 
+    check_target("--csv", csv)
+    check_target("--plot", plot)
     _check_factors(fps=fps, cloud_load=cloud_load, edge_load=edge_load)
     link_trace = Trace.load(file, parse_format(trace_format), parse_at_end(at_end))
     full = link_trace.filled(parse_duration(rtt), parse_rate(down) if down else None)
