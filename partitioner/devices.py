@@ -11,8 +11,12 @@ from typing import Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from partitioner.profiles import Profile
-from protos.errors import FileError, ProfileError, UnknownNameError, UsageError
+from protos.errors import FileError, ProfileError, UnknownNameError, UsageError, reason
 from protos.names import EDGE
+
+_MAX_W = 1e6
+"""What no device draws."""
+_LIKE_OURS = "See those that come with Splitpoint in partitioner/data."
 
 
 class _Frozen(BaseModel):
@@ -51,11 +55,11 @@ class Device(_Frozen):
 
     name: str = ""
     title: str
-    idle_w: float = Field(ge=0)
+    idle_w: float = Field(ge=0, le=_MAX_W)
     """Awake and waiting."""
-    compute_w: float = Field(gt=0)
+    compute_w: float = Field(gt=0, le=_MAX_W)
     """While it computes with all that the model may use, the idle power included."""
-    gflops: float | None = Field(default=None, gt=0)
+    gflops: float | None = Field(default=None, ge=1e-6, le=1e9)
     """float32 GFLOP/s that it reaches with models; None: profiles are of the device itself."""
     radio: str = "wifi"
     """The radio that it has unless another is named."""
@@ -146,16 +150,15 @@ def _load(kind: type[_Kind], word: str, name: str) -> _Kind:
         document = tomllib.loads(_text(word, name))
         return kind.model_validate({"name": Path(name).stem, **document})
     except OSError as error:
-        raise FileError(f"{word} {name} cannot be read: {error.strerror}.") from error
+        raise FileError(
+            f"{word} {name} cannot be read: {reason(error)}. Give the path of a TOML file."
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
-        raise FileError(
-            f"{name} is no {word}: {field}: {first['msg']}. See those that come with Splitpoint "
-            "in partitioner/data."
-        ) from error
+        raise FileError(f"{name} is no {word}: {field}: {first['msg']}. {_LIKE_OURS}") from error
     except ValueError as error:
-        raise FileError(f"{name} is not TOML: {error}.") from error
+        raise FileError(f"{name} is not TOML: {reason(error)}. {_LIKE_OURS}") from error
 
 
 def _text(word: str, name: str) -> str:

@@ -20,6 +20,9 @@ from protos.codecs import codec_name, is_calibrated
 from protos.errors import ProfileError, UnknownNameError, UsageError
 from protos.names import EDGE
 
+MAX_SCALE = 1e6
+"""Between a microcontroller and a data centre."""
+
 
 @dataclass(frozen=True)
 class LastResort:
@@ -213,6 +216,15 @@ def stale_profiles(bundle: Bundle, edge: Profile, cloud: Profile) -> list[str]:
     return [role for role, profile in sides if profile.calibration_digest != ours]
 
 
+def check_scale(name: str, scale: float) -> None:
+    """Raise UsageError unless some machine might be `scale` times as slow as the one that was measured."""
+    if not 1 / MAX_SCALE <= scale <= MAX_SCALE:
+        raise UsageError(
+            f"{name} {scale} has no meaning. Give a factor above 0, such as 6 or 0.2, and at most "
+            f"{MAX_SCALE:g}."
+        )
+
+
 def find_profiles(
     bundle: Bundle,
     edge: Path | None = None,
@@ -227,10 +239,8 @@ def find_profiles(
     measured time (0.2: five times as fast); the result says that it is scaled, not measured.
     """
     for name, scale in (("--edge-scale", edge_scale), ("--cloud-scale", cloud_scale)):
-        if scale is not None and not 0 < scale < float("inf"):
-            raise UsageError(
-                f"{name} {scale} has no meaning. Give a factor above 0, such as 6 or 0.2."
-            )
+        if scale is not None:
+            check_scale(name, scale)
     command = f"splitpoint profile {bundle.path}"
     own = bundle.profiles / "edge.json"
     edge_profile = Profile.load(edge or own, f"{command} --out {edge}" if edge else command)

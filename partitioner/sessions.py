@@ -13,6 +13,9 @@ from protos.errors import BundleError, FaultError, UsageError
 from protos.memory import release_freed_pages
 from protos.tensors import Array, TensorSpec
 
+MAX_THREADS = 1024
+"""More than any machine has cores; the runtime would try to start them all."""
+
 
 @dataclass(frozen=True)
 class RuntimeOptions:
@@ -22,8 +25,8 @@ class RuntimeOptions:
     provider: str = DEFAULT_PROVIDER
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise UsageError(f"{self.threads} threads cannot compute. Give 1 or more.")
+        if not 1 <= self.threads <= MAX_THREADS:
+            raise UsageError(f"{self.threads} threads cannot compute. Give 1 to {MAX_THREADS}.")
         if self.provider not in (found := onnxruntime.get_available_providers()):
             raise UsageError(
                 f"this ONNX Runtime has no provider {self.provider!r}. It has: {', '.join(found)}."

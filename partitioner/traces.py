@@ -120,6 +120,12 @@ def parse_at_end(text: str) -> AtEnd:
     raise UsageError(f"at its end a trace can loop or hold, not {text!r}. Write loop or hold.")
 
 
+_LARGEST = 1e9
+"""In any column: 30 years, a petabit a second. Sums stay far from the end of numbers."""
+_MOST_DIGITS = 12
+"""Of milliseconds, which are then as many years."""
+
+
 @dataclass(frozen=True)
 class _Line:
     """One line that says something, and where it stands."""
@@ -138,8 +144,10 @@ class _Line:
             value = math.nan
         if not math.isfinite(value):
             raise self.error(f"{text.strip()!r}" if text.strip() else "nothing", f"{what}")
-        if value < 0:
-            raise self.error(text.strip(), f"{what} of 0 or more")
+        if not 0 <= value <= _LARGEST:
+            raise self.error(
+                text.strip(), f"{what} of 0 or more" if value < 0 else f"less as {what}"
+            )
         return value
 
 
@@ -173,7 +181,7 @@ def _detect(path: Path, lines: Sequence[_Line]) -> TraceFormat:
 
 
 def _is_whole(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
 
 
 def _is_number(text: str) -> bool:

@@ -29,6 +29,11 @@ _SIZES = {
     "GiB": 2**30,
 }
 
+MAX_BPS = 1e15
+"""A petabit a second: no link has it."""
+MAX_S = 1e9
+"""Thirty years: timers of the system go about as far."""
+
 
 def parse_rate(text: str) -> float:
     """Return bits per second; `MB/s` means bytes, `mbit`, `Mbit/s` and `Mbps` mean bits."""
@@ -40,7 +45,7 @@ def parse_rate(text: str) -> float:
             f"{text!r} has no unit of bandwidth{' that is known' if unit else ''}. Write bits as 10mbit, "
             "1.5Mbit/s or 800kbps, bytes as 2MB/s."
         )
-    return _positive(number * factor, text, "bandwidth")
+    return _at_most(MAX_BPS, _positive(number * factor, text, "bandwidth"), text, "bandwidth")
 
 
 def parse_duration(text: str) -> float:
@@ -51,7 +56,7 @@ def parse_duration(text: str) -> float:
             f"{text!r} has no unit of time{' that is known' if unit else ''}. Write 20ms, 1.5s, 300us or "
             "2min."
         )
-    return number * _TIMES[unit]
+    return _at_most(MAX_S, number * _TIMES[unit], text, "duration")
 
 
 def parse_size(text: str) -> int:
@@ -106,6 +111,12 @@ def _split(text: str, wanted: str) -> tuple[float, str]:
     if not found:
         raise UsageError(f"{text!r} is not {wanted}.")
     return float(found[1]), found[2]
+
+
+def _at_most(most: float, value: float, text: str, what: str) -> float:
+    if value > most:
+        raise UsageError(f"{text!r} is no {what} that anything has. Give less.")
+    return value
 
 
 def _positive(value: float, text: str, what: str) -> float:

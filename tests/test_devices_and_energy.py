@@ -114,6 +114,11 @@ def test_device_of_ones_own(tmp_path: Path) -> None:
         ('title = "x"\nidle_w = 4.0\ncompute_w = 3.0\n', "cannot be below idle_w"),
         ('title = "x"\nidle_w = -1.0\ncompute_w = 3.0\n', "idle_w: .*greater than or equal to 0"),
         ('title = "x"\nidle_w = 1.0\ncompute_w = nan\n', "compute_w: .*finite"),
+        ('title = "x"\nidle_w = 1.0\ncompute_w = 1e300\n', "compute_w: .*less than"),
+        (
+            'title = "x"\nidle_w = 1.0\ncompute_w = 3.0\ngflops = 1e-300\n',
+            "gflops: .*greater than .*See those that come with Splitpoint",
+        ),
         ('title = "x"\nidle_w = 1.0\ncompute_w = 3.0\nwatts = 2\n', "watts: Extra"),
     ],
 )

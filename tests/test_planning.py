@@ -1,5 +1,6 @@
 """The plan's arithmetic, by hand; its switching points against a search on a grid."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -236,6 +237,17 @@ def test_unreadable_profile_is_refused(text: str, match: str, tmp_path: Path) ->
         Profile.load(tmp_path / "p.json")
 
 
+@pytest.mark.parametrize("seconds", ["Infinity", "NaN", "1e308", "-1", '"x"', "null"])
+def test_seconds_that_no_machine_measures_are_refused(seconds: str, tmp_path: Path) -> None:
+    _, profile = make(EXAMPLE)
+    text = json.dumps(profile.model_dump(mode="json"))
+    head, found, rest = text.partition('"median_s": ')
+    assert found
+    (tmp_path / "p.json").write_text(head + found + seconds + rest[rest.index(",") :])
+    with pytest.raises(ProfileError, match=r"p.json is no profile: .*median_s: .*Measure it again"):
+        Profile.load(tmp_path / "p.json")
+
+
 def test_missing_cloud_profile_says_how_to_get_one(residual_bundle: Bundle, tmp_path: Path) -> None:
     _, profile = make(EXAMPLE)
     profile.save(tmp_path / "edge.json")
@@ -251,7 +263,7 @@ def test_missing_cloud_profile_says_how_to_get_one(residual_bundle: Bundle, tmp_
     assert edge == profile
 
 
-@pytest.mark.parametrize("scale", [0, -1, float("inf"), float("nan")])
+@pytest.mark.parametrize("scale", [0, -1, 1e308, 1e-308, float("inf"), float("nan")])
 def test_senseless_scale_is_refused(scale: float, residual_bundle: Bundle) -> None:
     with pytest.raises(UsageError, match="--edge-scale"):
         find_profiles(residual_bundle, edge_scale=scale)

@@ -14,10 +14,11 @@ from partitioner.link import Link
 from partitioner.planning import plan
 from partitioner.profiling import measure_profile, natural_feeds
 from partitioner.resuming import measure_crossing_s, measure_resume_s
-from partitioner.sessions import Stage
+from partitioner.sessions import RuntimeOptions, Stage
 from partitioner.timing import Repeated, sample_in_turns, time_call
 from partitioner.verifying import largest_difference, verify_bundle
 from protos.codecs import get_codec
+from protos.errors import UsageError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import model_name
 from protos.tensors import TensorSpec
@@ -228,3 +229,9 @@ def test_tail_that_answers_nothing_is_found_however_small_the_outputs(
     wrong = [check.cut for check in verify_bundle(residual_bundle, feeds) if not check.ok]
     assert "cut-03" in wrong
     assert "cut-02" not in wrong
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025, 10**12])
+def test_threads_that_no_machine_has_are_refused(threads: int) -> None:
+    with pytest.raises(UsageError, match=f"{threads} threads cannot compute. Give 1 to 1024"):
+        RuntimeOptions(threads)

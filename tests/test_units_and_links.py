@@ -50,6 +50,17 @@ def test_duration_without_a_clear_unit_is_refused(text: str) -> None:
         parse_duration(text)
 
 
+def test_quantities_that_nothing_has_are_refused() -> None:
+    assert parse_rate("1000000gbit") == 1e15
+    assert parse_duration("1e9s") == 1e9
+    with pytest.raises(
+        UsageError, match="'1e300mbit' is no bandwidth that anything has. Give less"
+    ):
+        parse_rate("1e300mbit")
+    with pytest.raises(UsageError, match="'1e300s' is no duration that anything has. Give less"):
+        parse_duration("1e300s")
+
+
 @pytest.mark.parametrize("text", ["1x0x3", "1,3", "x3", "-1x3", ""])
 def test_shape_with_a_senseless_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="1x3x224x224"):

@@ -1,6 +1,5 @@
 """`splitpoint tiers`."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,7 +54,7 @@ def tiers(
     """
     from partitioner.bundle import Bundle
     from partitioner.link import Link
-    from partitioner.planning import find_profiles
+    from partitioner.planning import check_scale, find_profiles
     from partitioner.tier_tables import tiers_json, tiers_table
     from partitioner.tiers import plan_tiers
     from protos.errors import UsageError
@@ -66,10 +65,7 @@ def tiers(
             "twice as fast as the device was measured."
         )
     scale = 1.0 if near_scale is None else near_scale
-    if not 0 < scale < math.inf:
-        raise UsageError(
-            f"--near-scale {scale} has no meaning. Give a factor above 0, such as 6 or 0.2."
-        )
+    check_scale("--near-scale", scale)
     links = (Link.parse(near_link), Link.parse(cloud_link))
     loaded = Bundle.load(bundle)
     device_profile, cloud_profile = find_profiles(
