@@ -7,48 +7,44 @@ from typing import IO
 
 import numpy as np
 
-from protos.errors import SourceError
+from protos.errors import SourceError, reason
 from protos.tensors import Array, TensorSpec
 
 NPY_MAGIC = b"\x93NUMPY"
 
 
 def frames_of(array: Array, spec: TensorSpec, where: str) -> Iterator[Array]:
-    """Yield the frames of an array: it is one, with or without batch axis, or many, stacked.
+    """Return the frames of an array: it is one, with or without batch axis, or many, stacked.
 
-    Raises SourceError when it is neither.
+    Raises SourceError at once when it is neither.
     """
     shape = array.shape
     stackable = spec.shape[:1] in ((-1,), (1,))
     if array.dtype.name != spec.dtype:
         raise _unfit(array, spec, where)
     if stackable and spec.fits((1, *shape)):
-        yield np.asarray(array)[np.newaxis]
-    elif stackable and shape[:1] != (0,) and spec.fits((1, *shape[1:])):
-        for index in range(shape[0]):
-            yield np.asarray(array[index : index + 1])
-    elif shape[:1] != (0,) and spec.fits(shape[1:]):
-        for index in range(shape[0]):
-            yield np.asarray(array[index])
-    elif spec.fits(shape):
-        yield np.asarray(array)
-    else:
-        raise _unfit(array, spec, where)
+        return iter((np.asarray(array)[np.newaxis],))
+    if stackable and shape[:1] != (0,) and spec.fits((1, *shape[1:])):
+        return (np.asarray(array[index : index + 1]) for index in range(shape[0]))
+    if shape[:1] != (0,) and spec.fits(shape[1:]):
+        return (np.asarray(array[index]) for index in range(shape[0]))
+    if spec.fits(shape):
+        return iter((np.asarray(array),))
+    raise _unfit(array, spec, where)
 
 
 def read_npy(path: Path, inputs: Sequence[TensorSpec]) -> Iterator[dict[str, Array]]:
-    """Yield the frames of an .npy file, mapped rather than read."""
+    """Return the frames of an .npy file, mapped rather than read; SourceError at once if there are none."""
     spec = _only(inputs, path.name)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise SourceError(
-            f"{path} cannot be read: {error}. Give an array saved by numpy."
+            f"{path} cannot be read: {reason(error)}. Give an array saved by numpy."
         ) from error
     if not isinstance(array, np.ndarray):
         raise SourceError(f"{path} holds no single array. Call it .npz if it is an archive.")
-    for frame in frames_of(array, spec, path.name):
-        yield {spec.name: frame}
+    return ({spec.name: frame} for frame in frames_of(array, spec, path.name))
 
 
 def read_npz(path: Path, inputs: Sequence[TensorSpec]) -> Iterator[dict[str, Array]]:
@@ -57,10 +53,14 @@ def read_npz(path: Path, inputs: Sequence[TensorSpec]) -> Iterator[dict[str, Arr
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise SourceError(f"{path} cannot be read: {error}. Give a file of numpy.savez.") from error
+        raise SourceError(
+            f"{path} cannot be read: {reason(error)}. Give a file of numpy.savez."
+        ) from error
     if sorted(arrays) != sorted(spec.name for spec in inputs):
         takes = ", ".join(f"{spec.name} {spec}" for spec in inputs)
-        raise SourceError(f"{path} holds {sorted(arrays)}, but the model takes exactly: {takes}.")
+        raise SourceError(
+            f"{path} holds {sorted(arrays)}, but the model takes exactly: {takes}. Name the arrays so."
+        )
     yield from _side_by_side(arrays, inputs, path)
 
 

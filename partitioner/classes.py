@@ -4,7 +4,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from protos.errors import SourceError, UsageError
+from protos.errors import SourceError, UsageError, reason
 from protos.tensors import TensorSpec
 
 
@@ -22,9 +22,8 @@ def read_labels(path: Path, classes: Sequence[str]) -> dict[str, int]:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, ValueError, csv.Error) as error:
-        why = getattr(error, "strerror", None) or error
         raise SourceError(
-            f"labels {path} cannot be read: {why}. Give a CSV with the header file,label."
+            f"labels {path} cannot be read: {reason(error)}. Give a CSV file with the header file,label."
         ) from error
     if not rows or not {"file", "label"} <= set(rows[0]):
         raise SourceError(f"labels {path} need the header file,label and a line for each frame.")
@@ -32,7 +31,14 @@ def read_labels(path: Path, classes: Sequence[str]) -> dict[str, int]:
         raise SourceError(
             f"labels {path}: the line with label {nameless[0]['label']!r} names no file. Give both."
         )
-    return {Path(row["file"]).name: _class_index(row["label"] or "", classes, path) for row in rows}
+    found: dict[str, int] = {}
+    for row in rows:
+        name, label = Path(row["file"]).name, _class_index(row["label"] or "", classes, path)
+        if found.setdefault(name, label) != label:
+            raise SourceError(
+                f"labels {path} give {name} two classes, {found[name]} and {label}. Keep the right one."
+            )
+    return found
 
 
 def labels_of(

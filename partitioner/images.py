@@ -1,7 +1,6 @@
 """Images as the model takes them: uint8 [1, height, width, 3 or 1]."""
 
 import io
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from protos.errors import SourceError
+from protos.errors import SourceError, reason
 from protos.tensors import Array, TensorSpec
 
 Say = Callable[[str], None]
@@ -41,8 +40,9 @@ class ImageFitter:
             ):
                 return self._fit(ImageOps.exif_transpose(image))
         except Exception as error:  # decoders raise what they like on broken files
-            why = re.sub(r" <_io.*?>", "", str(error))
-            raise SourceError(f"{path} cannot be read as an image: {why}.") from error
+            raise SourceError(
+                f"{path} cannot be read as an image: {reason(error)}. Replace or remove it."
+            ) from error
 
     def from_pixels(self, pixels: Array) -> dict[str, Array]:
         """Return the frame of uint8 pixels [height, width, 3] in RGB."""

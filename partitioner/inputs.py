@@ -1,8 +1,10 @@
 """A few inputs for a model from files: a folder of images, one image, an .npy or an .npz."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+
+import numpy as np
 
 from partitioner.arrays import read_npy, read_npz
 from partitioner.images import IMAGE_SUFFIXES, ImageFitter
@@ -28,6 +30,8 @@ def load_named(
     frames = list(islice(named_frames(path, inputs), limit))
     if not frames:
         raise SourceError(f"{path} holds no frames. Give images, an .npy or an .npz with some.")
+    for name, frame in frames:
+        _check_numbers(name, frame)
     return frames
 
 
@@ -47,6 +51,16 @@ def named_frames(
     raise SourceError(
         f"{path} cannot be read as inputs. Give a folder of images, an image, an .npy or an .npz."
     )
+
+
+def _check_numbers(name: str, frame: Mapping[str, Array]) -> None:
+    """Raise SourceError for values that are no number: all that is measured with them would be void.
+
+    Infinities may be meant, as in the mask of an attention.
+    """
+    for value, array in frame.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise SourceError(f"{name}: {value!r} holds NaN, which is no number. Leave it out.")
 
 
 def _numbered(

@@ -25,6 +25,14 @@ The text of an error is its public sentence: what was found, what was wanted, wh
 cross the wire. What only a developer should see stays in `__cause__` and in the log.
 """
 
+import re
+
+
+def reason(error: BaseException) -> str:
+    """Return what a foreign error says, to stand within a sentence: no number, path, object or full stop."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return re.sub(r" <[^<>]* at 0x\w+>", "", said).strip().rstrip(".")
+
 
 class SplitpointError(Exception):
     """Base of all; `exit_status` is what a command ends with."""

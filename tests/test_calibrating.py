@@ -23,6 +23,7 @@ from partitioner.calibrating import Sample, calibrate, relative_error, split_sam
 from partitioner.calibration import CALIBRATION_FILE, BundleCalibration
 from partitioner.calibration_tables import calibration_table, calibration_text
 from partitioner.cli import app
+from partitioner.inputs import load_named
 from partitioner.link import Link
 from partitioner.planning import plan
 from partitioner.profiles import Profile
@@ -32,7 +33,7 @@ from partitioner.sessions import RuntimeOptions
 from partitioner.tables import bound_text, plan_table, scale_text
 from protos.codecs import Calibration, get_codec
 from protos.errors import BundleError, MismatchError, SourceError, SplitpointError, UsageError
-from protos.tensors import Array
+from protos.tensors import Array, TensorSpec
 from tests.test_edge_fetching import Offer, fetch, whole
 
 
@@ -555,6 +556,20 @@ def test_bad_data_is_a_sentence_and_overwrites_nothing(
     with pytest.raises(type(error), match=match):
         raise error
     assert (calibrated.path / CALIBRATION_FILE).read_bytes() == before
+
+
+def test_inputs_that_are_no_numbers_are_refused_and_infinities_are_not(tmp_path: Path) -> None:
+    vector = [TensorSpec("x", "float32", (-1, 3))]
+    values = np.zeros((4, 3), np.float32)
+    values[2, 1] = -np.inf  # the mask of an attention may mean it
+    np.save(tmp_path / "x.npy", values)
+    assert len(load_named(tmp_path / "x.npy", vector, 8)) == 4
+    values[3, 0] = np.nan
+    np.save(tmp_path / "x.npy", values)
+    with pytest.raises(
+        SourceError, match="x.npy#3: 'x' holds NaN, which is no number. Leave it out."
+    ):
+        load_named(tmp_path / "x.npy", vector, 8)
 
 
 def test_labels_for_a_model_without_classes_are_refused(bundles: Any, tmp_path: Path) -> None:

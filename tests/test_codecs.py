@@ -51,7 +51,7 @@ def test_grey_images_are_jpegs_too() -> None:
 @pytest.mark.parametrize(
     ("data", "match"),
     [
-        (b"", "no readable JPEG"),
+        (b"", "no readable JPEG: cannot identify image file. Encode it again, or send it raw"),
         (b"\xff\xd8\xff" + b"\0" * 50, "no readable JPEG"),
         (as_jpeg((64, 48))[:-300], "no readable JPEG"),
         (as_jpeg((65, 48)), "65x48.*64x48"),

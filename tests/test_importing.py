@@ -256,7 +256,27 @@ def test_truncated_weights_file_is_refused(tmp_path: Path) -> None:
     onnx.save(models.residual(), str(path), save_as_external_data=True, location="big.weights")
     weights = tmp_path / "big.weights"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    refuse(path, tmp_path / "out", "big")
+    refuse(path, tmp_path / "out", "big.weights is cut short: it has .* wants .* Copy it again")
+
+
+def test_model_newer_than_the_runtime_says_what_to_do(tmp_path: Path) -> None:
+    model = models.residual()
+    model.opset_import[0].version = 999
+    path = models.save(model, tmp_path / "new.onnx")
+    refuse(path, tmp_path / "out", "Export the model again, for an opset that this runtime knows")
+
+
+def test_what_is_said_of_inputs_has_to_be_true_of_them(
+    tmp_path: Path, onnx_files: Callable[[str], Path]
+) -> None:
+    file, out = onnx_files("residual"), tmp_path / "out"
+    refuse(
+        file, out, "given as int64, .* takes float32", ImportOptions(input_dtypes={"x": "int64"})
+    )
+    refuse(file, out, "--frame .* need --preprocess", ImportOptions(frame="48x64"))
+    huge = ImportOptions(preprocess="unit", frame="99999999x999999")
+    refuse(file, out, "99999899000001 pixels, and at most", huge)
+    import_model(file, out, ImportOptions(input_dtypes={"x": "float32"}))
 
 
 def test_model_without_a_cut_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from partitioner.console import JsonFlag, print_json, remark, screen, working
 from partitioner.defaults import MAX_CUTS
-from protos.errors import FileError, ModelError, UsageError
+from protos.errors import FileError, ModelError, UsageError, reason
 
 
 def import_command(
@@ -98,6 +98,8 @@ def _parse_inputs(texts: list[str]) -> tuple[dict[str, tuple[int, ...]], dict[st
             raise UsageError(
                 f"--input {text!r}: there is no data type {dtype!r}. Write int64, say."
             )
+        if name in shapes:
+            raise UsageError(f"--input gives {name!r} twice. Give it once.")
         shapes[name] = parse_shape(shape)
         if dtype:
             dtypes[name] = dtype
@@ -109,7 +111,7 @@ def _read_labels(path: Path) -> tuple[str, ...]:
         labels = tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(
-            f"labels {path} cannot be read: {error}. Give a text file, one label a line."
+            f"labels {path} cannot be read: {reason(error)}. Give a text file, one label a line."
         ) from error
     if not labels:
         raise ModelError(f"labels {path} is empty. Give one class name a line.")

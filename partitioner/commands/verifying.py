@@ -1,5 +1,6 @@
 """`splitpoint verify`."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from partitioner.commands.arguments import BundleArgument, Provider, Threads
 from partitioner.console import JsonFlag, print_json, progress, screen
 from partitioner.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS, DEFAULT_TOLERANCE
+from protos.errors import UsageError
 
 
 def verify(
@@ -37,6 +39,8 @@ def verify(
     from partitioner.tables import checks_json, checks_table
     from partitioner.verifying import verify_bundle
 
+    if not 0 <= tolerance < math.inf:
+        raise UsageError(f"--tolerance {tolerance} can never be met. Give 0 or more, such as 1e-4.")
     loaded = Bundle.load(bundle)
     if data:
         feeds = load_inputs(data, loaded.inputs, limit=1)[0]

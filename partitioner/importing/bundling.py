@@ -18,7 +18,12 @@ from partitioner.folders import new_folder
 from partitioner.graph import Graph
 from partitioner.graph_file import save_graph
 from partitioner.importing.extracting import specs_of
-from partitioner.importing.loading import load_model, pin_inputs, strip_remarks
+from partitioner.importing.loading import (
+    check_types,
+    load_model,
+    pin_inputs,
+    strip_remarks,
+)
 from partitioner.importing.mapping import write_weights_map
 from partitioner.importing.pieces import PieceWriter
 from partitioner.importing.preprocessing import parse_preprocess, prepend
@@ -74,6 +79,10 @@ def import_model(
     BundleError when `out` exists and `options.replace` is not set.
     """
     chosen = options or ImportOptions()
+    if chosen.frame and not chosen.preprocess:
+        raise UsageError(
+            "--frame is the size of images, which need --preprocess. Give both, or none."
+        )
     target = Path(out)
     name = _checked_name(chosen.name or target.absolute().name.removesuffix(".bundle"))
     with new_folder(target, replace=chosen.replace) as folder:
@@ -143,6 +152,8 @@ def _read(source: str, folder: Path, options: ImportOptions) -> tuple[onnx.Model
             export_factory(source, options.input_shapes, options.input_dtypes, path)
         model = load_model(path)
         strip_remarks(model)
+        if not is_factory(source):
+            check_types(model, options.input_dtypes)
         shapes = {} if is_factory(source) else options.input_shapes
         pin_inputs(model, shapes)
         model.ir_version = max(model.ir_version, _IR_VERSION)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto, external_data_helper
+from onnx import TensorProto, external_data_helper, helper
 
 from partitioner.importing.weights import graphs_in
 from partitioner.sessions import RuntimeOptions, open_session
@@ -39,6 +39,19 @@ def strip_remarks(model: onnx.ModelProto) -> None:
     for item in (*model.graph.node, *model.graph.initializer, *model.functions):
         item.ClearField("doc_string")
         item.ClearField("metadata_props")
+
+
+def check_types(model: onnx.ModelProto, wanted: Mapping[str, str]) -> None:
+    """Raise ModelError unless the inputs are of the data types that `wanted` says, where it says any."""
+    for value in model.graph.input:
+        if (dtype := wanted.get(value.name)) is None:
+            continue
+        found = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
+        if dtype != found:
+            raise ModelError(
+                f"input {value.name!r} was given as {dtype}, and the model takes {found}. Leave the type "
+                "out: an ONNX file says its own."
+            )
 
 
 def pin_inputs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -96,11 +109,18 @@ def _not_onnx(path: Path) -> ModelError:
 def _check_external_files(model: onnx.ModelProto, path: Path) -> None:
     for tensor in (t for part in graphs_in(model.graph) for t in part.initializer):
         if tensor.data_location == TensorProto.EXTERNAL:
-            location = external_data_helper.ExternalDataInfo(tensor).location
-            if not (path.parent / location).is_file():
+            data = external_data_helper.ExternalDataInfo(tensor)
+            weights = path.parent / data.location
+            if not weights.is_file():
                 raise ModelError(
-                    f"{path} keeps its weights in {location!r}, which does not lie beside it. "
+                    f"{path} keeps its weights in {data.location!r}, which does not lie beside it. "
                     "Copy that file into the same folder."
+                )
+            needed = (data.offset or 0) + (data.length or 0)
+            if (found := weights.stat().st_size) < needed:
+                raise ModelError(
+                    f"{weights} is cut short: it has {found} bytes, and {path} wants {needed} or more. "
+                    "Copy it again."
                 )
 
 
@@ -117,4 +137,7 @@ def _check_runtime(path: Path) -> None:
                 f"{path} has the operator {found[1] or found[2]}, which this ONNX Runtime does not know. "
                 "Update onnxruntime, or export the model with standard operators."
             ) from error
-        raise ModelError(f"ONNX Runtime cannot load {path}: {text}") from error
+        raise ModelError(
+            f"ONNX Runtime cannot load {path}: {text.rstrip('.')}. Export the model again, for an opset that "
+            "this runtime knows, or update onnxruntime."
+        ) from error

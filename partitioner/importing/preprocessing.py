@@ -22,6 +22,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "raw": {"mean": (0.0,), "std": (1.0,), "scale": 1.0},
 }
 
+_MAX_PIXELS = 1 << 26
+"""Pillow takes larger images for bombs."""
 _RESIZE_OPSET = 11
 _ROI_OPTIONAL_OPSET = 13
 _ANTIALIAS_OPSET = 18
@@ -55,6 +57,11 @@ def parse_preprocess(text: str, model: onnx.ModelProto, frame: str | None) -> Pr
     wanted = parse_shape(frame) if frame else (height, width)
     if len(wanted) != 2:
         raise UsageError(f"--frame {frame!r} is no height and width. Write it as 480x640.")
+    if math.prod(wanted) > _MAX_PIXELS:
+        raise UsageError(
+            f"--frame {frame} has {math.prod(wanted)} pixels, and at most {_MAX_PIXELS} can be read. Give "
+            "the size in which frames come."
+        )
     for name in ("mean", "std"):
         if len(numbers[name]) == 1:
             numbers[name] *= channels

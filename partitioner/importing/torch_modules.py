@@ -93,7 +93,10 @@ def _run_user_code(source: str, code: Callable[[], Any]) -> Any:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is ours, and may be JSON
             return code()
     except Exception as error:
-        raise ModelError(f"{source} failed with {type(error).__name__}: {error}") from error
+        raise ModelError(
+            f"{source} failed with {type(error).__name__}: {str(error).rstrip('.')}. Mend it, or give the "
+            "factory of another module."
+        ) from error
 
 
 def _arguments(

@@ -63,7 +63,10 @@ def _input_spec(value: onnx.ValueInfoProto) -> TensorSpec:
     tensor = value.type.tensor_type
     dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
     if not is_carried(dtype):
-        raise ModelError(f"input {value.name!r} is of type {dtype}, which cannot cross a network.")
+        raise ModelError(
+            f"input {value.name!r} is of type {dtype}, which cannot cross a network. Export the model with "
+            "an input of numbers."
+        )
     return TensorSpec(value.name, dtype, tuple(dim.dim_value for dim in tensor.shape.dim))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from protos.errors import TensorError
+from protos.errors import TensorError, reason
 from protos.tensors import Array, Buffer, TensorSpec
 
 _MODES = {1: "L", 3: "RGB"}
@@ -77,7 +77,8 @@ class JpegCodec:
             return np.asarray(kept).reshape(shape)
         except (OSError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
             raise TensorError(
-                f"tensor {tensor!r} holds no readable {self.format}: {error}."
+                f"tensor {tensor!r} holds no readable {self.format}: {reason(error)}. Encode it again, or "
+                "send it raw."
             ) from error
 
     def _open(self, data: bytes, wanted: tuple[int, int]) -> Image.Image:
