@@ -34,11 +34,11 @@ def run(
     ] = None,
     fps: Annotated[float | None, flag("Frames a second, at most.", "as fast as it goes")] = None,
     loop: Annotated[
-        bool | None, flag("Start the source again when it ends.", "", "--loop/--no-loop")
+        bool | None, flag("Start the source again when it ends.", "no-loop", "--loop/--no-loop")
     ] = None,
     drop: Annotated[
         bool | None,
-        flag("Drop the oldest frames when the window is full.", "", "--drop/--no-drop"),
+        flag("Drop the oldest frames when the window is full.", "no-drop", "--drop/--no-drop"),
     ] = None,
     max_frames: Annotated[int | None, flag("Stop after as many frames.", "all")] = None,
     labels: Annotated[Path | None, flag("A CSV of file,label to compare with.")] = None,

@@ -1,5 +1,7 @@
 """What `run` and `serve` have in common: a client as the settings say, and word of how it fares."""
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +87,12 @@ async def tell_of_health(state: State) -> None:
     console.remark(f"{state.health}: {state.reason}")
 
 
+def check_free(address: str | None) -> None:
+    """Raise UsageError unless metrics can be served at `address`: measuring first would be for nothing."""
+    if address is not None:
+        open_listener(address, "--metrics").close()
+
+
 @contextmanager
 def shown_metrics(address: str | None, observer: Observer) -> Iterator[None]:
     """Serve Prometheus metrics at HOST:PORT within the block, if an address is given.
@@ -96,7 +104,7 @@ def shown_metrics(address: str | None, observer: Observer) -> Iterator[None]:
         return
     from protos.serving.metrics import serve_metrics
 
-    open_listener(address, "--metrics").close()
+    check_free(address)
     host, port = split_address(address)
     with serve_metrics(host, port, lambda: (observer.peek(),)) as bound:
         console.remark(f"metrics on http://{address.rpartition(':')[0]}:{bound}/metrics")
@@ -106,6 +114,8 @@ def shown_metrics(address: str | None, observer: Observer) -> Iterator[None]:
 def beat(path: Path) -> None:
     """Touch the file that a health check looks at; UsageError when that is not possible."""
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.touch()
     except OSError as error:
         raise UsageError(

@@ -11,6 +11,7 @@ import grpc
 from edge_client.handshake import SERVICE
 from partitioner.link import Link
 from partitioner.remote import open_channel, translate
+from protos.errors import TooLargeError
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
 
 ROUND_TRIPS = 8
@@ -87,17 +88,24 @@ def _round_trips(probe: Probe, clock: Callable[[], float]) -> list[float]:
 def _rate(transfer_s: Callable[[int], float], rtt_s: float) -> tuple[float, int]:
     """Return bits per second, and the size of the transfer that told them.
 
-    The size grows until the next transfer would not fit into the time that is left.
+    The size grows until the next transfer would not fit into the time that is left, or the server.
     """
     size, left_s = _FIRST_BYTES, _TRANSFERS_S
+    told: tuple[float, int] | None = None
     while True:
-        seconds = transfer_s(size)
+        try:
+            seconds = transfer_s(size)
+        except TooLargeError:  # for this server, and what it took has told enough
+            if told is None:
+                raise
+            return told
         left_s -= seconds
         bps = min(_FASTEST_BPS, 8 * size / max(seconds - rtt_s, 1e-9))
         fitting = int(max(0.0, left_s - rtt_s) * bps / 8)
+        told = bps, size
         following = min(size * _GROWTH, _LAST_BYTES, fitting)
         if following < 1.5 * size:
-            return bps, size
+            return told
         size = following
 
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from edge_client.pacing import OneWay, Pacer
-from partitioner.addresses import split_address
+from partitioner.addresses import check_server, split_address
 from partitioner.link import Link
 from protos.errors import UsageError
 
@@ -48,6 +48,7 @@ class Relay:
     ) -> None:
         self._listen = split_address(listen)
         self._to = split_address(to, "to pass on to")
+        check_server(to)
         self._link: Link | None = link
         up, down = _directions(link)
         self._up = _Direction(Pacer(up), clock, sleep or asyncio.sleep, mangle)

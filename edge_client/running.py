@@ -7,6 +7,7 @@ from time import monotonic
 
 from edge_client.connecting import (
     beat,
+    check_free,
     client_options,
     shown_metrics,
     shown_progress,
@@ -25,6 +26,7 @@ from edge_client.tally import Tally
 from partitioner import console
 from partitioner.bundle import Bundle
 from partitioner.classes import read_labels
+from partitioner.starting import INTERRUPTED
 from protos.errors import SourceError
 from protos.tensors import Array
 
@@ -42,15 +44,16 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
     bundle = Bundle.load(settings.bundle)
     source = open_source(settings.source, bundle.inputs, console.remark)
     labels = read_labels(settings.labels, bundle.manifest.labels) if settings.labels else {}
+    check_free(settings.metrics)
     with ExitStack() as stack:
         client = stack.enter_context(_connected(settings, bundle))
         if settings.heartbeat:
             beat(settings.heartbeat)
+        observer = Observer(client.asynchronous, settings.name)
+        stack.enter_context(shown_metrics(settings.metrics, observer))
         # Only now: a server that is away must not cost the records of the last run.
         writer = stack.enter_context(RecordWriter(settings.output, as_json))
         tell_of_choice(client.choice, client.trouble, client.bundle)
-        observer = Observer(client.asynchronous, settings.name)
-        stack.enter_context(shown_metrics(settings.metrics, observer))
         reporter = Reporter(
             client.asynchronous, observer, settings.telemetry_s, writer.note, tell_of_health
         )
@@ -114,7 +117,7 @@ def _noting(frames: Iterator[Frame], names: deque[str]) -> Iterator[dict[str, Ar
 def _exit_status(tally: Tally, source: Source, interrupted: bool) -> int:
     if interrupted:
         console.remark("interrupted")
-        return console.INTERRUPTED
+        return INTERRUPTED
     if tally.frames == 0:
         raise SourceError(
             f"no frame came out of the source ({source.unreadable} could not be read). Check it."

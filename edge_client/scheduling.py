@@ -24,7 +24,7 @@ class Blackout:
     def parse(cls, text: str) -> "Blackout":
         """Read `10s+5s`: after 10 s, for 5 s. Raises UsageError."""
         start, plus, length = text.partition("+")
-        if not plus:
+        if not (plus and start and length):
             raise UsageError(f"{text!r} is no black-out. Write START+LENGTH, such as 10s+5s.")
         found = cls(parse_duration(start), parse_duration(length))
         if found.length_s <= 0:

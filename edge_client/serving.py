@@ -8,6 +8,7 @@ from typing import Any
 from edge_client.client import AsyncEdgeClient
 from edge_client.connecting import (
     beat,
+    check_free,
     client_options,
     shown_metrics,
     shown_progress,
@@ -45,6 +46,7 @@ async def _serve(settings: ServeSettings, *, as_json: bool) -> None:
     stop = stop_event()
     bundle = Bundle.load(settings.bundle)
     open_listener(settings.listen, "--listen").close()  # measuring first would be for nothing
+    check_free(settings.metrics)
     async with AsyncExitStack() as stack:
         client = await connected(settings, bundle, stack, stop)
         if client is None:

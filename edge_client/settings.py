@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from edge_client import defaults
-from edge_client.sources import Pace
+from edge_client.sources import MAX_FPS, MIN_FPS, Pace
 from partitioner.exits.ladder import parse_threshold
 from partitioner.link import Link
 from partitioner.objectives import Objective, Terms
@@ -180,7 +180,7 @@ class RunSettings(EdgeSettings):
     takes_frames = True
 
     source: str
-    fps: float | None = Field(default=None, gt=0)
+    fps: float | None = Field(default=None, ge=MIN_FPS, le=MAX_FPS)
     loop: bool = False
     drop: bool = False
     """A paced source drops its oldest frames when the window is full, as a camera does."""

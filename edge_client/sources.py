@@ -14,6 +14,8 @@ from partitioner.images import IMAGE_SUFFIXES, ImageFitter, Say
 from protos.errors import SourceError, UsageError
 from protos.tensors import Array, TensorSpec
 
+MIN_FPS, MAX_FPS = 1e-6, 1e6
+"""A frame in eleven days; one a microsecond."""
 VIDEOS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
 STDIN = "-"
 
@@ -59,8 +61,11 @@ class Pace:
     drop: bool = False
 
     def __post_init__(self) -> None:
-        if self.fps is not None and not 0 < self.fps < float("inf"):
-            raise UsageError(f"{self.fps} frames a second have no meaning. Give more than 0.")
+        if self.fps is not None and not MIN_FPS <= self.fps <= MAX_FPS:
+            raise UsageError(
+                f"{self.fps} frames a second have no meaning. Give more than 0, such as 10, and at most "
+                f"{MAX_FPS:g}."
+            )
         if self.max_frames is not None and self.max_frames < 1:
             raise UsageError(f"--max-frames {self.max_frames} leaves no frame. Give 1 or more.")
 
@@ -122,6 +127,7 @@ def _file(path: Path, inputs: Sequence[TensorSpec], say: Say) -> Source:
     if kind in IMAGE_SUFFIXES:
         return _images([path], inputs, say)
     if kind == ".npy":
+        read_npy(path, inputs)  # what is wrong with it is said now
         return Source(lambda: _numbered(path.name, read_npy(path, inputs)))
     if kind == ".npz":
         return Source(lambda: _numbered(path.name, read_npz(path, inputs)))

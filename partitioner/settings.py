@@ -1,6 +1,6 @@
 """How a program of ours is told what to do: flags over environment over file over the defaults."""
 
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -91,8 +91,8 @@ def load(kind: type[S], config: Path | None, given: dict[str, Any]) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise UsageError(_sentence(kind, name, first["type"], first["msg"])) from error
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(_sentence(kind, name, first)) from error
+    except (OSError, ValueError) as error:  # no TOML, or no text at all
         raise UsageError(f"the settings file {config} cannot be read: {error}.") from error
 
 
@@ -105,11 +105,11 @@ def _with_file(kind: type[S], config: Path | None) -> type[S]:
     return type("_FromFile", (kind,), {"model_config": model_config, "__module__": __name__})
 
 
-def _sentence(kind: type[Settings], name: str, problem: str, message: str) -> str:
-    flag = f"--{name.replace('_', '-')}"
+def _sentence(kind: type[Settings], name: str, error: Mapping[str, object]) -> str:
+    flag, problem = f"--{name.replace('_', '-')}", error["type"]
     if problem == "missing":
         variable = f"{kind.model_config.get('env_prefix', '')}{name}".upper()
         return f"{flag} is missing. Give it, or set {variable}."
     if problem == "extra_forbidden":
         return f"there is no setting {name!r}. There are: {', '.join(kind.model_fields)}."
-    return f"{flag} is wrong: {message}."
+    return f"{flag} is wrong: {error['msg']}, and {error['input']!r} was given."

@@ -304,6 +304,42 @@ def test_wrong_setting_is_named(given: dict[str, Any], sentence: str) -> None:
         load_settings(None, **given)
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"window", b"window = [\n"])
+def test_settings_file_that_is_no_toml_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "edge.toml").write_bytes(content)
+    with pytest.raises(UsageError, match=r"settings file .*edge.toml cannot be read: "):
+        load_settings(tmp_path / "edge.toml", bundle="b", source="x")
+
+
+def test_wrong_setting_is_shown() -> None:
+    with pytest.raises(
+        UsageError, match="--window is wrong: .* greater than or equal to 1, and -3 was"
+    ):
+        load_settings(None, bundle="b", source="x", window=-3)
+
+
+def test_metrics_port_in_use_is_said_before_anything_is_measured_or_written(
+    image_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    records = tmp_path / "last.jsonl"
+    records.write_text("of the last run")
+    words = ("run", "--bundle", image_bundle.path, "--source", folder, "--output", records)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = ("--cloud", "127.0.0.1:1", "--cut", "cut-03", "--on-failure", "fail")
+        port = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = invoke(*words, *nobody, "--metrics", port)  # whom nobody answers either
+    assert isinstance(done.exception, UsageError)
+    assert "Choose another --metrics" in str(done.exception)
+    assert records.read_text() == "of the last run"
+
+
+def test_heartbeat_is_a_file(image_bundle: Bundle, folder: Path, tmp_path: Path) -> None:
+    words = ("run", "--bundle", image_bundle.path, "--source", folder, "--cut", "edge")
+    done = invoke(*words, "--heartbeat", tmp_path)
+    assert isinstance(done.exception, UsageError)
+    assert "cannot be touched: Is a directory. Give a file" in str(done.exception)
+
+
 def test_wrong_units_are_named() -> None:
     for given in ({"link": "fast"}, {"timeout": "0s"}, {"timeout": "soon"}):
         with pytest.raises(UsageError, match=r"no link|leaves no time|not a duration"):

@@ -6,7 +6,7 @@ from cloud_server import CloudServer
 from edge_client.probing import ROUND_TRIPS, measure_link, probing
 from partitioner.bundle import Bundle
 from partitioner.link import Link
-from protos.errors import UnreachableError
+from protos.errors import TooLargeError, UnreachableError
 
 
 class SimulatedLink:
@@ -66,6 +66,30 @@ def test_jitter_moves_the_median_but_not_the_minimum() -> None:
     assert found.link.rtt_s == pytest.approx(0.03, rel=0.01)
     assert found.round_trips <= ROUND_TRIPS
     assert found.link.uplink_bps == pytest.approx(10e6, rel=0.05)
+
+
+def test_server_that_takes_little_is_asked_for_no_more() -> None:
+    """Sizes grow from 8 KiB by 4: of 8, 32, 128 and 512 KiB, the third is the last that it takes."""
+    simulated = SimulatedLink(Link(1e9, 1e9, 0.001))
+
+    def probe(upload_bytes: int, reply_bytes: int) -> float:
+        if upload_bytes > 200_000:
+            raise TooLargeError("message larger than max.")
+        return simulated.probe(upload_bytes, reply_bytes)
+
+    found = measure_link(probe, simulated.clock)
+    assert (found.upload_bytes, found.download_bytes) == (128 << 10, 4 << 20)
+    assert found.link.uplink_bps == pytest.approx(1e9, rel=0.02)
+
+
+def test_server_that_takes_no_probe_at_all_says_so() -> None:
+    def probe(upload_bytes: int, _reply_bytes: int) -> float:
+        if upload_bytes > 1:
+            raise TooLargeError("message larger than max.")
+        return 0.0
+
+    with pytest.raises(TooLargeError):
+        measure_link(probe, iter(range(100)).__next__)
 
 
 def test_real_server_answers_probes(residual_bundle: Bundle) -> None:

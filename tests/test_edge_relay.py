@@ -183,3 +183,8 @@ def test_address_of_ipv6_stands_in_brackets() -> None:
     assert split_address("edge.local:0") == ("edge.local", 0)
     with pytest.raises(UsageError, match="Ports go from 0 to 65535"):
         split_address("a:65536")
+
+
+def test_relay_to_no_port_is_refused() -> None:
+    with pytest.raises(UsageError, match="'127.0.0.1:0' has port 0, where no server answers"):
+        Relay("127.0.0.1:0", "127.0.0.1:0", Link(1e6, 1e6, 0.0))

@@ -108,6 +108,8 @@ def test_schedule_is_read_from_what_people_write(trace_file: Path) -> None:
         ((None, None, "0ms", None, "loop", (), None), "a link needs a rate"),
         (("5mbit", None, "0ms", None, "stop", (), None), None),
         (("5mbit", None, "0ms", None, "loop", ("10s",), None), "'10s' is no black-out"),
+        (("5mbit", None, "0ms", None, "loop", ("10s+",), None), r"'10s\+' is no black-out"),
+        (("5mbit", None, "0ms", None, "loop", ("+5s",), None), r"'\+5s' is no black-out"),
         (("5mbit", None, "0ms", None, "loop", ("10s+0s",), None), "changes nothing"),
         (("5mbit", None, "0ms", None, "loop", (), "0s"), "cannot be dropped every"),
     ],

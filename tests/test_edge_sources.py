@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from edge_client.live import Newest, paced
+from edge_client.settings import load_settings
 from edge_client.sources import Frame, Pace, Source, open_source, play
 from protos.errors import SourceError, UsageError
 from protos.tensors import TensorSpec
@@ -80,10 +81,10 @@ def test_npy_is_one_frame_or_many(tmp_path: Path, shape: tuple[int, ...], count:
 def test_npy_that_does_not_suit_the_model_says_what_it_holds(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((7, 6), np.float32))
     with pytest.raises(SourceError, match=r"float32\[7, 6\], but 'x' takes float32\[batch, 5\]"):
-        frames_of(open_source(str(tmp_path / "x.npy"), VECTOR))
+        open_source(str(tmp_path / "x.npy"), VECTOR)  # now, not after measuring
     np.save(tmp_path / "y.npy", np.zeros((7, 5)))
     with pytest.raises(SourceError, match="float64"):
-        frames_of(open_source(str(tmp_path / "y.npy"), VECTOR))
+        open_source(str(tmp_path / "y.npy"), VECTOR)
 
 
 def test_npz_feeds_models_with_several_inputs(tmp_path: Path) -> None:
@@ -240,3 +241,11 @@ def test_error_of_a_live_source_is_raised_where_it_is_read() -> None:
 
     with pytest.raises(SourceError, match="unplugged"):
         list(Newest(camera()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fps", [0, -1, 1e-308, 1e308, float("nan"), float("inf")])
+def test_pace_that_nothing_keeps_is_refused(fps: float) -> None:
+    with pytest.raises(UsageError, match="frames a second have no meaning. Give more than 0"):
+        Pace(fps=fps)
+    with pytest.raises(UsageError, match="--fps is wrong"):
+        load_settings(None, bundle="b", source="x", fps=fps)
