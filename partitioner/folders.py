@@ -36,9 +36,16 @@ def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
             target.rename(old)
         partial.rename(target)
     except OSError as error:
+        if not _is_of(partial.parent, error):
+            raise
         raise FileError(unwritable(target, error)) from error
     finally:
         if old.exists() and not target.exists():
             old.rename(target)
         shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_of(folder: Path, error: OSError) -> bool:
+    """Tell whether an error may be about what lies in `folder`; a disk that is full names no file."""
+    return error.filename is None or Path(error.filename).is_relative_to(folder)

@@ -8,7 +8,7 @@ import pytest
 
 from partitioner.calibration import BundleCalibration, CalibrationMeta
 from partitioner.figures import figure_for
-from partitioner.importing.folders import new_folder
+from partitioner.folders import new_folder
 from partitioner.saving import check_target, whole_file
 from partitioner.simulating.writing import write_csv
 from protos.codecs import Calibration
@@ -51,6 +51,15 @@ def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         new_folder(tmp_path / "file" / "net", replace=False),
     ):
         pytest.fail("there is no such folder")
+
+
+def test_source_that_cannot_be_read_is_not_called_a_full_disk(tmp_path: Path) -> None:
+    with (
+        pytest.raises(PermissionError, match="elsewhere"),
+        new_folder(tmp_path / "net", replace=False),
+    ):
+        raise PermissionError(errno.EACCES, "Permission denied", "/elsewhere/model.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path: Path) -> None:
