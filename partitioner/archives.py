@@ -12,13 +12,23 @@ from partitioner.saving import whole_file
 
 M = TypeVar("M", bound=BaseModel)
 
+_BROKEN = (
+    OSError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    RecursionError,
+    zipfile.BadZipFile,
+)
+"""What files that are no such archives raise, beside ValueError."""
+
 
 def read_archive(path: Path, model: type[M], max_bytes: int) -> tuple[M, dict[str, Any]]:
     """Return meta data and arrays; ValueError for a file that is damaged, too large or too new."""
     try:
         arrays = _arrays(path, max_bytes)
         document = json.loads(arrays.pop("meta").tobytes())
-    except (OSError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
+    except _BROKEN as error:
         raise ValueError(error) from error
     version = document.get("schema_version") if isinstance(document, dict) else None
     wanted = model.model_fields["schema_version"].default

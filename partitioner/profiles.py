@@ -121,7 +121,7 @@ class Profile(_Frozen):
             document = json.loads(Path(path).read_bytes())
         except FileNotFoundError as error:
             raise ProfileError(f"there is no profile {path}. Measure it: {measure}.") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             why = error.strerror if isinstance(error, OSError) else f"it is no JSON: {error}"
             raise ProfileError(
                 f"profile {path} cannot be read: {why}. Measure it again: {measure}."

@@ -229,7 +229,12 @@ def test_profiles_survive_the_disk(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "match"),
-    [("{", "cannot be read"), ("[]", "no profile"), ('{"schema_version": 9}', "schema version 9")],
+    [
+        ("{", "cannot be read"),
+        ("[" * 200_000, "it is no JSON"),
+        ("[]", "no profile"),
+        ('{"schema_version": 9}', "schema version 9"),
+    ],
 )
 def test_unreadable_profile_is_refused(text: str, match: str, tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text(text)
