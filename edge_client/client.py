@@ -57,12 +57,13 @@ class AsyncEdgeClient:
     counts as lost. `deadline_s`: from a frame's arrival to its result; None: none. `adapt`: let the
     policy move the cut as conditions change; None: with `auto`. `memory_bytes`: what all loaded heads
     and tails may take. `exit_threshold`: see the attribute; `exit_floor`: the agreement below which `auto`
-    moves no threshold (None: what the exits were trained for). `threads`: of the runtime. `on_failure`: when
-    the cloud does not answer, or refuses, `finish` the frame here, or `fail`. `objective`: what the choice
-    and the policy minimise, as `latency` or `latency=1,energy=0.2`; `terms`: the device and the prices that
-    joules and money need. `power`: what tells of battery and heat, and the rules by which they shift the
-    objective and lower the rate at which `stream` takes frames. `on_progress` hears what takes long while
-    connecting.
+    moves no threshold (None: what the exits were trained for). `latency_s`: what the policy keeps a frame's
+    expected latency within, by cut, codec and thresholds (None: the deadline). `threads`: of the runtime.
+    `on_failure`: when the cloud does not answer, or refuses, `finish` the frame here, or `fail`.
+    `objective`: what the choice and the policy minimise, as `latency` or `latency=1,energy=0.2`; `terms`:
+    the device and the prices that joules and money need. `power`: what tells of battery and heat, and the
+    rules by which they shift the objective and lower the rate at which `stream` takes frames. `on_progress`
+    hears what takes long while connecting.
 
     On a device with a head-only bundle there is no cut `edge`, and nothing to finish frames with: what the
     cloud fails gets the answer of the exit at its cut, however unsure, and without one a Result that is
@@ -89,6 +90,7 @@ class AsyncEdgeClient:
         memory_bytes: int | None = None,
         exit_threshold: defaults.ExitThreshold = None,
         exit_floor: float | None = None,
+        latency_s: float | None = None,
         threads: int = defaults.THREADS,
         on_failure: defaults.OnFailure = defaults.ON_FAILURE,
         objective: Objective | str = defaults.MINIMIZE,
@@ -103,13 +105,18 @@ class AsyncEdgeClient:
         self.on_failure = on_failure
         adapts = cut == AUTO if adapt is None else adapt
         if exit_floor is not None and (
-            exit_threshold != "auto" or deadline_s is None or not adapts
+            exit_threshold != "auto" or deadline_s is latency_s is None or not adapts
         ):
             raise UsageError(
-                "an exit floor bounds a threshold that moves. Give the exit threshold auto, a deadline, and "
-                "the cut auto (or let it adapt); or leave the floor out."
+                "an exit floor bounds a threshold that moves. Give the exit threshold auto, a deadline or a "
+                "latency, and the cut auto (or let it adapt); or leave the floor out."
             )
-        self._exit_floor = exit_floor
+        if latency_s is not None and not (adapts and latency_s > 0):
+            raise UsageError(
+                f"a latency of {latency_s:g} s is kept by a policy that moves the cut, if it is more than 0. "
+                "Give more, the cut auto (or let it adapt), or leave it out."
+            )
+        self._exit_floor, self._latency_s = exit_floor, latency_s
         wishes = Wishes(cut, codec, link, adapts, on_failure, accuracy_drop)
         self._transport = GrpcTransport(cloud) if cloud else None
         if self._transport is None and (cut != EDGE or wishes.adapt):
@@ -122,6 +129,7 @@ class AsyncEdgeClient:
             objective=objective if isinstance(objective, Objective) else Objective.parse(objective),
             terms=terms or NO_TERMS,
             deadline_s=deadline_s,
+            latency_s=latency_s,
             window=window,
         )
         self.control = Controller(self.bundle, stages, self._breaker, policy)
@@ -230,7 +238,8 @@ class AsyncEdgeClient:
     def exit_threshold(self) -> defaults.ExitThreshold:
         """Confidence from which an exit answers early: `own` is each exit's own; None: none does.
 
-        `auto`: under a deadline, while the cut adapts, the policy moves it (see bounding.py); else `own`.
+        `auto`: within a latency or a deadline, while the cut adapts, the policy moves it (bounding.py);
+        else `own`.
         May be set at any time, for the frames to come; the policy counts on it. Raises UsageError for
         what is no confidence, and in a bundle without exits.
         """
@@ -243,7 +252,7 @@ class AsyncEdgeClient:
         elif threshold is not None:
             check_threshold(threshold)
         exits = self.bundle.exits if threshold is None else self.bundle.known_exits()
-        ladder = ladder_for(exits, threshold, self.deadline_s, self._exit_floor)
+        ladder = ladder_for(exits, threshold, self.deadline_s, self._latency_s, self._exit_floor)
         self.control.expect_exits(ladder)
         self._runner.exit_threshold = threshold
 

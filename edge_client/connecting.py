@@ -35,6 +35,7 @@ def client_options(settings: EdgeSettings) -> dict[str, Any]:
         "memory_bytes": settings.memory_bytes,
         "exit_threshold": settings.exit_confidence,
         "exit_floor": settings.exit_floor,
+        "latency_s": settings.latency_s,
         "threads": settings.threads,
         "on_failure": settings.on_failure,
         "objective": settings.objective,

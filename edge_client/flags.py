@@ -55,10 +55,14 @@ class Shared(TypedDict):
     exit_threshold: Annotated[
         str | None,
         flag(
-            "Exits answer early from this confidence: own, none, 0.9 …, or auto: with --deadline as high as "
-            "it allows, else own.",
+            "Exits answer early from this confidence: own, none, 0.9 …, or auto: as high as --latency or "
+            "--deadline allows, else own.",
             defaults.EXIT_THRESHOLD,
         ),
+    ]
+    latency: Annotated[
+        str | None,
+        flag("What a frame may be expected to take on average: 100ms, or none.", defaults.DEADLINE),
     ]
     exit_floor: Annotated[
         float | None,

@@ -51,6 +51,12 @@ def _check_deadline(text: str) -> str:
     return text
 
 
+def _check_latency(text: str) -> str:
+    if text != NONE and parse_duration(text) <= 0:
+        raise UsageError(f"a latency of {text} cannot be kept. Give more than 0, or {NONE}.")
+    return text
+
+
 def _check_telemetry(text: str) -> str:
     if text != NONE and parse_duration(text) < _OFTEN_S:
         raise UsageError(
@@ -95,6 +101,8 @@ class EdgeSettings(Settings):
     exit_threshold: Annotated[str, AfterValidator(_check_threshold)] = defaults.EXIT_THRESHOLD
     """Confidence from which an exit answers early; `own`: each exit's own; `auto`: that too, but under a
     deadline as high as it allows; `none`: none does."""
+    latency: Annotated[str, AfterValidator(_check_latency)] = defaults.DEADLINE
+    """What a frame may be expected to take, the mean of all, by cut, codec and thresholds; or `none`."""
     exit_floor: float | None = Field(default=None, gt=0, le=1)
     """Of `auto`: the agreement below which no threshold goes; not given: what exits were trained for."""
     on_failure: defaults.OnFailure = defaults.ON_FAILURE
@@ -157,6 +165,11 @@ class EdgeSettings(Settings):
     def deadline_s(self) -> float | None:
         """`deadline` in seconds; None for none."""
         return None if self.deadline == NONE else parse_duration(self.deadline)
+
+    @property
+    def latency_s(self) -> float | None:
+        """`latency` in seconds; None for none."""
+        return None if self.latency == NONE else parse_duration(self.latency)
 
     @property
     def exit_confidence(self) -> defaults.ExitThreshold:

@@ -1,4 +1,4 @@
-"""Which thresholds the exits have, so that a deadline is met at the highest agreement: beside `decide`.
+"""Which thresholds the exits have, so that a limit is kept at the highest agreement: beside `decide`.
 
 SPINN (Laskaridis et al., MobiCom 2020) chooses the split and the threshold together; so does this: a
 rung of the ladder is affordable if some option, with the chance to exit there, is expected in time.
@@ -57,16 +57,16 @@ def decide_bounded(
 ) -> Bounded:
     """Return rung and option for the next frame.
 
-    Thresholds fall at once when the deadline asks for it, and no lower than the last rung. They rise to
-    what has been affordable for `settings.raise_after_s`, with `settings.raise_room` of the deadline to
-    spare. Without a deadline, or with one rung, this is `decide`.
+    Thresholds fall at once when the limit asks for it (`settings.limit_s`), and no lower than the last
+    rung. They rise to what has been affordable for `settings.raise_after_s`, with `settings.raise_room` of
+    the limit to spare. Without a limit, or with one rung, this is `decide`.
     """
     settings = settings or PolicySettings()
     before = current.decision if current else None
-    if len(steps) == 1 or settings.deadline_s is None:
+    if len(steps) == 1 or settings.limit_s is None:
         decision = decide(steps[0].plan, seen, before, now_s, settings)
         return Bounded(decision, rung=steps[0].rung)
-    place, rising_to, since_s = _place(steps, seen, current, now_s, settings, settings.deadline_s)
+    place, rising_to, since_s = _place(steps, seen, current, now_s, settings, settings.limit_s)
     decision = decide(steps[place].plan, seen, before, now_s, settings)
     if current is not None and place == current.place:
         began = current.seen or seen
@@ -159,8 +159,8 @@ def _reason(
     current: Bounded | None,
     settings: PolicySettings,
 ) -> str:
-    limit_s = settings.deadline_s or math.inf
-    limit, option = format_duration(limit_s), decision.option
+    limit_s = settings.limit_s or math.inf
+    limit, option = settings.limit, decision.option
     answers = steps[place].rung.words(option.cut)
     if current is None or current.seen is None:
         takes = f"is expected in {format_duration(decision.expected_s)}"
@@ -174,9 +174,10 @@ def _reason(
         return late_s if fell else -late_s
 
     cause = name_cause(gain, seen, current.seen)
-    if not decision.meets_deadline:
+    if decision.expected_s > limit_s:
         takes = f"{option.label} is expected in {format_duration(decision.expected_s)}"
-        return f"{cause}; no option meets the deadline of {limit}; {takes}; the lowest allowed: {answers}"
+        allowed = f"; the lowest allowed: {answers}" if option.exit_rate else ""
+        return f"{cause}; no option meets {limit}; {takes}{allowed}"
     if fell:
-        return f"{cause}; {answers} meet the deadline of {limit} at {option.label}"
-    return f"{cause}; the deadline of {limit} allows {option.label} with {answers}"
+        return f"{cause}; {answers} meet {limit} at {option.label}"
+    return f"{cause}; {limit} allows {option.label} with {answers}"

@@ -3,8 +3,8 @@
 from typing import Literal
 
 ExitThreshold = float | Literal["auto", "own"] | None
-"""Confidence from which an exit answers early: `own` is each exit's own; `auto` that too, but under a
-deadline the highest at which frames are expected in time; None: none does."""
+"""Confidence from which an exit answers early: `own` is each exit's own; `auto` that too, but
+within a latency or a deadline the highest at which frames are expected in time; None: none does."""
 
 DEFAULT_PROVIDER = "CPUExecutionProvider"
 

@@ -30,6 +30,8 @@ class PolicySettings:
     """The device and the prices, where the objective asks for joules or money."""
     deadline_s: float | None = None
     """From a frame's arrival to its result."""
+    latency_s: float | None = None
+    """What a frame may be expected to take, the mean of all; a frame that takes longer is not late for it."""
     window: int = 4
     """Frames at work at once."""
     caution: float = 0.5
@@ -49,6 +51,17 @@ class PolicySettings:
 
     def __post_init__(self) -> None:
         self.objective.check(self.terms)
+
+    @property
+    def limit_s(self) -> float | None:
+        """What an option is to be expected within: the latency if one is given, else the deadline."""
+        return self.deadline_s if self.latency_s is None else self.latency_s
+
+    @property
+    def limit(self) -> str:
+        """The same in words."""
+        what = "the deadline" if self.latency_s is None else "a latency"
+        return f"{what} of {format_duration(math.inf if self.limit_s is None else self.limit_s)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +167,16 @@ def _able(
     costs: list[Expected], seen: Conditions, settings: PolicySettings
 ) -> tuple[list[Expected], bool]:
     """Return what is open, and whether it meets the deadline: with the margin, else without it."""
-    limit_s = settings.deadline_s
-    local = remaining(costs, seen, limit_s)
+    local = remaining(costs, seen, settings.deadline_s)
     reachable = costs if seen.cloud_reachable else local
-    if limit_s is None:
+    limits = [limit for limit in (settings.latency_s, settings.deadline_s) if limit is not None]
+    for limit_s in limits:
+        for seconds in (by_risk, by_mean):
+            if in_time := [cost for cost in reachable if seconds(cost) <= limit_s]:
+                return in_time, True
+    if settings.deadline_s is None:
         return reachable or costs, True
-    for seconds in (by_risk, by_mean):
-        if in_time := [cost for cost in reachable if seconds(cost) <= limit_s]:
-            return in_time, True
-    return _resorts(costs, seen, limit_s) or local or reachable or costs, False
+    return _resorts(costs, seen, settings.deadline_s) or local or reachable or costs, False
 
 
 def _resorts(costs: list[Expected], seen: Conditions, limit_s: float) -> list[Expected]:
@@ -172,7 +186,8 @@ def _resorts(costs: list[Expected], seen: Conditions, limit_s: float) -> list[Ex
     """
     asked = [cost for cost in costs if 0 < _asked_s(cost.option, seen) <= limit_s]
     if asked and not seen.cloud_reachable:
-        return [max(asked, key=lambda cost: cost.option.edge_s)]
+        last = max(asked, key=lambda cost: cost.option.edge_s).option.cut
+        return [cost for cost in asked if cost.option.cut == last]
     return asked
 
 
@@ -254,7 +269,7 @@ def _must_move(
             )
         why = "needs none" if best.option.cut == EDGE else "has an exit that answers in time"
         return f"the cloud is away; {what} {why}"
-    limit_s = settings.deadline_s or math.inf
+    limit_s = settings.limit_s or math.inf
     here = meets and not current.meets_deadline
 
     def gain(under: Conditions) -> float:
@@ -266,9 +281,8 @@ def _must_move(
     cause = name_cause(gain, seen, current.conditions)
     if not meets:
         return f"{cause}; {_of_deadline(best, settings, meets=False)}"
-    limit = format_duration(limit_s)
     return (
-        f"{cause}; {current.option.label} would miss the deadline of {limit}, {what} is expected in "
+        f"{cause}; {current.option.label} would miss {settings.limit}, {what} is expected in "
         f"{format_duration(best.mean_s)}"
     )
 

@@ -143,6 +143,36 @@ def test_thresholds_stay_while_the_cloud_is_away() -> None:
     assert moved.reason == "the cloud is away; cut-07/q4 has an exit that answers in time"
 
 
+def test_latency_on_average_is_kept_like_a_deadline_but_no_frame_is_late_for_it() -> None:
+    """The same numbers as above; without a deadline nothing in time means: as fast as it goes."""
+    average = replace(LIMITED, deadline_s=None, latency_s=0.1)
+    first = decide_bounded(STEPS, seen(8), None, 0.0, average)
+    fallen = decide_bounded(STEPS, seen(0.9), first, 0.1, average)
+    assert fallen.place == 1
+    assert fallen.decision.reason.endswith("(99.5 % agree) meet a latency of 100 ms at cut-05/q4")
+    nothing = decide_bounded(STEPS, seen(0.1), fallen, 0.2, average)
+    # cut-05 193 ms; the edge 130 ms, which is no worse than any other then.
+    assert (nothing.place, nothing.decision.option.cut) == (2, "edge")
+    assert nothing.decision.reason == (
+        "uplink fell to 100 kbit/s; no option meets a latency of 100 ms; edge is expected in 130 ms"
+    )
+    away = decide_bounded(STEPS, seen(8, cloud_reachable=False), first, 0.1, average)
+    assert away.decision.option.cut == "edge"
+    # With both, the deadline is what is left when the latency cannot be kept: cut-05 takes 128.3 ms.
+    both = replace(average, deadline_s=0.13, latency_s=0.05)
+    found = decide_bounded(STEPS[:1], seen(0.9), None, 0.0, both).decision
+    assert (found.option.cut, found.meets_deadline) == ("cut-05", True)
+
+
+def test_codec_does_not_waver_while_the_cloud_is_away() -> None:
+    away, other = seen(8, cloud_reachable=False), replace(MIDDLE, codec="int8", edge_s=0.021)
+    asked = [replace(it, exit_rate=0.5, exit_s=0.002) for it in (MIDDLE, other)]
+    plan = plan_of(*asked, SLOW_EDGE)
+    first = decide(plan, away, None, 0.0, LIMITED)
+    slow = decide(plan, replace(away, edge_load=1.5), first, 1.0, LIMITED)
+    assert [found.option.label for found in (first, slow)] == ["cut-05/q4"] * 2
+
+
 def test_first_decision_is_that_of_an_exhaustive_search() -> None:
     rng = np.random.default_rng(8)
     for _ in range(300):

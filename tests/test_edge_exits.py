@@ -162,13 +162,21 @@ def test_floor_without_a_threshold_that_moves_is_refused(
         )
 
 
+def test_latency_without_a_policy_to_keep_it_is_refused(exiting: Bundle) -> None:
+    for cut, latency_s in ((first_cut(exiting), 0.1), ("auto", 0.0)):
+        with pytest.raises(UsageError, match="kept by a policy that moves the cut"):
+            AsyncEdgeClient("127.0.0.1:1", exiting, cut, latency_s=latency_s)
+    made = AsyncEdgeClient("127.0.0.1:1", exiting, exit_threshold="auto", latency_s=0.1)
+    assert made.control.settings.limit_s == 0.1
+
+
 def test_policy_moves_the_threshold_under_a_deadline_and_says_so(exiting: Bundle) -> None:
     """The device takes 400 ms for the whole; the link is slow, so that only exits are in time."""
     cut, made = first_cut(exiting), priced(exiting)
     # An exit of so small a model may take longer than its head; here it takes a tenth.
     ladder = [
         replace(rung, costs={cut: ExitCost(rung.costs[cut].rate, 0.1)})
-        for rung in ladder_for(exiting.exits, "auto", 0.2, 0.9)
+        for rung in ladder_for(exiting.exits, "auto", 0.2, floor=0.9)
     ]
     stages = Stages(exiting, RuntimeOptions())
     control = Controller(exiting, stages, Breaker(), PolicySettings(deadline_s=0.2))

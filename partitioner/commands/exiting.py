@@ -157,7 +157,7 @@ def report(
             help="Show this threshold; may be given several times.",
             min=0,
             max=1,
-            show_default="those that a deadline may choose from",
+            show_default="those that a limit may choose from",
         ),
     ] = None,
     max_samples: MaxSamples = DEFAULT_EXIT_SAMPLES,

@@ -1,4 +1,4 @@
-"""The thresholds among which a deadline may choose: rungs of a ladder, the highest agreement first."""
+"""The thresholds among which a limit may choose: rungs of a ladder, the highest agreement first."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -73,9 +73,10 @@ def ladder_for(
     exits: BundleExits | None,
     threshold: ExitThreshold,
     deadline_s: float | None,
+    latency_s: float | None = None,
     floor: float | None = None,
 ) -> tuple[Rung, ...]:
-    """Return the rungs that a threshold as asked for stands for: one, or under a deadline those of `auto`.
+    """Return the rungs that a threshold as asked for stands for: one, or within a limit those of `auto`.
 
     With None no exit answers early; under a deadline it is asked all the same, as the last resort.
     """
@@ -83,7 +84,7 @@ def ladder_for(
         return (Rung(),)
     if threshold is None:
         return (rung_at(exits, {}),)
-    if threshold == "auto" and deadline_s is not None:
+    if threshold == "auto" and (deadline_s is not None or latency_s is not None):
         return climb_down(exits, floor)
     return (own_rung(exits, None if isinstance(threshold, str) else threshold),)
 

@@ -18,7 +18,7 @@ def standings(
 ) -> list[tuple[str, Standing, bool]]:
     """Return cut, standing, and whether the threshold is the exit's own, in rising order.
 
-    `thresholds` None: the lowest for each of LEVELS, among which a deadline may choose.
+    `thresholds` None: the lowest for each of LEVELS, among which a limit may choose.
     """
     found = []
     for cut, exit_ in exits.exits.items():

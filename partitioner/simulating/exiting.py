@@ -20,7 +20,7 @@ class Exiting:
     ladder: Sequence[Rung]
     """Of the adaptive policy."""
     fixed: Rung
-    """Of the others, which know no deadline."""
+    """Of the others, which keep no limit."""
     seed: int = 0
 
     def asked(self, demand: Demand, frame: int, rung: Rung) -> Demand:

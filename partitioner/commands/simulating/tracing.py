@@ -21,6 +21,7 @@ from protos.errors import UsageError
 
 if TYPE_CHECKING:
     from partitioner.bundle import Bundle
+    from partitioner.policy import PolicySettings
     from partitioner.simulating.exiting import Exiting
 
 _MOST_FRAMES = 1_000_000
@@ -63,9 +64,15 @@ def trace(
         str,
         typer.Option(
             help="Exits answer early from this confidence: own, none, 0.9 …, or auto: own, and under the "
-            "adaptive policy as high as the deadline allows."
+            "adaptive policy as high as --latency or --deadline allows."
         ),
     ] = "none",
+    latency: Annotated[
+        str | None,
+        typer.Option(
+            help="What a frame may be expected to take on average under the adaptive policy, as 100ms."
+        ),
+    ] = None,
     exit_floor: Annotated[
         float | None,
         typer.Option(
@@ -158,6 +165,7 @@ def trace(
         objective=Objective.asked(minimize, weights),
         terms=terms,
         deadline_s=deadline_s,
+        latency_s=parse_duration(latency) if latency else None,
         window=window,
     )
     loaded = Bundle.load(bundle)
@@ -167,7 +175,7 @@ def trace(
         here = scaled_to(terms.device, here, loaded.manifest.flops)
     mean = full.uplink_bps.mean
     made = make_plan(loaded, Link(mean, mean, parse_duration(rtt)), here, there, codec=codec)
-    exiting = _exiting(loaded, exit_threshold, deadline_s, exit_floor)
+    exiting = _exiting(loaded, exit_threshold, settings, exit_floor)
     with progress() as bar:
         task = bar.add_task("simulating", total=None)
 
@@ -201,21 +209,24 @@ def trace(
 
 
 def _exiting(
-    bundle: "Bundle", threshold: str, deadline_s: float | None, floor: float | None
+    bundle: "Bundle", threshold: str, settings: "PolicySettings", floor: float | None
 ) -> "Exiting | None":
     from partitioner.exits.ladder import ladder_for, own_rung, parse_threshold
     from partitioner.simulating.exiting import Exiting
 
     asked = parse_threshold(threshold)
-    if floor is not None and (asked != "auto" or deadline_s is None):
+    if floor is not None and (asked != "auto" or settings.limit_s is None):
         raise UsageError(
-            "--exit-floor bounds a threshold that moves. Give --exit-threshold auto and --deadline too."
+            "--exit-floor bounds a threshold that moves. Give --exit-threshold auto, and --latency or "
+            "--deadline."
         )
     if asked is None:
         return None
     exits = bundle.known_exits()
     fixed = own_rung(exits, None if isinstance(asked, str) else asked)
-    return Exiting(exits, ladder_for(exits, asked, deadline_s, floor), fixed)
+    return Exiting(
+        exits, ladder_for(exits, asked, settings.deadline_s, settings.latency_s, floor), fixed
+    )
 
 
 def _check_factors(*, fps: float, **loads: float) -> None:
