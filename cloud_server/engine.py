@@ -5,17 +5,31 @@ import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import NamedTuple
 
 from cloud_server.model_store import Model, ModelStore
 from partitioner.sessions import Stage
 from protos.checksums import check_seal, seal
 from protos.errors import OverloadedError, TensorError
 from protos.messages import pack_response, unpack_request
-from protos.names import PARAM_CHECKSUM, PARAM_COMPUTE_NS, PARAM_DECODE_NS, PARAM_QUEUE_NS
+from protos.names import (
+    PARAM_CHECKSUM,
+    PARAM_COMPUTE_NS,
+    PARAM_DECODE_NS,
+    PARAM_LOAD_NS,
+    PARAM_QUEUE_NS,
+)
 from protos.serving.answering import Job, Later, check_digest, requested_outputs
 
 EXTENSIONS = ("model_stream_infer", "splitpoint_tails", "splitpoint_codecs")
 """What is offered beyond the protocol."""
+
+
+class Loaded(NamedTuple):
+    """A tail that was not in memory when a job first asked for it, and what it took to come."""
+
+    stage: Stage
+    took_ns: int
 
 
 class Engine:
@@ -33,8 +47,8 @@ class Engine:
         self._inside = 0
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="infer")
 
-    def submit(self, job: Job, stage: Stage | None = None) -> asyncio.Future[bytes | Later]:
-        """Queue a job; see Answerer. `stage` is the tail, where it had to be loaded first.
+    def submit(self, job: Job, loaded: Loaded | None = None) -> asyncio.Future[bytes | Later]:
+        """Queue a job; see Answerer. `loaded` is the tail, where it had to be loaded first.
 
         The future brings OverloadedError at once when as many jobs wait as are allowed.
         """
@@ -51,7 +65,7 @@ class Engine:
             )
             return refused
         self._inside += 1
-        future = loop.run_in_executor(self._executor, self._attempt, job, stage)
+        future = loop.run_in_executor(self._executor, self._attempt, job, loaded)
         future.add_done_callback(self._left)
         return future
 
@@ -60,7 +74,9 @@ class Engine:
 
     async def load_and_answer(self, job: Job, model: Model) -> bytes:
         """Return the answer of a job whose tail was not in memory. Loading counts as queueing."""
-        found = await self.submit(job, await self._store.load(model))
+        begun_ns = time.perf_counter_ns()
+        stage = await self._store.load(model)
+        found = await self.submit(job, Loaded(stage, time.perf_counter_ns() - begun_ns))
         if not isinstance(found, bytes):
             raise RuntimeError(f"{model.name} was loaded for a job and asked for again")
         return found
@@ -69,7 +85,7 @@ class Engine:
         """Drop the jobs that wait; those that run end by themselves."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _attempt(self, job: Job, stage: Stage | None) -> bytes | Later:
+    def _attempt(self, job: Job, loaded: Loaded | None) -> bytes | Later:
         started_ns = time.perf_counter_ns()
         header, raw = job.decode()
         check_seal(header, raw)
@@ -79,7 +95,7 @@ class Engine:
         values = unpack_request(
             header, raw, model.inputs, model.bundle.ranges, self._max_message_bytes
         )
-        stage = stage or self._store.loaded(model)
+        stage = loaded.stage if loaded else self._store.loaded(model)
         if stage is None:
             return partial(self.load_and_answer, job, model)
         decoded_ns = time.perf_counter_ns()
@@ -89,6 +105,8 @@ class Engine:
         answer.parameters[PARAM_QUEUE_NS].int64_param = started_ns - job.received_ns
         answer.parameters[PARAM_DECODE_NS].int64_param = decoded_ns - started_ns
         answer.parameters[PARAM_COMPUTE_NS].int64_param = computed_ns - decoded_ns
+        if loaded:
+            answer.parameters[PARAM_LOAD_NS].int64_param = loaded.took_ns
         if PARAM_CHECKSUM in header.parameters:
             seal(answer, buffers)
         return job.encode(answer, buffers)

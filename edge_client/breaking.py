@@ -23,7 +23,7 @@ class Circuit(StrEnum):
     OPEN = "open"
     """None does."""
     TRYING = "trying"
-    """A probe got through: one frame does, and decides."""
+    """A probe got through: one frame does, and decides. If it is only late, another one may try."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,12 @@ class Breaker:
     @property
     def is_open(self) -> bool:
         """True while no frame may go to the cloud."""
-        return self.circuit is Circuit.OPEN or (self.circuit is Circuit.TRYING and self._trial_out)
+        return self.circuit is Circuit.OPEN or self.is_trying
+
+    @property
+    def is_trying(self) -> bool:
+        """True while one frame tries the cloud, and the others wait for what comes of it elsewhere."""
+        return self.circuit is Circuit.TRYING and self._trial_out
 
     def admit(self) -> bool:
         """Tell whether this frame may go to the cloud, and count it as the trial if it is one."""
@@ -83,10 +88,12 @@ class Breaker:
             return
         self.error, self._failed_at = error, now_s
         self._failures += 1
+        chance = self._may_warm_up(error) if trial else _may_be_chance(error)
+        if chance and self._failures < self._settings.failures:
+            return
         if trial:
             self._wait_s = min(2 * self._wait_s, self._settings.longest_wait_s)
-        if trial or self._failures >= self._settings.failures or not _may_be_chance(error):
-            self.trip(error, now_s)
+        self.trip(error, now_s)
 
     def trip(self, error: SplitpointError, now_s: float) -> None:
         """Let no frame go there until a probe gets through."""
@@ -104,9 +111,17 @@ class Breaker:
             return
         if error is None:
             self.circuit, self._trial_out = Circuit.TRYING, False
+            self._failures = 0
         else:
             self.error = error
             self._due_at = now_s + self._settings.first_wait_s
+
+    def _may_warm_up(self, error: SplitpointError) -> bool:
+        """Tell whether a trial was late because a server that has just started loads the tail.
+
+        Once for each outage: who is late again and again is no better than who is away.
+        """
+        return isinstance(error, LateError) and self._wait_s <= self._settings.first_wait_s
 
 
 def _is_of_the_cloud(error: SplitpointError) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
-from edge_client.breaking import Breaker
+from edge_client.breaking import Breaker, Circuit
 from edge_client.controlling import Controller
 from edge_client.defaults import OnFailure
 from edge_client.device import Device
@@ -70,7 +70,10 @@ class Completer:
         except SplitpointError as error:
             now_s = perf_counter()
             self._breaker.failed(error, begun_at, now_s)
-            self._controller.failed(work, error, now_s - begun_at)
+            if (
+                self._breaker.circuit is not Circuit.TRYING
+            ):  # there a server warms up: no link is slow
+                self._controller.failed(work, error, now_s - begun_at)
             return await self.fall_back(work, error, now_s - begun_at)
         except BaseException:
             self._breaker.withdrew()

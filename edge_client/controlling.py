@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from edge_client.breaking import Breaker
+from edge_client.breaking import Breaker, Circuit
 from edge_client.frames import Choice, Work, choose
 from edge_client.stages import Stages
 from edge_client.transport import Reply
@@ -129,7 +129,7 @@ class Controller:
         decided = decide_bounded(steps, seen, before, now_s, self.settings)
         if _label(decided) != _label(before) and not self._is_ready(decided, seen):
             return self._choice(before)
-        return self._take(decided)
+        return self._beside_a_trial(self._take(decided), seen, now_s)
 
     def conditions(self, now_s: float) -> Conditions:
         """Return what is known now; UsageError without a plan."""
@@ -140,7 +140,7 @@ class Controller:
             self._edge.load(now_s),
             self._cloud.load(now_s),
             self._queue.value(now_s),
-            not self._breaker.is_open,
+            self._breaker.circuit is not Circuit.OPEN,
             self._arrivals.period_s,
             self._thrift,
         )
@@ -169,8 +169,8 @@ class Controller:
                 server_s,
             )
         )
-        self._queue.add(reply.queue_s, reply.received_at)
-        if work.choice.option is not None:
+        self._queue.add(max(0.0, reply.queue_s - reply.load_s), reply.received_at)
+        if work.choice.option is not None and not reply.load_s:  # a tail's first run is slow
             measured_s = reply.decode_s + reply.compute_s
             self._cloud.add(measured_s, work.choice.option.cloud_s, reply.received_at)
 
@@ -226,6 +226,17 @@ class Controller:
                 "Allow more memory, or raise the server's --max-message."
             )
         return replace(plan, options=options)
+
+    def _beside_a_trial(self, choice: Choice, seen: Conditions, now_s: float) -> Choice:
+        """Return the choice, or to stay here while another frame tries the cloud: that moves no cut."""
+        if choice.cut.id == EDGE or not self._breaker.is_trying:
+            return choice
+        away = replace(seen, cloud_reachable=False)
+        alone = decide_bounded(self._steps, away, None, now_s, self.settings)
+        if not self._stages.is_loaded("head", alone.decision.option.cut):
+            return choice
+        reason = "the cloud is back, and another frame tries it"
+        return self._choice(replace(alone, decision=replace(alone.decision, reason=reason)))
 
     def _take(self, decided: Bounded) -> Choice:
         before, self._bounded = self._bounded, decided

@@ -23,7 +23,13 @@ from protos.errors import (
 )
 from protos.inference_pb2 import ModelInferResponse
 from protos.messages import integer_parameter, unpack_response
-from protos.names import PARAM_COMPUTE_NS, PARAM_DECODE_NS, PARAM_ERROR_CODE, PARAM_QUEUE_NS
+from protos.names import (
+    PARAM_COMPUTE_NS,
+    PARAM_DECODE_NS,
+    PARAM_ERROR_CODE,
+    PARAM_LOAD_NS,
+    PARAM_QUEUE_NS,
+)
 from protos.status import error_from
 from protos.wire import decode_stream_response
 
@@ -272,4 +278,5 @@ def _reply(
         queue_s=integer_parameter(header.parameters, PARAM_QUEUE_NS) / 1e9,
         decode_s=integer_parameter(header.parameters, PARAM_DECODE_NS) / 1e9,
         compute_s=integer_parameter(header.parameters, PARAM_COMPUTE_NS) / 1e9,
+        load_s=integer_parameter(header.parameters, PARAM_LOAD_NS) / 1e9,
     )

@@ -31,6 +31,12 @@ _SECOND_LOOKS = 2
 SILENCE_S = 2.0
 """Requests that wait without a sign of life for so long make the link presumed dead."""
 _GREET_S = 1.0
+_FIRST_BYTES, _GROWTH = 4096, 8
+_FELT_S = 0.1
+"""Over a new link: so many bytes at first, then so many times as many, until they take so long."""
+_MORE_LOOKS, _PATIENCE_S = 2, 0.25
+_PROBE_FRAMING = 200
+"""Bytes of a probe beside its payload, and of its answer."""
 _PROBE_LIMIT_S = 3.0
 """A probe behind megabytes on a slow uplink is late, and the link alive."""
 
@@ -96,7 +102,7 @@ class Watch:
         try:
             info = await greet(self._connect(), self._transport.address, self._bundle, _GREET_S)
             if self._controller.adapts and info.probes:
-                self._controller.measured(*await self._transfers())
+                self._controller.measured(*await self._new_link())
             await self._on_back(info)
         except SplitpointError as error:
             await self._hang_up()
@@ -137,6 +143,31 @@ class Watch:
             await self._transfer(1)  # connects
         return await self._transfer(1), await self._transfer(self._controller.probe_bytes())
 
+    async def _new_link(self) -> tuple[Transfer, Transfer]:
+        """Return a small and a larger transfer over a link of which nothing is known any more.
+
+        The larger one grows until its bytes are felt: what fitted the link of before may block this one
+        for long. Each is the fastest of a few, since the first ones pay for a server and a connection that
+        have just begun.
+        """
+        self._probed_at = self._clock()
+        small = await self._fastest(await self._transfer(1))
+        wanted = self._controller.probe_bytes()
+        large = await self._transfer(size := min(_FIRST_BYTES, wanted))
+        while size < wanted and large.network_s - small.network_s < _FELT_S:
+            large = await self._transfer(size := min(_GROWTH * size, wanted))
+        return small, await self._fastest(large)
+
+    async def _fastest(self, first: Transfer) -> Transfer:
+        """Return the fastest of a few transfers like the first one, unless that took long."""
+        fastest, size = first, int(first.upload_bytes) - _PROBE_FRAMING
+        for _ in range(_MORE_LOOKS):
+            if self._clock() - first.begun_at > _PATIENCE_S:
+                break
+            again = await self._transfer(size)
+            fastest = min(fastest, again, key=lambda seen: seen.network_s)
+        return fastest
+
     async def _transfer(self, size: int) -> Transfer:
         call = self._connect().unary_unary(
             SERVICE + "Probe",
@@ -150,7 +181,9 @@ class Watch:
             reply: ProbeResponse = await call(request, timeout=_PROBE_LIMIT_S)
         except grpc.aio.AioRpcError as failure:
             raise translate(failure, self._transport.address) from failure
-        return Transfer(size + 200, 200, begun_at, self._clock(), reply.server_ns / 1e9)
+        return Transfer(
+            size + _PROBE_FRAMING, _PROBE_FRAMING, begun_at, self._clock(), reply.server_ns / 1e9
+        )
 
     def _connect(self) -> grpc.aio.Channel:
         if self._channel is None:

@@ -19,6 +19,7 @@ from protos.names import (
     PARAM_CODEC,
     PARAM_COMPUTE_NS,
     PARAM_DECODE_NS,
+    PARAM_LOAD_NS,
     PARAM_QUEUE_NS,
 )
 from tests.cloud_calls import (
@@ -79,6 +80,20 @@ def test_answer_tells_where_the_servers_time_went(
     answer = infer(good_request(residual_bundle))
     for key in (PARAM_QUEUE_NS, PARAM_DECODE_NS, PARAM_COMPUTE_NS):
         assert 0 < integer_parameter(answer.parameters, key) < TIMEOUT_S * 1e9
+
+
+def test_answer_tells_once_what_loading_its_tail_took(residual_bundle: Bundle) -> None:
+    with (
+        CloudServer(residual_bundle.path, listen="127.0.0.1:0") as server,
+        connected(server.address) as channel,
+    ):
+        stub, request = oip_stub(channel), good_request(residual_bundle)
+        first, second = (stub.ModelInfer(request, timeout=TIMEOUT_S) for _ in range(2))
+    load_ns, queue_ns = (
+        integer_parameter(first.parameters, key) for key in (PARAM_LOAD_NS, PARAM_QUEUE_NS)
+    )
+    assert 0 < load_ns < queue_ns
+    assert PARAM_LOAD_NS not in second.parameters
 
 
 def test_typed_contents_are_taken_as_raw_ones_are(

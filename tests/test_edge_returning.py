@@ -1,0 +1,261 @@
+"""A cloud that comes back: when that is noticed, and what its first answers teach, and what they do not."""
+
+import asyncio
+from time import perf_counter
+
+import pytest
+
+from edge_client import AsyncEdgeClient, ServedBy
+from edge_client.breaking import Breaker, Circuit
+from edge_client.frames import Work
+from edge_client.transport import Reply
+from edge_client.watching import TICK_S, Watch
+from partitioner.bundle import Bundle
+from partitioner.link import Link
+from partitioner.loads import LoadEstimator
+from partitioner.planning import Plan
+from protos.errors import LateError, UnreachableError
+from protos.inference_pb2 import ModelInferRequest
+from protos.names import EDGE
+from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
+from tests.edge_fakes import FakeCloud, frames
+from tests.test_edge_adapting import crossings, follow, loaded, planned
+from tests.test_edge_failures import look_again
+
+__all__ = ["planned"]
+
+
+class FakeClock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = perf_counter()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def watch_of(client: AsyncEdgeClient) -> tuple[Watch, FakeClock]:
+    """Return the client's watch, which no longer runs by itself, with a clock of the test's."""
+    assert client.watch is not None
+    assert client._watching is not None
+    client._watching.cancel()
+    client.watch._clock = clock = FakeClock()
+    return client.watch, clock
+
+
+def tried(late: int = 0) -> Breaker:
+    """A breaker whose probe has got through; so many trials were late since."""
+    breaker = Breaker()
+    breaker.trip(UnreachableError("gone."), 0.0)
+    breaker.probed(None, 1.0)
+    for trial in range(late):
+        assert breaker.admit()
+        breaker.failed(LateError("late."), 1.0 + trial, 1.5 + trial)
+    return breaker
+
+
+def test_trial_that_is_late_lets_the_next_frame_try() -> None:
+    breaker = tried(late=1)
+    assert breaker.circuit is Circuit.TRYING
+    assert [breaker.admit(), breaker.admit()] == [True, False]
+    breaker.succeeded()
+    assert breaker.circuit is Circuit.CLOSED
+
+
+def test_second_trial_that_is_late_opens_it_and_then_the_first_one_does() -> None:
+    breaker = tried(late=2)
+    assert breaker.circuit is Circuit.OPEN
+    breaker.probed(None, 5.0)
+    assert breaker.admit()
+    breaker.failed(LateError("late."), 5.0, 6.0)
+    assert breaker.circuit is Circuit.OPEN
+
+
+def test_trial_whose_connection_breaks_opens_it_at_once() -> None:
+    breaker = tried()
+    assert breaker.admit()
+    breaker.failed(UnreachableError("broke."), 1.0, 1.1)
+    assert breaker.circuit is Circuit.OPEN
+
+
+async def test_cloud_is_found_within_a_third_of_a_second_of_its_return(
+    residual_bundle: Bundle,
+) -> None:
+    cloud = FakeCloud(residual_bundle)
+    async with cloud:
+        pass
+    async with AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client:
+        watch, clock = watch_of(client)
+        for _ in range(20):  # it stays away for 2 s, and is looked for all the time
+            clock.now += TICK_S
+            await watch.step()
+        async with FakeCloud(residual_bundle, port=int(cloud.address.split(":")[1])):
+            returned_at = clock.now
+            while client.cloud_is_away:
+                clock.now += TICK_S
+                await watch.step()
+            assert clock.now - returned_at <= 0.3
+
+
+async def test_frames_beside_a_trial_stay_here_and_move_no_cut(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    inputs = frames(residual_bundle, 3)
+    came, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(header: ModelInferRequest, raw: list[memoryview]) -> bytes | None:
+        came.set()
+        await go_on.wait()
+        return await cloud.infer(header, raw)
+
+    async with (
+        FakeCloud(residual_bundle, slow) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
+    ):
+        follow(client, planned)
+        await loaded(client, EDGE)
+        client._breaker.trip(UnreachableError("gone."), perf_counter())
+        assert client.control.next(perf_counter(), 1).cut.id == EDGE
+        await look_again(client)
+        trial = asyncio.create_task(client.infer(inputs[0]))
+        await came.wait()
+        moves = client.switches
+        beside = await client.infer(inputs[1])
+        assert (beside.cut, beside.served_by, beside.fallback) == (EDGE, ServedBy.EDGE, None)
+        assert beside.reason == "the cloud is back, and another frame tries it"
+        assert client.choice.cut.id == planned.best.cut
+        go_on.set()
+        assert (await trial).served_by is ServedBy.CLOUD
+        after = await client.infer(inputs[2])
+        assert (after.served_by, client.switches) == (ServedBy.CLOUD, moves)
+
+
+async def test_one_late_trial_keeps_no_other_frame_from_the_cloud(residual_bundle: Bundle) -> None:
+    inputs = frames(residual_bundle, 3)
+
+    async def first_is_lost(header: ModelInferRequest, raw: list[memoryview]) -> bytes | None:
+        return await cloud.infer(header, raw) if len(cloud.requests) > 1 else None
+
+    async with (
+        FakeCloud(residual_bundle, first_is_lost) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", timeout_s=0.05) as client,
+    ):
+        client._breaker.trip(UnreachableError("gone."), perf_counter())
+        await look_again(client)
+        late = await client.infer(inputs[0])
+        client.timeout_s = 10.0
+        results = [await client.infer(frame) for frame in inputs[1:]]
+    assert (late.served_by, late.fallback) == (ServedBy.EDGE, "cloud too slow")
+    assert [result.served_by for result in results] == [ServedBy.CLOUD] * 2
+
+
+def reply(planned: Plan, load_s: float) -> Reply:
+    """An answer over 20 Mbit/s and 15 ms, whose tail took `load_s` to come and then 1 ms, as profiled."""
+    best, now = planned.best, perf_counter()
+    network_s = Link(20e6, 20e6, 0.015).predict_s(best.upload_bytes, 100)
+    begun_at = now - network_s - load_s - best.cloud_s * (5 if load_s else 1)
+    compute_s = best.cloud_s * (5 if load_s else 1)
+    return Reply({}, int(best.upload_bytes), 100, begun_at, now, load_s, 0.0, compute_s, load_s)
+
+
+async def test_tail_that_had_to_be_loaded_counts_neither_as_queue_nor_as_load_nor_as_link(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
+    ):
+        seen = []
+        for load_s in (0.0, 0.5):
+            follow(client, planned)
+            control = client.control
+            control._cloud, control._queue = LoadEstimator(), type(control._queue)()
+            work = Work(0, client.choice, 0.0, 1.0, {}, b"", "0", 0.0)
+            control.answered(work, reply(planned, load_s))
+            seen.append(control.conditions(perf_counter()))
+    warm, cold = seen
+    assert (cold.cloud_queue_s, cold.cloud_load) == (0.0, 1.0)
+    assert warm.cloud_load == pytest.approx(1.0, abs=0.01)
+    assert cold.link.link.rtt_s == pytest.approx(warm.link.link.rtt_s, rel=0.01)
+    assert cold.link.link.uplink_bps == pytest.approx(warm.link.link.uplink_bps, rel=0.01)
+
+
+async def test_late_trial_is_no_news_of_the_link(residual_bundle: Bundle, planned: Plan) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+
+    async def lost(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+        return None
+
+    async with (
+        FakeCloud(residual_bundle, lost) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01", timeout_s=0.1) as client,
+    ):
+        follow(client, planned)
+        for seen in crossings(1e9):
+            client.control.crossed(seen)
+        client._breaker.trip(UnreachableError("gone."), perf_counter())
+        client._breaker.probed(None, perf_counter())
+        before = client.control.link
+        assert (await client.infer(inputs)).fallback == "cloud too slow"
+        assert client.control.link == before
+        assert (await client.infer(inputs)).fallback == "cloud too slow"  # and now it is
+        assert client.control.link != before
+
+
+async def test_link_is_taken_from_the_fastest_probes_after_a_return(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    # 20 Mbit/s and 15 ms; a server's first words and a connection's first bytes take longer.
+    took_s = iter((0.080, 0.015, 0.016, 0.017, 0.070, 0.0281, 0.030))
+    sizes: list[int] = []
+
+    async def probe(request: bytes, _context: object) -> bytes:
+        sizes.append(len(ProbeRequest.FromString(request).payload))
+        clock.now += next(took_s)
+        return ProbeResponse(payload=b"x").SerializeToString()
+
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
+    ):
+        watch, clock = watch_of(client)
+        follow(client, planned)
+        cloud.probe = probe  # type: ignore[method-assign]
+        client._breaker.trip(UnreachableError("gone."), clock.now)
+        clock.now += 0.1
+        await watch.step()
+        assert client.control.link is not None
+        large = sizes[-1]
+        assert sizes == [1, 1, 1, 4096, large, large, large]
+        assert client.control.link.rtt_s == pytest.approx(0.015)
+        # 13.1 ms more for `large` - 1 bytes more
+        assert client.control.link.uplink_bps == pytest.approx(8 * (large - 1) / 0.0131)
+
+
+async def test_link_that_came_back_much_slower_is_asked_for_little(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    sizes: list[int] = []
+
+    async def probe(request: bytes, _context: object) -> bytes:
+        sizes.append(size := len(ProbeRequest.FromString(request).payload))
+        clock.now += 0.1 + 8 * size / 40e3
+        return ProbeResponse(payload=b"x").SerializeToString()
+
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
+    ):
+        watch, clock = watch_of(client)
+        follow(client, planned)
+        cloud.probe = probe  # type: ignore[method-assign]
+        client._breaker.trip(UnreachableError("gone."), clock.now)
+        clock.now += 0.1
+        begun_at = clock.now
+        await watch.step()
+        assert clock.now - begun_at < 2
+        assert max(sizes) == 4096  # 0.8 s; the 12 kB of before would have taken 2.5
+        assert client.control.link is not None
+        assert client.control.link.uplink_bps == pytest.approx(40e3)
+        assert not client.cloud_is_away
