@@ -3,6 +3,7 @@ edge that moves its cut and loses no frame."""
 
 import json
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,8 @@ from rich.table import Table
 
 CONNECTING_S = 4.0
 """That the edge has to connect and choose before its first frame is due."""
+TELEMETRY = "10s"
+"""Between two snapshots of the edge; with them its records say when its health changes."""
 
 Record = dict[str, Any]
 
@@ -41,21 +44,74 @@ class Cloud:
     """Starts the server at an address; gives a context manager of its JSON line."""
     address: str
     stack: ExitStack | None = None
+    listening_at: float | None = None
+    """By time.monotonic: since when it has listened; None while it does not."""
+    starting: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Start it, unless it runs."""
-        if self.stack is None:
-            stack = ExitStack()
-            ready = stack.enter_context(self.start(self.address))
-            self.process, self.address = ready["process"], ready["address"]
-            self.stack = stack
+        """Start it, unless it runs, and wait until it listens."""
+        self.begin_soon()
+        if self.starting is not None:
+            self.starting.join()
+
+    def begin_soon(self) -> None:
+        """Start it, unless it runs or starts already, and do not wait."""
+        if self.stack is None and self.starting is None:
+            self.starting = threading.Thread(target=self._start)
+            self.starting.start()
+
+    def _start(self) -> None:
+        stack = ExitStack()
+        ready = stack.enter_context(self.start(self.address))
+        self.process, self.address = ready["process"], ready["address"]
+        self.stack, self.listening_at = stack, time.monotonic()
 
     def kill(self) -> None:
         """End it without a word, as a power cut would."""
+        if self.starting is not None:
+            self.starting.join()
+        self.starting = self.listening_at = None
         if self.stack is not None:
             self.process.kill()
             self.stack.close()
             self.stack = None
+
+
+STARTING = Phase("the cloud starts", 20.0, 0.0)
+"""Until it listens; takes as long as it does."""
+
+
+@dataclass
+class Comeback:
+    """When the cloud listened again, and when the edge knew and used it, by time.monotonic."""
+
+    listening_at: float | None = None
+    known_at: float | None = None
+    used_at: float | None = None
+
+    def note(self, record: Record, cloud: Cloud) -> None:
+        """Take note of what the edge says after the cloud was away."""
+        if cloud.listening_at is None:
+            return
+        now_s, self.listening_at = time.monotonic(), cloud.listening_at
+        if self.known_at is None and (
+            record.get("health", {}).get("health") in ("degraded", "healthy")
+            or record.get("served_by") == "cloud"
+        ):
+            self.known_at = now_s
+        if self.used_at is None and record.get("served_by") == "cloud":
+            self.used_at = now_s
+
+    def sentence(self) -> str:
+        """Say how long it took."""
+        if self.listening_at is None:
+            return "The cloud has not come back in time."
+        if self.known_at is None:
+            return "The cloud is back, and the edge does not know of it yet."
+        known = f"The cloud listened again, {self.known_at - self.listening_at:.1f} s later the edge said so"
+        if self.used_at is None:
+            return f"{known}, and on this link nothing was worth leaving the edge for."
+        return f"{known}, and {self.used_at - self.listening_at:.1f} s later it had a frame served there."
 
 
 def phases(each_s: float) -> list[Phase]:
@@ -77,7 +133,7 @@ def adapt(
     plan = phases(phase_s)
     trace = out / "falling.txt"
     trace.write_text(_trace(plan))
-    frames = round(fps * sum(phase.seconds for phase in plan))
+    frames = round(fps * (CONNECTING_S / 2 + sum(phase.seconds for phase in plan)))
     console.print(
         f"[bold]Now the link falls, and the cloud is killed.[/] {frames} frames, {fps:g} a second, "
         "the cut left to the edge."
@@ -89,11 +145,12 @@ def adapt(
         command = [
             *program("splitpoint-edge", slowly), "run", "--json", "--cloud", relay["listen"], "--bundle",
             str(bundle), *source, "--loop", "--fps", f"{fps:g}", "--max-frames", str(frames),
-            "--cut", "auto", "--link", f"20mbit,{rtt}",
+            "--cut", "auto", "--link", f"20mbit,{rtt}", "--telemetry", TELEMETRY,
         ]  # fmt: skip
         clock = partial(_elapsed, begun_at)
-        seen, summary = _watch(command, plan, cloud, clock, frames, out)
-    _conclude(plan, seen, summary, frames)
+        seen, summary, comeback = _watch(command, plan, cloud, clock, frames, out)
+    _conclude([*plan[:-1], STARTING, plan[-1]], seen, summary, frames)
+    console.print(comeback.sentence())
 
 
 def _trace(plan: Sequence[Phase]) -> str:
@@ -123,24 +180,29 @@ def _watch(
     clock: Callable[[], float],
     frames: int,
     out: Path,
-) -> tuple[list[tuple[Phase, Record]], Record]:
+) -> tuple[list[tuple[Phase, Record]], Record, Comeback]:
     seen: list[tuple[Phase, Record]] = []
     summary: Record = {}
+    comeback, was_killed = Comeback(), False
     with (out / "adaptive.jsonl").open("w") as results, _display(frames) as show:
         for record in follow(command, out / "adaptive.log"):
             results.write(json.dumps(record) + "\n")
             summary = record.get("summary", summary)
+            if was_killed:
+                comeback.note(record, cloud)
             if "frame" not in record:
                 continue
             phase = _at(plan, clock())
-            if phase.cloud:
-                cloud.begin()
-            else:
+            if not phase.cloud:
                 cloud.kill()
+                was_killed = True
+            elif cloud.listening_at is None:
+                cloud.begin_soon()
+                phase = STARTING
             seen.append((phase, record))
             show(phase, record)
     cloud.begin()
-    return seen, summary
+    return seen, summary, comeback
 
 
 @contextmanager
