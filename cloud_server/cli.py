@@ -45,6 +45,10 @@ def serve(
     max_message: Annotated[
         str | None, _flag("Larger requests are refused.", defaults.MAX_MESSAGE)
     ] = None,
+    max_decoded: Annotated[
+        str | None,
+        _flag("Requests whose coded inputs unfold to more are refused.", "as --max-message"),
+    ] = None,
     max_sessions: Annotated[
         int | None, _flag("Tails kept in memory.", str(defaults.MAX_SESSIONS))
     ] = None,
@@ -86,8 +90,9 @@ def serve(
     given = {
         "bundles": bundles, "listen": listen, "http": http, "workers": workers,
         "threads": threads, "provider": provider, "max_message": max_message,
-        "max_sessions": max_sessions, "memory": memory, "stream_window": stream_window,
-        "max_queue": max_queue, "preload": preload, "drain": drain, "log_level": log_level,
+        "max_decoded": max_decoded, "max_sessions": max_sessions, "memory": memory,
+        "stream_window": stream_window, "max_queue": max_queue, "preload": preload,
+        "drain": drain, "log_level": log_level,
     }  # fmt: skip
     settings = load_settings(config, **given)
     if show_config:

@@ -35,15 +35,15 @@ class Loaded(NamedTuple):
 class Engine:
     """Runs jobs on a fixed number of worker threads.
 
-    `max_message_bytes` bounds what coded inputs unfold to, as gRPC bounds what arrives.
+    `max_decoded_bytes` bounds what the coded inputs of a request unfold to, as gRPC bounds what arrives.
     """
 
     def __init__(
-        self, store: ModelStore, workers: int, max_queue: int, max_message_bytes: int
+        self, store: ModelStore, workers: int, max_queue: int, max_decoded_bytes: int
     ) -> None:
         self._store = store
         self._max_queue = max_queue
-        self._max_message_bytes = max_message_bytes
+        self._max_decoded_bytes = max_decoded_bytes
         self._inside = 0
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="infer")
 
@@ -93,7 +93,7 @@ class Engine:
         check_digest(header, model.bundle.name, model.bundle.digest)
         outputs = requested_outputs(header, model)
         values = unpack_request(
-            header, raw, model.inputs, model.bundle.ranges, self._max_message_bytes
+            header, raw, model.inputs, model.bundle.ranges, self._max_decoded_bytes
         )
         stage = loaded.stage if loaded else self._store.loaded(model)
         if stage is None:

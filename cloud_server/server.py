@@ -123,7 +123,9 @@ class _Running:
         self.drain = Drain()
         self.edges = EdgeBook()
         limit = settings.max_message_bytes
-        self._engine = Engine(store, settings.workers, settings.max_queue, limit)
+        self._engine = Engine(
+            store, settings.workers, settings.max_queue, settings.max_decoded_bytes
+        )
         splitpoint = SplitpointService(
             store, ProfileMeter(self.drain), settings.workers, limit, options, self.edges
         )

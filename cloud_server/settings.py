@@ -43,6 +43,9 @@ class ServeSettings(Settings):
     provider: str = defaults.PROVIDER
     max_message: MessageSize = defaults.MAX_MESSAGE
     """Larger requests are refused."""
+    max_decoded: MemorySize = None
+    """Requests whose coded inputs unfold to more are refused, unless it is one sample; not given: as much
+    as a message may hold."""
     max_sessions: int = Field(default=defaults.MAX_SESSIONS, ge=1)
     """Tails kept in memory; the one not used for longest goes first."""
     memory: MemorySize = None
@@ -63,6 +66,11 @@ class ServeSettings(Settings):
     def max_message_bytes(self) -> int:
         """`max_message` in bytes."""
         return parse_size(self.max_message)
+
+    @property
+    def max_decoded_bytes(self) -> int:
+        """`max_decoded` in bytes; `max_message` if it is not given."""
+        return parse_size(self.max_decoded) if self.max_decoded else self.max_message_bytes
 
     @property
     def memory_bytes(self) -> float:

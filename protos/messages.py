@@ -158,7 +158,7 @@ def _check_decoded(header: ModelInferRequest, specs: Mapping[str, TensorSpec], m
     if needed > max(most, one_sample):
         raise TooLargeError(
             f"the inputs unfold to {needed} bytes, and this server takes {most}. Send fewer samples at "
-            "a time, or start it with a larger --max-message."
+            "a time, or start it with a larger --max-decoded (an edge: --max-message)."
         )
 
 

@@ -251,6 +251,29 @@ def test_message_over_the_limit_is_refused(
     assert "larger than max" in sentence
 
 
+def test_coded_inputs_that_unfold_over_their_own_limit_are_refused(residual_bundle: Bundle) -> None:
+    # A sample of 3*32*32 float32 unfolds to 12,288 bytes: two are 24 KiB.
+    with (
+        CloudServer(residual_bundle.path, max_decoded="24KiB") as server,
+        connected(server.address) as channel,
+    ):
+        two, three = (
+            request_for(
+                residual_bundle,
+                "cloud",
+                crossing(residual_bundle, "cloud", batch=batch),
+                codec=get_codec("half"),
+            )
+            for batch in (2, 3)
+        )
+        call = oip_stub(channel).ModelInfer
+        assert call(two, timeout=TIMEOUT_S).outputs[0].shape[0] == 2
+        code, sentence = refused(lambda: call(three, timeout=TIMEOUT_S))
+    assert code == "OUT_OF_RANGE"
+    assert "unfold to 36864 bytes, and this server takes 24576" in sentence
+    assert "--max-decoded" in sentence
+
+
 def test_message_that_unfolds_over_the_limit_is_refused(
     residual_bundle: Bundle, infer: Callable[[Any], Any]
 ) -> None:

@@ -366,3 +366,35 @@ def test_low_bit_without_calibration_says_what_to_do() -> None:
     assert [codec.name for codec in codecs_for((SPEC,))] == ["raw", "half", "int8"]
     names = [codec.name for codec in codecs_for((SPEC,), KNOWN)]
     assert names == ["raw", "half", "int8", "q2", "q3", "q4", "q5", "q6"]
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 40, 50), (40, 3, 4, 5), (2, 3, 1, 7), (1, 3, 90, 90)])
+def test_values_decoded_in_slabs_are_those_of_one_lookup(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("protos.codecs.lowbit._SLAB", 130)
+    x = np.random.default_rng(0).uniform(-4, 4, shape).astype(np.float32)
+    codec, known = get_codec("q4", KNOWN), ranges(4)
+    decoded = codec.decode(codec.encode(x, "x"), "float32", shape, "x")
+    low, step = (part.reshape(-1, 1, 1) for part in (known.low, known.step))
+    symbols = np.clip((x - low) / step, 0, 15).astype(int)
+    for channel in range(3):
+        np.testing.assert_array_equal(
+            decoded[:, channel], known.levels[channel][symbols[:, channel]]
+        )
+
+
+@pytest.mark.parametrize("name", ["half", "int8", "q2", "q4", "q6"])
+def test_decoding_takes_little_more_memory_than_what_comes_out(name: str) -> None:
+    shape = (1, 3, 1024, 1024)
+    x = np.random.default_rng(0).uniform(-2, 2, shape).astype(np.float32)
+    codec = get_codec(name, KNOWN)
+    data = codec.encode(x, "x")
+    tracemalloc.start()
+    try:
+        codec.decode(data, "float32", shape, "x")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The values, symbols of a byte each, those packed, and a slab of indices.
+    assert peak < 1.7 * x.nbytes

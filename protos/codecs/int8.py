@@ -82,7 +82,10 @@ class Int8Codec:
         if not (np.isfinite(low).all() and np.isfinite(tops).all() and (step >= 0).all()):
             raise TensorError(f"tensor {tensor!r} came with a range that is none, as int8.")
         symbols = np.frombuffer(view[start:], np.uint8).reshape(shape)
-        return cast(Array, symbols.astype(np.float32) * step + low)
+        values = symbols.astype(np.float32)
+        values *= step
+        values += low
+        return cast(Array, values)
 
 
 def channel_axis(shape: Sequence[int]) -> int | None:

@@ -11,7 +11,7 @@ byte, and neighbours are alike.
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar, cast
 
 import numpy as np
@@ -26,6 +26,8 @@ from protos.tensors import Array, Buffer, TensorSpec
 _VERSION = 1
 _PACKED, _ZSTD = 0, 1
 _LEVEL = 3
+_SLAB = 1 << 18
+"""Values that are decoded at a time."""
 _PER_BYTE = {2: 4, 3: 2, 4: 2, 5: 1, 6: 1}
 
 Bytes = npt.NDArray[np.uint8]
@@ -108,7 +110,11 @@ class _Coder:
 
     def values_of(self, symbols: Bytes) -> Array:
         offsets = np.arange(self._ranges.low.size, dtype=np.intp) << self._ranges.bits
-        return self._levels.take(symbols + self._along(offsets, symbols.ndim))
+        own = np.broadcast_to(self._along(offsets, symbols.ndim), symbols.shape)
+        values = np.empty(symbols.shape, np.float32)
+        for slab in _slabs(symbols.shape):  # as indices take eight bytes a value
+            values[slab] = self._levels.take(symbols[slab] + own[slab])
+        return values
 
     def squeeze(self, packed: Bytes) -> bytes:
         plain = packed.tobytes()
@@ -169,6 +175,18 @@ class _Coder:
         """Return one number a channel so that it meets the channels of a tensor of `ndim` axes."""
         axis = self._ranges.axis
         return part if axis is None else part.reshape([-1 if a == axis else 1 for a in range(ndim)])
+
+
+def _slabs(shape: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """Yield parts of a tensor, none of more than `_SLAB` values, that make up all of it."""
+    if not shape:
+        yield ()
+        return
+    rows = _SLAB // max(1, math.prod(shape[1:]))
+    for start in range(0, shape[0], max(1, rows)):
+        rest: Iterable[tuple[slice, ...]] = ((),) if rows else _slabs(shape[1:])
+        for others in rest:
+            yield (slice(start, start + max(1, rows)), *others)
 
 
 def _pack(symbols: Bytes, bits: int) -> Bytes:
