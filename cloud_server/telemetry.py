@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from protos.errors import UsageError
+from protos.printable import printable
 from protos.telemetry import MAX_SNAPSHOTS, Telemetry, read_snapshot
 
 _EDGES = 256
@@ -50,7 +51,7 @@ class EdgeBook:
             self._newest.popitem(last=False)
         changed = before is None or before.health != seen.health
         level = logging.INFO if changed else logging.DEBUG
-        _log.log(level, "%s", _sentence(seen))
+        _log.log(level, "%s", printable(_sentence(seen)))
 
 
 def _sentence(seen: Telemetry) -> str:

@@ -27,6 +27,7 @@ from rich.progress import (
 )
 from typer.core import TyperCommand
 
+from partitioner.logs import PlainFormatter
 from partitioner.starting import INTERRUPTED
 from protos.errors import FileError, SplitpointError, UsageError
 
@@ -169,7 +170,8 @@ def complain(text: str) -> None:
 def set_up_logs(level: str) -> None:
     """Send log records of `level` and above to stderr."""
     handler = RichHandler(console=notes, show_path=False, markup=False)
-    logging.basicConfig(level=level.upper(), format="%(message)s", handlers=[handler], force=True)
+    handler.setFormatter(PlainFormatter("%(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
 class _Interrupt:

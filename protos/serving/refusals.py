@@ -6,6 +6,7 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 
 from protos.errors import BundleError, FaultError, SplitpointError
+from protos.printable import printable
 from protos.status import code_of
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -19,7 +20,7 @@ _log = logging.getLogger(__name__)
 def refusal_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
     """Return the status and the public sentence for `error`; what is our fault goes to the log."""
     if isinstance(error, FaultError | BundleError):
-        _log.error("%s", error)
+        _log.error("%s", printable(error))
     if isinstance(error, SplitpointError):
         return code_of(error), str(error)
     _log.error("an unexpected error while serving a request", exc_info=error)

@@ -9,6 +9,7 @@ import grpc
 
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.names import PARAM_ERROR_CODE
+from protos.printable import printable
 from protos.serving.answering import Answerer, Job, Later
 from protos.serving.drain import Drain
 from protos.serving.refusals import DRAINING, Context, refusal_of
@@ -42,7 +43,7 @@ class AnswerStream:
             with drain.listener(reader.cancel):
                 await self._write()
         except grpc.aio.InternalError as error:
-            _log.debug("the client of a stream is gone: %s", error)
+            _log.debug("the client of a stream is gone: %s", printable(error))
             return
         finally:
             reader.cancel()
@@ -85,7 +86,7 @@ class AnswerStream:
         self._all_read = True
         self._cut_short = reader.cancelled()
         if not self._cut_short and (error := reader.exception()):
-            _log.info("a stream could not be read on: %s", error)
+            _log.info("a stream could not be read on: %s", printable(error))
         self._end_if_done()
 
     def _end_if_done(self) -> None:
