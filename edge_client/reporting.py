@@ -1,8 +1,10 @@
 """Telling others: health as it changes, and what was observed, to a file and to the cloud once it listens."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +18,8 @@ TICK_S = 0.5
 """Between two looks at the health."""
 _AT_ONCE = 16
 """Snapshots in one message: some 20 kB, so that frames do not wait long behind what was kept."""
+_FRAMING_BYTES = 16
+"""What a snapshot takes in a message beside its own bytes, at most."""
 _LAST_S = 2.0
 """What the end of a run may wait for its last report."""
 
@@ -40,9 +44,18 @@ class TelemetryBuffer:
             self.lost += 1
         self._waiting.append(snapshot)
 
-    def oldest(self, count: int) -> list[str]:
-        """Return up to `count`, the oldest first; they stay here."""
-        return [self._waiting[place] for place in range(min(count, len(self._waiting)))]
+    def oldest(self, count: int, most_bytes: float = math.inf) -> list[str]:
+        """Return up to `count` of together at most `most_bytes`, and one at least, the oldest first.
+
+        They stay here.
+        """
+        found: list[str] = []
+        for snapshot in islice(self._waiting, count):
+            most_bytes -= len(snapshot.encode()) + _FRAMING_BYTES
+            if found and most_bytes < 0:
+                break
+            found.append(snapshot)
+        return found
 
     def remove(self, snapshots: Sequence[str], *, lost: bool = False) -> None:
         """Let go of what has arrived, or never will; what has made way meanwhile is gone already."""
@@ -77,6 +90,7 @@ class Reporter:
         self._write = write
         self._on_change = on_change
         self._clock = clock
+        self._at_once = _AT_ONCE
         self._due_at = clock() + (every_s or 0.0)
         self._health = observer.look().health
 
@@ -110,9 +124,7 @@ class Reporter:
         try:
             async with asyncio.timeout(_LAST_S):
                 while len(self.buffer) and self._client.takes_telemetry:
-                    before = len(self.buffer)
-                    await self._send()
-                    if len(self.buffer) == before:
+                    if not await self._send():
                         return
         except TimeoutError:
             return  # the next run tells nothing of this one
@@ -131,16 +143,24 @@ class Reporter:
         self._write({"telemetry": snapshot.model_dump(mode="json")})
         self.buffer.add(snapshot.model_dump_json())
 
-    async def _send(self) -> None:
-        batch = self.buffer.oldest(_AT_ONCE)
+    async def _send(self) -> bool:
+        """Send the oldest, as many as fit; True unless they have to wait."""
+        server = self._client.server
+        most_bytes = server.max_message_bytes if server else math.inf
+        batch = self.buffer.oldest(self._at_once, most_bytes)
         try:
             await self._client.report(batch)
         except (NetworkError, OverloadedError):
-            return  # they wait
+            return False
         except SplitpointError:
-            self.buffer.remove(batch, lost=True)  # refused, and so they would be for ever
+            # What is refused is refused for ever; of several only one may be to blame.
+            if len(batch) == 1:
+                self.buffer.remove(batch, lost=True)
+            self._at_once = max(1, len(batch) // 2)
         else:
             self.buffer.remove(batch)
+            self._at_once = min(2 * self._at_once, _AT_ONCE)
+        return True
 
 
 async def _again_and_again(work: Callable[[], Awaitable[None]]) -> None:

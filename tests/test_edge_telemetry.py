@@ -147,6 +147,54 @@ def test_full_buffer_lets_the_oldest_go_and_counts_it() -> None:
     assert buffer.lost == 4
 
 
+def test_batch_fits_the_message_and_has_one_snapshot_at_least() -> None:
+    buffer = TelemetryBuffer()
+    for name in ("a" * 100, "ü" * 50, "c" * 300):
+        buffer.add(name)
+    # 100 bytes and 16 of framing each; the third would make it 548.
+    assert [len(found) for found in buffer.oldest(9, 400)] == [100, 50]
+    assert len(buffer.oldest(9, 10)) == 1
+    assert len(buffer.oldest(9)) == 3
+
+
+async def test_telemetry_reaches_a_cloud_that_takes_small_messages(residual_bundle: Bundle) -> None:
+    time = Time()
+    async with (
+        CloudServer(residual_bundle.path, max_message="4KiB") as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "edge", adapt=False) as client,
+    ):
+        client.set_option("cut-05", "int8")
+        (inputs,) = frames(residual_bundle, 1)
+        await client.infer(inputs)  # greets, and learns the limit
+        observer = Observer(client, "cam-1", clocks=time.clocks)
+        reporter = Reporter(client, observer, 10.0, unread, quiet, clock=lambda: time.now_s)
+        for _ in range(12):
+            reporter._take()
+            time.now_s += 1
+        assert sum(map(len, reporter.buffer.oldest(12))) > 4 << 10
+        await reporter.finish()
+        (newest,) = cloud.edges.newest()
+    assert (newest.number, newest.lost_snapshots) == (12, 0)
+    assert (len(reporter.buffer), reporter.buffer.lost) == (0, 0)
+
+
+async def test_refused_snapshot_takes_no_other_with_it(residual_bundle: Bundle) -> None:
+    time = Time()
+    async with (
+        CloudServer(residual_bundle.path) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, CUT) as client,
+    ):
+        observer = Observer(client, "cam-1", clocks=time.clocks)
+        reporter = Reporter(client, observer, 10.0, unread, quiet, clock=lambda: time.now_s)
+        for place in range(5):
+            if place == 2:
+                reporter.buffer.add("{}")
+            reporter._take()
+        await reporter.finish()
+        (newest,) = cloud.edges.newest()
+    assert (newest.number, len(reporter.buffer), reporter.buffer.lost) == (5, 0, 1)
+
+
 async def test_what_was_observed_offline_arrives_when_the_cloud_is_back(
     residual_bundle: Bundle,
 ) -> None:
