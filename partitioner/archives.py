@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from partitioner.saving import whole_file
+from protos.errors import BundleError
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -40,6 +41,34 @@ def read_archive(path: Path, model: type[M], max_bytes: int) -> tuple[M, dict[st
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the document"
         raise ValueError(f"{where}: {first['msg']}") from error
+
+
+def read_beside(
+    path: Path, model: type[M], max_bytes: int, split_digest: str, advice: str
+) -> tuple[M, dict[str, Any]] | None:
+    """Return meta data and arrays of a file beside a bundle's manifest; None if there is none.
+
+    Raises BundleError when it is damaged, or of a bundle with other graphs or weights. `advice`: what
+    makes such a file, as an order: `Train again with: …`.
+    """
+    if not path.exists():
+        return None
+    try:
+        meta, arrays = read_archive(path, model, max_bytes)
+    except ValueError as error:
+        raise damaged(path, error, advice) from error
+    theirs = getattr(meta, "split_digest")  # noqa: B009 - every such model has it
+    if theirs != split_digest:
+        raise BundleError(
+            f"{path} is of another bundle: {theirs[:12]}…, and this is {split_digest[:12]}…. {advice}, or "
+            "remove the file."
+        )
+    return meta, arrays
+
+
+def damaged(path: Path, why: object, advice: str) -> BundleError:
+    """Return the error for a file that cannot be used."""
+    return BundleError(f"{path} is damaged: {why}. {advice}, or remove the file.")
 
 
 def write_archive(path: Path, meta: BaseModel, arrays: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from partitioner.accuracy import Accuracy
-from partitioner.archives import read_archive, write_archive
+from partitioner.archives import damaged, read_beside, write_archive
 from protos.codecs import Calibration, Ranges
 from protos.errors import BundleError
 
@@ -76,17 +76,12 @@ class BundleCalibration:
         Raises BundleError when it is damaged, or of another bundle.
         """
         path = folder / CALIBRATION_FILE
-        if not path.exists():
+        read = read_beside(
+            path, CalibrationMeta, MAX_CALIBRATION_BYTES, split_digest, _advice(folder)
+        )
+        if read is None:
             return None
-        try:
-            meta, arrays = read_archive(path, CalibrationMeta, MAX_CALIBRATION_BYTES)
-        except ValueError as error:
-            raise _damaged(path, error) from error
-        if meta.split_digest != split_digest:
-            raise BundleError(
-                f"{path} is of another bundle: {meta.split_digest[:12]}…, and this is "
-                f"{split_digest[:12]}…. Calibrate again, or remove the file."
-            )
+        meta, arrays = read
         found = cls(meta, _ranges(path, meta, arrays), path.stat().st_size)
         if found.ranges.digest != meta.digest:
             raise _damaged(path, "its digest is not that of its content")
@@ -132,7 +127,8 @@ def _as_array(data: bytes) -> Any:
 
 
 def _damaged(path: Path, why: object) -> BundleError:
-    return BundleError(
-        f"{path} is damaged: {why}. Calibrate again with: splitpoint calibrate {path.parent} "
-        "--data DIR, or remove the file."
-    )
+    return damaged(path, why, _advice(path.parent))
+
+
+def _advice(folder: Path) -> str:
+    return f"Calibrate again with: splitpoint calibrate {folder} --data DIR"

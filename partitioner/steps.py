@@ -95,17 +95,6 @@ class Steps:
             return rounds * self.duration + self.times[index]
         return (rounds + 1) * self.duration if self.at_end == "loop" else math.inf
 
-    def averaged(self, width_s: float) -> "Steps":
-        """Return steps of `width_s` (the last may be shorter) that each keep the mean within them."""
-        count = max(1, math.ceil(self.duration / width_s - 1e-9))
-        knots = [index * width_s for index in range(count)]
-        ends = [*knots[1:], self.duration]
-        values = [
-            max(0.0, self.sum_within(start, end) / (end - start))
-            for start, end in zip(knots, ends, strict=True)
-        ]
-        return Steps(knots, values, self.duration, self.at_end)
-
     def sum_within(self, start_s: float, end_s: float) -> float:
         """Return the integral between two times."""
         return self.sum_to(end_s) - self.sum_to(start_s)

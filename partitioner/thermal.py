@@ -56,13 +56,6 @@ def sustain(device: Device, edge_s: float, fps: float) -> Sustained:
     return Sustained(speed, after_s, thermal.throttle_c)
 
 
-def temperature_c(device: Device, power_w: float, seconds: float, start_c: float) -> float:
-    """Return the temperature after `seconds` at `power_w`, in °C."""
-    thermal = _thermal_of(device)
-    steady_c = _steady_c(thermal, power_w)
-    return steady_c + (start_c - steady_c) * math.exp(-seconds / thermal.time_constant_s)
-
-
 def _settled_speed(full_w: float, load: float, room_w: float, exponent: float) -> float:
     """Return the highest s with full_w * s**e * min(1, load / s) <= room_w, which s = 1 exceeds."""
     saturated: float = (room_w / full_w) ** (1 / exponent)

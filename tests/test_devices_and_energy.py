@@ -20,7 +20,7 @@ from partitioner.devices import (
 )
 from partitioner.energy import compute_power_w, frame_energy
 from partitioner.profiles import Profile
-from partitioner.thermal import sustain, temperature_c
+from partitioner.thermal import sustain
 from protos.errors import FileError, ProfileError, UnknownNameError, UsageError
 from tests.test_planning import MACHINE
 
@@ -147,11 +147,6 @@ def test_profile_without_the_whole_model_cannot_be_scaled(residual_bundle: Bundl
         scaled_to(load_device("phone"), profile, residual_bundle.manifest.flops)
 
 
-def test_temperature_by_hand() -> None:
-    # From 40 °C towards 20 + 10 * 6 = 80 °C: after one time constant 80 - 40 / e.
-    assert temperature_c(DEVICE, 6.0, 100.0, 40.0) == pytest.approx(80 - 40 / math.e)
-
-
 def test_light_load_never_throttles() -> None:
     # 10 frames of 40 ms a second: 2 + 0.4 * 4 = 3.6 W, 56 °C.
     lasting = sustain(DEVICE, 0.040, 10)
@@ -167,7 +162,6 @@ def test_sustained_slowdown_by_hand() -> None:
     assert lasting.slowdown == pytest.approx(1.25)
     # From 40 °C at idle towards 20 + 10 * 4.5 = 65: 60 is reached when 25 / (25 - 20) = 5 = exp(t / 100).
     assert lasting.throttles_after_s == pytest.approx(100 * math.log(5))
-    assert temperature_c(DEVICE, 4.5, lasting.throttles_after_s, 40.0) == pytest.approx(60.0)
     # Frames of 200 ms keep it busy all the time: 4 s² = 2, and it no longer keeps up with 10 a second.
     assert sustain(DEVICE, 0.200, 10).speed == pytest.approx(math.sqrt(0.5))
 

@@ -168,10 +168,3 @@ def test_next_change_is_the_next_beginning_of_a_step(made: Steps, start: int) ->
     ]
     wanted = min((begin for begin in begins if begin > start / 4), default=math.inf)
     assert made.next_change(start / 4) == pytest.approx(wanted)
-
-
-@given(steps())
-def test_averaging_keeps_the_sum(made: Steps) -> None:
-    averaged = made.averaged(0.75)
-    assert averaged.mean == pytest.approx(made.mean)
-    assert averaged.sum_to(1.5) == pytest.approx(made.sum_to(1.5)) or made.duration < 1.5

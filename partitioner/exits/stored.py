@@ -14,12 +14,12 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from partitioner.archives import read_archive, write_archive
+from partitioner.archives import damaged, read_beside, write_archive
 from partitioner.bundle_files import digest_file
 from partitioner.exits.outcomes import Outcomes
 from partitioner.manifest import Cut, FileDigest
 from partitioner.sessions import RuntimeOptions, Stage, open_stage
-from protos.errors import BundleError, UnknownNameError, UsageError
+from protos.errors import UnknownNameError, UsageError
 from protos.tensors import TensorSpec
 
 EXITS_FILE = "exits.npz"
@@ -106,24 +106,16 @@ class BundleExits:
         Raises BundleError when they are damaged, or of another bundle.
         """
         path = folder / EXITS_FILE
-        if not path.exists():
+        advice = f"Train again with: splitpoint exits train {folder} --data DIR"
+        read = read_beside(path, ExitsMeta, MAX_EXITS_BYTES, split_digest, advice)
+        if read is None:
             return None
+        meta, arrays = read
         try:
-            meta, arrays = read_archive(path, ExitsMeta, MAX_EXITS_BYTES)
             exits = {found.cut: _exit(found, arrays) for found in meta.exits}
-            file = digest_file(path)
+            return cls(meta, exits, digest_file(path))
         except (KeyError, ValueError) as error:
-            raise BundleError(
-                f"{path} is damaged: {error}. Train again with: splitpoint exits train {folder} "
-                "--data DIR, or remove the file."
-            ) from error
-        if meta.split_digest != split_digest:
-            raise BundleError(
-                f"{path} holds the exits of another model: {meta.split_digest[:12]}…, and this is "
-                f"{split_digest[:12]}…. Train them again with: splitpoint exits train {folder} "
-                "--data DIR, or remove the file."
-            )
-        return cls(meta, exits, file)
+            raise damaged(path, error, advice) from error
 
     def with_agreement(self, agreement: float) -> "BundleExits":
         """Return the same exits with thresholds for this agreement; UsageError for what is no share."""
