@@ -201,8 +201,8 @@ class AsyncEdgeClient:
 
     @property
     def trouble(self) -> SplitpointError | None:
-        """What the cloud failed with last; None while all is well."""
-        return self._breaker.error
+        """What the cloud failed with last, or what is wrong with its calibration; None while all is well."""
+        return self._breaker.error or self.control.distrusts
 
     @property
     def fallbacks(self) -> Counter[str]:

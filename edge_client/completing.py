@@ -22,7 +22,8 @@ from edge_client.frames import FrameRunner, Work, kind_of
 from edge_client.grpc_transport import GrpcTransport
 from edge_client.results import Missed, Result
 from partitioner.units import format_duration
-from protos.errors import LateError, SplitpointError, UnreachableError
+from protos.codecs import is_calibrated
+from protos.errors import LateError, MismatchError, SplitpointError, UnreachableError
 
 _SPARE_S = 0.002
 """Kept of every deadline for what is neither cloud nor tail: waking, gathering, handing over."""
@@ -62,6 +63,9 @@ class Completer:
         """Return the frame's result; raises only with on_failure="fail", what the cloud failed with."""
         if work.message is None or self.transport is None:
             return self._runner.finished_here(work)
+        distrusts = self._controller.distrusts
+        if distrusts is not None and is_calibrated(work.choice.codec.name):
+            return await self.fall_back(work, distrusts, 0.0)
         if not self._breaker.admit():
             return await self.fall_back(work, self._breaker.error or _away(), 0.0)
         begun_at = perf_counter()
@@ -69,17 +73,25 @@ class Completer:
             result = await self._ask(self.transport, work, work.message)
         except SplitpointError as error:
             now_s = perf_counter()
-            self._breaker.failed(error, begun_at, now_s)
-            if (
-                self._breaker.circuit is not Circuit.TRYING
-            ):  # there a server warms up: no link is slow
-                self._controller.failed(work, error, now_s - begun_at)
+            self._learn(work, error, begun_at, now_s)
             return await self.fall_back(work, error, now_s - begun_at)
         except BaseException:
             self._breaker.withdrew()
             raise
         self._breaker.succeeded()
         return result
+
+    def _learn(self, work: Work, error: SplitpointError, begun_at: float, now_s: float) -> None:
+        """Learn from what the cloud failed a frame with."""
+        if isinstance(error, MismatchError) and is_calibrated(work.choice.codec.name):
+            self._controller.distrust(error)
+            self._breaker.succeeded()  # it has answered; what needs no calibration it may well serve
+            return
+        self._breaker.failed(error, begun_at, now_s)
+        if (
+            self._breaker.circuit is not Circuit.TRYING
+        ):  # else a server warms up, and no link is slow
+            self._controller.failed(work, error, now_s - begun_at)
 
     async def fall_back(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
         """Go on without the cloud, because of `error`, which cost `lost_s`."""

@@ -16,7 +16,7 @@ from edge_client.settings import EdgeSettings, parse_link
 from partitioner import console
 from partitioner.addresses import open_listener, split_address
 from partitioner.bundle import Bundle
-from protos.errors import SplitpointError, UsageError
+from protos.errors import MismatchError, SplitpointError, UsageError
 
 
 def client_options(settings: EdgeSettings) -> dict[str, Any]:
@@ -69,7 +69,9 @@ def shown_progress() -> Iterator[OnProgress]:
 def tell_of_choice(choice: Choice, trouble: SplitpointError | None, bundle: Bundle) -> None:
     """Say where the cut is and why, and what is wrong with the cloud, if anything is."""
     console.remark(f"cut {choice.label}, {choice.reason}")
-    if trouble is not None:
+    if isinstance(trouble, MismatchError):
+        console.remark(str(trouble))
+    elif trouble is not None:
         alone = (
             "get the exit's answer, or none" if bundle.heads_only else "are finished on this device"
         )
@@ -81,6 +83,11 @@ def tell_of_move(before: Choice, now: Choice) -> Choice:
     if now.label != before.label or now.exits_from != before.exits_from:
         console.remark(f"cut {now.label}: {now.reason}")
     return now
+
+
+def tell_of_distrust(error: MismatchError | None) -> None:
+    """Say what is wrong with the cloud's calibration, and when it no longer is."""
+    console.remark(str(error) if error else "the cloud has this edge's calibration again")
 
 
 async def tell_of_health(state: State) -> None:

@@ -20,7 +20,8 @@ from partitioner.planning import Option, Plan
 from partitioner.policy import Decision, PolicySettings, contenders
 from partitioner.power import NO_THRIFT, Thrift
 from partitioner.weighing import further_axes
-from protos.errors import LateError, SplitpointError, UsageError
+from protos.codecs import is_calibrated
+from protos.errors import LateError, MismatchError, SplitpointError, UsageError
 from protos.names import EDGE
 
 _LIKELY = (0.5, 2.0)
@@ -62,6 +63,9 @@ class Controller:
         """When the link last showed what it can."""
         self.on_move: Callable[[Choice], None] = _unheard
         """Hears where each move of the policy leads, and why, on the thread of the heads."""
+        self.distrusts: MismatchError | None = None
+        """What is wrong with the cloud's calibration; None while it is this bundle's."""
+        self.on_distrust: Callable[[MismatchError | None], None] = _ignored
         self._thrift = NO_THRIFT
         self._stages = stages
         self._breaker = breaker
@@ -113,6 +117,23 @@ class Controller:
     def heed(self, thrift: Thrift) -> None:
         """Count on what battery and heat ask for, from the next frame on."""
         self._thrift = thrift
+
+    def distrust(self, error: MismatchError | None) -> None:
+        """Use no codec that needs a calibration from the next frame on, as the cloud has another one.
+
+        None: use them again. `on_distrust` hears of either, once.
+        """
+        before, self.distrusts = self.distrusts, error
+        if (before is None) != (error is None):
+            self._open_again()
+            self.on_distrust(error)
+
+    def usable(self, plan: Plan) -> Plan:
+        """Return the plan without the options that the cloud's calibration does not suit."""
+        if self.distrusts is None:
+            return plan
+        options = tuple(option for option in plan.options if not is_calibrated(option.codec))
+        return replace(plan, options=options) if options else plan
 
     def next(self, arrived_at: float, in_flight: int) -> Choice:
         """Return what a frame that arrived at `arrived_at` does; `in_flight` counts it too."""
@@ -218,7 +239,7 @@ class Controller:
 
     def _opened(self, plan: Plan, limits: Limits, rung: Rung) -> Plan:
         further = further_axes(plan, self.settings.objective)
-        able = contenders(plan.with_exits(rung.costs).options, further)
+        able = contenders(self.usable(plan.with_exits(rung.costs)).options, further)
         options = tuple(option for option in able if limits.allow(option))
         if not options:
             raise UsageError(
@@ -226,6 +247,10 @@ class Controller:
                 "Allow more memory, or raise the server's --max-message."
             )
         return replace(plan, options=options)
+
+    def _open_again(self) -> None:
+        if self._bounded is not None and self._offered is not None:
+            self._steps = self._climb(*self._offered)
 
     def _beside_a_trial(self, choice: Choice, seen: Conditions, now_s: float) -> Choice:
         """Return the choice, or to stay here while another frame tries the cloud: that moves no cut."""
@@ -238,8 +263,19 @@ class Controller:
         reason = "the cloud is back, and another frame tries it"
         return self._choice(replace(alone, decision=replace(alone.decision, reason=reason)))
 
+    def _explained(self, decided: Bounded, before: Bounded | None) -> Bounded:
+        """Say of a move that is due to the cloud's calibration that it is."""
+        if before is None or self.distrusts is None:
+            return decided
+        old, new = before.decision.option, decided.decision.option
+        if not is_calibrated(old.codec) or is_calibrated(new.codec):
+            return decided
+        reason = f"the cloud has another calibration; {new.label} needs none"
+        return replace(decided, decision=replace(decided.decision, reason=reason))
+
     def _take(self, decided: Bounded) -> Choice:
-        before, self._bounded = self._bounded, decided
+        before = self._bounded
+        decided = self._bounded = self._explained(decided, before)
         moved = before is None or _label(before) != _label(decided)
         if moved:
             self.switches += 1
@@ -297,3 +333,7 @@ def _label(decided: Bounded) -> str:
 
 def _unheard(_choice: Choice) -> None:
     """Nobody wants to know of moves."""
+
+
+def _ignored(_error: MismatchError | None) -> None:
+    """Nobody wants to know of calibrations."""

@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from itertools import count
 from typing import Any, TypeVar
 
+from protos.errors import UsageError
+
 R = TypeVar("R")
 
 _Job = tuple[float, int, "Future[Any] | None", Callable[[], Any]]
@@ -20,12 +22,16 @@ class Device:
         self._jobs: queue.PriorityQueue[_Job] = queue.PriorityQueue()
         self._numbers = count()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     async def run(self, arrived_at: float, work: Callable[[], R]) -> R:
         """Return what `work` returns; of all that waits, what arrived first is run first.
 
-        Cancelled while it waits, it never runs; while it runs, it runs to its end, unheard.
+        Cancelled while it waits, it never runs; while it runs, it runs to its end, unheard. Raises
+        UsageError when this is closed, or gets closed before its turn.
         """
+        if self._closed:
+            raise _closed()
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._serve, name="splitpoint-device", daemon=True
@@ -36,7 +42,8 @@ class Device:
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Let the thread end; what waits for it is dropped. Does nothing twice."""
+        """Let the thread end; what waits for it fails. Does nothing twice."""
+        self._closed = True
         self._jobs.put((float("-inf"), next(self._numbers), None, lambda: None))
 
     def _serve(self) -> None:
@@ -48,8 +55,12 @@ class Device:
                 _settle(future, work)
         while not self._jobs.empty():
             _, _, future, _ = self._jobs.get()
-            if future is not None:
-                future.cancel()
+            if future is not None and future.set_running_or_notify_cancel():
+                future.set_exception(_closed())
+
+
+def _closed() -> UsageError:
+    return UsageError("the client was closed before this frame was done.")
 
 
 def _settle(future: "Future[Any]", work: Callable[[], Any]) -> None:

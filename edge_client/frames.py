@@ -255,7 +255,8 @@ class FrameRunner:
             f" Serve this device's bundle there, or copy the server's: splitpoint-edge fetch "
             f"{self._bundle.name} --cloud HOST:PORT --out BUNDLE."
         )
-        return f"{kind}: {error}{advice if isinstance(error, _OTHER_BUNDLE) else ''}"
+        lacks = isinstance(error, _OTHER_BUNDLE) and "splitpoint-edge fetch" not in str(error)
+        return f"{kind}: {error}{advice if lacks else ''}"
 
     def exits_from(self, choice: Choice) -> float | None:
         """Return the confidence from which the exit at a choice's cut answers early; None: never."""

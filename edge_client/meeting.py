@@ -5,19 +5,19 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from edge_client.breaking import Breaker
-from edge_client.choosing import OnProgress, choose_option, least, plan_without_cloud
+from edge_client.choosing import OnProgress, best_of, choose_option, least, plan_without_cloud
 from edge_client.controlling import Controller, Limits
 from edge_client.defaults import OnFailure
 from edge_client.frames import Choice, choose
 from edge_client.grpc_transport import GrpcTransport
-from edge_client.handshake import ServerInfo, greet
+from edge_client.handshake import ServerInfo, check_calibration, greet
 from edge_client.stages import Stages
 from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.planning import Option, Plan
 from partitioner.remaining import best_alone, cut_alone
 from protos.codecs import codec_for
-from protos.errors import TooLargeError, UnreachableError, UsageError
+from protos.errors import MismatchError, TooLargeError, UnreachableError, UsageError
 from protos.names import EDGE
 
 AUTO = "auto"
@@ -82,10 +82,12 @@ class Meeting:
             await asyncio.to_thread(self._choose if self.server else self._choose_alone)
 
     async def greet_once(self) -> None:
-        """Greet the server, unless that was done."""
+        """Greet the server, unless that was done; UsageError when `end` comes first."""
         if self.server is not None or self._transport is None:
             return
         async with self._greeting:
+            if self._ended:
+                raise UsageError("the client was closed before it had greeted the server.")
             if self.server is None:
                 address, channel = self._transport.address, self._transport.channel
                 self._welcome(await greet(channel, address, self._bundle, _CONNECT_S))
@@ -121,8 +123,19 @@ class Meeting:
         self.server = server
         if self._transport is not None:
             self._transport.max_request_bytes = server.max_message_bytes
+            self._compare_calibrations(server, self._transport.address)
         if self._control.current is not None and not self._control.adapts:
             self.check_size(self._control.current)
+
+    def _compare_calibrations(self, server: ServerInfo, address: str) -> None:
+        if server.calibration is None:
+            return
+        try:
+            check_calibration(server.calibration, address, self._bundle)
+        except MismatchError as error:
+            self._control.distrust(error)
+        else:
+            self._control.distrust(None)
 
     def _choose(self) -> None:
         if self._transport is None:
@@ -134,10 +147,13 @@ class Meeting:
             link=self.link,
             codec=self._wishes.codec,
             accuracy_drop=self._wishes.accuracy_drop,
-            max_message_bytes=self.server.max_message_bytes if self.server else None,
+            max_message_bytes=(most := self.server.max_message_bytes if self.server else None),
             policy=self._control.settings,
             on_progress=self._note,
         )
+        usable = self._control.usable(found.plan)
+        if found.option not in usable.options:
+            found = replace(best_of(usable, most, self._control.settings), plan=found.plan)
         self.link = found.link
         self._planned = True
         self._follow(found.plan, found.option, found.reason)

@@ -13,6 +13,7 @@ from edge_client.connecting import (
     shown_metrics,
     shown_progress,
     tell_of_choice,
+    tell_of_distrust,
     tell_of_health,
     tell_of_move,
 )
@@ -68,6 +69,7 @@ async def _serve(settings: ServeSettings, *, as_json: bool) -> None:
         await server.start()
         stack.push_async_callback(server.stop)
         tell_of_choice(client.choice, client.trouble, client.bundle)
+        client.control.on_distrust = tell_of_distrust
         _announce(server.address, client, as_json=as_json)
 
         async def changed(state: State) -> None:

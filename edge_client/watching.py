@@ -16,7 +16,7 @@ import grpc.aio
 from edge_client.breaking import Breaker
 from edge_client.controlling import Controller
 from edge_client.grpc_transport import GrpcTransport
-from edge_client.handshake import SERVICE, ServerInfo, greet
+from edge_client.handshake import SERVICE, ServerInfo, closed_told, greet
 from partitioner.bundle import Bundle
 from partitioner.defaults import PROBE_EVERY_S, PROBE_IDLE_S
 from partitioner.estimating import Transfer
@@ -31,6 +31,8 @@ _SECOND_LOOKS = 2
 SILENCE_S = 2.0
 """Requests that wait without a sign of life for so long make the link presumed dead."""
 _GREET_S = 1.0
+GREET_EVERY_S = 5.0
+"""While the cloud has another calibration: it may be restarted so quickly that nobody notices."""
 _FIRST_BYTES, _GROWTH = 4096, 8
 _FELT_S = 0.1
 """Over a new link: so many bytes at first, then so many times as many, until they take so long."""
@@ -64,7 +66,7 @@ class Watch:
         self._on_back = on_back
         self._clock = clock
         self._channel: grpc.aio.Channel | None = None
-        self._probed_at = float("-inf")
+        self._probed_at = self._greeted_at = float("-inf")
 
     async def run(self) -> None:
         """Step until cancelled."""
@@ -77,6 +79,8 @@ class Watch:
         now_s = self._clock()
         if self._breaker.is_due(now_s):
             await self._look_for_the_cloud()
+        elif self._distrusts and now_s - self._greeted_at >= GREET_EVERY_S:
+            await self._greet_again(now_s)
         elif self._transport.silent_s > SILENCE_S and not self._breaker.is_open:
             await self._check_for_life()
         elif self._is_idle(now_s):
@@ -85,6 +89,10 @@ class Watch:
     async def close(self) -> None:
         """Let go of the connection."""
         await self._hang_up()
+
+    @property
+    def _distrusts(self) -> bool:
+        return self._controller.distrusts is not None and not self._breaker.is_open
 
     def _is_idle(self, now_s: float) -> bool:
         known_at = max(self._probed_at, self._controller.crossed_at)
@@ -110,6 +118,17 @@ class Watch:
             return
         await self._transport.close()  # whatever hung there hangs no longer
         self._breaker.probed(None, self._clock())
+
+    async def _greet_again(self, now_s: float) -> None:
+        """Look whether the cloud has this bundle's calibration by now, and its bundle still."""
+        self._greeted_at = now_s
+        try:
+            info = await greet(self._connect(), self._transport.address, self._bundle, _GREET_S)
+            await self._on_back(info)
+        except NetworkError:
+            await self._hang_up()  # frames will tell
+        except SplitpointError as error:
+            self._breaker.trip(error, self._clock())
 
     async def _check_for_life(self) -> None:
         try:
@@ -178,7 +197,8 @@ class Watch:
         request = ProbeRequest(payload=bytes(size), reply_bytes=1)
         begun_at = self._clock()
         try:
-            reply: ProbeResponse = await call(request, timeout=_PROBE_LIMIT_S)
+            with closed_told(self._transport.address):
+                reply: ProbeResponse = await call(request, timeout=_PROBE_LIMIT_S)
         except grpc.aio.AioRpcError as failure:
             raise translate(failure, self._transport.address) from failure
         return Transfer(

@@ -12,6 +12,7 @@ from edge_client.grpc_transport import METHOD
 from partitioner.bundle import Bundle
 from partitioner.sessions import Stage
 from protos.channels import server_options
+from protos.errors import MismatchError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.messages import pack_response, unpack_request
 from protos.names import EDGE, PARAM_ERROR_CODE, model_name
@@ -38,6 +39,7 @@ class FakeCloud:
         self.max_message_bytes = 1 << 20
         self.digest = bundle.digest
         self.name = bundle.name
+        self.calibration = bundle.ranges
         self.greets = True
         self.streams = 0
         self.requests: list[ModelInferRequest] = []
@@ -48,7 +50,10 @@ class FakeCloud:
     async def infer(self, header: ModelInferRequest, raw: list[memoryview]) -> bytes | None:
         """Answer as a real server does."""
         tail, outputs = self.tail(header.model_name)
-        values = tail.run(unpack_request(header, raw, tail.inputs))
+        try:
+            values = tail.run(unpack_request(header, raw, tail.inputs, self.calibration))
+        except MismatchError as error:
+            return error_answer(header, grpc.StatusCode.FAILED_PRECONDITION, str(error))
         answer, buffers = pack_response(header.model_name, header.id, values, outputs)
         return encode_stream_response(answer, buffers)
 
@@ -107,7 +112,11 @@ class FakeCloud:
         ).SerializeToString()
 
     async def bundles(self, _request: bytes, _context: object) -> bytes:
-        entry = ListBundlesResponse.Entry(name=self.name, digest=self.digest)
+        entry = ListBundlesResponse.Entry(
+            name=self.name,
+            digest=self.digest,
+            calibration_digest=self.calibration.digest if self.calibration else "",
+        )
         return ListBundlesResponse(bundles=[entry]).SerializeToString()
 
     async def probe(self, request: bytes, _context: object) -> bytes:
