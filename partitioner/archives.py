@@ -44,12 +44,12 @@ def read_archive(path: Path, model: type[M], max_bytes: int) -> tuple[M, dict[st
 
 
 def read_beside(
-    path: Path, model: type[M], max_bytes: int, split_digest: str, advice: str
+    path: Path, what: str, model: type[M], max_bytes: int, split_digest: str, advice: str
 ) -> tuple[M, dict[str, Any]] | None:
     """Return meta data and arrays of a file beside a bundle's manifest; None if there is none.
 
-    Raises BundleError when it is damaged, or of a bundle with other graphs or weights. `advice`: what
-    makes such a file, as an order: `Train again with: …`.
+    Raises BundleError when it is damaged, or of a bundle with other graphs or weights. `what` it holds, in
+    a word; `advice`: what makes such a file, as an order: `Train again with: …`.
     """
     if not path.exists():
         return None
@@ -60,8 +60,8 @@ def read_beside(
     theirs = getattr(meta, "split_digest")  # noqa: B009 - every such model has it
     if theirs != split_digest:
         raise BundleError(
-            f"{path} is of another bundle: {theirs[:12]}…, and this is {split_digest[:12]}…. {advice}, or "
-            "remove the file."
+            f"{path} holds the {what} of another model: {theirs[:12]}…, and this is {split_digest[:12]}…. "
+            f"{advice}, or remove the file."
         )
     return meta, arrays
 

@@ -77,7 +77,12 @@ class BundleCalibration:
         """
         path = folder / CALIBRATION_FILE
         read = read_beside(
-            path, CalibrationMeta, MAX_CALIBRATION_BYTES, split_digest, _advice(folder)
+            path,
+            "calibration",
+            CalibrationMeta,
+            MAX_CALIBRATION_BYTES,
+            split_digest,
+            _advice(folder),
         )
         if read is None:
             return None

@@ -206,7 +206,7 @@ def test_exits_of_another_model_are_refused(
 ) -> None:
     shutil.copytree(bundles("residual").path, tmp_path / "other")
     trained.save(tmp_path / "other")
-    with pytest.raises(BundleError, match=r"is of another bundle: .*exits train"):
+    with pytest.raises(BundleError, match=r"exits of another model: .*exits train"):
         _ = Bundle.load(tmp_path / "other").exits
 
 

@@ -107,7 +107,7 @@ class BundleExits:
         """
         path = folder / EXITS_FILE
         advice = f"Train again with: splitpoint exits train {folder} --data DIR"
-        read = read_beside(path, ExitsMeta, MAX_EXITS_BYTES, split_digest, advice)
+        read = read_beside(path, "exits", ExitsMeta, MAX_EXITS_BYTES, split_digest, advice)
         if read is None:
             return None
         meta, arrays = read
