@@ -302,7 +302,7 @@ def damage(path: Path, how: str) -> None:
         ("bad range", "do not fit together"),
         ("incomplete", "lacks '0/2/low'"),
         ("newer", "schema version 2"),
-        ("other bundle", "another bundle: ffffffffffff"),
+        ("other bundle", "another model: ffffffffffff"),
     ],
 )
 def test_calibration_that_is_damaged_or_of_another_bundle_is_refused(
