@@ -39,6 +39,8 @@ IDLE_S = 120.0
 _ANSWER_S = 15.0
 _MANIFEST_BYTES = 1 << 20
 """What may come beside the files that the server's list adds up: the manifest, and names."""
+_MAX_BUNDLE_BYTES = 1 << 40
+"""More than any model; a hole of that size is read through in minutes."""
 _PIECE_BYTES = 1024
 """What each piece counts at least, so that empty ones come to an end as well."""
 
@@ -110,6 +112,7 @@ def _download(
         server = SplitpointStub(channel)
         offered = server.ListBundles(ListBundlesRequest(), timeout=_ANSWER_S)
         listed = find_entry(offered, name, address)
+        most_bytes = _most_bytes(listed)
         request = FetchBundleRequest(
             name=name,
             with_calibration=bool(listed.calibration_digest),
@@ -117,7 +120,12 @@ def _download(
             heads_of=() if heads_of is None else _heads(listed, heads_of, address),
         )
         pieces = prompt(server.FetchBundle(request), idle_s, address)
-        write_files(folder, capped(pieces, _most_bytes(listed)), on_file)
+        write_files(
+            folder,
+            capped(pieces, most_bytes),
+            on_file,
+            holed="" if heads_of is None else WEIGHTS_FILE,
+        )
     if heads_of is not None:
         Held.of(read_manifest(folder), request.heads_of).save(folder)
     return listed
@@ -138,6 +146,7 @@ def _heads(listed: ListBundlesResponse.Entry, wanted: Sequence[str], address: st
 def _most_bytes(listed: ListBundlesResponse.Entry) -> int:
     """Return how much may come; BundleError for what is announced larger than any may be."""
     for what, size, limit in (
+        ("a bundle", listed.size_bytes, _MAX_BUNDLE_BYTES),
         ("a calibration", listed.calibration_bytes, MAX_CALIBRATION_BYTES),
         ("exits", listed.exits_bytes, MAX_EXITS_BYTES),
     ):
@@ -198,10 +207,20 @@ def capped(pieces: Iterable[FetchBundleResponse], most_bytes: int) -> Iterator[F
         yield piece
 
 
-def write_files(folder: Path, pieces: Iterable[FetchBundleResponse], on_file: OnFile) -> None:
-    """Write the pieces of files, in order, below `folder`; BundleError on a path that leaves it."""
+def write_files(
+    folder: Path, pieces: Iterable[FetchBundleResponse], on_file: OnFile, *, holed: str = ""
+) -> None:
+    """Write the pieces of files, in order, below `folder`; only the one called `holed` may have holes.
+
+    Raises BundleError on a path that leaves the folder, and on a hole in any other file.
+    """
     for piece in pieces:
         path = inside(folder, piece.path)
+        if piece.skipped_bytes and piece.path != holed:
+            raise BundleError(
+                f"the server leaves {piece.skipped_bytes} bytes of {piece.path} out, which nobody asked "
+                "for. It was refused: do not trust this server, or update it."
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("r+b" if path.exists() else "xb") as file:
             file.seek(piece.skipped_bytes, os.SEEK_END)

@@ -9,6 +9,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from partitioner.manifest import MANIFEST_FILE, SCHEMA_VERSION, FileDigest, Manifest
+from partitioner.reading import read_document
 from partitioner.weights_map import Stretch
 from protos.errors import BundleError
 
@@ -45,7 +46,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of the bundle in `folder`; BundleError when there is none, or one that is damaged."""
     path = folder / MANIFEST_FILE
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_document(path))
     except (FileNotFoundError, NotADirectoryError):
         raise BundleError(
             f"{folder} is no bundle: it has no {MANIFEST_FILE}. "

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from partitioner.graph import Graph, Node
 from partitioner.manifest import GRAPH_FILE
+from partitioner.reading import read_document
 from protos.errors import BundleError
 from protos.tensors import TensorSpec
 
@@ -46,8 +47,8 @@ def save_graph(folder: Path, graph: Graph) -> None:
 def load_graph(path: Path) -> Graph:
     """Read a graph; BundleError when it is damaged or no graph."""
     try:
-        document = _Document.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        document = _Document.model_validate_json(read_document(path))
+    except (OSError, ValueError) as error:
         raise BundleError(f"{path} is no graph: {error}. Import the bundle again.") from error
     return Graph(
         nodes=tuple(Node(*fields) for fields in document.nodes),

@@ -23,6 +23,7 @@ from partitioner.manifest import (
     Manifest,
     Sha256,
 )
+from partitioner.reading import read_document
 from partitioner.weights_map import Stretch, load_weights_map
 from protos.errors import BundleError, UnknownNameError
 
@@ -66,7 +67,7 @@ class Held(BaseModel):
         if not path.exists():
             return None
         try:
-            held = cls.model_validate(json.loads(path.read_bytes()))
+            held = cls.model_validate(json.loads(read_document(path)))
         except (OSError, ValueError, RecursionError) as error:
             first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
             raise BundleError(f"{path} is damaged: {first}. Fetch the heads again.") from error

@@ -7,9 +7,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from partitioner.manifest import WEIGHTS_MAP_FILE, Sha256
+from partitioner.reading import read_document
 from protos.errors import BundleError
 
 WEIGHTS_MAP_SCHEMA_VERSION: Final = 1
@@ -55,8 +56,8 @@ def load_weights_map(folder: Path) -> WeightsMap:
     """Read the map of the bundle in `folder`; BundleError when it is damaged or none."""
     path = folder / WEIGHTS_MAP_FILE
     try:
-        return WeightsMap.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        return WeightsMap.model_validate_json(read_document(path))
+    except (OSError, ValueError) as error:
         raise BundleError(
             f"{path} is no map of the weights: {error}. Import or copy the bundle again."
         ) from error
