@@ -11,6 +11,9 @@ from partitioner.folders import new_folder
 from partitioner.holding import Held
 from partitioner.manifest import MANIFEST_FILE, WEIGHTS_FILE
 from partitioner.weights_map import Stretch
+from protos.errors import UsageError
+
+_CHUNK_BYTES = 1 << 20
 
 
 def export_heads(
@@ -19,9 +22,12 @@ def export_heads(
     """Write a head-only bundle of `cuts` (none: of all) to `out`, and load it; it appears whole or never.
 
     It has the digest of `bundle`, and its exits and calibration. Raises BundleError when `out` exists and
-    `replace` is not set, or `bundle` is head-only itself; UnknownNameError for cuts that have no head.
+    `replace` is not set, `bundle` is head-only itself, or its exits are of another model;
+    UnknownNameError for cuts that have no head; UsageError for an `out` that would replace `bundle`.
     """
     bundle.need_whole("exporting heads")
+    _check_apart(bundle.path, out)
+    _ = bundle.exits  # those of another model are refused before anything is written
     held = Held.of(bundle.manifest, cuts)
     stretches = held.stretches(bundle.path, bundle.manifest)
     beside = [name for name in (CALIBRATION_FILE, EXITS_FILE) if (bundle.path / name).exists()]
@@ -37,10 +43,21 @@ def export_heads(
     return Bundle.load(out)
 
 
+def _check_apart(whole: Path, out: Path) -> None:
+    """Raise UsageError where the folders are one, or one lies in the other."""
+    ours, theirs = whole.resolve(), out.resolve()
+    if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
+        raise UsageError(
+            f"heads in {out} would take the place of the bundle {whole} that they come from, or lie in "
+            "it. Give an --out beside it."
+        )
+
+
 def _copy_stretches(source: Path, target: Path, stretches: Sequence[Stretch]) -> None:
     """Copy parts of a file to the same places in another, which has holes between them."""
     with source.open("rb") as whole, target.open("wb") as part:
         for one in stretches:
             whole.seek(one.offset)
             part.seek(one.offset)
-            part.write(whole.read(one.size_bytes))
+            for start in range(0, one.size_bytes, _CHUNK_BYTES):
+                part.write(whole.read(min(_CHUNK_BYTES, one.size_bytes - start)))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from partitioner.bundle_files import write_manifest
 from partitioner.cli import app
 from partitioner.cutting import find_cuts
 from partitioner.exits.stored import EXITS_FILE, BundleExits
-from partitioner.exporting import export_heads
+from partitioner.exporting import _copy_stretches, export_heads
 from partitioner.holding import HEADS_FILE
 from partitioner.importing import ImportOptions, import_model
 from partitioner.importing.adding import add_cuts
@@ -31,12 +32,14 @@ from partitioner.profiling import measure_profile
 from partitioner.search.exploring import graph_of
 from partitioner.sessions import random_feeds
 from partitioner.verifying import verify_bundle
+from partitioner.weights_map import Stretch, load_weights_map
 from protos.errors import (
     BundleError,
     MismatchError,
     ProfileError,
     SplitpointError,
     UnknownNameError,
+    UsageError,
 )
 from protos.splitpoint_pb2 import FetchBundleResponse
 from tests.test_edge_adapting import profile_of
@@ -236,6 +239,47 @@ def test_export_command_says_what_it_made(exiting: Bundle, tmp_path: Path) -> No
     assert runner.invoke(app, [*words, "--force"]).exit_code == 0
 
 
+@pytest.mark.parametrize("where", [".", "profiles/held", "..", "link"])
+def test_heads_never_take_the_place_of_the_bundle_they_come_from(
+    where: str, residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    whole = Bundle.load(shutil.copytree(residual_bundle.path, tmp_path / "above" / "whole"))
+    shutil.copy(whole.path / MANIFEST_FILE, tmp_path / "above")  # a bundle, at first sight
+    (whole.path / "link").symlink_to(whole.path)
+    before = contents(tmp_path)
+    with pytest.raises(UsageError, match="would take the place of the bundle"):
+        export_heads(whole, whole.path / where, replace=True)
+    assert contents(tmp_path) == before
+
+
+def test_exits_of_another_model_are_refused_before_heads_are_written(
+    residual_bundle: Bundle, exiting: Bundle, tmp_path: Path
+) -> None:
+    whole = Bundle.load(shutil.copytree(residual_bundle.path, tmp_path / "whole"))
+    exits = exiting.known_exits()
+    meta = exits.meta.model_copy(update={"split_digest": "f00d" * 16})
+    BundleExits(meta, exits.exits).save(whole.path)
+    with pytest.raises(BundleError, match="holds the exits of another model: f00df00df00d"):
+        export_heads(whole, tmp_path / "held")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "whole"]
+
+
+def test_stretches_larger_than_the_memory_can_be_copied(tmp_path: Path) -> None:
+    with (tmp_path / "whole").open("wb") as file:
+        file.seek(40 << 20)
+        file.write(b"end")
+    stretch = Stretch(offset=5, size_bytes=(40 << 20) - 3, sha256="0" * 64, heads=())
+    tracemalloc.start()
+    try:
+        _copy_stretches(tmp_path / "whole", tmp_path / "part", [stretch])
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    copied = (tmp_path / "part").read_bytes()
+    assert (len(copied), copied[-4:]) == ((40 << 20) + 2, b"\0\0en")
+    assert most_bytes < 4 << 20
+
+
 # Fetching -------------------------------------------------------------------------------------------
 
 
@@ -384,12 +428,71 @@ def test_hole_that_is_larger_than_what_was_listed_is_cut_off(
             path="graphs/weights.bin", size_bytes=1 << 60, chunk=b"1", skipped_bytes=1 << 59
         )
 
+    offer = Exiting(residual_bundle, pieces)
+    offer.digest_listed, offer.bytes_listed = "", 0
     with (
-        serving(Offer(residual_bundle, pieces)) as address,
+        serving(offer) as address,
         pytest.raises(BundleError, match="more than the"),
     ):
-        fetch_bundle(address, "residual", tmp_path / "copy")
+        fetch_bundle(address, "residual", tmp_path / "copy", heads_of=["cut-01"])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "heads_of"), [("bundle.json", ["cut-01"]), ("graphs/weights.bin", None)]
+)
+def test_hole_where_none_may_be_is_refused(
+    path: str, heads_of: list[str] | None, residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    def pieces() -> Iterator[FetchBundleResponse]:
+        yield FetchBundleResponse(path=path, size_bytes=1 << 36, chunk=b"1", skipped_bytes=1 << 35)
+
+    offer = Exiting(residual_bundle, pieces)
+    offer.digest_listed, offer.bytes_listed = "", 0
+    offer.size_bytes = 1 << 36
+    with (
+        serving(offer) as address,
+        pytest.raises(BundleError, match=f"leaves 34359738368 bytes of {path} out"),
+    ):
+        fetch_bundle(address, "residual", tmp_path / "copy", heads_of=heads_of)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bundle_that_is_larger_than_a_file_may_be_is_refused(
+    residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    def pieces() -> Iterator[FetchBundleResponse]:
+        yield FetchBundleResponse(
+            path="graphs/weights.bin", size_bytes=1 << 63, chunk=b"1", skipped_bytes=1 << 63
+        )
+
+    offer = Exiting(residual_bundle, pieces)
+    offer.digest_listed, offer.bytes_listed = "", 0
+    offer.size_bytes = (1 << 64) - 1
+    with (
+        serving(offer) as address,
+        pytest.raises(BundleError, match="announces a bundle of 18446744073709551615 bytes"),
+    ):
+        fetch_bundle(address, "residual", tmp_path / "copy", heads_of=["cut-01"])
+    assert offer.fetched == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [MANIFEST_FILE, HEADS_FILE, WEIGHTS_MAP_FILE])
+def test_document_that_would_fill_the_memory_is_not_read(
+    name: str, held: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: Path) -> bytes:
+        assert path.name != name
+        return whole_read(path)
+
+    whole_read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", read)
+    with (held.path / name).open("ab") as file:
+        file.truncate(1 << 36)
+    load = load_weights_map if name == WEIGHTS_MAP_FILE else Bundle.load
+    with pytest.raises(BundleError, match=f"{name}.*68719476736 bytes are more than"):
+        load(held.path)
 
 
 # Profiles and plans ---------------------------------------------------------------------------------
