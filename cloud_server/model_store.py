@@ -16,6 +16,7 @@ from partitioner.bundle import Bundle
 from partitioner.manifest import MANIFEST_FILE
 from partitioner.sessions import RuntimeOptions, Stage
 from protos.errors import BundleError, UnknownNameError
+from protos.memory import release_freed_pages
 from protos.names import CLOUD, EDGE, model_name
 from protos.serving.answering import ServedModel, check_version
 
@@ -152,7 +153,7 @@ class ModelStore:
     async def _load(self, model: Model) -> Stage:
         loop = asyncio.get_running_loop()
         stage, size = await loop.run_in_executor(self._loader, _open, model, self._options)
-        # What was freed before hides in the process, so a later load may seem to take less.
+        # Inferences that end meanwhile give memory back, so that a load may seem to take less.
         self._sizes[model.name] = max(size, self._sizes.get(model.name, 0))
         with self._lock:
             self._stages[model.name] = stage
@@ -212,6 +213,7 @@ class ModelStore:
 def _open(model: Model, options: RuntimeOptions) -> tuple[Stage, int]:
     """Return the tail, and the resident bytes that loading it took."""
     process = psutil.Process()
+    release_freed_pages()  # what was freed before would hide what this takes
     before = process.memory_info().rss
     stage = model.bundle.open_tail(model.cut, options)
     return stage, max(0, process.memory_info().rss - before)

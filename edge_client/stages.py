@@ -14,6 +14,7 @@ from partitioner.profiles import Profile
 from partitioner.sessions import RuntimeOptions, Stage, random_feeds
 from partitioner.units import format_size
 from protos.errors import UsageError
+from protos.memory import release_freed_pages
 from protos.tensors import Array
 
 Side = Literal["head", "exit", "tail"]
@@ -177,9 +178,10 @@ class Stages:
             "exit": self.bundle.open_exit,
             "tail": self.bundle.open_tail,
         }[side]
+        release_freed_pages()  # what was freed before would hide what this takes
         before = psutil.Process().memory_info().rss
         stage = open_stage(cut_id, self.options)
-        # What was freed before hides in the process, so a later load may seem to take nothing.
+        # A stage that runs meanwhile may give memory back, so that a load may seem to take less.
         taken = psutil.Process().memory_info().rss - before
         self._sizes[key] = max(self._sizes.get(key, 0), taken)
         return stage

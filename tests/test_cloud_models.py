@@ -12,6 +12,7 @@ from partitioner.bundle import Bundle
 from partitioner.sessions import RuntimeOptions
 from protos.errors import BundleError, UnknownNameError
 from protos.names import model_name
+from tests.resident import Resident
 
 
 def make_store(bundle: Bundle, max_sessions: int = 32) -> ModelStore:
@@ -118,6 +119,18 @@ async def test_tail_not_used_for_longest_is_evicted(residual_bundle: Bundle) -> 
     assert store.loaded(second) is None
     assert store.loaded(first) is not None
     assert store.loaded(third) is not None
+
+
+async def test_memory_of_a_tail_is_known_after_traffic_that_left_freed_pages(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Resident(used_bytes=1000, freed_bytes=600)
+    monkeypatch.setattr(model_store.psutil, "Process", lambda: process)
+    monkeypatch.setattr(model_store, "release_freed_pages", process.release)
+    monkeypatch.setattr(Bundle, "open_tail", lambda *_: process.load(100))
+    store = make_store(residual_bundle)
+    await store.load(store.find("residual"))
+    assert store._sizes == {"residual": 100}
 
 
 async def test_tails_stay_within_the_memory_and_the_latest_stays_at_any_size(

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from edge_client import stages as edge_stages
 from edge_client.stages import KEPT, Stages
 from partitioner.bundle import Bundle
 from partitioner.sessions import RuntimeOptions, Stage
+from protos.errors import UsageError
 from tests.edge_fakes import crossing_cuts, frames
+from tests.resident import Resident
 
 
 class Loads(Bundle):
@@ -77,3 +80,16 @@ def test_no_more_stages_are_alive_than_are_kept(
     stages = Stages(loads, RuntimeOptions())
     run_both(stages, cuts * 2, loads)
     assert len(alive) == 2 * KEPT
+
+
+def test_memory_of_a_head_is_known_after_frames_that_left_freed_pages(
+    loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Resident(used_bytes=1000, freed_bytes=600)
+    monkeypatch.setattr(edge_stages.psutil, "Process", lambda: process)
+    monkeypatch.setattr(edge_stages, "release_freed_pages", process.release)
+    monkeypatch.setattr(loads, "open_head", lambda *_: process.load(100))
+    stages = Stages(loads, RuntimeOptions(), memory_bytes=99)
+    cut = crossing_cuts(loads)[0]
+    with pytest.raises(UsageError, match=f"the head of {cut} takes about 100 B"):
+        stages.warm(cut)
