@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
-from partitioner.exits.ladder import ladder_for, own_rung
+from partitioner.exits.ladder import ladder_for, own_rung, rung_at
 from partitioner.exits.outcomes import Outcomes
 from partitioner.exits.stored import BundleExits, Exit, ExitMeta, ExitsMeta
 from partitioner.link import Link
 from partitioner.planning import Plan, plan
 from partitioner.policy import PolicySettings
 from partitioner.simulating.comparing import compare_policies
+from partitioner.simulating.demands import Demand
 from partitioner.simulating.exiting import Exiting
 from partitioner.simulating.pipeline import Setup
-from partitioner.simulating.trace_runs import Run
+from partitioner.simulating.trace_runs import Fixed, Run, run_policy, unasked
 from partitioner.steps import Steps
 from partitioner.traces import Trace
 from tests.test_planning import codec, make
@@ -87,6 +88,21 @@ def test_adaptive_policy_moves_the_threshold_with_the_link_and_back() -> None:
     assert set(at[130:]) == {None}
     assert run.threshold_moves == 2
     assert run.switches == 0
+
+
+@pytest.mark.parametrize("limit", [None, 2.0])
+def test_frames_lost_on_the_link_agree_as_often_as_their_exit_does(limit: float | None) -> None:
+    # Nothing crosses 8 bit/s, so all 2,000 frames get the exit's answer, however unsure: 0.3 + 0.7 / 2 agree.
+    exits = sure()
+    rung = rung_at(exits, {} if limit is None else {"cut-01": limit})
+    exiting = Exiting(exits, (rung,), rung)
+    setup = Setup(Trace.constant(Link(8.0, 8.0, 0.02)), 1.0, 4, 0.1)
+    demand = Demand("cut-01/raw", 0.02, 10_000, 0.01, 100, fallback="exit")
+    run = run_policy(setup, Fixed(demand, lambda one, n: exiting.asked(one, n, rung)), 2000)
+    assert run.exit_share == 1.0
+    deviation = (0.65 * 0.35 / 2000) ** 0.5
+    assert run.agreement == pytest.approx(0.65, abs=4 * deviation)
+    assert run_policy(setup, Fixed(demand, unasked), 20).agreement is None
 
 
 def test_without_exits_no_frame_exits() -> None:

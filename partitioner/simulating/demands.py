@@ -31,9 +31,9 @@ class Demand:
     exits_from: float | None = None
     """Confidence from which an exit would answer this frame; None: none would."""
     by_exit: bool = False
-    """It has, so that nothing crosses,"""
-    agrees: bool = True
-    """and names the whole model's class."""
+    """It has, so that nothing crosses."""
+    agrees: bool | None = None
+    """The exit at its cut, sure or the last resort, names the whole model's class; None: unknown."""
     fallback: str = "edge"
     """Who answers after a lost call: `edge`, or where a device has no tails `exit` or `none`."""
 

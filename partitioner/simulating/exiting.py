@@ -26,12 +26,14 @@ class Exiting:
     def asked(self, demand: Demand, frame: int, rung: Rung) -> Demand:
         """Return what a frame asks once the exit at its cut was asked: nothing more where it answers."""
         cut = demand.label.partition("/")[0]
-        if (threshold := rung.thresholds.get(cut)) is None:
+        threshold = rung.thresholds.get(cut)
+        if cut not in self.exits.exits or (threshold is None and demand.fallback != "exit"):
             return demand
         outcomes = self.exits.exits[cut].outcomes
         drawn = np.random.default_rng((self.seed, frame)).integers(len(outcomes.confidence))
-        if outcomes.confidence[drawn] < threshold:
-            return replace(demand, exits_from=threshold)
+        agrees = bool(outcomes.agrees[drawn])
+        if threshold is None or outcomes.confidence[drawn] < threshold:
+            return replace(demand, exits_from=threshold, agrees=agrees)
         return Demand(
             demand.label,
             demand.edge_s,
@@ -39,6 +41,6 @@ class Exiting:
             0.0,
             0.0,
             exits_from=threshold,
-            agrees=bool(outcomes.agrees[drawn]),
+            agrees=agrees,
             by_exit=True,
         )

@@ -117,8 +117,9 @@ class Run:
 
     @property
     def agreement(self) -> float | None:
-        """Of those, the share that got the whole model's class; None without any."""
-        agrees = [p.demand.agrees for p in self.passages if p.served_by == "exit"]
+        """Of those of which it is known, the share that got the whole model's class; None without any."""
+        by_exit = (p.demand.agrees for p in self.passages if p.served_by == "exit")
+        agrees = [one for one in by_exit if one is not None]
         return sum(agrees) / len(agrees) if agrees else None
 
     @property
