@@ -16,6 +16,8 @@ from edge_client.settings import EdgeSettings, parse_link
 from partitioner import console
 from partitioner.addresses import open_listener, split_address
 from partitioner.bundle import Bundle
+from partitioner.defaults import ExitThreshold
+from partitioner.exits.ladder import outdated_text
 from protos.errors import MismatchError, SplitpointError, UsageError
 
 
@@ -76,6 +78,12 @@ def tell_of_choice(choice: Choice, trouble: SplitpointError | None, bundle: Bund
             "get the exit's answer, or none" if bundle.heads_only else "are finished on this device"
         )
         console.remark(f"{trouble} Until it comes, frames {alone}.")
+
+
+def tell_of_exits(bundle: Bundle, threshold: ExitThreshold) -> None:
+    """Say so where exits answer early from thresholds of their own that an older splitpoint chose."""
+    if isinstance(threshold, str) and (text := outdated_text(bundle.known_exits(), bundle.path)):
+        console.remark(text)
 
 
 def tell_of_move(before: Choice, now: Choice) -> Choice:

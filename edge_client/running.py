@@ -13,6 +13,7 @@ from edge_client.connecting import (
     shown_progress,
     tell_of_choice,
     tell_of_distrust,
+    tell_of_exits,
     tell_of_health,
     tell_of_move,
 )
@@ -55,6 +56,7 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
         # Only now: a server that is away must not cost the records of the last run.
         writer = stack.enter_context(RecordWriter(settings.output, as_json))
         tell_of_choice(client.choice, client.trouble, client.bundle)
+        tell_of_exits(client.bundle, client.exit_threshold)
         client.asynchronous.control.on_distrust = tell_of_distrust
         reporter = Reporter(
             client.asynchronous, observer, settings.telemetry_s, writer.note, tell_of_health

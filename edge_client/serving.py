@@ -14,6 +14,7 @@ from edge_client.connecting import (
     shown_progress,
     tell_of_choice,
     tell_of_distrust,
+    tell_of_exits,
     tell_of_health,
     tell_of_move,
 )
@@ -69,6 +70,7 @@ async def _serve(settings: ServeSettings, *, as_json: bool) -> None:
         await server.start()
         stack.push_async_callback(server.stop)
         tell_of_choice(client.choice, client.trouble, client.bundle)
+        tell_of_exits(client.bundle, client.exit_threshold)
         client.control.on_distrust = tell_of_distrust
         _announce(server.address, client, as_json=as_json)
 

@@ -11,6 +11,7 @@ import pytest
 
 from edge_client import AsyncEdgeClient, EdgeClient, ServedBy
 from edge_client.breaking import Breaker
+from edge_client.connecting import tell_of_exits
 from edge_client.controlling import Controller, Limits
 from edge_client.frames import Choice, FrameRunner, choose
 from edge_client.observing import Observer
@@ -142,6 +143,45 @@ def test_threshold_is_a_setting() -> None:
         parse_threshold("often")
     with pytest.raises(SplitpointError, match="does not exist"):
         parse_threshold("1.5")
+
+
+def older(exits: BundleExits) -> BundleExits:
+    """The same, as if their thresholds had been chosen without an allowance for chance."""
+    known = {
+        cut: replace(found, meta=found.meta.model_copy(update={"threshold": 0.4}))
+        for cut, found in exits.exits.items()
+    }
+    meta = exits.meta.model_copy(update={"exits": tuple(found.meta for found in known.values())})
+    return BundleExits(meta, known)
+
+
+def test_thresholds_of_an_older_splitpoint_are_told_apart_until_they_are_chosen_anew(
+    exiting: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def remarks(bundle: Bundle, threshold: ExitThreshold) -> str:
+        tell_of_exits(bundle, threshold)
+        return " ".join(capsys.readouterr().err.split())
+
+    exits = exiting.known_exits()
+    assert exits.outdated == ()
+    assert remarks(exiting, "own") == ""
+    older(exits).save(exiting.path)
+    old = Bundle.load(exiting.path)
+    assert old.known_exits().outdated == tuple(exits.exits)
+    way = f"splitpoint exits threshold {exiting.path} --agreement {exits.meta.agreement:g}."
+    for threshold in ("own", "auto"):
+        assert way in remarks(old, threshold)
+    assert remarks(old, 0.9) == remarks(old, None) == ""
+
+    def command(*words: object) -> tuple[str, str]:
+        app(["exits", *map(str, words)], standalone_mode=False)
+        told = capsys.readouterr()
+        return told.out, " ".join(told.err.split())
+
+    assert "chosen by another splitpoint, and are not what" in command("report", old.path)[1]
+    assert json.loads(command("report", old.path, "--json")[0])["outdated"] == list(exits.exits)
+    command("threshold", old.path, "--agreement", exits.meta.agreement)
+    assert "another splitpoint" not in command("report", old.path)[1]
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,7 @@ def _show(
     *,
     as_json: bool,
 ) -> None:
+    from partitioner.exits.ladder import outdated_text
     from partitioner.exits.tables import exits_json, exits_table, exits_text
 
     if as_json:
@@ -222,3 +223,5 @@ def _show(
         return
     screen.print(exits_table(bundle, found, outcomes, thresholds))
     remark(exits_text(found, outcomes))
+    if text := outdated_text(found, bundle.path):
+        remark(text)

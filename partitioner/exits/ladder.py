@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from partitioner.defaults import ExitThreshold
 from partitioner.exits.stored import BundleExits, Exit, ExitCost, check_agreement
@@ -103,6 +104,18 @@ def own_rung(exits: BundleExits, threshold: float | None = None) -> Rung:
         return rung_at(exits, dict.fromkeys(exits.exits, threshold))
     own = ((cut, found.meta.threshold) for cut, found in exits.exits.items())
     return rung_at(exits, {cut: limit for cut, limit in own if limit is not None})
+
+
+def outdated_text(exits: BundleExits, folder: Path) -> str | None:
+    """Say which own thresholds are of an older splitpoint, and how to choose them anew; None: none are."""
+    if not (cuts := exits.outdated):
+        return None
+    wanted = exits.meta.agreement
+    return (
+        f"The own thresholds of the exits at {', '.join(cuts)} were chosen by another splitpoint, and are "
+        f"not what an agreement of {100 * wanted:g} % takes today, chance allowed for. Choose them anew: "
+        f"splitpoint exits threshold {folder} --agreement {wanted:g}."
+    )
 
 
 def levels_of(found: Exit) -> Iterator[tuple[float, float]]:

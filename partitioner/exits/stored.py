@@ -117,6 +117,16 @@ class BundleExits:
         except (KeyError, ValueError) as error:
             raise damaged(path, error, advice) from error
 
+    @property
+    def outdated(self) -> tuple[str, ...]:
+        """The cuts whose own thresholds an older splitpoint chose: not what their outcomes say today."""
+        wanted = self.meta.agreement
+        return tuple(
+            cut
+            for cut, found in self.exits.items()
+            if found.meta.threshold != found.outcomes.threshold_for(wanted)
+        )
+
     def with_agreement(self, agreement: float) -> "BundleExits":
         """Return the same exits with thresholds for this agreement; UsageError for what is no share."""
         check_agreement(agreement)

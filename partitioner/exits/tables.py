@@ -44,6 +44,7 @@ def exits_json(
         "bundle": bundle.name,
         "bundle_digest": bundle.digest,
         "agreement_wanted": exits.meta.agreement,
+        "outdated": list(exits.outdated),
         "trained_samples": exits.meta.trained_samples,
         "held_out_samples": exits.meta.held_out_samples,
         "data": data,
