@@ -88,10 +88,19 @@ def say_best(option: Option, scale: Scale) -> str:
 
 
 def further_axes(plan: Plan, objective: Objective) -> Callable[[Option], tuple[float, ...]]:
-    """Return on what options differ for this objective beside seconds and bytes: for p95 on their spread."""
+    """Return on what options differ for this objective beside mean seconds and bytes.
+
+    That is for p95 their spread, and what a frame that crosses takes beyond the mean where an exit answers.
+    """
     if not objective.weights.get("p95"):
         return lambda _option: ()
-    return lambda option: _deviations_s(plan, option)
+
+    def of_p95(option: Option) -> tuple[float, ...]:
+        crossing = (1.0, option.upload_bytes, option.cloud_s, option.download_bytes)
+        beyond = (option.exit_rate * each for each in crossing)
+        return (*_deviations_s(plan, option), *beyond)
+
+    return of_p95
 
 
 def _is_latency(objective: Objective) -> bool:
