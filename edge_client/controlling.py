@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from threading import RLock
 from time import perf_counter
 
 from edge_client.breaking import Breaker, Circuit
@@ -47,7 +48,8 @@ class Limits:
 class Controller:
     """Decides frame by frame, by the policy once it has a plan, else as it was told.
 
-    Used from the event loop and from the thread of the heads; each call leaves it whole.
+    Used from the event loop and from the thread of the heads: what is decided and what is told change
+    together, under one lock, so that each call leaves it whole.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Controller:
         self.distrusts: MismatchError | None = None
         """What is wrong with the cloud's calibration; None while it is this bundle's."""
         self.on_distrust: Callable[[MismatchError | None], None] = _ignored
+        self._lock = RLock()
         self._thrift = NO_THRIFT
         self._stages = stages
         self._breaker = breaker
@@ -91,28 +94,30 @@ class Controller:
 
     def hold(self, choice: Choice) -> None:
         """Stay at one choice from the next frame on; no policy moves it any more."""
-        self._steps, self._bounded = (), None
-        self._told = choice
+        with self._lock:
+            self._steps, self._bounded = (), None
+            self._told = choice
 
     def follow(self, plan: Plan, first: Option, reason: str, limits: Limits) -> None:
         """Let the policy decide among the plan's options, beginning with `first`."""
-        self._offered = plan, limits
-        self._steps = self._climb(plan, limits)
-        self._link = LinkEstimator(plan.link)
-        self._stages.know(plan.edge)
-        now_s = perf_counter()
-        seen = self.conditions(now_s)
-        decision = Decision(first, reason, first.total_s, seen, now_s)
-        self._bounded = Bounded(decision, rung=self._ladder[0])
-        self._told = self._choice(self._bounded)
-        self._load_ahead(seen, now_s)
+        with self._lock:
+            self._steps = self._climb(plan, limits)
+            self._offered = plan, limits
+            self._link = LinkEstimator(plan.link)
+            self._stages.know(plan.edge)
+            now_s = perf_counter()
+            seen = self.conditions(now_s)
+            unmoved = replace(seen, thrift=NO_THRIFT)  # nothing of it is in `first`
+            self._tell(Decision(first, reason, first.total_s, unmoved, now_s), plan)
+            self._load_ahead(seen, now_s)
 
     def expect_exits(self, ladder: Sequence[Rung]) -> None:
         """Count from the next frame on with exits: at the first rung, or under a deadline at any of them."""
-        self._ladder = tuple(ladder)
-        if self._bounded is not None and self._offered is not None:
-            self._bounded = Bounded(self._bounded.decision, rung=ladder[0])
-            self._steps = self._climb(*self._offered)
+        with self._lock:
+            self._ladder = tuple(ladder)
+            if self._bounded is not None and self._offered is not None:
+                self._steps = self._climb(*self._offered)
+                self._tell(self._bounded.decision, self._offered[0])
 
     def heed(self, thrift: Thrift) -> None:
         """Count on what battery and heat ask for, from the next frame on."""
@@ -123,9 +128,11 @@ class Controller:
 
         None: use them again. `on_distrust` hears of either, once.
         """
-        before, self.distrusts = self.distrusts, error
-        if (before is None) != (error is None):
-            self._open_again()
+        with self._lock:
+            before, self.distrusts = self.distrusts, error
+            if changed := (before is None) != (error is None):
+                self._open_again()
+        if changed:
             self.on_distrust(error)
 
     def usable(self, plan: Plan) -> Plan:
@@ -139,18 +146,15 @@ class Controller:
         """Return what a frame that arrived at `arrived_at` does; `in_flight` counts it too."""
         now_s = self.called_at = perf_counter()
         self._arrivals.add(arrived_at, in_flight, self.settings.window)
-        before, steps = self._bounded, self._steps
-        if before is None or not steps:
+        with self._lock:
+            before = self._bounded
+            if before is not None:
+                return self._decide(before, now_s)
             if self._told is None:
                 raise UsageError(
                     "the cut is not chosen yet: auto chooses when the client connects."
                 )
             return self._told
-        seen = self.conditions(now_s)
-        decided = decide_bounded(steps, seen, before, now_s, self.settings)
-        if _label(decided) != _label(before) and not self._is_ready(decided, seen):
-            return self._choice(before)
-        return self._beside_a_trial(self._take(decided), seen, now_s)
 
     def conditions(self, now_s: float) -> Conditions:
         """Return what is known now; UsageError without a plan."""
@@ -227,9 +231,10 @@ class Controller:
 
     def probe_bytes(self) -> int:
         """Return what a probe should carry: what the best crossing option would, within reason."""
-        if not self._steps or self._link is None:
+        steps = self._steps
+        if not steps or self._link is None:
             return 1
-        largest = max(option.upload_bytes for option in self._steps[0].plan.options)
+        largest = max(option.upload_bytes for option in steps[0].plan.options)
         link = self._link.estimate(perf_counter()).link
         return int(min(_PROBE_BYTES, max(1024.0, _PROBE_S * link.uplink_bps / 8), largest)) or 1
 
@@ -238,15 +243,30 @@ class Controller:
         return tuple(Step(rung, self._opened(plan, limits, rung)) for rung in self._ladder)
 
     def _opened(self, plan: Plan, limits: Limits, rung: Rung) -> Plan:
-        further = further_axes(plan, self.settings.objective)
-        able = contenders(self.usable(plan.with_exits(rung.costs)).options, further)
-        options = tuple(option for option in able if limits.allow(option))
+        within = filter(limits.allow, self.usable(plan.with_exits(rung.costs)).options)
+        options = contenders(within, further_axes(plan, self.settings.objective))
         if not options:
             raise UsageError(
                 "no option of the plan stays within the memory budget and the server's message limit. "
                 "Allow more memory, or raise the server's --max-message."
             )
         return replace(plan, options=options)
+
+    def _tell(self, decision: Decision, plan: Plan) -> None:
+        """Begin anew at the first rung, with the option as it is there."""
+        rung, label = self._ladder[0], decision.option.label
+        priced = (each for each in plan.with_exits(rung.costs).options if each.label == label)
+        option = next(priced, decision.option)
+        self._bounded = Bounded(replace(decision, option=option), rung=rung)
+        self._choices.clear()
+        self._told = self._choice(self._bounded)
+
+    def _decide(self, before: Bounded, now_s: float) -> Choice:
+        seen = self.conditions(now_s)
+        decided = decide_bounded(self._steps, seen, before, now_s, self.settings)
+        if _label(decided) != _label(before) and not self._is_ready(decided, seen):
+            return self._choice(before)
+        return self._beside_a_trial(self._take(decided), seen, now_s)
 
     def _open_again(self) -> None:
         if self._bounded is not None and self._offered is not None:

@@ -3,18 +3,24 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from time import perf_counter
 
 import pytest
 
 from edge_client import AsyncEdgeClient, ServedBy, watching
+from edge_client.breaking import Breaker
+from edge_client.controlling import Controller, Limits
 from edge_client.device import Device
+from edge_client.frames import choose
 from edge_client.stages import Stages
 from partitioner.bundle import Bundle
-from partitioner.estimating import Transfer
+from partitioner.estimating import LinkEstimator, Transfer
+from partitioner.exits.ladder import Rung
 from partitioner.link import Link
 from partitioner.loads import LoadEstimator
 from partitioner.planning import Plan, plan
+from partitioner.policy import PolicySettings
 from partitioner.profiles import CodecProfile, CutProfile, Machine, Profile, StageProfile, Timing
 from partitioner.sessions import RuntimeOptions
 from protos.errors import OverloadedError, UsageError
@@ -71,8 +77,6 @@ class AsProfiled(LoadEstimator):
 
 
 def follow(client: AsyncEdgeClient, planned: Plan) -> None:
-    from edge_client.controlling import Limits
-
     if client._watching is not None:
         client._watching.cancel()  # nothing is to be probed but when the test says so
     # Both machines are this one; what they really take must not be learnt.
@@ -333,11 +337,51 @@ async def test_silence_is_broken_off_when_a_probe_is_met_with_silence_too(
         never.set()
 
 
+def controller(bundle: Bundle) -> Controller:
+    return Controller(bundle, Stages(bundle, RuntimeOptions()), Breaker(), PolicySettings())
+
+
+def test_cut_that_is_held_while_a_frame_is_decided_stays_and_costs_no_frame(
+    residual_bundle: Bundle, planned: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = controller(residual_bundle)
+    stages, held = control._stages, choose(residual_bundle, "cut-02", None, "held")
+    control.follow(planned, planned.best, "the plan's best", Limits())
+    stages.warm(EDGE)
+    holding = threading.Thread(target=control.hold, args=[held])
+
+    def prefetch(_side: str, _cut: str) -> None:
+        """In the midst of a move: let the caller's thread hold the cut, if it may."""
+        if holding.ident is None:
+            holding.start()
+            holding.join(0.05)
+
+    monkeypatch.setattr(stages, "prefetch", prefetch)
+    control._link = LinkEstimator(Link(0.2e6, 0.2e6, 0.0005))
+    assert control.next(perf_counter(), 1).cut.id == EDGE  # it moves, and so loads ahead
+    holding.join()
+    assert control.current == control.next(perf_counter(), 1) == held
+    control.expect_exits([Rung()])
+    assert control.next(perf_counter(), 1) == held
+    stages.close()
+
+
+def test_option_over_the_limits_knocks_out_none_that_fits(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    control = controller(residual_bundle)
+    best = planned.best
+    # Slower than the best in every respect, and the only one that fits; `edge` does not either.
+    small = replace(best, codec="half", edge_s=best.edge_s + 0.001, edge_memory_bytes=10)
+    large = tuple(replace(option, edge_memory_bytes=1000) for option in planned.options)
+    control.follow(replace(planned, options=(*large, small)), small, "", Limits(memory_bytes=10))
+    assert control.next(perf_counter(), 1).label == small.label
+    control._stages.close()
+
+
 async def test_plan_without_an_option_within_the_memory_is_refused(
     residual_bundle: Bundle, planned: Plan
 ) -> None:
-    from edge_client.controlling import Limits
-
     async with AsyncEdgeClient(None, residual_bundle, EDGE) as client:
         with pytest.raises(UsageError, match="memory budget"):
             client.control.follow(planned, planned.best, "", Limits(message_bytes=-1))

@@ -30,6 +30,7 @@ from partitioner.planning import Plan, plan
 from partitioner.policy import PolicySettings, expected_s
 from partitioner.sessions import RuntimeOptions
 from protos.errors import SplitpointError, UsageError
+from protos.names import EDGE
 from protos.serving.metrics import registry_of
 from tests.edge_fakes import FakeCloud, whole
 from tests.exit_models import colours
@@ -330,6 +331,29 @@ def test_policy_counts_on_exits_and_recounts_when_the_threshold_moves(
     assert choice.exits_from == 0.6
     control.expect_exits([Rung()])
     assert control.next(20.0, 1).cut.id != cut
+    stages.close()
+
+
+def test_new_threshold_holds_for_the_next_frame_though_it_waits_for_a_head(
+    exiting: Bundle,
+) -> None:
+    made, cut = priced(exiting), first_cut(exiting)
+    stages = Stages(exiting, RuntimeOptions())
+    control = Controller(exiting, stages, Breaker(), PolicySettings())
+    control.expect_exits([Rung({cut: ExitCost(rate=0.9, head_share=0.0)}, {cut: 0.6})])
+    here = next(option for option in made.options if option.cut == cut)
+    control.follow(made, here, "test", Limits())
+    stages.warm(cut)
+    assert control.next(0.0, 1).exits_from == 0.6
+    stages._stages.pop(("head", EDGE), None)
+    stages.prefetch = lambda side, cut_id: None  # type: ignore[method-assign]
+    # Where hardly a frame exits, all should stay on the device, whose head is not loaded.
+    control.expect_exits([Rung({cut: ExitCost(rate=0.01, head_share=0.1)}, {cut: 0.95})])
+    for told in (control.current, control.next(1.0, 1)):
+        assert told is not None
+        assert (told.cut.id, told.exits_from) == (cut, 0.95)
+        assert told.option is not None
+        assert told.option.exit_rate == 0.01
     stages.close()
 
 
