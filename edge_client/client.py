@@ -26,7 +26,7 @@ from edge_client.handshake import ServerInfo, report_telemetry
 from edge_client.inputs import Inputs, check_inputs
 from edge_client.meeting import AUTO, Meeting, Wishes
 from edge_client.pipeline import in_order
-from edge_client.powering import Power, PowerWatch
+from edge_client.powering import FIXED, Power, PowerWatch, why_unweighed
 from edge_client.results import Missed, Result
 from edge_client.stages import Stages
 from edge_client.watching import Watch
@@ -70,8 +70,9 @@ class AsyncEdgeClient:
     served by none.
 
     Connects when it is entered, or with the first frame. A cloud that is away then is looked for while
-    frames are finished here. Raises BundleError, UsageError or UnknownNameError when made;
-    MismatchError when it connects, and UnreachableError with on_failure="fail".
+    frames are finished here. Raises BundleError, UsageError or UnknownNameError when made, and FileError
+    where a source of `power` cannot be read; MismatchError when it connects, and UnreachableError with
+    on_failure="fail".
     """
 
     def __init__(
@@ -161,8 +162,8 @@ class AsyncEdgeClient:
         self.power: PowerWatch | None = None
         """What looks after battery and heat; None unless it was asked for."""
         if power is not None:
-            knows_energy = policy.terms.knows_energy
-            self.power = PowerWatch(power, self.control.heed, knows_energy=knows_energy)
+            unweighed = why_unweighed(policy, adapts=adapts)
+            self.power = PowerWatch(power, self.control.heed, unweighed=unweighed)
         self._powering: asyncio.Task[None] | None = None
         self._connected = False
 
@@ -264,13 +265,16 @@ class AsyncEdgeClient:
     def set_option(self, cut: str, codec: str | None = None, reason: str = "") -> None:
         """Move the cut, from the next frame on, and keep it there; frames at work keep theirs.
 
-        Raises UnknownNameError, UsageError, or TooLargeError when the server refuses such messages.
+        Raises UnknownNameError, UsageError, BundleError for a cut that a head-only bundle does not hold, or
+        TooLargeError when the server refuses such messages.
         """
         choice = choose(self.bundle, cut, codec, reason or "chosen by the caller")
         if self._transport is None and cut != EDGE:
             raise UsageError(f"cut {cut!r} needs a server, and this client was made without one.")
         self._meeting.check_size(choice)
         self.control.hold(choice)
+        if self.power is not None:
+            self.power.unweighed = FIXED
 
     async def connect(self) -> None:
         """Greet the server, choose the cut if it is `auto`, and load its head. Does nothing twice."""

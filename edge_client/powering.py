@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from edge_client.power_sources import PowerSource, battery_source, temperature_source
+from partitioner.policy import PolicySettings
 from partitioner.power import (
     DEFAULT_RULES,
     NO_THRIFT,
-    Held,
+    InForce,
     PowerRules,
     Reading,
     Thrift,
@@ -18,6 +19,9 @@ from partitioner.power import (
 )
 from partitioner.units import format_duration
 from protos.errors import FileError, UsageError
+
+FIXED = "the cut is fixed"
+"""Why no rule changes a weight where no policy decides."""
 
 
 def unheard(_text: str) -> None:
@@ -46,8 +50,8 @@ class _Last:
 class PowerWatch:
     """Keeps the rules that hold. `step` reads and judges; `run` does so again and again.
 
-    Reads every source when it is made: FileError if one cannot be read. One that fails later is remarked
-    on once, and its last reading counts for `hold_s`.
+    Reads every source when it is made: FileError if one cannot be read. One that fails later, by whatever
+    exception, is remarked on once, and its last reading counts for `hold_s`.
     """
 
     def __init__(
@@ -55,21 +59,22 @@ class PowerWatch:
         power: Power,
         on_thrift: Callable[[Thrift], None],
         *,
-        knows_energy: bool,
+        unweighed: str = "",
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self.thrift = NO_THRIFT
         """What the rules that hold ask for."""
         self.reading = Reading()
         """What is known now."""
+        self.unweighed = unweighed
+        """Why no rule changes a weight; empty where they do."""
         self._power = power
         self._on_thrift = on_thrift
-        self._knows_energy = knows_energy
         self._clock = clock
-        self._held: tuple[Held, ...] = ()
+        self._held: tuple[InForce, ...] = ()
         now_s = clock()
-        self._last = [_Last(source, source.read(), now_s) for source in power.sources]
-        for caveat in _caveats(power.rules, self._last, knows_energy=knows_energy):
+        self._last = [_Last(source, _read(source), now_s) for source in power.sources]
+        for caveat in _caveats(power.rules, self._last, unweighed):
             power.say(f"power: {caveat}")
         self._judge()
 
@@ -91,7 +96,7 @@ class PowerWatch:
 
     def _read(self, last: _Last) -> None:
         try:
-            last.reading, last.read_at = last.source.read(), self._clock()
+            last.reading, last.read_at = _read(last.source), self._clock()
         except FileError as error:
             if not last.fails:
                 hold = format_duration(self._power.rules.hold_s)
@@ -110,7 +115,7 @@ class PowerWatch:
             last.reading for last in self._last if now_s - last.read_at <= rules.hold_s
         )
         before, self._held = self._held, judge_power(rules, self.reading, self._held, now_s)
-        self.thrift = thrift_of(rules, self._held, knows_energy=self._knows_energy)
+        self.thrift = thrift_of(rules, self._held, weighs=not self.unweighed)
         self._on_thrift(self.thrift)
         self._tell({each.rule.name for each in before}, {each.rule.name for each in self._held})
 
@@ -140,6 +145,31 @@ def find_power(
     return Power(sources, rules, say)
 
 
+def why_unweighed(policy: PolicySettings, *, adapts: bool) -> str:
+    """Return why rules change no weight of energy; empty where the policy will weigh it."""
+    if not policy.terms.knows_energy:
+        return "without --device nobody knows what a frame takes in joules"
+    if not adapts:
+        return FIXED
+    if not (policy.objective.seconds or policy.objective.weights.get("energy")):
+        return f"{policy.objective} counts neither seconds nor energy"
+    return ""
+
+
+def _read(source: PowerSource) -> Reading:
+    """Return what a source tells; FileError whatever it raises, as it may be the caller's own."""
+    try:
+        reading = source.read()
+    except FileError:
+        raise
+    except Exception as error:
+        why = str(error) or type(error).__name__
+        raise FileError(f"{source.name} cannot be read: {why.rstrip('.')}.") from error
+    if not isinstance(reading, Reading):
+        raise FileError(f"{source.name} cannot be read: it gave {reading!r}, and not a Reading.")
+    return reading
+
+
 def _together(readings: Iterable[Reading]) -> Reading:
     """Return what several sources tell; of two that tell the same, the first counts."""
     battery = charging = temperature_c = None
@@ -151,7 +181,7 @@ def _together(readings: Iterable[Reading]) -> Reading:
     return Reading(battery, charging, temperature_c)
 
 
-def _caveats(rules: PowerRules, last: Iterable[_Last], *, knows_energy: bool) -> Iterator[str]:
+def _caveats(rules: PowerRules, last: Iterable[_Last], unweighed: str) -> Iterator[str]:
     """Yield what is read, and which rules can do nothing, and why."""
     seen = _together(each.reading for each in last)
     yield str(seen)
@@ -163,5 +193,5 @@ def _caveats(rules: PowerRules, last: Iterable[_Last], *, knows_energy: bool) ->
     ):
         if known is None and names:
             yield f"nothing tells {what}, so these rules never begin: {', '.join(names)}"
-    if not knows_energy and any(rule.energy_factor > 1 for rule in rules.rules):
-        yield "without --device nobody knows what a frame takes in joules, so no weight changes"
+    if unweighed and any(rule.energy_factor > 1 for rule in rules.rules):
+        yield f"{unweighed}, so no weight changes"

@@ -110,7 +110,7 @@ class PowerRules(_Frozen):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class InForce:
     """A rule that holds."""
 
     rule: Rule
@@ -173,8 +173,8 @@ DEFAULT_RULES = PowerRules(
 
 
 def judge_power(
-    rules: PowerRules, seen: Reading, held: Sequence[Held], now_s: float
-) -> tuple[Held, ...]:
+    rules: PowerRules, seen: Reading, held: Sequence[InForce], now_s: float
+) -> tuple[InForce, ...]:
     """Return the rules that hold now, given those that held before, in their order."""
     since = {each.rule.name: each.since_s for each in held}
 
@@ -184,18 +184,18 @@ def judge_power(
         settled = now_s - since[rule.name] >= rules.least_s
         return not (settled and rule.ends(seen))
 
-    return tuple(Held(rule, since.get(rule.name, now_s)) for rule in rules.rules if holds(rule))
+    return tuple(InForce(rule, since.get(rule.name, now_s)) for rule in rules.rules if holds(rule))
 
 
-def thrift_of(rules: PowerRules, held: Sequence[Held], *, knows_energy: bool) -> Thrift:
-    """Return what the rules that hold ask for; no weight of energy where its joules are not known."""
+def thrift_of(rules: PowerRules, held: Sequence[InForce], *, weighs: bool) -> Thrift:
+    """Return what the rules that hold ask for; no factor where nobody weighs energy by it."""
     if not held:
         return NO_THRIFT
     factor = max(each.rule.energy_factor for each in held)
     rates = [each.rule.max_fps for each in held if each.rule.max_fps is not None]
     return Thrift(
         tuple(each.rule.name for each in held),
-        factor if knows_energy else 1.0,
+        factor if weighs else 1.0,
         min(rates, default=None),
         rules.seconds_per_joule,
     )

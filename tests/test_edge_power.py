@@ -12,7 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from edge_client import AsyncEdgeClient
+from edge_client.breaking import Breaker
 from edge_client.cli import app
+from edge_client.controlling import Controller, Limits
 from edge_client.feeding import Limited
 from edge_client.observing import Observer
 from edge_client.power_sources import (
@@ -26,13 +28,16 @@ from edge_client.power_sources import (
     parse_temperature,
     temperature_source,
 )
-from edge_client.powering import Power, PowerWatch, find_power
+from edge_client.powering import FIXED, Power, PowerWatch, find_power, why_unweighed
 from edge_client.settings import load_serve_settings, load_settings
+from edge_client.stages import Stages
 from partitioner.bundle import Bundle
 from partitioner.devices import Device, Radio
 from partitioner.objectives import Objective, Terms
 from partitioner.planning import Plan
+from partitioner.policy import PolicySettings
 from partitioner.power import DEFAULT_RULES, NO_THRIFT, PowerRules, Reading, Rule, Thrift
+from partitioner.sessions import RuntimeOptions
 from protos.errors import FileError, UnknownNameError, UsageError
 from protos.names import EDGE
 from protos.telemetry import read_snapshot
@@ -55,11 +60,11 @@ class Gauge:
 
     def __init__(self, **reading: Any) -> None:
         self.reading = Reading(**reading)
-        self.error: str | None = None
+        self.error: str | Exception | None = None
 
     def read(self) -> Reading:
         if self.error:
-            raise FileError(self.error)
+            raise self.error if isinstance(self.error, Exception) else FileError(self.error)
         return self.reading
 
 
@@ -75,7 +80,7 @@ def watched(*sources: PowerSource, time: Time) -> tuple[PowerWatch, list[str], l
     said: list[str] = []
     heard: list[Thrift] = []
     power = Power(sources, RULES, said.append)
-    watch = PowerWatch(power, heard.append, knows_energy=True, clock=time)
+    watch = PowerWatch(power, heard.append, clock=time)
     return watch, said, heard
 
 
@@ -228,11 +233,53 @@ def test_source_that_cannot_be_read_at_the_start_is_an_error() -> None:
         watched(broken, time=Time())
 
 
-def test_rules_that_can_do_nothing_are_named() -> None:
-    said: list[str] = []
-    PowerWatch(Power((Gauge(battery=0.9),), RULES, said.append), said.append, knows_energy=False)  # type: ignore[arg-type]
+def test_source_that_fails_by_any_exception_is_read_again() -> None:
+    time, gauge = Time(), Gauge(battery=0.2)
+    watch, said, _ = watched(gauge, time=time)
+    del said[:]
+    for error in (OSError("no such device"), ZeroDivisionError()):
+        gauge.error = error
+        time.now_s += 5
+        watch.step()
+    assert watch.thrift.names == ("low",)
+    assert said == [
+        "power: the gauge cannot be read: no such device. The last reading, battery 20 %, holds for 60.0 s."
+    ]
+    gauge.error, gauge.reading = None, None  # type: ignore[assignment]
+    time.now_s += 51
+    watch.step()  # 61 s later
+    assert (watch.thrift, len(said)) == (NO_THRIFT, 2)
+    gauge.reading = Reading(battery=0.9)
+    watch.step()
+    assert said[2] == "power: the gauge can be read again: battery 90 %"
+    gauge.error = OSError("no such device")
+    with pytest.raises(FileError, match="the gauge cannot be read: no such device"):
+        watched(gauge, time=time)
+
+
+@pytest.mark.parametrize(
+    ("objective", "terms", "adapts", "why"),
+    [
+        ("latency", THIRSTY, True, ""),
+        ("bytes=1,energy=2", THIRSTY, True, ""),
+        ("latency", Terms(), True, "without --device nobody knows what a frame takes in joules"),
+        ("latency", THIRSTY, False, "the cut is fixed"),
+        ("bytes", THIRSTY, True, "bytes counts neither seconds nor energy"),
+    ],
+)
+def test_rules_that_can_do_nothing_are_named(
+    objective: str, terms: Terms, adapts: bool, why: str
+) -> None:
+    policy = PolicySettings(objective=Objective.parse(objective), terms=terms)
+    assert why_unweighed(policy, adapts=adapts) == why
+    said, heard = list[str](), list[Thrift]()
+    power = Power((Gauge(battery=0.2),), RULES, said.append)
+    PowerWatch(power, heard.append, unweighed=why)
     assert said[1] == "power: nothing tells the temperature, so these rules never begin: hot"
-    assert "without --device" in said[2]
+    caveats = [f"power: {why}, so no weight changes"] if why else []
+    assert said[2:-1] == caveats
+    assert ("energy counts" in said[-1]) == (not why)
+    assert heard[-1].energy_factor == (1 if why else 1000)
 
 
 async def counted() -> AsyncIterator[int]:
@@ -295,10 +342,12 @@ async def test_low_battery_moves_the_cut_and_slows_the_stream(
         ) as client,
     ):  # fmt: skip
         follow(client, planned)
+        assert client.power is not None
+        assert client.power.unweighed == FIXED
+        client.power.unweighed = ""  # it does adapt: the test's plan is followed
         await loaded(client, EDGE)
         first = await client.infer(inputs[0])
         assert first.cut == planned.best.cut != EDGE
-        assert client.power is not None
         gauge.reading = Reading(0.2, False)
         client.power.step()
         second = await client.infer(inputs[0])
@@ -330,8 +379,27 @@ async def test_low_battery_moves_the_cut_and_slows_the_stream(
         gauge.reading = Reading(0.9, False, 60.0)
         client.power.step()
         assert (await client.infer(inputs[0])).reason == third.reason
+        client.set_option(EDGE)  # and from now on no weight changes any more
+        gauge.reading = Reading(0.2, False)
+        client.power.step()
+        assert client.power.thrift == Thrift(("low",), 1.0, 2.0, rules.seconds_per_joule)
     assert client._powering is not None
     assert client._powering.done()
+
+
+def test_rule_that_holds_at_the_start_is_named_for_the_move_that_it_makes(
+    residual_bundle: Bundle,
+    planned: Plan,  # noqa: F811
+) -> None:
+    stages = Stages(residual_bundle, RuntimeOptions())
+    stages.warm(EDGE)
+    control = Controller(residual_bundle, stages, Breaker(), PolicySettings(terms=THIRSTY))
+    control.heed(Thrift(("low",), 1000.0, seconds_per_joule=0.1))
+    control.follow(planned, planned.best, "the plan's best", Limits())
+    moved = control.next(0.0, 1)
+    assert moved.cut.id == EDGE != planned.best.cut
+    assert moved.reason.startswith("low: energy counts 1000x; edge takes ")
+    stages.close()
 
 
 async def test_cut_of_the_caller_is_left_alone_by_the_rules(residual_bundle: Bundle) -> None:
@@ -405,14 +473,15 @@ def test_run_shows_rules_in_remarks_and_telemetry(residual_bundle: Bundle, sourc
     assert done.exit_code == 0, done.output
     assert "power: battery 12 %" in done.stderr
     assert (
-        "power: low battery begins, very low battery begins (battery 12 %): energy counts 10x, at most 5 "
-        "frames a second" in " ".join(done.stderr.split())
+        "power: low battery begins, very low battery begins (battery 12 %): at most 5 frames a second"
+        in " ".join(done.stderr.split())
     )
+    assert "power: the cut is fixed, so no weight changes" in done.stderr
     documents = [json.loads(line) for line in done.stdout.splitlines()]
     (power,) = [line["telemetry"]["power"] for line in documents if "telemetry" in line]
     assert power == {
         "battery": 0.12, "charging": None, "temperature_c": None,
-        "rules": ["low battery", "very low battery"], "energy_factor": 10.0, "max_fps": 5.0,
+        "rules": ["low battery", "very low battery"], "energy_factor": 1.0, "max_fps": 5.0,
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from partitioner.objectives import Objective
 from partitioner.power import (
     DEFAULT_RULES,
     NO_THRIFT,
-    Held,
+    InForce,
     PowerRules,
     Reading,
     Rule,
@@ -28,7 +28,7 @@ AT_ONCE = PowerRules(rules=(LOW, HOT), least_s=0)
 
 def follow(rules: PowerRules, readings: list[Reading], step_s: float = 5.0) -> list[list[str]]:
     """The names of the rules that hold after each reading, one every `step_s`."""
-    held: tuple[Held, ...] = ()
+    held: tuple[InForce, ...] = ()
     found = []
     for place, reading in enumerate(readings):
         held = judge_power(rules, reading, held, step_s * place)
@@ -70,22 +70,18 @@ def test_rule_of_what_is_not_known_any_more_ends() -> None:
 def test_rules_together_ask_for_the_largest_factor_and_the_lowest_rate() -> None:
     quick = Rule(name="quick", temperature_c=50, recovers=40, energy_factor=9)
     rules = PowerRules(rules=(LOW, HOT, quick), seconds_per_joule=0.2)
-    held = [Held(rule, 0.0) for rule in rules.rules]
-    assert thrift_of(rules, held[:1], knows_energy=True) == Thrift(("low",), 3.0, 15.0, 0.2)
-    assert thrift_of(rules, held, knows_energy=True) == Thrift(
-        ("low", "hot", "quick"), 9.0, 5.0, 0.2
-    )
-    assert thrift_of(rules, held[2:], knows_energy=True).max_fps is None
-    assert thrift_of(rules, held, knows_energy=False).energy_factor == 1
-    assert thrift_of(rules, [], knows_energy=True) == NO_THRIFT
-    assert str(thrift_of(rules, held[:2], knows_energy=True)) == (
+    held = [InForce(rule, 0.0) for rule in rules.rules]
+    assert thrift_of(rules, held[:1], weighs=True) == Thrift(("low",), 3.0, 15.0, 0.2)
+    assert thrift_of(rules, held, weighs=True) == Thrift(("low", "hot", "quick"), 9.0, 5.0, 0.2)
+    assert thrift_of(rules, held[2:], weighs=True).max_fps is None
+    assert thrift_of(rules, held, weighs=False).energy_factor == 1
+    assert thrift_of(rules, [], weighs=True) == NO_THRIFT
+    assert str(thrift_of(rules, held[:2], weighs=True)) == (
         "low, hot: energy counts 5x, at most 5 frames a second"
     )
     unpaced = rules.without_rates()
-    kept = [Held(rule, 0.0) for rule in unpaced.rules]
-    assert thrift_of(unpaced, kept, knows_energy=True) == Thrift(
-        ("low", "hot", "quick"), 9.0, None, 0.2
-    )
+    kept = [InForce(rule, 0.0) for rule in unpaced.rules]
+    assert thrift_of(unpaced, kept, weighs=True) == Thrift(("low", "hot", "quick"), 9.0, None, 0.2)
 
 
 @pytest.mark.parametrize(
