@@ -1,15 +1,15 @@
 """Fetching a bundle, or the heads of some cuts, from a server; the folder appears whole or not at all."""
 
-import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
 
+from edge_client.unpacking import OnFile, capped, write_files
 from partitioner.bundle import Bundle
 from partitioner.bundle_files import read_manifest
 from partitioner.calibration import CALIBRATION_FILE, MAX_CALIBRATION_BYTES
@@ -41,11 +41,6 @@ _MANIFEST_BYTES = 1 << 20
 """What may come beside the files that the server's list adds up: the manifest, and names."""
 _MAX_BUNDLE_BYTES = 1 << 40
 """More than any model; a hole of that size is read through in minutes."""
-_PIECE_BYTES = 1024
-"""What each piece counts at least, so that empty ones come to an end as well."""
-
-OnFile = Callable[[str, int, int], None]
-"""Path of a file, its bytes that have come, and all of its bytes."""
 
 
 def fetch_bundle(
@@ -194,46 +189,6 @@ def _next_piece(call: Any, idle_s: float) -> FetchBundleResponse | None:
         alarm.cancel()
 
 
-def capped(pieces: Iterable[FetchBundleResponse], most_bytes: int) -> Iterator[FetchBundleResponse]:
-    """Yield the pieces; BundleError once they are more than `most_bytes` together."""
-    total = 0
-    for piece in pieces:
-        total += max(len(piece.chunk) + piece.skipped_bytes, _PIECE_BYTES)
-        if total > most_bytes:
-            raise BundleError(
-                f"the server sends more than the {most_bytes} bytes that its list allows for. "
-                "It was refused: do not trust this server, or update it."
-            )
-        yield piece
-
-
-def write_files(
-    folder: Path, pieces: Iterable[FetchBundleResponse], on_file: OnFile, *, holed: str = ""
-) -> None:
-    """Write the pieces of files, in order, below `folder`; only the one called `holed` may have holes.
-
-    Raises BundleError on a path that leaves the folder, and on a hole in any other file.
-    """
-    for piece in pieces:
-        path = inside(folder, piece.path)
-        if piece.skipped_bytes and piece.path != holed:
-            raise BundleError(
-                f"the server leaves {piece.skipped_bytes} bytes of {piece.path} out, which nobody asked "
-                "for. It was refused: do not trust this server, or update it."
-            )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("r+b" if path.exists() else "xb") as file:
-            file.seek(piece.skipped_bytes, os.SEEK_END)
-            file.write(piece.chunk)
-            written = file.tell()
-        if written > piece.size_bytes:
-            raise BundleError(
-                f"the server sent more of {piece.path} than the {piece.size_bytes} bytes it announced. "
-                "Try again, or update the server."
-            )
-        on_file(piece.path, written, piece.size_bytes)
-
-
 def _check_copy(copy: Bundle, listed: ListBundlesResponse.Entry, *, heads_only: bool) -> None:
     """Raise unless the copy is what was listed, and holds no file that its manifest does not name."""
     if copy.digest != listed.digest:
@@ -264,20 +219,3 @@ def _check_copy(copy: Bundle, listed: ListBundlesResponse.Entry, *, heads_only: 
             f"the server sent {', '.join(extra[:3])}, which the bundle's manifest does not name or nobody "
             "asked for. It was refused: update this server, or do not trust it."
         )
-
-
-def inside(folder: Path, relative: str) -> Path:
-    """Return `folder`/`relative`; BundleError when that lies elsewhere."""
-    path = PurePosixPath(relative)
-    if (
-        not relative
-        or path.is_absolute()
-        or ".." in path.parts
-        or "\\" in relative
-        or "\0" in relative
-    ):
-        raise BundleError(
-            f"the server sent a file called {relative!r}, which lies outside the bundle. "
-            "It was refused: do not trust this server."
-        )
-    return folder.joinpath(*path.parts)

@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 
 from cloud_server import CloudServer
 from edge_client.cli import app
-from edge_client.fetching import inside, write_files
 from edge_client.settings import load_settings, parse_link
+from edge_client.unpacking import inside, write_files
 from partitioner.bundle import Bundle
 from partitioner.link import Link
 from protos.errors import (

@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
-from edge_client.fetching import capped, fetch_bundle
+from edge_client.fetching import fetch_bundle
+from edge_client.unpacking import capped
 from partitioner.bundle import Bundle
 from partitioner.manifest import MANIFEST_FILE
 from protos.errors import BundleError, FileError, LateError, MismatchError, UnknownNameError
