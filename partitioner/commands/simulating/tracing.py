@@ -1,5 +1,6 @@
 """`splitpoint simulate trace`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,8 +22,13 @@ from protos.errors import UsageError
 
 if TYPE_CHECKING:
     from partitioner.bundle import Bundle
+    from partitioner.devices import Device
+    from partitioner.link import Link
+    from partitioner.planning import Plan
     from partitioner.policy import PolicySettings
     from partitioner.simulating.exiting import Exiting
+    from partitioner.simulating.pipeline import Setup
+    from partitioner.simulating.trace_runs import Run
 
 _MOST_FRAMES = 1_000_000
 
@@ -122,23 +128,13 @@ def trace(
     Example: splitpoint simulate trace resnet50 tram.txt --rtt 50ms --fps 10 --plot tram.png
     """
     from partitioner.bundle import Bundle
-    from partitioner.devices import scaled_to
     from partitioner.link import Link
     from partitioner.objectives import Objective, Terms
-    from partitioner.planning import find_profiles
-    from partitioner.planning import plan as make_plan
     from partitioner.policy import PolicySettings
     from partitioner.simulating.comparing import compare_policies
     from partitioner.simulating.drawing import draw_runs
     from partitioner.simulating.pipeline import Setup
-    from partitioner.simulating.trace_reports import (
-        FRAME_COLUMNS,
-        choices_text,
-        frame_rows,
-        runs_json,
-        runs_table,
-        worth_showing,
-    )
+    from partitioner.simulating.trace_reports import FRAME_COLUMNS, frame_rows, runs_json
     from partitioner.simulating.writing import write_csv
     from partitioner.tables import scale_text
     from partitioner.traces import Trace, parse_at_end, parse_format
@@ -169,12 +165,10 @@ def trace(
         window=window,
     )
     loaded = Bundle.load(bundle)
-    scale = 1.0 if edge_scale is None else edge_scale
-    here, there = find_profiles(loaded, edge, cloud, edge_scale=scale, cloud_scale=cloud_scale)
-    if terms.device and edge_scale is None:
-        here = scaled_to(terms.device, here, loaded.manifest.flops)
     mean = full.uplink_bps.mean
-    made = make_plan(loaded, Link(mean, mean, parse_duration(rtt)), here, there, codec=codec)
+    link = Link(mean, mean, parse_duration(rtt))
+    scales = (edge_scale, cloud_scale)
+    made = _plan(loaded, link, (edge, cloud), scales, terms.device, codec)
     exiting = _exiting(loaded, exit_threshold, settings, exit_floor)
     with progress() as bar:
         task = bar.add_task("simulating", total=None)
@@ -194,6 +188,43 @@ def trace(
         bundle_json = {"name": loaded.name, "digest": loaded.digest}
         print_json({"bundle": bundle_json, **runs_json(runs, setup, settings)})
         return
+    _show(runs, setup, settings, every=every)
+    if caveat := scale_text(made):
+        remark(f"Note: {caveat}")
+    for name, path in (("Frames", csv), ("Plot", plot)):
+        if path:
+            remark(f"{name}: {path}")
+
+
+def _plan(
+    bundle: "Bundle",
+    link: "Link",
+    profiles: tuple[Path | None, Path | None],
+    scales: tuple[float | None, float | None],
+    device: "Device | None",
+    codec: str | None,
+) -> "Plan":
+    """Plan with what edge and cloud measured, scaled as asked, or the edge to a device."""
+    from partitioner.devices import scaled_to
+    from partitioner.planning import find_profiles, plan
+
+    edge_scale, cloud_scale = scales
+    here, there = find_profiles(
+        bundle,
+        *profiles,
+        edge_scale=1.0 if edge_scale is None else edge_scale,
+        cloud_scale=cloud_scale,
+    )
+    if device and edge_scale is None:
+        here = scaled_to(device, here, bundle.manifest.flops)
+    return plan(bundle, link, here, there, codec=codec)
+
+
+def _show(
+    runs: "Sequence[Run]", setup: "Setup", settings: "PolicySettings", *, every: bool
+) -> None:
+    from partitioner.simulating.trace_reports import choices_text, runs_table, worth_showing
+
     shown = runs if every else worth_showing(runs)
     screen.print(runs_table(shown, setup, settings))
     screen.print(choices_text(runs))
@@ -201,11 +232,6 @@ def trace(
         remark(
             f"{len(runs) - len(shown)} fixed options that came off worse are left out; see --all."
         )
-    if caveat := scale_text(made):
-        remark(f"Note: {caveat}")
-    for name, path in (("Frames", csv), ("Plot", plot)):
-        if path:
-            remark(f"{name}: {path}")
 
 
 def _exiting(
