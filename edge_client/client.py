@@ -15,6 +15,7 @@ from typing import Literal, Self
 from edge_client import defaults
 from edge_client.advising import BUSY, SLOW
 from edge_client.breaking import Breaker, Circuit
+from edge_client.checking import check_limits, check_numbers
 from edge_client.choosing import OnProgress, unheard
 from edge_client.completing import Completer, grace_s
 from edge_client.controlling import Controller
@@ -99,24 +100,13 @@ class AsyncEdgeClient:
         power: Power | None = None,
         on_progress: OnProgress = unheard,
     ) -> None:
-        _check_numbers(window, timeout_s, deadline_s, on_failure)
+        check_numbers(window, timeout_s, deadline_s, on_failure)
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
         self.window = window
         self.deadline_s = deadline_s
         self.on_failure = on_failure
         adapts = cut == AUTO if adapt is None else adapt
-        if exit_floor is not None and (
-            exit_threshold != "auto" or deadline_s is latency_s is None or not adapts
-        ):
-            raise UsageError(
-                "an exit floor bounds a threshold that moves. Give the exit threshold auto, a deadline or a "
-                "latency, and the cut auto (or let it adapt); or leave the floor out."
-            )
-        if latency_s is not None and not (adapts and latency_s > 0):
-            raise UsageError(
-                f"a latency of {latency_s:g} s is kept by a policy that moves the cut, if it is more than 0. "
-                "Give more, the cut auto (or let it adapt), or leave it out."
-            )
+        check_limits(exit_floor, latency_s, exit_threshold, deadline_s, adapts=adapts)
         self._exit_floor, self._latency_s = exit_floor, latency_s
         wishes = Wishes(cut, codec, link, adapts, on_failure, accuracy_drop)
         self._transport = GrpcTransport(cloud) if cloud else None
@@ -417,20 +407,3 @@ class AsyncEdgeClient:
         work = self._runner.prepare(checked, frame, arrived_at, deadline_at, choice)
         self.control.prepared(work)
         return work
-
-
-def _check_numbers(
-    window: int, timeout_s: float, deadline_s: float | None, on_failure: str
-) -> None:
-    if window < 1:
-        raise UsageError(f"a window of {window} frames lets none through. Give 1 or more.")
-    if not timeout_s > 0:
-        raise UsageError(
-            f"a timeout of {timeout_s} s leaves no time for an answer. Give more than 0."
-        )
-    if deadline_s is not None and not deadline_s > 0:
-        raise UsageError(
-            f"a deadline of {deadline_s} s cannot be met. Give more than 0, or None for none."
-        )
-    if on_failure not in ("finish", "fail"):
-        raise UsageError(f"on_failure={on_failure!r} is neither 'finish' nor 'fail'.")

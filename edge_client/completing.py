@@ -18,7 +18,8 @@ from edge_client.breaking import Breaker, Circuit
 from edge_client.controlling import Controller
 from edge_client.defaults import OnFailure
 from edge_client.device import Device
-from edge_client.frames import FrameRunner, Work, kind_of
+from edge_client.failing import kind_of
+from edge_client.frames import FrameRunner, Work
 from edge_client.grpc_transport import GrpcTransport
 from edge_client.results import Missed, Result
 from partitioner.units import format_duration

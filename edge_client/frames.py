@@ -9,6 +9,7 @@ from time import perf_counter
 import numpy as np
 
 from edge_client.defaults import ExitThreshold
+from edge_client.failing import kind_of, reason_of, unanswered
 from edge_client.results import Missed, Result, ServedBy, Timings
 from edge_client.stages import Stages
 from edge_client.transport import Reply
@@ -18,38 +19,11 @@ from partitioner.manifest import Cut
 from partitioner.planning import Option
 from protos.checksums import seal
 from protos.codecs import RAW, Codec, get_codec
-from protos.errors import (
-    BundleError,
-    FaultError,
-    LateError,
-    MismatchError,
-    OverloadedError,
-    SplitpointError,
-    TensorError,
-    TooLargeError,
-    UnknownNameError,
-    UnreachableError,
-    UsageError,
-)
+from protos.errors import FaultError, LateError, SplitpointError, UsageError
 from protos.messages import pack_request
 from protos.names import EDGE, model_name
 from protos.tensors import Array
 from protos.wire import encode_request
-
-_REASONS = {
-    UnreachableError: "cloud unreachable",
-    LateError: "cloud too slow",
-    OverloadedError: "cloud overloaded",
-    FaultError: "cloud failed",
-    MismatchError: "cloud has another bundle or calibration",
-    UnknownNameError: "cloud lacks this model",
-    TooLargeError: "message too large",
-    TensorError: "cloud refused the tensors",
-    BundleError: "cloud's bundle is damaged",
-}
-
-_OTHER_BUNDLE = (MismatchError, UnknownNameError)
-"""What a server says after it has been restarted with other bundles: only a person can mend that."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +101,6 @@ def choose(bundle: Bundle, cut_id: str, codec: str | None, reason: str) -> Choic
     return Choice(cut, chosen, reason)
 
 
-def kind_of(error: SplitpointError) -> str:
-    """Return in a few words what the cloud failed with."""
-    return next((text for kind, text in _REASONS.items() if isinstance(error, kind)), "failed")
-
-
 class FrameRunner:
     """Runs the device's part of frames. Safe to call from several threads."""
 
@@ -186,7 +155,7 @@ class FrameRunner:
         """Run the tail here, from the frontier that exists, because `error` came after `lost_s`."""
         outputs, tail_s = self.stages.run_tail(work.choice.cut.id, work.values)
         work.edge_s += tail_s
-        reason = self._reason(error)
+        reason = reason_of(error, self._bundle.name)
         return self._result(
             work, outputs, ServedBy.EDGE, reason, (work.sent_bytes, 0), (lost_s, 0.0, 0.0)
         )
@@ -208,24 +177,14 @@ class FrameRunner:
             return None
         why = ", as no tail is here" if self._bundle.heads_only else ""
         sure = f"with confidence {work.exit.confidence:.3f}"
-        reason = f"{self._reason(error)} Taken from the exit{why}, {sure}."
+        reason = f"{reason_of(error, self._bundle.name)} Taken from the exit{why}, {sure}."
         return self._exited(work, work.exit, reason, lost_s)
 
     def unfinished(self, work: Work, error: SplitpointError) -> Result:
         """Return the result of a frame that the cloud failed with `error`, where no tail and no exit is."""
         cut_id, bundle = work.choice.cut.id, self._bundle
         exits = [cut for cut in bundle.cuts if self.stages.has_exit(cut)]
-        way = (
-            f"Use a cut with one ({', '.join(exits)})"
-            if exits
-            else "Train some (splitpoint exits train), and fetch them with the heads"
-        )
-        text = (
-            f"{kind_of(error)}: {error} This device holds only heads of {bundle.name}, and no exit at "
-            f"{cut_id}, so nothing here can answer. {way}, or fetch the whole bundle."
-        )
-        failure = type(error)(text)
-        failure.__cause__ = error
+        failure = unanswered(error, bundle.name, cut_id, exits)
         failed = self.failed(work.frame, work.arrived_at, work.choice, failure)
         timed = isinstance(error, LateError) and work.deadline_at < math.inf
         missed = Missed(kind_of(error), None) if timed else None
@@ -248,15 +207,6 @@ class FrameRunner:
             timings=Timings(latency_s=lost_s, edge_s=0.0, wait_s=lost_s),
             error=error,
         )
-
-    def _reason(self, error: SplitpointError) -> str:
-        kind = kind_of(error)
-        advice = (
-            f" Serve this device's bundle there, or copy the server's: splitpoint-edge fetch "
-            f"{self._bundle.name} --cloud HOST:PORT --out BUNDLE."
-        )
-        lacks = isinstance(error, _OTHER_BUNDLE) and "splitpoint-edge fetch" not in str(error)
-        return f"{kind}: {error}{advice if lacks else ''}"
 
     def exits_from(self, choice: Choice) -> float | None:
         """Return the confidence from which the exit at a choice's cut answers early; None: never."""
