@@ -93,6 +93,9 @@ class Profile(_Frozen):
     """What a frame takes here beside its stages: waking up, and being handed to a worker."""
     crossing_s: Seconds = 0.0
     """What a frame that is sent from here takes here besides: being handed over, and its answer read."""
+    frame_factors: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = ()
+    """How many times as long as the median frame those took here that came after a pause, sorted; empty:
+    measured before this was."""
     calibration_digest: str = ""
     """Of the ranges that low-bit codecs were measured with; empty: there were none."""
     scale: float = Field(default=1.0, gt=0)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import onnxruntime
@@ -27,9 +28,9 @@ from partitioner.profiles import (
     StageProfile,
     Timing,
 )
-from partitioner.resuming import measure_crossing_s, measure_resume_s
+from partitioner.resuming import PausedFrames, frame_factors, measure_crossing_s
 from partitioner.sessions import RuntimeOptions, Stage, random_feeds
-from partitioner.timing import Repeated, sample_in_turns, time_call, timing_of
+from partitioner.timing import Call, Repeated, sample_in_turns, time_call, timing_of
 from protos.checksums import check_seal
 from protos.codecs import Codec, codecs_for
 from protos.memory import release_freed_pages
@@ -40,6 +41,8 @@ from protos.wire import decode_response, encode_request, encode_response
 
 _HELD_SHARE = 0.2
 """Of the memory that is free: all stages stay loaded for their turns if they take no more."""
+_PAUSED_SHARE = 0.4
+"""Of the time, as far as the first turn of all stages leaves it: for frames that come after a pause."""
 _CODEC_BLOCK_S = 0.003
 """There are ten codecs to a cut, and their times differ less from call to call."""
 _MAX_SAMPLES = 8
@@ -71,7 +74,8 @@ def measure_profile(
     chosen = options or RuntimeOptions()
     origin, samples = _samples(bundle, feeds)
     stages = 2 * len(bundle.cuts) + 1
-    end = time.perf_counter() + budget_s
+    begun = time.perf_counter()
+    end = begun + budget_s
     cuts: dict[str, CutProfile] = {}
     codec_s: _CodecSeconds = {}
     repeated: dict[tuple[str, str], Repeated] = {}
@@ -96,7 +100,7 @@ def measure_profile(
             else measure(cut, "tail", crossing[:1])
         )
         if cut.tail_graph:
-            last, carried, answered = cut, crossing[0], outputs
+            last, answered = cut, outputs
         cuts[cut.id] = CutProfile(
             head=head if cut.head_graph else None,
             tail=tail if cut.tail_graph else None,
@@ -111,15 +115,12 @@ def measure_profile(
         )
     on_progress("nodes", stages - 1, stages)
     nodes = None if bundle.heads_only else measure_nodes(bundle, samples[0], chosen, end)
-    if bundle.heads_only:
-        some_stage = partial(bundle.open_head(last.id, chosen).run, samples[0])
-    else:
-        some_stage = partial(bundle.open_tail(last.id, chosen).run, carried)
-    resume_s = measure_resume_s(some_stage)
+    deepest = [name for name, cut in bundle.cuts.items() if cut.head_graph][-1]
     crossing_s = measure_crossing_s(partial(_read, _answer(bundle, last, answered)))
-    sample_in_turns(
+    frames_s = _take_turns(
         list(repeated.values()),
-        end,
+        lambda: partial(bundle.open_head(deepest, chosen).run, samples[0]),
+        (begun, end),
         lambda: on_progress("once more", stages - 1, stages),
         hold=_memory_bytes(cuts) <= _HELD_SHARE * psutil.virtual_memory().available,
     )
@@ -135,10 +136,38 @@ def measure_profile(
         inputs=origin,
         cuts=cuts,
         node_s=nodes,
-        resume_s=resume_s,
+        resume_s=max(0.0, median(frames_s) - median(repeated[deepest, "head"].seconds)),
         crossing_s=crossing_s,
+        frame_factors=frame_factors(frames_s),
         calibration_digest=bundle.ranges.digest if bundle.ranges else "",
     )
+
+
+def _take_turns(
+    stages: Sequence[Repeated],
+    open_whole: Callable[[], Call],
+    times: tuple[float, float],
+    on_turn: Callable[[], None],
+    *,
+    hold: bool,
+) -> list[float]:
+    """Repeat all stages, and time frames that come after a pause: in between, if memory allows.
+
+    Returns the seconds of those frames; `times` are when the whole measurement began, and its end.
+    """
+    begun, end = times
+    if not hold:
+        sample_in_turns(stages, end - _PAUSED_SHARE * (end - begun), on_turn)
+    with PausedFrames(open_whole(), _PAUSED_SHARE, begun) as frames:
+
+        def take_turn() -> None:
+            on_turn()
+            frames.keep_up()
+
+        if hold:
+            sample_in_turns(stages, end, take_turn, hold=True)
+        frames.complete(0.0 if hold else end)
+        return frames.seconds
 
 
 def machine_of(options: RuntimeOptions) -> Machine:

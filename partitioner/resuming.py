@@ -1,27 +1,80 @@
-"""What a frame costs on a machine beside its stages: waking up, and being handed on."""
+"""What a frame costs on a machine beside its stages: waking up, being handed on, and how much that varies."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
+from types import TracebackType
+from typing import Self
 
 from partitioner.loops import LoopThread
 
-_PAUSE_S = 0.02
-"""Long enough for caches to be taken by others and cores to doze, as between the frames of a stream."""
-_REPEATS = 15
+_PAUSE_S = 0.1
+"""Before a frame: long enough for caches to be taken by others and cores to doze. What it makes a stage
+slower by is a third of that after 5 ms, and two thirds after 20 ms; 0.2 s make little more of it."""
+_LEAST = 5
+"""Frames that come after a pause; a call may take long."""
+_CROSSING_PAUSE_S = 0.02
+_CROSSINGS = 15
 
 
-def measure_resume_s(call: Callable[[], object]) -> float:
-    """Return the seconds that `call` takes longer when an idle event loop hands it to an idle worker.
+class PausedFrames:
+    """Frames of a stream that pauses between them: an idle event loop hands `call` to an idle worker.
 
     Stages are timed back to back, in one thread. In a stream the event loop that takes the frame and the
-    worker that computes have slept since the frame before. Takes about half a second. The loop is one of
-    its own, in a thread of its own: the caller's may run already, as in a notebook.
+    worker that computes have slept since the frame before, and the core and its caches with them; nor is
+    a second call right after the first as fast as one of many. So such frames are timed as they are, in
+    turns with the stages: they take `share` of the time since `begun` (of time.perf_counter). The loop
+    is one of its own, in a thread of its own: the caller's may run already, as in a notebook.
     """
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, _compare(call)).result()
+
+    def __init__(self, call: Callable[[], object], share: float, begun: float) -> None:
+        self.seconds: list[float] = []
+        """From the frame to its result, frame by frame."""
+        self._call, self._share, self._begun = call, share, begun
+        self._loop, self._worker = LoopThread("splitpoint-frames"), ThreadPoolExecutor(1)
+        self._spent_s = 0.0
+        self._loop.run(self._hand(0.0))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._worker.shutdown()
+        self._loop.close()
+
+    def keep_up(self) -> None:
+        """Time one frame, if less than their share of the time was spent on them."""
+        if self._spent_s < self._share * (time.perf_counter() - self._begun):
+            self._sample()
+
+    def complete(self, until: float) -> None:
+        """Time frames until `until` (of time.perf_counter), and until there are five."""
+        while len(self.seconds) < _LEAST or time.perf_counter() < until:
+            self._sample()
+
+    def _sample(self) -> None:
+        begun = time.perf_counter()
+        self.seconds.append(self._loop.run(self._hand(_PAUSE_S)))
+        self._spent_s += time.perf_counter() - begun
+
+    async def _hand(self, pause_s: float) -> float:
+        await asyncio.sleep(pause_s)
+        begun = time.perf_counter()
+        await asyncio.get_running_loop().run_in_executor(self._worker, self._call)
+        return time.perf_counter() - begun
+
+
+def frame_factors(seconds: Sequence[float]) -> tuple[float, ...]:
+    """Return how many times as long as the median frame each took, sorted."""
+    middle_s = median(seconds)
+    return tuple(sorted(one / middle_s for one in seconds))
 
 
 def measure_crossing_s(read: Callable[[], object]) -> float:
@@ -33,8 +86,8 @@ def measure_crossing_s(read: Callable[[], object]) -> float:
     """
     loop, extra_s = LoopThread("splitpoint-crossing"), []
     try:
-        for _ in range(_REPEATS):
-            time.sleep(_PAUSE_S)
+        for _ in range(_CROSSINGS):
+            time.sleep(_CROSSING_PAUSE_S)
             begun = time.perf_counter()
             sent_at, came_at, done_at = loop.run(_cross(read))
             extra_s.append((sent_at - begun) + (done_at - came_at))
@@ -50,7 +103,7 @@ async def _cross(read: Callable[[], object]) -> tuple[float, float, float]:
 
     async def exchange() -> None:
         sent_at = time.perf_counter()
-        await asyncio.sleep(_PAUSE_S)
+        await asyncio.sleep(_CROSSING_PAUSE_S)
         came_at = time.perf_counter()
         read()
         answer.set_result((sent_at, came_at))
@@ -60,21 +113,3 @@ async def _cross(read: Callable[[], object]) -> tuple[float, float, float]:
     done_at = time.perf_counter()
     await sending
     return sent_at, came_at, done_at
-
-
-async def _compare(call: Callable[[], object]) -> float:
-    loop, extra_s = asyncio.get_running_loop(), []
-    with ThreadPoolExecutor(1) as worker:
-        for _ in range(_REPEATS):
-            await asyncio.sleep(_PAUSE_S)
-            begun = time.perf_counter()
-            await loop.run_in_executor(worker, call)
-            handed_s = time.perf_counter() - begun
-            extra_s.append(handed_s - await loop.run_in_executor(worker, _timed, call))
-    return max(0.0, median(extra_s))
-
-
-def _timed(call: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun

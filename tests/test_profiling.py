@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from partitioner import timing
+from partitioner import profiling, timing
 from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.planning import plan
 from partitioner.profiling import measure_profile, natural_feeds
-from partitioner.resuming import measure_crossing_s, measure_resume_s
+from partitioner.resuming import PausedFrames, frame_factors, measure_crossing_s
 from partitioner.sessions import RuntimeOptions, Stage
 from partitioner.timing import Repeated, sample_in_turns, time_call
 from partitioner.verifying import largest_difference, verify_bundle
@@ -137,16 +137,71 @@ def test_calls_that_are_held_take_short_turns_and_many(monkeypatch: pytest.Monke
     assert machine.prepared.startswith("ab" * 3)  # nothing is held any more
 
 
-def test_resuming_is_what_a_call_takes_longer_in_an_idle_worker() -> None:
-    seconds = iter(itertools.cycle((0.010, 0.002)))  # handed over after a pause; then back to back
+def test_paused_frames_come_after_a_pause_and_take_what_the_call_does() -> None:
+    called_at: list[float] = []
 
     def call() -> None:
-        until = time.perf_counter() + next(seconds)
-        while time.perf_counter() < until:
+        called_at.append(time.perf_counter())
+        while time.perf_counter() < called_at[-1] + 0.01:
             pass
 
-    assert measure_resume_s(call) >= 0.008  # 10 - 2 ms, and what handing over takes
-    assert measure_resume_s(lambda: None) >= 0
+    with PausedFrames(call, 0.5, time.perf_counter()) as frames:
+        frames.complete(0.0)
+        frames.complete(0.0)
+    assert len(frames.seconds) == 5
+    assert min(frames.seconds) >= 0.01
+    # The first call loads and warms up, and is none of them.
+    assert all(later - before >= 0.1 for before, later in itertools.pairwise(called_at))
+    assert len(called_at) == 6
+
+
+def test_paused_frames_keep_to_their_share_of_the_time() -> None:
+    now_s = time.perf_counter()
+    with PausedFrames(lambda: None, 0.5, now_s) as behind:
+        behind.keep_up()
+    with PausedFrames(lambda: None, 0.5, now_s + 60) as ahead:
+        ahead.keep_up()
+    assert (len(behind.seconds), len(ahead.seconds)) == (1, 0)
+
+
+def test_factors_are_on_the_median_and_sorted() -> None:
+    assert frame_factors([0.03, 0.01, 0.02]) == pytest.approx((0.5, 1.0, 1.5))
+
+
+def test_profile_knows_what_frames_take_that_come_after_a_pause(residual_bundle: Bundle) -> None:
+    profile = measure_profile(residual_bundle, budget_s=0)
+    whole = profile.cuts["edge"].head
+    assert whole is not None
+    assert profile.resume_s >= 0
+    assert len(profile.frame_factors) == 5
+    assert list(profile.frame_factors) == sorted(profile.frame_factors)
+    assert profile.frame_factors[2] == 1
+    # They are shares, so that they are the same on a machine that is slower at everything.
+    slow = profile.scaled(3)
+    assert slow.frame_factors == profile.frame_factors
+    assert slow.resume_s == pytest.approx(3 * profile.resume_s)
+
+
+@pytest.mark.parametrize(("hold", "stages_end_s"), [(True, 40.0), (False, 24.0)])
+def test_stages_too_large_to_be_held_leave_time_for_paused_frames(
+    hold: bool, stages_end_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 40 s, 0.4 are theirs: in between where all is held, else behind the stages' 24 s."""
+    ends: list[float] = []
+
+    def sample_in_turns(
+        _calls: object, end: float, on_turn: Callable[[], None], hold: bool = False
+    ) -> None:
+        ends.append(end)
+        on_turn()
+
+    monkeypatch.setattr(profiling, "sample_in_turns", sample_in_turns)
+    begun, told = time.perf_counter() - 100, []
+    seconds = profiling._take_turns(
+        [], lambda: lambda: None, (begun, begun + 40), lambda: told.append(1), hold=hold
+    )
+    assert ends == [pytest.approx(begun + stages_end_s)]
+    assert (len(seconds), len(told)) == (5, 1)
 
 
 def test_crossing_is_what_is_not_the_network() -> None:
@@ -160,7 +215,9 @@ def test_crossing_is_what_is_not_the_network() -> None:
 
 
 async def test_resuming_is_measured_inside_a_running_loop_too() -> None:
-    assert measure_resume_s(lambda: None) >= 0
+    with PausedFrames(lambda: None, 0.5, 0.0) as frames:
+        frames.complete(0.0)
+    assert min(frames.seconds) > 0
     assert measure_crossing_s(lambda: None) > 0
 
 
