@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from partitioner.devices import Device, Radio, load_device, load_radio
 from partitioner.energy import frame_energy
 from partitioner.planning import Option, Plan
-from partitioner.profiles import StageProfile
 from partitioner.thermal import sustain
+from partitioner.varying import quantile_of_sum, variation_of
 from protos.errors import UsageError
 
 HOURS_A_MONTH = 730.0
@@ -29,9 +29,6 @@ METRICS = {
 
 SECONDS = ("latency", "p95", "throughput")
 """Those that are seconds."""
-
-_Z90, Z95 = 1.2816, 1.6449
-"""Quantiles of the standard normal distribution."""
 
 _NEEDED = {"energy": "--device NAME", "cost": "--price-worker-hour or --price-gb"}
 
@@ -229,10 +226,8 @@ LATENCY = Objective({"latency": 1.0})
 def price(option: Option, plan: Plan, terms: Terms) -> Costs:
     """Return what a frame of `option` costs on the plan's link and on these terms.
 
-    p95: head and tail vary on two machines, so independently; the link is taken to be without
-    jitter and loss, encoding and decoding without spread. Each stage counts as normal with a
-    standard deviation of (p90 - median) / 1.2816, so variances add and
-    p95 = latency + 1.6449 * sqrt(sd_head^2 + sd_tail^2).
+    p95: the link is taken to be without jitter and loss; device and cloud vary as profiled
+    (partitioner/varying.py), independently, as they are two machines. Simulations draw from the same.
 
     Throughput: no pipeline is faster than its slowest stage (P. Denning and J. Buzen, "The
     operational analysis of queueing network models", ACM Computing Surveys 10(3), 1978: the
@@ -241,7 +236,7 @@ def price(option: Option, plan: Plan, terms: Terms) -> Costs:
 
     Where exits answer some frames all is the mean over frames, but p95 is that of a frame that crosses.
     """
-    crossing_s = option.network_s + option.cloud_s
+    network_s, cloud_s = option.network_s, option.cloud_s
     option = option.expected
     slowdown, edge_s = _edge(option, terms)
     link = plan.link
@@ -253,11 +248,11 @@ def price(option: Option, plan: Plan, terms: Terms) -> Costs:
     )
     latency_s = edge_s + option.network_s + option.cloud_s
     head, tail = plan.edge.cuts[option.cut].head, plan.cloud.cuts[option.cut].tail
-    spread_s = math.hypot(slowdown * deviation_s(head), deviation_s(tail))
+    varying = [(edge_s, variation_of(plan.edge, head)), (cloud_s, variation_of(plan.cloud, tail))]
     return Costs(
         edge_s=edge_s,
         latency_s=latency_s,
-        p95_s=edge_s + crossing_s + Z95 * spread_s,
+        p95_s=network_s + quantile_of_sum(varying, 0.95),
         bottleneck_s=max(stages),
         bytes=option.upload_bytes + option.download_bytes,
         energy_j=_energy_j(option, terms, edge_s, slowdown),
@@ -297,11 +292,6 @@ def frame_money(cloud_s: float, traffic_bytes: float, prices: Prices | None) -> 
     if prices is None:
         return None
     return prices.worker_hour * cloud_s / 3600 + prices.gb * traffic_bytes / 1e9
-
-
-def deviation_s(stage: StageProfile | None) -> float:
-    """Return the standard deviation of a profiled stage, if it is normal; 0 without one."""
-    return max(0.0, stage.timing.p90_s - stage.timing.median_s) / _Z90 if stage else 0.0
 
 
 def _weight(number: str, text: str) -> float:

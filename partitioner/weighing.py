@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from partitioner.conditions import Conditions
 from partitioner.energy import frame_energy
 from partitioner.expecting import Expected
-from partitioner.objectives import LATENCY, Z95, Objective, Terms, deviation_s, frame_money
+from partitioner.objectives import LATENCY, Objective, Terms, frame_money
 from partitioner.planning import Option, Plan
 from partitioner.units import format_duration, format_energy, format_size
-from protos.names import EDGE
+from partitioner.varying import Variation, quantile_of_sum, variation_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,8 @@ def further_axes(plan: Plan, objective: Objective) -> Callable[[Option], tuple[f
     def of_p95(option: Option) -> tuple[float, ...]:
         crossing = (1.0, option.upload_bytes, option.cloud_s, option.download_bytes)
         beyond = (option.exit_rate * each for each in crossing)
-        return (*_deviations_s(plan, option), *beyond)
+        varying = (axis for one in _variations(plan, option) for axis in (one.slower, -one.faster))
+        return (*varying, *beyond)
 
     return of_p95
 
@@ -118,15 +119,16 @@ def _latency_s(cost: Expected, _scale: Scale) -> float:
 def _p95_s(cost: Expected, scale: Scale) -> float:
     """Return that of a frame that crosses: where an exit may answer, the mean is over both kinds."""
     option, seen = cost.option, scale.seen
-    head_s, tail_s = _deviations_s(scale.plan, option)
-    spread_s = math.hypot(seen.edge_load * head_s, seen.cloud_load * tail_s)
+    here, there = _variations(scale.plan, option)
+    cloud_s = option.cloud_s * seen.cloud_load
+    late_s = quantile_of_sum([(cost.edge_s, here), (cloud_s, there)], 0.95) - cost.edge_s - cloud_s
     more_s = 0.0
     if option.exit_rate:
         link = seen.link.link
         crossing_s = link.predict_s(option.upload_bytes, option.download_bytes)
-        crossing_s += seen.cloud_queue_s + option.cloud_s * seen.cloud_load
+        crossing_s += seen.cloud_queue_s + cloud_s
         more_s = option.exit_rate * crossing_s
-    return cost.risked_s + more_s + Z95 * spread_s
+    return cost.risked_s + more_s + late_s
 
 
 def _slowest_s(cost: Expected, scale: Scale) -> float:
@@ -173,9 +175,9 @@ def _fps(period_s: float | None) -> float | None:
     return 1 / period_s if period_s else math.inf
 
 
-def _deviations_s(plan: Plan, option: Option) -> tuple[float, float]:
-    head, tail = plan.edge.cuts[option.cut].head, plan.cloud.cuts[option.cut].tail
-    return deviation_s(head), 0.0 if option.cut == EDGE else deviation_s(tail)
+def _variations(plan: Plan, option: Option) -> tuple[Variation, Variation]:
+    here, there = plan.edge.cuts[option.cut], plan.cloud.cuts[option.cut]
+    return variation_of(plan.edge, here.head), variation_of(plan.cloud, there.tail)
 
 
 _METRICS: dict[str, Callable[[Expected, Scale], float]] = {

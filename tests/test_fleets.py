@@ -21,9 +21,11 @@ from partitioner.simulating.pipeline import Setup
 from partitioner.simulating.trace_runs import Fixed, run_policy
 from partitioner.steps import Steps
 from partitioner.traces import Trace
+from partitioner.varying import Variation
 from protos.errors import UsageError
 
 CLOUDY = Demand("cut-01/raw", 0.1, 125_000, 0.05, 12_500)
+VARYING = Variation((0.8, 0.9, 1.0, 1.1, 1.9))
 STEADY = Trace.constant(Link(1e6, 10e6, 0.02))
 
 
@@ -95,7 +97,7 @@ def test_many_equal_messages_share_as_one() -> None:
 def test_wait_for_one_of_three_workers_matches_erlang_c() -> None:
     """M/M/3 at a load of 0.8: Poisson arrivals, exponential service."""
     random_, clock, waits = random.Random(3), Clock(), []
-    cloud = Cloud(clock, 3, 1, 1.0, lambda _spread: random_.expovariate(1.0))
+    cloud = Cloud(clock, 3, 1, 1.0, lambda _variation: random_.expovariate(1.0))
 
     class Sink:
         def is_computed(self, frame: SimpleNamespace, started_at: float) -> None:
@@ -141,12 +143,25 @@ def test_frames_that_never_get_through_are_counted() -> None:
 
 
 def test_equal_seeds_give_equal_runs() -> None:
-    spread = replace(CLOUDY, edge_spread=0.2, cloud_spread=0.2)
+    spread = replace(CLOUDY, edge_variation=VARYING, cloud_variation=VARYING)
     varied = fleet(demands=(spread,), devices=5, share=2, varied=True)
     one, same = run_fleet(varied, seed=4, run=1), run_fleet(varied, seed=4, run=1)
     assert one.latencies_s.tolist() == same.latencies_s.tolist()
     assert one.latencies_s.tolist() != run_fleet(varied, seed=4, run=2).latencies_s.tolist()
     assert one.latencies_s.tolist() != run_fleet(varied, seed=5, run=1).latencies_s.tolist()
+
+
+def test_fleet_of_one_whose_times_vary_is_the_pipeline_whose_times_do() -> None:
+    # Frames every 0.2 s, 1 Mbit of 10 Mbit/s: none waits for another, so both are sums of two draws.
+    spread = replace(CLOUDY, edge_s=0.04, edge_variation=VARYING, cloud_variation=VARYING)
+    link = Trace.constant(Link(10e6, 10e6, 0.02))
+    one = run_fleet(
+        fleet(demands=(spread,), trace=link, period_s=0.5, duration_s=5_000.0, varied=True)
+    )
+    alone = run_policy(Setup(link, 0.5, 4, 1e6, seed=0), Fixed(spread), 10_000)
+    for percent in (10, 50, 95):
+        assert one.latency_s(percent) == pytest.approx(alone.latency_s(percent), rel=0.01)
+    assert one.latencies_s.mean() == pytest.approx(alone.mean_s, rel=0.005)
 
 
 @given(st.integers(1, 30), st.integers(1, 3), st.floats(0.05, 1.2))

@@ -1,7 +1,9 @@
 """Frames over a trace: by hand, against the plan, and the clairvoyant against every fixed option."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,12 +11,14 @@ from hypothesis import strategies as st
 from partitioner.link import Link
 from partitioner.planning import plan
 from partitioner.policy import PolicySettings
+from partitioner.profiles import StageProfile, Timing
 from partitioner.simulating.comparing import compare_policies
 from partitioner.simulating.demands import Demand, contending, demands_of, pick
 from partitioner.simulating.pipeline import Setup
 from partitioner.simulating.trace_runs import Fixed, Run, run_clairvoyant, run_policy
 from partitioner.steps import Steps
 from partitioner.traces import Trace
+from partitioner.varying import Variation
 from protos.errors import UnknownNameError, UsageError
 from tests.test_planning import EXAMPLE, make
 
@@ -119,6 +123,68 @@ def test_wait_for_a_worker_matches_pollaczek_khinchine() -> None:
     waits = [p.queue_s for p in run_policy(setup, Poisson(), 60_000).passages]
     # Pollaczek–Khinchine for a constant service: Wq = ρ s / (2 (1 − ρ)) = 0.7 · 0.01 / 0.6.
     assert sum(waits) / len(waits) == pytest.approx(0.7 * 0.01 / 0.6, rel=0.05)
+
+
+def test_times_are_drawn_through_the_quantiles_of_the_profile() -> None:
+    # 200 frames were measured, of 0.8 to 1.2 times the median, and 20 of them of twice that: 10 % are late.
+    even = np.linspace(0.8, 1.2, 180)
+    factors = tuple(np.sort(np.concatenate([even, np.full(20, 2.0)])).tolist())
+    local = replace(LOCAL, edge_variation=Variation(factors))
+    drawn = latencies(Setup(trace((0, 1)), 10.0, 1, 9.0, seed=1), local, 20_000)
+    shares = (0.05, 0.25, 0.5, 0.75, 0.95)
+    wanted = 0.4 * np.quantile(factors, shares)
+    assert np.quantile(drawn, shares) == pytest.approx(wanted, rel=0.01)
+    assert np.mean(drawn) == pytest.approx(0.4 * np.mean(factors), rel=0.01)
+
+
+def test_times_of_an_older_profile_are_drawn_through_its_percentiles() -> None:
+    # Its stages took 80 ms, 100 ms and 150 ms at the 10th, 50th and 90th percentile.
+    bundle, profile = make(EXAMPLE)
+    timing = Timing(median_s=0.1, p10_s=0.08, p90_s=0.15, repeats=9)
+    cuts = dict(profile.cuts)
+    cuts["edge"] = cuts["edge"].model_copy(
+        update={"head": StageProfile(timing=timing, memory_bytes=1)}
+    )
+    older = profile.model_copy(update={"cuts": cuts})
+    made = plan(bundle, Link(1e6, 1e6, 0.02), older, older)
+    setup = Setup(Trace.constant(made.link), 10.0, 1, 9.0, seed=1)
+    drawn = latencies(setup, demands_of(made)["edge"], 20_000)
+    assert np.quantile(drawn, (0.1, 0.5, 0.9)) == pytest.approx((0.08, 0.1, 0.15), rel=0.02)
+
+
+def test_equal_seeds_give_equal_runs_and_no_seed_the_medians() -> None:
+    spread = Variation((0.5, 1.0, 1.7))
+    split = replace(SPLIT, edge_variation=spread, cloud_variation=spread)
+    calm = trace((0, 10))
+    one, same, other = (
+        latencies(Setup(calm, 0.3, 4, 9.0, seed=seed), split, 50) for seed in (4, 4, 5)
+    )
+    assert one == same
+    assert one != other
+    assert latencies(Setup(calm, 0.3, 4, 9.0), split, 3) == pytest.approx([0.28] * 3)
+
+
+def test_options_are_compared_on_frames_that_are_late_alike() -> None:
+    """A frame that wakes the device late does so whatever is chosen for it."""
+    spread = Variation((0.5, 1.0, 3.0))
+    split, local = (replace(demand, edge_variation=spread) for demand in (SPLIT, LOCAL))
+    setup = Setup(trace((0, 10)), 9.0, 1, 8.0, seed=2)
+    one, two = (run_policy(setup, Fixed(demand), 40).passages for demand in (split, local))
+    for crossing, staying in zip(one, two, strict=True):
+        assert crossing.demand.edge_s / 0.1 == pytest.approx(staying.demand.edge_s / 0.4)
+        assert crossing.latency_s - crossing.demand.edge_s == pytest.approx(0.18)
+    assert len({passage.demand.edge_s for passage in two}) == 40
+
+
+def test_clairvoyant_is_never_worse_than_a_fixed_option_where_times_vary() -> None:
+    spread = Variation((0.5, 1.0, 1.0, 4.0))
+    demands = [
+        replace(one, edge_variation=spread, cloud_variation=spread) for one in (SPLIT, LOCAL)
+    ]
+    setup = Setup(trace((0, 10), (2, 0.5), (6, 10)), 0.3, 3, 5.0, seed=6)
+    best = run_clairvoyant(setup, demands, 30)
+    for demand in demands:
+        assert best.mean_s <= run_policy(setup, Fixed(demand), 30).mean_s + 1e-9
 
 
 def adaptive_on(made_trace: Trace, frames: int, loads: tuple[float, float] = (1.0, 1.0)) -> Run:

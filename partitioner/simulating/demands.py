@@ -1,23 +1,20 @@
 """What one frame of an option asks of every stage, in plain numbers."""
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from partitioner.pareto import undominated
 from partitioner.planning import Option, Plan
-from partitioner.profiles import StageProfile
+from partitioner.varying import STEADY, Variation, variation_of
 from protos.errors import UnknownNameError
-
-_Z90 = 1.2816
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """Seconds and bytes of one frame; after a lost call the tail takes `finish_s` on the device.
 
-    Where there is no tail that is the exit's. The spreads are those of the logarithm of `edge_s` and
-    `cloud_s`, for runs in which times vary.
+    Where there is no tail that is the exit's. The times are medians; the variations say how much those
+    of single frames differ from them.
     """
 
     label: str
@@ -26,8 +23,8 @@ class Demand:
     cloud_s: float
     download_bytes: float
     finish_s: float = 0.0
-    edge_spread: float = 0.0
-    cloud_spread: float = 0.0
+    edge_variation: Variation = STEADY
+    cloud_variation: Variation = STEADY
     exits_from: float | None = None
     """Confidence from which an exit would answer this frame; None: none would."""
     by_exit: bool = False
@@ -44,16 +41,11 @@ class Demand:
 
     def scaled(self, edge_load: float, cloud_load: float) -> "Demand":
         """Return the demand on machines that take so many times as long."""
-        return Demand(
-            self.label,
-            self.edge_s * edge_load,
-            self.upload_bytes,
-            self.cloud_s * cloud_load,
-            self.download_bytes,
-            self.finish_s * edge_load,
-            self.edge_spread,
-            self.cloud_spread,
-            fallback=self.fallback,
+        return replace(
+            self,
+            edge_s=self.edge_s * edge_load,
+            cloud_s=self.cloud_s * cloud_load,
+            finish_s=self.finish_s * edge_load,
         )
 
 
@@ -77,8 +69,8 @@ def demand_of(option: Option, plan: Plan) -> Demand:
         option.cloud_s,
         option.download_bytes,
         finish_s,
-        _spread(here.head),
-        _spread(there.tail),
+        variation_of(plan.edge, here.head),
+        variation_of(plan.cloud, there.tail) if option.upload_bytes else STEADY,
         fallback=fallback,
     )
 
@@ -100,10 +92,3 @@ def contending(demands: Iterable[Demand]) -> list[Demand]:
     return undominated(
         demands, lambda one: (one.edge_s, one.upload_bytes, one.cloud_s, one.download_bytes)
     )
-
-
-def _spread(stage: StageProfile | None) -> float:
-    """Return the spread of a stage's lognormal time: its 90th percentile is 1.2816 spreads up."""
-    if stage is None or stage.timing.median_s == 0:
-        return 0.0
-    return math.log(max(1.0, stage.timing.p90_s / stage.timing.median_s)) / _Z90

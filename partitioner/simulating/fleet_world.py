@@ -15,6 +15,7 @@ import simpy
 
 from partitioner.simulating.demands import Demand
 from partitioner.steps import Steps
+from partitioner.varying import Variation
 
 _ROUNDING = 1e-12
 """Of the bits since the start, plus 1: a message that lacks no more has left, but for rounding."""
@@ -127,7 +128,7 @@ class Cloud:
         workers: int,
         batch: int,
         batch_cost: float,
-        vary: Callable[[float], float],
+        vary: Callable[[Variation], float],
         until_s: float = math.inf,
     ) -> None:
         self._clock, self._idle, self._vary = clock, workers, vary
@@ -150,7 +151,7 @@ class Cloud:
             self._fill(batch)
         demand = batch[0].demand
         growth = 1 + (len(batch) - 1) * self._batch_cost
-        seconds = demand.cloud_s * growth * self._vary(demand.cloud_spread)
+        seconds = demand.cloud_s * growth * self._vary(demand.cloud_variation)
         now = self._clock.now
         self.busy_s += max(0.0, min(seconds, self._until_s - now))
         self.batches += 1
@@ -187,7 +188,7 @@ class Device:
         period_s: float,
         window: int,
         until_s: float,
-        vary: Callable[[float], float],
+        vary: Callable[[Variation], float],
         record: Callable[[Frame, float, float], None],
     ) -> None:
         self._clock, self._demand, self._cloud = clock, demand, cloud
@@ -228,7 +229,7 @@ class Device:
             begun_at = max(arrived_at, self._device_free)
             frame = Frame(self, self._taken, self._demand, arrived_at, begun_at)
             self._taken += 1
-            edge_s = self._demand.edge_s * self._vary(self._demand.edge_spread)
+            edge_s = self._demand.edge_s * self._vary(self._demand.edge_variation)
             self._device_free = begun_at + edge_s
             if self._demand.crosses:
                 self._clock.call_at(self._device_free, self._is_ready, frame)

@@ -4,7 +4,7 @@ What is shared is modelled so: the messages that are on an uplink at the same ti
 of it, whose whole is the trace from a random moment on; workers take frames in the order in which they
 come. Answers are small, so that a device's answers wait only for each other. No call is given up.
 Frames of a device come on its beat, from a random moment within it, and stage times vary as
-profiled, as lognormals through their median and 90th percentile.
+profiled (partitioner/varying.py).
 """
 
 import math
@@ -19,6 +19,7 @@ from partitioner.simulating.demands import Demand
 from partitioner.simulating.fleet_world import Clock, Cloud, Device, Frame, Uplink
 from partitioner.steps import Steps
 from partitioner.traces import Trace
+from partitioner.varying import STEADY, Variation
 from protos.errors import UsageError
 
 _TICKS = 200
@@ -118,7 +119,7 @@ def run_fleet(fleet: Fleet, seed: int = 0, run: int = 0, on_time: OnTime | None 
     """
     random = np.random.default_rng([seed, run])
     clock, tally = Clock(), _Tally(fleet.duration_s)
-    vary = _Variation(random).draw if fleet.varied else _unvaried
+    vary = _Draws(random).factor if fleet.varied else _unvaried
     cloud = Cloud(clock, fleet.workers, fleet.batch, fleet.batch_cost, vary, fleet.duration_s)
     rate, downlink, rtt = fleet.paths
     uplinks: list[Uplink] = []
@@ -239,22 +240,22 @@ class _Tally:
         )
 
 
-class _Variation:
-    """Factors around 1 (their median), drawn many at once."""
+class _Draws:
+    """Factors on medians, from numbers that are drawn many at once."""
 
     def __init__(self, random: np.random.Generator) -> None:
         self._random = random
-        self._normals: list[float] = []
+        self._shares: list[float] = []
 
-    def draw(self, spread: float) -> float:
-        if not spread:
+    def factor(self, variation: Variation) -> float:
+        if variation == STEADY:
             return 1.0
-        if not self._normals:
-            self._normals = self._random.standard_normal(_DRAWS).tolist()
-        return math.exp(spread * self._normals.pop())
+        if not self._shares:
+            self._shares = self._random.random(_DRAWS).tolist()
+        return variation.factor(self._shares.pop())
 
 
-def _unvaried(_spread: float) -> float:
+def _unvaried(_variation: Variation) -> float:
     return 1.0
 
 

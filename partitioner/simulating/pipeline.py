@@ -14,8 +14,10 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Self
 
+from partitioner.simulating.chances import Chances
 from partitioner.simulating.demands import Demand
 from partitioner.steps import Steps
 from partitioner.traces import Trace
@@ -32,6 +34,8 @@ class Setup:
     window: int
     timeout_s: float
     workers: int = 1
+    seed: int | None = None
+    """Of what times are drawn from; None: all stages take their medians."""
 
     def __post_init__(self) -> None:
         if self.trace.downlink_bps is None or self.trace.rtt_s is None:
@@ -54,6 +58,11 @@ class Setup:
         trace = self.trace
         return trace.uplink_bps, trace.downlink_bps or trace.uplink_bps, trace.rtt_s or _NO_TRIP
 
+    @cached_property
+    def chances(self) -> Chances | None:
+        """What makes frames differ, by their number; None without a seed."""
+        return None if self.seed is None else Chances(self.seed)
+
 
 _NO_TRIP = Steps([0.0], [0.0], 1.0)
 
@@ -62,6 +71,7 @@ class Passage(NamedTuple):
     """One frame's way, in seconds of the run's clock; `served_by` is `edge`, `exit` or `cloud`, or `none`
     where nothing answers after a lost call.
 
+    `demand` is what this frame took of each stage: its option's, as drawn.
     `latency_s` means what the client's `Result.latency_s` does: from being taken to the result.
     """
 
@@ -93,6 +103,7 @@ class Pipeline:
         "_down_begun",
         "_down_free",
         "_due_at",
+        "_frame",
         "_handed",
         "_reserved",
         "_uplink_free",
@@ -102,6 +113,7 @@ class Pipeline:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
+        self._frame = 0
         self._asked_at = 0.0
         self._due_at = -setup.period_s
         self._device_free = self._uplink_free = self._down_free = 0.0
@@ -114,6 +126,7 @@ class Pipeline:
         """Return the same state, to go on from independently."""
         other = object.__new__(type(self))
         other.setup = self.setup
+        other._frame = self._frame
         other._asked_at, other._due_at = self._asked_at, self._due_at
         other._device_free, other._uplink_free = self._device_free, self._uplink_free
         other._down_free, other._down_begun = self._down_free, self._down_begun
@@ -138,7 +151,7 @@ class Pipeline:
     def advance(self, choose: Callable[[float, float], Demand]) -> Passage:
         """Take the next frame and return its way; `choose(arrived_at, begun_at)` says its option."""
         arrived_at = self._take()
-        demand = choose(arrived_at, max(arrived_at, self._device_free))
+        demand = self._drawn(choose(arrived_at, max(arrived_at, self._device_free)))
         begun_at = self._on_device(arrived_at, demand.edge_s)
         passage = self._cross(demand, arrived_at, begun_at) if demand.crosses else None
         if passage is None:
@@ -147,6 +160,10 @@ class Pipeline:
             passage = Passage(demand, arrived_at, begun_at, end, end, 0.0, 0.0, 0.0, by)
         self._handed.append(max(passage.done_at, self._handed[-1]))
         return passage
+
+    def _drawn(self, demand: Demand) -> Demand:
+        chances, self._frame = self.setup.chances, self._frame + 1
+        return demand if chances is None else chances[self._frame - 1].of(demand)
 
     def _take(self) -> float:
         """Return when the next frame is taken: there is room for it, and its beat has come."""

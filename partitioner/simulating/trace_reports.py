@@ -100,6 +100,7 @@ def runs_json(runs: Sequence[Run], setup: Setup, settings: PolicySettings) -> di
         "window": setup.window,
         "workers": setup.workers,
         "timeout_s": setup.timeout_s,
+        "seed": setup.seed,
         "deadline_s": settings.deadline_s,
         "objective": settings.objective.weights,
         "policies": [_run_json(run, settings) for run in runs],

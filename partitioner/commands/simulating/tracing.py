@@ -86,6 +86,9 @@ def trace(
             show_default="what the exits were trained for",
         ),
     ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Times of frames are drawn; equal seeds give equal results.", min=0)
+    ] = 0,
     trace_format: Annotated[
         str | None, typer.Option(help="rates, mahimahi or csv; else found out.")
     ] = None,
@@ -146,7 +149,7 @@ def trace(
     link_trace = Trace.load(file, parse_format(trace_format), parse_at_end(at_end))
     full = link_trace.filled(parse_duration(rtt), parse_rate(down) if down else None)
     period_s = 1 / fps if fps else 0.0
-    setup = Setup(full, period_s, window, parse_duration(timeout), workers)
+    setup = Setup(full, period_s, window, parse_duration(timeout), workers, seed)
     count = frames or _frames_in(full.duration_s, fps)
     deadline_s = parse_duration(deadline) if deadline else None
     terms = Terms.named(
