@@ -3,6 +3,7 @@
 A real server and a real edge, each on a core of its own; between them the project's relay follows a
 bandwidth trace. The same frames at the same rate go through a few fixed options and the adaptive
 policy, and then through the simulator, with the profiles measured before and the round trip as probed.
+The machine's speed wanders more than the bound from minute to minute, so all that goes round by round.
 
     python -m benchmarks.trace_fidelity --trace FILE       seconds Mbit/s, Mahimahi or CSV; else built in
 """
@@ -10,7 +11,7 @@ policy, and then through the simulator, with the profiles measured before and th
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import cycle, islice
 from pathlib import Path
@@ -28,6 +29,7 @@ from partitioner import Link, plan
 from partitioner.inputs import load_inputs
 from partitioner.planning import Option, Plan
 from partitioner.policy import PolicySettings, contenders
+from partitioner.profiles import Profile
 from partitioner.profiling import measure_profile
 from partitioner.remote import measure_remote_profile
 from partitioner.simulating.adaptive import ADAPTIVE, Adaptive
@@ -47,10 +49,12 @@ WINDOW = 4
 TIMEOUT_S = 30.0
 
 Feeds = list[dict[str, Array]]
+_Pair = tuple[dict[str, Any], dict[str, Any]]
+"""Seconds of every frame, really and simulated: latency, device, network and cloud."""
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run every way really and in the simulator."""
+    """Run every way really and in the simulator, round by round, each with profiles of its own."""
     keep_freed_pages()
     here, there = apart()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
@@ -62,31 +66,50 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         frames = load_inputs(Path(arguments.frames_from), bundle.inputs, 20)
         cloud = stack.enter_context(served(folder / "bundles", cores=there))
         stack.enter_context(bound(here))
-        edge = measure_profile(bundle, budget_s=arguments.budget, feeds=frames[:8])
-        profiles = (edge, measure_remote_profile(cloud, bundle, arguments.budget))
-        trace = Trace.load(trace_file, at_end="loop")
-        rtt_s = 1e-3 * arguments.rtt_ms
-        with played(Link(2e7, 2e7, rtt_s), cloud, there) as address, probing(address) as probe:
-            probed_s = measure_link(probe).link.rtt_s
-        filled = trace.filled(probed_s, max(trace.uplink_bps.values))
-        setup = Setup(filled, 1 / arguments.fps, WINDOW, TIMEOUT_S, workers=1)
-        mean_bps = trace.uplink_bps.mean
-        made = plan(bundle, Link(mean_bps, mean_bps, probed_s), *profiles)
-        rows = []
-        for option in [*_spread_out(made, arguments.options), None]:
-            words = ["--trace", str(trace_file), "--rtt", f"{arguments.rtt_ms}ms"]
-            with followed(cloud, *words, cores=there) as (address, begun_at):
-                real = _run(option, made, setup, frames, address, begun_at, arguments)
-            rows.append(_compared(option, real, _simulated(option, made, setup, arguments)))
+        ways: dict[str, list[_Pair]] = {}
+        rounds: list[dict[str, Any]] = []
+        for _ in range(arguments.rounds):
+            edge = measure_profile(bundle, budget_s=arguments.budget, feeds=frames[:8])
+            profiles = (edge, measure_remote_profile(cloud, bundle, arguments.budget))
+            trace = Trace.load(trace_file, at_end="loop")
+            rtt_s = 1e-3 * arguments.rtt_ms
+            with played(Link(2e7, 2e7, rtt_s), cloud, there) as address, probing(address) as probe:
+                probed_s = measure_link(probe).link.rtt_s
+            filled = trace.filled(probed_s, max(trace.uplink_bps.values))
+            setup = Setup(filled, 1 / arguments.fps, WINDOW, TIMEOUT_S, workers=1, seed=len(rounds))
+            mean_bps = trace.uplink_bps.mean
+            made = plan(bundle, Link(mean_bps, mean_bps, probed_s), *profiles)
+            rounds.append({"probed_rtt_s": probed_s, **_described(profiles)})
+            for label in list(ways) or [*_spread_out(made, arguments.options), ADAPTIVE]:
+                option = next((o for o in made.options if o.label == label), None)
+                words = ["--trace", str(trace_file), "--rtt", f"{arguments.rtt_ms}ms"]
+                with followed(cloud, *words, cores=there) as (address, begun_at):
+                    real = _run(option, made, setup, frames, address, begun_at, arguments)
+                simulated = _simulated(option, made, setup, real, arguments)
+                ways.setdefault(label, []).append((real, simulated))
+    rows = [_compared(label, pairs) for label, pairs in ways.items()]
     worst = {key: max(abs(row["off"][key]) for row in rows) for key in ("mean", "p95")}
-    return {"worst": worst, "bound": BOUND, "probed_rtt_s": probed_s, "ways": rows}
+    return {"worst": worst, "bound": BOUND, "rounds": rounds, "ways": rows}
 
 
-def _spread_out(made: Plan, wanted: int) -> list[Option]:
+def _described(profiles: tuple[Profile, Profile]) -> dict[str, Any]:
+    return {
+        name: {
+            "resume_s": profile.resume_s,
+            "crossing_s": profile.crossing_s,
+            "frame_factors": np.percentile(profile.frame_factors, (5, 50, 90, 95, 100)).tolist(),
+            "frames": len(profile.frame_factors),
+        }
+        for name, profile in zip(("edge", "cloud"), profiles, strict=True)
+    }
+
+
+def _spread_out(made: Plan, wanted: int) -> list[str]:
     """Return contending options that the mean link can carry, from the lightest to the heaviest."""
     able = [o for o in contenders(made.options) if 8 * o.upload_bytes < made.link.uplink_bps / 20]
     able.sort(key=lambda option: option.upload_bytes)
-    return [able[round(place)] for place in np.linspace(0, len(able) - 1, min(wanted, len(able)))]
+    places = np.linspace(0, len(able) - 1, min(wanted, len(able)))
+    return [able[round(place)].label for place in places]
 
 
 def _run(
@@ -98,7 +121,7 @@ def _run(
     begun_at: float,
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Return the latencies of a real run; its first frame comes when the trace starts anew."""
+    """Return the latencies and stages of a real run, and how many beats after the trace's start it began."""
     cut = EDGE if option is None else option.cut
     codec = option.codec if option is not None and option.upload_bytes else None
     with EdgeClient(
@@ -117,11 +140,18 @@ def _run(
         if option is None:
             known = made.at(first_link(setup))
             edge._client.control.follow(known, known.best, "the plan's best", Limits())
-        loop_s = setup.trace.duration_s
-        time.sleep(loop_s - (time.monotonic() - begun_at) % loop_s)
+        beats = int((time.monotonic() - begun_at) / setup.period_s) + 2
+        time.sleep(begun_at + beats * setup.period_s - time.monotonic())
         results = list(edge.stream(_paced(frames, arguments)))
     labels = {r.cut if not r.upload_bytes else f"{r.cut}/{r.codec}" for r in results}
-    return {"latencies": [r.latency_s for r in results], "options": sorted(labels)}
+    return {
+        "options": sorted(labels),
+        "beats": beats,
+        "latency": [r.latency_s for r in results],
+        "device": [r.timings.edge_s + r.timings.wait_s for r in results],
+        "network": [r.timings.network_s for r in results],
+        "cloud": [r.timings.queue_s + r.timings.cloud_s for r in results],
+    }
 
 
 def _paced(frames: Feeds, arguments: argparse.Namespace) -> Iterator[dict[str, Array]]:
@@ -129,32 +159,53 @@ def _paced(frames: Feeds, arguments: argparse.Namespace) -> Iterator[dict[str, A
 
 
 def _simulated(
-    option: Option | None, made: Plan, setup: Setup, arguments: argparse.Namespace
+    option: Option | None,
+    made: Plan,
+    setup: Setup,
+    real: dict[str, Any],
+    arguments: argparse.Namespace,
 ) -> dict[str, Any]:
-    demands = demands_of(made)
+    """Return the same of a simulated run, without the frames that come before the real one's first."""
+    demands, frames = demands_of(made), real["beats"] + arguments.frames
     if option is None:
         policy = Adaptive(made, demands, setup, first_link(setup), PolicySettings(window=WINDOW))
-        run = run_policy(setup, policy, arguments.frames)
+        run = run_policy(setup, policy, frames)
     else:
-        run = run_policy(setup, Fixed(demands[option.label]), arguments.frames)
-    return {"latencies": run.latencies_s.tolist(), "options": sorted(run.shares)}
-
-
-def _compared(
-    option: Option | None, real: dict[str, Any], simulated: dict[str, Any]
-) -> dict[str, Any]:
-    def summary(run: dict[str, Any]) -> dict[str, float]:
-        latencies = run["latencies"]
-        return {"mean": float(np.mean(latencies)), "p95": float(np.percentile(latencies, 95))}
-
-    found, expected = summary(real), summary(simulated)
+        run = run_policy(setup, Fixed(demands[option.label]), frames)
+    passages = run.passages[real["beats"] :]
     return {
-        "way": ADAPTIVE if option is None else option.label,
+        "options": sorted({p.demand.label for p in passages}),
+        "latency": [p.latency_s for p in passages],
+        "device": [p.latency_s - p.network_s - p.queue_s - p.cloud_s for p in passages],
+        "network": [p.network_s for p in passages],
+        "cloud": [p.queue_s + p.cloud_s for p in passages],
+    }
+
+
+def _compared(label: str, pairs: list[_Pair]) -> dict[str, Any]:
+    """Compare the frames of all rounds together, and say how far the rounds themselves are apart."""
+
+    def summary(runs: Iterable[dict[str, Any]], stage: str) -> dict[str, float]:
+        seconds = np.concatenate([run[stage] for run in runs])
+        return {"mean": float(np.mean(seconds)), "p95": float(np.percentile(seconds, 95))}
+
+    reals, simulated = zip(*pairs, strict=True)
+    found, expected = summary(reals, "latency"), summary(simulated, "latency")
+    return {
+        "way": label,
         "real_s": found,
         "simulated_s": expected,
         "off": {key: expected[key] / found[key] - 1 for key in found},
-        "real_options": real["options"],
-        "simulated_options": simulated["options"],
+        "stages_s": {
+            stage: {"real": summary(reals, stage), "simulated": summary(simulated, stage)}
+            for stage in ("device", "network", "cloud")
+        },
+        "by_round": [
+            {"real_s": summary([real], "latency"), "simulated_s": summary([other], "latency")}
+            for real, other in pairs
+        ],
+        "real_options": sorted({option for run in reals for option in run["options"]}),
+        "simulated_options": sorted({option for run in simulated for option in run["options"]}),
     }
 
 
@@ -169,5 +220,6 @@ if __name__ == "__main__":
         fps=5.0,
         frames=150,
         options=3,
-        budget=12.0,
+        rounds=3,
+        budget=20.0,
     )
