@@ -79,7 +79,9 @@ def demonstrate(arguments: argparse.Namespace) -> None:
         relay = ("link", "--listen", "127.0.0.1:0", "--to", address, *way)
         link = stack.enter_context(started(fast, out, "splitpoint-edge", *relay))["listen"]
         introduce(arguments, address, link, slowly)
-        if not kept:
+        if kept:
+            tell_kept(bundle)
+        else:
             measure(arguments, bundle, link, slowly)
         plan, everything = make_plans(arguments, bundle, out)
         summaries = {
@@ -103,6 +105,16 @@ def take_bundle(bundle: Path, *, fresh: bool) -> bool:
         shutil.rmtree(bundle, ignore_errors=True)
         shutil.copytree(BUNDLE, bundle)
     return len(list((bundle / "profiles").glob("*.json"))) >= 2
+
+
+def tell_kept(bundle: Path) -> None:
+    """Say that profiles of an earlier run are used, when those were measured, and how to get others."""
+    profiles = bundle / "profiles"
+    found = [json.loads(path.read_text())["measured_at"] for path in profiles.glob("*.json")]
+    console.print(
+        f"Uses the profiles measured at {min(found)}. To measure again: delete {profiles}, or --fresh.\n",
+        soft_wrap=True,
+    )
 
 
 def ways(plan: Any) -> dict[str, tuple[str, ...]]:
@@ -191,7 +203,7 @@ def stream(
             summary = record.get("summary", summary)
             if "frame" in record:
                 label = (record["top1"] or {}).get("label", "?")
-                now = f"{1e3 * record['latency_s']:6.1f} ms  sees {label}"
+                now = f"{1e3 * record['latency_s']:6.1f} ms  digit {label}"
                 bar.update(task, advance=1, now=now)
     return summary
 
@@ -226,6 +238,30 @@ def conclude(summaries: dict[str, Any], plan: Any, everything: Any) -> None:
     chosen = best["cut"] if best["cut"] == "edge" else f"{best['cut']} with {best['codec']}"
     console.print(
         f"The plan's choice on this link: [bold]{chosen}[/]. Fastest of the three: {fastest}."
+    )
+    if disagreement := disagreement_text(summaries, everything, best, fastest):
+        console.print(disagreement)
+
+
+def disagreement_text(
+    summaries: dict[str, Any], everything: Any, best: Any, fastest: str
+) -> str | None:
+    """Say by how much the plan's choice was slower than the fastest; None: it was that, or was not run."""
+    label = best["cut"] if best["cut"] == "edge" else f"{best['cut']}/{best['codec']}"
+    chosen = next((name for name, s in summaries.items() if label in s["cuts"]), None)
+    if chosen in (None, fastest):
+        return None
+    slower, faster = (summaries[name] for name in (chosen, fastest))
+    measured_s = slower["latency_s"]["p50"] - faster["latency_s"]["p50"]
+    planned_s = predicted_s(everything, faster) - predicted_s(everything, slower)
+    if (
+        planned_s <= 0
+    ):  # a plan chooses the fastest of what keeps to the accuracy that was asked for
+        return f"{fastest} is faster by the plan as well, but loses more accuracy than allowed."
+    return (
+        f"Here plan and measurement disagree: the choice took {1e3 * measured_s:.1f} ms more at the median, "
+        f"and {1e3 * planned_s:.1f} ms less by the plan. On a core with a small share waking up costs more "
+        "than a plan counts."
     )
 
 

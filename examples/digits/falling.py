@@ -243,7 +243,12 @@ def _conclude(
     for place, column in enumerate(
         ("", "frames", "p50", "p95", "by cloud", "by edge", "lost", "cuts")
     ):
-        table.add_column(column, justify="right" if 0 < place < 7 else "left", no_wrap=place < 7)
+        table.add_column(
+            column,
+            justify="right" if 0 < place < 7 else "left",
+            no_wrap=place < 7,
+            overflow="fold" if place == 7 else "ellipsis",
+        )
     for phase in plan:
         records = [record for found, record in seen if found is phase]
         if not records:
