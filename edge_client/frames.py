@@ -1,7 +1,7 @@
 """The way of one frame: head and encoding, the call, and the tail here when the call fails."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from time import perf_counter
@@ -18,7 +18,7 @@ from partitioner.exits.stored import CONFIDENCE
 from partitioner.manifest import Cut
 from partitioner.planning import Option
 from protos.checksums import seal
-from protos.codecs import RAW, Codec, get_codec
+from protos.codecs import RAW, Codec, codecs_for, get_codec
 from protos.errors import FaultError, LateError, SplitpointError, UsageError
 from protos.messages import pack_request
 from protos.names import EDGE, model_name
@@ -96,9 +96,13 @@ def choose(bundle: Bundle, cut_id: str, codec: str | None, reason: str) -> Choic
         crossing = ", ".join(f"{spec.name} {spec}" for spec in cut.frontier)
         raise UsageError(
             f"codec {chosen.name} cannot carry what crosses at cut {cut_id!r}: {crossing}. "
-            "Use raw there, or another cut."
+            f"Use {_listed(codecs_for(cut.frontier, bundle.ranges))} there, or another cut."
         )
     return Choice(cut, chosen, reason)
+
+
+def _listed(codecs: Sequence[Codec]) -> str:
+    return " or ".join(codec.name for codec in codecs)
 
 
 class FrameRunner:
