@@ -11,8 +11,9 @@ from partitioner.accuracy import Accuracy
 from partitioner.bundle import Bundle
 from partitioner.defaults import DEFAULT_ACCURACY_DROP
 from partitioner.folding import FoldingTable
-from partitioner.planning import Option, Plan, Switch, stale_profiles
+from partitioner.planning import Option, Plan, Switch
 from partitioner.profiles import Profile, StageProfile
+from partitioner.staleness import stale_sides, stale_text
 from partitioner.units import format_rate, format_size
 from partitioner.verifying import CutCheck
 
@@ -218,12 +219,20 @@ def bound_text(plan: Plan) -> str | None:
     """Say what bound of accuracy the options keep, and how many were left out; None: no need to."""
     if plan.accuracy_drop is None and not plan.left_out:
         return None
+    if plan.bundle.calibration is None:
+        return (
+            f"What codecs lose with this bundle was never measured. The {len(plan.options)} options shown "
+            "lose nothing, or send the input as JPEG or WebP, as cameras do; the other "
+            f"{plan.left_out} are left out. To have them measured: "
+            f"splitpoint calibrate {plan.bundle.path} --data DIR."
+        )
     most = DEFAULT_ACCURACY_DROP if plan.accuracy_drop is None else plan.accuracy_drop
     word = _points_of(plan)
     return (
-        f"{len(plan.options)} options were measured to lose at most {most:g} points"
-        f"{f' of {word}' if word else ''}, or lose nothing; {plan.left_out} that lose more or were never "
-        "measured are left out. The bound is on the measured loss, the point estimate."
+        f"{len(plan.options)} options lose nothing, or were measured to lose at most {most:g} points"
+        f"{f' of {word}' if word else ''} (chance is not allowed for); {plan.left_out} that lose more or "
+        f"were never measured are left out"
+        f"{', and so are q2 to q6 (see the note)' if stale_sides(plan) else ''}."
     )
 
 
@@ -297,12 +306,8 @@ def scale_text(plan: Plan) -> str | None:
             "sizes of compressed uploads come from synthetic images; "
             "profile with --data FOLDER for those of your own"
         )
-    stale = stale_profiles(plan.bundle, plan.edge, plan.cloud) if plan.bundle.calibration else []
-    if stale:
-        remarks.append(
-            f"q2 to q6 are left out, as the {' and the '.join(stale)} did not have this calibration "
-            f"when measured; run: splitpoint profile {plan.bundle.path} --cloud HOST:PORT"
-        )
+    if stale := stale_text(plan):
+        remarks.append(stale)
     return "; ".join(remarks) + "." if remarks else None
 
 

@@ -355,10 +355,48 @@ def test_plan_keeps_the_bound_and_says_so(calibrated: Bundle, profile: Profile) 
 def test_profile_from_before_the_calibration_offers_no_low_bits(
     calibrated: Bundle, profile: Profile
 ) -> None:
-    before = profile.model_copy(update={"calibration_digest": ""})
+    earlier = {"measured_at": "2026-01-01T00:00:00+00:00"}
+    before = profile.model_copy(update={"calibration_digest": "", **earlier})
     made = plan(calibrated, Link(1e6, 1e6, 0.01), profile, before, accuracy_drop=100)
     assert not any(option.codec.startswith("q") for option in made.options)
-    assert "q2 to q6 are left out, as the cloud did not" in (scale_text(made) or "")
+    note = scale_text(made) or ""
+    assert "q2 to q6 are left out, as the cloud did not" in note
+    assert "restart the server" in note
+    assert "and so are q2 to q6" in (bound_text(made) or "")
+    # The device's profile is mended here alone; a cloud that is assumed from it has no server.
+    for edge, cloud in ((before, profile), (before, before)):
+        note = scale_text(plan(calibrated, Link(1e6, 1e6, 0.01), edge, cloud)) or ""
+        assert f"run: splitpoint profile {calibrated.path}" in note
+        assert "server" not in note
+
+
+def test_profile_of_a_server_with_an_older_calibration_says_to_restart_it(
+    image_bundle: Bundle, calibrated: Bundle, tmp_path: Path
+) -> None:
+    folder = tmp_path / "image"
+    shutil.copytree(image_bundle.path, folder)
+    with CloudServer(bundles=folder, listen="127.0.0.1:0") as server:
+        address = server.address
+        words = ["profile", str(folder), "--cloud", address, "--budget", "50ms", "--json"]
+        assert "calibration" not in CliRunner().invoke(app, words).stderr
+        shutil.copy(calibrated.path / CALIBRATION_FILE, folder)
+        done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["cloud"]["calibration_digest"] == ""
+    said = " ".join(done.stderr.split())
+    assert f"the server at {address} has no calibration" in said
+    assert "restart the server" in said
+
+
+def test_bundle_that_was_never_calibrated_says_what_the_options_shown_lose(
+    image_bundle: Bundle,
+) -> None:
+    found = measure_profile(image_bundle, budget_s=0)
+    made = plan(image_bundle, Link(1e6, 1e6, 0.01), found, found)
+    text = bound_text(made) or ""
+    assert f"The {len(made.options)} options shown lose nothing" in text
+    assert f"the other {made.left_out} are left out" in text
+    assert f"splitpoint calibrate {image_bundle.path}" in text
 
 
 @pytest.mark.parametrize("bound", [-1, 101, float("nan")])

@@ -69,5 +69,6 @@ def calibrate(
     screen.print(calibration_table(loaded, found))
     screen.print(calibration_text(found))
     remark(
-        f"Next: splitpoint profile {bundle}, then splitpoint plan {bundle} --accuracy-drop 0.5 …"
+        "Next: restart the server, if one runs, with calibration.npz in its copy of the bundle; then "
+        f"splitpoint profile {bundle} --cloud HOST:PORT, and splitpoint plan {bundle} --accuracy-drop 0.5 …"
     )

@@ -37,6 +37,7 @@ def profile(
     from partitioner.profiling import measure_profile
     from partitioner.remote import measure_remote_profile
     from partitioner.sessions import RuntimeOptions
+    from partitioner.staleness import server_text
     from partitioner.tables import noise_text, profile_table
     from partitioner.units import parse_duration
 
@@ -62,6 +63,9 @@ def profile(
         options = RuntimeOptions(threads, provider)
         measured[role] = measure_profile(loaded, options, budget_s, feeds, show)
         measured[role].save(target)
+    gap = server_text(loaded, measured["cloud"], cloud) if cloud else None
+    if gap:
+        remark(f"Note: {gap}.")
     if as_json:
         print_json({role: found.model_dump(mode="json") for role, found in measured.items()})
         return
