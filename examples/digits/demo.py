@@ -260,8 +260,8 @@ def disagreement_text(
         return f"{fastest} is faster by the plan as well, but loses more accuracy than allowed."
     return (
         f"Here plan and measurement disagree: the choice took {1e3 * measured_s:.1f} ms more at the median, "
-        f"and {1e3 * planned_s:.1f} ms less by the plan. On a core with a small share waking up costs more "
-        "than a plan counts."
+        f"and {1e3 * planned_s:.1f} ms less by the plan. On a core with a small share waking up may cost "
+        "more than a plan counts."
     )
 
 
