@@ -63,16 +63,18 @@ def profile(
         options = RuntimeOptions(threads, provider)
         measured[role] = measure_profile(loaded, options, budget_s, feeds, show)
         measured[role].save(target)
-    gap = server_text(loaded, measured["cloud"], cloud) if cloud else None
-    if gap:
-        remark(f"Note: {gap}.")
     if as_json:
         print_json({role: found.model_dump(mode="json") for role, found in measured.items()})
+    else:
+        for role, found in sorted(measured.items(), reverse=True):
+            screen.print(profile_table(found, role))
+            if noise := noise_text(found, role):
+                remark(f"Note: {noise}.")
+    if cloud and (gap := server_text(loaded, measured["cloud"], cloud)):
+        remark(f"Note: {gap}.")
         return
-    for role, found in sorted(measured.items(), reverse=True):
-        screen.print(profile_table(found, role))
-        if noise := noise_text(found, role):
-            remark(f"Note: {noise}.")
+    if as_json:
+        return
     next_step = f"splitpoint plan {bundle} --bandwidth 10mbit --rtt 20ms"
     if not (loaded.profiles / "cloud.json").exists():
         next_step = (
