@@ -106,6 +106,7 @@ def _stream(
                 if settings.heartbeat:
                     beat(settings.heartbeat)
                 view.show(result, tally)
+                console.check_readers()
         except KeyboardInterrupt:
             return True
     return False
@@ -120,8 +121,7 @@ def _noting(frames: Iterator[Frame], names: deque[str]) -> Iterator[dict[str, Ar
 
 def _exit_status(tally: Tally, source: Source, interrupted: bool) -> int:
     if interrupted:
-        console.remark("interrupted")
-        return INTERRUPTED
+        return INTERRUPTED  # and whoever ends the command says so
     if tally.frames == 0:
         raise SourceError(
             f"no frame came out of the source ({source.unreadable} could not be read). Check it."

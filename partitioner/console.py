@@ -41,10 +41,28 @@ _REMEDIES = {
 """What to do about errors of the system that no seam has translated."""
 _LINE_EVERY_S = 5.0
 
-screen = Console(highlight=False, emoji=False)
+
+class _Console(Console):
+    """Ends the command when its reader is gone: in the main thread at once, elsewhere by an error.
+
+    rich raises SystemExit in any thread; in an event loop's it would stop the loop, and whoever waits for the
+    loop would wait for ever.
+    """
+
+    is_deserted = False
+
+    def on_broken_pipe(self) -> None:
+        """Called while the BrokenPipeError is being handled."""
+        self.is_deserted = True
+        if threading.current_thread() is threading.main_thread():
+            super().on_broken_pipe()
+        raise  # noqa: PLE0704
+
+
+screen = _Console(highlight=False, emoji=False)
 """Results for people."""
 
-notes = Console(stderr=True, highlight=False, emoji=False)
+notes = _Console(stderr=True, highlight=False, emoji=False)
 """Progress and remarks; never anything that a program would read."""
 
 JsonFlag = Annotated[
@@ -160,6 +178,12 @@ class LoggedProgress(Progress):
 def remark(text: str) -> None:
     """Say something to the person at the screen, on stderr."""
     notes.print(escape(text), soft_wrap=True)
+
+
+def check_readers() -> None:
+    """Raise BrokenPipeError if a thread has found that nobody reads what we say: who works on may end."""
+    if screen.is_deserted or notes.is_deserted:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def complain(text: str) -> None:

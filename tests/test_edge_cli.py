@@ -391,6 +391,7 @@ def test_interrupt_ends_with_the_summary_of_what_was_done(
         notes = run.stderr.read()
     assert run.returncode == 130, notes
     assert "Traceback" not in notes
+    assert notes.count("interrupted") == 1
     assert json.loads(first)["frame"] == 0
     assert json.loads(last)["summary"]["frames"] == 1
 
