@@ -42,6 +42,8 @@ class Signs:
     """Of the last frames: the cloud failed them, or nobody served them."""
     away_s: float | None = None
     """Seconds since the cloud was found to be away; None while it is there, or none is needed."""
+    lost_share: float = 0.0
+    """Of the last frames: nobody served them. The rest of those that failed were finished here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,15 @@ def _verdict(signs: Signs, before: State, limits: HealthSettings) -> tuple[Healt
             )
         return Health.DEGRADED, "the cloud is away"
     if signs.failing_share >= limits.degraded_share:
-        return Health.DEGRADED, f"{signs.failing_share:.0%} of the last frames failed"
-    return Health.HEALTHY, "the cloud serves what it is meant to"
+        return Health.DEGRADED, _failures(signs)
+    return Health.HEALTHY, "the cloud is back, and serves what it is meant to"
+
+
+def _failures(signs: Signs) -> str:
+    failing, lost = f"{signs.failing_share:.0%}", f"{signs.lost_share:.0%}"
+    if lost == "0%":
+        return f"{failing} of the last frames were finished here"
+    return f"{failing} of the last frames were not served by the cloud, {lost} by nobody"
 
 
 class FailingShare:

@@ -61,7 +61,7 @@ class Observer:
         now_s = self._clocks.steady()
         self._lock = threading.Lock()
         self._state = State(Health.HEALTHY, "nothing has happened yet", now_s)
-        self._failing = FailingShare()
+        self._failing, self._lost = FailingShare(), FailingShare()
         self._away_since: float | None = None
         self._started_s, self._number, self._interval_began = self._clocks.wall(), 0, now_s
         self._served_by: Counter[str] = Counter()
@@ -85,9 +85,10 @@ class Observer:
             self._download_bytes += result.download_bytes
             if result.fallback is not None:
                 self._fallbacks[result.fallback] += 1
-            failed = result.fallback is not None or result.served_by is ServedBy.NONE
-            self._failing.add(failed, now_s)
-            if result.served_by is not ServedBy.NONE:
+            lost = result.served_by is ServedBy.NONE
+            self._failing.add(lost or result.fallback is not None, now_s)
+            self._lost.add(lost, now_s)
+            if not lost:
                 for name, stage in self._stages.items():
                     stage.add(getattr(result.timings, f"{name}_s"))
 
@@ -96,13 +97,19 @@ class Observer:
         now_s = self._clocks.steady()
         with self._lock:
             if not self._client.cloud_is_away:
-                self._away_since = None
+                self._forget_absence()
             elif self._away_since is None:
                 self._away_since = now_s
             away_s = None if self._away_since is None else now_s - self._away_since
-            signs = Signs(self._failing.value(now_s), away_s)
+            signs = Signs(self._failing.value(now_s), away_s, self._lost.value(now_s))
             self._state = judge(signs, self._state, now_s, self._settings)
             return self._state
+
+    def _forget_absence(self) -> None:
+        # What was done without a cloud that is back says nothing of how it fares now.
+        if self._away_since is not None:
+            self._away_since = None
+            self._failing, self._lost = FailingShare(), FailingShare()
 
     def peek(self) -> Telemetry:
         """Return the interval that goes on, as it is now."""

@@ -53,9 +53,16 @@ def test_share_between_the_thresholds_changes_nothing(
 
 def test_state_keeps_its_reason_and_moment_while_it_lasts() -> None:
     first = judge(Signs(0.4, None), WELL, 2.0, LIMITS)
-    assert first == State(Health.DEGRADED, "40% of the last frames failed", 2.0)
+    assert first == State(Health.DEGRADED, "40% of the last frames were finished here", 2.0)
     later = judge(Signs(0.3, None), first, 3.0, LIMITS)
     assert (later.reason, later.since_s) == (first.reason, 2.0)
+
+
+def test_reason_tells_frames_that_were_finished_here_from_lost_ones() -> None:
+    lost = judge(Signs(0.9, None, lost_share=0.25), WELL, 2.0, LIMITS)
+    assert lost.reason == "90% of the last frames were not served by the cloud, 25% by nobody"
+    back = judge(GOOD, State(Health.DEGRADED, "failing", 0.0, 1.0), 4.0, LIMITS)
+    assert (back.health, back.reason.split(",")[0]) == (Health.HEALTHY, "the cloud is back")
 
 
 def test_failing_share_fades_by_half_in_its_half_life() -> None:
