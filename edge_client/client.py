@@ -187,7 +187,12 @@ class AsyncEdgeClient:
 
     @property
     def link(self) -> Link | None:
-        """The link as it is believed to be: given, measured while connecting, or followed since."""
+        """The link as it is believed to be: given, measured while connecting, or followed since.
+
+        None while it is only guessed, as nobody has been met.
+        """
+        if self._meeting.link is None and not self.control.has_seen_link:
+            return None
         return self.control.link or self._meeting.link
 
     @property

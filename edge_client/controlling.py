@@ -175,6 +175,11 @@ class Controller:
         """The link as it is believed to be now; None without a plan."""
         return self._link.estimate(perf_counter()).link if self._link else None
 
+    @property
+    def has_seen_link(self) -> bool:
+        """True once a frame or a probe has told something of the link that was planned for."""
+        return self._link is not None and self._link.has_learned
+
     def prepared(self, work: Work) -> None:
         """Learn from a frame's head."""
         if work.choice.option is not None:

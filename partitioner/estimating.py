@@ -141,12 +141,18 @@ class LinkEstimator:
         self._free_at = self._seen_at = -math.inf
         self._recent: deque[_Reading] = deque(maxlen=8)
         self._slower, self._faster = _Sum(), _Sum()
+        self.has_learned = False
+        """True once something was seen of the link, or it was measured anew."""
         self.steps = 0
         """Steps that were recognised so far."""
-        self.restart(link)
+        self._believe(link)
 
     def restart(self, link: Link) -> None:
         """Believe `link`, as measured anew, and nothing that was seen before."""
+        self.has_learned = True
+        self._believe(link)
+
+    def _believe(self, link: Link) -> None:
         prior = self._settings.prior
         self._rtt_s, self._byte_s = link.rtt_s, _within(8 / link.uplink_bps)
         self._p_rtt = (prior * max(link.rtt_s, _FLOOR_S)) ** 2
@@ -165,6 +171,7 @@ class LinkEstimator:
         reading = self._read(seen)
         if reading is None:
             return False
+        self.has_learned = True
         return self._learn(reading)
 
     def at_least(self, upload_bytes: float, network_s: float) -> None:

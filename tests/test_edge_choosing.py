@@ -11,6 +11,7 @@ from edge_client import AsyncEdgeClient, EdgeClient, choosing
 from edge_client.choosing import best_of, choose_option, is_of_this_machine
 from partitioner import profiling, remote
 from partitioner.bundle import Bundle
+from partitioner.estimating import Transfer
 from partitioner.link import Link
 from partitioner.planning import plan
 from partitioner.profiles import Machine, Profile
@@ -154,6 +155,18 @@ def test_client_measures_profiles_and_link_and_streams_with_the_best_cut(
         assert {result.reason for result in results} == {client.choice.reason}
     assert (tmp_path / "b/profiles/cloud.json").exists()
     assert (tmp_path / "b/profiles/edge.json").exists()
+
+
+def test_link_that_is_only_guessed_is_not_told(own_bundle: Bundle) -> None:
+    with EdgeClient("127.0.0.1:1", own_bundle) as client:
+        control = client.asynchronous.control
+        assert control.link is not None  # what it plans with
+        assert client.link is None
+        control.crossed(Transfer(1000, 100, 0.0, 0.1, 0.0))
+        assert client.link == control.link
+    with EdgeClient("127.0.0.1:1", own_bundle, link=LINK) as client:
+        assert client.link is not None
+        assert client.link.rtt_s == LINK.rtt_s
 
 
 def test_folder_that_cannot_be_written_costs_only_the_keeping(
