@@ -74,8 +74,10 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     if summary["accuracy"] is not None:
         rows.append(("accuracy", f"{summary['accuracy']:.1%} of {summary['labelled']} labelled"))
     if latency := summary["latency_s"]:
+        over = f" of {summary['frames'] - summary['failed']} served" if summary["failed"] else ""
         rows += [
-            (f"latency {key}", format_duration(latency[key])) for key in ("p50", "p95", "mean")
+            (f"latency {key}{over}", format_duration(latency[key]))
+            for key in ("p50", "p95", "mean")
         ]
         rows += [
             (f"  {stage} p50", format_duration(summary[f"{stage}_s"]))

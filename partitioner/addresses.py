@@ -4,18 +4,17 @@ import socket
 
 from protos.errors import UsageError
 
+_TO_LISTEN = "to listen on"
 
-def split_address(address: str, purpose: str = "to listen on") -> tuple[str, int]:
+
+def split_address(address: str, purpose: str = _TO_LISTEN) -> tuple[str, int]:
     """Return host and port of `HOST:PORT` (IPv6: `[::1]:PORT`); UsageError names the `purpose`."""
     host, _, port = address.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     bare = host[1:-1] if bracketed else host
     # Brackets belong around an IPv6 address, all of it, and around nothing else.
     if not _is_host(bare) or bracketed != (":" in bare) or not (port.isascii() and port.isdigit()):
-        raise UsageError(
-            f"{address!r} is no address {purpose}. Write HOST:PORT, such as 0.0.0.0:50051, "
-            "127.0.0.1:0 (any free port) or [::1]:50051."
-        )
+        raise UsageError(f"{address!r} is no address {purpose}. {_advice(address, purpose)}")
     if int(port) > 65535:
         raise UsageError(
             f"{address!r} has port {port}. Ports go from 0 to 65535; 0 is any free one."
@@ -52,6 +51,19 @@ def check_server(address: str) -> str:
             "it started."
         )
     return address
+
+
+def _advice(address: str, purpose: str) -> str:
+    scheme, mark, _ = address.partition("://")
+    if mark:
+        return f"Leave out {scheme}{mark} and any path: write HOST:PORT, {_examples(purpose)}."
+    return f"Write HOST:PORT, {_examples(purpose)}."
+
+
+def _examples(purpose: str) -> str:
+    if purpose == _TO_LISTEN:
+        return "such as 0.0.0.0:50051, 127.0.0.1:0 (any free port) or [::1]:50051"
+    return "such as 10.0.0.2:50051, cloud.local:50051 or [::1]:50051"
 
 
 def _is_host(text: str) -> bool:

@@ -174,6 +174,10 @@ def test_address_of_a_server_has_a_port_that_answers() -> None:
     assert check_server("unix:/run/splitpoint.sock") == "unix:/run/splitpoint.sock"
     with pytest.raises(UsageError, match=r"'localhost' is no address of a server"):
         GrpcTransport("localhost")
+    with pytest.raises(UsageError) as caught:
+        check_server("http://127.0.0.1:50051")
+    assert "Leave out http:// and any path: write HOST:PORT, such as 10.0.0.2" in str(caught.value)
+    assert "any free port" not in str(caught.value)
     with pytest.raises(UsageError, match="port 0, where no server answers"):
         check_server("localhost:0")
 
