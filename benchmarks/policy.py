@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -31,6 +32,7 @@ ANSWER_BYTES = 300.0
 RTT_S = 0.04
 PERIOD_S = 0.2
 LOW = Thrift(("low battery",), 3.0, 15.0, seconds_per_joule=0.1)
+P95 = PolicySettings(objective=Objective.parse("p95"))
 RUNGS = 1 + len(LEVELS)
 SETTLED = 3
 """Frames after a change of the rate from which on the estimate counts as settled."""
@@ -60,6 +62,7 @@ def _decisions(options: int, count: int) -> dict[str, Any]:
         "all options": _times(tuple(known), count),
         "contenders": {"options": len(weighed), **_times(weighed, count)},
         "contenders, by joules too, on a low battery": _times(weighed, count, _thrifty(), LOW),
+        "contenders, by their p95": _times(weighed, count, P95),
         "thresholds too": {"options": len(weighed), "rungs": RUNGS, **_bounded(weighed, count)},
         "bound_s": 0.0002,
     }
@@ -103,8 +106,10 @@ def _bounded(options: tuple[Option, ...], count: int) -> dict[str, float]:
 
 
 def _plan(options: tuple[Option, ...]) -> Plan:
-    nothing = cast(Profile, None)
-    return Plan(cast(Bundle, None), Link(1e6, 1e6, 0.0), nothing, nothing, options)
+    factors = tuple(sorted(np.exp(0.1 * np.random.default_rng(3).standard_normal(200)).tolist()))
+    cuts = {option.cut: SimpleNamespace(head=None, tail=None) for option in options}
+    varying = cast(Profile, SimpleNamespace(cuts=cuts, frame_factors=factors))
+    return Plan(cast(Bundle, None), Link(1e6, 1e6, 0.0), varying, varying, options)
 
 
 def _walk(choose: Callable[[Conditions, Any, float], Any], count: int) -> dict[str, float]:

@@ -248,11 +248,12 @@ def price(option: Option, plan: Plan, terms: Terms) -> Costs:
     )
     latency_s = edge_s + option.network_s + option.cloud_s
     head, tail = plan.edge.cuts[option.cut].head, plan.cloud.cuts[option.cut].tail
-    varying = [(edge_s, variation_of(plan.edge, head)), (cloud_s, variation_of(plan.cloud, tail))]
+    here = edge_s, variation_of(plan.edge, head)
+    there = cloud_s, variation_of(plan.cloud, tail)
     return Costs(
         edge_s=edge_s,
         latency_s=latency_s,
-        p95_s=network_s + quantile_of_sum(varying, 0.95),
+        p95_s=network_s + quantile_of_sum(here, there, 0.95),
         bottleneck_s=max(stages),
         bytes=option.upload_bytes + option.download_bytes,
         energy_j=_energy_j(option, terms, edge_s, slowdown),

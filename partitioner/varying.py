@@ -7,7 +7,6 @@ two halves of lognormals which meet at the median and go through its 10th and it
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -19,8 +18,10 @@ from partitioner.profiles import Profile, StageProfile
 
 _Z90 = 1.2816
 """The 90th percentile of the standard normal distribution."""
-_POINTS = 64
+_POINTS = 128
 """Equally likely values that stand for a distribution."""
+_MIXES = 32
+"""How the parts of a sum may share it, in the table of its quantiles."""
 _LEAST = 1e-9
 """Of shares: nobody is faster than that."""
 _NORMAL = NormalDist()
@@ -37,6 +38,10 @@ class Variation:
     factors: tuple[float, ...] = ()
     faster: float = 0.0
     slower: float = 0.0
+
+    def __hash__(self) -> int:
+        """Leave most samples out: a policy looks tables up by this, for every frame."""
+        return hash((self.factors[:1], self.factors[-1:], self.faster, self.slower))
 
     def factor(self, share: float) -> float:
         """Return the factor that this share of the frames, from 0 to 1, stays below."""
@@ -66,11 +71,35 @@ def variation_of(profile: Profile, stage: StageProfile | None) -> Variation:
     )
 
 
-def quantile_of_sum(parts: Sequence[tuple[float, Variation]], share: float) -> float:
-    """Return a quantile of the sum of medians, in seconds, that vary independently of each other."""
-    total = np.zeros(1)
-    for seconds, variation in parts:
-        total = np.add.outer(total, seconds * _points(variation)).ravel()
+def quantile_of_sum(
+    first: tuple[float, Variation], second: tuple[float, Variation], share: float
+) -> float:
+    """Return a quantile of the sum of two medians, in seconds, that vary independently of each other.
+
+    How far the quantile is above the medians depends on nothing but how they share the sum, so that it is
+    read from a table, between two of its entries.
+    """
+    total_s = first[0] + second[0]
+    if total_s <= 0:
+        return 0.0
+    table = _quantiles(first[1], second[1], share)
+    place = second[0] / total_s * _MIXES
+    below = min(int(place), _MIXES - 1)
+    low, high = table[below], table[below + 1]
+    return total_s * (low + (place - below) * (high - low))
+
+
+@lru_cache(maxsize=1024)
+def _quantiles(first: Variation, second: Variation, share: float) -> tuple[float, ...]:
+    """Return the quantile of the sum by the second's part of it: none, 1 / _MIXES, … all."""
+    parts = [place / _MIXES for place in range(_MIXES + 1)]
+    return tuple(_quantile((1 - part, first), (part, second), share) for part in parts)
+
+
+def _quantile(
+    first: tuple[float, Variation], second: tuple[float, Variation], share: float
+) -> float:
+    total = np.add.outer(first[0] * _points(first[1]), second[0] * _points(second[1])).ravel()
     # Between the two nearest of n equally likely values, which stand in the middles of n equal shares.
     place = min(max(share * len(total) - 0.5, 0.0), len(total) - 1.0)
     below = int(place)

@@ -121,7 +121,7 @@ def _p95_s(cost: Expected, scale: Scale) -> float:
     option, seen = cost.option, scale.seen
     here, there = _variations(scale.plan, option)
     cloud_s = option.cloud_s * seen.cloud_load
-    late_s = quantile_of_sum([(cost.edge_s, here), (cloud_s, there)], 0.95) - cost.edge_s - cloud_s
+    late_s = quantile_of_sum((cost.edge_s, here), (cloud_s, there), 0.95) - cost.edge_s - cloud_s
     more_s = 0.0
     if option.exit_rate:
         link = seen.link.link

@@ -17,7 +17,7 @@ from partitioner.simulating.demands import demands_of
 from partitioner.simulating.pipeline import Setup
 from partitioner.simulating.trace_runs import Fixed, run_policy
 from partitioner.traces import Trace
-from partitioner.varying import quantile_of_sum
+from partitioner.varying import Variation, quantile_of_sum
 from protos.errors import UsageError
 from tests.test_planning import codec, make
 
@@ -120,13 +120,23 @@ def test_p95_of_a_plan_is_that_of_the_simulator() -> None:
         run = run_policy(setup, Fixed(demand), 20_000)
         assert run.latency_s(50) == pytest.approx(
             quantile_of_sum(
-                [(option.edge_s, demand.edge_variation), (option.cloud_s, demand.cloud_variation)],
+                (option.edge_s, demand.edge_variation),
+                (option.cloud_s, demand.cloud_variation),
                 0.5,
             )
             + option.network_s,
             rel=0.005,
         )
         assert run.latency_s(95) == pytest.approx(price(option, varied, Terms()).p95_s, rel=0.01)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.01, 0.13, 0.37, 0.5, 0.71, 0.99, 1.0])
+def test_a_quantile_of_a_sum_is_that_of_all_pairs_of_values(part: float) -> None:
+    rng = np.random.default_rng(0)
+    here, there = (np.sort(1 + rng.exponential(spread, 1000)) for spread in (0.1, 0.4))
+    wanted = np.quantile(np.add.outer((1 - part) * here, part * there), 0.95)
+    sides = (1 - part, Variation(tuple(here))), (part, Variation(tuple(there)))
+    assert quantile_of_sum(*sides, 0.95) == pytest.approx(wanted, rel=0.01)
 
 
 def test_throughput_is_that_of_the_slowest_stage() -> None:
