@@ -1,4 +1,8 @@
-"""What does the service add to head and tail on loopback, raw float32?"""
+"""What does the service add to head and tail on loopback, raw float32?
+
+Beside it, in the same turns: what a bare gRPC stream takes for a message and an answer of the same sizes, of
+which no service over gRPC in Python can take less on the machine as it is at that time.
+"""
 
 import argparse
 import tempfile
@@ -11,6 +15,7 @@ import numpy as np
 
 from benchmarks import reporting
 from benchmarks.architectures import pass_through, resnet18
+from benchmarks.bare_stream import bare_stream
 from benchmarks.serving import alternate, make_bundle, nearest_cut, served
 from edge_client import EdgeClient
 from partitioner.bundle import Bundle
@@ -47,20 +52,27 @@ def _compare(address: str, bundle: Bundle, size: int, rounds: int) -> dict[str, 
     feeds = random_feeds(bundle.inputs, np.random.default_rng(0))
     head, tail = bundle.open_head(cut), bundle.open_tail(cut)
     values = head.run(feeds)
-    with EdgeClient(address, bundle, cut) as client:
+    answer_bytes = sum(value.nbytes for value in tail.run(values).values())
+    with (
+        EdgeClient(address, bundle, cut) as client,
+        bare_stream(sum(value.nbytes for value in values.values()), answer_bytes) as exchange,
+    ):
         ways = {
             "end_to_end": _timed(lambda: client.infer(feeds)),
             "head": _timed(lambda: head.run(feeds)),
             "tail": _timed(lambda: tail.run(values)),
+            "bare_stream": exchange,
         }
         alternate(ways, 20)
         figures = alternate(ways, rounds)
     p50 = {name: float(np.median(seconds)) for name, seconds in figures.items()}
+    overhead_s = p50["end_to_end"] - p50["head"] - p50["tail"]
     return {
         "cut": cut,
         "frontier_bytes": sum(spec.nbytes() for spec in bundle.cut(cut).frontier),
         "seconds": {name: reporting.spread(seconds) for name, seconds in figures.items()},
-        "overhead_ms": 1e3 * (p50["end_to_end"] - p50["head"] - p50["tail"]),
+        "overhead_ms": 1e3 * overhead_s,
+        "overhead_to_bare_stream": overhead_s / p50["bare_stream"],
         "bound_ms": BOUNDS_MS[size],
     }
 
