@@ -267,7 +267,7 @@ class AsyncEdgeClient:
         if self._transport is None and cut != EDGE:
             raise UsageError(f"cut {cut!r} needs a server, and this client was made without one.")
         self._meeting.check_size(choice)
-        self.control.hold(choice)
+        self._meeting.overrule(choice)
         if self.power is not None:
             self.power.unweighed = FIXED
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, replace
+from threading import Lock
 from time import perf_counter
 
 from edge_client.breaking import Breaker
@@ -61,7 +62,8 @@ class Meeting:
         self._control = control
         self._on_progress = on_progress
         self._greeting = asyncio.Lock()
-        self._planned = self._ended = False
+        self._planned = self._ended = self._overruled = False
+        self._deciding = Lock()
         if wishes.cut != AUTO:
             control.hold(choose(bundle, wishes.cut, wishes.codec, "chosen by the caller"))
 
@@ -97,6 +99,12 @@ class Meeting:
         self._welcome(server)
         if self._wants_plan:
             await asyncio.to_thread(self._choose)
+
+    def overrule(self, choice: Choice) -> None:
+        """Stay at the caller's choice, even if a plan is being made meanwhile."""
+        with self._deciding:
+            self._overruled = True
+            self._control.hold(choice)
 
     def end(self) -> None:
         """Give up what is being measured."""
@@ -170,6 +178,11 @@ class Meeting:
             self._control.hold(choose(self._bundle, cut_alone(self._bundle), None, reason))
 
     def _follow(self, plan: Plan, option: Option, reason: str) -> None:
+        with self._deciding:
+            if not self._overruled:
+                self._begin_with(plan, option, reason)
+
+    def _begin_with(self, plan: Plan, option: Option, reason: str) -> None:
         if self._wishes.cut != AUTO and self.server is not None:
             option, reason = self._given(plan), "chosen by the caller"
         if not self._wishes.adapt:

@@ -1,6 +1,7 @@
 """The client for programs without an event loop."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Coroutine, Generator, Iterable
 from concurrent.futures import Future
@@ -23,6 +24,8 @@ from partitioner.objectives import Objective, Terms
 from protos.errors import SplitpointError
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class EdgeClient:
@@ -189,8 +192,13 @@ class EdgeClient:
         return self._loop.run(work)
 
     def accompany(self, work: Coroutine[Any, Any, None]) -> "Future[None]":
-        """Begin a coroutine in that loop; it is cancelled when the client closes, if not before."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop.loop)
+        """Begin a coroutine in that loop; it is cancelled when the client closes, if not before.
+
+        What it fails with is logged when it does, as nobody may ask for it.
+        """
+        future = asyncio.run_coroutine_threadsafe(work, self._loop.loop)
+        future.add_done_callback(_log_failure)
+        return future
 
     def close(self) -> None:
         """Let go of the connection and of the threads. Does nothing twice."""
@@ -208,3 +216,8 @@ class EdgeClient:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _log_failure(future: "Future[None]") -> None:
+    if not future.cancelled() and (error := future.exception()) is not None:
+        _log.error("what went on beside the frames has failed: %s", error, exc_info=error)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cloud_server import CloudServer
-from edge_client import AsyncEdgeClient, EdgeClient, choosing
+from edge_client import AsyncEdgeClient, EdgeClient, choosing, meeting
 from edge_client.choosing import best_of, choose_option, is_of_this_machine
 from partitioner import profiling, remote
 from partitioner.bundle import Bundle
@@ -155,6 +155,23 @@ def test_client_measures_profiles_and_link_and_streams_with_the_best_cut(
         assert {result.reason for result in results} == {client.choice.reason}
     assert (tmp_path / "b/profiles/cloud.json").exists()
     assert (tmp_path / "b/profiles/edge.json").exists()
+
+
+async def test_cut_that_the_caller_sets_while_auto_measures_stays(
+    own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Server(Profile.load(own_bundle.profiles / "cloud.json"), monkeypatch)
+
+    def set_meanwhile(*args: object, **options: object) -> object:
+        client.set_option("cut-01")
+        return choose_option(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(meeting, "choose_option", set_meanwhile)
+    async with FakeCloud(own_bundle) as cloud:
+        client = AsyncEdgeClient(cloud.address, own_bundle, "auto", link=LINK)
+        async with client:
+            assert client.choice.cut.id == "cut-01"
+            assert not client.control.adapts
 
 
 def test_link_that_is_only_guessed_is_not_told(own_bundle: Bundle) -> None:

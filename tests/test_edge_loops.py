@@ -65,3 +65,21 @@ def test_server_and_client_in_one_process_share_grpc_without_complaints(
             assert isinstance(program, LoopThread)
             program.run(complain(BlockingIOError(11, "Resource temporarily unavailable")))
     assert caplog.records == []
+
+
+def test_what_fails_beside_the_frames_is_logged_and_what_is_cancelled_is_not(
+    residual_bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> None:
+        raise ValueError("a bug")
+
+    with EdgeClient(None, residual_bundle, "edge") as client:
+        forever = client.accompany(asyncio.sleep(3600))
+        failed = client.accompany(fail())
+        with pytest.raises(ValueError, match="a bug"):
+            failed.result()
+        forever.cancel()
+        client.run(asyncio.sleep(0))  # by now both have been looked at
+    assert [record.getMessage() for record in caplog.records] == [
+        "what went on beside the frames has failed: a bug"
+    ]
