@@ -10,7 +10,7 @@ from partitioner.link import Link
 from partitioner.planning import Plan, plan
 from partitioner.policy import PolicySettings
 from partitioner.simulating.comparing import compare_policies
-from partitioner.simulating.demands import Demand
+from partitioner.simulating.demands import Demand, demands_of
 from partitioner.simulating.exiting import Exiting
 from partitioner.simulating.pipeline import Setup
 from partitioner.simulating.trace_runs import Fixed, Run, run_policy, unasked
@@ -108,3 +108,16 @@ def test_frames_lost_on_the_link_agree_as_often_as_their_exit_does(limit: float 
 def test_without_exits_no_frame_exits() -> None:
     run = runs(Trace.constant(Link(1e6, 1e6, 0.02)), 20, None, 0.11)["adaptive"]
     assert (run.exit_share, run.agreement, run.threshold_moves) == (0.0, None, 0)
+
+
+def test_another_seed_draws_other_frames_and_the_same_one_the_same() -> None:
+    exits = sure()
+    rung = own_rung(exits)
+    demand = demands_of(made())["cut-01/raw"]
+
+    def early(seed: int) -> list[bool]:
+        exiting = Exiting(exits, (rung,), rung, seed)
+        return [exiting.asked(demand, frame, rung).by_exit for frame in range(60)]
+
+    assert early(1) == early(1)
+    assert early(1) != early(2)

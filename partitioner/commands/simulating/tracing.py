@@ -87,7 +87,10 @@ def trace(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Times of frames are drawn; equal seeds give equal results.", min=0)
+        int,
+        typer.Option(
+            help="Frames and their times are drawn; equal seeds give equal results.", min=0
+        ),
     ] = 0,
     trace_format: Annotated[
         str | None, typer.Option(help="rates, mahimahi or csv; else found out.")
@@ -172,7 +175,7 @@ def trace(
     link = Link(mean, mean, parse_duration(rtt))
     scales = (edge_scale, cloud_scale)
     made = _plan(loaded, link, (edge, cloud), scales, terms.device, codec)
-    exiting = _exiting(loaded, exit_threshold, settings, exit_floor)
+    exiting = _exiting(loaded, exit_threshold, settings, exit_floor, seed)
     with progress() as bar:
         task = bar.add_task("simulating", total=None)
 
@@ -238,7 +241,11 @@ def _show(
 
 
 def _exiting(
-    bundle: "Bundle", threshold: str, settings: "PolicySettings", floor: float | None
+    bundle: "Bundle",
+    threshold: str,
+    settings: "PolicySettings",
+    floor: float | None,
+    seed: int,
 ) -> "Exiting | None":
     from partitioner.exits.ladder import ladder_for, own_rung, parse_threshold
     from partitioner.simulating.exiting import Exiting
@@ -253,9 +260,8 @@ def _exiting(
         return None
     exits = bundle.known_exits()
     fixed = own_rung(exits, None if isinstance(asked, str) else asked)
-    return Exiting(
-        exits, ladder_for(exits, asked, settings.deadline_s, settings.latency_s, floor), fixed
-    )
+    ladder = ladder_for(exits, asked, settings.deadline_s, settings.latency_s, floor)
+    return Exiting(exits, ladder, fixed, seed)
 
 
 def _check_factors(*, fps: float, **loads: float) -> None:
