@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import statistics
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -109,21 +110,23 @@ class _Run:
             for frame in self._frames[:3]:
                 await client.infer(frame)  # loads what it needs, while the link is good
             playing = asyncio.create_task(play(relay, schedule))
-            seconds = await self._stream(client)
+            found = await self._stream(client)
             playing.cancel()
             if moves is not None:
-                moves |= {"moves": client.control.switches, "probes": client.watch.probes}  # type: ignore[union-attr]
-            return seconds
+                served = Counter(f"{result.cut}/{result.codec}" for _, result in found)
+                moves |= {"moves": client.control.switches, "frames": dict(served)}
+                moves["probes"] = client.watch.probes  # type: ignore[union-attr]
+            return list(_by_second(found, int(self._seconds)))
 
-    async def _stream(self, client: AsyncEdgeClient) -> list[float]:
-        """Send a frame at each beat, or at the next one that comes free; return means by the second."""
+    async def _stream(self, client: AsyncEdgeClient) -> list[tuple[float, Result]]:
+        """Send a frame at each beat, or at the next one that comes free; return when, and what came of it."""
         begun, found = time.perf_counter(), list[tuple[float, Result]]()
         beat = 0
         while (at := beat * self._period_s) < self._seconds:
             await asyncio.sleep(max(0.0, begun + at - time.perf_counter()))
             found.append((at, await client.infer(self._frames[beat % len(self._frames)])))
             beat = max(beat + 1, int((time.perf_counter() - begun) / self._period_s) + 1)
-        return list(_by_second(found, int(self._seconds)))
+        return found
 
     @asynccontextmanager
     async def _client(
