@@ -8,15 +8,13 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-import psutil
 
 from partitioner.bundle import Bundle
 from partitioner.manifest import MANIFEST_FILE
-from partitioner.sessions import RuntimeOptions, Stage
+from partitioner.sessions import RuntimeOptions, Stage, open_weighed
 from protos.errors import BundleError, UnknownNameError
-from protos.memory import release_freed_pages
 from protos.names import CLOUD, EDGE, model_name
 from protos.serving.answering import ServedModel, check_version
 
@@ -153,7 +151,7 @@ class ModelStore:
     async def _load(self, model: Model) -> Stage:
         loop = asyncio.get_running_loop()
         stage, size = await loop.run_in_executor(self._loader, _open, model, self._options)
-        # Inferences that end meanwhile give memory back, so that a load may seem to take less.
+        # A load may seem to take less than it does.
         self._sizes[model.name] = max(size, self._sizes.get(model.name, 0))
         with self._lock:
             self._stages[model.name] = stage
@@ -211,12 +209,7 @@ class ModelStore:
 
 
 def _open(model: Model, options: RuntimeOptions) -> tuple[Stage, int]:
-    """Return the tail, and the resident bytes that loading it took."""
-    process = psutil.Process()
-    release_freed_pages()  # what was freed before would hide what this takes
-    before = process.memory_info().rss
-    stage = model.bundle.open_tail(model.cut, options)
-    return stage, max(0, process.memory_info().rss - before)
+    return open_weighed(partial(model.bundle.open_tail, model.cut, options))
 
 
 def _models_of(bundle: Bundle) -> list[Model]:

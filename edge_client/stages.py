@@ -3,18 +3,17 @@
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
 from typing import Literal
 
 import numpy as np
-import psutil
 
 from partitioner.bundle import Bundle
 from partitioner.profiles import Profile
-from partitioner.sessions import RuntimeOptions, Stage, random_feeds
+from partitioner.sessions import RuntimeOptions, Stage, open_weighed, random_feeds
 from partitioner.units import format_size
 from protos.errors import UsageError
-from protos.memory import release_freed_pages
 from protos.tensors import Array
 
 Side = Literal["head", "exit", "tail"]
@@ -178,12 +177,8 @@ class Stages:
             "exit": self.bundle.open_exit,
             "tail": self.bundle.open_tail,
         }[side]
-        release_freed_pages()  # what was freed before would hide what this takes
-        before = psutil.Process().memory_info().rss
-        stage = open_stage(cut_id, self.options)
-        # A stage that runs meanwhile may give memory back, so that a load may seem to take less.
-        taken = psutil.Process().memory_info().rss - before
-        self._sizes[key] = max(self._sizes.get(key, 0), taken)
+        stage, taken = open_weighed(partial(open_stage, cut_id, self.options))
+        self._sizes[key] = max(self._sizes.get(key, 0), taken)  # it may seem to take less
         return stage
 
     def _make_room(self, key: Key, needed: int) -> None:

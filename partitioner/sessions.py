@@ -1,12 +1,13 @@
 """Running a graph: the one place that knows how a session of ONNX Runtime is made."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+import psutil
 
 from partitioner.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS
 from protos.errors import BundleError, FaultError, UsageError
@@ -110,6 +111,18 @@ def open_stage(
         ) from error
     finally:
         release_freed_pages()  # loading takes the weights several times over
+
+
+def open_weighed(open_stage: Callable[[], Stage]) -> tuple[Stage, int]:
+    """Open a stage; return it, and the resident bytes that the process has more for it.
+
+    What ends meanwhile in other threads gives memory back, so that a load may seem to take less.
+    """
+    process = psutil.Process()
+    release_freed_pages()  # what was freed before would hide what this takes
+    before = process.memory_info().rss
+    stage = open_stage()
+    return stage, max(0, process.memory_info().rss - before)
 
 
 def random_feeds(

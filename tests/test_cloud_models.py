@@ -8,6 +8,7 @@ import pytest
 
 from cloud_server import model_store
 from cloud_server.model_store import ModelStore, load_bundles
+from partitioner import sessions
 from partitioner.bundle import Bundle
 from partitioner.sessions import RuntimeOptions
 from protos.errors import BundleError, UnknownNameError
@@ -125,8 +126,8 @@ async def test_memory_of_a_tail_is_known_after_traffic_that_left_freed_pages(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = Resident(used_bytes=1000, freed_bytes=600)
-    monkeypatch.setattr(model_store.psutil, "Process", lambda: process)
-    monkeypatch.setattr(model_store, "release_freed_pages", process.release)
+    monkeypatch.setattr(sessions.psutil, "Process", lambda: process)
+    monkeypatch.setattr(sessions, "release_freed_pages", process.release)
     monkeypatch.setattr(Bundle, "open_tail", lambda *_: process.load(100))
     store = make_store(residual_bundle)
     await store.load(store.find("residual"))

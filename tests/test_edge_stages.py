@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_client import stages as edge_stages
 from edge_client.stages import KEPT, Stages
+from partitioner import sessions
 from partitioner.bundle import Bundle
 from partitioner.sessions import RuntimeOptions, Stage
 from protos.errors import UsageError
@@ -86,8 +86,8 @@ def test_memory_of_a_head_is_known_after_frames_that_left_freed_pages(
     loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = Resident(used_bytes=1000, freed_bytes=600)
-    monkeypatch.setattr(edge_stages.psutil, "Process", lambda: process)
-    monkeypatch.setattr(edge_stages, "release_freed_pages", process.release)
+    monkeypatch.setattr(sessions.psutil, "Process", lambda: process)
+    monkeypatch.setattr(sessions, "release_freed_pages", process.release)
     monkeypatch.setattr(loads, "open_head", lambda *_: process.load(100))
     stages = Stages(loads, RuntimeOptions(), memory_bytes=99)
     cut = crossing_cuts(loads)[0]
