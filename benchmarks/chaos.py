@@ -39,6 +39,7 @@ from tests.edge_fakes import FakeCloud, error_answer
 
 DIGITS = Path(__file__).parent.parent / "examples" / "digits"
 LINK = Link(20e6, 20e6, 0.02)
+GIVE_UP_S = 30.0
 LOSS = 0.3
 LOSSY = Link(8 * 1448 / 0.02 * 1.22 / LOSS**0.5, 20e6, 0.02)
 
@@ -244,11 +245,17 @@ class _Watch:
         self._served: Counter[str] = Counter()
         self._wrong = 0
         self._cloud = asyncio.Event()
+        self.stuck: list[str] = []
+        """What results said whenever no recovery was seen."""
+        self._said = ""
 
     async def served(self) -> float:
-        """Wait for a frame that the cloud serves from now on; return when that was."""
+        """Wait for a frame that the cloud serves from now on; return when that was, or after 30 s."""
         self._cloud.clear()
-        await asyncio.wait_for(self._cloud.wait(), 30)
+        try:
+            await asyncio.wait_for(self._cloud.wait(), GIVE_UP_S)
+        except TimeoutError:
+            self.stuck.append(self._said)
         return time.perf_counter()
 
     async def stream(self, client: AsyncEdgeClient) -> None:
@@ -268,6 +275,7 @@ class _Watch:
         self._numbers.append(result.frame)
         self._latencies.append(result.latency_s)
         self._served[str(result.served_by)] += 1
+        self._said = result.reason
         wanted = self._oracle[result.frame % len(self._oracle)]
         if result.served_by is not ServedBy.NONE and not all(
             np.allclose(result.outputs[name], wanted[name], rtol=1e-3, atol=1e-3) for name in wanted
@@ -289,6 +297,7 @@ class _Watch:
             "wrong_answers": self._wrong,
             "served_by": dict(self._served),
             "fallbacks": fallbacks,
+            "stuck": self.stuck,
             "recovery_s": {"max": max(recoveries), **reporting.spread(recoveries)},
             "holds": in_order and not late and not self._wrong and max(recoveries) <= 2.0,
         }

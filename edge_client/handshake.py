@@ -4,15 +4,17 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError, Message
 
 from partitioner.bundle import Bundle
 from partitioner.calibration import CALIBRATION_FILE
 from partitioner.remote import translate
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES
-from protos.errors import MismatchError, UnknownNameError, UnreachableError
+from protos.errors import FaultError, MismatchError, UnknownNameError, UnreachableError
 from protos.splitpoint_pb2 import (
     GetServerInfoRequest,
     GetServerInfoResponse,
@@ -24,6 +26,8 @@ from protos.splitpoint_pb2 import (
 
 SERVICE = "/splitpoint.v1.Splitpoint/"
 _REPORT_S = 3.0
+
+M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True)
@@ -48,22 +52,15 @@ async def greet(
     """Ask the server who it is and compare bundles.
 
     Raises UnreachableError when nobody is there, UnknownNameError when the server lacks the bundle,
-    and MismatchError when it has another one of that name.
+    MismatchError when it has another one of that name, and FaultError when it answers nonsense.
     """
-    info_of = channel.unary_unary(
-        SERVICE + "GetServerInfo",
-        request_serializer=GetServerInfoRequest.SerializeToString,
-        response_deserializer=GetServerInfoResponse.FromString,
-    )
-    bundles_of = channel.unary_unary(
-        SERVICE + "ListBundles",
-        request_serializer=ListBundlesRequest.SerializeToString,
-        response_deserializer=ListBundlesResponse.FromString,
-    )
+
+    async def ask_for(method: str, request: Message, answer: type[M]) -> M:
+        return await ask(channel, address, method, request, answer, timeout_s)
+
     try:
-        with closed_told(address):
-            info = await info_of(GetServerInfoRequest(), timeout=timeout_s)
-            offered = await bundles_of(ListBundlesRequest(), timeout=timeout_s)
+        info = await ask_for("GetServerInfo", GetServerInfoRequest(), GetServerInfoResponse)
+        offered = await ask_for("ListBundles", ListBundlesRequest(), ListBundlesResponse)
     except grpc.aio.AioRpcError as failure:
         if failure.code() is grpc.StatusCode.UNIMPLEMENTED:
             return ServerInfo("", DEFAULT_MAX_MESSAGE_BYTES, 0)
@@ -76,20 +73,37 @@ async def report_telemetry(
     channel: grpc.aio.Channel, address: str, snapshots: Sequence[str]
 ) -> None:
     """Send what was observed; raises UnreachableError, or what the server refuses it with."""
-    report = channel.unary_unary(
-        SERVICE + "ReportTelemetry",
-        request_serializer=ReportTelemetryRequest.SerializeToString,
-        response_deserializer=ReportTelemetryResponse.FromString,
-    )
+    request = ReportTelemetryRequest(snapshots_json=snapshots)
     try:
-        with closed_told(address):
-            await report(ReportTelemetryRequest(snapshots_json=snapshots), timeout=_REPORT_S)
+        await ask(channel, address, "ReportTelemetry", request, ReportTelemetryResponse, _REPORT_S)
     except grpc.aio.AioRpcError as failure:
         raise translate(failure, address) from failure
 
 
+async def ask(
+    channel: grpc.aio.Channel,
+    address: str,
+    method: str,
+    request: Message,
+    answer: type[M],
+    timeout_s: float,
+) -> M:
+    """Call a method of our service; gRPC's own error passes through, as AioRpcError.
+
+    Raises UnreachableError when the channel is closed, and FaultError when the answer's bytes are none:
+    gRPC's own deserialising would hand on None then.
+    """
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(SERVICE + method)
+    with _closed_told(address):
+        data = await call(request.SerializeToString(), timeout=timeout_s)
+    try:
+        return answer.FromString(data)
+    except DecodeError as error:
+        raise FaultError(f"the answer of {address} to {method} makes no sense: {error}.") from error
+
+
 @contextmanager
-def closed_told(address: str) -> Iterator[None]:
+def _closed_told(address: str) -> Iterator[None]:
     """Raise UnreachableError when the channel of a call is closed under it, or was so before.
 
     gRPC tells the first by CancelledError: only who was told to stop himself passes that on.

@@ -7,6 +7,7 @@ requests wait in silence for long, a probe tells a dead connection from a slow o
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
@@ -16,7 +17,7 @@ import grpc.aio
 from edge_client.breaking import Breaker
 from edge_client.controlling import Controller
 from edge_client.grpc_transport import GrpcTransport
-from edge_client.handshake import SERVICE, ServerInfo, closed_told, greet
+from edge_client.handshake import ServerInfo, ask, greet
 from partitioner.bundle import Bundle
 from partitioner.defaults import PROBE_EVERY_S, PROBE_IDLE_S
 from partitioner.estimating import Transfer
@@ -24,6 +25,8 @@ from partitioner.remote import translate
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
 from protos.errors import NetworkError, SplitpointError
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
+
+_log = logging.getLogger(__name__)
 
 TICK_S = 0.1
 _SECOND_LOOKS = 2
@@ -69,10 +72,13 @@ class Watch:
         self._probed_at = self._greeted_at = float("-inf")
 
     async def run(self) -> None:
-        """Step until cancelled."""
+        """Step until cancelled; a step that fails with a bug must not leave the cloud unwatched."""
         while True:
             await asyncio.sleep(TICK_S)
-            await self.step()
+            try:
+                await self.step()
+            except Exception:  # noqa: BLE001 - whatever it is, it must not end this
+                _log.exception("looking after the cloud has failed, and goes on")
 
     async def step(self) -> None:
         """Do what is due now, if anything is."""
@@ -188,19 +194,14 @@ class Watch:
         return fastest
 
     async def _transfer(self, size: int) -> Transfer:
-        call = self._connect().unary_unary(
-            SERVICE + "Probe",
-            request_serializer=ProbeRequest.SerializeToString,
-            response_deserializer=ProbeResponse.FromString,
-        )
+        channel, address = self._connect(), self._transport.address
         self.probes += 1
         request = ProbeRequest(payload=bytes(size), reply_bytes=1)
         begun_at = self._clock()
         try:
-            with closed_told(self._transport.address):
-                reply: ProbeResponse = await call(request, timeout=_PROBE_LIMIT_S)
+            reply = await ask(channel, address, "Probe", request, ProbeResponse, _PROBE_LIMIT_S)
         except grpc.aio.AioRpcError as failure:
-            raise translate(failure, self._transport.address) from failure
+            raise translate(failure, address) from failure
         return Transfer(
             size + _PROBE_FRAMING, _PROBE_FRAMING, begun_at, self._clock(), reply.server_ns / 1e9
         )

@@ -14,7 +14,7 @@ from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.loads import LoadEstimator
 from partitioner.planning import Plan
-from protos.errors import LateError, UnreachableError
+from protos.errors import FaultError, LateError, UnreachableError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import EDGE
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
@@ -97,6 +97,57 @@ async def test_cloud_is_found_within_a_third_of_a_second_of_its_return(
                 clock.now += TICK_S
                 await watch.step()
             assert clock.now - returned_at <= 0.3
+
+
+@pytest.mark.parametrize("method", ["info", "bundles"])
+async def test_greeting_whose_bytes_are_damaged_is_repeated(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    async def damaged(_request: bytes, _context: object) -> bytes:
+        return b"\xff"
+
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        watch, clock = watch_of(client)
+        client._breaker.trip(UnreachableError("gone."), clock.now)
+        with monkeypatch.context() as patched:
+            patched.setattr(cloud, method, damaged)
+            clock.now += 1
+            await watch.step()
+            assert client._breaker.circuit is Circuit.OPEN
+            assert isinstance(client._breaker.error, FaultError)
+            assert "makes no sense" in str(client._breaker.error)
+        clock.now += 1
+        await watch.step()
+        assert client._breaker.circuit is Circuit.TRYING
+
+
+async def test_watch_goes_on_after_a_bug_and_says_so(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watching, "TICK_S", 0.0)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        watch, _ = watch_of(client)
+        steps, again = iter([ValueError("a bug")]), asyncio.Event()
+
+        async def step() -> None:
+            for error in steps:
+                raise error
+            again.set()
+
+        monkeypatch.setattr(watch, "step", step)
+        running = asyncio.create_task(watch.run())
+        await again.wait()
+        running.cancel()
+    assert [record.getMessage() for record in caplog.records] == [
+        "looking after the cloud has failed, and goes on"
+    ]
+    assert "a bug" in caplog.text
 
 
 async def test_frames_beside_a_trial_stay_here_and_move_no_cut(
