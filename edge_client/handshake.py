@@ -90,13 +90,15 @@ async def ask(
 ) -> M:
     """Call a method of our service; gRPC's own error passes through, as AioRpcError.
 
-    Raises UnreachableError when the channel is closed, and FaultError when the answer's bytes are none:
-    gRPC's own deserialising would hand on None then.
+    Raises UnreachableError when the channel is closed, and FaultError when the answer was damaged: gRPC
+    itself would hand on None where the bytes are no message, and does where they are missing.
     """
     call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(SERVICE + method)
     with _closed_told(address):
-        data = await call(request.SerializeToString(), timeout=timeout_s)
+        data: bytes | None = await call(request.SerializeToString(), timeout=timeout_s)
     try:
+        if data is None:
+            raise DecodeError("there is none")
         return answer.FromString(data)
     except DecodeError as error:
         raise FaultError(f"the answer of {address} to {method} makes no sense: {error}.") from error
