@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pool
-from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
@@ -40,6 +40,13 @@ class HealthService(health_aio.HealthServicer):  # type: ignore[misc]
             await context.write(health_pb2.HealthCheckResponse(status=status))
         else:
             watching.result()
+
+
+def add_health(server: grpc.aio.Server, services: Sequence[str], drain: Drain) -> HealthService:
+    """Register grpc.health.v1 with a server that has not started; SERVING once announced."""
+    health = HealthService(services, drain)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    return health
 
 
 def add_reflection(server: grpc.aio.Server, stubs: Sequence[Any]) -> None:
