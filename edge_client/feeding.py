@@ -50,6 +50,10 @@ class ThreadedFrames(Generic[T]):
                 self._answer(future, None, StopAsyncIteration())
             except Exception as error:  # noqa: BLE001 - it belongs to whoever reads the frames
                 self._answer(future, None, error)
+            except BaseException as error:  # noqa: BLE001 - as above, but it would end the loop
+                ended = RuntimeError(f"the source of frames has ended its thread: {error!r}")
+                ended.__cause__ = error
+                self._answer(future, None, ended)
         if iterator is not None and hasattr(iterator, "close"):
             iterator.close()
 

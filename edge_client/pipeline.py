@@ -1,7 +1,7 @@
 """Many frames at once, in a bounded window, with the results in order."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -31,7 +31,14 @@ async def in_order(
         feeder.cancel()
         for task in running:
             task.cancel()
-        await asyncio.gather(feeder, *running, return_exceptions=True)
+        unread = [task for task in _taken_from(started) if task is not None]
+        await asyncio.gather(feeder, *running, *unread, return_exceptions=True)
+
+
+def _taken_from(queue: "asyncio.Queue[T]") -> Iterator[T]:
+    """Take what is in a queue now."""
+    while not queue.empty():
+        yield queue.get_nowait()
 
 
 async def _feed(

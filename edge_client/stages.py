@@ -1,5 +1,6 @@
 """The heads and tails on this device: loaded when they are first needed, run one at a time."""
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from partitioner.sessions import RuntimeOptions, Stage, open_weighed, random_fee
 from partitioner.units import format_size
 from protos.errors import UsageError
 from protos.tensors import Array
+
+_log = logging.getLogger(__name__)
 
 Side = Literal["head", "exit", "tail"]
 Key = tuple[Side, str]
@@ -211,5 +214,7 @@ class Stages:
             self._get(key)
             if side == "head" and self.has_exit(cut_id):
                 self._get(("exit", cut_id))
-        finally:
+        except Exception:  # noqa: BLE001 - nobody waits for it who could be told
+            _log.exception("the %s of %s cannot be loaded, and is not tried again", side, cut_id)
+        else:
             self._wanted.discard(key)

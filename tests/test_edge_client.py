@@ -1,14 +1,19 @@
 """The client against real gRPC servers: same results as the whole model, in order, in a window."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+import gc
+import itertools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cloud_server import CloudServer
 from edge_client import AsyncEdgeClient, EdgeClient, ServedBy
+from edge_client.feeding import as_async
+from edge_client.pipeline import in_order
 from partitioner.bundle import Bundle
 from protos.codecs import get_codec
 from protos.errors import TensorError, UnknownNameError, UsageError
@@ -252,3 +257,38 @@ def test_every_kind_of_input_crosses_every_cut(
             with EdgeClient(server.address, bundle, cut) as client:
                 for result, frame in zip(client.stream(inputs), inputs, strict=True):
                     assert_same(result.outputs, whole(bundle, frame))
+
+
+async def test_source_that_ends_its_thread_ends_the_stream(residual_bundle: Bundle) -> None:
+    def source() -> Iterator[Any]:
+        yield from frames(residual_bundle, 1)
+        raise SystemExit(3)
+
+    async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
+        results = client.stream(source())
+        assert (await anext(results)).served_by is ServedBy.EDGE
+        with pytest.raises(RuntimeError, match=r"SystemExit\(3\)"):
+            await anext(results)
+
+
+async def test_frames_that_fail_together_are_all_heard_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(ValueError, match="frame 0"):
+        async for _ in in_order(as_async(range(4)), failing_together(4), 4):
+            pass
+    gc.collect()
+    assert caplog.records == []  # else: "Task exception was never retrieved"
+
+
+def failing_together(count: int) -> Callable[[int, int], Coroutine[Any, Any, None]]:
+    """Frames that wait until `count` of them are there, and then all fail."""
+    here, all_here = itertools.count(1), asyncio.Event()
+
+    async def run(index: int, _frame: int) -> None:
+        if next(here) == count:
+            all_here.set()
+        await all_here.wait()
+        raise ValueError(f"frame {index}")
+
+    return run

@@ -9,7 +9,7 @@ from edge_client.stages import KEPT, Stages
 from partitioner import sessions
 from partitioner.bundle import Bundle
 from partitioner.sessions import RuntimeOptions, Stage
-from protos.errors import UsageError
+from protos.errors import BundleError, UsageError
 from tests.edge_fakes import crossing_cuts, frames
 from tests.resident import Resident
 
@@ -93,3 +93,25 @@ def test_memory_of_a_head_is_known_after_frames_that_left_freed_pages(
     cut = crossing_cuts(loads)[0]
     with pytest.raises(UsageError, match=f"the head of {cut} takes about 100 B"):
         stages.warm(cut)
+
+
+def test_stage_that_cannot_be_loaded_ahead_is_told_once_and_left_alone(
+    loads: Loads, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[str] = []
+
+    def broken(cut_id: str, _options: RuntimeOptions) -> Stage:
+        tried.append(cut_id)
+        raise BundleError("damaged.")
+
+    monkeypatch.setattr(loads, "open_head", broken)
+    stages = Stages(loads, RuntimeOptions())
+    cut = crossing_cuts(loads)[0]
+    for _ in range(3):
+        stages.prefetch("head", cut)
+        assert stages._loader is not None
+        stages._loader.submit(lambda: None).result()  # by now it has been tried
+    assert tried == [cut]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the head of {cut} cannot be loaded, and is not tried again"
+    ]
