@@ -63,6 +63,15 @@ async def relay_until_stopped(
             with contextlib.suppress(NotImplementedError):  # no signals in this kind of loop
                 loop.add_signal_handler(number, stopped.set)
         ready(relay.address)
-        playing = asyncio.create_task(play(relay, schedule, on_change))
-        await stopped.wait()
+        playing = asyncio.create_task(_play_on(relay, schedule, on_change))
+        stopping = asyncio.create_task(stopped.wait())
+        await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if playing.done():
+            playing.result()  # it ends by itself only if it fails
         playing.cancel()
+
+
+async def _play_on(relay: Relay, schedule: Schedule, on_change: OnChange) -> None:
+    await play(relay, schedule, on_change)
+    await asyncio.Event().wait()  # nothing changes any more, and the relay goes on

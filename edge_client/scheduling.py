@@ -1,13 +1,11 @@
 """What a played link does when: a trace, black-outs, and connections that are reset."""
 
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from partitioner.link import Link
-from partitioner.steps import Steps
 from partitioner.traces import Trace, parse_at_end
 from partitioner.units import parse_duration, parse_rate
 from protos.errors import UsageError
@@ -67,7 +65,7 @@ class Schedule:
             moments += [out.start_s, out.start_s + out.length_s]
         if self.trace:
             series = (self.trace.uplink_bps, self.trace.downlink_bps, self.trace.rtt_s)
-            moments += [_next_step_s(steps, time_s) for steps in series if steps]
+            moments += [steps.next_change(time_s) for steps in series if steps]
         return min((moment for moment in moments if moment > time_s), default=math.inf)
 
     def next_drop_s(self, time_s: float) -> float:
@@ -102,12 +100,3 @@ def read_schedule(
         tuple(Blackout.parse(text) for text in blackouts),
         parse_duration(drop) if drop else math.inf,
     )
-
-
-def _next_step_s(steps: Steps, time_s: float) -> float:
-    if time_s >= steps.duration and steps.at_end == "hold":
-        return math.inf
-    rounds, rest = divmod(time_s, steps.duration)
-    place = bisect_right(steps.times, rest)
-    following = steps.times[place] if place < len(steps.times) else steps.duration
-    return rounds * steps.duration + following

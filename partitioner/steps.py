@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import Literal
 
 AtEnd = Literal["loop", "hold"]
@@ -85,15 +85,15 @@ class Steps:
 
     def next_change(self, time_s: float) -> float:
         """Return the first time after `time_s` at which a step begins; inf if none does."""
-        rounds = 0.0
-        if time_s >= self.duration:
-            if self.at_end == "hold":
-                return math.inf
-            rounds, time_s = divmod(time_s, self.duration)
-        index = bisect_right(self.times, time_s)
-        if index < len(self.times):
-            return rounds * self.duration + self.times[index]
-        return (rounds + 1) * self.duration if self.at_end == "loop" else math.inf
+        rounds, rest = divmod(time_s, self.duration)
+        for index in count(bisect_right(self.times, rest)):
+            more, place = divmod(index, len(self.times))
+            if self.at_end == "hold" and rounds + more > 0:
+                break
+            # Rounding may bring back the very step that has begun at `time_s`.
+            if (begins := (rounds + more) * self.duration + self.times[place]) > time_s:
+                return begins
+        return math.inf
 
     def sum_within(self, start_s: float, end_s: float) -> float:
         """Return the integral between two times."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_client.relay import Relay
-from edge_client.relaying import play
+from edge_client.relaying import play, relay_until_stopped
 from edge_client.scheduling import Blackout, Schedule, read_schedule
 from partitioner.link import Link
 from partitioner.traces import Trace
@@ -41,8 +41,8 @@ def test_trace_sets_the_uplink_and_the_rest_is_as_given(trace_file: Path) -> Non
 def test_trace_that_holds_changes_no_more_after_its_end(trace_file: Path) -> None:
     schedule = Schedule(LINK, Trace.load(trace_file, at_end="hold"))
     assert schedule.link_at(100.0) == Link(1e6, 8e6, 0.02)
-    assert schedule.next_change_s(3.0) == 4.0
-    assert schedule.next_change_s(4.0) == math.inf
+    assert schedule.next_change_s(2.0) == 3.0
+    assert schedule.next_change_s(3.0) == math.inf
 
 
 def test_blackouts_and_resets_come_on_top() -> None:
@@ -126,3 +126,12 @@ def test_schedule_that_makes_no_sense_is_refused(
 def test_trace_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="cannot be read"):
         read_schedule(None, None, "0ms", tmp_path / "none.txt", "loop", (), None)
+
+
+async def test_link_whose_changes_cannot_be_told_ends_with_the_reason(trace_file: Path) -> None:
+    def gone(_time_s: float, _link: Link | None) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    schedule = Schedule(LINK, Trace.load(trace_file))
+    with pytest.raises(BrokenPipeError):
+        await relay_until_stopped("127.0.0.1:0", "127.0.0.1:1", schedule, lambda _: None, gone)

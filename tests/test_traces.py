@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -156,6 +157,18 @@ def test_sums_equal_counting_by_quarters(made: Steps, start: int, amount: int) -
             assert begin + step / 4 <= end + 1e-9 <= begin + (step + 1) / 4 + 2e-9
             return
         counted += part
+
+
+@given(
+    st.lists(st.floats(0.01, 3), min_size=1, max_size=6), st.integers(1, 9).map(lambda n: n / 10)
+)
+def test_every_round_changes_as_often_as_the_first(lengths: list[float], last: float) -> None:
+    times = [0.0, *np.cumsum(lengths).tolist()]
+    made, now, changes = Steps(times, [1.0] * len(times), times[-1] + last), 0.0, 0
+    while (following := made.next_change(now)) < 20.5 * made.duration:
+        assert following > now
+        now, changes = following, changes + 1
+    assert abs(changes - 20.5 * len(times)) <= len(times)
 
 
 @given(steps(), st.integers(0, 60))
