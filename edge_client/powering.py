@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 
 from edge_client.power_sources import PowerSource, battery_source, temperature_source
+from partitioner.loops import repeat
 from partitioner.policy import PolicySettings
 from partitioner.power import (
     DEFAULT_RULES,
@@ -80,9 +82,8 @@ class PowerWatch:
 
     async def run(self) -> None:
         """Step until cancelled; a sensor that takes its time holds nobody up."""
-        while True:
-            await asyncio.sleep(self._power.rules.every_s)
-            await asyncio.to_thread(self.step)
+        step = partial(asyncio.to_thread, self.step)
+        await repeat(step, self._power.rules.every_s, "looking at battery and heat")
 
     def step(self) -> None:
         """Read what can be read, and judge."""

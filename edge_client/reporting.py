@@ -12,6 +12,7 @@ from edge_client import defaults
 from edge_client.client import AsyncEdgeClient
 from edge_client.health import State
 from edge_client.observing import Observer
+from partitioner.loops import repeat
 from protos.errors import NetworkError, OverloadedError, SplitpointError
 
 TICK_S = 0.5
@@ -98,7 +99,7 @@ class Reporter:
         """Step until cancelled; a report that waits for a dead link does not hold up the looking."""
         async with asyncio.TaskGroup() as tasks:
             for work in (self._observe, self._deliver):
-                tasks.create_task(_again_and_again(work))
+                tasks.create_task(repeat(work, TICK_S, "telemetry"))
 
     async def step(self) -> None:
         """Do what is due now, if anything is."""
@@ -161,9 +162,3 @@ class Reporter:
             self.buffer.remove(batch)
             self._at_once = min(2 * self._at_once, _AT_ONCE)
         return True
-
-
-async def _again_and_again(work: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        await asyncio.sleep(TICK_S)
-        await work()

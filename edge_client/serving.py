@@ -39,7 +39,7 @@ _BEAT_S = 1.0
 def serve_model(settings: ServeSettings, *, as_json: bool) -> None:
     """Serve until SIGTERM or SIGINT, then drain and sum up; a second signal ends at once.
 
-    An --output that takes no more ends it too; its error is raised after the summary.
+    An --output or a stdout that takes no more ends it too; its error is raised after the summary.
     """
     asyncio.run(_serve(settings, as_json=as_json))
 
@@ -80,6 +80,7 @@ async def _serve(settings: ServeSettings, *, as_json: bool) -> None:
 
         reporter = Reporter(client, observer, settings.telemetry_s, writer.note, changed)
         reporting = asyncio.create_task(reporter.run())
+        reporting.add_done_callback(lambda _: stop.set())  # by itself it ends if nobody reads any more
         try:
             await _until(stop, settings)
             limit = format_duration(settings.drain_s)
@@ -89,6 +90,7 @@ async def _serve(settings: ServeSettings, *, as_json: bool) -> None:
             await reporter.finish()
         finally:
             reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
             book.close(as_json=as_json)
 
 
@@ -157,7 +159,7 @@ class Book:
         self._stop = stop
         self._tally = Tally(client.bundle, {}, monotonic, client.deadline_s)
         self._choice = client.choice
-        self._error: FileError | None = None
+        self._error: FileError | OSError | None = None
 
     def note(self, result: Result, request_id: str) -> None:
         """Record one result, as from the source that its request's id names."""
@@ -166,12 +168,12 @@ class Book:
         record: dict[str, Any] = self._tally.add(result, request_id)
         try:
             self._writer.write(record)
-        except FileError as error:  # no fault of the caller, who gets the answer
+        except (FileError, OSError) as error:  # no fault of the caller, who gets the answer
             self._error = error
             self._stop.set()
 
     def close(self, *, as_json: bool) -> None:
-        """Sum up; raises FileError if the file took no more."""
+        """Sum up; raises FileError if the file took no more, and OSError if stdout did."""
         sum_up(self._tally, self._client, self._writer, as_json=as_json)
         if self._error is not None:
             raise self._error

@@ -219,5 +219,8 @@ class EdgeClient:
 
 
 def _log_failure(future: "Future[None]") -> None:
-    if not future.cancelled() and (error := future.exception()) is not None:
+    if future.cancelled() or (error := future.exception()) is None:
+        return
+    broken = isinstance(error, BaseExceptionGroup) and error.subgroup(BrokenPipeError)
+    if not broken:  # else whoever read the output has gone, which the frames notice too
         _log.error("what went on beside the frames has failed: %s", error, exc_info=error)

@@ -7,7 +7,6 @@ requests wait in silence for long, a probe tells a dead connection from a slow o
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
@@ -21,12 +20,11 @@ from edge_client.handshake import ServerInfo, ask, greet
 from partitioner.bundle import Bundle
 from partitioner.defaults import PROBE_EVERY_S, PROBE_IDLE_S
 from partitioner.estimating import Transfer
+from partitioner.loops import repeat
 from partitioner.remote import translate
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
-from protos.errors import NetworkError, SplitpointError
+from protos.errors import FaultError, NetworkError, SplitpointError
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
-
-_log = logging.getLogger(__name__)
 
 TICK_S = 0.1
 _SECOND_LOOKS = 2
@@ -73,12 +71,7 @@ class Watch:
 
     async def run(self) -> None:
         """Step until cancelled; a step that fails with a bug must not leave the cloud unwatched."""
-        while True:
-            await asyncio.sleep(TICK_S)
-            try:
-                await self.step()
-            except Exception:  # noqa: BLE001 - whatever it is, it must not end this
-                _log.exception("looking after the cloud has failed, and goes on")
+        await repeat(self.step, TICK_S, "looking after the cloud")
 
     async def step(self) -> None:
         """Do what is due now, if anything is."""
@@ -122,6 +115,9 @@ class Watch:
             await self._hang_up()
             self._breaker.probed(error, self._clock())
             return
+        except Exception as error:
+            self._breaker.probed(FaultError(f"looking for it failed: {error!r}"), self._clock())
+            raise
         await self._transport.close()  # whatever hung there hangs no longer
         self._breaker.probed(None, self._clock())
 

@@ -2,12 +2,18 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
+from protos.errors import UsageError
+
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -18,20 +24,34 @@ class LoopThread:
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_report)
+        self._waited_for: set[Future[Any]] = set()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run `coroutine` there and wait for what it returns or raises.
 
-        An interrupt of the waiting (Ctrl-C) cancels the coroutine.
+        An interrupt of the waiting (Ctrl-C) cancels the coroutine. Raises UsageError when this is closed,
+        or gets closed before the coroutine is done.
         """
-        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        except RuntimeError as error:
+            coroutine.close()
+            raise _closed() from error
+        self._waited_for.add(future)
+        try:
+            if self.loop.is_closed():
+                future.cancel()
             return future.result()
+        except CancelledError:
+            coroutine.close()
+            raise _closed() from None
         except BaseException:
             future.cancel()
             raise
+        finally:
+            self._waited_for.discard(future)
 
     def close(self) -> None:
         """Cancel what still runs there and end the thread. Does nothing twice."""
@@ -51,6 +71,30 @@ class LoopThread:
             self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
+            for future in tuple(self._waited_for):  # what came too late to be cancelled there
+                future.cancel()
+
+
+def _closed() -> UsageError:
+    return UsageError(
+        "the event loop was closed before this was done. Make a new client or server."
+    )
+
+
+async def repeat(step: Callable[[], Awaitable[object]], every_s: float, what: str) -> None:
+    """Call `step` every so often until cancelled.
+
+    A bug in one of them is logged as a failure of `what`, and ends no later ones. Only when nobody reads what
+    is written any more it ends, with BrokenPipeError.
+    """
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await step()
+        except BrokenPipeError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, the next one may do better
+            _log.exception("%s has failed, and goes on", what)
 
 
 def stop_event() -> asyncio.Event:

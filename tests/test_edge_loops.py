@@ -10,7 +10,8 @@ import pytest
 from cloud_server import CloudServer
 from edge_client import EdgeClient
 from partitioner.bundle import Bundle
-from partitioner.loops import LoopThread
+from partitioner.loops import LoopThread, repeat
+from protos.errors import UsageError
 from tests.edge_fakes import frames
 
 
@@ -83,3 +84,43 @@ def test_what_fails_beside_the_frames_is_logged_and_what_is_cancelled_is_not(
     assert [record.getMessage() for record in caplog.records] == [
         "what went on beside the frames has failed: a bug"
     ]
+
+
+async def test_what_is_repeated_goes_on_after_a_bug_and_ends_when_nobody_reads(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outcomes = iter([None, ValueError("a bug"), None, BrokenPipeError(32, "Broken pipe")])
+
+    async def step() -> None:
+        if (error := next(outcomes)) is not None:
+            raise error
+
+    with pytest.raises(BrokenPipeError):
+        await repeat(step, 0.0, "stepping")
+    assert next(outcomes, "all were called") == "all were called"
+    assert [record.getMessage() for record in caplog.records] == [
+        "stepping has failed, and goes on"
+    ]
+
+
+def test_who_waits_for_a_loop_that_is_closed_is_told() -> None:
+    thread, waiting, told = LoopThread("test"), threading.Event(), list[Exception]()
+
+    async def wait() -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    def run() -> None:
+        try:
+            thread.run(wait())
+        except UsageError as error:
+            told.append(error)
+
+    other = threading.Thread(target=run)
+    other.start()
+    waiting.wait()
+    thread.close()
+    other.join()
+    with pytest.raises(UsageError, match="was closed"):
+        thread.run(wait())
+    assert len(told) == 1

@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from cloud_server import CloudServer
-from edge_client import AsyncEdgeClient, Result, ServedBy
+from edge_client import AsyncEdgeClient, Result, ServedBy, records
 from edge_client.health import Health
 from edge_client.local_server import LocalServer
 from edge_client.observing import Observer
@@ -416,3 +416,27 @@ async def test_full_disk_ends_the_server_and_not_the_callers_request(
             with pytest.raises(FileError, match="--output /dev/full takes no more"):
                 book.close(as_json=True)
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]["frames"] == 1
+
+
+async def test_stdout_that_nobody_reads_ends_the_server_and_not_the_callers_request(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_arguments: object, **_options: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    (inputs,) = frames(residual_bundle, 1)
+    stop = asyncio.Event()
+    with RecordWriter(None, to_stdout=True) as writer:
+        async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
+            book = Book(client, Observer(client, "edge"), writer, stop)
+            monkeypatch.setattr(records.console, "print_json", gone)
+            async with (
+                LocalServer(client, on_result=book.note) as server,
+                grpc.aio.insecure_channel(server.address) as channel,
+            ):
+                request = request_of(residual_bundle, inputs)
+                call = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=TIMEOUT_S)
+                agrees(await call, residual_bundle, inputs)
+            assert stop.is_set()
+            with pytest.raises(BrokenPipeError):
+                book.close(as_json=True)
