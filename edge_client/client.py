@@ -341,7 +341,7 @@ class AsyncEdgeClient:
         if self.watch is not None:
             await self.watch.close()
         if self._transport is not None:
-            await self._transport.close()
+            await self._transport.end()
         self._device.close()
         self._runner.stages.close()
 

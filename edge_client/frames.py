@@ -194,10 +194,10 @@ class FrameRunner:
         missed = Missed(kind_of(error), None) if timed else None
         return replace(failed, upload_bytes=work.sent_bytes, missed=missed)
 
-    def failed(self, frame: int, arrived_at: float, choice: Choice, error: Exception) -> Result:
+    def failed(
+        self, frame: int, arrived_at: float, choice: Choice, error: SplitpointError
+    ) -> Result:
         """Return the result of a frame that nobody served."""
-        if not isinstance(error, SplitpointError):
-            error = FaultError(f"the frame failed: {error}")
         lost_s = perf_counter() - arrived_at
         return Result(
             frame=frame,

@@ -1,6 +1,7 @@
 """The transport of today: one long-lived ModelStreamInfer stream over gRPC."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
@@ -20,6 +21,7 @@ from protos.errors import (
     TensorError,
     TooLargeError,
     UnreachableError,
+    UsageError,
 )
 from protos.inference_pb2 import ModelInferResponse
 from protos.messages import integer_parameter, unpack_response
@@ -34,6 +36,8 @@ from protos.status import error_from
 from protos.wire import decode_stream_response
 
 METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
+_log = logging.getLogger(__name__)
+
 _BROKEN = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.CANCELLED,
@@ -61,10 +65,13 @@ class GrpcTransport:
         self._silence_s = silence_s
         self._channel: grpc.aio.Channel | None = None
         self._stream: _Stream | None = None
+        self._ended = False
 
     @property
     def channel(self) -> grpc.aio.Channel:
         """The connection, for calls beside the stream; connects when it is first used."""
+        if self._ended:
+            raise UsageError("the client was closed before this frame was done.")
         if self._channel is None:
             self._channel = grpc.aio.insecure_channel(self.address, options=self._options)
         return self._channel
@@ -101,6 +108,11 @@ class GrpcTransport:
             if stream is self._stream and stream.silent_s >= self._silence_s:
                 await self.close()  # a black hole: only a new connection can find a way out
             raise
+
+    async def end(self) -> None:
+        """Close for good: later calls raise UsageError."""
+        self._ended = True
+        await self.close()
 
     async def close(self) -> None:
         """Give up the connection; calls in flight fail, and the next one connects anew."""
@@ -201,6 +213,10 @@ class _Stream:
             self._call.cancel()
         except asyncio.CancelledError:
             error = self._broken("cancelled")
+        except Exception as failure:  # noqa: BLE001 - else those who wait would never hear
+            _log.exception("an answer of %s could not be read", self._address)
+            error = FaultError(f"an answer of {self._address} could not be read: {failure!r}.")
+            self._call.cancel()
         self._end(error)
 
     def _take(self, data: bytes) -> None:
@@ -269,14 +285,23 @@ def _reply(
     download_bytes: int,
     received_at: float,
 ) -> Reply:
+    times = (PARAM_QUEUE_NS, PARAM_DECODE_NS, PARAM_COMPUTE_NS, PARAM_LOAD_NS)
+    queue_s, decode_s, compute_s, load_s = (
+        integer_parameter(header.parameters, name) / 1e9 for name in times
+    )
+    took_s = received_at - pending.begun_at
+    if min(queue_s, decode_s, compute_s, load_s) < 0 or queue_s + decode_s + compute_s > took_s:
+        raise TensorError(
+            f"it took {queue_s:g} + {decode_s:g} + {compute_s:g} s there, and {took_s:g} s in all."
+        )
     return Reply(
         outputs=unpack_response(header, tensors),
         upload_bytes=pending.size,
         download_bytes=download_bytes,
         begun_at=pending.begun_at,
         received_at=received_at,
-        queue_s=integer_parameter(header.parameters, PARAM_QUEUE_NS) / 1e9,
-        decode_s=integer_parameter(header.parameters, PARAM_DECODE_NS) / 1e9,
-        compute_s=integer_parameter(header.parameters, PARAM_COMPUTE_NS) / 1e9,
-        load_s=integer_parameter(header.parameters, PARAM_LOAD_NS) / 1e9,
+        queue_s=queue_s,
+        decode_s=decode_s,
+        compute_s=compute_s,
+        load_s=load_s,
     )

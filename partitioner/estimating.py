@@ -158,6 +158,7 @@ class LinkEstimator:
         self._p_rtt = (prior * max(link.rtt_s, _FLOOR_S)) ** 2
         self._p_byte = (prior * self._byte_s) ** 2
         self._p_both = 0.0
+        self._free_at = -math.inf
         self._settle()
 
     @property

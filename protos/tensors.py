@@ -120,7 +120,10 @@ def from_raw(data: Buffer, dtype: str, shape: Sequence[int], tensor: str) -> Arr
             f"tensor {tensor!r} came with {len(data)} bytes, but {dtype}{list(shape)} takes {wanted}. "
             "Send little-endian, row-major bytes of that shape."
         )
-    return np.frombuffer(data, dtype=np.dtype(dtype).newbyteorder("<")).reshape(shape)
+    try:
+        return np.frombuffer(data, dtype=np.dtype(dtype).newbyteorder("<")).reshape(shape)
+    except ValueError as error:  # such as two sizes below 0, whose product is right
+        raise TensorError(f"tensor {tensor!r} has no shape {list(shape)}: {error}.") from error
 
 
 def from_contents(

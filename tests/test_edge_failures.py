@@ -8,7 +8,7 @@ from time import perf_counter
 import grpc
 import pytest
 
-from edge_client import AsyncEdgeClient, EdgeClient, ServedBy
+from edge_client import AsyncEdgeClient, EdgeClient, ServedBy, grpc_transport
 from edge_client.frames import choose
 from edge_client.grpc_transport import GrpcTransport
 from partitioner.bundle import Bundle
@@ -24,6 +24,8 @@ from protos.errors import (
     UnreachableError,
 )
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
+from protos.messages import pack_response, unpack_request
+from protos.names import PARAM_QUEUE_NS
 from protos.wire import encode_stream_response
 from tests.edge_fakes import Answer, FakeCloud, error_answer, frames, whole
 from tests.test_edge_client import assert_same
@@ -387,3 +389,52 @@ async def test_errors_of_the_stream_itself_end_it(residual_bundle: Bundle) -> No
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
     ):
         assert (await client.infer(inputs)).reason == "cloud failed: everything broke"
+
+
+@pytest.mark.parametrize("queue_ns", [-(10**18), -1, 10**18])
+async def test_times_that_cannot_be_are_a_fault_and_teach_nothing(
+    residual_bundle: Bundle, queue_ns: int
+) -> None:
+    async def odd(header: ModelInferRequest, raw: list[memoryview]) -> bytes:
+        tail, outputs = cloud.tail(header.model_name)
+        answer, buffers = pack_response(
+            header.model_name,
+            header.id,
+            tail.run(unpack_request(header, raw, tail.inputs)),
+            outputs,
+        )
+        answer.parameters[PARAM_QUEUE_NS].int64_param = queue_ns
+        return encode_stream_response(answer, buffers)
+
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-03") as client,
+    ):
+        cloud.answer = odd
+        result = await client.infer(inputs)
+        assert result.served_by is ServedBy.EDGE
+        assert result.reason.startswith("cloud failed: the answer of")
+        assert client.control.crossed_at == float("-inf")
+
+
+async def test_answer_that_cannot_be_read_ends_its_stream_and_no_later_one(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise ValueError("a bug")
+
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-03") as client,
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(grpc_transport, "_reply", fail)
+            result = await client.infer(inputs)
+        assert result.served_by is ServedBy.EDGE
+        assert "could not be read" in result.reason
+        assert "a bug" in caplog.text
+        await look_again(client)
+        assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+        assert cloud.streams == 2
