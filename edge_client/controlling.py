@@ -111,6 +111,16 @@ class Controller:
             self._tell(Decision(first, reason, first.total_s, unmoved, now_s), plan)
             self._load_ahead(seen, now_s)
 
+    def heed_limit(self, message_bytes: int) -> None:
+        """Choose from the next frame on only what the server takes, which may be another one now."""
+        with self._lock:
+            if self._offered is None:
+                return
+            plan, limits = self._offered
+            if limits.message_bytes != message_bytes:
+                self._offered = plan, replace(limits, message_bytes=message_bytes)
+                self._open_again()
+
     def expect_exits(self, ladder: Sequence[Rung]) -> None:
         """Count from the next frame on with exits: at the first rung, or under a deadline at any of them."""
         with self._lock:

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from partitioner.bundle import Bundle
 from partitioner.calibration import CALIBRATION_FILE
 from partitioner.remote import translate
-from protos.channels import DEFAULT_MAX_MESSAGE_BYTES
+from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, LEAST_MESSAGE_BYTES
 from protos.errors import FaultError, MismatchError, UnknownNameError, UnreachableError
 from protos.splitpoint_pb2 import (
     GetServerInfoRequest,
@@ -55,16 +55,24 @@ async def greet(
     MismatchError when it has another one of that name, and FaultError when it answers nonsense.
     """
 
-    async def ask_for(method: str, request: Message, answer: type[M]) -> M:
-        return await ask(channel, address, method, request, answer, timeout_s)
+    async def known(method: str, request: Message, answer: type[M]) -> M | None:
+        """Return the answer; None from a server that does not know the method."""
+        try:
+            return await ask(channel, address, method, request, answer, timeout_s)
+        except grpc.aio.AioRpcError as failure:
+            if failure.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return None
+            raise translate(failure, address) from failure
 
-    try:
-        info = await ask_for("GetServerInfo", GetServerInfoRequest(), GetServerInfoResponse)
-        offered = await ask_for("ListBundles", ListBundlesRequest(), ListBundlesResponse)
-    except grpc.aio.AioRpcError as failure:
-        if failure.code() is grpc.StatusCode.UNIMPLEMENTED:
-            return ServerInfo("", DEFAULT_MAX_MESSAGE_BYTES, 0)
-        raise translate(failure, address) from failure
+    info = await known("GetServerInfo", GetServerInfoRequest(), GetServerInfoResponse)
+    offered = await known("ListBundles", ListBundlesRequest(), ListBundlesResponse)
+    if info is None and offered is None:
+        return ServerInfo("", DEFAULT_MAX_MESSAGE_BYTES, 0)
+    if info is None or offered is None or info.max_message_bytes < LEAST_MESSAGE_BYTES:
+        raise FaultError(
+            f"the greeting of {address} makes no sense: it was damaged on its way, or the server is no "
+            "Splitpoint of ours. Try again."
+        )
     entry = check_bundle(offered, address, bundle)
     return ServerInfo(info.version, info.max_message_bytes, info.workers, entry.calibration_digest)
 
@@ -76,6 +84,8 @@ async def report_telemetry(
     request = ReportTelemetryRequest(snapshots_json=snapshots)
     try:
         await ask(channel, address, "ReportTelemetry", request, ReportTelemetryResponse, _REPORT_S)
+    except FaultError:
+        pass  # the answer was damaged on its way, but it says nothing, and the report has arrived
     except grpc.aio.AioRpcError as failure:
         raise translate(failure, address) from failure
 

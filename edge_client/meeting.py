@@ -18,7 +18,14 @@ from partitioner.link import Link
 from partitioner.planning import Option, Plan
 from partitioner.remaining import best_alone, cut_alone
 from protos.codecs import codec_for
-from protos.errors import MismatchError, TooLargeError, UnreachableError, UsageError
+from protos.errors import (
+    FaultError,
+    MismatchError,
+    NetworkError,
+    OverloadedError,
+    TooLargeError,
+    UsageError,
+)
 from protos.names import EDGE
 
 AUTO = "auto"
@@ -70,18 +77,21 @@ class Meeting:
     async def begin(self) -> None:
         """Greet the server and choose; without one, go on alone until `is_back` is called.
 
-        Raises UnreachableError only with on_failure="fail".
+        Only with on_failure="fail" it raises what keeps the cloud from being used now: NetworkError,
+        OverloadedError (it measures for another edge) or FaultError.
         """
         if self._transport is None or not (self._wishes.adapt or self._wishes.cut != EDGE):
             return
         try:
             await self.greet_once()
-        except UnreachableError as error:
+            if self._wants_plan:
+                await asyncio.to_thread(self._choose)
+        except (NetworkError, OverloadedError, FaultError) as error:
             if self._wishes.on_failure == "fail":
                 raise
             self._breaker.trip(error, perf_counter())
-        if self._wants_plan:
-            await asyncio.to_thread(self._choose if self.server else self._choose_alone)
+            if self._wants_plan:
+                await asyncio.to_thread(self._choose_alone)
 
     async def greet_once(self) -> None:
         """Greet the server, unless that was done; UsageError when `end` comes first."""
@@ -125,13 +135,15 @@ class Meeting:
 
     @property
     def _wants_plan(self) -> bool:
-        return not self._planned and (self._wishes.adapt or self._wishes.cut == AUTO)
+        asked = self._wishes.adapt or self._wishes.cut == AUTO
+        return asked and not self._planned and not self._overruled
 
     def _welcome(self, server: ServerInfo) -> None:
         self.server = server
         if self._transport is not None:
             self._transport.max_request_bytes = server.max_message_bytes
             self._compare_calibrations(server, self._transport.address)
+        self._control.heed_limit(server.max_message_bytes)
         if self._control.current is not None and not self._control.adapts:
             self.check_size(self._control.current)
 
@@ -175,7 +187,10 @@ class Meeting:
             self._planned = True
             self._follow(plan, best_alone(plan.options) or plan.best, reason)
         elif self._control.current is None:
-            self._control.hold(choose(self._bundle, cut_alone(self._bundle), None, reason))
+            alone = choose(self._bundle, cut_alone(self._bundle), None, reason)
+            with self._deciding:
+                if not self._overruled:
+                    self._control.hold(alone)
 
     def _follow(self, plan: Plan, option: Option, reason: str) -> None:
         with self._deciding:

@@ -46,7 +46,13 @@ def measure_remote_profile(
         raise FaultError(
             f"the server at {address} ended the measurement without a profile. See its log."
         )
-    return Profile.parse(json.loads(document), f"the answer of {address}")
+    try:
+        read = json.loads(document)
+    except ValueError as error:
+        raise FaultError(
+            f"the profile that {address} sent is no JSON: {error}. Measure it again."
+        ) from error
+    return Profile.parse(read, f"the answer of {address}")
 
 
 def server_machine(address: str) -> Machine | None:

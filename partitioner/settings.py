@@ -15,9 +15,8 @@ from pydantic_settings import (
 from partitioner.addresses import split_address
 from partitioner.defaults import DEFAULT_MAX_MESSAGE
 from partitioner.units import parse_duration, parse_size
+from protos.channels import LEAST_MESSAGE_BYTES
 from protos.errors import UsageError
-
-_SMALLEST_MESSAGE_BYTES = 1024
 
 
 def _check_address(text: str) -> str:
@@ -26,7 +25,7 @@ def _check_address(text: str) -> str:
 
 
 def _check_message(text: str) -> str:
-    if (found := parse_size(text)) < _SMALLEST_MESSAGE_BYTES:
+    if (found := parse_size(text)) < LEAST_MESSAGE_BYTES:
         raise UsageError(
             f"a message limit of {found} bytes lets nothing through. Give at least 1KiB; "
             f"{DEFAULT_MAX_MESSAGE} suits most models."

@@ -3,6 +3,9 @@
 DEFAULT_MAX_MESSAGE_BYTES = 64 << 20
 """Larger messages are refused by their receiver, before anything is decoded."""
 
+LEAST_MESSAGE_BYTES = 1024
+"""A server that takes less cannot even be told what is asked of it."""
+
 _SHARED: tuple[tuple[str, int], ...] = (
     # A window that takes a whole frontier at once; the probe for bandwidth-delay enlarges it further.
     ("grpc.http2.lookahead_bytes", 8 << 20),

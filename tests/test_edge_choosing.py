@@ -3,11 +3,12 @@
 import asyncio
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cloud_server import CloudServer
-from edge_client import AsyncEdgeClient, EdgeClient, choosing, meeting
+from edge_client import AsyncEdgeClient, EdgeClient, ServedBy, choosing, meeting
 from edge_client.choosing import best_of, choose_option, is_of_this_machine
 from partitioner import profiling, remote
 from partitioner.bundle import Bundle
@@ -16,8 +17,15 @@ from partitioner.link import Link
 from partitioner.planning import plan
 from partitioner.profiles import Machine, Profile
 from partitioner.sessions import RuntimeOptions
-from protos.errors import TooLargeError
+from protos.errors import (
+    FaultError,
+    OverloadedError,
+    SplitpointError,
+    TooLargeError,
+    UnreachableError,
+)
 from tests.edge_fakes import FakeCloud, frames
+from tests.test_edge_failures import look_again
 
 LINK = Link(1e6, 1e6, 0.1)
 
@@ -217,3 +225,49 @@ async def test_closing_while_it_measures_ends_the_measuring(
         await loop.shutdown_default_executor()  # returns when the measuring thread has ended
     assert len(steps) < 2 * len(residual_bundle.cuts)
     assert not (tmp_path / "b/profiles/edge.json").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [OverloadedError("busy."), UnreachableError("gone."), FaultError("odd.")]
+)
+async def test_cloud_that_cannot_be_measured_now_is_measured_when_it_can(
+    own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, error: SplitpointError
+) -> None:
+    Server(Profile.load(own_bundle.profiles / "cloud.json"), monkeypatch)
+    errors = iter([error])
+
+    def refused_once(*args: object, **options: object) -> object:
+        for each in errors:
+            raise each
+        return choose_option(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(meeting, "choose_option", refused_once)
+    (inputs,) = frames(own_bundle, 1)
+    async with FakeCloud(own_bundle) as cloud:
+        async with AsyncEdgeClient(cloud.address, own_bundle, "auto", link=LINK) as client:
+            assert client.cloud_is_away
+            assert client.trouble is error
+            assert (await client.infer(inputs)).served_by is ServedBy.EDGE
+            await look_again(client)
+            assert not client.cloud_is_away
+            assert client.control.adapts
+        errors = iter([error])
+        strict = AsyncEdgeClient(cloud.address, own_bundle, "auto", link=LINK, on_failure="fail")
+        with pytest.raises(type(error), match=str(error)):
+            await strict.connect()
+        await strict.close()
+
+
+def test_profile_that_was_damaged_on_its_way_is_a_fault(
+    own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Damaged:
+        def __init__(self, _channel: object) -> None:
+            pass
+
+        def MeasureProfile(self, _request: object, timeout: float) -> list[object]:  # noqa: N802
+            return [SimpleNamespace(stage="", done=1, total=1, profile_json='{"cuts": {')]
+
+    monkeypatch.setattr(remote, "SplitpointStub", Damaged)
+    with pytest.raises(FaultError, match="no JSON"):
+        remote.measure_remote_profile("127.0.0.1:1", own_bundle, 1.0)

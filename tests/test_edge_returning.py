@@ -3,6 +3,7 @@
 import asyncio
 from time import perf_counter
 
+import grpc
 import pytest
 
 from edge_client import AsyncEdgeClient, ServedBy, watching
@@ -17,7 +18,7 @@ from partitioner.planning import Plan
 from protos.errors import FaultError, LateError, UnreachableError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import EDGE
-from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
+from protos.splitpoint_pb2 import GetServerInfoResponse, ProbeRequest, ProbeResponse
 from tests.edge_fakes import FakeCloud, frames
 from tests.test_edge_adapting import follow, loaded, planned, see
 from tests.test_edge_failures import look_again
@@ -99,13 +100,27 @@ async def test_cloud_is_found_within_a_third_of_a_second_of_its_return(
             assert clock.now - returned_at <= 0.3
 
 
-@pytest.mark.parametrize("method", ["info", "bundles"])
-async def test_greeting_whose_bytes_are_damaged_is_repeated(
-    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    async def damaged(_request: bytes, _context: object) -> bytes:
-        return b"\xff"
+async def no_message(_request: bytes, _context: object) -> bytes:
+    return b"\xff"
 
+
+async def no_limit(_request: bytes, _context: object) -> bytes:
+    return GetServerInfoResponse(version="1", max_message_bytes=0).SerializeToString()
+
+
+async def no_method(_request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "")
+    return b""
+
+
+@pytest.mark.parametrize(
+    ("method", "damaged"),
+    [("info", no_message), ("bundles", no_message), ("info", no_limit), ("info", no_method),
+     ("bundles", no_method)],
+)  # fmt: skip
+async def test_greeting_that_was_damaged_is_repeated(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, method: str, damaged: object
+) -> None:
     async with (
         FakeCloud(residual_bundle) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
@@ -148,6 +163,51 @@ async def test_watch_goes_on_after_a_bug_and_says_so(
         "looking after the cloud has failed, and goes on"
     ]
     assert "a bug" in caplog.text
+
+
+async def test_bug_in_looking_for_the_cloud_waits_for_its_next_turn(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_arguments: object) -> None:
+        raise ValueError("a bug")
+
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        watch, clock = watch_of(client)
+        client._breaker.trip(UnreachableError("gone."), clock.now)
+        monkeypatch.setattr(watching, "greet", fail)
+        clock.now += 1
+        with pytest.raises(ValueError, match="a bug"):
+            await watch.step()
+        assert not client._breaker.is_due(clock.now)
+        assert client._breaker.is_due(clock.now + 1)
+
+
+async def test_cloud_that_comes_back_with_smaller_messages_gets_smaller_ones(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
+    ):
+        follow(client, planned)
+        sizes = sorted({option.upload_bytes for option in planned.options})
+        assert client.choice.option is not None
+        assert client.choice.option.upload_bytes > sizes[2]
+        watch, clock = watch_of(client)
+        client._breaker.trip(UnreachableError("gone."), clock.now)
+        cloud.max_message_bytes = int(sizes[2])
+        clock.now += 1
+        await watch.step()
+        fitting = [option for option in planned.options if option.upload_bytes <= sizes[2]]
+        await loaded(client, min(fitting, key=lambda option: option.total_s).cut)
+        see(client, 1e9)
+        result = await client.infer(inputs)
+        assert result.served_by is ServedBy.CLOUD
+        assert 0 < result.upload_bytes <= sizes[2]
 
 
 async def test_frames_beside_a_trial_stay_here_and_move_no_cut(
