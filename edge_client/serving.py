@@ -80,7 +80,9 @@ async def _serve(settings: ServeSettings, *, as_json: bool) -> None:
 
         reporter = Reporter(client, observer, settings.telemetry_s, writer.note, changed)
         reporting = asyncio.create_task(reporter.run())
-        reporting.add_done_callback(lambda _: stop.set())  # by itself it ends if nobody reads any more
+        reporting.add_done_callback(
+            lambda _: stop.set()
+        )  # by itself it ends if nobody reads any more
         try:
             await _until(stop, settings)
             limit = format_duration(settings.drain_s)
