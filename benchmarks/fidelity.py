@@ -14,6 +14,7 @@ Three predictions stand beside what was measured:
 import argparse
 import random
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,6 +43,8 @@ from protos.tensors import Array
 
 WARM_UP = 3
 """Rounds that are not counted: connecting, loading the stages, and TCP's start."""
+PAUSE_S = 0.1
+"""Before each frame; see partitioner/resuming.py."""
 BOUNDS = {"error_median": 0.05, "error_p95": 0.15, "regret_median": 0.03}
 
 _RTT_S = 0.02
@@ -128,7 +131,9 @@ def _run(options: Sequence[Option], bundle: Bundle, frames: Feeds, address: str)
         for number in range(-WARM_UP, len(frames)):
             for option in turns.sample(options, len(options)):
                 edge.set_option(option.cut, option.codec if option.upload_bytes else None)
-                # As a frame of a stream, which the plan counts: by the event loop, and the device's thread.
+                # As a frame of a stream, which the plan counts: by the event loop and the device's thread,
+                # and some time after the one before.
+                time.sleep(PAUSE_S)
                 result = edge.run(edge.asynchronous.infer(frames[number]))
                 if number >= 0:
                     runs[option].append(result)
