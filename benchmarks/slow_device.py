@@ -18,17 +18,17 @@ class SlowStage(Stage):
     others, is no property of the slower one, and must not be multiplied.
     """
 
-    def __init__(self, stage: Stage, slowdown: float) -> None:
+    def __init__(self, stage: Stage, slowdown: float, usual_s: dict[str, float], name: str) -> None:
         super().__init__(None, stage.inputs, stage.outputs)
         self._stage, self._slowdown = stage, slowdown
-        self._usual_s: float | None = None
+        self._usual_s, self._name = usual_s, name
 
     def run(self, feeds: Any) -> dict[str, Array]:
         """Run the stage, then wait until it has taken about `slowdown` times as long."""
-        if self._usual_s is None:
-            self._usual_s = min(self._timed(feeds) for _ in range(_LOOKS))
+        if self._name not in self._usual_s:
+            self._usual_s[self._name] = min(self._timed(feeds) for _ in range(_LOOKS))
         values = self._stage.run(feeds)
-        time.sleep((self._slowdown - 1) * self._usual_s)
+        time.sleep((self._slowdown - 1) * self._usual_s[self._name])
         return values
 
     def _timed(self, feeds: Any) -> float:
@@ -40,19 +40,23 @@ class SlowStage(Stage):
 class SlowBundle(Bundle):
     """A bundle whose heads and tails run on a slower device; codecs run at full speed."""
 
-    slowdown = 1.0
+    slowdown: float
+    usual_s: dict[str, float]
+    """Of each stage that has run, here and at full speed; kept, as a device is as slow tomorrow."""
 
     @classmethod
     def of(cls, bundle: Bundle, slowdown: float) -> Self:
         """Return the bundle on a device that takes `slowdown` times as long."""
         slow = cls(bundle.path, bundle.manifest, bundle.calibration)
-        slow.slowdown = slowdown
+        slow.slowdown, slow.usual_s = slowdown, {}
         return slow
 
     def open_head(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
         """Open a head that takes as long as on the slower device."""
-        return SlowStage(super().open_head(cut_id, options), self.slowdown)
+        stage = super().open_head(cut_id, options)
+        return SlowStage(stage, self.slowdown, self.usual_s, f"head of {cut_id}")
 
     def open_tail(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
         """Open a tail that takes as long as on the slower device."""
-        return SlowStage(super().open_tail(cut_id, options), self.slowdown)
+        stage = super().open_tail(cut_id, options)
+        return SlowStage(stage, self.slowdown, self.usual_s, f"tail of {cut_id}")

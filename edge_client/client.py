@@ -44,6 +44,9 @@ from protos.errors import (
 )
 from protos.names import EDGE
 
+_THINK_AFTER_S = 0.005
+"""After a frame, if no other one comes before: what it teaches is weighed for the next one."""
+
 OnError = Literal["raise", "result"]
 """What becomes of a frame that fails: an exception, or a Result that is served by none."""
 
@@ -155,6 +158,7 @@ class AsyncEdgeClient:
             unweighed = why_unweighed(policy, adapts=adapts)
             self.power = PowerWatch(power, self.control.heed, unweighed=unweighed)
         self._powering: asyncio.Task[None] | None = None
+        self._thinking: asyncio.TimerHandle | None = None
         self._connected = False
 
     async def __aenter__(self) -> Self:
@@ -335,6 +339,7 @@ class AsyncEdgeClient:
     async def close(self) -> None:
         """Let go of the connections and of the device's threads. Does nothing twice."""
         self._meeting.end()
+        self._think_later(None)
         for task in filter(None, (self._watching, self._powering)):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -371,12 +376,24 @@ class AsyncEdgeClient:
         self, frame: int, inputs: Inputs, arrived_at: float, on_error: OnError
     ) -> Result:
         choice = self.choice
+        self._think_later(None)
         try:
             return await self._try(frame, inputs, arrived_at)
         except SplitpointError as error:
             if on_error == "raise":
                 raise
             return self._runner.failed(frame, arrived_at, choice, error)
+        finally:
+            self._think_later(_THINK_AFTER_S)  # once the result is with the caller
+
+    def _think_later(self, after_s: float | None) -> None:
+        """Decide for the next frame in a while; None: not at all, as it is here."""
+        if self._thinking is not None:
+            self._thinking.cancel()
+            self._thinking = None
+        if after_s is not None and self.control.adapts:
+            loop = asyncio.get_running_loop()
+            self._thinking = loop.call_later(after_s, self.control.think_ahead)
 
     async def _try(self, frame: int, inputs: Inputs, arrived_at: float) -> Result:
         deadline_at = arrived_at + (math.inf if self.deadline_s is None else self.deadline_s)

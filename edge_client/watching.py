@@ -151,6 +151,7 @@ class Watch:
                 if not self._controller.suspects:
                     break
                 self._controller.crossed(await self._transfer(self._controller.probe_bytes()))
+            self._controller.think_ahead()
         except NetworkError as error:
             await self._hang_up()
             self._breaker.trip(error, self._clock())

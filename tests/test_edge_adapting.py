@@ -5,10 +5,11 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
 import pytest
 
-from edge_client import AsyncEdgeClient, ServedBy, watching
+from edge_client import AsyncEdgeClient, ServedBy, controlling, watching
 from edge_client.breaking import Breaker
 from edge_client.controlling import Controller, Limits
 from edge_client.device import Device
@@ -23,13 +24,15 @@ from partitioner.planning import Plan, plan
 from partitioner.policy import PolicySettings
 from partitioner.profiles import CodecProfile, CutProfile, Machine, Profile, StageProfile, Timing
 from partitioner.sessions import RuntimeOptions
-from protos.errors import OverloadedError, UsageError
+from protos.errors import OverloadedError, UnreachableError, UsageError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import EDGE
 from tests.edge_fakes import FakeCloud, error_answer, frames, whole
 from tests.test_edge_client import assert_same
 from tests.test_edge_failures import look_again, silence
 
+LIKELY_HEADS = 3
+"""Decisions that a move costs: what needs no cloud, and what is best at half and at twice the rate."""
 MACHINE = Machine(
     hostname="nowhere", cpu="none", cores=1, memory_bytes=1, system="", python="", runtime="",
     provider="", threads=1,
@@ -433,3 +436,56 @@ def test_stages_stay_within_their_memory_and_the_one_in_use_stays(
     with pytest.raises(UsageError, match="the head of cut-02 takes about 1.00 MB"):
         tight.warm("cut-02")
     assert not tight.is_loaded("head", "cut-01")
+
+
+async def test_frame_takes_what_was_decided_for_it_unless_more_is_learnt(
+    residual_bundle: Bundle, planned: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decisions: list[float] = []
+    decide = controlling.decide_bounded
+
+    def counted(*arguments: Any) -> Any:
+        decisions.append(perf_counter())
+        return decide(*arguments)
+
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
+    ):
+        follow(client, planned)
+        await loaded(client, EDGE)
+        await loaded(client, planned.best.cut)
+        see(client, 0.2e6)
+        monkeypatch.setattr(controlling, "decide_bounded", counted)
+        begun = perf_counter()  # a frame a second
+        client.control.think_ahead()
+        assert client.choice.cut.id == planned.best.cut  # until a frame takes it
+        assert client.control.next(begun, 1).cut.id == EDGE
+        assert len(decisions) == 1 + LIKELY_HEADS
+        client.control.think_ahead()
+        see(client, 1e9)
+        moved = client.control.next(begun + 1, 1)
+        assert moved.cut.id == planned.best.cut
+        client.control.think_ahead()
+        client._breaker.trip(UnreachableError("gone."), perf_counter())
+        assert client.control.next(begun + 2, 1).cut.id == EDGE
+        assert client.control.switches == 3
+
+
+async def test_next_frame_is_decided_for_after_each_one(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
+    ):
+        await client.infer(inputs)
+        assert client._thinking is None  # a cut that is fixed needs no thought
+        follow(client, planned)
+        await client.infer(inputs)
+        assert client._thinking is not None
+        due_at = client._thinking.when()
+        await client.infer(inputs)
+        assert client._thinking.when() > due_at
+    assert client._thinking is None
