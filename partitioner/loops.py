@@ -113,6 +113,11 @@ def stop_event() -> asyncio.Event:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    # Two loops of one process share gRPC's wake-up socket; who comes second finds it empty. Harmless.
-    if not isinstance(context.get("exception"), BlockingIOError):
+    # The loops of one process share gRPC's wake-up socket and its queue: who comes second finds the socket
+    # empty, or in the queue what a loop waited for that is closed by now. Harmless.
+    error = context.get("exception")
+    late = isinstance(error, RuntimeError) and "PollerCompletionQueue" in repr(
+        context.get("handle")
+    )
+    if not late and not isinstance(error, BlockingIOError):
         loop.default_exception_handler(context)

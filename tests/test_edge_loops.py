@@ -15,8 +15,9 @@ from protos.errors import UsageError
 from tests.edge_fakes import frames
 
 
-async def complain(error: Exception) -> None:
-    asyncio.get_running_loop().call_exception_handler({"message": "oh", "exception": error})
+async def complain(error: Exception, **context: str) -> None:
+    found = {"message": "oh", "exception": error, **context}
+    asyncio.get_running_loop().call_exception_handler(found)
 
 
 def test_empty_wake_up_socket_of_grpc_is_not_reported_and_all_else_is(
@@ -24,8 +25,10 @@ def test_empty_wake_up_socket_of_grpc_is_not_reported_and_all_else_is(
 ) -> None:
     thread = LoopThread("test")
     thread.run(complain(BlockingIOError(11, "Resource temporarily unavailable")))
+    for_another = "<Handle PollerCompletionQueue._handle_events(<_UnixSelectorEventLoop>)()>"
+    thread.run(complain(RuntimeError("Event loop is closed"), handle=for_another))
     assert caplog.records == []
-    thread.run(complain(ValueError("a bug")))
+    thread.run(complain(ValueError("a bug"), handle=for_another))
     assert [record.message.splitlines()[0] for record in caplog.records] == ["oh"]
     thread.close()
     thread.close()
