@@ -52,15 +52,13 @@ class _Ahead:
     """What was decided before the frame had come."""
 
     state: tuple[object, ...]
-    before: Bounded
     at_s: float
     seen: Conditions
     decided: Bounded
 
-    def holds(self, state: tuple[object, ...], before: Bounded, now_s: float) -> bool:
+    def holds(self, state: tuple[object, ...], now_s: float) -> bool:
         """Tell whether it would still be decided so."""
-        same = all(old is new or old == new for old, new in zip(self.state, state, strict=True))
-        return same and self.before is before and now_s - self.at_s < _STALE_S
+        return self.state == state and now_s - self.at_s < _STALE_S
 
 
 class Controller:
@@ -99,7 +97,7 @@ class Controller:
         self._link: LinkEstimator | None = None
         self._edge, self._cloud = LoadEstimator(), LoadEstimator()
         self._queue, self._arrivals = FadingMean(), ArrivalRate()
-        self._learnt = 0
+        self._learnt = 0  # counted once it is learnt, for `think_ahead` runs beside the learning
         self._ahead: _Ahead | None = None
 
     @property
@@ -218,22 +216,21 @@ class Controller:
         with self._lock:
             if (before := self._bounded) is None:
                 return
-            now_s = perf_counter()
+            state, now_s = self._state, perf_counter()  # the state first: it may change meanwhile
             seen = self.conditions(now_s)
             decided = decide_bounded(self._steps, seen, before, now_s, self.settings)
-            self._ahead = _Ahead(self._state, before, now_s, seen, decided)
+            self._ahead = _Ahead(state, now_s, seen, decided)
 
     def prepared(self, work: Work) -> None:
         """Learn from a frame's head."""
-        self._learnt += 1
         if work.choice.option is not None:
             known = work.choice.option
             profiled_s = known.edge_s + known.exit_s - known.handing_s
             self._edge.add(work.edge_s, profiled_s, perf_counter())
+            self._learnt += 1
 
     def answered(self, work: Work, reply: Reply) -> None:
         """Learn from an answer of the cloud."""
-        self._learnt += 1
         server_s = reply.queue_s + reply.decode_s + reply.compute_s
         self.crossed(
             Transfer(
@@ -248,17 +245,17 @@ class Controller:
         if work.choice.option is not None and not reply.load_s:  # a tail's first run is slow
             measured_s = reply.decode_s + reply.compute_s
             self._cloud.add(measured_s, work.choice.option.cloud_s, reply.received_at)
+        self._learnt += 1
 
     def crossed(self, seen: Transfer) -> None:
         """Learn from bytes that went to the cloud and back."""
-        self._learnt += 1
         self.crossed_at = seen.received_at
         if self._link is not None:
             self._link.add(seen)
+        self._learnt += 1
 
     def measured(self, small: Transfer, large: Transfer) -> None:
         """Believe two probes, and nothing from before: the cloud is back, perhaps over another link."""
-        self._learnt += 1
         self.crossed_at = large.received_at
         if self._link is None:
             return
@@ -270,12 +267,13 @@ class Controller:
             ratio = before.downlink_bps / before.uplink_bps
             before = Link(up_bps, ratio * up_bps, before.rtt_s)
         self._link.restart(replace(before, rtt_s=small.network_s))
+        self._learnt += 1
 
     def failed(self, work: Work, error: SplitpointError, lost_s: float) -> None:
         """Learn from a frame that the cloud failed, after `lost_s`."""
-        self._learnt += 1
         if isinstance(error, LateError) and work.sent_bytes and self._link is not None:
             self._link.at_least(work.sent_bytes, lost_s)
+            self._learnt += 1
 
     @property
     def suspects(self) -> bool:
@@ -317,11 +315,11 @@ class Controller:
     @property
     def _state(self) -> tuple[object, ...]:
         """What a decision rests on, beside time: no decision from before holds once this is another."""
-        return self._learnt, self._breaker.circuit, self._thrift, self._steps
+        return self._learnt, self._breaker.circuit, self._thrift, self._steps, self._bounded
 
     def _decide(self, before: Bounded, now_s: float) -> Choice:
         ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead.holds(self._state, before, now_s):
+        if ahead is not None and ahead.holds(self._state, now_s):
             seen, decided = ahead.seen, ahead.decided
         else:
             seen = self.conditions(now_s)
