@@ -75,8 +75,8 @@ class AsyncEdgeClient:
 
     Connects when it is entered, or with the first frame. A cloud that is away then is looked for while
     frames are finished here. Raises BundleError, UsageError or UnknownNameError when made, and FileError
-    where a source of `power` cannot be read; MismatchError when it connects, and UnreachableError with
-    on_failure="fail".
+    where a source of `power` cannot be read; MismatchError when it connects, and with on_failure="fail"
+    NetworkError, OverloadedError or FaultError where it is finished alone otherwise.
     """
 
     def __init__(
