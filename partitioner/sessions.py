@@ -10,6 +10,7 @@ import onnxruntime
 import psutil
 
 from partitioner.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS
+from partitioner.providers import check_provider, open_with
 from protos.errors import BundleError, FaultError, UsageError
 from protos.memory import release_freed_pages
 from protos.tensors import Array, TensorSpec
@@ -28,10 +29,7 @@ class RuntimeOptions:
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= MAX_THREADS:
             raise UsageError(f"{self.threads} threads cannot compute. Give 1 to {MAX_THREADS}.")
-        if self.provider not in (found := onnxruntime.get_available_providers()):
-            raise UsageError(
-                f"this ONNX Runtime has no provider {self.provider!r}. It has: {', '.join(found)}."
-            )
+        check_provider(self.provider)
 
 
 class Stage:
@@ -89,7 +87,7 @@ def open_session(
     if not optimize:
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     source = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(source, settings, providers=[options.provider])
+    return open_with(options.provider, source, settings)
 
 
 def open_stage(
