@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 
 from partitioner.profiling import machine_of
 from partitioner.sessions import RuntimeOptions
 
 RESULTS = Path(__file__).parent / "results"
-LIBRARIES = ("splitpoint", "onnxruntime", "grpcio", "protobuf", "numpy")
+LIBRARIES = ("splitpoint", "grpcio", "protobuf", "numpy")
 
 
 def describe_machine() -> dict[str, Any]:
@@ -27,7 +28,9 @@ def describe_machine() -> dict[str, Any]:
     machine["tcp_congestion_control"] = (
         congestion.read_text().strip() if congestion.exists() else "?"
     )
-    machine["versions"] = {name: version(name) for name in LIBRARIES}
+    versions = {name: version(name) for name in LIBRARIES}
+    # Its distribution has one of several names.
+    machine["versions"] = versions | {"onnxruntime": onnxruntime.__version__}
     return machine
 
 

@@ -130,8 +130,9 @@ def is_of_that_server(profile: Profile, machine: Machine) -> bool:
     return measured.hostname == machine.hostname and _speed_of(measured) == _speed_of(machine)
 
 
-def _speed_of(machine: Machine) -> tuple[str, int, str, str, int]:
-    return machine.cpu, machine.cores, machine.runtime, machine.provider, machine.threads
+def _speed_of(machine: Machine) -> tuple[str | int, ...]:
+    computes_with = machine.provider, machine.accelerator
+    return machine.cpu, machine.cores, machine.runtime, *computes_with, machine.threads
 
 
 def _edge_profile(bundle: Bundle, options: RuntimeOptions, on_progress: OnProgress) -> Profile:

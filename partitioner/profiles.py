@@ -71,6 +71,8 @@ class Machine(_Frozen):
     python: str
     runtime: str
     provider: str
+    accelerator: str = ""
+    """What the provider computes with beside the CPU, such as a GPU; empty: nothing, or not known."""
     threads: int
 
 

@@ -21,6 +21,7 @@ from partitioner.cut_profiling import MAX_SAMPLES, CutProfiler, Feeds
 from partitioner.defaults import DEFAULT_BUDGET_S
 from partitioner.node_profiling import measure_nodes
 from partitioner.profiles import InputOrigin, Machine, Profile
+from partitioner.providers import accelerator_of
 from partitioner.resuming import PausedFrames, frame_factors, measure_crossing_s
 from partitioner.sessions import RuntimeOptions, random_feeds
 from partitioner.timing import Call, Repeated, sample_in_turns
@@ -134,6 +135,7 @@ def machine_of(options: RuntimeOptions) -> Machine:
         python=platform.python_version(),
         runtime=f"onnxruntime {onnxruntime.__version__}",
         provider=options.provider,
+        accelerator=accelerator_of(options.provider),
         threads=options.threads,
     )
 

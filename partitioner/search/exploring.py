@@ -174,7 +174,8 @@ def _options_of(profile: Profile) -> RuntimeOptions | None:
     """Return how the profile was measured; None if that was on another machine, or with another runtime."""
     machine = profile.machine
     here = machine_of(RuntimeOptions(machine.threads))
-    if machine.model_copy(update={"provider": here.provider}) != here or profile.scale != 1:
+    computes_with = {"provider": here.provider, "accelerator": here.accelerator}
+    if machine.model_copy(update=computes_with) != here or profile.scale != 1:
         return None
     return RuntimeOptions(machine.threads, machine.provider)
 
