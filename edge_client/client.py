@@ -127,7 +127,7 @@ class AsyncEdgeClient:
             window=window,
         )
         self.control = Controller(self.bundle, stages, self._breaker, policy)
-        """What is believed of link and loads, and how often the cut has moved."""
+        """What decides, what it believes of link and loads, and how often the cut has moved."""
         self._meeting = Meeting(
             self.bundle, wishes, self._transport, stages, self._breaker, self.control, on_progress
         )
@@ -195,9 +195,9 @@ class AsyncEdgeClient:
 
         None while it is only guessed, as nobody has been met.
         """
-        if self._meeting.link is None and not self.control.has_seen_link:
+        if self._meeting.link is None and not self.control.learned.has_seen_link:
             return None
-        return self.control.link or self._meeting.link
+        return self.control.learned.link or self._meeting.link
 
     @property
     def trouble(self) -> SplitpointError | None:
@@ -427,5 +427,5 @@ class AsyncEdgeClient:
         checked = check_inputs(inputs, self.bundle.inputs)
         choice = self.control.next(arrived_at, max(1, self._in_flight))
         work = self._runner.prepare(checked, frame, arrived_at, deadline_at, choice)
-        self.control.prepared(work)
+        self.control.learned.prepared(work)
         return work

@@ -92,7 +92,7 @@ class Completer:
         if (
             self._breaker.circuit is not Circuit.TRYING
         ):  # else a server warms up, and no link is slow
-            self._controller.failed(work, error, now_s - begun_at)
+            self._controller.learned.failed(work, error, now_s - begun_at)
 
     async def fall_back(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
         """Go on without the cloud, because of `error`, which cost `lost_s`."""
@@ -133,7 +133,7 @@ class Completer:
             ) from None
         reply = await transport.call(work.request_id, message, self._patience_s(work), work.leaves)
         result = self._runner.answered(work, reply)
-        self._controller.answered(work, reply)
+        self._controller.learned.answered(work, reply)
         return result
 
     def _patience_s(self, work: Work) -> float:

@@ -1,4 +1,4 @@
-"""What the edge has seen of the link and of both machines, and what the next frame does because of it."""
+"""What the next frame does, because of what the edge has learnt of the link and of both machines."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,22 +7,20 @@ from threading import RLock
 from time import perf_counter
 
 from edge_client.breaking import Breaker, Circuit
-from edge_client.frames import Choice, Work, choose
+from edge_client.frames import Choice, choose
+from edge_client.learning import Learned
 from edge_client.stages import Stages
-from edge_client.transport import Reply
 from partitioner.bounding import Bounded, Step, decide_bounded
 from partitioner.bundle import Bundle
 from partitioner.conditions import Conditions
-from partitioner.estimating import LinkEstimator, Transfer
 from partitioner.exits.ladder import Rung
 from partitioner.link import Link
-from partitioner.loads import ArrivalRate, FadingMean, LoadEstimator
 from partitioner.planning import Option, Plan
 from partitioner.policy import Decision, PolicySettings, contenders
 from partitioner.power import NO_THRIFT, Thrift
 from partitioner.weighing import further_axes
 from protos.codecs import is_calibrated
-from protos.errors import LateError, MismatchError, SplitpointError, UsageError
+from protos.errors import MismatchError, UsageError
 from protos.names import EDGE
 
 _LIKELY = (0.5, 2.0)
@@ -73,12 +71,12 @@ class Controller:
     ) -> None:
         self.bundle = bundle
         self.settings = settings
+        self.learned = Learned()
+        """What is believed of link and loads; whoever sees something of them tells it."""
         self.switches = 0
         """How often the option has moved."""
         self.called_at = float("-inf")
         """When a frame last asked what to do."""
-        self.crossed_at = float("-inf")
-        """When the link last showed what it can."""
         self.on_move: Callable[[Choice], None] = _unheard
         """Hears where each move of the policy leads, and why, on the thread of the heads."""
         self.distrusts: MismatchError | None = None
@@ -94,10 +92,6 @@ class Controller:
         self._ladder: tuple[Rung, ...] = (Rung(),)
         self._bounded: Bounded | None = None
         self._choices: dict[str, Choice] = {}
-        self._link: LinkEstimator | None = None
-        self._edge, self._cloud = LoadEstimator(), LoadEstimator()
-        self._queue, self._arrivals = FadingMean(), ArrivalRate()
-        self._learnt = 0  # counted once it is learnt, for `think_ahead` runs beside the learning
         self._ahead: _Ahead | None = None
 
     @property
@@ -121,7 +115,7 @@ class Controller:
         with self._lock:
             self._steps = self._climb(plan, limits)
             self._offered = plan, limits
-            self._link = LinkEstimator(plan.link)
+            self.learned.begin(plan.link)
             self._stages.know(plan.edge)
             now_s = perf_counter()
             seen = self.conditions(now_s)
@@ -173,7 +167,7 @@ class Controller:
     def next(self, arrived_at: float, in_flight: int) -> Choice:
         """Return what a frame that arrived at `arrived_at` does; `in_flight` counts it too."""
         now_s = self.called_at = perf_counter()
-        self._arrivals.add(arrived_at, in_flight, self.settings.window)
+        self.learned.arrived(arrived_at, in_flight, self.settings.window)
         with self._lock:
             before = self._bounded
             if before is not None:
@@ -186,27 +180,8 @@ class Controller:
 
     def conditions(self, now_s: float) -> Conditions:
         """Return what is known now; UsageError without a plan."""
-        if self._link is None:
-            raise UsageError("nothing is known of the link: this client follows no plan.")
-        return Conditions(
-            self._link.estimate(now_s),
-            self._edge.load(now_s),
-            self._cloud.load(now_s),
-            self._queue.value(now_s),
-            self._breaker.circuit is not Circuit.OPEN,
-            self._arrivals.period_s,
-            self._thrift,
-        )
-
-    @property
-    def link(self) -> Link | None:
-        """The link as it is believed to be now; None without a plan."""
-        return self._link.estimate(perf_counter()).link if self._link else None
-
-    @property
-    def has_seen_link(self) -> bool:
-        """True once a frame or a probe has told something of the link that was planned for."""
-        return self._link is not None and self._link.has_learned
+        reachable = self._breaker.circuit is not Circuit.OPEN
+        return self.learned.conditions(now_s, self._thrift, reachable=reachable)
 
     def think_ahead(self) -> None:
         """Decide now for the next frame, which need not wait for it then, unless more is learnt before.
@@ -221,72 +196,12 @@ class Controller:
             decided = decide_bounded(self._steps, seen, before, now_s, self.settings)
             self._ahead = _Ahead(state, now_s, seen, decided)
 
-    def prepared(self, work: Work) -> None:
-        """Learn from a frame's head."""
-        if work.choice.option is not None:
-            known = work.choice.option
-            profiled_s = known.edge_s + known.exit_s - known.handing_s
-            self._edge.add(work.edge_s, profiled_s, perf_counter())
-            self._learnt += 1
-
-    def answered(self, work: Work, reply: Reply) -> None:
-        """Learn from an answer of the cloud."""
-        server_s = reply.queue_s + reply.decode_s + reply.compute_s
-        self.crossed(
-            Transfer(
-                reply.upload_bytes,
-                reply.download_bytes,
-                reply.begun_at,
-                reply.received_at,
-                server_s,
-            )
-        )
-        self._queue.add(max(0.0, reply.queue_s - reply.load_s), reply.received_at)
-        if work.choice.option is not None and not reply.load_s:  # a tail's first run is slow
-            measured_s = reply.decode_s + reply.compute_s
-            self._cloud.add(measured_s, work.choice.option.cloud_s, reply.received_at)
-        self._learnt += 1
-
-    def crossed(self, seen: Transfer) -> None:
-        """Learn from bytes that went to the cloud and back."""
-        self.crossed_at = seen.received_at
-        if self._link is not None:
-            self._link.add(seen)
-        self._learnt += 1
-
-    def measured(self, small: Transfer, large: Transfer) -> None:
-        """Believe two probes, and nothing from before: the cloud is back, perhaps over another link."""
-        self.crossed_at = large.received_at
-        if self._link is None:
-            return
-        before = self._link.estimate(large.received_at).link
-        more_s = large.network_s - small.network_s
-        more_bytes = large.upload_bytes - small.upload_bytes
-        if more_s > 0.1 * small.network_s and more_bytes > 0:
-            up_bps = 8 * more_bytes / more_s
-            ratio = before.downlink_bps / before.uplink_bps
-            before = Link(up_bps, ratio * up_bps, before.rtt_s)
-        self._link.restart(replace(before, rtt_s=small.network_s))
-        self._learnt += 1
-
-    def failed(self, work: Work, error: SplitpointError, lost_s: float) -> None:
-        """Learn from a frame that the cloud failed, after `lost_s`."""
-        if isinstance(error, LateError) and work.sent_bytes and self._link is not None:
-            self._link.at_least(work.sent_bytes, lost_s)
-            self._learnt += 1
-
-    @property
-    def suspects(self) -> bool:
-        """True while the link looks as if it had changed, and another look would tell."""
-        return self._link is not None and self._link.suspects
-
     def probe_bytes(self) -> int:
         """Return what a probe should carry: what the best crossing option would, within reason."""
-        steps = self._steps
-        if not steps or self._link is None:
+        steps, link = self._steps, self.learned.link
+        if not steps or link is None:
             return 1
         largest = max(option.upload_bytes for option in steps[0].plan.options)
-        link = self._link.estimate(perf_counter()).link
         return int(min(_PROBE_BYTES, max(1024.0, _PROBE_S * link.uplink_bps / 8), largest)) or 1
 
     def _climb(self, plan: Plan, limits: Limits) -> tuple[Step, ...]:
@@ -315,7 +230,7 @@ class Controller:
     @property
     def _state(self) -> tuple[object, ...]:
         """What a decision rests on, beside time: no decision from before holds once this is another."""
-        return self._learnt, self._breaker.circuit, self._thrift, self._steps, self._bounded
+        return self.learned.count, self._breaker.circuit, self._thrift, self._steps, self._bounded
 
     def _decide(self, before: Bounded, now_s: float) -> Choice:
         ahead, self._ahead = self._ahead, None

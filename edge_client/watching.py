@@ -94,7 +94,7 @@ class Watch:
         return self._controller.distrusts is not None and not self._breaker.is_open
 
     def _is_idle(self, now_s: float) -> bool:
-        known_at = max(self._probed_at, self._controller.crossed_at)
+        known_at = max(self._probed_at, self._controller.learned.crossed_at)
         return (
             self._controller.adapts
             and not self._breaker.is_open
@@ -109,7 +109,7 @@ class Watch:
         try:
             info = await greet(self._connect(), self._transport.address, self._bundle, _GREET_S)
             if self._controller.adapts and info.probes:
-                self._controller.measured(*await self._new_link())
+                self._controller.learned.measured(*await self._new_link())
             await self._on_back(info)
         except SplitpointError as error:
             await self._hang_up()
@@ -146,11 +146,13 @@ class Watch:
     async def _probe_link(self) -> None:
         try:
             for seen in await self._transfers():
-                self._controller.crossed(seen)
+                self._controller.learned.crossed(seen)
             for _ in range(_SECOND_LOOKS):
-                if not self._controller.suspects:
+                if not self._controller.learned.suspects:
                     break
-                self._controller.crossed(await self._transfer(self._controller.probe_bytes()))
+                self._controller.learned.crossed(
+                    await self._transfer(self._controller.probe_bytes())
+                )
             self._controller.think_ahead()
         except NetworkError as error:
             await self._hang_up()

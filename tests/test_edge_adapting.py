@@ -83,7 +83,7 @@ def follow(client: AsyncEdgeClient, planned: Plan) -> None:
     if client._watching is not None:
         client._watching.cancel()  # nothing is to be probed but when the test says so
     # Both machines are this one; what they really take must not be learnt.
-    client.control._edge, client.control._cloud = AsProfiled(), AsProfiled()
+    client.control.learned._edge, client.control.learned._cloud = AsProfiled(), AsProfiled()
     client.control.follow(planned, planned.best, "the plan's best", Limits())
 
 
@@ -96,8 +96,8 @@ def crossings(uplink_bps: float, rtt_s: float = 0.0005) -> list[Transfer]:
 
 def see(client: AsyncEdgeClient, uplink_bps: float) -> None:
     for seen in crossings(uplink_bps):
-        client.control._link._free_at = 0.0  # type: ignore[union-attr]  # each alone on the link
-        client.control.crossed(seen)
+        client.control.learned._link._free_at = 0.0  # type: ignore[union-attr]  # each alone on the link
+        client.control.learned.crossed(seen)
 
 
 async def loaded(client: AsyncEdgeClient, cut: str) -> None:
@@ -360,7 +360,7 @@ def test_cut_that_is_held_while_a_frame_is_decided_stays_and_costs_no_frame(
             holding.join(0.05)
 
     monkeypatch.setattr(stages, "prefetch", prefetch)
-    control._link = LinkEstimator(Link(0.2e6, 0.2e6, 0.0005))
+    control.learned._link = LinkEstimator(Link(0.2e6, 0.2e6, 0.0005))
     assert control.next(perf_counter(), 1).cut.id == EDGE  # it moves, and so loads ahead
     holding.join()
     assert control.current == control.next(perf_counter(), 1) == held

@@ -185,10 +185,10 @@ async def test_cut_that_the_caller_sets_while_auto_measures_stays(
 def test_link_that_is_only_guessed_is_not_told(own_bundle: Bundle) -> None:
     with EdgeClient("127.0.0.1:1", own_bundle) as client:
         control = client.asynchronous.control
-        assert control.link is not None  # what it plans with
+        assert control.learned.link is not None  # what it plans with
         assert client.link is None
-        control.crossed(Transfer(1000, 100, 0.0, 0.1, 0.0))
-        assert client.link == control.link
+        control.learned.crossed(Transfer(1000, 100, 0.0, 0.1, 0.0))
+        assert client.link == control.learned.link
     with EdgeClient("127.0.0.1:1", own_bundle, link=LINK) as client:
         assert client.link is not None
         assert client.link.rtt_s == LINK.rtt_s

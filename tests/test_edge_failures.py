@@ -415,7 +415,7 @@ async def test_times_that_cannot_be_are_a_fault_and_teach_nothing(
         result = await client.infer(inputs)
         assert result.served_by is ServedBy.EDGE
         assert result.reason.startswith("cloud failed: the answer of")
-        assert client.control.crossed_at == float("-inf")
+        assert client.control.learned.crossed_at == float("-inf")
 
 
 async def test_answer_that_cannot_be_read_ends_its_stream_and_no_later_one(

@@ -285,9 +285,12 @@ async def test_tail_that_had_to_be_loaded_counts_neither_as_queue_nor_as_load_no
         for load_s in (0.0, 0.5):
             follow(client, planned)
             control = client.control
-            control._cloud, control._queue = LoadEstimator(), type(control._queue)()
+            control.learned._cloud, control.learned._queue = (
+                LoadEstimator(),
+                type(control.learned._queue)(),
+            )
             work = Work(0, client.choice, 0.0, 1.0, {}, b"", "0", 0.0)
-            control.answered(work, reply(planned, load_s))
+            control.learned.answered(work, reply(planned, load_s))
             seen.append(control.conditions(perf_counter()))
     warm, cold = seen
     assert (cold.cloud_queue_s, cold.cloud_load) == (0.0, 1.0)
@@ -313,11 +316,11 @@ async def test_late_trial_is_no_news_of_the_link(residual_bundle: Bundle, planne
         cloud.answer, client.timeout_s = lost, 0.1
         client._breaker.trip(UnreachableError("gone."), perf_counter())
         client._breaker.probed(None, perf_counter())
-        before = client.control.link
+        before = client.control.learned.link
         assert (await client.infer(inputs)).fallback == "cloud too slow"
-        assert client.control.link == before
+        assert client.control.learned.link == before
         assert (await client.infer(inputs)).fallback == "cloud too slow"  # and now it is
-        assert client.control.link != before
+        assert client.control.learned.link != before
 
 
 async def test_link_is_taken_from_the_fastest_probes_after_a_return(
@@ -342,12 +345,12 @@ async def test_link_is_taken_from_the_fastest_probes_after_a_return(
         client._breaker.trip(UnreachableError("gone."), clock.now)
         clock.now += 0.1
         await watch.step()
-        assert client.control.link is not None
+        assert client.control.learned.link is not None
         large = sizes[-1]
         assert sizes == [1, 1, 1, 4096, large, large, large]
-        assert client.control.link.rtt_s == pytest.approx(0.015)
+        assert client.control.learned.link.rtt_s == pytest.approx(0.015)
         # 13.1 ms more for `large` - 1 bytes more
-        assert client.control.link.uplink_bps == pytest.approx(8 * (large - 1) / 0.0131)
+        assert client.control.learned.link.uplink_bps == pytest.approx(8 * (large - 1) / 0.0131)
 
 
 async def test_link_that_came_back_much_slower_is_asked_for_little(
@@ -373,6 +376,6 @@ async def test_link_that_came_back_much_slower_is_asked_for_little(
         await watch.step()
         assert clock.now - begun_at < 2
         assert max(sizes) == 4096  # 0.8 s; the 12 kB of before would have taken 2.5
-        assert client.control.link is not None
-        assert client.control.link.uplink_bps == pytest.approx(40e3)
+        assert client.control.learned.link is not None
+        assert client.control.learned.link.uplink_bps == pytest.approx(40e3)
         assert not client.cloud_is_away
