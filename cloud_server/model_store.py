@@ -1,7 +1,6 @@
 """The models that a server offers, and the tails that it keeps in memory."""
 
 import asyncio
-import contextlib
 import logging
 import math
 import threading
@@ -12,13 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from partitioner.bundle import Bundle
-from partitioner.defaults import DEFAULT_PROVIDER
 from partitioner.manifest import MANIFEST_FILE
-from partitioner.sessions import RuntimeOptions, Stage, open_weighed, random_feeds
-from protos.errors import BundleError, FaultError, UnknownNameError
+from partitioner.sessions import RuntimeOptions, Stage, open_weighed
+from protos.errors import BundleError, UnknownNameError
 from protos.names import CLOUD, EDGE, model_name
 from protos.serving.answering import ServedModel, check_version
 
@@ -213,16 +209,7 @@ class ModelStore:
 
 
 def _open(model: Model, options: RuntimeOptions) -> tuple[Stage, int]:
-    return open_weighed(partial(_open_warm, model, options))
-
-
-def _open_warm(model: Model, options: RuntimeOptions) -> Stage:
-    stage = model.bundle.open_tail(model.cut, options)
-    if options.provider != DEFAULT_PROVIDER:
-        # On a GPU the first frame of a session takes 0.1 to 0.6 s: kernels are loaded and chosen with it.
-        with contextlib.suppress(FaultError):  # made-up values may be none that the model takes
-            stage.run(random_feeds(model.inputs, np.random.default_rng(0)))
-    return stage
+    return open_weighed(partial(model.bundle.open_tail, model.cut, options))
 
 
 def _models_of(bundle: Bundle) -> list[Model]:

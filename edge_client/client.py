@@ -62,7 +62,8 @@ class AsyncEdgeClient:
     policy move the cut as conditions change; None: with `auto`. `memory_bytes`: what all loaded heads
     and tails may take. `exit_threshold`: see the attribute; `exit_floor`: the agreement below which `auto`
     moves no threshold (None: what the exits were trained for). `latency_s`: what the policy keeps a frame's
-    expected latency within, by cut, codec and thresholds (None: the deadline). `threads`: of the runtime.
+    expected latency within, by cut, codec and thresholds (None: the deadline). `threads` and
+    `provider`: of the runtime.
     `on_failure`: when the cloud does not answer, or refuses, `finish` the frame here, or `fail`.
     `objective`: what the choice and the policy minimise, as `latency` or `latency=1,energy=0.2`; `terms`:
     the device and the prices that joules and money need. `power`: what tells of battery and heat, and the
@@ -97,6 +98,7 @@ class AsyncEdgeClient:
         exit_floor: float | None = None,
         latency_s: float | None = None,
         threads: int = defaults.THREADS,
+        provider: str = defaults.PROVIDER,
         on_failure: defaults.OnFailure = defaults.ON_FAILURE,
         objective: Objective | str = defaults.MINIMIZE,
         terms: Terms | None = None,
@@ -116,7 +118,7 @@ class AsyncEdgeClient:
         if self._transport is None and (cut != EDGE or wishes.adapt):
             other = "" if self.bundle.heads_only else ", or the cut edge"
             raise UsageError(f"cut {cut!r} needs a server. Give cloud=HOST:PORT{other}.")
-        stages = Stages(self.bundle, RuntimeOptions(threads=threads), memory_bytes)
+        stages = Stages(self.bundle, RuntimeOptions(threads, provider), memory_bytes)
         self._runner = FrameRunner(stages)
         self._device, self._breaker = Device(), Breaker()
         policy = PolicySettings(

@@ -39,6 +39,7 @@ def client_options(settings: EdgeSettings) -> dict[str, Any]:
         "exit_floor": settings.exit_floor,
         "latency_s": settings.latency_s,
         "threads": settings.threads,
+        "provider": settings.provider,
         "on_failure": settings.on_failure,
         "objective": settings.objective,
         "terms": settings.terms,

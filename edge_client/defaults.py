@@ -5,6 +5,7 @@ from typing import Literal
 from partitioner.defaults import (
     DEFAULT_DRAIN,
     DEFAULT_MAX_MESSAGE,
+    DEFAULT_PROVIDER,
     DEFAULT_TIMEOUT_S,
     DEFAULT_WINDOW,
 )
@@ -20,6 +21,7 @@ DEADLINE = "none"
 ON_FAILURE: OnFailure = "finish"
 EXIT_THRESHOLD = "none"
 THREADS = 1
+PROVIDER = DEFAULT_PROVIDER
 MINIMIZE = "latency"
 
 LISTEN = "127.0.0.1:8001"

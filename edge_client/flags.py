@@ -75,6 +75,7 @@ class Shared(TypedDict):
         flag("Without an answer: finish the frame here, or fail it.", defaults.ON_FAILURE),
     ]
     threads: Annotated[int | None, flag("Intra-op threads of the runtime.", str(defaults.THREADS))]
+    provider: Annotated[str | None, flag("Execution provider of the runtime.", defaults.PROVIDER)]
     name: Annotated[
         str | None, flag("What this edge calls itself in metrics and telemetry.", "the host's name")
     ]

@@ -107,6 +107,7 @@ class EdgeSettings(Settings):
     """Of `auto`: the agreement below which no threshold goes; not given: what exits were trained for."""
     on_failure: defaults.OnFailure = defaults.ON_FAILURE
     threads: int = Field(default=defaults.THREADS, ge=1)
+    provider: str = defaults.PROVIDER
     minimize: str = defaults.MINIMIZE
     weights: str | None = None
     """A weighted sum instead, such as latency=1,energy=0.2."""

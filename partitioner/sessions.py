@@ -1,5 +1,6 @@
 """Running a graph: the one place that knows how a session of ONNX Runtime is made."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,11 +97,14 @@ def open_stage(
     outputs: tuple[TensorSpec, ...],
     options: RuntimeOptions,
 ) -> Stage:
-    """Load a graph of a bundle, a file or its bytes; BundleError when the runtime refuses it."""
+    """Load a graph of a bundle, a file or its bytes; BundleError when the runtime refuses it.
+
+    A stage on another provider than the CPU has run once when it is returned.
+    """
     if graph is None:
         return Stage(None, inputs, outputs)
     try:
-        return Stage(open_session(graph, options), inputs, outputs)
+        stage = Stage(open_session(graph, options), inputs, outputs)
     except Exception as error:
         name = "an exit" if isinstance(graph, bytes) else graph
         raise BundleError(
@@ -109,6 +113,11 @@ def open_stage(
         ) from error
     finally:
         release_freed_pages()  # loading takes the weights several times over
+    if options.provider != DEFAULT_PROVIDER:
+        # On a GPU the first frame of a session takes 0.1 to 0.6 s: kernels are loaded and chosen with it.
+        with contextlib.suppress(FaultError):  # made-up values may be none that the model takes
+            stage.run(random_feeds(inputs, np.random.default_rng(0)))
+    return stage
 
 
 def open_weighed(open_stage: Callable[[], Stage]) -> tuple[Stage, int]:

@@ -8,13 +8,17 @@ import onnxruntime
 import pytest
 
 from cloud_server.model_store import ModelStore
+from edge_client import EdgeClient
+from edge_client.connecting import client_options
+from edge_client.settings import load_settings
+from edge_client.stages import Stages
 from partitioner import providers
 from partitioner.bundle import Bundle
 from partitioner.defaults import DEFAULT_PROVIDER
 from partitioner.providers import CUDA, check_provider
 from partitioner.sessions import RuntimeOptions, Stage
 from protos.errors import UsageError
-from protos.names import CLOUD
+from protos.names import CLOUD, EDGE
 
 # What the runtime's loader says where the libraries are not there, and where there is no GPU.
 MISSING = "Failed to load libcublas.so.13: libcublas.so.13: cannot open shared object file"
@@ -79,7 +83,7 @@ def test_runtime_without_cuda_names_the_package_that_has_it() -> None:
 
 
 @pytest.mark.parametrize(("provider", "runs"), [("other", 1), (DEFAULT_PROVIDER, 0)])
-async def test_tail_on_another_provider_has_run_before_its_first_frame(
+async def test_stage_on_another_provider_has_run_before_its_first_frame(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, provider: str, runs: int
 ) -> None:
     seen: list[int] = []
@@ -102,6 +106,17 @@ async def test_tail_on_another_provider_has_run_before_its_first_frame(
     await store.load(store.find(f"{residual_bundle.name}.{CLOUD}"))
     store.close()
     assert len(seen) == runs
+    stages = Stages(residual_bundle, options)
+    stages.warm(EDGE)
+    assert len(seen) == 2 * runs
+
+
+def test_edge_computes_with_the_provider_that_it_is_told(residual_bundle: Bundle) -> None:
+    settings = load_settings(
+        bundle=str(residual_bundle.path), source="frames", cut=EDGE, provider="TPU"
+    )
+    with pytest.raises(UsageError, match="has no provider 'TPU'"):
+        EdgeClient(None, residual_bundle, EDGE, **client_options(settings))
 
 
 def test_gpu_is_named_as_its_driver_names_it(
