@@ -10,7 +10,6 @@ from functools import partial
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import onnxruntime
@@ -72,7 +71,7 @@ def measure_profile(
     nodes = None if bundle.heads_only else measure_nodes(bundle, samples[0], chosen, end)
     deepest = [name for name, cut in bundle.cuts.items() if cut.head_graph][-1]
     crossing_s = measure_crossing_s(partial(_read, profiler.answer))
-    frames_s = _take_turns(
+    frames = _take_turns(
         list(profiler.repeated.values()),
         lambda: partial(bundle.open_head(deepest, chosen).run, samples[0]),
         (begun, end),
@@ -80,7 +79,6 @@ def measure_profile(
         hold=profiler.memory_bytes <= _HELD_SHARE * psutil.virtual_memory().available,
     )
     on_progress("done", steps, steps)
-    usual_s = median(profiler.repeated[deepest, "head"].seconds)
     return Profile(
         splitpoint=version("splitpoint"),
         bundle=bundle.name,
@@ -90,9 +88,9 @@ def measure_profile(
         inputs=origin,
         cuts=profiler.timed(),
         node_s=nodes,
-        resume_s=max(0.0, median(frames_s) - usual_s),
+        resume_s=frames.resume_s,
         crossing_s=crossing_s,
-        frame_factors=frame_factors(frames_s),
+        frame_factors=frame_factors(frames.seconds),
         calibration_digest=bundle.ranges.digest if bundle.ranges else "",
     )
 
@@ -104,10 +102,10 @@ def _take_turns(
     on_turn: Callable[[], None],
     *,
     hold: bool,
-) -> list[float]:
+) -> PausedFrames:
     """Repeat all stages, and time frames that come after a pause: in between, if memory allows.
 
-    Returns the seconds of those frames; `times` are when the whole measurement began, and its end.
+    Returns those frames, all taken; `times` are when the whole measurement began, and its end.
     """
     begun, end = times
     if not hold:
@@ -121,7 +119,7 @@ def _take_turns(
         if hold:
             sample_in_turns(stages, end, take_turn, hold=True)
         frames.complete(0.0 if hold else end)
-        return frames.seconds
+        return frames
 
 
 def machine_of(options: RuntimeOptions) -> Machine:

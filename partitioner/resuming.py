@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from partitioner.loops import LoopThread
+from partitioner.timing import sample_call
 
 _PAUSE_S = 0.1
 """Before a frame: long enough for caches to be taken by others and cores to doze. What it makes a stage
@@ -32,6 +33,7 @@ class PausedFrames:
     def __init__(self, call: Callable[[], object], share: float, begun: float) -> None:
         self.seconds: list[float] = []
         """From the frame to its result, frame by frame."""
+        self._in_a_row: list[float] = []
         self._call, self._share, self._begun = call, share, begun
         self._loop, self._worker = LoopThread("splitpoint-frames"), ThreadPoolExecutor(1)
         self._spent_s = 0.0
@@ -59,9 +61,21 @@ class PausedFrames:
         while len(self.seconds) < _LEAST or time.perf_counter() < until:
             self._sample()
 
+    @property
+    def resume_s(self) -> float:
+        """What a frame takes longer than one of many calls in a row, which are timed right after each.
+
+        Where the machine's pace wanders by a tenth between a stage's timing and the frames', a stage of 100 ms
+        would seem to take 10 ms to wake up.
+        """
+        pairs = zip(self.seconds, self._in_a_row, strict=True)
+        return max(0.0, median(frame_s - usual_s for frame_s, usual_s in pairs))
+
     def _sample(self) -> None:
         begun = time.perf_counter()
         self.seconds.append(self._loop.run(self._hand(_PAUSE_S)))
+        usual = self._worker.submit(sample_call, self._call, least=1)
+        self._in_a_row.append(usual.result()[0])
         self._spent_s += time.perf_counter() - begun
 
     async def _hand(self, pause_s: float) -> float:

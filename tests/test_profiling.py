@@ -150,9 +150,31 @@ def test_paused_frames_come_after_a_pause_and_take_what_the_call_does() -> None:
         frames.complete(0.0)
     assert len(frames.seconds) == 5
     assert min(frames.seconds) >= 0.01
-    # The first call loads and warms up, and is none of them.
-    assert all(later - before >= 0.1 for before, later in itertools.pairwise(called_at))
-    assert len(called_at) == 6
+    # The first call loads and warms up, and is none of them; behind each frame three come in a row.
+    gaps = [later - before for before, later in itertools.pairwise(called_at)]
+    assert len(gaps) == 5 * 4
+    assert min(gaps[::4]) >= 0.1
+    assert max(min(gaps[place::4]) for place in (1, 2, 3)) < 0.1
+
+
+def test_resuming_is_what_a_frame_takes_beyond_calls_in_a_row_whatever_the_machines_pace() -> None:
+    pace_s, last_s = itertools.count(1), 0.0
+
+    def call() -> None:
+        nonlocal last_s
+        asleep = time.perf_counter() - last_s > 0.05
+        if asleep:
+            machine.append(0.005 * next(pace_s))  # slower with every frame
+        until = time.perf_counter() + machine[-1] + (0.02 if asleep else 0.0)
+        while time.perf_counter() < until:
+            pass
+        last_s = time.perf_counter()
+
+    machine: list[float] = []
+    with PausedFrames(call, 0.5, time.perf_counter()) as frames:
+        frames.complete(0.0)
+    assert frames.resume_s == pytest.approx(0.02, abs=0.01)
+    assert max(frames.seconds) - min(frames.seconds) > 0.015
 
 
 def test_paused_frames_keep_to_their_share_of_the_time() -> None:
@@ -197,11 +219,11 @@ def test_stages_too_large_to_be_held_leave_time_for_paused_frames(
 
     monkeypatch.setattr(profiling, "sample_in_turns", sample_in_turns)
     begun, told = time.perf_counter() - 100, []
-    seconds = profiling._take_turns(
+    frames = profiling._take_turns(
         [], lambda: lambda: None, (begun, begun + 40), lambda: told.append(1), hold=hold
     )
     assert ends == [pytest.approx(begun + stages_end_s)]
-    assert (len(seconds), len(told)) == (5, 1)
+    assert (len(frames.seconds), len(told)) == (5, 1)
 
 
 def test_crossing_is_what_is_not_the_network() -> None:
