@@ -65,8 +65,8 @@ class PausedFrames:
     def resume_s(self) -> float:
         """What a frame takes longer than one of many calls in a row, which are timed right after each.
 
-        Where the machine's pace wanders by a tenth between a stage's timing and the frames', a stage of 100 ms
-        would seem to take 10 ms to wake up.
+        Where the machine's pace wanders by a tenth between the timing of a stage and that of the frames, a
+        stage of 100 ms would seem to take 10 ms to wake up.
         """
         pairs = zip(self.seconds, self._in_a_row, strict=True)
         return max(0.0, median(frame_s - usual_s for frame_s, usual_s in pairs))
