@@ -20,7 +20,7 @@ from edge_client.choosing import OnProgress, unheard
 from edge_client.completing import Completer, grace_s
 from edge_client.controlling import Controller
 from edge_client.device import Device
-from edge_client.feeding import Limited, as_async
+from edge_client.feeding import Limited, WhenFree, as_async
 from edge_client.frames import Choice, FrameRunner, Work, choose
 from edge_client.grpc_transport import GrpcTransport
 from edge_client.handshake import ServerInfo, report_telemetry
@@ -321,19 +321,24 @@ class AsyncEdgeClient:
 
         A frame that fails raises in its place, or with on_error="result" becomes a Result that is
         served by none. What fails while connecting is raised in any case.
+        A frame is taken when there is room in the window, and with a deadline only when the device is free.
         """
         await self.connect()
         source = as_async(frames)
+        limited = source if self.power is None else Limited(source, self.power.most_fps)
+        paced = None if self.deadline_s is None else WhenFree(limited, self._device)
 
         async def run(index: int, inputs: Inputs) -> Result:
-            return await self._infer(index, inputs, perf_counter(), on_error)
+            held = paced is not None and paced.held
+            return await self._infer(index, inputs, perf_counter(), on_error, held=held)
 
-        taken = source if self.power is None else Limited(source, self.power.most_fps)
-        results = in_order(taken, run, self.window)
+        results = in_order(paced or limited, run, self.window)
+        self.control.learned.device_paced = paced is not None
         try:
             async for result in results:
                 yield result
         finally:
+            self.control.learned.device_paced = False
             await results.aclose()
             if hasattr(source, "aclose"):
                 await source.aclose()
@@ -375,12 +380,18 @@ class AsyncEdgeClient:
         return await self._completer.complete(work)
 
     async def _infer(
-        self, frame: int, inputs: Inputs, arrived_at: float, on_error: OnError
+        self,
+        frame: int,
+        inputs: Inputs,
+        arrived_at: float,
+        on_error: OnError,
+        *,
+        held: bool = False,
     ) -> Result:
         choice = self.choice
         self._think_later(None)
         try:
-            return await self._try(frame, inputs, arrived_at)
+            return await self._try(frame, inputs, arrived_at, held=held)
         except SplitpointError as error:
             if on_error == "raise":
                 raise
@@ -397,12 +408,12 @@ class AsyncEdgeClient:
             loop = asyncio.get_running_loop()
             self._thinking = loop.call_later(after_s, self.control.think_ahead)
 
-    async def _try(self, frame: int, inputs: Inputs, arrived_at: float) -> Result:
+    async def _try(self, frame: int, inputs: Inputs, arrived_at: float, *, held: bool) -> Result:
         deadline_at = arrived_at + (math.inf if self.deadline_s is None else self.deadline_s)
         self._in_flight += 1
         try:
             async with asyncio.timeout(grace_s(arrived_at, deadline_at)):
-                prepare = partial(self._prepare, frame, inputs, arrived_at, deadline_at)
+                prepare = partial(self._prepare, frame, inputs, arrived_at, deadline_at, held=held)
                 work: Work = await self._device.run(arrived_at, prepare)
         except TimeoutError:
             late = LateError(
@@ -425,9 +436,17 @@ class AsyncEdgeClient:
         why = SLOW if head_s > (self.deadline_s or math.inf) else BUSY
         return replace(failed, missed=Missed(why, needed_s))
 
-    def _prepare(self, frame: int, inputs: Inputs, arrived_at: float, deadline_at: float) -> Work:
+    def _prepare(
+        self,
+        frame: int,
+        inputs: Inputs,
+        arrived_at: float,
+        deadline_at: float,
+        *,
+        held: bool = False,
+    ) -> Work:
         checked = check_inputs(inputs, self.bundle.inputs)
-        choice = self.control.next(arrived_at, max(1, self._in_flight))
+        choice = self.control.next(arrived_at, held=held or self._in_flight >= self.window)
         work = self._runner.prepare(checked, frame, arrived_at, deadline_at, choice)
         self.control.learned.prepared(work)
         return work

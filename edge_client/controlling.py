@@ -164,10 +164,10 @@ class Controller:
         options = tuple(option for option in plan.options if not is_calibrated(option.codec))
         return replace(plan, options=options) if options else plan
 
-    def next(self, arrived_at: float, in_flight: int) -> Choice:
-        """Return what a frame that arrived at `arrived_at` does; `in_flight` counts it too."""
+    def next(self, arrived_at: float, *, held: bool = False) -> Choice:
+        """Return what a frame does that arrived at `arrived_at`; `held`: it had to wait until then."""
         now_s = self.called_at = perf_counter()
-        self.learned.arrived(arrived_at, in_flight, self.settings.window)
+        self.learned.arrived(arrived_at, held=held)
         with self._lock:
             before = self._bounded
             if before is not None:

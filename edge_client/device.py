@@ -1,6 +1,7 @@
 """The one thread that computes: of the frames that wait for it, the oldest goes first."""
 
 import asyncio
+import math
 import queue
 import threading
 from collections.abc import Callable
@@ -23,6 +24,17 @@ class Device:
         self._numbers = count()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._given = 0  # counted by the event loop
+        self._done = 0  # counted by the thread
+
+    @property
+    def is_free(self) -> bool:
+        """True while nothing runs, and nothing waits."""
+        return self._given == self._done
+
+    async def until_free(self) -> None:
+        """Wait until nothing that is older than what comes next runs or waits."""
+        await self.run(math.inf, _nothing)
 
     async def run(self, arrived_at: float, work: Callable[[], R]) -> R:
         """Return what `work` returns; of all that waits, what arrived first is run first.
@@ -38,6 +50,7 @@ class Device:
             )
             self._thread.start()
         future: Future[R] = Future()
+        self._given += 1
         self._jobs.put((arrived_at, next(self._numbers), future, work))
         return await asyncio.wrap_future(future)
 
@@ -53,10 +66,15 @@ class Device:
                 break
             if future.set_running_or_notify_cancel():
                 _settle(future, work)
+            self._done += 1
         while not self._jobs.empty():
             _, _, future, _ = self._jobs.get()
             if future is not None and future.set_running_or_notify_cancel():
                 future.set_exception(_closed())
+
+
+def _nothing() -> None:
+    """Take a turn, which comes when nothing else waits."""
 
 
 def _closed() -> UsageError:

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
+from edge_client.device import Device
+
 T = TypeVar("T")
 
 _HEARD_S = 0.5
@@ -102,6 +104,28 @@ class Limited(Generic[T]):
     @property
     def _due_at(self) -> float:
         return self._taken_at + self._beat_s
+
+
+class WhenFree(Generic[T]):
+    """Frames that are asked for only when the device is free: none waits for it, and so misses its deadline.
+
+    `held` tells whether the last one had to wait for that, so that it might have come sooner.
+    """
+
+    def __init__(self, frames: AsyncIterator[T], device: Device) -> None:
+        self.held = False
+        self._frames = frames
+        self._device = device
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        await asyncio.sleep(0)  # so that the frame before is with the device
+        self.held = not self._device.is_free
+        if self.held:
+            await self._device.until_free()
+        return await anext(self._frames)
 
 
 def as_async(frames: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:

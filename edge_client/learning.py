@@ -24,6 +24,8 @@ class Learned:
         """Grows after whatever is learnt, so that what was decided with an older count may not hold."""
         self.crossed_at = float("-inf")
         """When the link last showed what it can."""
+        self.device_paced = False
+        """Frames are taken when the device is free, so that none waits for it."""
         self._link: LinkEstimator | None = None
         self._edge, self._cloud = LoadEstimator(), LoadEstimator()
         self._queue, self._arrivals = FadingMean(), ArrivalRate()
@@ -44,6 +46,7 @@ class Learned:
             reachable,
             self._arrivals.period_s,
             thrift,
+            self.device_paced,
         )
 
     @property
@@ -61,9 +64,9 @@ class Learned:
         """True while the link looks as if it had changed, and another look would tell."""
         return self._link is not None and self._link.suspects
 
-    def arrived(self, arrived_at: float, in_flight: int, window: int) -> None:
-        """Learn how often frames come; `in_flight` of at most `window` are at work, this one with them."""
-        self._arrivals.add(arrived_at, in_flight, window)
+    def arrived(self, arrived_at: float, *, held: bool) -> None:
+        """Learn how often frames come; `held`: this one might have come sooner, had there been room."""
+        self._arrivals.add(arrived_at, held=held)
 
     def prepared(self, work: Work) -> None:
         """Learn from a frame's head."""

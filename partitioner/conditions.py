@@ -28,6 +28,8 @@ class Conditions:
     """Seconds between frames; 0: as fast as they are taken; None: one at a time, so that none waits."""
     thrift: Thrift = NO_THRIFT
     """What battery and heat ask for."""
+    device_paced: bool = False
+    """Frames are taken when the device is free, so that none waits for it."""
 
 
 Gain = Callable[[Conditions], float]

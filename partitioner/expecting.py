@@ -8,6 +8,8 @@ stages, device, uplink and cloud, each of which takes one frame at a time. If th
     s < period   it waits about u / (1 − u) · c² / 2 · s at the utilisation u = s / period
                  (Kingman 1961; arrivals are even, and the service varies by c²)
     s ≥ period   a queue builds until the window is full: T = window · s (Little's law)
+
+Where the device sets the pace, no frame waits for it, and none comes sooner than it takes for one.
 """
 
 from operator import attrgetter
@@ -46,7 +48,7 @@ def expect(option: Option, seen: Conditions, window: int, caution: float) -> Exp
     edge_s = (option.edge_s + option.exit_s) * seen.edge_load
     share = 1 - option.exit_rate
     if option.cut == EDGE:
-        total_s = edge_s + _waiting_s(edge_s, edge_s, seen.frame_period_s, window)
+        total_s = edge_s + _waiting_s(edge_s, 0.0, edge_s, seen, window)
         return Expected(option, total_s, total_s, edge_s)
     link = seen.link.link
     cloud_s = option.cloud_s * seen.cloud_load
@@ -54,16 +56,22 @@ def expect(option: Option, seen: Conditions, window: int, caution: float) -> Exp
     network_s = upload_s + link.rtt_s + 8 * option.download_bytes / link.downlink_bps
     away_s = share * seen.cloud_queue_s + share * cloud_s
     alone_s = edge_s + share * network_s + away_s
-    slowest_s = max(edge_s, share * upload_s, share * cloud_s)
-    total_s = alone_s + _waiting_s(slowest_s, alone_s, seen.frame_period_s, window)
+    beyond_s = share * max(upload_s, cloud_s)
+    total_s = alone_s + _waiting_s(edge_s, beyond_s, alone_s, seen, window)
     doubt_s = share * seen.link.deviation_s(option.upload_bytes)
     risked_s = total_s + caution * doubt_s
     return Expected(option, total_s, risked_s, edge_s, share * network_s, away_s)
 
 
-def _waiting_s(slowest_s: float, alone_s: float, period_s: float | None, window: int) -> float:
+def _waiting_s(
+    edge_s: float, beyond_s: float, alone_s: float, seen: Conditions, window: int
+) -> float:
+    """`beyond_s`: the slower of uplink and cloud; `alone_s`: what a frame takes that waits for none."""
+    period_s, slowest_s = seen.frame_period_s, max(edge_s, beyond_s)
     if period_s is None:
         return 0.0
+    if seen.device_paced:
+        period_s, slowest_s = max(period_s, edge_s), beyond_s
     full_s = max(0.0, window * slowest_s - alone_s)
     if slowest_s >= period_s:
         return full_s

@@ -83,18 +83,18 @@ class FadingMean:
 class ArrivalRate:
     """Seconds between frames, as they come.
 
-    `period_s` is None before two frames were seen, and 0 while the window is full: then frames come as
-    fast as they are taken, and how fast they would come cannot be seen.
+    `period_s` is None before two frames were seen, and 0 while most had to wait until they were taken: how
+    fast they would come cannot be seen then.
     """
 
     _last_at: float = -math.inf
     _gap_s: float | None = None
-    _full: float = 0.0
+    _held: float = 0.0
 
-    def add(self, arrived_at: float, in_flight: int, window: int) -> None:
-        """Note a frame; `in_flight` counts it too."""
+    def add(self, arrived_at: float, *, held: bool) -> None:
+        """Note a frame; `held`: it might have come sooner, had the window or the device been free."""
         gap_s, self._last_at = arrived_at - self._last_at, arrived_at
-        self._full += _LATEST * (float(in_flight >= window) - self._full)
+        self._held += _LATEST * (float(held) - self._held)
         if 0 <= gap_s < math.inf:
             before = gap_s if self._gap_s is None else self._gap_s
             self._gap_s = before + _LATEST * (min(gap_s, 4 * before + 1e-3) - before)
@@ -102,4 +102,4 @@ class ArrivalRate:
     @property
     def period_s(self) -> float | None:
         """Seconds between two frames; see above for None and 0."""
-        return 0.0 if self._full > 0.5 else self._gap_s
+        return 0.0 if self._held > 0.5 else self._gap_s

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import pytest
@@ -148,10 +148,10 @@ async def test_move_waits_until_the_head_is_loaded(residual_bundle: Bundle, plan
             if name != planned.best.cut:
                 stages._stages.pop(("head", name), None)
         see(client, 0.2e6)
-        assert client.control.next(perf_counter(), 1).cut.id == planned.best.cut
+        assert client.control.next(perf_counter()).cut.id == planned.best.cut
         stages._loading.release()
         await loaded(client, EDGE)
-        assert client.control.next(perf_counter(), 1).cut.id == EDGE
+        assert client.control.next(perf_counter()).cut.id == EDGE
 
 
 async def test_cloud_that_is_away_moves_everything_here_and_its_return_moves_it_back(
@@ -361,11 +361,11 @@ def test_cut_that_is_held_while_a_frame_is_decided_stays_and_costs_no_frame(
 
     monkeypatch.setattr(stages, "prefetch", prefetch)
     control.learned._link = LinkEstimator(Link(0.2e6, 0.2e6, 0.0005))
-    assert control.next(perf_counter(), 1).cut.id == EDGE  # it moves, and so loads ahead
+    assert control.next(perf_counter()).cut.id == EDGE  # it moves, and so loads ahead
     holding.join()
-    assert control.current == control.next(perf_counter(), 1) == held
+    assert control.current == control.next(perf_counter()) == held
     control.expect_exits([Rung()])
-    assert control.next(perf_counter(), 1) == held
+    assert control.next(perf_counter()) == held
     stages.close()
 
 
@@ -378,7 +378,7 @@ def test_option_over_the_limits_knocks_out_none_that_fits(
     small = replace(best, codec="half", edge_s=best.edge_s + 0.001, edge_memory_bytes=10)
     large = tuple(replace(option, edge_memory_bytes=1000) for option in planned.options)
     control.follow(replace(planned, options=(*large, small)), small, "", Limits(memory_bytes=10))
-    assert control.next(perf_counter(), 1).label == small.label
+    assert control.next(perf_counter()).label == small.label
     control._stages.close()
 
 
@@ -412,6 +412,48 @@ async def test_oldest_frame_has_the_device_first() -> None:
     await asyncio.gather(blocker, *later, return_exceptions=True)
     device.close()
     assert order == ["old tail", "new head"]
+
+
+async def test_device_is_free_when_nothing_runs_or_waits() -> None:
+    device, held = Device(), threading.Event()
+    assert device.is_free
+    running = asyncio.create_task(device.run(0.0, held.wait))
+    waiting = asyncio.create_task(device.run(1.0, lambda: None))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    free = asyncio.create_task(device.until_free())
+    await asyncio.sleep(0.02)
+    assert not device.is_free
+    assert not free.done()
+    held.set()
+    await asyncio.gather(running, free)
+    await asyncio.sleep(0.02)
+    assert device.is_free
+    device.close()
+
+
+@pytest.mark.parametrize("cut", [EDGE, "cut-04"])
+async def test_no_frame_waits_for_the_device_until_its_deadline(
+    residual_bundle: Bundle, cut: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six frames at once into a window of 4: each head takes 0.1 s, and only two fit into the deadline."""
+    run_head = Stages.run_head
+
+    def slowly(self: Stages, cut: str, inputs: Any) -> Any:
+        sleep(0.1)
+        values, _ = run_head(self, cut, inputs)
+        return values, 0.1
+
+    monkeypatch.setattr(Stages, "run_head", slowly)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, cut, deadline_s=0.25) as client,
+    ):
+        inputs = frames(residual_bundle, 6)
+        results = [each async for each in client.stream(inputs, on_error="result")]
+        assert client.control.learned.device_paced is False
+    assert ServedBy.NONE not in {result.served_by for result in results}
+    assert max(result.latency_s for result in results) < 0.25
 
 
 async def test_what_work_raises_is_raised_where_it_is_waited_for() -> None:
@@ -460,15 +502,15 @@ async def test_frame_takes_what_was_decided_for_it_unless_more_is_learnt(
         begun = perf_counter()  # a frame a second
         client.control.think_ahead()
         assert client.choice.cut.id == planned.best.cut  # until a frame takes it
-        assert client.control.next(begun, 1).cut.id == EDGE
+        assert client.control.next(begun).cut.id == EDGE
         assert len(decisions) == 1 + LIKELY_HEADS
         client.control.think_ahead()
         see(client, 1e9)
-        moved = client.control.next(begun + 1, 1)
+        moved = client.control.next(begun + 1)
         assert moved.cut.id == planned.best.cut
         client.control.think_ahead()
         client._breaker.trip(UnreachableError("gone."), perf_counter())
-        assert client.control.next(begun + 2, 1).cut.id == EDGE
+        assert client.control.next(begun + 2).cut.id == EDGE
         assert client.control.switches == 3
 
 

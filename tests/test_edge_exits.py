@@ -228,10 +228,10 @@ def test_policy_moves_the_threshold_under_a_deadline_and_says_so(exiting: Bundle
     control.follow(made.at(FAST), here, "test", Limits())
     for name in exiting.cuts:
         stages.warm(name)
-    before = control.next(0.0, 1)
+    before = control.next(0.0)
     assert before.exits_from == math.inf  # with a fast link no exit has to answer early
     control.follow(made, here, "test", Limits())
-    now = control.next(1.0, 1)
+    now = control.next(1.0)
     assert now.exits_from in {rung.thresholds.get(now.cut.id) for rung in ladder[1:]}
     assert f"exits from {now.exits_from:.3g} on (" in now.reason
     assert moves[-1] == now
@@ -322,15 +322,15 @@ def test_policy_counts_on_exits_and_recounts_when_the_threshold_moves(
     cut = first_cut(exiting)
     for name in exiting.cuts:
         stages.warm(name)
-    assert control.next(0.0, 1).cut.id != cut
+    assert control.next(0.0).cut.id != cut
     control.expect_exits([Rung({cut: ExitCost(rate=1.0, head_share=0.0)}, {cut: 0.6})])
-    choice = control.next(10.0, 1)
+    choice = control.next(10.0)
     assert choice.cut.id == cut
     assert choice.option is not None
     assert choice.option.exit_rate == 1.0
     assert choice.exits_from == 0.6
     control.expect_exits([Rung()])
-    assert control.next(20.0, 1).cut.id != cut
+    assert control.next(20.0).cut.id != cut
     stages.close()
 
 
@@ -344,12 +344,12 @@ def test_new_threshold_holds_for_the_next_frame_though_it_waits_for_a_head(
     here = next(option for option in made.options if option.cut == cut)
     control.follow(made, here, "test", Limits())
     stages.warm(cut)
-    assert control.next(0.0, 1).exits_from == 0.6
+    assert control.next(0.0).exits_from == 0.6
     stages._stages.pop(("head", EDGE), None)
     stages.prefetch = lambda side, cut_id: None  # type: ignore[method-assign]
     # Where hardly a frame exits, all should stay on the device, whose head is not loaded.
     control.expect_exits([Rung({cut: ExitCost(rate=0.01, head_share=0.1)}, {cut: 0.95})])
-    for told in (control.current, control.next(1.0, 1)):
+    for told in (control.current, control.next(1.0)):
         assert told is not None
         assert (told.cut.id, told.exits_from) == (cut, 0.95)
         assert told.option is not None

@@ -396,7 +396,7 @@ def test_rule_that_holds_at_the_start_is_named_for_the_move_that_it_makes(
     control = Controller(residual_bundle, stages, Breaker(), PolicySettings(terms=THIRSTY))
     control.heed(Thrift(("low",), 1000.0, seconds_per_joule=0.1))
     control.follow(planned, planned.best, "the plan's best", Limits())
-    moved = control.next(0.0, 1)
+    moved = control.next(0.0)
     assert moved.cut.id == EDGE != planned.best.cut
     assert moved.reason.startswith("low: energy counts 1000x; edge takes ")
     stages.close()

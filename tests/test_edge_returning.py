@@ -228,10 +228,10 @@ async def test_frames_beside_a_trial_stay_here_and_move_no_cut(
         follow(client, planned)
         await loaded(client, EDGE)
         client._breaker.trip(UnreachableError("gone."), perf_counter())
-        assert client.control.next(perf_counter(), 1).cut.id == EDGE
+        assert client.control.next(perf_counter()).cut.id == EDGE
         client._breaker.probed(None, perf_counter())
         see(client, 1e9)
-        while client.control.next(perf_counter(), 1).cut.id == EDGE:
+        while client.control.next(perf_counter()).cut.id == EDGE:
             pass  # a gain has to last some frames before the cut moves
         trial = asyncio.create_task(client.infer(inputs[0]))
         await came.wait()

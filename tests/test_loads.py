@@ -96,15 +96,15 @@ def test_period_is_that_of_the_frames() -> None:
     arrivals = ArrivalRate()
     assert arrivals.period_s is None
     for frame in range(30):
-        arrivals.add(0.05 * frame, 1, 4)
+        arrivals.add(0.05 * frame, held=False)
     assert arrivals.period_s == pytest.approx(0.05)
 
 
-def test_period_is_zero_while_the_window_is_full() -> None:
+def test_period_is_zero_while_frames_wait_to_be_taken() -> None:
     arrivals = ArrivalRate()
     for frame in range(20):
-        arrivals.add(0.05 * frame, 4, 4)
+        arrivals.add(0.05 * frame, held=True)
     assert arrivals.period_s == 0.0
     for frame in range(20, 40):
-        arrivals.add(0.05 * frame, 2, 4)
+        arrivals.add(0.05 * frame, held=False)
     assert arrivals.period_s == pytest.approx(0.05)

@@ -320,6 +320,16 @@ def test_option_whose_slowest_stage_cannot_keep_up_pays_for_the_queue() -> None:
     assert expected_s(EDGE, seen(8, frame_period_s=0.05)) == pytest.approx(0.36)
 
 
+def test_no_frame_waits_for_a_device_that_sets_the_pace() -> None:
+    # Frames as fast as they are taken: one each 90 ms stays alone here, where four would wait for each other.
+    held = seen(8, frame_period_s=0.0, device_paced=True)
+    assert expected_s(EDGE, held) == pytest.approx(0.09)
+    # One each 20 ms: the uplink of 8 Mbit/s, 10 ms a frame, keeps up; RTT 10 ms, 0.5 ms down, 3 ms.
+    assert expected_s(MIDDLE, held) == pytest.approx(0.020 + 0.010 + 0.010 + 0.0005 + 0.003)
+    # Of 2 Mbit/s (40 ms) it is the slowest, and fills the window.
+    assert expected_s(MIDDLE, replace(held, link=seen(2).link)) == pytest.approx(4 * 0.04)
+
+
 def test_frame_rate_moves_the_cut_to_what_keeps_up() -> None:
     # Alone 60 ms beats 70 ms; every 40 ms the head of 55 ms cannot keep up, stages of 25 ms can.
     front = option("cut-01", 0.055, 100, 0.001)

@@ -20,7 +20,7 @@ from partitioner.steps import Steps
 from partitioner.traces import Trace
 from partitioner.varying import Variation
 from protos.errors import UnknownNameError, UsageError
-from tests.test_planning import EXAMPLE, make
+from tests.test_planning import EXAMPLE, codec, make
 
 SPLIT = Demand("cut-01/raw", 0.1, 125_000, 0.05, 12_500, finish_s=0.3)  # 1 Mbit up, 0.1 Mbit down
 LOCAL = Demand("edge", 0.4, 0, 0, 0)
@@ -62,6 +62,35 @@ def test_frames_wait_for_each_other_at_every_stage() -> None:
     assert latencies(setup, slow, 3) == pytest.approx([0.48, 0.73, 0.98])
     setup = Setup(trace((0, 10)), 0.0, 3, 9.0, workers=2)
     assert latencies(setup, slow, 3) == pytest.approx([0.48, 0.58, 0.73])
+
+
+def test_device_that_sets_the_pace_takes_a_frame_when_it_is_free() -> None:
+    # As above, but frames come when heads end, at 0.1 s and 0.2 s, and frame 3 when it has room, at 0.3.
+    setup = Setup(trace((0, 10)), 0.0, 3, 9.0, device_paced=True)
+    run = run_policy(setup, Fixed(SPLIT), 4)
+    assert [p.arrived_at for p in run.passages] == pytest.approx([0.0, 0.1, 0.2, 0.3])
+    assert run.latencies_s.tolist() == pytest.approx([0.28] * 4)
+    # Frames 0 and 1 are given up at 1.1 and 1.2 s; their tails run until 1.4 and 1.7. At 1.4 there is room.
+    setup = Setup(trace((0, 10), (0.05, 0), (50, 10)), 0.0, 2, 1.0, device_paced=True)
+    assert run_policy(setup, Fixed(SPLIT), 3).passages[2].arrived_at == pytest.approx(1.7)
+
+
+def test_policy_knows_that_no_frame_waits_for_the_device() -> None:
+    """A camera faster than the device, a deadline, and the cut `edge` as the only one within it."""
+    cuts = {
+        "cloud": (0.0, 0.09, {"raw": codec(500_000)}),
+        "cut-01": (0.02, 0.003, {"raw": codec(50_000)}),
+        "edge": (0.09, 0.0, {"raw": codec(0)}),
+    }
+    bundle, profile = make(cuts)
+    made = plan(bundle, Link(4e6, 10e6, 0.02), profile, profile)
+    settings = PolicySettings(deadline_s=0.15, caution=0.0)
+    setup = Setup(trace((0, 4)), 0.01, 4, 9.0, device_paced=True)
+    *_, adaptive, _known = compare_policies(made, setup, 60, settings)
+    assert {passage.demand.label for passage in adaptive.passages} == {"edge"}
+    assert adaptive.missed(0.15) == 0.0
+    waiting = compare_policies(made, replace(setup, device_paced=False), 60, settings)
+    assert waiting[-2].missed(0.15) > 0.5
 
 
 def test_stages_add_up_to_the_latency() -> None:

@@ -48,7 +48,8 @@ class Adaptive:
     ) -> None:
         self._uplink, self._downlink, self._rtt = setup.paths
         self._largest_bytes = max(option.upload_bytes for option in plan.options)
-        self._known_at = self._asked_at = 0.0
+        self._known_at = self._asked_at = self._freed_at = 0.0
+        self._device_paced = setup.device_paced
         further = further_axes(plan, settings.objective)
         ladder = exiting.ladder if exiting else (Rung(),)
         self._steps = tuple(_step(rung, plan, further) for rung in ladder)
@@ -74,13 +75,16 @@ class Adaptive:
             self._learn(heapq.heappop(self._under_way)[2])
         self._probe_until(begun_at)
         self._asked_at = begun_at
-        self._arrivals.add(arrived_at, len(self._under_way) + 1, self._settings.window)
+        full = len(self._under_way) + 1 >= self._settings.window
+        held = self._device_paced and arrived_at <= self._freed_at
+        self._arrivals.add(arrived_at, held=full or held)
         seen = Conditions(
             self._link.estimate(begun_at),
             self._edge_load.load(begun_at),
             self._cloud_load.load(begun_at),
             self._queue.value(begun_at),
             frame_period_s=self._arrivals.period_s,
+            device_paced=self._device_paced,
         )
         found = decide_bounded(self._steps, seen, self._bounded, begun_at, self._settings)
         self._bounded = found
@@ -89,6 +93,7 @@ class Adaptive:
 
     def note(self, passage: Passage) -> None:
         """Keep a frame's way until its result is there."""
+        self._freed_at = passage.begun_at + passage.demand.edge_s
         heapq.heappush(self._under_way, (passage.done_at, next(self._numbers), passage))
 
     def _probe_until(self, now_s: float) -> None:

@@ -187,6 +187,7 @@ class Device:
         phase_s: float,
         period_s: float,
         window: int,
+        device_paced: bool,
         until_s: float,
         vary: Callable[[Variation], float],
         record: Callable[[Frame, float, float], None],
@@ -200,7 +201,7 @@ class Device:
         self._down_begun = -math.inf
         self._taken = self._handed_count = 0
         self._handed: deque[float] = deque([0.0] * window, maxlen=window)
-        self._window = window
+        self._window, self._device_paced = window, device_paced
         self._results: dict[int, float] = {}
         self._unsent: deque[Frame] = deque()
         self._sending = False
@@ -219,6 +220,8 @@ class Device:
         """Take all frames for which it is known when there is room."""
         while (ahead := self._taken - self._handed_count) < self._window:
             asked_at = max(self._asked_at, self._handed[ahead])
+            if self._device_paced:
+                asked_at = max(asked_at, self._device_free)
             self._due_at += self._period_s
             if asked_at - self._due_at > self._period_s:
                 self._due_at = asked_at

@@ -47,6 +47,8 @@ class Fleet:
     batch_cost: float = 1.0
     duration_s: float = 3600.0
     varied: bool = True
+    device_paced: bool = False
+    """Frames are taken only when the device is free, as the client does that has a deadline."""
 
     def __post_init__(self) -> None:
         counts = {"devices": self.devices, "window": self.window, "workers": self.workers,
@@ -139,6 +141,7 @@ def run_fleet(fleet: Fleet, seed: int = 0, run: int = 0, on_time: OnTime | None 
             phase_s=float(random.uniform(0, fleet.period_s)) if fleet.varied else 0.0,
             period_s=fleet.period_s,
             window=fleet.window,
+            device_paced=fleet.device_paced,
             until_s=fleet.duration_s,
             vary=vary,
             record=tally.record,

@@ -36,6 +36,8 @@ class Setup:
     workers: int = 1
     seed: int | None = None
     """Of what times are drawn from; None: all stages take their medians."""
+    device_paced: bool = False
+    """Frames are taken only when the device is free, as the client does that has a deadline."""
 
     def __post_init__(self) -> None:
         if self.trace.downlink_bps is None or self.trace.rtt_s is None:
@@ -168,6 +170,8 @@ class Pipeline:
     def _take(self) -> float:
         """Return when the next frame is taken: there is room for it, and its beat has come."""
         asked_at = max(self._asked_at, self._handed[0])
+        if self.setup.device_paced:
+            asked_at = self._is_free_at(max(asked_at, self._device_free), 0.0)
         period_s = self.setup.period_s
         self._due_at += period_s
         if asked_at - self._due_at > period_s:
@@ -177,14 +181,18 @@ class Pipeline:
 
     def _on_device(self, ready_at: float, seconds: float) -> float:
         """Run for `seconds` on the device as soon as it is free; return when that begins."""
-        begun_at = max(ready_at, self._device_free)
-        for start, end in self._reserved:
-            if begun_at < end and begun_at + seconds > start:
-                begun_at = end
+        begun_at = self._is_free_at(max(ready_at, self._device_free), seconds)
         self._device_free = begun_at + seconds
         if self._reserved:
             self._reserved = tuple(span for span in self._reserved if span[1] > begun_at)
         return begun_at
+
+    def _is_free_at(self, from_s: float, seconds: float) -> float:
+        """Return the first moment from `from_s` on at which no tail is in the way of `seconds`."""
+        for start, end in self._reserved:
+            if from_s < end and (from_s >= start or from_s + seconds > start):
+                from_s = end
+        return from_s
 
     def _cross(self, demand: Demand, arrived_at: float, begun_at: float) -> Passage:
         uplink, downlink, rtt = self.setup.paths
@@ -226,10 +234,7 @@ class Pipeline:
         give_up_at: float,
         sent_at: float | None = None,
     ) -> Passage:
-        start = max(give_up_at, self._device_free)
-        for begins, ends in self._reserved:
-            if start < ends and start + demand.finish_s > begins:
-                start = ends
+        start = self._is_free_at(max(give_up_at, self._device_free), demand.finish_s)
         done_at = start + demand.finish_s
         self._reserved = (*self._reserved, (start, done_at))
         waited_s = self.setup.timeout_s

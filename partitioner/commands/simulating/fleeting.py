@@ -54,7 +54,10 @@ def fleet(
     duration: Annotated[str, typer.Option(help="Simulated time of a run.")] = "10min",
     runs: Annotated[int, typer.Option(help="Independent runs.", min=1)] = 1,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal results.", min=0)] = 0,
-    deadline: Annotated[str | None, typer.Option(help="Count frames later than this.")] = None,
+    deadline: Annotated[
+        str | None,
+        typer.Option(help="Count frames later than this; devices then take a frame when free."),
+    ] = None,
     window: Annotated[
         int, typer.Option(help="Frames at work on a device.", min=1)
     ] = DEFAULT_WINDOW,
@@ -124,7 +127,7 @@ def fleet(
     chosen = pick(demands_of(plan), option or [plan.best.label])
     asked = Fleet(
         tuple(chosen), uplinks, devices, 1 / fps, window, _worker_count(workers, p99), share,
-        batch, batch_cost, parse_duration(duration),
+        batch, batch_cost, parse_duration(duration), device_paced=deadline is not None,
     )  # fmt: skip
     p99_s = parse_duration(p99) if p99 else None
     deadline_s = parse_duration(deadline) if deadline else p99_s

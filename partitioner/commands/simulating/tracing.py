@@ -152,7 +152,15 @@ def trace(
     link_trace = Trace.load(file, parse_format(trace_format), parse_at_end(at_end))
     full = link_trace.filled(parse_duration(rtt), parse_rate(down) if down else None)
     period_s = 1 / fps if fps else 0.0
-    setup = Setup(full, period_s, window, parse_duration(timeout), workers, seed)
+    setup = Setup(
+        full,
+        period_s,
+        window,
+        parse_duration(timeout),
+        workers,
+        seed,
+        device_paced=deadline is not None,
+    )
     count = frames or _frames_in(full.duration_s, fps)
     deadline_s = parse_duration(deadline) if deadline else None
     terms = Terms.named(
