@@ -333,12 +333,12 @@ class AsyncEdgeClient:
             return await self._infer(index, inputs, perf_counter(), on_error, held=held)
 
         results = in_order(paced or limited, run, self.window)
-        self.control.learned.device_paced = paced is not None
+        self.control.learned.pace(paced is not None)
         try:
             async for result in results:
                 yield result
         finally:
-            self.control.learned.device_paced = False
+            self.control.learned.pace(-(paced is not None))
             await results.aclose()
             if hasattr(source, "aclose"):
                 await source.aclose()

@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
@@ -64,13 +65,22 @@ class Device:
             _, _, future, work = self._jobs.get()
             if future is None:
                 break
-            if future.set_running_or_notify_cancel():
-                _settle(future, work)
-            self._done += 1
+            self._work(future, work)
         while not self._jobs.empty():
             _, _, future, _ = self._jobs.get()
             if future is not None and future.set_running_or_notify_cancel():
                 future.set_exception(_closed())
+
+    def _work(self, future: "Future[Any]", work: Callable[[], Any]) -> None:
+        """Run one job, unless it was given up; who hears of its end finds the device free."""
+        tell = _nothing
+        if future.set_running_or_notify_cancel():
+            try:
+                tell = partial(future.set_result, work())
+            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the work
+                tell = partial(future.set_exception, error)
+        self._done += 1
+        tell()
 
 
 def _nothing() -> None:
@@ -79,10 +89,3 @@ def _nothing() -> None:
 
 def _closed() -> UsageError:
     return UsageError("the client was closed before this frame was done.")
-
-
-def _settle(future: "Future[Any]", work: Callable[[], Any]) -> None:
-    try:
-        future.set_result(work())
-    except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the work
-        future.set_exception(error)

@@ -6,7 +6,7 @@ import math
 import queue
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any, Generic, TypeVar
 
 from edge_client.device import Device
@@ -107,9 +107,10 @@ class Limited(Generic[T]):
 
 
 class WhenFree(Generic[T]):
-    """Frames that are asked for only when the device is free: none waits for it, and so misses its deadline.
+    """Frames that are asked for only when the device is free, so that none misses its deadline in a queue.
 
-    `held` tells whether the last one had to wait for that, so that it might have come sooner.
+    (A tail that a failing cloud leaves to the device may still begin while a frame is awaited.) `held`
+    tells whether the last one might have come sooner: the device was waited for longer than the source.
     """
 
     def __init__(self, frames: AsyncIterator[T], device: Device) -> None:
@@ -122,10 +123,13 @@ class WhenFree(Generic[T]):
 
     async def __anext__(self) -> T:
         await asyncio.sleep(0)  # so that the frame before is with the device
-        self.held = not self._device.is_free
-        if self.held:
+        begun = freed = perf_counter()
+        if not self._device.is_free:
             await self._device.until_free()
-        return await anext(self._frames)
+            freed = perf_counter()
+        frame = await anext(self._frames)
+        self.held = perf_counter() - freed < freed - begun
+        return frame
 
 
 def as_async(frames: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:

@@ -21,11 +21,11 @@ class Learned:
 
     def __init__(self) -> None:
         self.count = 0
-        """Grows after whatever is learnt, so that what was decided with an older count may not hold."""
+        """Grows after whatever is learnt of link and loads, and with the pace: what was decided with an older
+        count may not hold."""
         self.crossed_at = float("-inf")
         """When the link last showed what it can."""
-        self.device_paced = False
-        """Frames are taken when the device is free, so that none waits for it."""
+        self._paced = 0
         self._link: LinkEstimator | None = None
         self._edge, self._cloud = LoadEstimator(), LoadEstimator()
         self._queue, self._arrivals = FadingMean(), ArrivalRate()
@@ -64,6 +64,16 @@ class Learned:
         """True while the link looks as if it had changed, and another look would tell."""
         return self._link is not None and self._link.suspects
 
+    @property
+    def device_paced(self) -> bool:
+        """True while frames are taken when the device is free, so that none waits for it."""
+        return self._paced > 0
+
+    def pace(self, streams: int) -> None:
+        """Count so many more streams, or fewer, whose frames are taken when the device is free."""
+        self._paced += streams
+        self.count += 1
+
     def arrived(self, arrived_at: float, *, held: bool) -> None:
         """Learn how often frames come; `held`: this one might have come sooner, had there been room."""
         self._arrivals.add(arrived_at, held=held)
@@ -73,6 +83,8 @@ class Learned:
         if work.choice.option is not None:
             known = work.choice.option
             profiled_s = known.edge_s + known.exit_s - known.handing_s
+            if work.message is None:  # an exit has answered
+                profiled_s -= known.encode_s
             self._edge.add(work.edge_s, profiled_s, perf_counter())
             self.count += 1
 

@@ -60,6 +60,8 @@ class Option:
     """What asking the exit takes on the device."""
     handing_s: float = 0.0
     """Of `edge_s`, what is spent on handing the frame over and on its answer: results call it waiting."""
+    encode_s: float = 0.0
+    """Of `edge_s`, what encoding takes, which a frame that exits is spared."""
     last_resort: LastResort | None = None
     """None where the rest can be computed here, and where there is no exit either."""
 
@@ -306,12 +308,12 @@ def _option(cut: str, codec: str, edge: Profile, cloud: Profile, link: Link) -> 
     crosses = cut != EDGE
     upload = here.codecs[codec].upload_bytes if crosses else 0
     download = here.download_bytes if crosses else 0
+    encode_s = here.codecs[codec].encode_s if crosses else 0.0
+    handing_s = edge.crossing_s if crosses else 0.0
     return Option(
         cut=cut,
         codec=codec,
-        edge_s=edge.resume_s
-        + _seconds(here.head)
-        + (here.codecs[codec].encode_s + edge.crossing_s if crosses else 0),
+        edge_s=edge.resume_s + _seconds(here.head) + encode_s + handing_s,
         upload_bytes=upload,
         network_s=link.predict_s(upload, download),
         cloud_s=cloud.resume_s + there.codecs[codec].decode_s + _seconds(there.tail)
@@ -321,7 +323,8 @@ def _option(cut: str, codec: str, edge: Profile, cloud: Profile, link: Link) -> 
         frontier_bytes=here.frontier_bytes,
         edge_memory_bytes=here.head.memory_bytes if here.head else 0,
         cloud_memory_bytes=there.tail.memory_bytes if there.tail else 0,
-        handing_s=edge.crossing_s if crosses else 0.0,
+        handing_s=handing_s,
+        encode_s=encode_s,
     )
 
 

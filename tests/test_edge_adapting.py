@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from time import perf_counter, sleep
 from typing import Any
@@ -22,6 +22,7 @@ from partitioner.link import Link
 from partitioner.loads import LoadEstimator
 from partitioner.planning import Plan, plan
 from partitioner.policy import PolicySettings
+from partitioner.power import NO_THRIFT
 from partitioner.profiles import CodecProfile, CutProfile, Machine, Profile, StageProfile, Timing
 from partitioner.sessions import RuntimeOptions
 from protos.errors import OverloadedError, UnreachableError, UsageError
@@ -451,9 +452,31 @@ async def test_no_frame_waits_for_the_device_until_its_deadline(
     ):
         inputs = frames(residual_bundle, 6)
         results = [each async for each in client.stream(inputs, on_error="result")]
-        assert client.control.learned.device_paced is False
+        assert not client.control.learned.device_paced
     assert ServedBy.NONE not in {result.served_by for result in results}
     assert max(result.latency_s for result in results) < 0.25
+
+
+async def test_frames_that_the_source_brings_late_were_not_held(residual_bundle: Bundle) -> None:
+    """A camera of 25 frames a second: the device is busy when the next is asked for, and not for long."""
+
+    async def camera(period_s: float) -> AsyncIterator[Any]:
+        for inputs in frames(residual_bundle, 10):
+            await asyncio.sleep(period_s)
+            yield inputs
+
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", deadline_s=2.0) as client,
+    ):
+        learned = client.control.learned
+        learned.begin(Link(1e6, 1e6, 0.01))
+        async for _ in client.stream(camera(0.04)):
+            seen = learned.conditions(perf_counter(), NO_THRIFT, reachable=True)
+            assert seen.device_paced
+        assert seen.frame_period_s is not None
+        assert seen.frame_period_s >= 0.04
+        assert not learned.device_paced
 
 
 async def test_what_work_raises_is_raised_where_it_is_waited_for() -> None:
