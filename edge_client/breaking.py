@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from protos.errors import (
+    BundleError,
     LateError,
     NetworkError,
     ServerError,
@@ -105,8 +106,8 @@ class Breaker:
         """Tell whether the cloud should be probed now."""
         return self.circuit is Circuit.OPEN and now_s >= self._due_at
 
-    def probed(self, error: SplitpointError | None, now_s: float) -> None:
-        """A probe got through, or failed with `error`."""
+    def probed(self, error: SplitpointError | None, now_s: float, wait_s: float = 0.0) -> None:
+        """A probe got through, or failed with `error`; the next one waits for `wait_s` at least."""
         if self.circuit is not Circuit.OPEN:
             return
         if error is None:
@@ -114,7 +115,7 @@ class Breaker:
             self._failures = 0
         else:
             self.error = error
-            self._due_at = now_s + self._settings.first_wait_s
+            self._due_at = now_s + max(wait_s, self._settings.first_wait_s)
 
     def _may_warm_up(self, error: SplitpointError) -> bool:
         """Tell whether a trial was late because a server that has just started loads the tail.
@@ -126,7 +127,7 @@ class Breaker:
 
 def _is_of_the_cloud(error: SplitpointError) -> bool:
     """Tell what says something about the cloud from what one frame brought upon itself."""
-    kinds = (NetworkError, ServerError, UnknownNameError)
+    kinds = (NetworkError, ServerError, UnknownNameError, BundleError)
     return isinstance(error, kinds) and not isinstance(error, TooLargeError)
 
 

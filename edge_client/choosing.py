@@ -11,7 +11,7 @@ from partitioner.policy import PolicySettings
 from partitioner.profiles import Machine, Profile
 from partitioner.sessions import RuntimeOptions
 from partitioner.weighing import say_amounts
-from protos.errors import NetworkError, ProfileError, TooLargeError
+from protos.errors import FileError, NetworkError, ProfileError, TooLargeError
 from protos.memory import release_freed_pages
 
 MEASURE_S = 10.0
@@ -197,6 +197,6 @@ def _kept(bundle: Bundle, name: str) -> Profile | None:
 def _keep(bundle: Bundle, name: str, profile: Profile) -> Profile:
     try:
         profile.save(bundle.profiles / name)
-    except OSError:
+    except (OSError, FileError):
         return profile  # a bundle that cannot be written to; it is measured again next time
     return profile

@@ -85,8 +85,8 @@ class Completer:
     def _learn(self, work: Work, error: SplitpointError, begun_at: float, now_s: float) -> None:
         """Learn from what the cloud failed a frame with."""
         if isinstance(error, MismatchError) and is_calibrated(work.choice.codec.name):
-            self._controller.distrust(error)
             self._breaker.succeeded()  # it has answered; what needs no calibration it may well serve
+            self._controller.distrust(error)
             return
         self._breaker.failed(error, begun_at, now_s)
         if (

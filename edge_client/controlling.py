@@ -1,5 +1,6 @@
 """What the next frame does, because of what the edge has learnt of the link and of both machines."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ from partitioner.weighing import further_axes
 from protos.codecs import is_calibrated
 from protos.errors import MismatchError, UsageError
 from protos.names import EDGE
+
+_log = logging.getLogger(__name__)
 
 _LIKELY = (0.5, 2.0)
 """Heads that are best at these multiples of the rate are loaded ahead."""
@@ -197,7 +200,7 @@ class Controller:
             self._ahead = _Ahead(state, now_s, seen, decided)
 
     def probe_bytes(self) -> int:
-        """Return what a probe should carry: what the best crossing option would, within reason."""
+        """Return what a probe should carry: what the largest option would, within reason."""
         steps, link = self._steps, self.learned.link
         if not steps or link is None:
             return 1
@@ -213,8 +216,9 @@ class Controller:
         options = contenders(within, further_axes(plan, self.settings.objective))
         if not options:
             raise UsageError(
-                "no option of the plan stays within the memory budget and the server's message limit. "
-                "Allow more memory, or raise the server's --max-message."
+                "no option of the plan stays within the memory budget, the server's message limit and "
+                "its calibration. Allow more memory, raise the server's --max-message, or calibrate both "
+                "sides alike."
             )
         return replace(plan, options=options)
 
@@ -244,8 +248,13 @@ class Controller:
         return self._beside_a_trial(self._take(decided), seen, now_s)
 
     def _open_again(self) -> None:
-        if self._bounded is not None and self._offered is not None:
+        """Offer what is usable and allowed now; all as before if that is nothing: frames fall back then."""
+        if self._bounded is None or self._offered is None:
+            return
+        try:
             self._steps = self._climb(*self._offered)
+        except UsageError as error:
+            _log.warning("%s Until then frames are finished on this device.", error)
 
     def _beside_a_trial(self, choice: Choice, seen: Conditions, now_s: float) -> Choice:
         """Return the choice, or to stay here while another frame tries the cloud: that moves no cut."""

@@ -24,7 +24,7 @@ _REASONS = {
     UnknownNameError: "cloud lacks this model",
     TooLargeError: "message too large",
     TensorError: "cloud refused the tensors",
-    BundleError: "cloud's bundle is damaged",
+    BundleError: "cloud cannot load its bundle",
 }
 
 _OTHER_BUNDLE = (MismatchError, UnknownNameError)

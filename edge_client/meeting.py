@@ -175,8 +175,8 @@ class Meeting:
         if found.option not in usable.options:
             found = replace(best_of(usable, most, self._control.settings), plan=found.plan)
         self.link = found.link
-        self._planned = True
         self._follow(found.plan, found.option, found.reason)
+        self._planned = True
 
     def _choose_alone(self) -> None:
         """Begin without a cloud: with what is known of it, or with nothing but this device."""
@@ -184,8 +184,8 @@ class Meeting:
         wishes = self._wishes
         plan = plan_without_cloud(self._bundle, self.link, wishes.codec, wishes.accuracy_drop)
         if plan is not None and self._wishes.adapt:
-            self._planned = True
             self._follow(plan, best_alone(plan.options) or plan.best, reason)
+            self._planned = True
         elif self._control.current is None:
             alone = choose(self._bundle, cut_alone(self._bundle), None, reason)
             with self._deciding:

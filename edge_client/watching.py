@@ -7,6 +7,7 @@ requests wait in silence for long, a probe tells a dead connection from a slow o
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
@@ -106,14 +107,18 @@ class Watch:
     async def _look_for_the_cloud(self) -> None:
         """Greet, over a new connection each time: an old one may still wait for what is lost."""
         await self._hang_up()
+        planned_at = math.inf
         try:
             info = await greet(self._connect(), self._transport.address, self._bundle, _GREET_S)
             if self._controller.adapts and info.probes:
                 self._controller.learned.measured(*await self._new_link())
+            planned_at = self._clock()
             await self._on_back(info)
         except SplitpointError as error:
             await self._hang_up()
-            self._breaker.probed(error, self._clock())
+            now_s = self._clock()
+            # Both sides may have measured for long; that is not begun anew at once.
+            self._breaker.probed(error, now_s, wait_s=now_s - planned_at)
             return
         except Exception as error:
             self._breaker.probed(FaultError(f"looking for it failed: {error!r}"), self._clock())
@@ -127,7 +132,7 @@ class Watch:
         try:
             info = await greet(self._connect(), self._transport.address, self._bundle, _GREET_S)
             await self._on_back(info)
-        except NetworkError:
+        except (NetworkError, FaultError):
             await self._hang_up()  # frames will tell
         except SplitpointError as error:
             self._breaker.trip(error, self._clock())
@@ -201,9 +206,10 @@ class Watch:
             reply = await ask(channel, address, "Probe", request, ProbeResponse, _PROBE_LIMIT_S)
         except grpc.aio.AioRpcError as failure:
             raise translate(failure, address) from failure
-        return Transfer(
-            size + _PROBE_FRAMING, _PROBE_FRAMING, begun_at, self._clock(), reply.server_ns / 1e9
-        )
+        came_at, server_s = self._clock(), reply.server_ns / 1e9
+        if server_s > came_at - begun_at:
+            raise FaultError(f"{address} says that a probe took longer there than altogether.")
+        return Transfer(size + _PROBE_FRAMING, _PROBE_FRAMING, begun_at, came_at, server_s)
 
     def _connect(self) -> grpc.aio.Channel:
         if self._channel is None:

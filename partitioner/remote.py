@@ -10,7 +10,7 @@ from partitioner.addresses import check_server
 from partitioner.bundle import Bundle
 from partitioner.profiles import Machine, Profile
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
-from protos.errors import FaultError, SplitpointError, UnreachableError
+from protos.errors import FaultError, ProfileError, SplitpointError, UnreachableError
 from protos.splitpoint_pb2 import GetServerInfoRequest, MeasureProfileRequest
 from protos.splitpoint_pb2_grpc import SplitpointStub
 from protos.status import error_from
@@ -52,7 +52,12 @@ def measure_remote_profile(
         raise FaultError(
             f"the profile that {address} sent is no JSON: {error}. Measure it again."
         ) from error
-    return Profile.parse(read, f"the answer of {address}")
+    try:
+        return Profile.parse(read, f"the answer of {address}")
+    except ProfileError as error:
+        raise FaultError(
+            f"{error} Or bring both sides to the same version of Splitpoint."
+        ) from error
 
 
 def server_machine(address: str) -> Machine | None:

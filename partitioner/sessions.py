@@ -109,7 +109,7 @@ def open_stage(
         name = "an exit" if isinstance(graph, bytes) else graph
         raise BundleError(
             f"the runtime (onnxruntime {onnxruntime.__version__}) cannot load {name}: {error}. "
-            "Update onnxruntime, or import the bundle again."
+            "Free memory, update onnxruntime, or import the bundle again."
         ) from error
     finally:
         release_freed_pages()  # loading takes the weights several times over

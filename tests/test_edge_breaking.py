@@ -4,6 +4,7 @@ import pytest
 
 from edge_client.breaking import Breaker, BreakerSettings, Circuit
 from protos.errors import (
+    BundleError,
     FaultError,
     LateError,
     MismatchError,
@@ -45,7 +46,7 @@ def test_requests_in_flight_when_one_fails_are_its_other_victims() -> None:
     assert breaker.circuit is Circuit.CLOSED
 
 
-@pytest.mark.parametrize("kind", [OverloadedError, FaultError, MismatchError])
+@pytest.mark.parametrize("kind", [OverloadedError, FaultError, MismatchError, BundleError])
 def test_what_the_server_says_itself_opens_it_at_once(kind: type[SplitpointError]) -> None:
     breaker = Breaker()
     breaker.failed(kind("no."), 0.0, 1.0)
@@ -107,3 +108,10 @@ def test_probe_of_a_cloud_that_serves_changes_nothing() -> None:
     breaker = Breaker(BreakerSettings())
     breaker.probed(UnreachableError("lost."), 1.0)
     assert breaker.circuit is Circuit.CLOSED
+
+
+def test_probe_that_was_dear_is_not_repeated_at_once() -> None:
+    breaker = opened()
+    breaker.probed(FaultError("no profile."), 10.0, wait_s=20.0)
+    assert not breaker.is_due(29.9)
+    assert breaker.is_due(30.0)

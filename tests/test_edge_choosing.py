@@ -258,16 +258,33 @@ async def test_cloud_that_cannot_be_measured_now_is_measured_when_it_can(
         await strict.close()
 
 
-def test_profile_that_was_damaged_on_its_way_is_a_fault(
-    own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+def test_profile_that_cannot_be_kept_serves_all_the_same(
+    own_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(own_bundle.path, tmp_path / "b")
+    bundle = Bundle.load(tmp_path / "b")
+    measured = Profile.load(bundle.profiles / "edge.json")
+    monkeypatch.setattr(profiling, "measure_profile", lambda *_, **__: measured)
+    monkeypatch.setattr(remote, "measure_remote_profile", lambda *_, **__: measured)
+    shutil.rmtree(bundle.profiles)
+    bundle.profiles.write_text("no folder, as on a volume that is mounted read-only")
+    assert choose_option(bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK).plan.edge is measured
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [('{"cuts": {', "no JSON"), ('{"cuts": {}, "new": 1}', "the same version of Splitpoint")],
+)
+def test_profile_that_makes_no_sense_is_a_fault(
+    own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, document: str, says: str
 ) -> None:
     class Damaged:
         def __init__(self, _channel: object) -> None:
             pass
 
         def MeasureProfile(self, _request: object, timeout: float) -> list[object]:  # noqa: N802
-            return [SimpleNamespace(stage="", done=1, total=1, profile_json='{"cuts": {')]
+            return [SimpleNamespace(stage="", done=1, total=1, profile_json=document)]
 
     monkeypatch.setattr(remote, "SplitpointStub", Damaged)
-    with pytest.raises(FaultError, match="no JSON"):
+    with pytest.raises(FaultError, match=says):
         remote.measure_remote_profile("127.0.0.1:1", own_bundle, 1.0)

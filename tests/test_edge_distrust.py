@@ -10,6 +10,7 @@ import pytest
 
 from edge_client import AsyncEdgeClient, ServedBy
 from edge_client.breaking import Circuit
+from edge_client.controlling import Limits
 from edge_client.watching import GREET_EVERY_S
 from partitioner.bundle import Bundle
 from partitioner.calibrating import Sample, calibrate
@@ -19,6 +20,7 @@ from partitioner.profiles import CodecProfile, Profile
 from partitioner.profiling import natural_feeds
 from protos.codecs import Calibration, is_calibrated
 from protos.errors import MismatchError
+from protos.names import CLOUD, EDGE
 from tests.edge_fakes import FakeCloud, frames
 from tests.test_edge_adapting import follow, loaded, profile_of
 
@@ -163,3 +165,30 @@ async def test_caller_that_wants_failures_gets_the_mismatch(
         async with AsyncEdgeClient(cloud.address, bundle, CUT, **options) as client:  # type: ignore[arg-type]
             with pytest.raises(MismatchError, match="another calibration"):
                 await client.infer(inputs)
+
+
+async def test_edge_to_which_nothing_else_is_open_finishes_frames_here_and_asks_again(
+    bundle: Bundle, theirs: Calibration, planned: Plan, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only q4 of the input fits into the memory: without the calibration no option is left."""
+    inputs = frames(bundle, 3)
+    only = replace(
+        planned, options=tuple(o for o in planned.options if o.codec == "q4" or o.cut == EDGE)
+    )
+    (whole,) = (option for option in only.options if option.cut == CLOUD)
+    async with (
+        FakeCloud(bundle) as cloud,
+        AsyncEdgeClient(cloud.address, bundle, "cloud") as client,
+    ):
+        follow(client, planned)
+        client.control.follow(only, whole, "q4", Limits(memory_bytes=1))
+        for option in planned.options:
+            await loaded(client, option.cut)
+        cloud.calibration = theirs
+        refused = [await client.infer(frame) for frame in inputs[:2]]
+        assert [result.served_by for result in refused] == [ServedBy.EDGE] * 2
+        assert "no option of the plan stays within" in caplog.text
+        assert client._breaker.circuit is Circuit.CLOSED
+        cloud.calibration = bundle.ranges
+        client.control.distrust(None)
+        assert (await client.infer(inputs[2])).served_by is ServedBy.CLOUD

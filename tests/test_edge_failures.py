@@ -123,7 +123,7 @@ FAILURES = [
     (grpc.StatusCode.NOT_FOUND, UnknownNameError, "cloud lacks this model"),
     (grpc.StatusCode.INVALID_ARGUMENT, TensorError, "cloud refused the tensors"),
     (grpc.StatusCode.OUT_OF_RANGE, TooLargeError, "message too large"),
-    (grpc.StatusCode.DATA_LOSS, BundleError, "cloud's bundle is damaged"),
+    (grpc.StatusCode.DATA_LOSS, BundleError, "cloud cannot load its bundle"),
 ]
 
 

@@ -379,3 +379,20 @@ async def test_link_that_came_back_much_slower_is_asked_for_little(
         assert client.control.learned.link is not None
         assert client.control.learned.link.uplink_bps == pytest.approx(40e3)
         assert not client.cloud_is_away
+
+
+async def test_probe_that_says_it_took_longer_than_it_did_is_not_believed(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lie(_request: bytes, _context: object) -> bytes:
+        return ProbeResponse(server_ns=1 << 63).SerializeToString()
+
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        monkeypatch.setattr(cloud, "probe", lie)
+        watch, _ = watch_of(client)
+        with pytest.raises(FaultError, match="longer there than altogether"):
+            await watch._transfer(1)
+        await watch.close()
