@@ -47,16 +47,15 @@ class Engine:
         self._inside = 0
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="infer")
 
-    def submit(self, job: Job, loaded: Loaded | None = None) -> asyncio.Future[bytes | Later]:
-        """Queue a job; see Answerer. `loaded` is the tail, where it had to be loaded first.
+    def submit(self, job: Job) -> asyncio.Future[bytes | Later]:
+        """Queue a job; see Answerer.
 
         The future brings OverloadedError at once when as many jobs wait as are allowed.
         """
-        loop = asyncio.get_running_loop()
         if self._inside >= self._max_queue:
             with contextlib.suppress(TensorError):
                 job.decode()  # the refusal has to name the request
-            refused: asyncio.Future[bytes | Later] = loop.create_future()
+            refused: asyncio.Future[bytes | Later] = asyncio.get_running_loop().create_future()
             refused.set_exception(
                 OverloadedError(
                     f"{self._inside} requests are waiting in this server, and no more are taken. "
@@ -64,7 +63,11 @@ class Engine:
                 )
             )
             return refused
+        return self._run(job, None)
+
+    def _run(self, job: Job, loaded: Loaded | None) -> asyncio.Future[bytes | Later]:
         self._inside += 1
+        loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._executor, self._attempt, job, loaded)
         future.add_done_callback(self._left)
         return future
@@ -73,10 +76,17 @@ class Engine:
         self._inside -= 1
 
     async def load_and_answer(self, job: Job, model: Model) -> bytes:
-        """Return the answer of a job whose tail was not in memory. Loading counts as queueing."""
+        """Return the answer of a job whose tail was not in memory. Loading counts as queueing.
+
+        Meanwhile it is inside as those are that wait for a worker, and what was let in is not refused later.
+        """
         begun_ns = time.perf_counter_ns()
-        stage = await self._store.load(model)
-        found = await self.submit(job, Loaded(stage, time.perf_counter_ns() - begun_ns))
+        self._inside += 1
+        try:
+            stage = await self._store.load(model)
+        finally:
+            self._inside -= 1
+        found = await self._run(job, Loaded(stage, time.perf_counter_ns() - begun_ns))
         if not isinstance(found, bytes):
             raise RuntimeError(f"{model.name} was loaded for a job and asked for again")
         return found

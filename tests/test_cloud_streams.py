@@ -4,12 +4,14 @@ import queue
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from time import sleep
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 
-from cloud_server import CloudServer
+from cloud_server import CloudServer, model_store
 from partitioner.bundle import Bundle
 from partitioner.sessions import RuntimeOptions, Stage
 from protos.names import PARAM_ERROR_CODE
@@ -240,4 +242,34 @@ def test_requests_beyond_the_queue_are_refused_at_once_by_their_id(
         gate.opened.set()
         served = {decode_stream_response(next(answers))[1].id for _ in range(2)}
         assert served == {"0", "1"}
+        requests.put(b"")
+
+
+def test_requests_that_wait_for_a_load_are_counted_and_not_refused_after_it(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, load = threading.Event(), threading.Event(), model_store._open
+
+    def slowly(*args: Any) -> Any:
+        begun.set()
+        assert go_on.wait(TIMEOUT_S)
+        return load(*args)
+
+    monkeypatch.setattr(model_store, "_open", slowly)
+    with (
+        CloudServer(residual_bundle.path, workers=1, max_queue=2) as server,
+        connected(server.address) as channel,
+    ):
+        requests: queue.Queue[bytes] = queue.Queue()
+        answers = channel.stream_stream(STREAM)(iter(requests.get, b""), timeout=TIMEOUT_S)
+        for seed in range(2):
+            requests.put(frame(residual_bundle, "cloud", seed))
+        assert begun.wait(TIMEOUT_S)
+        sleep(0.2)  # by now both wait for it
+        requests.put(frame(residual_bundle, "cloud", 2))
+        error, header, _ = decode_stream_response(next(answers))
+        assert (header.id, "2 requests are waiting" in error) == ("2", True)
+        go_on.set()
+        served = [decode_stream_response(next(answers)) for _ in range(2)]
+        assert {(header.id, error) for error, header, _ in served} == {("0", ""), ("1", "")}
         requests.put(b"")
