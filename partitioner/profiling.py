@@ -118,7 +118,7 @@ def _take_turns(
 
         if hold:
             sample_in_turns(stages, end, take_turn, hold=True)
-        frames.complete(0.0 if hold else end)
+        frames.complete(0.0 if hold else end, on_turn)
         return frames
 
 

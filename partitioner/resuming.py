@@ -56,9 +56,10 @@ class PausedFrames:
         if self._spent_s < self._share * (time.perf_counter() - self._begun):
             self._sample()
 
-    def complete(self, until: float) -> None:
-        """Time frames until `until` (of time.perf_counter), and until there are five."""
+    def complete(self, until: float, on_turn: Callable[[], None]) -> None:
+        """Time frames until `until` (of time.perf_counter), five at least; before each, call `on_turn`."""
         while len(self.seconds) < _LEAST or time.perf_counter() < until:
+            on_turn()
             self._sample()
 
     @property

@@ -32,8 +32,9 @@ def sample_call(
     call()
     start = time.perf_counter()
     call()
-    block = max(1, int(block_s / (time.perf_counter() - start + 1e-9)))
-    seconds: list[float] = []
+    took_s = time.perf_counter() - start
+    block = max(1, int(block_s / (took_s + 1e-9)))
+    seconds = [took_s] if block == 1 else []
     while len(seconds) < least or (len(seconds) < _MAX_REPEATS and time.perf_counter() < until):
         start = time.perf_counter()
         for _ in range(block):
