@@ -53,7 +53,8 @@ def serve(
         int | None, _flag("Tails kept in memory.", str(defaults.MAX_SESSIONS))
     ] = None,
     memory: Annotated[
-        str | None, _flag("What all loaded tails may take, such as 2GiB.", "any amount")
+        str | None,
+        _flag("What all loaded tails may take (not of a GPU), such as 2GiB.", "any amount"),
     ] = None,
     stream_window: Annotated[
         int | None, _flag("Requests of one stream in the server.", str(defaults.STREAM_WINDOW))

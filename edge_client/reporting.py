@@ -99,7 +99,8 @@ class Reporter:
         """Step until cancelled; a report that waits for a dead link does not hold up the looking."""
         async with asyncio.TaskGroup() as tasks:
             for work in (self._observe, self._deliver):
-                tasks.create_task(repeat(work, TICK_S, "telemetry"))
+                # When nobody reads what is written any more, the command ends.
+                tasks.create_task(repeat(work, TICK_S, "telemetry", ends_with=BrokenPipeError))
 
     async def step(self) -> None:
         """Do what is due now, if anything is."""

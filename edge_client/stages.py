@@ -30,10 +30,10 @@ forth costs nothing, and one that wanders over all cuts does not fill a small de
 class Stages:
     """The sessions of one bundle that this device holds. Safe to call from several threads.
 
-    One stage runs at a time: on a small device two would only slow each other down. Loading one keeps
-    no other from running. `memory_bytes` bounds what all together take; the one that was not used for
-    longest makes way, and the one in use stays even if it alone is larger. Raises BundleError where the
-    exits are of another bundle.
+    One stage runs at a time: on a small device two would only slow each other down. Loading one (with its
+    first run, on a GPU) keeps no other from running. `memory_bytes` bounds what all together take; the one
+    that was not used for longest makes way, and the one in use stays even if it alone is larger. Raises
+    BundleError where the exits are of another bundle.
     """
 
     def __init__(

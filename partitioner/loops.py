@@ -81,17 +81,22 @@ def _closed() -> UsageError:
     )
 
 
-async def repeat(step: Callable[[], Awaitable[object]], every_s: float, what: str) -> None:
+async def repeat(
+    step: Callable[[], Awaitable[object]],
+    every_s: float,
+    what: str,
+    *,
+    ends_with: type[Exception] | tuple[()] = (),
+) -> None:
     """Call `step` every so often until cancelled.
 
-    A bug in one of them is logged as a failure of `what`, and ends no later ones. Only when nobody reads what
-    is written any more it ends, with BrokenPipeError.
+    A bug in one of them is logged as a failure of `what`, and ends no later ones; `ends_with` is raised.
     """
     while True:
         await asyncio.sleep(every_s)
         try:
             await step()
-        except BrokenPipeError:
+        except ends_with:
             raise
         except Exception:  # noqa: BLE001 - whatever it is, the next one may do better
             _log.exception("%s has failed, and goes on", what)

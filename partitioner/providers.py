@@ -6,6 +6,7 @@ instead; here that is an error, since whoever asks for a GPU pays for one.
 
 import contextlib
 import io
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,9 @@ _OPTIONS: dict[str, dict[str, str]] = {
     CUDA: {"use_tf32": "0"},
 }
 _SOURCE = re.compile(r"/\S+\.(?:cc|h|cpp):\d+ [^)]*\) *")
+_MODEL = re.compile(r"^Model:\s*(.*\S)", re.MULTILINE)
 _CUDA_FAILURE = re.compile(r"CUDA failure \d+: ([^;]+)")
+_WARNING, _FATAL = 2, 4
 _GPUS = Path("/proc/driver/nvidia/gpus")
 _TRIAL = (
     b'\x08\x08:2\n\x0b\n\x01x\x12\x01y"\x03Neg\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
@@ -47,13 +50,15 @@ def check_provider(provider: str) -> None:
     if provider == DEFAULT_PROVIDER:
         return
     missing = _load_cuda() if provider == CUDA else ()
-    onnxruntime.set_default_logger_severity(4)  # what it would print is raised
+    onnxruntime.set_default_logger_severity(_FATAL)  # what it would print is raised
     try:
         open_with(provider, _TRIAL, onnxruntime.SessionOptions())
     except Exception as error:
         why = f"{', '.join(missing)} cannot be loaded" if missing else _plain(str(error))
         hint = f" {_GPU_WANTED} nvidia-smi shows what the driver sees." if provider == CUDA else ""
         raise UsageError(f"the provider {provider!r} does not start here: {why}.{hint}") from error
+    finally:
+        onnxruntime.set_default_logger_severity(_WARNING)  # as it is when nobody sets it
 
 
 def _load_cuda() -> tuple[str, ...]:
@@ -85,10 +90,16 @@ def open_with(provider: str, model: str | bytes, settings: onnxruntime.SessionOp
 
 
 def accelerator_of(provider: str) -> str:
-    """Return the name of what a provider computes with beside the CPU; empty: nothing, or not known."""
+    """Return the name of what a provider computes with beside the CPU; empty: nothing, or not known.
+
+    On a machine with GPUs of several models all are named, with what chooses among them.
+    """
     if provider != CUDA:
         return ""
-    for told in sorted(_GPUS.glob("*/information")):
-        if model := re.search(r"^Model:\s*(.+)$", told.read_text(), re.MULTILINE):
-            return model[1].strip()
-    return ""
+    models = set()
+    for told in _GPUS.glob("*/information"):
+        with contextlib.suppress(OSError):
+            models.update(_MODEL.findall(told.read_text(errors="replace")))
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    which = f" ({chosen})" if chosen and len(models) > 1 else ""
+    return ", ".join(sorted(models)) + which

@@ -92,17 +92,22 @@ def test_what_fails_beside_the_frames_is_logged_and_what_is_cancelled_is_not(
 async def test_what_is_repeated_goes_on_after_a_bug_and_ends_when_nobody_reads(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    outcomes = iter([None, ValueError("a bug"), None, BrokenPipeError(32, "Broken pipe")])
+    broken = BrokenPipeError(32, "Broken pipe")
+    outcomes = iter([None, ValueError("a bug"), None, broken, broken])
 
     async def step() -> None:
         if (error := next(outcomes)) is not None:
             raise error
 
     with pytest.raises(BrokenPipeError):
-        await repeat(step, 0.0, "stepping")
+        await repeat(step, 0.0, "stepping", ends_with=BrokenPipeError)
+    going_on = asyncio.create_task(repeat(step, 0.0, "watching"))  # for which it is a bug as any
+    await asyncio.sleep(0.05)
+    going_on.cancel()
     assert next(outcomes, "all were called") == "all were called"
-    assert [record.getMessage() for record in caplog.records] == [
-        "stepping has failed, and goes on"
+    assert [record.getMessage() for record in caplog.records[:2]] == [
+        "stepping has failed, and goes on",
+        "watching has failed, and goes on",
     ]
 
 

@@ -128,4 +128,9 @@ def test_gpu_is_named_as_its_driver_names_it(
     )
     monkeypatch.setattr(providers, "_GPUS", tmp_path)
     assert providers.accelerator_of(CUDA) == "NVIDIA H100 80GB HBM3"
+    (tmp_path / "0000:00:07.0").mkdir()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert providers.accelerator_of(CUDA) == "NVIDIA H100 80GB HBM3"  # the other one tells nothing
+    (tmp_path / "0000:00:07.0" / "information").write_text("Model: \t NVIDIA T400\n")
+    assert providers.accelerator_of(CUDA) == "NVIDIA H100 80GB HBM3, NVIDIA T400 (1)"
     assert providers.accelerator_of(DEFAULT_PROVIDER) == ""
