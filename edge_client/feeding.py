@@ -13,6 +13,8 @@ from edge_client.device import Device
 
 T = TypeVar("T")
 
+_AT_ONCE = 0.25
+"""Of the wait for the device: a frame that comes so soon after it might have come before."""
 _HEARD_S = 0.5
 """A change of the rate takes effect within so long."""
 
@@ -110,7 +112,9 @@ class WhenFree(Generic[T]):
     """Frames that are asked for only when the device is free, so that none misses its deadline in a queue.
 
     (A tail that a failing cloud leaves to the device may still begin while a frame is awaited.) `held`
-    tells whether the last one might have come sooner: the device was waited for longer than the source.
+    tells whether the last one might have come sooner: the source took next to no time once it was asked.
+    (A camera's frame comes when it does, also while the device is busy; one that is busy for four fifths of
+    the time between two counts as holding them, as what reads files does.)
     """
 
     def __init__(self, frames: AsyncIterator[T], device: Device) -> None:
@@ -128,7 +132,7 @@ class WhenFree(Generic[T]):
             await self._device.until_free()
             freed = perf_counter()
         frame = await anext(self._frames)
-        self.held = perf_counter() - freed < freed - begun
+        self.held = perf_counter() - freed < _AT_ONCE * (freed - begun)
         return frame
 
 

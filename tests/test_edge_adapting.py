@@ -4,6 +4,8 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from time import perf_counter, sleep
 from typing import Any
 
@@ -13,6 +15,7 @@ from edge_client import AsyncEdgeClient, ServedBy, controlling, watching
 from edge_client.breaking import Breaker
 from edge_client.controlling import Controller, Limits
 from edge_client.device import Device
+from edge_client.feeding import WhenFree
 from edge_client.frames import choose
 from edge_client.stages import Stages
 from partitioner.bundle import Bundle
@@ -477,6 +480,30 @@ async def test_frames_that_the_source_brings_late_were_not_held(residual_bundle:
         assert seen.frame_period_s is not None
         assert seen.frame_period_s >= 0.04
         assert not learned.device_paced
+
+
+@pytest.mark.parametrize(("beat_s", "held"), [(0.0, True), (0.066, False)])
+async def test_frame_is_held_only_by_a_device_that_the_source_has_not_to_be_waited_for_after(
+    beat_s: float, *, held: bool
+) -> None:
+    """A steady camera's next frame comes when it does, though the device is busy for most of the time."""
+    device = Device()
+
+    async def source() -> AsyncIterator[float]:
+        begun = perf_counter()
+        for index in count(1):
+            await asyncio.sleep(max(0.0, begun + beat_s * index - perf_counter()))
+            yield perf_counter()
+
+    taken = WhenFree(source(), device)
+    found = []
+    for _ in range(4):
+        await anext(taken)
+        found.append(taken.held)
+        heads = asyncio.create_task(device.run(0.0, partial(sleep, 0.04)))
+    await heads
+    device.close()
+    assert found == [False] + 3 * [held]
 
 
 async def test_what_work_raises_is_raised_where_it_is_waited_for() -> None:
