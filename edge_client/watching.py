@@ -33,6 +33,8 @@ _SECOND_LOOKS = 2
 SILENCE_S = 2.0
 """Requests that wait without a sign of life for so long make the link presumed dead."""
 _GREET_S = 1.0
+_LONGEST_REST_S = 30.0
+"""After a plan that failed, however long it had taken."""
 GREET_EVERY_S = 5.0
 """While the cloud has another calibration: it may be restarted so quickly that nobody notices."""
 _FIRST_BYTES, _GROWTH = 4096, 8
@@ -116,15 +118,22 @@ class Watch:
             await self._on_back(info)
         except SplitpointError as error:
             await self._hang_up()
-            now_s = self._clock()
-            # Both sides may have measured for long; that is not begun anew at once.
-            self._breaker.probed(error, now_s, wait_s=now_s - planned_at)
+            self._not_back(error, planned_at)
             return
         except Exception as error:
-            self._breaker.probed(FaultError(f"looking for it failed: {error!r}"), self._clock())
+            self._not_back(FaultError(f"looking for it failed: {error!r}"), planned_at)
             raise
         await self._transport.close()  # whatever hung there hangs no longer
         self._breaker.probed(None, self._clock())
+
+    def _not_back(self, error: SplitpointError, planned_at: float) -> None:
+        """Tell the breaker; both sides may have measured since `planned_at`, which is not begun anew at once.
+
+        Unless it was the link that failed: it may be well again at any moment.
+        """
+        now_s = self._clock()
+        measured_s = 0.0 if isinstance(error, NetworkError) else now_s - planned_at
+        self._breaker.probed(error, now_s, wait_s=min(measured_s, _LONGEST_REST_S))
 
     async def _greet_again(self, now_s: float) -> None:
         """Look whether the cloud has this bundle's calibration by now, and its bundle still."""

@@ -1,6 +1,7 @@
 """A cloud that comes back: when that is noticed, and what its first answers teach, and what they do not."""
 
 import asyncio
+import contextlib
 from time import perf_counter
 
 import grpc
@@ -163,6 +164,41 @@ async def test_watch_goes_on_after_a_bug_and_says_so(
         "looking after the cloud has failed, and goes on"
     ]
     assert "a bug" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "took_s", "rest_s"),
+    [
+        (FaultError("no profile."), 20.0, 20.0),
+        (FaultError("no profile."), 220.0, 30.0),
+        (ValueError("a bug"), 20.0, 20.0),
+        (UnreachableError("the link broke."), 20.0, 0.1),
+    ],
+)
+async def test_plan_that_fails_after_long_measuring_is_not_begun_anew_at_once_unless_by_the_link(
+    residual_bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    took_s: float,
+    rest_s: float,
+) -> None:
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        watch, clock = watch_of(client)
+
+        async def plan_for_long(_server: object) -> None:
+            clock.now += took_s
+            raise error
+
+        monkeypatch.setattr(watch, "_on_back", plan_for_long)
+        client._breaker.trip(UnreachableError("gone."), clock.now)
+        clock.now += 1
+        with contextlib.suppress(ValueError):
+            await watch.step()
+        assert not client._breaker.is_due(clock.now + rest_s - 0.01)
+        assert client._breaker.is_due(clock.now + rest_s + 0.01)
 
 
 async def test_bug_in_looking_for_the_cloud_waits_for_its_next_turn(
