@@ -141,7 +141,7 @@ class Controller:
         with self._lock:
             self._ladder = tuple(ladder)
             if self._bounded is not None and self._offered is not None:
-                self._steps = self._climb(*self._offered)
+                self._open_again()
                 self._tell(self._bounded.decision, self._offered[0])
 
     def heed(self, thrift: Thrift) -> None:
@@ -254,7 +254,7 @@ class Controller:
         try:
             self._steps = self._climb(*self._offered)
         except UsageError as error:
-            _log.warning("%s Until then frames are finished on this device.", error)
+            _log.warning("%s Until then frames go on without the cloud, as on_failure says.", error)
 
     def _beside_a_trial(self, choice: Choice, seen: Conditions, now_s: float) -> Choice:
         """Return the choice, or to stay here while another frame tries the cloud: that moves no cut."""

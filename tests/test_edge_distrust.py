@@ -189,6 +189,7 @@ async def test_edge_to_which_nothing_else_is_open_finishes_frames_here_and_asks_
         assert [result.served_by for result in refused] == [ServedBy.EDGE] * 2
         assert "no option of the plan stays within" in caplog.text
         assert client._breaker.circuit is Circuit.CLOSED
+        client.exit_threshold = None  # which prices anew what there is
         cloud.calibration = bundle.ranges
         client.control.distrust(None)
         assert (await client.infer(inputs[2])).served_by is ServedBy.CLOUD
