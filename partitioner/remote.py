@@ -10,7 +10,13 @@ from partitioner.addresses import check_server
 from partitioner.bundle import Bundle
 from partitioner.profiles import Machine, Profile
 from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
-from protos.errors import FaultError, ProfileError, SplitpointError, UnreachableError
+from protos.errors import (
+    BundleError,
+    FaultError,
+    ProfileError,
+    SplitpointError,
+    UnreachableError,
+)
 from protos.splitpoint_pb2 import GetServerInfoRequest, MeasureProfileRequest
 from protos.splitpoint_pb2_grpc import SplitpointStub
 from protos.status import error_from
@@ -26,7 +32,8 @@ def measure_remote_profile(
 ) -> Profile:
     """Let the server at `address` time its side of `bundle`, and return its profile.
 
-    Raises UnreachableError when nobody answers, MismatchError when its bundle is another one.
+    Raises UnreachableError when nobody answers, MismatchError when its bundle is another one, FaultError
+    when it cannot load or measure it.
     """
     request = MeasureProfileRequest(
         name=bundle.name, bundle_digest=bundle.digest, budget_s=budget_s
@@ -41,7 +48,10 @@ def measure_remote_profile(
                 on_progress(message.stage, message.done, message.total)
                 document = message.profile_json or document
         except grpc.RpcError as error:
-            raise translate(error, address) from error
+            failure = translate(error, address)
+            if isinstance(failure, BundleError):  # the server's; the one here is well
+                raise FaultError(f"{address} cannot measure: {failure}") from error
+            raise failure from error
     if not document:
         raise FaultError(
             f"the server at {address} ended the measurement without a profile. See its log."

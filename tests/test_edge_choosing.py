@@ -18,6 +18,7 @@ from partitioner.planning import plan
 from partitioner.profiles import Machine, Profile
 from partitioner.sessions import RuntimeOptions
 from protos.errors import (
+    BundleError,
     FaultError,
     OverloadedError,
     SplitpointError,
@@ -288,3 +289,17 @@ def test_profile_that_makes_no_sense_is_a_fault(
     monkeypatch.setattr(remote, "SplitpointStub", Damaged)
     with pytest.raises(FaultError, match=says):
         remote.measure_remote_profile("127.0.0.1:1", own_bundle, 1.0)
+
+
+def test_tail_that_the_server_cannot_load_is_its_fault_not_that_of_the_bundle_here(
+    own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object, **_options: object) -> Profile:
+        raise BundleError("the runtime cannot load cut-03: out of memory. Free memory.")
+
+    monkeypatch.setattr(profiling, "measure_profile", refuse)
+    with (
+        CloudServer(own_bundle.path) as server,
+        pytest.raises(FaultError, match=r"cannot measure: .* Free memory"),
+    ):
+        remote.measure_remote_profile(server.address, own_bundle, 1.0)
