@@ -27,7 +27,7 @@ _OPTIONS: dict[str, dict[str, str]] = {
     CUDA: {"use_tf32": "0"},
 }
 _SOURCE = re.compile(r"/\S+\.(?:cc|h|cpp):\d+ [^)]*\) *")
-_MODEL = re.compile(r"^Model:\s*(.*\S)", re.MULTILINE)
+_MODEL = re.compile(r"^Model:[ \t]*(.*\S)", re.MULTILINE)
 _CUDA_FAILURE = re.compile(r"CUDA failure \d+: ([^;]+)")
 _WARNING, _FATAL = 2, 4
 _GPUS = Path("/proc/driver/nvidia/gpus")

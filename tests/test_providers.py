@@ -126,6 +126,8 @@ def test_gpu_is_named_as_its_driver_names_it(
     (tmp_path / "0000:00:06.0" / "information").write_text(
         "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ:   \t\t 41\nGPU UUID: \t GPU-1\n"
     )
+    (tmp_path / "0000:00:05.0").mkdir()
+    (tmp_path / "0000:00:05.0" / "information").write_text("Model:\nIRQ:   \t\t 40\n")
     monkeypatch.setattr(providers, "_GPUS", tmp_path)
     assert providers.accelerator_of(CUDA) == "NVIDIA H100 80GB HBM3"
     (tmp_path / "0000:00:07.0").mkdir()
