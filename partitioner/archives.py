@@ -1,7 +1,9 @@
 """Small .npz files beside a bundle's manifest: `meta`, JSON as bytes, and arrays. Never unpickled."""
 
 import json
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,15 +15,17 @@ from protos.errors import BundleError
 
 M = TypeVar("M", bound=BaseModel)
 
-_BROKEN = (
+BROKEN = (
     OSError,
     KeyError,
     EOFError,
-    NotImplementedError,
-    RecursionError,
+    MemoryError,
+    RuntimeError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
+    zlib.error,
 )
-"""What files that are no such archives raise, beside ValueError."""
+"""What numpy and zipfile raise for files that are damaged, or no such archives, beside ValueError."""
 
 
 def read_archive(path: Path, model: type[M], max_bytes: int) -> tuple[M, dict[str, Any]]:
@@ -29,7 +33,7 @@ def read_archive(path: Path, model: type[M], max_bytes: int) -> tuple[M, dict[st
     try:
         arrays = _arrays(path, max_bytes)
         document = json.loads(arrays.pop("meta").tobytes())
-    except _BROKEN as error:
+    except BROKEN as error:
         raise ValueError(error) from error
     version = document.get("schema_version") if isinstance(document, dict) else None
     wanted = model.model_fields["schema_version"].default

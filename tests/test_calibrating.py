@@ -1,6 +1,7 @@
 """Calibration: ranges from some inputs, accuracy on others, and both sides holding the same."""
 
 import json
+import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -312,6 +313,24 @@ def test_calibration_that_is_damaged_or_of_another_bundle_is_refused(
     damage(tmp_path / CALIBRATION_FILE, how)
     with pytest.raises(BundleError, match=match):
         BundleCalibration.load(tmp_path, calibrated.manifest.split_digest)
+
+
+def test_calibration_with_any_bytes_damaged_is_refused_or_whole(
+    calibrated: Bundle, tmp_path: Path
+) -> None:
+    path, rng = tmp_path / CALIBRATION_FILE, random.Random(0)
+    good = (calibrated.path / CALIBRATION_FILE).read_bytes()
+    refused = 0
+    for size in 100 * (1, 2, 4):
+        damaged, at = bytearray(good), rng.randrange(len(good) - size)
+        damaged[at : at + size] = rng.randbytes(size)
+        path.write_bytes(damaged)
+        try:
+            BundleCalibration.load(tmp_path, calibrated.manifest.split_digest)
+        except BundleError as error:
+            assert "is damaged" in str(error)  # noqa: PT017 - some damage changes nothing that is read
+            refused += 1
+    assert refused > 200
 
 
 def test_plan_keeps_the_bound_and_says_so(calibrated: Bundle, profile: Profile) -> None:

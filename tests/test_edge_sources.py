@@ -1,6 +1,7 @@
 """Sources: every kind of frame, what cannot be read, the pace, and what is dropped."""
 
 import io
+import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,23 @@ def folder(tmp_path: Path) -> Path:
         Image.fromarray(pixels).save(tmp_path / name)
     (tmp_path / "labels.csv").write_text("file,label\n")
     return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["x.npy", "x.npz"])
+def test_array_with_any_bytes_damaged_is_unreadable_or_whole(kind: str, tmp_path: Path) -> None:
+    path, rng = tmp_path / kind, random.Random(0)
+    array = np.arange(40, dtype=np.float32).reshape(8, 5)
+    np.save(path, array) if kind == "x.npy" else np.savez_compressed(path, x=array)
+    good, refused = path.read_bytes(), 0
+    for size in 150 * (1, 2, 4):
+        damaged, at = bytearray(good), rng.randrange(min(150, len(good) - size))
+        damaged[at : at + size] = rng.randbytes(size)
+        path.write_bytes(damaged)
+        try:
+            frames_of(open_source(str(path), VECTOR))
+        except SourceError:
+            refused += 1
+    assert refused > 200
 
 
 def test_folder_is_read_in_order_of_names(folder: Path) -> None:
