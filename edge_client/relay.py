@@ -55,6 +55,7 @@ class Relay:
         self._down = _Direction(Pacer(down), clock, sleep or asyncio.sleep, mangle)
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._is_refused = False
 
     @property
     def address(self) -> str:
@@ -131,17 +132,29 @@ class Relay:
         far_out: asyncio.StreamWriter | None = None
         try:
             far, far_out = await asyncio.open_connection(*self._to, limit=_QUEUE_BYTES)
+            self._answers()
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._up.carry(near, far_out))
                 both.create_task(self._down.carry(far, near_out))
         except* OSError as reset:
             if far_out is None:
-                _log.warning("nobody answers at %s:%s: %s", *self._to, reset.exceptions[0])
+                self._refuses(reset.exceptions[0])
             near_out.transport.abort()  # nobody there, or reset: the other side is to see it too
         finally:
             for out in (near_out, far_out):
                 if out is not None:
                     out.transport.abort() if _is_cancelled() else out.close()
+
+    def _refuses(self, error: BaseException) -> None:
+        """Say it once: callers may try again many times a second."""
+        if not self._is_refused:
+            _log.warning("nobody answers at %s:%s: %s", *self._to, error)
+        self._is_refused = True
+
+    def _answers(self) -> None:
+        if self._is_refused:
+            _log.warning("%s:%s answers again", *self._to)
+        self._is_refused = False
 
 
 class _Direction:
