@@ -21,7 +21,7 @@ from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.loops import LoopThread
 from partitioner.objectives import Objective, Terms
-from protos.errors import SplitpointError
+from protos.errors import SplitpointError, UsageError
 
 T = TypeVar("T")
 
@@ -148,6 +148,8 @@ class EdgeClient:
         """
         if self._client.deadline_s is not None:
             return self._loop.run(self._client.infer(inputs))
+        if self._loop.loop.is_closed():
+            raise UsageError("this client is closed. Make a new one.")
         arrived_at = perf_counter()
         work = self._client.prepare(inputs, arrived_at)
         if work.message is None:

@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-from edge_client import AsyncEdgeClient
+from edge_client import AsyncEdgeClient, EdgeClient
 from edge_client.device import Device
 from edge_client.handshake import greet
 from partitioner.bundle import Bundle
 from protos.errors import UnreachableError, UsageError
+from protos.names import EDGE
 from tests.edge_fakes import FakeCloud, frames
 
 
@@ -98,3 +99,11 @@ async def test_work_for_a_closed_device_fails_and_does_not_wait() -> None:
     for late in (waits, device.run(2.0, hold)):
         with pytest.raises(UsageError, match="the client was closed"):
             await late
+
+
+def test_client_that_is_closed_answers_nothing_more(residual_bundle: Bundle) -> None:
+    with EdgeClient(None, residual_bundle, EDGE) as client:
+        (inputs,) = frames(residual_bundle, 1)
+        client.infer(inputs)
+    with pytest.raises(UsageError, match="this client is closed"):
+        client.infer(inputs)
