@@ -119,8 +119,11 @@ class SplitpointService:
                 f"Give more than 0 and at most {LONGEST_BUDGET_S:g} s."
             )
         threads = request.threads or self._options.threads
-        if threads > (cores := available_cores()):
-            raise UsageError(f"{threads} threads are more than this server's {cores} cores.")
+        if request.threads > (cores := available_cores()):
+            raise UsageError(
+                f"{threads} threads are more than this server's {cores} cores. Ask for fewer, or for none "
+                "to get those that it serves with."
+            )
         options = replace(self._options, threads=threads)
         async for step in self._meter.measure(bundle, options, budget_s):
             yield step

@@ -13,8 +13,10 @@ import pytest
 
 import partitioner.profiling
 from cloud_server import CloudServer
+from cloud_server.settings import available_cores
 from partitioner.bundle import Bundle
 from partitioner.profiles import Profile
+from partitioner.remote import measure_remote_profile
 from protos import splitpoint_pb2 as sp
 from tests.cloud_calls import TIMEOUT_S, connected, refused, splitpoint_stub
 
@@ -115,6 +117,13 @@ def test_server_measures_a_profile_and_tells_how_far_it_is(
     profile = Profile.model_validate_json(last.profile_json)
     assert profile.bundle_digest == residual_bundle.digest
     assert set(profile.cuts) == set(residual_bundle.cuts)
+
+
+def test_server_is_measured_with_the_threads_that_it_serves_with(residual_bundle: Bundle) -> None:
+    threads = available_cores() + 1
+    with CloudServer(residual_bundle.path, threads=threads) as server:
+        profile = measure_remote_profile(server.address, residual_bundle, 0.05)
+    assert profile.machine.threads == threads
 
 
 @pytest.mark.parametrize(
