@@ -118,13 +118,12 @@ class SplitpointService:
                 f"a budget of {budget_s:g} s cannot be measured in. "
                 f"Give more than 0 and at most {LONGEST_BUDGET_S:g} s."
             )
-        threads = request.threads or self._options.threads
         if request.threads > (cores := available_cores()):
             raise UsageError(
-                f"{threads} threads are more than this server's {cores} cores. Ask for fewer, or for none "
-                "to get those that it serves with."
+                f"{request.threads} threads are more than this server's {cores} cores. Ask for fewer, or "
+                "for none to get those that it serves with."
             )
-        options = replace(self._options, threads=threads)
+        options = replace(self._options, threads=request.threads or self._options.threads)
         async for step in self._meter.measure(bundle, options, budget_s):
             yield step
 

@@ -132,29 +132,26 @@ class Relay:
         far_out: asyncio.StreamWriter | None = None
         try:
             far, far_out = await asyncio.open_connection(*self._to, limit=_QUEUE_BYTES)
-            self._answers()
+            self._note(None)
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._up.carry(near, far_out))
                 both.create_task(self._down.carry(far, near_out))
         except* OSError as reset:
             if far_out is None:
-                self._refuses(reset.exceptions[0])
+                self._note(reset.exceptions[0])
             near_out.transport.abort()  # nobody there, or reset: the other side is to see it too
         finally:
             for out in (near_out, far_out):
                 if out is not None:
                     out.transport.abort() if _is_cancelled() else out.close()
 
-    def _refuses(self, error: BaseException) -> None:
-        """Say it once: callers may try again many times a second."""
-        if not self._is_refused:
-            _log.warning("nobody answers at %s:%s: %s", *self._to, error)
-        self._is_refused = True
-
-    def _answers(self) -> None:
-        if self._is_refused:
+    def _note(self, refusal: BaseException | None) -> None:
+        """Say once that nobody answers, and once that somebody does again: callers may try often."""
+        if refusal and not self._is_refused:
+            _log.warning("nobody answers at %s:%s: %s", *self._to, refusal)
+        elif self._is_refused and not refusal:
             _log.warning("%s:%s answers again", *self._to)
-        self._is_refused = False
+        self._is_refused = refusal is not None
 
 
 class _Direction:

@@ -146,10 +146,10 @@ class EdgeClient:
 
         Without a deadline the head runs in the calling thread, so that only the request changes threads.
         """
-        if self._client.deadline_s is not None:
-            return self._loop.run(self._client.infer(inputs))
         if self._loop.loop.is_closed():
             raise UsageError("this client is closed. Make a new one.")
+        if self._client.deadline_s is not None:
+            return self._loop.run(self._client.infer(inputs))
         arrived_at = perf_counter()
         work = self._client.prepare(inputs, arrived_at)
         if work.message is None:

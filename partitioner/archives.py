@@ -17,6 +17,7 @@ M = TypeVar("M", bound=BaseModel)
 
 BROKEN = (
     OSError,
+    ValueError,
     KeyError,
     EOFError,
     MemoryError,
@@ -25,7 +26,7 @@ BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What numpy and zipfile raise for files that are damaged, or no such archives, beside ValueError."""
+"""What numpy and zipfile raise for files that are damaged, or no such archives."""
 
 
 def read_archive(path: Path, model: type[M], max_bytes: int) -> tuple[M, dict[str, Any]]:

@@ -38,7 +38,7 @@ def read_npy(path: Path, inputs: Sequence[TensorSpec]) -> Iterator[dict[str, Arr
     spec = _only(inputs, path.name)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, *BROKEN) as error:
+    except BROKEN as error:
         raise SourceError(
             f"{path} cannot be read: {reason(error)}. Give an array saved by numpy."
         ) from error
@@ -52,7 +52,7 @@ def read_npz(path: Path, inputs: Sequence[TensorSpec]) -> Iterator[dict[str, Arr
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
-    except (ValueError, *BROKEN) as error:
+    except BROKEN as error:
         raise SourceError(
             f"{path} cannot be read: {reason(error)}. Give a file of numpy.savez."
         ) from error
@@ -70,7 +70,7 @@ def read_npy_stream(file: IO[bytes], inputs: Sequence[TensorSpec]) -> Iterator[d
     while file.peek(1):  # type: ignore[attr-defined]
         try:
             array = np.lib.format.read_array(file, allow_pickle=False)
-        except (ValueError, *BROKEN) as error:
+        except BROKEN as error:
             raise SourceError(
                 f"the stream of arrays breaks off: {error}. Write each with numpy.save."
             ) from error

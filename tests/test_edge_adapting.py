@@ -4,14 +4,13 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from functools import partial
 from itertools import count
 from time import perf_counter, sleep
 from typing import Any
 
 import pytest
 
-from edge_client import AsyncEdgeClient, ServedBy, controlling, watching
+from edge_client import AsyncEdgeClient, ServedBy, controlling, feeding, watching
 from edge_client.breaking import Breaker
 from edge_client.controlling import Controller, Limits
 from edge_client.device import Device
@@ -484,26 +483,35 @@ async def test_frames_that_the_source_brings_late_were_not_held(residual_bundle:
 
 @pytest.mark.parametrize(("beat_s", "held"), [(0.0, True), (0.066, False)])
 async def test_frame_is_held_only_by_a_device_that_the_source_has_not_to_be_waited_for_after(
-    beat_s: float, *, held: bool
+    beat_s: float, *, held: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A steady camera's next frame comes when it does, though the device is busy for most of the time."""
-    device = Device()
+    now = 0.0
+
+    class Busy(Device):
+        """Each frame takes 40 ms of it, by a clock of the test's."""
+
+        @property
+        def is_free(self) -> bool:
+            return False
+
+        async def until_free(self) -> None:
+            nonlocal now
+            now += 0.04
 
     async def source() -> AsyncIterator[float]:
-        begun = perf_counter()
+        nonlocal now
         for index in count(1):
-            await asyncio.sleep(max(0.0, begun + beat_s * index - perf_counter()))
-            yield perf_counter()
+            now = max(now, beat_s * index)
+            yield now
 
-    taken = WhenFree(source(), device)
+    monkeypatch.setattr(feeding, "perf_counter", lambda: now)
+    taken = WhenFree(source(), Busy())
     found = []
     for _ in range(4):
         await anext(taken)
         found.append(taken.held)
-        heads = asyncio.create_task(device.run(0.0, partial(sleep, 0.04)))
-    await heads
-    device.close()
-    assert found == [False] + 3 * [held]
+    assert found == 4 * [held]
 
 
 async def test_what_work_raises_is_raised_where_it_is_waited_for() -> None:

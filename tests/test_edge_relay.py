@@ -66,7 +66,7 @@ class FakeTime:
 
 
 @asynccontextmanager
-async def echo() -> AsyncIterator[str]:
+async def echo(port: int = 0) -> AsyncIterator[str]:
     """A server that sends everything back, and then ends."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -75,7 +75,7 @@ async def echo() -> AsyncIterator[str]:
             await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
     async with server:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
@@ -137,6 +137,19 @@ async def test_caller_sees_that_nobody_is_behind_the_relay(
         assert await until_the_end(exchange(relay.address, b"x")) == b""
         assert relay.carried_bytes == (0, 0)
     assert caplog.text.count("nobody answers at 127.0.0.1:1") == 1
+
+
+async def test_relay_says_once_that_somebody_answers_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with echo() as server:
+        port = int(server.rpartition(":")[2])
+    async with Relay("127.0.0.1:0", server, Link(1e6, 1e6, 0.0)) as relay:
+        assert await until_the_end(exchange(relay.address, b"x")) == b""
+        async with echo(port):
+            for _ in range(2):
+                assert await exchange(relay.address, b"x") == b"x"
+    assert caplog.text.count(f"{server} answers again") == 1
 
 
 async def test_dropped_connections_end_and_new_ones_are_taken() -> None:
