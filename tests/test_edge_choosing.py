@@ -26,6 +26,7 @@ from protos.errors import (
     UnreachableError,
 )
 from tests.edge_fakes import FakeCloud, frames
+from tests.test_edge_adapting import profile_of
 from tests.test_edge_failures import look_again
 
 LINK = Link(1e6, 1e6, 0.1)
@@ -51,9 +52,8 @@ def test_kept_profiles_and_a_given_link_decide_without_any_server(own_bundle: Bu
 
 
 def test_options_over_the_message_limit_are_left_out(own_bundle: Bundle) -> None:
-    profile = Profile.load(own_bundle.profiles / "edge.json")
-    profile = profile.model_copy(update={"crossing_s": 0.0})  # more than all of so small a model
-    found = plan(own_bundle, Link(1e12, 1e12, 0.0), profile.scaled(1e6), profile)
+    edge, cloud = profile_of(own_bundle, 1.0), profile_of(own_bundle, 0.001)
+    found = plan(own_bundle, Link(1e12, 1e12, 0.0), edge, cloud)
     assert best_of(found).cut == "cloud"
     limited = best_of(found, max_message_bytes=5000)
     assert limited.option.upload_bytes <= 5000
