@@ -1,5 +1,6 @@
 """Profiles: what is measured, on what, and that progress is told."""
 
+import asyncio
 import itertools
 import time
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from partitioner import profiling, timing
+from partitioner import profiling, resuming, timing
 from partitioner.bundle import Bundle
 from partitioner.link import Link
 from partitioner.planning import plan
@@ -168,24 +169,34 @@ def test_frames_that_nobody_waits_for_any_more_are_not_timed() -> None:
     assert frames.seconds == []
 
 
-def test_resuming_is_what_a_frame_takes_beyond_calls_in_a_row_whatever_the_machines_pace() -> None:
-    pace_s, last_s = itertools.count(1), 0.0
+def test_resuming_is_what_a_frame_takes_beyond_calls_in_a_row_whatever_the_machines_pace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s, pace_s, asleep = 0.0, 0.0, False
+
+    async def sleep(pause_s: float) -> None:
+        nonlocal now_s, pace_s, asleep
+        now_s += pause_s
+        pace_s += 0.005  # slower with every frame
+        asleep = True
 
     def call() -> None:
-        nonlocal last_s
-        asleep = time.perf_counter() - last_s > 0.05
-        if asleep:
-            machine.append(0.005 * next(pace_s))  # slower with every frame
-        until = time.perf_counter() + machine[-1] + (0.02 if asleep else 0.0)
-        while time.perf_counter() < until:
-            pass
-        last_s = time.perf_counter()
+        nonlocal now_s, asleep
+        now_s += pace_s + (0.02 if asleep else 0.0)
+        asleep = False
 
-    machine: list[float] = []
-    with PausedFrames(call, 0.5, time.perf_counter()) as frames:
+    clock = SimpleNamespace(perf_counter=lambda: now_s)
+    loop = SimpleNamespace(sleep=sleep, get_running_loop=asyncio.get_running_loop)
+    for module, name, played in (
+        (timing, "time", clock),
+        (resuming, "time", clock),
+        (resuming, "asyncio", loop),
+    ):
+        monkeypatch.setattr(module, name, played)
+    with PausedFrames(call, 0.5, 0.0) as frames:
         frames.complete(0.0, lambda: None)
-    assert frames.resume_s == pytest.approx(0.02, abs=0.01)
-    assert max(frames.seconds) - min(frames.seconds) > 0.015
+    assert frames.seconds == pytest.approx([0.03, 0.035, 0.04, 0.045, 0.05])
+    assert frames.resume_s == pytest.approx(0.02)
 
 
 def test_paused_frames_keep_to_their_share_of_the_time() -> None:
