@@ -20,20 +20,21 @@ from benchmarks import reporting
 from benchmarks.serving import served
 from benchmarks.slow_device import SlowBundle
 from benchmarks.synthetic_traces import read_traces
-from edge_client import AsyncEdgeClient, Result
-from edge_client.relay import Relay
-from edge_client.relaying import play
-from edge_client.scheduling import Schedule
-from partitioner.bundle import Bundle
-from partitioner.images import ImageFitter
-from partitioner.link import Link
-from partitioner.planning import Option, Plan, plan
-from partitioner.policy import contenders
-from partitioner.profiling import measure_profile
-from partitioner.remote import measure_remote_profile
-from partitioner.sessions import RuntimeOptions
-from partitioner.traces import Trace
-from protos.memory import keep_freed_pages
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.frames.result import Result
+from edge_client.relay.player import play
+from edge_client.relay.relay import Relay
+from edge_client.relay.schedule import Schedule
+from partitioner.bundle.bundle import Bundle
+from partitioner.common.memory import keep_freed_pages
+from partitioner.inputs.images import ImageFitter
+from partitioner.network.link import Link
+from partitioner.network.trace import Trace
+from partitioner.planning.plan import Option, Plan, plan
+from partitioner.policy.policy import contenders
+from partitioner.profiles.profiler import measure_profile
+from partitioner.profiles.remote import measure_remote_profile
+from partitioner.runtime.sessions import RuntimeOptions
 from protos.names import EDGE
 from protos.tensors import Array
 
@@ -146,7 +147,7 @@ class _Run:
 
 def _adapt(client: AsyncEdgeClient, known: Plan) -> None:
     """Begin with the plan's best on the first link, as `auto` does with kept profiles."""
-    from edge_client.controlling import Limits
+    from edge_client.control.controller import Limits
 
     client.control.follow(known, known.best, "the plan's best", Limits())
 

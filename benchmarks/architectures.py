@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 
-from tests.models import Builder
+from tests.kit.models import Builder
 
 
 def resnet50(size: int = 224) -> onnx.ModelProto:

@@ -12,9 +12,9 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from partitioner.loops import LoopThread
-from protos.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options, server_options
-from protos.memory import keep_freed_pages
+from partitioner.common.event_loop import LoopThread
+from partitioner.common.memory import keep_freed_pages
+from protos.rpc.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options, server_options
 
 _SERVICE, _METHOD = "bare.Stream", "Exchange"
 

@@ -27,15 +27,16 @@ import grpc
 import numpy as np
 
 from benchmarks import reporting
-from edge_client import AsyncEdgeClient, Result, ServedBy
-from edge_client.relay import Relay
-from partitioner.bundle import Bundle
-from partitioner.link import Link
-from partitioner.sessions import random_feeds
-from protos.memory import keep_freed_pages
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.frames.result import Result, ServedBy
+from edge_client.relay.relay import Relay
+from partitioner.bundle.bundle import Bundle
+from partitioner.common.memory import keep_freed_pages
+from partitioner.network.link import Link
+from partitioner.runtime.sessions import random_feeds
 from protos.names import EDGE
 from protos.tensors import Array
-from tests.edge_fakes import FakeCloud, error_answer
+from tests.kit.edge_fakes import FakeCloud, error_answer
 
 DIGITS = Path(__file__).parent.parent / "examples" / "digits"
 LINK = Link(20e6, 20e6, 0.02)
@@ -54,7 +55,7 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it listens."""
-        code = "from cloud_server.cli import main; main()"
+        code = "from cloud_server.cli.main import main; main()"
         flags = ["--bundles", str(self._bundles), "--listen", self.address or "127.0.0.1:0"]
         command = [sys.executable, "-c", code, "serve", *flags, "--json", "--log-level", "error"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

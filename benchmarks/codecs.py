@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks import reporting
-from partitioner.accuracy import Accuracy
-from partitioner.bundle import Bundle
-from partitioner.calibrating import Sample, measure_cut
-from partitioner.calibration_tables import accuracy_json
-from protos.codecs import Codec, codecs_for, get_codec
+from partitioner.bundle.accuracy import Accuracy
+from partitioner.bundle.bundle import Bundle
+from partitioner.calibration.calibrator import Sample, measure_cut
+from partitioner.reports.calibration import accuracy_json
+from protos.codecs.base import Codec
+from protos.codecs.registry import codecs_for, get_codec
 from protos.names import CLOUD
 from protos.tensors import Array
 

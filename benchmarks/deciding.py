@@ -16,15 +16,16 @@ from typing import Any
 
 from benchmarks import reporting
 from benchmarks.serving import copied, served
-from edge_client import EdgeClient, Result
-from edge_client.controlling import Controller, Limits
-from edge_client.frames import Choice
-from edge_client.live import paced
-from partitioner.inputs import load_inputs
-from partitioner.link import Link
-from partitioner.planning import Plan, plan
-from partitioner.profiling import measure_profile
-from protos.memory import keep_freed_pages
+from edge_client.client.sync_client import EdgeClient
+from edge_client.control.controller import Controller, Limits
+from edge_client.frames.result import Result
+from edge_client.frames.runner import Choice
+from edge_client.sources.live import paced
+from partitioner.common.memory import keep_freed_pages
+from partitioner.inputs.files import load_inputs
+from partitioner.network.link import Link
+from partitioner.planning.plan import Plan, plan
+from partitioner.profiles.profiler import measure_profile
 from protos.names import EDGE
 from protos.tensors import Array
 

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks import reporting
 from benchmarks.architectures import resnet18, resnet50
 from benchmarks.serving import make_bundle, served
-from partitioner.bundle import Bundle
+from partitioner.bundle.bundle import Bundle
 
 BARE = """
 import sys, numpy, onnxruntime, psutil
@@ -74,7 +74,7 @@ def _edge(bundle: Bundle, address: str, frames: Path, cut: str) -> int:
     code = (
         "import atexit, psutil, sys\n"
         "atexit.register(lambda: print(psutil.Process().memory_info().rss, file=sys.stderr))\n"
-        "from edge_client.cli import main; main()"
+        "from edge_client.cli.main import main; main()"
     )
     words = [
         "run",

@@ -11,11 +11,11 @@ from typing import Any
 
 from benchmarks import reporting
 from benchmarks.codecs import DIGITS, held_out
-from partitioner.accuracy import wilson
-from partitioner.bundle import Bundle
-from partitioner.exits.making import Data, measure_exits
-from partitioner.exits.outcomes import Outcomes
-from partitioner.exits.stored import Exit
+from partitioner.bundle.accuracy import wilson
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.exit_outcomes import Outcomes
+from partitioner.bundle.exits import Exit
+from partitioner.exits.trainer import Data, measure_exits
 
 THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
 

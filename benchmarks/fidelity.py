@@ -26,25 +26,27 @@ import numpy as np
 from benchmarks import reporting
 from benchmarks.serving import apart, bound, copied, played, served
 from benchmarks.slow_device import SlowBundle
-from edge_client import EdgeClient
-from edge_client.probing import measure_link, probing
-from edge_client.results import Result
-from partitioner import Bundle, Link, Profile, plan
-from partitioner.conditions import Conditions
-from partitioner.estimating import LinkEstimate, LinkEstimator, Transfer
-from partitioner.inputs import load_inputs
-from partitioner.loads import LoadEstimator
-from partitioner.planning import Option
-from partitioner.policy import expected_s
-from partitioner.profiling import measure_profile
-from partitioner.remote import measure_remote_profile
-from protos.memory import keep_freed_pages
+from edge_client.client.sync_client import EdgeClient
+from edge_client.cloud.probe import measure_link, probing
+from edge_client.frames.result import Result
+from partitioner.bundle.bundle import Bundle
+from partitioner.common.memory import keep_freed_pages
+from partitioner.inputs.files import load_inputs
+from partitioner.network.link import Link
+from partitioner.network.link_estimator import LinkEstimate, LinkEstimator, Transfer
+from partitioner.planning.plan import Option, plan
+from partitioner.policy.conditions import Conditions
+from partitioner.policy.load_estimator import LoadEstimator
+from partitioner.policy.policy import expected_s
+from partitioner.profiles.profile import Profile
+from partitioner.profiles.profiler import measure_profile
+from partitioner.profiles.remote import measure_remote_profile
 from protos.tensors import Array
 
 WARM_UP = 3
 """Rounds that are not counted: connecting, loading the stages, and TCP's start."""
 PAUSE_S = 0.1
-"""Before each frame; see partitioner/resuming.py."""
+"""Before each frame; see partitioner/profiles/paused_frames.py."""
 BOUNDS = {"error_median": 0.05, "error_p95": 0.15, "regret_median": 0.03}
 
 _RTT_S = 0.02

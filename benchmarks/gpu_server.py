@@ -17,12 +17,13 @@ import onnxruntime
 from benchmarks import reporting
 from benchmarks.architectures import resnet50
 from benchmarks.serving import alternate, copied, make_bundle, served
-from edge_client import EdgeClient, Result
-from partitioner.bundle import Bundle
-from partitioner.defaults import DEFAULT_PROVIDER
-from partitioner.manifest import MODEL_GRAPH
-from partitioner.providers import CUDA, accelerator_of, check_provider
-from partitioner.sessions import random_feeds
+from edge_client.client.sync_client import EdgeClient
+from edge_client.frames.result import Result
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.manifest import MODEL_GRAPH
+from partitioner.common.defaults import DEFAULT_PROVIDER
+from partitioner.runtime.providers import CUDA, accelerator_of, check_provider
+from partitioner.runtime.sessions import random_feeds
 from protos.tensors import Array
 
 DEMO = Path(__file__).parent.parent / "examples" / "digits" / "bundle"

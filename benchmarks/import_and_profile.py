@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import reporting
 from benchmarks.architectures import resnet50
-from tests.models import save
+from tests.kit.models import save
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def _splitpoint(*words: object) -> str:
     command = [
         sys.executable,
         "-c",
-        "from partitioner.cli import main; main()",
+        "from partitioner.cli.main import main; main()",
         *map(str, words),
         "--json",
     ]

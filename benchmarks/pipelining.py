@@ -18,11 +18,11 @@ import numpy as np
 from benchmarks import reporting
 from benchmarks.architectures import resnet18
 from benchmarks.serving import make_bundle, served
-from edge_client import EdgeClient
-from partitioner.bundle import Bundle
-from partitioner.sessions import random_feeds
-from partitioner.timing import time_call
-from protos.memory import keep_freed_pages
+from edge_client.client.sync_client import EdgeClient
+from partitioner.bundle.bundle import Bundle
+from partitioner.common.memory import keep_freed_pages
+from partitioner.profiles.timing import time_call
+from partitioner.runtime.sessions import random_feeds
 from protos.tensors import Array
 
 _TOGETHER_S = 4.0

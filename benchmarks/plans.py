@@ -18,18 +18,18 @@ from PIL import Image
 
 from benchmarks import reporting
 from benchmarks.architectures import mobilenet_v2, resnet50, vit_tiny
-from partitioner.bundle import Bundle
-from partitioner.calibrating import Sample, calibrate
-from partitioner.devices import load_device, scaled_to
-from partitioner.importing import ImportOptions, import_model
-from partitioner.inputs import load_inputs
-from partitioner.link import Link
-from partitioner.planning import Option, Plan, plan
-from partitioner.profiles import Profile
-from partitioner.profiling import measure_profile
+from partitioner.bundle.bundle import Bundle
+from partitioner.calibration.calibrator import Sample, calibrate
+from partitioner.importer.importer import ImportOptions, import_model
+from partitioner.inputs.files import load_inputs
+from partitioner.network.link import Link
+from partitioner.planning.devices import load_device, scaled_to
+from partitioner.planning.plan import Option, Plan, plan
+from partitioner.profiles.profile import Profile
+from partitioner.profiles.profiler import measure_profile
 from protos.names import CLOUD, EDGE
 from protos.tensors import Array
-from tests.models import save
+from tests.kit.models import save
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parent / "examples" / "digits"

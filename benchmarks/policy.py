@@ -13,18 +13,18 @@ import numpy as np
 
 from benchmarks import reporting
 from benchmarks.synthetic_traces import read_traces
-from partitioner.bounding import Bounded, Step, decide_bounded
-from partitioner.bundle import Bundle
-from partitioner.conditions import Conditions
-from partitioner.estimating import LinkEstimate, LinkEstimator, Transfer
+from partitioner.bundle.bundle import Bundle
 from partitioner.exits.ladder import LEVELS, Rung
-from partitioner.link import Link
-from partitioner.objectives import Objective, Terms
-from partitioner.planning import Option, Plan
-from partitioner.policy import Decision, PolicySettings, contenders, decide
-from partitioner.power import NO_THRIFT, Thrift
-from partitioner.profiles import Profile
-from partitioner.traces import Trace
+from partitioner.network.link import Link
+from partitioner.network.link_estimator import LinkEstimate, LinkEstimator, Transfer
+from partitioner.network.trace import Trace
+from partitioner.planning.objective import Objective, Terms
+from partitioner.planning.plan import Option, Plan
+from partitioner.policy.conditions import Conditions
+from partitioner.policy.exit_thresholds import Bounded, Step, decide_bounded
+from partitioner.policy.policy import Decision, PolicySettings, contenders, decide
+from partitioner.policy.power_rules import NO_THRIFT, Thrift
+from partitioner.profiles.profile import Profile
 from protos.names import EDGE
 
 SIZES = (2_000.0, 8_000.0, 20_000.0, 40_000.0)

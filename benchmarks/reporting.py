@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from partitioner.profiling import machine_of
-from partitioner.sessions import RuntimeOptions
+from partitioner.profiles.profiler import machine_of
+from partitioner.runtime.sessions import RuntimeOptions
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("splitpoint", "grpcio", "protobuf", "numpy")

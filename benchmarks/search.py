@@ -13,16 +13,16 @@ import onnx
 
 from benchmarks import reporting
 from benchmarks.architectures import densenet121, resnet50
-from partitioner.bundle import Bundle
-from partitioner.importing import import_model
-from partitioner.link import Link
-from partitioner.node_profiling import measure_nodes
-from partitioner.search.best import Search
+from partitioner.bundle.bundle import Bundle
+from partitioner.importer.importer import import_model
+from partitioner.network.link import Link
+from partitioner.profiles.node_profiler import measure_nodes
+from partitioner.profiles.timing import time_call
+from partitioner.runtime.sessions import RuntimeOptions, random_feeds
+from partitioner.search.placement import Flow, Work, work_of
+from partitioner.search.solver import Search
 from partitioner.search.survivors import assumptions, find_survivors
-from partitioner.search.work import Flow, Work, work_of
-from partitioner.sessions import RuntimeOptions, random_feeds
-from partitioner.timing import time_call
-from tests.models import inception, save, transformer
+from tests.kit.models import inception, save, transformer
 
 ARCHITECTURES: dict[str, Callable[[], onnx.ModelProto]] = {
     "resnet50": resnet50,

@@ -17,10 +17,10 @@ from benchmarks import reporting
 from benchmarks.architectures import pass_through, resnet18
 from benchmarks.bare_stream import bare_stream
 from benchmarks.serving import alternate, make_bundle, nearest_cut, served
-from edge_client import EdgeClient
-from partitioner.bundle import Bundle
-from partitioner.sessions import random_feeds
-from protos.memory import keep_freed_pages
+from edge_client.client.sync_client import EdgeClient
+from partitioner.bundle.bundle import Bundle
+from partitioner.common.memory import keep_freed_pages
+from partitioner.runtime.sessions import random_feeds
 
 BOUNDS_MS = {200_000: 1.0, 800_000: 1.5}
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import onnx
 
-from partitioner.bundle import Bundle
-from partitioner.importing import ImportOptions, import_model
-from partitioner.link import Link
-from tests.models import save
+from partitioner.bundle.bundle import Bundle
+from partitioner.importer.importer import ImportOptions, import_model
+from partitioner.network.link import Link
+from tests.kit.models import save
 
 
 def make_bundle(model: onnx.ModelProto, folder: Path, name: str, **options: object) -> Bundle:
@@ -53,7 +53,7 @@ def followed(to: str, *words: str, cores: Collection[int] = ()) -> Iterator[tupl
     The start is a moment of time.monotonic.
     """
     command = ["link", "--listen", "127.0.0.1:0", "--to", to, *words]
-    with _started("edge_client", "edge_client.relaying", command, cores) as ready:
+    with _started("edge_client", "edge_client.relay.player", command, cores) as ready:
         yield ready["listen"], time.monotonic()
 
 

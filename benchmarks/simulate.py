@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 
 from benchmarks import reporting
-from partitioner.bundle import Bundle
-from partitioner.link import Link
-from partitioner.planning import Plan, plan
-from partitioner.policy import PolicySettings
-from partitioner.profiling import measure_profile
-from partitioner.sessions import RuntimeOptions
-from partitioner.simulating.comparing import compare_policies
-from partitioner.simulating.demands import demands_of
-from partitioner.simulating.fleets import Fleet, run_fleet
-from partitioner.simulating.pipeline import Setup
-from partitioner.simulating.sweeping import parse_grid, sweep
-from partitioner.steps import Steps
-from partitioner.traces import Trace
+from partitioner.bundle.bundle import Bundle
+from partitioner.network.link import Link
+from partitioner.network.step_function import Steps
+from partitioner.network.trace import Trace
+from partitioner.planning.plan import Plan, plan
+from partitioner.policy.policy import PolicySettings
+from partitioner.profiles.profiler import measure_profile
+from partitioner.runtime.sessions import RuntimeOptions
+from partitioner.simulation.comparison import compare_policies
+from partitioner.simulation.demand import demands_of
+from partitioner.simulation.fleet import Fleet, run_fleet
+from partitioner.simulation.pipeline import Setup
+from partitioner.simulation.sweep import parse_grid, sweep
 
 BUNDLE = Path(__file__).parent.parent / "examples" / "digits" / "bundle"
 RTT_S = 0.05

@@ -3,8 +3,8 @@
 import time
 from typing import Any, Self
 
-from partitioner.bundle import Bundle
-from partitioner.sessions import RuntimeOptions, Stage
+from partitioner.bundle.bundle import Bundle
+from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.tensors import Array
 
 _LOOKS = 5

@@ -20,13 +20,13 @@ import psutil
 
 from benchmarks import reporting
 from benchmarks.chaos import Server
-from edge_client import AsyncEdgeClient
-from edge_client.health import State
-from edge_client.observing import Observer
-from edge_client.reporting import Reporter
-from partitioner.bundle import Bundle
-from partitioner.sessions import random_feeds
-from protos.memory import keep_freed_pages
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.telemetry.health import State
+from edge_client.telemetry.observer import Observer
+from edge_client.telemetry.reporter import Reporter
+from partitioner.bundle.bundle import Bundle
+from partitioner.common.memory import keep_freed_pages
+from partitioner.runtime.sessions import random_feeds
 from protos.names import EDGE
 from protos.tensors import Array
 

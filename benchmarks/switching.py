@@ -14,11 +14,12 @@ import numpy as np
 
 from benchmarks import reporting
 from benchmarks.serving import served
-from edge_client import EdgeClient, ServedBy
-from edge_client.live import paced
-from partitioner.bundle import Bundle
-from partitioner.sessions import random_feeds
-from protos.memory import keep_freed_pages
+from edge_client.client.sync_client import EdgeClient
+from edge_client.frames.result import ServedBy
+from edge_client.sources.live import paced
+from partitioner.bundle.bundle import Bundle
+from partitioner.common.memory import keep_freed_pages
+from partitioner.runtime.sessions import random_feeds
 from protos.tensors import Array
 
 DIGITS = Path(__file__).parent.parent / "examples" / "digits"

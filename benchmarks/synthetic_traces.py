@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from partitioner.steps import Steps
-from partitioner.traces import Trace
+from partitioner.network.step_function import Steps
+from partitioner.network.trace import Trace
 
 
 def read_traces(folder: Path) -> list[Trace]:

@@ -21,24 +21,24 @@ import numpy as np
 
 from benchmarks import reporting
 from benchmarks.serving import apart, bound, copied, followed, played, served
-from edge_client import EdgeClient
-from edge_client.controlling import Limits
-from edge_client.live import paced
-from edge_client.probing import measure_link, probing
-from partitioner import Link, plan
-from partitioner.inputs import load_inputs
-from partitioner.planning import Option, Plan
-from partitioner.policy import PolicySettings, contenders
-from partitioner.profiles import Profile
-from partitioner.profiling import measure_profile
-from partitioner.remote import measure_remote_profile
-from partitioner.simulating.adaptive import ADAPTIVE, Adaptive
-from partitioner.simulating.comparing import first_link
-from partitioner.simulating.demands import demands_of
-from partitioner.simulating.pipeline import Setup
-from partitioner.simulating.trace_runs import Fixed, run_policy
-from partitioner.traces import Trace
-from protos.memory import keep_freed_pages
+from edge_client.client.sync_client import EdgeClient
+from edge_client.cloud.probe import measure_link, probing
+from edge_client.control.controller import Limits
+from edge_client.sources.live import paced
+from partitioner.common.memory import keep_freed_pages
+from partitioner.inputs.files import load_inputs
+from partitioner.network.link import Link
+from partitioner.network.trace import Trace
+from partitioner.planning.plan import Option, Plan, plan
+from partitioner.policy.policy import PolicySettings, contenders
+from partitioner.profiles.profile import Profile
+from partitioner.profiles.profiler import measure_profile
+from partitioner.profiles.remote import measure_remote_profile
+from partitioner.simulation.adaptive import ADAPTIVE, Adaptive
+from partitioner.simulation.comparison import first_link
+from partitioner.simulation.demand import demands_of
+from partitioner.simulation.pipeline import Setup
+from partitioner.simulation.replay import Fixed, run_policy
 from protos.names import EDGE
 from protos.tensors import Array
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from partitioner.defaults import (
+from partitioner.common.defaults import (
     DEFAULT_DRAIN,
     DEFAULT_MAX_MESSAGE,
     DEFAULT_PROVIDER,

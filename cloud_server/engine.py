@@ -8,10 +8,8 @@ from functools import partial
 from typing import NamedTuple
 
 from cloud_server.model_store import Model, ModelStore
-from partitioner.sessions import Stage
-from protos.checksums import check_seal, seal
+from partitioner.runtime.sessions import Stage
 from protos.errors import OverloadedError, TensorError
-from protos.messages import pack_response, unpack_request
 from protos.names import (
     PARAM_CHECKSUM,
     PARAM_COMPUTE_NS,
@@ -20,6 +18,8 @@ from protos.names import (
     PARAM_QUEUE_NS,
 )
 from protos.serving.answering import Job, Later, check_digest, requested_outputs
+from protos.wire.checksums import check_seal, seal
+from protos.wire.messages import pack_response, unpack_request
 
 EXTENSIONS = ("model_stream_infer", "splitpoint_tails", "splitpoint_codecs")
 """What is offered beyond the protocol."""

@@ -4,9 +4,9 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 
-from partitioner.bundle import Bundle
-from partitioner.profiles import Profile
-from partitioner.sessions import RuntimeOptions
+from partitioner.bundle.bundle import Bundle
+from partitioner.profiles.profile import Profile
+from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import OverloadedError, UnreachableError
 from protos.serving.drain import Drain
 from protos.serving.refusals import DRAINING
@@ -65,7 +65,7 @@ class ProfileMeter:
             loop.call_soon_threadsafe(steps.put_nowait, step)
 
         def measure() -> Profile:
-            from partitioner.profiling import measure_profile
+            from partitioner.profiles.profiler import measure_profile
 
             return measure_profile(bundle, options=options, budget_s=budget_s, on_progress=report)
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from partitioner.bundle import Bundle
-from partitioner.manifest import MANIFEST_FILE
-from partitioner.sessions import RuntimeOptions, Stage, open_weighed
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.manifest import MANIFEST_FILE
+from partitioner.runtime.sessions import RuntimeOptions, Stage, open_weighed
 from protos.errors import BundleError, UnknownNameError
 from protos.names import CLOUD, EDGE, model_name
 from protos.serving.answering import ServedModel, check_version

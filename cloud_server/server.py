@@ -5,17 +5,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from cloud_server.cli.settings import ServeSettings, load_settings
 from cloud_server.engine import EXTENSIONS, Engine
 from cloud_server.measuring import ProfileMeter
 from cloud_server.model_store import ModelStore, load_bundles
-from cloud_server.settings import ServeSettings, load_settings
 from cloud_server.splitpoint_service import SERVICE, SplitpointService
 from cloud_server.telemetry import EdgeBook
-from partitioner.addresses import open_listener
-from partitioner.loops import LoopThread
-from partitioner.sessions import RuntimeOptions
+from partitioner.common.event_loop import LoopThread
+from partitioner.runtime.sessions import RuntimeOptions
 from protos import splitpoint_pb2
 from protos.errors import UsageError
+from protos.rpc.addresses import open_listener
 from protos.serving.drain import Drain
 from protos.serving.oip_server import OipServer, Service
 

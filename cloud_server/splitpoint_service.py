@@ -8,18 +8,18 @@ from pathlib import Path
 
 import grpc
 
+from cloud_server.cli.settings import available_cores
 from cloud_server.measuring import ProfileMeter
 from cloud_server.model_store import ModelStore
-from cloud_server.settings import available_cores
 from cloud_server.telemetry import EdgeBook
-from partitioner.calibration import CALIBRATION_FILE
-from partitioner.defaults import DEFAULT_BUDGET_S
-from partitioner.exits.stored import EXITS_FILE
-from partitioner.holding import Held
-from partitioner.manifest import MANIFEST_FILE, WEIGHTS_FILE
-from partitioner.profiling import machine_of
-from partitioner.sessions import RuntimeOptions
-from partitioner.weights_map import Stretch
+from partitioner.bundle.calibration import CALIBRATION_FILE
+from partitioner.bundle.exits import EXITS_FILE
+from partitioner.bundle.heads import Held
+from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE
+from partitioner.bundle.weights_map import Stretch
+from partitioner.common.defaults import DEFAULT_BUDGET_S
+from partitioner.profiles.profiler import machine_of
+from partitioner.runtime.sessions import RuntimeOptions
 from protos import splitpoint_pb2 as sp
 from protos.errors import BundleError, UsageError
 from protos.serving.answering import compare_digests

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from protos.errors import UsageError
-from protos.printable import printable
+from protos.rpc.printable import printable
 from protos.telemetry import MAX_SNAPSHOTS, Telemetry, read_snapshot
 
 _EDGES = 256

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from cloud_server.engine import EXTENSIONS
-from partitioner.addresses import open_listener
 from protos.errors import UnknownNameError, UsageError
+from protos.rpc.addresses import open_listener
 from protos.serving.inference import SERVER_NAME, splitpoint_version
 from protos.tensors import TensorSpec
 

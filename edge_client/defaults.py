@@ -2,14 +2,14 @@
 
 from typing import Literal
 
-from partitioner.defaults import (
+from partitioner.common.defaults import (
     DEFAULT_DRAIN,
     DEFAULT_MAX_MESSAGE,
     DEFAULT_PROVIDER,
     DEFAULT_TIMEOUT_S,
     DEFAULT_WINDOW,
 )
-from partitioner.defaults import ExitThreshold as ExitThreshold
+from partitioner.common.defaults import ExitThreshold as ExitThreshold
 
 OnFailure = Literal["finish", "fail"]
 

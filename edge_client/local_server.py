@@ -8,15 +8,11 @@ from types import TracebackType
 from typing import Self
 
 from edge_client import defaults
-from edge_client.client import AsyncEdgeClient
-from edge_client.health import Health
-from edge_client.results import Result, Timings
-from partitioner.addresses import open_listener
-from protos.channels import DEFAULT_MAX_MESSAGE_BYTES
-from protos.checksums import check_seal, seal
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.frames.result import Result, Timings
+from edge_client.telemetry.health import Health
 from protos.errors import OverloadedError, TensorError, UnknownNameError, UsageError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
-from protos.messages import pack_response, unpack_request
 from protos.names import (
     PARAM_CHECKSUM,
     PARAM_CODEC,
@@ -25,6 +21,8 @@ from protos.names import (
     PARAM_REASON,
     PARAM_SERVED_BY,
 )
+from protos.rpc.addresses import open_listener
+from protos.rpc.channels import DEFAULT_MAX_MESSAGE_BYTES
 from protos.serving.answering import (
     Job,
     Later,
@@ -36,6 +34,8 @@ from protos.serving.answering import (
 from protos.serving.drain import Drain
 from protos.serving.oip_server import OipServer
 from protos.tensors import Array
+from protos.wire.checksums import check_seal, seal
+from protos.wire.messages import pack_response, unpack_request
 
 CLOUD_SERVICE = "splitpoint.cloud"
 """Of grpc.health.v1: the cloud, as seen from here."""

@@ -16,7 +16,7 @@ PARAM_CALIBRATION_DIGEST = "calibration_digest"
 """On a request with codecs that need one: the first 16 hex digits of the digest of the edge's calibration."""
 
 PARAM_CHECKSUM = "crc32"
-"""On a request or a response, if the sender wants damage to be noticed; see protos/checksums.py."""
+"""On a request or a response, if the sender wants damage to be noticed; see protos/wire/checksums.py."""
 
 PARAM_QUEUE_NS = "queue_ns"
 PARAM_DECODE_NS = "decode_ns"

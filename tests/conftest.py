@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from partitioner.bundle import Bundle
-from partitioner.exits.making import train_exits
-from partitioner.exits.stored import BundleExits
-from partitioner.importing import ImportOptions, import_model
-from tests import exit_models, models
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.exits import BundleExits
+from partitioner.exits.trainer import train_exits
+from partitioner.importer.importer import ImportOptions, import_model
+from tests.kit import exit_models, models
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,8 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def patient_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the end of a run waits for its last report is not a busy test machine's matter."""
-    monkeypatch.setattr("edge_client.reporting._LAST_S", 30.0)
-    monkeypatch.setattr("edge_client.handshake._REPORT_S", 30.0)
+    monkeypatch.setattr("edge_client.telemetry.reporter._LAST_S", 30.0)
+    monkeypatch.setattr("edge_client.cloud.greeting._REPORT_S", 30.0)
 
 
 @pytest.fixture(scope="session")

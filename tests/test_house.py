@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("protos", "partitioner", "edge_client", "cloud_server")
+PACKAGES = ("protos", "partitioner", "edge_client", "cloud_server", "splitpoint")
 MODULES = sorted(
     path
     for package in PACKAGES

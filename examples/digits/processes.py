@@ -82,9 +82,9 @@ def follow(command: Command, errors: Path) -> Iterator[dict[str, Any]]:
 def program(name: str, cores: Cores | None = None) -> Command:
     """Return the command line of one of our commands, which binds itself to `cores` once it is loaded."""
     package, heavy = {
-        "splitpoint": ("partitioner", "partitioner.profiling, partitioner.remote"),
-        "splitpoint-edge": ("edge_client", "edge_client.running"),
+        "splitpoint": ("partitioner", "partitioner.profiles.profiler, partitioner.profiles.remote"),
+        "splitpoint-edge": ("edge_client", "edge_client.cli.run"),
         "splitpoint-cloud": ("cloud_server", "cloud_server.server"),
     }[name]
     bind = f"import os, {heavy}; os.sched_setaffinity(0, {cores}); " if cores else ""
-    return [sys.executable, "-c", f"{bind}from {package}.cli import main; main()"]
+    return [sys.executable, "-c", f"{bind}from {package}.cli.main import main; main()"]

@@ -1,1 +1,1 @@
-"""Exits: small classifiers on frontier values that may answer early. Only `training` needs torch and onnx."""
+"""Early exits: the features they read, how they are trained and judged, and their ladder of thresholds."""

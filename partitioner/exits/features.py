@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from partitioner.manifest import Cut
+from partitioner.bundle.manifest import Cut
 from protos.tensors import Array, TensorSpec
 
 MAX_SIDE = 20

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from partitioner.defaults import ExitThreshold
-from partitioner.exits.stored import BundleExits, Exit, ExitCost, check_agreement
+from partitioner.bundle.exits import BundleExits, Exit, ExitCost, check_agreement
+from partitioner.common.defaults import ExitThreshold
 from protos.errors import UsageError
 
 LEVELS = (0.999, 0.995, 0.99, 0.985, 0.98, 0.97, 0.95, 0.9)

@@ -1,1 +1,1 @@
-"""Searching a model's DAG for the cuts that are best: minimum cuts, and all that any link makes best."""
+"""The cuts that some link, load or codec makes best: minimum cuts and their lower envelope."""

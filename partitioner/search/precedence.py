@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from partitioner.search.work import Work
+from partitioner.search.placement import Work
 
 
 class Precedence:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from partitioner.cutting import FoundCut
-from partitioner.graph import Graph
-from partitioner.link import Link
-from partitioner.search.best import Search
-from partitioner.search.work import Placement, work_of
+from partitioner.graph.cuts import FoundCut
+from partitioner.graph.graph import Graph
+from partitioner.network.link import Link
+from partitioner.search.placement import Placement, work_of
+from partitioner.search.solver import Search
 
 DEFAULT_BITS: tuple[float | None, ...] = (None, 8.0, 2.0)
 """Activations as they are, by int8, and by a low-bit codec."""

@@ -10,7 +10,7 @@ from protos.errors import MismatchError, TensorError, UnknownNameError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.names import PARAM_BUNDLE_DIGEST
 from protos.tensors import Buffer, TensorSpec
-from protos.wire import decode_request
+from protos.wire.framing import decode_request
 
 Encode = Callable[[ModelInferResponse, Sequence[Buffer]], bytes]
 

@@ -17,7 +17,7 @@ from protos.serving.handlers import unary
 from protos.serving.refusals import Context
 from protos.serving.streams import AnswerStream
 from protos.tensors import TensorSpec
-from protos.wire import encode_response
+from protos.wire.framing import encode_response
 
 SERVICE = "inference.GRPCInferenceService"
 SERVER_NAME = "splitpoint"

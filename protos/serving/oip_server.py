@@ -9,8 +9,8 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from protos import inference_pb2
-from protos.channels import server_options
 from protos.errors import UsageError
+from protos.rpc.channels import server_options
 from protos.serving import inference
 from protos.serving.answering import Answerer, Catalogue
 from protos.serving.drain import Drain

@@ -6,8 +6,8 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 
 from protos.errors import BundleError, FaultError, SplitpointError
-from protos.printable import printable
-from protos.status import code_of
+from protos.rpc.printable import printable
+from protos.rpc.status import code_of
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 

@@ -9,11 +9,11 @@ import grpc
 
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.names import PARAM_ERROR_CODE
-from protos.printable import printable
+from protos.rpc.printable import printable
 from protos.serving.answering import Answerer, Job, Later
 from protos.serving.drain import Drain
 from protos.serving.refusals import DRAINING, Context, refusal_of
-from protos.wire import encode_stream_response
+from protos.wire.framing import encode_stream_response
 
 _Answer: TypeAlias = "asyncio.Future[bytes | Later] | asyncio.Future[bytes]"
 

@@ -1,0 +1,68 @@
+"""The life of the command `serve`: from its settings to the end of its drain."""
+
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import uvloop
+
+from cloud_server.cli.settings import ServeSettings
+from cloud_server.server import CloudServer
+from cloud_server.web import serve_web
+from partitioner.common.event_loop import stop_event
+from partitioner.common.memory import keep_freed_pages
+from partitioner.common.units import format_duration
+from partitioner.terminal import console
+from protos.names import EDGE
+
+Ready = dict[str, Any]
+
+
+def run_server(settings: ServeSettings, announce: Callable[[Ready], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once.
+
+    `announce` gets the ready event: `address`, `http` (empty: off) and `bundles`.
+    """
+    console.set_up_logs(settings.log_level)
+    # Their records of every connection and load are for those who look for them.
+    for chatty in ("asyncio", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    keep_freed_pages()
+    # A tenth of the overhead of a request less than with the loop of the standard library.
+    uvloop.run(_serve(settings, announce))
+
+
+def ready_sentence(ready: Ready) -> str:
+    """Return the ready event as one line for people."""
+    bundles = ", ".join(
+        f"{entry['name']} ({len(entry['cuts'])} cuts)" for entry in ready["bundles"]
+    )
+    web = f", HTTP on {ready['http']}" if ready["http"] else ""
+    return f"serving {bundles} on {ready['address']}{web}; stop with Ctrl-C"
+
+
+async def _serve(settings: ServeSettings, announce: Callable[[Ready], None]) -> None:
+    stop = stop_event()
+    async with contextlib.AsyncExitStack() as stack:
+        server = await stack.enter_async_context(CloudServer(settings=settings))
+        http = ""
+        if settings.http:
+            http = await stack.enter_async_context(serve_web(server, settings.http))
+        announce(_ready(server, http))
+        await stop.wait()
+        console.remark(
+            f"draining for at most {format_duration(settings.drain_s)}; again to end at once"
+        )
+
+
+def _ready(server: CloudServer, http: str) -> Ready:
+    bundles = [
+        {
+            "name": bundle.name,
+            "digest": bundle.digest,
+            "cuts": [cut for cut in bundle.cuts if cut != EDGE],
+        }
+        for bundle in server.store.bundles.values()
+    ]
+    return {"event": "ready", "address": server.address, "http": http, "bundles": bundles}

@@ -1,0 +1,1 @@
+"""The command `splitpoint-edge`: flags in, records, remarks and a summary out."""

@@ -1,0 +1,95 @@
+"""What to tell somebody whose frames missed their deadline: how many, why, and what would help."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edge_client.frames.result import BUSY, Result, ServedBy
+from partitioner.common.units import format_duration
+
+_MOST = 0.95
+"""The share of frames whose deadline is looked for."""
+
+
+@dataclass
+class Punctuality:
+    """Counts the frames that missed a deadline, and notes what each would have taken."""
+
+    deadline_s: float | None = None
+    missed: int = 0
+    why: Counter[str] = field(default_factory=Counter)
+    _needed_s: list[float] = field(default_factory=list)
+
+    def add(self, result: Result) -> None:
+        """Note one result."""
+        if self.deadline_s is None:
+            return
+        if result.missed is not None:
+            self.missed += 1
+            self.why[result.missed.why] += 1
+            if result.missed.needed_s is not None:
+                self._needed_s.append(result.missed.needed_s)
+        elif result.served_by is not ServedBy.NONE:
+            self._needed_s.append(result.latency_s)
+        del self._needed_s[:-20_000]
+
+    @property
+    def wanted_s(self) -> float | None:
+        """The smallest deadline that 95 % of the frames would have met, or all if that is met; of what is
+        known, rounded up to two digits. None when all was in time, or too little is known.
+        """
+        if not self.missed or self.deadline_s is None or not self._needed_s:
+            return None
+        for share in (_MOST, 1.0):
+            found = _round_up(float(np.quantile(self._needed_s, share, method="inverted_cdf")))
+            if found > self.deadline_s:
+                return found
+        return None
+
+    def summary(self) -> dict[str, Any] | None:
+        """Return that as plain data, in seconds; None without a deadline."""
+        if self.deadline_s is None:
+            return None
+        return {
+            "deadline_s": self.deadline_s,
+            "missed": self.missed,
+            "why": dict(self.why),
+            "wanted_s": self.wanted_s,
+        }
+
+
+def advise(summary: dict[str, Any], *, has_exits: bool, name: str) -> str | None:
+    """Return what to say of the deadline in the summary of a run; None when no frame missed it."""
+    found = summary["deadline"]
+    if found is None or not found["missed"]:
+        return None
+    why = ", ".join(f"{text} {count}" for text, count in found["why"].items())
+    limit = format_duration(found["deadline_s"])
+    return (
+        f"{found['missed']} of {summary['frames']} frames missed the deadline of {limit} and have no "
+        f"answer: {why}. {'; or '.join(_ways(found, has_exits=has_exits, name=name))}."
+    )
+
+
+def _ways(found: dict[str, Any], *, has_exits: bool, name: str) -> Iterator[str]:
+    if found["wanted_s"] is None:
+        yield "Allow more time (--deadline)"
+    else:
+        limit = format_duration(found["wanted_s"]).replace(" ", "")
+        yield f"Most would have met --deadline {limit}"
+    if found["why"].get(BUSY):
+        yield "send fewer frames at once, with --window 1 or a lower --fps"
+    if has_exits:
+        yield "stay at a cut that has an exit (--cut), whose answer is taken when time runs out"
+    else:
+        train = f"splitpoint exits train {name} --data DIR"
+        yield f"train exits, whose answers are taken when time runs out: {train}"
+
+
+def _round_up(seconds: float) -> float:
+    digit = 10 ** (math.floor(math.log10(seconds)) - 1)
+    return float(f"{math.ceil(round(seconds / digit, 6)) * digit:.2g}")

@@ -1,0 +1,253 @@
+"""The command `splitpoint-edge`. What is heavy is imported within the commands."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Unpack
+
+import typer
+
+from edge_client import defaults
+from edge_client.cli import flags
+from edge_client.cli.flags import flag
+from partitioner.common.memory import keep_freed_pages
+from partitioner.terminal import console
+from protos.errors import UsageError
+
+app = console.new_app(
+    help="The edge side of Splitpoint: stream frames, serve programs, emulate links."
+)
+
+
+Cloud = Annotated[str, typer.Option("--cloud", help="HOST:PORT of the cloud server.")]
+
+
+@app.callback()
+def _commands(_version: console.VersionFlag = False) -> None:
+    """The edge side of Splitpoint: stream frames, serve programs, emulate links."""
+
+
+@app.command()
+@flags.sharing
+def run(
+    source: Annotated[
+        str | None,
+        flag("Folder of images, image, .npy, .npz, video, camera's number, or - for stdin."),
+    ] = None,
+    fps: Annotated[float | None, flag("Frames a second, at most.", "as fast as it goes")] = None,
+    loop: Annotated[
+        bool | None, flag("Start the source again when it ends.", "no-loop", "--loop/--no-loop")
+    ] = None,
+    drop: Annotated[
+        bool | None,
+        flag("Drop the oldest frames when the window is full.", "no-drop", "--drop/--no-drop"),
+    ] = None,
+    max_frames: Annotated[int | None, flag("Stop after as many frames.", "all")] = None,
+    labels: Annotated[Path | None, flag("A CSV of file,label to compare with.")] = None,
+    config: flags.Config = None,
+    json: console.JsonFlag = False,
+    **shared: Unpack[flags.Shared],
+) -> None:
+    """Stream frames through the split model: heads here, tails in the cloud.
+
+    Every setting may also come from the environment, as SPLITPOINT_EDGE_CLOUD and so on. With --json,
+    each frame is a line on stdout, and the summary the last one.
+
+    Ends with status 0 when every frame was served, 7 when some were not, such as those that missed their
+    deadline, and 1 when none was.
+
+    Example: splitpoint-edge run --cloud 10.0.0.2:50051 --bundle digits --source frames/
+    """
+    keep_freed_pages()
+    from edge_client.cli.run import run_source
+    from edge_client.cli.settings import load_settings
+
+    settings = load_settings(
+        config,
+        source=source,
+        fps=fps,
+        loop=loop,
+        drop=drop,
+        max_frames=max_frames,
+        labels=labels,
+        **shared,
+    )
+    if status := run_source(settings, as_json=json):
+        raise typer.Exit(status)
+
+
+@app.command()
+@flags.sharing
+def serve(
+    listen: Annotated[str | None, flag("HOST:PORT of gRPC.", defaults.LISTEN)] = None,
+    max_queue: Annotated[
+        int | None, flag("Requests in the server; more are refused.", str(defaults.MAX_QUEUE))
+    ] = None,
+    max_message: Annotated[
+        str | None, flag("Larger requests are refused.", defaults.MAX_MESSAGE)
+    ] = None,
+    drain: Annotated[
+        str | None, flag("Time for requests in flight after SIGTERM.", defaults.DRAIN)
+    ] = None,
+    config: flags.Config = None,
+    json: console.JsonFlag = False,
+    **shared: Unpack[flags.Shared],
+) -> None:
+    """Offer the split model to programs on this device, as if it were here, until SIGTERM or Ctrl-C.
+
+    They speak the Open Inference Protocol over gRPC (KServe's and Triton's); all share one stream to the
+    cloud. The parameters of an answer say who served it, why, and how long each stage took. Settings may
+    come from the environment, as for run. With --json, a line on stdout says when it is ready, each
+    frame is a line, and the summary the last one.
+
+    Example: splitpoint-edge serve --cloud 10.0.0.2:50051 --bundle digits --listen 127.0.0.1:8001
+    """
+    keep_freed_pages()
+    from edge_client.cli.serve import serve_model
+    from edge_client.cli.settings import load_serve_settings
+
+    settings = load_serve_settings(
+        config,
+        listen=listen,
+        max_queue=max_queue,
+        max_message=max_message,
+        drain=drain,
+        **shared,
+    )
+    serve_model(settings, as_json=json)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="The bundle's name at the server.")],
+    cloud: Cloud,
+    out: Annotated[Path, typer.Option("--out", help="The new folder.")],
+    heads_only: Annotated[
+        bool,
+        typer.Option("--heads-only", help="No tails, nor their weights: heads and exits alone."),
+    ] = False,
+    cuts: Annotated[
+        str | None, flag("With --heads-only: the heads of these, as cut-04,cut-07.", "all")
+    ] = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Copy a bundle from the server, with its calibration and exits, checking every digest.
+
+    With --heads-only it takes less of this device's disk, and frames that the cloud fails get the exit's
+    answer, as nothing can finish them here.
+
+    Example: splitpoint-edge fetch digits --cloud 10.0.0.2:50051 --out digits --heads-only --cuts cut-04
+    """
+    from edge_client.cloud.download import fetch_bundle
+    from partitioner.common.units import format_size
+
+    if cuts and not heads_only:
+        raise UsageError("--cuts says whose heads to fetch. Give --heads-only as well.")
+    heads_of = (cuts.split(",") if cuts else ()) if heads_only else None
+    with console.progress() as progress:
+        bundle = fetch_bundle(cloud, name, out, _file_progress(progress), heads_of=heads_of)
+    if json:
+        console.print_json(
+            {
+                "bundle": bundle.name,
+                "digest": bundle.digest,
+                "path": str(out),
+                "size_bytes": bundle.size_bytes,
+                "heads_only": bundle.heads_only,
+                "cuts": list(bundle.cuts),
+                "exits": list(bundle.exits.exits) if bundle.exits else [],
+            }
+        )
+    else:
+        held = f", heads of {', '.join(bundle.held.cuts)} only" if bundle.held else ""
+        console.screen.print(
+            f"{bundle.name} ({format_size(bundle.size_bytes)}, digest {bundle.digest[:12]}…{held}) in {out}"
+        )
+
+
+@app.command()
+def probe(cloud: Cloud, json: console.JsonFlag = False) -> None:
+    """Measure the link to the server: RTT and both bandwidths, in about two seconds.
+
+    Example: splitpoint-edge probe --cloud 10.0.0.2:50051
+    """
+    from edge_client.cloud.probe import measure_link, probing
+
+    with console.working("measuring the link"), probing(cloud) as send:
+        found = measure_link(send)
+    if json:
+        console.print_json(
+            {
+                "uplink_bps": found.link.uplink_bps,
+                "downlink_bps": found.link.downlink_bps,
+                "rtt_s": found.link.rtt_s,
+                "rtt_min_s": found.rtt_min_s,
+            }
+        )
+    else:
+        console.screen.print(str(found.link))
+
+
+@app.command()
+def link(
+    listen: Annotated[str, typer.Option(help="HOST:PORT to take connections at.")],
+    to: Annotated[str, typer.Option(help="HOST:PORT to pass them on to.")],
+    bandwidth: Annotated[
+        str | None, flag("Rate of the uplink, such as 5mbit; needed without a trace.")
+    ] = None,
+    rtt: Annotated[str, typer.Option(help="Round-trip time, such as 40ms.")] = "0ms",
+    down: Annotated[str | None, flag("Rate of the downlink.", "that of the uplink")] = None,
+    trace: Annotated[
+        Path | None, flag("A bandwidth trace: `seconds Mbit/s` a line, Mahimahi, or CSV.")
+    ] = None,
+    trace_end: Annotated[str, typer.Option(help="At the trace's end: loop or hold.")] = "loop",
+    blackout: Annotated[
+        list[str] | None, flag("Nothing gets through: START+LENGTH, such as 10s+5s; repeatable.")
+    ] = None,
+    drop: Annotated[str | None, flag("Reset all connections this often, such as 30s.")] = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Be a slow link: a TCP relay with a rate and a round-trip time, until Ctrl-C or SIGTERM.
+
+    Rates may follow a trace. A black-out lets connections be and passes nothing, as a dead spot does.
+
+    Example: splitpoint-edge link --listen 127.0.0.1:6000 --to 127.0.0.1:50051 --bandwidth 5mbit --rtt 40ms
+    """
+    import asyncio
+
+    from edge_client.relay.player import fine_loop, relay_until_stopped
+    from edge_client.relay.schedule import read_schedule
+
+    schedule = read_schedule(bandwidth, down, rtt, trace, trace_end, blackout or (), drop)
+
+    def ready(address: str) -> None:
+        if json:
+            console.print_json({"listen": address, "to": to, "link": str(schedule)}, indent=None)
+        else:
+            console.remark(f"{address} leads to {to}: {schedule}")
+
+    def changed(time_s: float, now: object) -> None:
+        if json:
+            console.print_json(
+                {"time_s": round(time_s, 3), "link": str(now) if now else None}, indent=None
+            )
+        else:
+            console.remark(f"{time_s:.1f} s: {now or 'nothing gets through'}")
+
+    with asyncio.Runner(loop_factory=fine_loop) as runner:
+        runner.run(relay_until_stopped(listen, to, schedule, ready, changed))
+
+
+def _file_progress(progress: Any) -> Callable[[str, int, int], None]:
+    tasks: dict[str, Any] = {}
+
+    def show(path: str, done: int, total: int) -> None:
+        if path not in tasks:
+            tasks[path] = progress.add_task(path, total=total)
+        progress.update(tasks[path], completed=done)
+
+    return show
+
+
+def main() -> None:
+    """Run the command and exit."""
+    console.run(app)

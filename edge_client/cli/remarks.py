@@ -1,0 +1,141 @@
+"""What `run` and `serve` have in common: a client as the settings say, and word of how it fares."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edge_client.cli.settings import EdgeSettings, parse_link
+from edge_client.control.power_watch import Power, find_power
+from edge_client.control.startup_plan import OnProgress
+from edge_client.frames.runner import Choice
+from edge_client.telemetry.health import State
+from edge_client.telemetry.observer import Observer
+from partitioner.bundle.bundle import Bundle
+from partitioner.common.defaults import ExitThreshold
+from partitioner.exits.ladder import outdated_text
+from partitioner.terminal import console
+from protos.errors import MismatchError, SplitpointError, UsageError
+from protos.rpc.addresses import open_listener, split_address
+
+
+def client_options(settings: EdgeSettings) -> dict[str, Any]:
+    """Return the keyword arguments of EdgeClient and AsyncEdgeClient that settings speak of.
+
+    Raises UsageError or FileError for an objective, a device or power rules that cannot be.
+    """
+    return {
+        "codec": settings.codec,
+        "accuracy_drop": settings.accuracy_drop,
+        "link": parse_link(settings.link),
+        "window": settings.window,
+        "timeout_s": settings.timeout_s,
+        "deadline_s": settings.deadline_s,
+        "adapt": settings.adapt,
+        "memory_bytes": settings.memory_bytes,
+        "exit_threshold": settings.exit_confidence,
+        "exit_floor": settings.exit_floor,
+        "latency_s": settings.latency_s,
+        "threads": settings.threads,
+        "provider": settings.provider,
+        "on_failure": settings.on_failure,
+        "objective": settings.objective,
+        "terms": settings.terms,
+        "power": _power(settings),
+    }
+
+
+def _power(settings: EdgeSettings) -> Power | None:
+    rules = settings.power_rules
+    if rules is None:
+        return None
+    return find_power(settings.battery, settings.temperature, rules, console.remark)
+
+
+@contextmanager
+def shown_progress() -> Iterator[OnProgress]:
+    """Show what takes long while connecting: as a bar where somebody watches, else as remarks."""
+    with console.progress() as progress:
+        task = progress.add_task("connecting", total=None)
+
+        def show(step: str, done: int, total: int) -> None:
+            progress.update(task, description=f"measuring {step}", completed=done, total=total)
+            if progress.disable and done == 0:  # nobody watches a bar, but a log wants to know
+                steps = f" (1 of {total})" if total else ""
+                console.remark(f"measuring {step.rstrip(', ')}{steps}")
+
+        yield show
+
+
+def tell_of_choice(choice: Choice, trouble: SplitpointError | None, bundle: Bundle) -> None:
+    """Say where the cut is and why, and what is wrong with the cloud, if anything is."""
+    console.remark(f"cut {choice.label}, {choice.reason}")
+    if isinstance(trouble, MismatchError):
+        console.remark(str(trouble))
+    elif trouble is not None:
+        alone = (
+            "get the exit's answer, or none" if bundle.heads_only else "are finished on this device"
+        )
+        console.remark(f"{trouble} Until it comes, frames {alone}.")
+
+
+def tell_of_exits(bundle: Bundle, threshold: ExitThreshold) -> None:
+    """Say so where exits answer early from thresholds of their own that an older splitpoint chose."""
+    if isinstance(threshold, str) and (text := outdated_text(bundle.known_exits(), bundle.path)):
+        console.remark(text)
+
+
+def tell_of_move(before: Choice, now: Choice) -> Choice:
+    """Say where the cut has moved to, or its exit's threshold, if it has; return where it is now."""
+    if now.label != before.label or now.exits_from != before.exits_from:
+        console.remark(f"cut {now.label}: {now.reason}")
+    return now
+
+
+def tell_of_distrust(error: MismatchError | None) -> None:
+    """Say what is wrong with the cloud's calibration, and when it no longer is."""
+    console.remark(str(error) if error else "the cloud has this edge's calibration again")
+
+
+async def tell_of_health(state: State) -> None:
+    """Say how the edge fares from now on."""
+    console.remark(f"{state.health}: {state.reason}")
+
+
+def check_free(address: str | None) -> None:
+    """Raise UsageError unless metrics can be served at `address`: measuring first would be for nothing."""
+    if address is not None:
+        open_listener(address, "--metrics").close()
+
+
+@contextmanager
+def shown_metrics(address: str | None, observer: Observer) -> Iterator[None]:
+    """Serve Prometheus metrics at HOST:PORT within the block, if an address is given.
+
+    Raises UsageError when it cannot be used.
+    """
+    if address is None:
+        yield
+        return
+    from protos.serving.metrics import serve_metrics
+
+    check_free(address)
+    host, port = split_address(address)
+    with serve_metrics(host, port, lambda: (observer.peek(),)) as bound:
+        console.remark(f"metrics on http://{address.rpartition(':')[0]}:{bound}/metrics")
+        yield
+
+
+def beat(path: Path) -> None:
+    """Touch the file that a health check looks at; UsageError when that is not possible."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.touch()
+    except OSError as error:
+        raise UsageError(
+            f"--heartbeat {path} cannot be touched: {error.strerror}. Give a file in a folder that "
+            "exists and may be written to."
+        ) from error

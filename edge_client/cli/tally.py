@@ -1,0 +1,178 @@
+"""What a run came to: one record a frame, and their sum."""
+
+import statistics
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edge_client.cli.advice import Punctuality
+from edge_client.frames.result import Result, ServedBy, Timings
+from partitioner.bundle.bundle import Bundle
+from partitioner.inputs.labels import is_classes
+from partitioner.network.link import Link
+from protos.names import EDGE
+from protos.tensors import Array, TensorSpec
+
+_REMEMBERED = 20_000
+
+
+def top1(
+    outputs: Mapping[str, Array], specs: Sequence[TensorSpec], labels: Sequence[str]
+) -> dict[str, Any] | None:
+    """Return the strongest class of each classifier-like output [batch, classes], for its first sample.
+
+    With one such output: `index`, `label` (if it has one) and `score`, the output's own value there.
+    With several: that by output name. None when there is none.
+    """
+    found = {
+        spec.name: _strongest(outputs[spec.name][0], labels)
+        for spec in specs
+        if spec.name in outputs and is_classes(spec)
+    }
+    if len(found) == 1:
+        return next(iter(found.values()))
+    return found or None
+
+
+def _strongest(scores: Array, labels: Sequence[str]) -> dict[str, Any]:
+    index = int(np.argmax(scores))
+    strongest: dict[str, Any] = {"index": index}
+    if len(labels) == scores.shape[0]:
+        strongest["label"] = labels[index]
+    # JSON has no word for what is not a number.
+    value = float(scores[index])
+    return {**strongest, "score": round(value, 6) if np.isfinite(value) else None}
+
+
+def record_of(result: Result, source: str, strongest: dict[str, Any] | None) -> dict[str, Any]:
+    """Return one frame as plain data: seconds and bytes."""
+    timings = result.timings
+    return {
+        "frame": result.frame,
+        "source": source,
+        "served_by": str(result.served_by),
+        "reason": result.reason,
+        "cut": result.cut,
+        "codec": result.codec,
+        "latency_s": round(timings.latency_s, 6),
+        "edge_s": round(timings.edge_s, 6),
+        "upload_bytes": result.upload_bytes,
+        "download_bytes": result.download_bytes,
+        "network_s": round(timings.network_s, 6),
+        "queue_s": round(timings.queue_s, 6),
+        "cloud_s": round(timings.cloud_s, 6),
+        "wait_s": round(timings.wait_s, 6),
+        "top1": strongest,
+    }
+
+
+class Tally:
+    """Adds up results as they come; `clock` tells seconds, from which the frame rate follows.
+
+    Counts hold for all frames, medians and percentiles for the last 20,000, so that a run may be
+    endless.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        labels: Mapping[str, int],
+        clock: Callable[[], float],
+        deadline_s: float | None = None,
+    ) -> None:
+        self.frames = 0
+        self.served_by: Counter[str] = Counter()
+        self.cuts: Counter[str] = Counter()
+        self._bundle = bundle
+        self._labels = labels
+        self._labelled = self._right = 0
+        self._punctuality = Punctuality(deadline_s)
+        self._upload_bytes = 0
+        self._timings: deque[Timings] = deque(maxlen=_REMEMBERED)
+        self._clock = clock
+        self._begun = clock()
+
+    def add(self, result: Result, source: str) -> dict[str, Any]:
+        """Count one result and return its record."""
+        strongest = top1(result.outputs, self._bundle.outputs, self._bundle.manifest.labels)
+        self.frames += 1
+        self.served_by[str(result.served_by)] += 1
+        self._punctuality.add(result)
+        if result.served_by is not ServedBy.NONE:
+            self.cuts[_label(result)] += 1
+            self._upload_bytes += result.upload_bytes
+            self._timings.append(result.timings)
+        if source in self._labels and strongest and "index" in strongest:
+            self._labelled += 1
+            self._right += strongest["index"] == self._labels[source]
+        return record_of(result, source, strongest)
+
+    @property
+    def failed(self) -> int:
+        """Frames that nobody served."""
+        return self.served_by[str(ServedBy.NONE)]
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the labelled frames that were classified rightly; None without labels."""
+        return self._right / self._labelled if self._labelled else None
+
+    @property
+    def fps(self) -> float:
+        """Frames a second since the start."""
+        return self.frames / max(self._clock() - self._begun, 1e-9)
+
+    def summary(self, *, dropped: int, unreadable: int, link: Link | None) -> dict[str, Any]:
+        """Return the sum as plain data: seconds, bytes, frames a second."""
+        seconds, served = self._clock() - self._begun, self.frames - self.failed
+        return {
+            "frames": self.frames,
+            "failed": self.failed,
+            "dropped": dropped,
+            "unreadable": unreadable,
+            "deadline": self._punctuality.summary(),
+            "served_by": dict(self.served_by),
+            "accuracy": self.accuracy,
+            "labelled": self._labelled,
+            "latency_s": _spread([time.latency_s for time in self._timings]),
+            **{
+                f"{stage}_s": _median([getattr(time, f"{stage}_s") for time in self._timings])
+                for stage in ("edge", "network", "queue", "cloud", "wait")
+            },
+            "upload_bytes": round(self._upload_bytes / served, 1) if served else None,
+            "cuts": dict(self.cuts),
+            "link": _plain(link),
+            "seconds": round(seconds, 6),
+            "fps": round(self.fps, 3),
+        }
+
+
+def _label(result: Result) -> str:
+    return result.cut if result.cut == EDGE else f"{result.cut}/{result.codec}"
+
+
+def _spread(values: list[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    p50, p95 = np.percentile(values, [50, 95])
+    return {
+        "p50": round(float(p50), 6),
+        "p95": round(float(p95), 6),
+        "mean": round(statistics.fmean(values), 6),
+    }
+
+
+def _median(values: list[float]) -> float | None:
+    return round(statistics.median(values), 6) if values else None
+
+
+def _plain(link: Link | None) -> dict[str, float] | None:
+    if link is None:
+        return None
+    return {
+        "uplink_bps": link.uplink_bps,
+        "downlink_bps": link.downlink_bps,
+        "rtt_s": link.rtt_s,
+    }

@@ -1,0 +1,1 @@
+"""The clients, asynchronous and blocking: frames in, results out, in order."""

@@ -1,0 +1,447 @@
+"""The client: a bundle here, its server there, frames in and results out."""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Literal, Self
+
+from edge_client import defaults
+from edge_client.client.completion import Completer, grace_s
+from edge_client.client.feed import Limited, WhenFree, as_async
+from edge_client.client.limits import check_limits, check_numbers
+from edge_client.client.window import in_order
+from edge_client.cloud.circuit_breaker import Breaker, Circuit
+from edge_client.cloud.greeting import ServerInfo, report_telemetry
+from edge_client.cloud.stream import GrpcTransport
+from edge_client.control.cloud_watch import Watch
+from edge_client.control.controller import Controller
+from edge_client.control.power_watch import FIXED, Power, PowerWatch, why_unweighed
+from edge_client.control.session import AUTO, Meeting, Wishes
+from edge_client.control.startup_plan import OnProgress, unheard
+from edge_client.frames.device import Device
+from edge_client.frames.inputs import Inputs, check_inputs
+from edge_client.frames.result import BUSY, SLOW, Missed, Result
+from edge_client.frames.runner import Choice, FrameRunner, Work, choose
+from edge_client.frames.stages import Stages
+from partitioner.bundle.bundle import Bundle
+from partitioner.exits.ladder import check_threshold, ladder_for, parse_threshold
+from partitioner.network.link import Link
+from partitioner.planning.objective import NO_TERMS, Objective, Terms
+from partitioner.policy.policy import PolicySettings
+from partitioner.runtime.sessions import RuntimeOptions
+from protos.errors import LateError, SplitpointError, UsageError
+from protos.names import EDGE
+
+_THINK_AFTER_S = 0.005
+"""After a frame, if no other one comes before: what it teaches is weighed for the next one."""
+
+OnError = Literal["raise", "result"]
+"""What becomes of a frame that fails: an exception, or a Result that is served by none."""
+
+
+class AsyncEdgeClient:
+    """Split inference of one bundle with one server, for asyncio.
+
+    `cloud`: HOST:PORT; may be None with the cut `edge`. `cut`: a cut's id, `cloud`, `edge`, or `auto`
+    (the best of the plan, for `link` or for the link as measured). `codec`: None is raw for a given
+    cut, and any for `auto`, which loses no more than `accuracy_drop` points (see planning.plan).
+    `window`: frames at work at once. `timeout_s`: seconds until an answer
+    counts as lost. `deadline_s`: from a frame's arrival to its result; None: none. `adapt`: let the
+    policy move the cut as conditions change; None: with `auto`. `memory_bytes`: what all loaded heads
+    and tails may take. `exit_threshold`: see the attribute; `exit_floor`: the agreement below which `auto`
+    moves no threshold (None: what the exits were trained for). `latency_s`: what the policy keeps a frame's
+    expected latency within, by cut, codec and thresholds (None: the deadline). `threads` and
+    `provider`: of the runtime.
+    `on_failure`: when the cloud does not answer, or refuses, `finish` the frame here, or `fail`.
+    `objective`: what the choice and the policy minimise, as `latency` or `latency=1,energy=0.2`; `terms`:
+    the device and the prices that joules and money need. `power`: what tells of battery and heat, and the
+    rules by which they shift the objective and lower the rate at which `stream` takes frames. `on_progress`
+    hears what takes long while connecting.
+
+    On a device with a head-only bundle there is no cut `edge`, and nothing to finish frames with: what the
+    cloud fails gets the answer of the exit at its cut, however unsure, and without one a Result that is
+    served by none.
+
+    Connects when it is entered, or with the first frame. A cloud that is away then is looked for while
+    frames are finished here. Raises BundleError, UsageError or UnknownNameError when made, and FileError
+    where a source of `power` cannot be read; MismatchError when it connects, and with on_failure="fail"
+    NetworkError, OverloadedError or FaultError where it is finished alone otherwise.
+    """
+
+    def __init__(
+        self,
+        cloud: str | None,
+        bundle: str | Path | Bundle,
+        cut: str = defaults.CUT,
+        *,
+        codec: str | None = None,
+        accuracy_drop: float | None = None,
+        link: Link | None = None,
+        window: int = defaults.WINDOW,
+        timeout_s: float = defaults.TIMEOUT_S,
+        deadline_s: float | None = None,
+        adapt: bool | None = None,
+        memory_bytes: int | None = None,
+        exit_threshold: defaults.ExitThreshold = None,
+        exit_floor: float | None = None,
+        latency_s: float | None = None,
+        threads: int = defaults.THREADS,
+        provider: str = defaults.PROVIDER,
+        on_failure: defaults.OnFailure = defaults.ON_FAILURE,
+        objective: Objective | str = defaults.MINIMIZE,
+        terms: Terms | None = None,
+        power: Power | None = None,
+        on_progress: OnProgress = unheard,
+    ) -> None:
+        check_numbers(window, timeout_s, deadline_s, on_failure)
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+        self.window = window
+        self.deadline_s = deadline_s
+        self.on_failure = on_failure
+        adapts = cut == AUTO if adapt is None else adapt
+        check_limits(exit_floor, latency_s, exit_threshold, deadline_s, adapts=adapts)
+        self._exit_floor, self._latency_s = exit_floor, latency_s
+        wishes = Wishes(cut, codec, link, adapts, on_failure, accuracy_drop)
+        self._transport = GrpcTransport(cloud) if cloud else None
+        if self._transport is None and (cut != EDGE or wishes.adapt):
+            other = "" if self.bundle.heads_only else ", or the cut edge"
+            raise UsageError(f"cut {cut!r} needs a server. Give cloud=HOST:PORT{other}.")
+        stages = Stages(self.bundle, RuntimeOptions(threads, provider), memory_bytes)
+        self._runner = FrameRunner(stages)
+        self._device, self._breaker = Device(), Breaker()
+        policy = PolicySettings(
+            objective=objective if isinstance(objective, Objective) else Objective.parse(objective),
+            terms=terms or NO_TERMS,
+            deadline_s=deadline_s,
+            latency_s=latency_s,
+            window=window,
+        )
+        self.control = Controller(self.bundle, stages, self._breaker, policy)
+        """What decides, what it believes of link and loads, and how often the cut has moved."""
+        self._meeting = Meeting(
+            self.bundle, wishes, self._transport, stages, self._breaker, self.control, on_progress
+        )
+        self._completer = Completer(
+            self._runner,
+            self._device,
+            self._breaker,
+            self.control,
+            on_failure=on_failure,
+            greet=self._meeting.greet_once,
+        )
+        self._completer.transport = self._transport
+        self.exit_threshold = exit_threshold
+        self.timeout_s = timeout_s
+        self._frames = count()
+        self._in_flight = 0
+        self._connecting = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
+        self.watch: Watch | None = None
+        """What looks after the cloud while no frame does; None without a server."""
+        if self._transport is not None:
+            self.watch = Watch(
+                self.bundle, self._transport, self._breaker, self.control, self._meeting.is_back
+            )
+        self.power: PowerWatch | None = None
+        """What looks after battery and heat; None unless it was asked for."""
+        if power is not None:
+            unweighed = why_unweighed(policy, adapts=adapts)
+            self.power = PowerWatch(power, self.control.heed, unweighed=unweighed)
+        self._powering: asyncio.Task[None] | None = None
+        self._thinking: asyncio.TimerHandle | None = None
+        self._connected = False
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.connect()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def choice(self) -> Choice:
+        """The cut and the codec of the next frame, and why; UsageError before `auto` has connected."""
+        if self.control.current is None:
+            raise UsageError("the cut is not chosen yet: auto chooses when the client connects.")
+        return self.control.current
+
+    @property
+    def server(self) -> ServerInfo | None:
+        """What the server said of itself; None before it was asked."""
+        return self._meeting.server
+
+    @property
+    def link(self) -> Link | None:
+        """The link as it is believed to be: given, measured while connecting, or followed since.
+
+        None while it is only guessed, as nobody has been met.
+        """
+        if self._meeting.link is None and not self.control.learned.has_seen_link:
+            return None
+        return self.control.learned.link or self._meeting.link
+
+    @property
+    def trouble(self) -> SplitpointError | None:
+        """What the cloud failed with last, or what is wrong with its calibration; None while all is well."""
+        return self._breaker.error or self.control.distrusts
+
+    @property
+    def fallbacks(self) -> Counter[str]:
+        """Frames that the cloud was meant to serve and did not, by what it failed with."""
+        return self._completer.fallbacks
+
+    @property
+    def cloud_is_away(self) -> bool:
+        """True while the cloud is not asked, since it has failed and no probe has got through yet."""
+        return self._breaker.circuit is Circuit.OPEN
+
+    @property
+    def takes_telemetry(self) -> bool:
+        """True while there is a server of our own that may be told what was observed."""
+        server = self.server
+        return server is not None and bool(server.version) and not self.cloud_is_away
+
+    @property
+    def switches(self) -> int:
+        """How often the policy has moved the cut."""
+        return self.control.switches
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds until an answer counts as lost."""
+        return self._completer.timeout_s
+
+    @timeout_s.setter
+    def timeout_s(self, seconds: float) -> None:
+        self._completer.timeout_s = seconds
+
+    @property
+    def exit_threshold(self) -> defaults.ExitThreshold:
+        """Confidence from which an exit answers early: `own` is each exit's own; None: none does.
+
+        `auto`: within a latency or a deadline, while the cut adapts, the policy moves it (bounding.py);
+        else `own`.
+        May be set at any time, for the frames to come; the policy counts on it. Raises UsageError for
+        what is no confidence, and in a bundle without exits.
+        """
+        return self._runner.exit_threshold
+
+    @exit_threshold.setter
+    def exit_threshold(self, threshold: defaults.ExitThreshold) -> None:
+        if isinstance(threshold, str):
+            threshold = parse_threshold(threshold)
+        elif threshold is not None:
+            check_threshold(threshold)
+        exits = self.bundle.exits if threshold is None else self.bundle.known_exits()
+        ladder = ladder_for(exits, threshold, self.deadline_s, self._latency_s, self._exit_floor)
+        self.control.expect_exits(ladder)
+        self._runner.exit_threshold = threshold
+
+    @property
+    def exits_from(self) -> float | None:
+        """Confidence from which the exit at the next frame's cut answers early; None: none does there."""
+        return self._runner.exits_from(self.choice)
+
+    def set_option(self, cut: str, codec: str | None = None, reason: str = "") -> None:
+        """Move the cut, from the next frame on, and keep it there; frames at work keep theirs.
+
+        Raises UnknownNameError, UsageError, BundleError for a cut that a head-only bundle does not hold, or
+        TooLargeError when the server refuses such messages.
+        """
+        choice = choose(self.bundle, cut, codec, reason or "chosen by the caller")
+        if self._transport is None and cut != EDGE:
+            raise UsageError(f"cut {cut!r} needs a server, and this client was made without one.")
+        self._meeting.check_size(choice)
+        self._meeting.overrule(choice)
+        if self.power is not None:
+            self.power.unweighed = FIXED
+
+    async def connect(self) -> None:
+        """Greet the server, choose the cut if it is `auto`, and load its head. Does nothing twice."""
+        async with self._connecting:
+            if self._connected:
+                return
+            await self._meeting.begin()
+            stages, cut_id = self._runner.stages, self.choice.cut.id
+            await self._device.run(-math.inf, partial(stages.warm, cut_id))
+            if self.deadline_s is not None and cut_id != EDGE:
+                await self._device.run(-math.inf, partial(stages.rehearse_tail, cut_id))
+            if self.watch is not None:
+                self._watching = asyncio.create_task(self.watch.run())
+            if self.power is not None:
+                self._powering = asyncio.create_task(self.power.run())
+            self._connected = True
+
+    async def infer(
+        self,
+        inputs: Inputs,
+        *,
+        arrived_at: float | None = None,
+        on_error: OnError = "raise",
+    ) -> Result:
+        """Run the model on `inputs`: one array, or arrays by name; [batch, …], or without the batch axis.
+
+        `arrived_at`: when the frame came, by perf_counter; its deadline and latency count from there
+        (None: now). Raises TensorError for wrong inputs, and with on_failure="fail" whatever the call
+        came to, such as LateError or MismatchError; without, such a frame is finished here, and its
+        reason says why. With on_error="result" what would be raised is a Result that is served by none,
+        as in any case a frame is whose deadline nobody could meet.
+        """
+        arrived_at = perf_counter() if arrived_at is None else arrived_at
+        await self.connect()
+        return await self._infer(next(self._frames), inputs, arrived_at, on_error)
+
+    async def stream(
+        self,
+        frames: Iterable[Inputs] | AsyncIterable[Inputs],
+        on_error: OnError = "raise",
+    ) -> AsyncGenerator[Result, None]:
+        """Yield one result for each frame, in order, while the next heads run.
+
+        A frame that fails raises in its place, or with on_error="result" becomes a Result that is
+        served by none. What fails while connecting is raised in any case.
+        A frame is taken when there is room in the window, and with a deadline only when the device is free.
+        """
+        await self.connect()
+        source = as_async(frames)
+        limited = source if self.power is None else Limited(source, self.power.most_fps)
+        paced = None if self.deadline_s is None else WhenFree(limited, self._device)
+
+        async def run(index: int, inputs: Inputs) -> Result:
+            held = paced is not None and paced.held
+            return await self._infer(index, inputs, perf_counter(), on_error, held=held)
+
+        results = in_order(paced or limited, run, self.window)
+        self.control.learned.pace(paced is not None)
+        try:
+            async for result in results:
+                yield result
+        finally:
+            self.control.learned.pace(-(paced is not None))
+            await results.aclose()
+            if hasattr(source, "aclose"):
+                await source.aclose()
+
+    async def close(self) -> None:
+        """Let go of the connections and of the device's threads. Does nothing twice."""
+        self._meeting.end()
+        self._think_later(None)
+        for task in filter(None, (self._watching, self._powering)):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if self.watch is not None:
+            await self.watch.close()
+        if self._transport is not None:
+            await self._transport.end()
+        self._device.close()
+        self._runner.stages.close()
+
+    async def report(self, snapshots: Sequence[str]) -> None:
+        """Tell the cloud what was observed: documents of protos/telemetry.py in JSON, the oldest first.
+
+        Raises UsageError without a server, UnreachableError when it does not answer, and what it refuses
+        them with.
+        """
+        if self._transport is None:
+            raise UsageError("this client was made without a server, so there is nobody to tell.")
+        await report_telemetry(self._transport.channel, self._transport.address, snapshots)
+
+    def prepare(self, inputs: Inputs, arrived_at: float) -> Work:
+        """Check one frame and run its head, in this thread; for callers that have one of their own."""
+        return self._prepare(next(self._frames), inputs, arrived_at, math.inf)
+
+    def finish(self, work: Work) -> Result:
+        """Return the result of a prepared frame of which nothing crosses."""
+        return self._runner.finished_here(work)
+
+    async def complete(self, work: Work) -> Result:
+        """Bring a prepared frame to its result."""
+        return await self._completer.complete(work)
+
+    async def _infer(
+        self,
+        frame: int,
+        inputs: Inputs,
+        arrived_at: float,
+        on_error: OnError,
+        *,
+        held: bool = False,
+    ) -> Result:
+        choice = self.choice
+        self._think_later(None)
+        try:
+            return await self._try(frame, inputs, arrived_at, held=held)
+        except SplitpointError as error:
+            if on_error == "raise":
+                raise
+            return self._runner.failed(frame, arrived_at, choice, error)
+        finally:
+            self._think_later(_THINK_AFTER_S)  # once the result is with the caller
+
+    def _think_later(self, after_s: float | None) -> None:
+        """Decide for the next frame in a while; None: not at all, as it is here."""
+        if self._thinking is not None:
+            self._thinking.cancel()
+            self._thinking = None
+        if after_s is not None and self.control.adapts:
+            loop = asyncio.get_running_loop()
+            self._thinking = loop.call_later(after_s, self.control.think_ahead)
+
+    async def _try(self, frame: int, inputs: Inputs, arrived_at: float, *, held: bool) -> Result:
+        deadline_at = arrived_at + (math.inf if self.deadline_s is None else self.deadline_s)
+        self._in_flight += 1
+        try:
+            async with asyncio.timeout(grace_s(arrived_at, deadline_at)):
+                prepare = partial(self._prepare, frame, inputs, arrived_at, deadline_at, held=held)
+                work: Work = await self._device.run(arrived_at, prepare)
+        except TimeoutError:
+            late = LateError(
+                f"the deadline of {self.deadline_s:g} s passed before the head was done: this device "
+                "is too busy. Allow more time, send fewer frames, or use an earlier cut."
+            )
+            return self._too_busy(self._runner.failed(frame, arrived_at, self.choice, late))
+        else:
+            return await self.complete(work)
+        finally:
+            self._in_flight -= 1
+
+    def _too_busy(self, failed: Result) -> Result:
+        """Say of a frame whose head was not done in time what it would have taken here."""
+        stages = self._runner.stages
+        head_s, tail_s = stages.head_s(failed.cut), stages.tail_s(failed.cut)
+        rest_s = 0.0 if failed.cut == EDGE else tail_s
+        known = head_s > 0 and rest_s is not None
+        needed_s = failed.latency_s + head_s + (rest_s or 0.0) if known else None
+        why = SLOW if head_s > (self.deadline_s or math.inf) else BUSY
+        return replace(failed, missed=Missed(why, needed_s))
+
+    def _prepare(
+        self,
+        frame: int,
+        inputs: Inputs,
+        arrived_at: float,
+        deadline_at: float,
+        *,
+        held: bool = False,
+    ) -> Work:
+        checked = check_inputs(inputs, self.bundle.inputs)
+        choice = self.control.next(arrived_at, held=held or self._in_flight >= self.window)
+        work = self._runner.prepare(checked, frame, arrived_at, deadline_at, choice)
+        self.control.learned.prepared(work)
+        return work

@@ -1,0 +1,230 @@
+"""The client for programs without an event loop."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Coroutine, Generator, Iterable
+from concurrent.futures import Future
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from edge_client import defaults
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.control.power_watch import Power
+from edge_client.control.startup_plan import OnProgress, unheard
+from edge_client.frames.inputs import Inputs
+from edge_client.frames.result import Result
+from edge_client.frames.runner import Choice
+from partitioner.bundle.bundle import Bundle
+from partitioner.common.event_loop import LoopThread
+from partitioner.network.link import Link
+from partitioner.planning.objective import Objective, Terms
+from protos.errors import SplitpointError, UsageError
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class EdgeClient:
+    """Split inference of one bundle with one server.
+
+        with EdgeClient(cloud="host:50051", bundle="resnet50.bundle") as client:
+            result = client.infer(array)
+
+    The parameters and errors are those of AsyncEdgeClient; it connects when it is made. Safe to use
+    from several threads; heads run one at a time.
+    """
+
+    def __init__(
+        self,
+        cloud: str | None,
+        bundle: str | Path | Bundle,
+        cut: str = defaults.CUT,
+        *,
+        codec: str | None = None,
+        accuracy_drop: float | None = None,
+        link: Link | None = None,
+        window: int = defaults.WINDOW,
+        timeout_s: float = defaults.TIMEOUT_S,
+        deadline_s: float | None = None,
+        adapt: bool | None = None,
+        memory_bytes: int | None = None,
+        exit_threshold: defaults.ExitThreshold = None,
+        exit_floor: float | None = None,
+        latency_s: float | None = None,
+        threads: int = defaults.THREADS,
+        provider: str = defaults.PROVIDER,
+        on_failure: defaults.OnFailure = defaults.ON_FAILURE,
+        objective: Objective | str = defaults.MINIMIZE,
+        terms: Terms | None = None,
+        power: Power | None = None,
+        on_progress: OnProgress = unheard,
+    ) -> None:
+        self._client = AsyncEdgeClient(
+            cloud,
+            bundle,
+            cut,
+            codec=codec,
+            accuracy_drop=accuracy_drop,
+            link=link,
+            window=window,
+            timeout_s=timeout_s,
+            deadline_s=deadline_s,
+            adapt=adapt,
+            memory_bytes=memory_bytes,
+            exit_threshold=exit_threshold,
+            exit_floor=exit_floor,
+            latency_s=latency_s,
+            threads=threads,
+            provider=provider,
+            on_failure=on_failure,
+            objective=objective,
+            terms=terms,
+            power=power,
+            on_progress=on_progress,
+        )
+        self._loop = LoopThread("splitpoint-edge")
+        try:
+            self._loop.run(self._client.connect())
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that runs."""
+        return self._client.bundle
+
+    @property
+    def link(self) -> Link | None:
+        """The link as it is believed to be: given, measured while connecting, or followed since."""
+        return self._client.link
+
+    @property
+    def trouble(self) -> SplitpointError | None:
+        """What the cloud failed with last; None while all is well."""
+        return self._client.trouble
+
+    @property
+    def fallbacks(self) -> Counter[str]:
+        """Frames that the cloud was meant to serve and did not, by what it failed with."""
+        return self._client.fallbacks
+
+    @property
+    def switches(self) -> int:
+        """How often the policy has moved the cut."""
+        return self._client.switches
+
+    @property
+    def choice(self) -> Choice:
+        """The cut and the codec of the next frame, and why."""
+        return self._client.choice
+
+    @property
+    def exit_threshold(self) -> defaults.ExitThreshold:
+        """Confidence from which an exit answers early; see AsyncEdgeClient.exit_threshold."""
+        return self._client.exit_threshold
+
+    @exit_threshold.setter
+    def exit_threshold(self, threshold: defaults.ExitThreshold) -> None:
+        self._client.exit_threshold = threshold
+
+    @property
+    def exits_from(self) -> float | None:
+        """Confidence from which the exit at the next frame's cut answers early; None: none does there."""
+        return self._client.exits_from
+
+    def set_option(self, cut: str, codec: str | None = None, reason: str = "") -> None:
+        """Move the cut, from the next frame on; see AsyncEdgeClient.set_option."""
+        self._client.set_option(cut, codec, reason)
+
+    def infer(self, inputs: Inputs) -> Result:
+        """Run the model on `inputs`; see AsyncEdgeClient.infer.
+
+        Without a deadline the head runs in the calling thread, so that only the request changes threads.
+        """
+        if self._loop.loop.is_closed():
+            raise UsageError("this client is closed. Make a new one.")
+        if self._client.deadline_s is not None:
+            return self._loop.run(self._client.infer(inputs))
+        arrived_at = perf_counter()
+        work = self._client.prepare(inputs, arrived_at)
+        if work.message is None:
+            return self._client.finish(work)
+        return self._loop.run(self._client.complete(work))
+
+    def stream(
+        self, frames: Iterable[Inputs], on_error: Literal["raise", "result"] = "raise"
+    ) -> Generator[Result, None, None]:
+        """Yield one result for each frame, in order; see AsyncEdgeClient.stream.
+
+        `frames` is iterated in a thread of its own.
+        """
+        results = self._client.stream(frames, on_error)
+        turn = asyncio.Lock()  # an interrupted step has to end before the stream can be closed
+
+        step: asyncio.Task[object] | None = None
+
+        async def following() -> Result | None:
+            nonlocal step
+            step = asyncio.current_task()
+            async with turn:
+                return await anext(results, None)
+
+        async def closing() -> None:
+            if step is not None:  # interrupted after it was begun, and before it was waited for
+                step.cancel()
+            async with turn:
+                await results.aclose()
+
+        try:
+            while (result := self._loop.run(following())) is not None:
+                yield result
+        finally:
+            self._loop.run(closing())
+
+    @property
+    def asynchronous(self) -> AsyncEdgeClient:
+        """The client of the event loop behind this one."""
+        return self._client
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the loop of the asynchronous client, and return what it does."""
+        return self._loop.run(work)
+
+    def accompany(self, work: Coroutine[Any, Any, None]) -> "Future[None]":
+        """Begin a coroutine in that loop; it is cancelled when the client closes, if not before.
+
+        What it fails with is logged when it does, as nobody may ask for it.
+        """
+        future = asyncio.run_coroutine_threadsafe(work, self._loop.loop)
+        future.add_done_callback(_log_failure)
+        return future
+
+    def close(self) -> None:
+        """Let go of the connection and of the threads. Does nothing twice."""
+        if not self._loop.loop.is_closed():
+            self._loop.run(self._client.close())
+            self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _log_failure(future: "Future[None]") -> None:
+    if future.cancelled() or (error := future.exception()) is None:
+        return
+    broken = isinstance(error, BaseExceptionGroup) and error.subgroup(BrokenPipeError)
+    if not broken:  # else whoever read the output has gone, which the frames notice too
+        _log.error("what went on beside the frames has failed: %s", error, exc_info=error)

@@ -1,0 +1,221 @@
+"""Fetching a bundle, or the heads of some cuts, from a server; the folder appears whole or not at all."""
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from edge_client.cloud.file_pieces import OnFile, capped, write_files
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.calibration import CALIBRATION_FILE, MAX_CALIBRATION_BYTES
+from partitioner.bundle.exits import EXITS_FILE, MAX_EXITS_BYTES
+from partitioner.bundle.files import read_manifest
+from partitioner.bundle.heads import HEADS_FILE, Held
+from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE
+from partitioner.profiles.remote import open_channel, translate
+from protos.errors import (
+    BundleError,
+    FileError,
+    LateError,
+    MismatchError,
+    UnknownNameError,
+    UsageError,
+)
+from protos.names import CLOUD, EDGE
+from protos.splitpoint_pb2 import (
+    FetchBundleRequest,
+    FetchBundleResponse,
+    ListBundlesRequest,
+    ListBundlesResponse,
+)
+from protos.splitpoint_pb2_grpc import SplitpointStub
+
+IDLE_S = 120.0
+"""A piece is 1 MiB at most, and comes whole: this allows for links of 70 kbit/s."""
+_ANSWER_S = 15.0
+_MANIFEST_BYTES = 1 << 20
+"""What may come beside the files that the server's list adds up: the manifest, and names."""
+_MAX_BUNDLE_BYTES = 1 << 40
+"""More than any model; a hole of that size is read through in minutes."""
+
+
+def fetch_bundle(
+    address: str,
+    name: str,
+    out: Path,
+    on_file: OnFile = lambda _path, _done, _total: None,
+    *,
+    heads_of: Sequence[str] | None = None,
+    idle_s: float = IDLE_S,
+) -> Bundle:
+    """Copy bundle `name` from the server at `address` to the new folder `out`, and load it.
+
+    `heads_of`: only what the heads of these cuts need, or of all cuts if it names none; None: all.
+    Raises UsageError when `out` exists, UnreachableError, UnknownNameError, LateError when nothing
+    comes for `idle_s`, MismatchError when it is not the bundle that the server lists, and BundleError
+    when it is damaged, more than was listed, or outside of the folder. Nothing is left behind then.
+    """
+    if out.exists():
+        raise UsageError(f"{out} exists already. Give another --out, or remove it first.")
+    partial = _new_folder(out)
+    try:
+        listed = _download(address, name, partial, on_file, heads_of, idle_s)
+        _check_copy(
+            Bundle.load(partial), listed, heads_only=heads_of is not None
+        )  # before the bundle gets its name
+        partial.chmod(0o755)
+        partial.rename(out)
+    except grpc.RpcError as failure:
+        raise translate(failure, address) from failure
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Bundle.load(out)
+
+
+def _new_folder(out: Path) -> Path:
+    """Make the folder beside `out` that the files come into."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise _unwritable(out, error) from error
+
+
+def _unwritable(out: Path, error: OSError) -> FileError:
+    return FileError(
+        f"the bundle cannot be written to {out}: {error.strerror or error}. "
+        "Make room, or give another --out."
+    )
+
+
+def _download(
+    address: str,
+    name: str,
+    folder: Path,
+    on_file: OnFile,
+    heads_of: Sequence[str] | None,
+    idle_s: float,
+) -> ListBundlesResponse.Entry:
+    """Write all files below `folder`, and return what the server had listed of the bundle."""
+    with open_channel(address) as channel:
+        server = SplitpointStub(channel)
+        offered = server.ListBundles(ListBundlesRequest(), timeout=_ANSWER_S)
+        listed = find_entry(offered, name, address)
+        most_bytes = _most_bytes(listed)
+        request = FetchBundleRequest(
+            name=name,
+            with_calibration=bool(listed.calibration_digest),
+            with_exits=bool(listed.exits_digest),
+            heads_of=() if heads_of is None else _heads(listed, heads_of, address),
+        )
+        pieces = prompt(server.FetchBundle(request), idle_s, address)
+        write_files(
+            folder,
+            capped(pieces, most_bytes),
+            on_file,
+            holed="" if heads_of is None else WEIGHTS_FILE,
+        )
+    if heads_of is not None:
+        Held.of(read_manifest(folder), request.heads_of).save(folder)
+    return listed
+
+
+def _heads(listed: ListBundlesResponse.Entry, wanted: Sequence[str], address: str) -> Sequence[str]:
+    """Return the cuts whose heads to ask for: those wanted, or all; UnknownNameError when there are none."""
+    known = [cut for cut in listed.cuts if cut not in (CLOUD, EDGE)]
+    unknown = [cut for cut in wanted if cut not in known]
+    if unknown or not known:
+        raise UnknownNameError(
+            f"{listed.name} at {address} has no head of {unknown[0] if unknown else 'any cut'}. It has "
+            f"heads of: {', '.join(known) or 'none'}. Name one of these, or fetch the whole bundle."
+        )
+    return wanted or known
+
+
+def _most_bytes(listed: ListBundlesResponse.Entry) -> int:
+    """Return how much may come; BundleError for what is announced larger than any may be."""
+    for what, size, limit in (
+        ("a bundle", listed.size_bytes, _MAX_BUNDLE_BYTES),
+        ("a calibration", listed.calibration_bytes, MAX_CALIBRATION_BYTES),
+        ("exits", listed.exits_bytes, MAX_EXITS_BYTES),
+    ):
+        if size > limit:
+            raise BundleError(
+                f"the server announces {what} of {size} bytes, and {limit} are allowed. "
+                "It was refused: do not trust this server."
+            )
+    beside = listed.calibration_bytes + listed.exits_bytes + _MANIFEST_BYTES
+    return listed.size_bytes + beside
+
+
+def find_entry(offered: ListBundlesResponse, name: str, address: str) -> ListBundlesResponse.Entry:
+    """Return what the server lists of bundle `name`; UnknownNameError names those that it has."""
+    for entry in offered.bundles:
+        if entry.name == name:
+            return entry
+    has = ", ".join(entry.name for entry in offered.bundles) or "none"
+    raise UnknownNameError(
+        f"the server at {address} has no bundle {name!r}. It has: {has}. Fetch one of these."
+    )
+
+
+def prompt(call: Any, idle_s: float, address: str) -> Iterator[FetchBundleResponse]:
+    """Yield what `call` brings; LateError, and the call's end, when nothing comes for `idle_s`."""
+    try:
+        while (piece := _next_piece(call, idle_s)) is not None:
+            yield piece
+    except grpc.RpcError as failure:
+        if failure.code() is not grpc.StatusCode.CANCELLED:
+            raise
+        raise LateError(
+            f"the server at {address} sent nothing more for {idle_s:g} s. "
+            "Check the link, and fetch again."
+        ) from failure
+
+
+def _next_piece(call: Any, idle_s: float) -> FetchBundleResponse | None:
+    alarm = threading.Timer(idle_s, call.cancel)
+    alarm.daemon = True
+    alarm.start()
+    try:
+        return next(call, None)
+    finally:
+        alarm.cancel()
+
+
+def _check_copy(copy: Bundle, listed: ListBundlesResponse.Entry, *, heads_only: bool) -> None:
+    """Raise unless the copy is what was listed, and holds no file that its manifest does not name."""
+    if copy.digest != listed.digest:
+        raise MismatchError(
+            f"the server sent a bundle {copy.name!r} of the digest {copy.digest[:12]}… and lists "
+            f"{listed.digest[:12]}…. It may have been changed just now: fetch again."
+        )
+    ranges, exits = copy.ranges, copy.exits.file if copy.exits else None
+    for what, found, wanted in (
+        ("calibration", ranges.digest if ranges else "", listed.calibration_digest),
+        ("set of exits", exits.sha256 if exits else "", listed.exits_digest),
+    ):
+        if found != wanted:
+            raise MismatchError(
+                f"the server sent another {what} of {copy.name!r} ({found[:12] or 'none'}) than it lists "
+                f"({wanted[:12] or 'none'}). It may have been changed just now: restart the server, and "
+                "fetch again."
+            )
+    files = copy.held.files(copy.manifest) if copy.held else copy.manifest.files
+    named = {*files, WEIGHTS_FILE, MANIFEST_FILE, CALIBRATION_FILE, EXITS_FILE}
+    if heads_only:
+        named.add(HEADS_FILE)  # it is ours
+    sent = {
+        path.relative_to(copy.path).as_posix() for path in copy.path.rglob("*") if path.is_file()
+    }
+    if extra := sorted(sent - named):
+        raise BundleError(
+            f"the server sent {', '.join(extra[:3])}, which the bundle's manifest does not name or nobody "
+            "asked for. It was refused: update this server, or do not trust it."
+        )

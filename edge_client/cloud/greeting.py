@@ -1,0 +1,164 @@
+"""The first words with a server: who it is, what it takes, and whether its bundle is ours."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.calibration import CALIBRATION_FILE
+from partitioner.profiles.remote import translate
+from protos.errors import FaultError, MismatchError, UnknownNameError, UnreachableError
+from protos.rpc.channels import DEFAULT_MAX_MESSAGE_BYTES, LEAST_MESSAGE_BYTES
+from protos.splitpoint_pb2 import (
+    GetServerInfoRequest,
+    GetServerInfoResponse,
+    ListBundlesRequest,
+    ListBundlesResponse,
+    ReportTelemetryRequest,
+    ReportTelemetryResponse,
+)
+
+SERVICE = "/splitpoint.v1.Splitpoint/"
+_REPORT_S = 3.0
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """What a server says of itself. `version` is empty for a standard OIP server, which says nothing."""
+
+    version: str
+    max_message_bytes: int
+    workers: int
+    calibration: str | None = None
+    """The digest of its calibration of the bundle, empty if it has none; None: it does not say."""
+
+    @property
+    def probes(self) -> bool:
+        """True if it answers probes of the link."""
+        return bool(self.version)
+
+
+async def greet(
+    channel: grpc.aio.Channel, address: str, bundle: Bundle, timeout_s: float
+) -> ServerInfo:
+    """Ask the server who it is and compare bundles.
+
+    Raises UnreachableError when nobody is there, UnknownNameError when the server lacks the bundle,
+    MismatchError when it has another one of that name, and FaultError when it answers nonsense.
+    """
+
+    async def known(method: str, request: Message, answer: type[M]) -> M | None:
+        """Return the answer; None from a server that does not know the method."""
+        try:
+            return await ask(channel, address, method, request, answer, timeout_s)
+        except grpc.aio.AioRpcError as failure:
+            if failure.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return None
+            raise translate(failure, address) from failure
+
+    info = await known("GetServerInfo", GetServerInfoRequest(), GetServerInfoResponse)
+    offered = await known("ListBundles", ListBundlesRequest(), ListBundlesResponse)
+    if info is None and offered is None:
+        return ServerInfo("", DEFAULT_MAX_MESSAGE_BYTES, 0)
+    if info is None or offered is None or info.max_message_bytes < LEAST_MESSAGE_BYTES:
+        raise FaultError(
+            f"the greeting of {address} makes no sense: it was damaged on its way, or the server is no "
+            "Splitpoint of ours. Try again."
+        )
+    entry = check_bundle(offered, address, bundle)
+    return ServerInfo(info.version, info.max_message_bytes, info.workers, entry.calibration_digest)
+
+
+async def report_telemetry(
+    channel: grpc.aio.Channel, address: str, snapshots: Sequence[str]
+) -> None:
+    """Send what was observed; raises UnreachableError, or what the server refuses it with."""
+    request = ReportTelemetryRequest(snapshots_json=snapshots)
+    try:
+        await ask(channel, address, "ReportTelemetry", request, ReportTelemetryResponse, _REPORT_S)
+    except FaultError:
+        pass  # the answer was damaged on its way, but it says nothing, and the report has arrived
+    except grpc.aio.AioRpcError as failure:
+        raise translate(failure, address) from failure
+
+
+async def ask(
+    channel: grpc.aio.Channel,
+    address: str,
+    method: str,
+    request: Message,
+    answer: type[M],
+    timeout_s: float,
+) -> M:
+    """Call a method of our service; gRPC's own error passes through, as AioRpcError.
+
+    Raises UnreachableError when the channel is closed, and FaultError when the answer was damaged: gRPC
+    itself would hand on None where the bytes are no message, and does where they are missing.
+    """
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(SERVICE + method)
+    with _closed_told(address):
+        data: bytes | None = await call(request.SerializeToString(), timeout=timeout_s)
+    try:
+        if data is None:
+            raise DecodeError("there is none")
+        return answer.FromString(data)
+    except DecodeError as error:
+        raise FaultError(f"the answer of {address} to {method} makes no sense: {error}.") from error
+
+
+@contextmanager
+def _closed_told(address: str) -> Iterator[None]:
+    """Raise UnreachableError when the channel of a call is closed under it, or was so before.
+
+    gRPC tells the first by CancelledError: only who was told to stop himself passes that on.
+    """
+    try:
+        yield
+    except grpc.aio.UsageError as error:
+        raise UnreachableError(f"the connection to {address} is closed.") from error
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is None or task.cancelling():
+            raise
+        raise UnreachableError(f"the connection to {address} was closed.") from None
+
+
+def check_bundle(
+    offered: ListBundlesResponse, address: str, bundle: Bundle
+) -> ListBundlesResponse.Entry:
+    """Return what the server says of this bundle; raises unless it is exactly the same."""
+    found = {entry.name: entry for entry in offered.bundles}
+    if bundle.name not in found:
+        raise UnknownNameError(
+            f"the server at {address} has no bundle {bundle.name!r}. "
+            f"It has: {', '.join(found) or 'none'}. "
+            "Put the bundle into its --bundles folder, or run with one of these."
+        )
+    theirs = found[bundle.name].digest
+    if theirs != bundle.digest:
+        raise MismatchError(
+            f"the server at {address} has another bundle {bundle.name!r} than this edge: "
+            f"{theirs[:12]}… there, {bundle.digest[:12]}… here ({bundle.path}). Copy one to the other "
+            f"side, with: splitpoint-edge fetch {bundle.name} --cloud {address} --out BUNDLE."
+        )
+    return found[bundle.name]
+
+
+def check_calibration(theirs: str, address: str, bundle: Bundle) -> None:
+    """Raise MismatchError if this bundle has a calibration, and the server's is another one, or none."""
+    ours = bundle.ranges.digest if bundle.ranges else ""
+    if ours and theirs != ours:
+        there = f"{theirs[:12]}… there" if theirs else "none there"
+        raise MismatchError(
+            f"the server at {address} has another calibration of {bundle.name!r} than this edge: {there}, "
+            f"{ours[:12]}… here. Low-bit codecs are not used until both have the same: fetch the server's, "
+            f"with: splitpoint-edge fetch {bundle.name} --cloud {address} --out BUNDLE; or copy "
+            f"{bundle.path / CALIBRATION_FILE} there and restart the server."
+        )

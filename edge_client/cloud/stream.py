@@ -1,0 +1,307 @@
+"""The transport of today: one long-lived ModelStreamInfer stream over gRPC."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter
+from typing import cast
+
+import grpc
+import grpc.aio
+
+from edge_client.cloud.transport import Reply, unheard
+from protos.errors import (
+    FaultError,
+    LateError,
+    SplitpointError,
+    TensorError,
+    TooLargeError,
+    UnreachableError,
+    UsageError,
+)
+from protos.inference_pb2 import ModelInferResponse
+from protos.names import (
+    PARAM_COMPUTE_NS,
+    PARAM_DECODE_NS,
+    PARAM_ERROR_CODE,
+    PARAM_LOAD_NS,
+    PARAM_QUEUE_NS,
+)
+from protos.rpc.addresses import check_server
+from protos.rpc.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
+from protos.rpc.status import error_from
+from protos.wire.checksums import check_seal
+from protos.wire.framing import decode_stream_response
+from protos.wire.messages import integer_parameter, unpack_response
+
+METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
+_log = logging.getLogger(__name__)
+
+_BROKEN = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.OK,
+)
+"""Ways in which a stream, not a request, ends."""
+
+
+class GrpcTransport:
+    """Requests over one stream, which is opened by the first and, once broken, by the next one."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        silence_s: float = 10.0,
+    ) -> None:
+        self.address = check_server(address)
+        self.max_request_bytes = max_message_bytes
+        """Larger requests are refused here, before they cost the stream; the server's own limit."""
+        self._options = channel_options(max_message_bytes)
+        self._silence_s = silence_s
+        self._channel: grpc.aio.Channel | None = None
+        self._stream: _Stream | None = None
+        self._ended = False
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The connection, for calls beside the stream; connects when it is first used."""
+        if self._ended:
+            raise UsageError("the client was closed before this frame was done.")
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self.address, options=self._options)
+        return self._channel
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a request waits for its answer."""
+        return self._stream is not None and self._stream.is_busy
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds without a sign of the server while requests wait; 0 while none does."""
+        return self._stream.silent_s if self._stream is not None and self.is_busy else 0.0
+
+    async def call(
+        self,
+        request_id: str,
+        message: bytes,
+        timeout_s: float,
+        leaves: Callable[[], None] = unheard,
+    ) -> Reply:
+        """Send a ModelInferRequest and return its answer; see Transport."""
+        if len(message) > self.max_request_bytes:
+            raise TooLargeError(
+                f"the request has {len(message)} bytes, and the server at {self.address} takes "
+                f"{self.max_request_bytes}. Use another cut or codec, or raise --max-message there."
+            )
+        stream = self._stream
+        if stream is None or stream.ended:
+            stream = self._stream = _Stream(self.channel, self.address)
+        try:
+            return await stream.call(request_id, _Pending(message, leaves), timeout_s)
+        except LateError:
+            if stream is self._stream and stream.silent_s >= self._silence_s:
+                await self.close()  # a black hole: only a new connection can find a way out
+            raise
+
+    async def end(self) -> None:
+        """Close for good: later calls raise UsageError."""
+        self._ended = True
+        await self.close()
+
+    async def close(self) -> None:
+        """Give up the connection; calls in flight fail, and the next one connects anew."""
+        stream, self._stream = self._stream, None
+        channel, self._channel = self._channel, None
+        if stream is not None:
+            await stream.close()
+        if channel is not None:
+            await channel.close()
+
+
+class _Pending:
+    """A request on its way."""
+
+    __slots__ = ("answer", "begun_at", "leaves", "message", "size")
+
+    def __init__(self, message: bytes, leaves: Callable[[], None]) -> None:
+        self.message: bytes | None = message
+        self.size = len(message)
+        self.leaves = leaves
+        self.answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.begun_at = perf_counter()
+
+
+class _Stream:
+    """One ModelStreamInfer call: a task that writes while there is something, and one that reads."""
+
+    def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
+        method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(METHOD)
+        self.ended = False
+        self._address = address
+        self._call = method()
+        self._pending: dict[str, _Pending] = {}
+        self._unsent: deque[_Pending] = deque()
+        self._heard_at = perf_counter()
+        self._writer: asyncio.Task[None] | None = None
+        self._reader = asyncio.create_task(self._read_all())
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a request waits for its answer."""
+        return bool(self._pending)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the server was last heard, or since it was first asked something."""
+        return perf_counter() - self._heard_at
+
+    async def call(self, request_id: str, pending: _Pending, timeout_s: float) -> Reply:
+        if not self._pending:
+            self._heard_at = perf_counter()
+        self._pending[request_id] = pending
+        self._unsent.append(pending)
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all())
+        loop = asyncio.get_running_loop()
+        alarm = loop.call_later(timeout_s, self._fail, request_id, self._late(timeout_s))
+        try:
+            return await pending.answer
+        finally:
+            alarm.cancel()
+            pending.message = None
+            self._pending.pop(request_id, None)
+
+    async def close(self) -> None:
+        """End the call; everything in flight fails."""
+        self._end(UnreachableError(f"the connection to {self._address} was closed."))
+        self._call.cancel()
+        tasks = [task for task in (self._reader, self._writer) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _write_all(self) -> None:
+        try:
+            await self._call.wait_for_connection()
+            while self._unsent:
+                pending = self._unsent.popleft()
+                if pending.message is not None:  # else its caller has gone already
+                    pending.begun_at = perf_counter()
+                    pending.leaves()
+                    await self._call.write(pending.message)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass  # the reader learns why
+        finally:
+            self._writer = None
+
+    async def _read_all(self) -> None:
+        try:
+            while (data := await self._call.read()) is not grpc.aio.EOF:
+                self._heard_at = perf_counter()
+                self._take(cast(bytes, data))
+            error: SplitpointError = self._broken(await self._call.details())
+        except grpc.aio.AioRpcError as failure:
+            error = self._translated(failure)
+        except SplitpointError as failure:
+            error = failure
+            self._call.cancel()
+        except asyncio.CancelledError:
+            error = self._broken("cancelled")
+        except Exception as failure:  # noqa: BLE001 - else those who wait would never hear
+            _log.exception("an answer of %s could not be read", self._address)
+            error = FaultError(f"an answer of {self._address} could not be read: {failure!r}.")
+            self._call.cancel()
+        self._end(error)
+
+    def _take(self, data: bytes) -> None:
+        """Match one answer to its request; an answer that nobody waits for any more is dropped."""
+        try:
+            message, header, tensors = decode_stream_response(data)
+        except TensorError as error:
+            raise self._broken("it brought bytes that are no answer") from error
+        pending = self._pending.get(header.id)
+        if pending is None and message and not header.id:
+            raise error_from(grpc.StatusCode.INTERNAL, message)
+        if pending is None or pending.answer.done():
+            return
+        if message:
+            code = header.parameters[PARAM_ERROR_CODE].string_param
+            pending.answer.set_exception(error_from(code, message))
+            return
+        try:
+            check_seal(header, tensors)
+        except FaultError as error:
+            pending.answer.set_exception(error)
+            return
+        try:
+            pending.answer.set_result(_reply(header, tensors, pending, len(data), self._heard_at))
+        except TensorError as error:
+            wrong = FaultError(f"the answer of {self._address} makes no sense: {error}")
+            wrong.__cause__ = error
+            pending.answer.set_exception(wrong)
+
+    def _fail(self, request_id: str, error: SplitpointError) -> None:
+        pending = self._pending.get(request_id)
+        if pending is not None and not pending.answer.done():
+            pending.answer.set_exception(error)
+
+    def _end(self, error: SplitpointError) -> None:
+        """Fail all in flight. If one was too large, the others are only its victims."""
+        self.ended = True
+        waiting = sorted(self._pending.items(), key=lambda item: item[1].size, reverse=True)
+        for place, (request_id, _) in enumerate(waiting):
+            victim = place > 0 and isinstance(error, TooLargeError)
+            self._fail(request_id, self._broken("a message was too large") if victim else error)
+
+    def _translated(self, failure: grpc.aio.AioRpcError) -> SplitpointError:
+        text = failure.details() or failure.code().name
+        if failure.code() in _BROKEN and "larger than max" not in text:
+            return self._broken(text)
+        return error_from(failure.code(), text)
+
+    def _broken(self, why: str) -> UnreachableError:
+        return UnreachableError(
+            f"the stream to {self._address} broke: {why or 'the server ended it'}. "
+            "Check that the server runs and that the network is up."
+        )
+
+    def _late(self, timeout_s: float) -> LateError:
+        return LateError(
+            f"no answer from {self._address} within {timeout_s:g} s. "
+            "Allow more time, choose a cut that sends less, or check the link."
+        )
+
+
+def _reply(
+    header: ModelInferResponse,
+    tensors: list[memoryview],
+    pending: _Pending,
+    download_bytes: int,
+    received_at: float,
+) -> Reply:
+    times = (PARAM_QUEUE_NS, PARAM_DECODE_NS, PARAM_COMPUTE_NS, PARAM_LOAD_NS)
+    queue_s, decode_s, compute_s, load_s = (
+        integer_parameter(header.parameters, name) / 1e9 for name in times
+    )
+    took_s = received_at - pending.begun_at
+    if min(queue_s, decode_s, compute_s, load_s) < 0 or queue_s + decode_s + compute_s > took_s:
+        raise TensorError(
+            f"it took {queue_s:g} + {decode_s:g} + {compute_s:g} s there, and {took_s:g} s in all."
+        )
+    return Reply(
+        outputs=unpack_response(header, tensors),
+        upload_bytes=pending.size,
+        download_bytes=download_bytes,
+        begun_at=pending.begun_at,
+        received_at=received_at,
+        queue_s=queue_s,
+        decode_s=decode_s,
+        compute_s=compute_s,
+        load_s=load_s,
+    )

@@ -1,0 +1,1 @@
+"""What the edge learns while it runs, and what it decides from that."""

@@ -1,0 +1,343 @@
+"""What the next frame does, because of what the edge has learnt of the link and of both machines."""
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from threading import RLock
+from time import perf_counter
+
+from edge_client.cloud.circuit_breaker import Breaker, Circuit
+from edge_client.control.estimates import Learned
+from edge_client.frames.runner import Choice, choose
+from edge_client.frames.stages import Stages
+from partitioner.bundle.bundle import Bundle
+from partitioner.exits.ladder import Rung
+from partitioner.network.link import Link
+from partitioner.planning.plan import Option, Plan
+from partitioner.policy.conditions import Conditions
+from partitioner.policy.exit_thresholds import Bounded, Step, decide_bounded
+from partitioner.policy.policy import Decision, PolicySettings, contenders
+from partitioner.policy.power_rules import NO_THRIFT, Thrift
+from partitioner.policy.score import further_axes
+from protos.codecs.registry import is_calibrated
+from protos.errors import MismatchError, UsageError
+from protos.names import EDGE
+
+_log = logging.getLogger(__name__)
+
+_LIKELY = (0.5, 2.0)
+"""Heads that are best at these multiples of the rate are loaded ahead."""
+_PROBE_BYTES = 32 << 10
+_PROBE_S = 0.2
+"""A probe carries at most so much, and takes the uplink for about so long."""
+_STALE_S = 1.0
+"""What was decided so long ago is decided again: loads fade, and a link that is not used grows uncertain."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the server and this device allow an option to be."""
+
+    message_bytes: int | None = None
+    memory_bytes: int | None = None
+
+    def allow(self, option: Option) -> bool:
+        """Tell whether an option's messages and head stay within them."""
+        fits = self.message_bytes is None or option.upload_bytes <= self.message_bytes
+        return fits and (self.memory_bytes is None or option.edge_memory_bytes <= self.memory_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What was decided before the frame had come."""
+
+    state: tuple[object, ...]
+    at_s: float
+    seen: Conditions
+    decided: Bounded
+
+    def holds(self, state: tuple[object, ...], now_s: float) -> bool:
+        """Tell whether it would still be decided so."""
+        return self.state == state and now_s - self.at_s < _STALE_S
+
+
+class Controller:
+    """Decides frame by frame, by the policy once it has a plan, else as it was told.
+
+    Used from the event loop and from the thread of the heads: what is decided and what is told change
+    together, under one lock, so that each call leaves it whole.
+    """
+
+    def __init__(
+        self, bundle: Bundle, stages: Stages, breaker: Breaker, settings: PolicySettings
+    ) -> None:
+        self.bundle = bundle
+        self.settings = settings
+        self.learned = Learned()
+        """What is believed of link and loads; whoever sees something of them tells it."""
+        self.switches = 0
+        """How often the option has moved."""
+        self.called_at = float("-inf")
+        """When a frame last asked what to do."""
+        self.on_move: Callable[[Choice], None] = _unheard
+        """Hears where each move of the policy leads, and why, on the thread of the heads."""
+        self.distrusts: MismatchError | None = None
+        """What is wrong with the cloud's calibration; None while it is this bundle's."""
+        self.on_distrust: Callable[[MismatchError | None], None] = _ignored
+        self._lock = RLock()
+        self._thrift = NO_THRIFT
+        self._stages = stages
+        self._breaker = breaker
+        self._told: Choice | None = None
+        self._steps: tuple[Step, ...] = ()
+        self._offered: tuple[Plan, Limits] | None = None
+        self._ladder: tuple[Rung, ...] = (Rung(),)
+        self._bounded: Bounded | None = None
+        self._choices: dict[str, Choice] = {}
+        self._ahead: _Ahead | None = None
+
+    @property
+    def adapts(self) -> bool:
+        """True once the policy decides."""
+        return bool(self._steps)
+
+    @property
+    def current(self) -> Choice | None:
+        """What the last frame was told, or the next will be; None before anything is known."""
+        return self._told
+
+    def hold(self, choice: Choice) -> None:
+        """Stay at one choice from the next frame on; no policy moves it any more."""
+        with self._lock:
+            self._steps, self._bounded = (), None
+            self._told = choice
+
+    def follow(self, plan: Plan, first: Option, reason: str, limits: Limits) -> None:
+        """Let the policy decide among the plan's options, beginning with `first`."""
+        with self._lock:
+            self._steps = self._climb(plan, limits)
+            self._offered = plan, limits
+            self.learned.begin(plan.link)
+            self._stages.know(plan.edge)
+            now_s = perf_counter()
+            seen = self.conditions(now_s)
+            unmoved = replace(seen, thrift=NO_THRIFT)  # nothing of it is in `first`
+            self._tell(Decision(first, reason, first.total_s, unmoved, now_s), plan)
+            self._load_ahead(seen, now_s)
+
+    def heed_limit(self, message_bytes: int) -> None:
+        """Choose from the next frame on only what the server takes, which may be another one now."""
+        with self._lock:
+            if self._offered is None:
+                return
+            plan, limits = self._offered
+            if limits.message_bytes != message_bytes:
+                self._offered = plan, replace(limits, message_bytes=message_bytes)
+                self._open_again()
+
+    def expect_exits(self, ladder: Sequence[Rung]) -> None:
+        """Count from the next frame on with exits: at the first rung, or under a deadline at any of them."""
+        with self._lock:
+            self._ladder = tuple(ladder)
+            if self._bounded is not None and self._offered is not None:
+                self._open_again()
+                self._tell(self._bounded.decision, self._offered[0])
+
+    def heed(self, thrift: Thrift) -> None:
+        """Count on what battery and heat ask for, from the next frame on."""
+        self._thrift = thrift
+
+    def distrust(self, error: MismatchError | None) -> None:
+        """Use no codec that needs a calibration from the next frame on, as the cloud has another one.
+
+        None: use them again. `on_distrust` hears of either, once.
+        """
+        with self._lock:
+            before, self.distrusts = self.distrusts, error
+            if changed := (before is None) != (error is None):
+                self._open_again()
+        if changed:
+            self.on_distrust(error)
+
+    def usable(self, plan: Plan) -> Plan:
+        """Return the plan without the options that the cloud's calibration does not suit."""
+        if self.distrusts is None:
+            return plan
+        options = tuple(option for option in plan.options if not is_calibrated(option.codec))
+        return replace(plan, options=options) if options else plan
+
+    def next(self, arrived_at: float, *, held: bool = False) -> Choice:
+        """Return what a frame does that arrived at `arrived_at`; `held`: it had to wait until then."""
+        now_s = self.called_at = perf_counter()
+        self.learned.arrived(arrived_at, held=held)
+        with self._lock:
+            before = self._bounded
+            if before is not None:
+                return self._decide(before, now_s)
+            if self._told is None:
+                raise UsageError(
+                    "the cut is not chosen yet: auto chooses when the client connects."
+                )
+            return self._told
+
+    def conditions(self, now_s: float) -> Conditions:
+        """Return what is known now; UsageError without a plan."""
+        reachable = self._breaker.circuit is not Circuit.OPEN
+        return self.learned.conditions(now_s, self._thrift, reachable=reachable)
+
+    def think_ahead(self) -> None:
+        """Decide now for the next frame, which need not wait for it then, unless more is learnt before.
+
+        A decision takes 0.05 ms in a loop, and more than ten times as long after a pause.
+        """
+        with self._lock:
+            if (before := self._bounded) is None:
+                return
+            state, now_s = self._state, perf_counter()  # the state first: it may change meanwhile
+            seen = self.conditions(now_s)
+            decided = decide_bounded(self._steps, seen, before, now_s, self.settings)
+            self._ahead = _Ahead(state, now_s, seen, decided)
+
+    def probe_bytes(self) -> int:
+        """Return what a probe should carry: what the largest option would, within reason."""
+        steps, link = self._steps, self.learned.link
+        if not steps or link is None:
+            return 1
+        largest = max(option.upload_bytes for option in steps[0].plan.options)
+        return int(min(_PROBE_BYTES, max(1024.0, _PROBE_S * link.uplink_bps / 8), largest)) or 1
+
+    def _climb(self, plan: Plan, limits: Limits) -> tuple[Step, ...]:
+        """Return a plan for each rung, with the options that may be best and stay within the limits."""
+        return tuple(Step(rung, self._opened(plan, limits, rung)) for rung in self._ladder)
+
+    def _opened(self, plan: Plan, limits: Limits, rung: Rung) -> Plan:
+        within = filter(limits.allow, self.usable(plan.with_exits(rung.costs)).options)
+        options = contenders(within, further_axes(plan, self.settings.objective))
+        if not options:
+            raise UsageError(
+                "no option of the plan stays within the memory budget, the server's message limit and "
+                "its calibration. Allow more memory, raise the server's --max-message, or calibrate both "
+                "sides alike."
+            )
+        return replace(plan, options=options)
+
+    def _tell(self, decision: Decision, plan: Plan) -> None:
+        """Begin anew at the first rung, with the option as it is there."""
+        rung, label = self._ladder[0], decision.option.label
+        priced = (each for each in plan.with_exits(rung.costs).options if each.label == label)
+        option = next(priced, decision.option)
+        self._bounded = Bounded(replace(decision, option=option), rung=rung)
+        self._choices.clear()
+        self._told = self._choice(self._bounded)
+
+    @property
+    def _state(self) -> tuple[object, ...]:
+        """What a decision rests on, beside time: no decision from before holds once this is another."""
+        return self.learned.count, self._breaker.circuit, self._thrift, self._steps, self._bounded
+
+    def _decide(self, before: Bounded, now_s: float) -> Choice:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.holds(self._state, now_s):
+            seen, decided = ahead.seen, ahead.decided
+        else:
+            seen = self.conditions(now_s)
+            decided = decide_bounded(self._steps, seen, before, now_s, self.settings)
+        if _label(decided) != _label(before) and not self._is_ready(decided, seen):
+            return self._choice(before)
+        return self._beside_a_trial(self._take(decided), seen, now_s)
+
+    def _open_again(self) -> None:
+        """Offer what is usable and allowed now; all as before if that is nothing: frames fall back then."""
+        if self._bounded is None or self._offered is None:
+            return
+        try:
+            self._steps = self._climb(*self._offered)
+        except UsageError as error:
+            _log.warning("%s Until then frames go on without the cloud, as on_failure says.", error)
+
+    def _beside_a_trial(self, choice: Choice, seen: Conditions, now_s: float) -> Choice:
+        """Return the choice, or to stay here while another frame tries the cloud: that moves no cut."""
+        if choice.cut.id == EDGE or not self._breaker.is_trying:
+            return choice
+        away = replace(seen, cloud_reachable=False)
+        alone = decide_bounded(self._steps, away, None, now_s, self.settings)
+        if not self._stages.is_loaded("head", alone.decision.option.cut):
+            return choice
+        reason = "the cloud is back, and another frame tries it"
+        return self._choice(replace(alone, decision=replace(alone.decision, reason=reason)))
+
+    def _explained(self, decided: Bounded, before: Bounded | None) -> Bounded:
+        """Say of a move that is due to the cloud's calibration that it is."""
+        if before is None or self.distrusts is None:
+            return decided
+        old, new = before.decision.option, decided.decision.option
+        if not is_calibrated(old.codec) or is_calibrated(new.codec):
+            return decided
+        reason = f"the cloud has another calibration; {new.label} needs none"
+        return replace(decided, decision=replace(decided.decision, reason=reason))
+
+    def _take(self, decided: Bounded) -> Choice:
+        before = self._bounded
+        decided = self._bounded = self._explained(decided, before)
+        moved = before is None or _label(before) != _label(decided)
+        if moved:
+            self.switches += 1
+            self._load_ahead(decided.decision.conditions, decided.decision.since_s)
+        self._told = self._choice(decided)
+        if moved or (before is not None and before.place != decided.place):
+            self.on_move(self._told)
+        return self._told
+
+    def _choice(self, decided: Bounded) -> Choice:
+        option, reason = decided.decision.option, decided.decision.reason
+        if (thrift := str(self._thrift)) and thrift not in reason:
+            reason = f"{reason} ({thrift})"
+        known = self._choices.get(option.label)
+        if known is None or known.option is not option:
+            known = choose(self.bundle, option.cut, option.codec, reason)
+            limit = decided.rung.thresholds.get(option.cut, math.inf)
+            known = replace(known, option=option, exits_from=limit)
+            self._choices[option.label] = known
+        if known.reason != reason:
+            known = self._choices[option.label] = replace(known, reason=reason)
+        return known
+
+    def _is_ready(self, decided: Bounded, seen: Conditions) -> bool:
+        """Tell whether a move costs no loading; what is not loaded is loaded meanwhile.
+
+        Without a cloud there is nothing to wait for: the frame would be finished here anyway.
+        """
+        cut_id = decided.decision.option.cut
+        if self._stages.is_loaded("head", cut_id):
+            return True
+        self._stages.prefetch("head", cut_id)
+        return not seen.cloud_reachable
+
+    def _load_ahead(self, seen: Conditions, now_s: float) -> None:
+        """Load what is likely next: what needs no cloud, this cut's tail, and the best at other rates."""
+        if self._bounded is None:
+            return
+        away = replace(seen, cloud_reachable=False)
+        alone = decide_bounded(self._steps, away, None, now_s, self.settings)
+        self._stages.prefetch("head", alone.decision.option.cut)
+        if (cut_id := self._bounded.decision.option.cut) != EDGE:
+            self._stages.prefetch("tail", cut_id)
+        for factor in _LIKELY:
+            link = seen.link.link
+            other = Link(factor * link.uplink_bps, factor * link.downlink_bps, link.rtt_s)
+            shifted = replace(seen, link=replace(seen.link, link=other), cloud_reachable=True)
+            likely = decide_bounded(self._steps, shifted, None, now_s, self.settings)
+            self._stages.prefetch("head", likely.decision.option.cut)
+
+
+def _label(decided: Bounded) -> str:
+    return decided.decision.option.label
+
+
+def _unheard(_choice: Choice) -> None:
+    """Nobody wants to know of moves."""
+
+
+def _ignored(_error: MismatchError | None) -> None:
+    """Nobody wants to know of calibrations."""

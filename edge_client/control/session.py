@@ -1,0 +1,229 @@
+"""Coming together with a server: the greeting, the plan that needs one, and what to do without."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from threading import Lock
+from time import perf_counter
+
+from edge_client.cloud.circuit_breaker import Breaker
+from edge_client.cloud.greeting import ServerInfo, check_calibration, greet
+from edge_client.cloud.stream import GrpcTransport
+from edge_client.control.controller import Controller, Limits
+from edge_client.control.startup_plan import (
+    OnProgress,
+    best_of,
+    choose_option,
+    least,
+    plan_without_cloud,
+)
+from edge_client.defaults import OnFailure
+from edge_client.frames.runner import Choice, choose
+from edge_client.frames.stages import Stages
+from partitioner.bundle.bundle import Bundle
+from partitioner.network.link import Link
+from partitioner.planning.plan import Option, Plan
+from partitioner.policy.last_resort import best_alone, cut_alone
+from protos.codecs.registry import codec_for
+from protos.errors import (
+    FaultError,
+    MismatchError,
+    NetworkError,
+    OverloadedError,
+    TooLargeError,
+    UsageError,
+)
+from protos.names import EDGE
+
+AUTO = "auto"
+
+_HEADER_BYTES = 1024
+_CONNECT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the caller asked for: a cut or `auto`, a codec, the link to plan for, and a cut that moves."""
+
+    cut: str
+    codec: str | None
+    link: Link | None
+    adapt: bool
+    on_failure: OnFailure
+    accuracy_drop: float | None = None
+
+
+class Meeting:
+    """Greets the server when it is there, at first or later, and then tells the controller what to do."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        wishes: Wishes,
+        transport: GrpcTransport | None,
+        stages: Stages,
+        breaker: Breaker,
+        control: Controller,
+        on_progress: OnProgress,
+    ) -> None:
+        self.server: ServerInfo | None = None
+        self.link = wishes.link
+        self._bundle = bundle
+        self._wishes = wishes
+        self._transport = transport
+        self._stages = stages
+        self._breaker = breaker
+        self._control = control
+        self._on_progress = on_progress
+        self._greeting = asyncio.Lock()
+        self._planned = self._ended = self._overruled = False
+        self._deciding = Lock()
+        if wishes.cut != AUTO:
+            control.hold(choose(bundle, wishes.cut, wishes.codec, "chosen by the caller"))
+
+    async def begin(self) -> None:
+        """Greet the server and choose; without one, go on alone until `is_back` is called.
+
+        Only with on_failure="fail" it raises what keeps the cloud from being used now: NetworkError,
+        OverloadedError (it measures for another edge) or FaultError.
+        """
+        if self._transport is None or not (self._wishes.adapt or self._wishes.cut != EDGE):
+            return
+        try:
+            await self.greet_once()
+            if self._wants_plan:
+                await asyncio.to_thread(self._choose)
+        except (NetworkError, OverloadedError, FaultError) as error:
+            if self._wishes.on_failure == "fail":
+                raise
+            self._breaker.trip(error, perf_counter())
+            if self._wants_plan:
+                await asyncio.to_thread(self._choose_alone)
+
+    async def greet_once(self) -> None:
+        """Greet the server, unless that was done; UsageError when `end` comes first."""
+        if self.server is not None or self._transport is None:
+            return
+        async with self._greeting:
+            if self._ended:
+                raise UsageError("the client was closed before it had greeted the server.")
+            if self.server is None:
+                address, channel = self._transport.address, self._transport.channel
+                self._welcome(await greet(channel, address, self._bundle, _CONNECT_S))
+
+    async def is_back(self, server: ServerInfo) -> None:
+        """Take note of a server that was away; raises what begin would."""
+        self._welcome(server)
+        if self._wants_plan:
+            await asyncio.to_thread(self._choose)
+
+    def overrule(self, choice: Choice) -> None:
+        """Stay at the caller's choice, even if a plan is being made meanwhile."""
+        with self._deciding:
+            self._overruled = True
+            self._control.hold(choice)
+
+    def end(self) -> None:
+        """Give up what is being measured."""
+        self._ended = True
+
+    def check_size(self, choice: Choice) -> None:
+        """Raise TooLargeError when one sample of the frontier would be over the server's limit."""
+        if self.server is None:
+            return
+        needed = _HEADER_BYTES + sum(
+            codec_for(choice.codec, spec).estimate_bytes(spec) for spec in choice.cut.frontier
+        )
+        if needed > self.server.max_message_bytes:
+            raise TooLargeError(
+                f"cut {choice.cut.id!r} sends about {needed} bytes a frame, and the server takes "
+                f"{self.server.max_message_bytes}. Use another cut or codec, or raise its --max-message."
+            )
+
+    @property
+    def _wants_plan(self) -> bool:
+        asked = self._wishes.adapt or self._wishes.cut == AUTO
+        return asked and not self._planned and not self._overruled
+
+    def _welcome(self, server: ServerInfo) -> None:
+        self.server = server
+        if self._transport is not None:
+            self._transport.max_request_bytes = server.max_message_bytes
+            self._compare_calibrations(server, self._transport.address)
+        self._control.heed_limit(server.max_message_bytes)
+        if self._control.current is not None and not self._control.adapts:
+            self.check_size(self._control.current)
+
+    def _compare_calibrations(self, server: ServerInfo, address: str) -> None:
+        if server.calibration is None:
+            return
+        try:
+            check_calibration(server.calibration, address, self._bundle)
+        except MismatchError as error:
+            self._control.distrust(error)
+        else:
+            self._control.distrust(None)
+
+    def _choose(self) -> None:
+        if self._transport is None:
+            raise UsageError("the cut auto needs a server. Give cloud=HOST:PORT, or the cut edge.")
+        found = choose_option(
+            self._bundle,
+            self._transport.address,
+            self._stages.options,
+            link=self.link,
+            codec=self._wishes.codec,
+            accuracy_drop=self._wishes.accuracy_drop,
+            max_message_bytes=(most := self.server.max_message_bytes if self.server else None),
+            policy=self._control.settings,
+            on_progress=self._note,
+        )
+        usable = self._control.usable(found.plan)
+        if found.option not in usable.options:
+            found = replace(best_of(usable, most, self._control.settings), plan=found.plan)
+        self.link = found.link
+        self._follow(found.plan, found.option, found.reason)
+        self._planned = True
+
+    def _choose_alone(self) -> None:
+        """Begin without a cloud: with what is known of it, or with nothing but this device."""
+        reason = "the cloud is away"
+        wishes = self._wishes
+        plan = plan_without_cloud(self._bundle, self.link, wishes.codec, wishes.accuracy_drop)
+        if plan is not None and self._wishes.adapt:
+            self._follow(plan, best_alone(plan.options) or plan.best, reason)
+            self._planned = True
+        elif self._control.current is None:
+            alone = choose(self._bundle, cut_alone(self._bundle), None, reason)
+            with self._deciding:
+                if not self._overruled:
+                    self._control.hold(alone)
+
+    def _follow(self, plan: Plan, option: Option, reason: str) -> None:
+        with self._deciding:
+            if not self._overruled:
+                self._begin_with(plan, option, reason)
+
+    def _begin_with(self, plan: Plan, option: Option, reason: str) -> None:
+        if self._wishes.cut != AUTO and self.server is not None:
+            option, reason = self._given(plan), "chosen by the caller"
+        if not self._wishes.adapt:
+            choice = choose(self._bundle, option.cut, option.codec, reason)
+            self._control.hold(replace(choice, option=option))
+            return
+        message_bytes = self.server.max_message_bytes if self.server else None
+        limits = Limits(message_bytes, self._stages.memory_bytes)
+        self._control.follow(plan, option, reason, limits)
+
+    def _given(self, plan: Plan) -> Option:
+        """Return the caller's cut among the plan's options, with the caller's codec or the best one."""
+        of_cut = [option for option in plan.options if option.cut == self._wishes.cut]
+        if not of_cut:
+            raise UsageError(
+                f"the plan has no option at the cut {self._wishes.cut!r}. Measure it again."
+            )
+        return least(of_cut, plan, self._control.settings)
+
+    def _note(self, step: str, done: int, total: int) -> None:
+        if self._ended:
+            raise UsageError("the client was closed while it measured.")
+        self._on_progress(step, done, total)

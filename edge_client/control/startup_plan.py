@@ -1,0 +1,202 @@
+"""The cut `auto`: profiles of both sides, the link, and the plan's best option."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.common.memory import release_freed_pages
+from partitioner.network.link import Link
+from partitioner.planning.objective import price
+from partitioner.planning.plan import Option, Plan, plan
+from partitioner.policy.policy import PolicySettings
+from partitioner.policy.score import say_amounts
+from partitioner.profiles.profile import Machine, Profile
+from partitioner.runtime.sessions import RuntimeOptions
+from protos.errors import FileError, NetworkError, ProfileError, TooLargeError
+
+MEASURE_S = 10.0
+GUESS = Link(5e6, 5e6, 0.05)
+EDGE_PROFILE, CLOUD_PROFILE = "edge.json", "cloud.json"
+
+OnProgress = Callable[[str, int, int], None]
+"""What is being done, and how many steps of how many are done."""
+
+
+def unheard(_step: str, _done: int, _total: int) -> None:
+    """Progress that nobody wants to hear of."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The best option, why it is the best, and what was known when it was chosen."""
+
+    plan: Plan
+    option: Option
+    reason: str
+
+    @property
+    def link(self) -> Link:
+        """The link that was planned for."""
+        return self.plan.link
+
+    @property
+    def cut(self) -> str:
+        """The id of the cut."""
+        return self.option.cut
+
+    @property
+    def codec(self) -> str:
+        """The name of the codec."""
+        return self.option.codec
+
+
+def choose_option(
+    bundle: Bundle,
+    address: str,
+    options: RuntimeOptions,
+    *,
+    link: Link | None = None,
+    codec: str | None = None,
+    accuracy_drop: float | None = None,
+    max_message_bytes: int | None = None,
+    policy: PolicySettings | None = None,
+    on_progress: OnProgress = unheard,
+) -> Chosen:
+    """Plan for `link`, or for the link to `address` as measured now, and return the best option.
+
+    Profiles that the bundle lacks, or that come from another machine, are measured (10 s a side) and
+    kept in it where that is possible. Options whose messages the server refuses are left out. The best
+    is that by the objective of `policy`.
+    """
+    try:
+        edge = _edge_profile(bundle, options, on_progress)
+        cloud = _cloud_profile(bundle, address, on_progress)
+    finally:
+        release_freed_pages()  # every head and every tail has been in memory
+    way = link or _measured_link(address, on_progress)
+    found = plan(bundle, way, edge, cloud, codec=codec, accuracy_drop=accuracy_drop)
+    return best_of(found, max_message_bytes, policy)
+
+
+def plan_without_cloud(
+    bundle: Bundle, link: Link | None, codec: str | None, accuracy_drop: float | None = None
+) -> Plan | None:
+    """Return a plan from what the bundle keeps, while nobody can be asked; None if that is too little.
+
+    Without a link it is priced on a guess, which the first probes replace.
+    """
+    edge, cloud = _kept(bundle, EDGE_PROFILE), _kept(bundle, CLOUD_PROFILE)
+    if edge is None or cloud is None:
+        return None
+    way = link or GUESS
+    return plan(bundle, way, edge, cloud, codec=codec, accuracy_drop=accuracy_drop)
+
+
+def best_of(
+    found: Plan, max_message_bytes: int | None = None, policy: PolicySettings | None = None
+) -> Chosen:
+    """Return the plan's best option whose message fits, with the reason in words."""
+    policy = policy or PolicySettings()
+    fitting = [
+        option
+        for option in found.options
+        if max_message_bytes is None or option.upload_bytes <= max_message_bytes
+    ]
+    if not fitting:
+        raise TooLargeError(
+            f"every option sends more than the {max_message_bytes} bytes that the server takes. "
+            "Raise its --max-message, or use another codec."
+        )
+    best = least(fitting, found, policy)
+    words = say_amounts(policy.objective, price(best, found, policy.terms).metric)
+    return Chosen(found, best, f"auto: {words} predicted on {found.link}")
+
+
+def least(options: Iterable[Option], found: Plan, policy: PolicySettings) -> Option:
+    """Return the option that is the best by the objective on the plan's link; of equals the first."""
+    return min(
+        options, key=lambda option: policy.objective.score(price(option, found, policy.terms))
+    )
+
+
+def is_of_this_machine(profile: Profile, machine: Machine) -> bool:
+    """Tell whether a profile's times hold here: the same processor, cores and way to run."""
+    return _speed_of(profile.machine) == _speed_of(machine)
+
+
+def is_of_that_server(profile: Profile, machine: Machine) -> bool:
+    """Tell whether a profile's times are those of a server: the same host, and what it runs with."""
+    measured = profile.machine
+    return measured.hostname == machine.hostname and _speed_of(measured) == _speed_of(machine)
+
+
+def _speed_of(machine: Machine) -> tuple[str | int, ...]:
+    computes_with = machine.provider, machine.accelerator
+    return machine.cpu, machine.cores, machine.runtime, *computes_with, machine.threads
+
+
+def _edge_profile(bundle: Bundle, options: RuntimeOptions, on_progress: OnProgress) -> Profile:
+    from partitioner.profiles.profiler import machine_of, measure_profile
+
+    kept = _kept(bundle, EDGE_PROFILE)
+    if kept is not None and is_of_this_machine(kept, machine_of(options)):
+        return kept
+    tell = _prefixed("this device", on_progress)
+    measured = measure_profile(bundle, options, budget_s=MEASURE_S, on_progress=tell)
+    return _keep(bundle, EDGE_PROFILE, measured)
+
+
+def _cloud_profile(bundle: Bundle, address: str, on_progress: OnProgress) -> Profile:
+    from partitioner.profiles.remote import measure_remote_profile
+
+    kept, machine = _kept(bundle, CLOUD_PROFILE), _machine_at(address)
+    if kept is not None and (machine is None or is_of_that_server(kept, machine)):
+        return kept
+    tell = _prefixed("the server", on_progress)
+    measured = measure_remote_profile(address, bundle, budget_s=MEASURE_S, on_progress=tell)
+    return _keep(bundle, CLOUD_PROFILE, measured)
+
+
+def _machine_at(address: str) -> Machine | None:
+    """Return what a server says it runs on; None for an old one, and for one that is away just now."""
+    from partitioner.profiles.remote import server_machine
+
+    try:
+        return server_machine(address)
+    except NetworkError:
+        return None
+
+
+def _prefixed(whose: str, on_progress: OnProgress) -> OnProgress:
+    return lambda step, done, total: on_progress(f"{whose}, {step}", done, total)
+
+
+def _measured_link(address: str, on_progress: OnProgress) -> Link:
+    from edge_client.cloud.probe import measure_link, probing
+
+    on_progress("the link", 0, 1)
+    with probing(address) as probe:
+        return measure_link(probe).link
+
+
+def _kept(bundle: Bundle, name: str) -> Profile | None:
+    """Return the bundle's own profile, or None if it has none that is of any use."""
+    try:
+        profile = Profile.load(bundle.profiles / name)
+    except ProfileError:
+        return None
+    ranges = bundle.ranges.digest if bundle.ranges else profile.calibration_digest
+    fits = (
+        profile.bundle_digest == bundle.digest
+        and set(bundle.cuts) <= set(profile.cuts)
+        and profile.calibration_digest == ranges
+    )
+    return profile if fits else None
+
+
+def _keep(bundle: Bundle, name: str, profile: Profile) -> Profile:
+    try:
+        profile.save(bundle.profiles / name)
+    except (OSError, FileError):
+        return profile  # a bundle that cannot be written to; it is measured again next time
+    return profile

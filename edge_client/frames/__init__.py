@@ -1,0 +1,1 @@
+"""One frame on the device: its inputs, its stages, and its result."""

@@ -1,0 +1,77 @@
+"""What a frame comes to: its outputs, who served it, and where the time went."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from protos.errors import SplitpointError
+from protos.tensors import Array
+
+
+class ServedBy(StrEnum):
+    """Where the last layer ran."""
+
+    CLOUD = "cloud"
+    EXIT = "exit"
+    EDGE = "edge"
+    NONE = "none"
+    """Nowhere: the frame failed, and `Result.error` says why."""
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds of every stage of one frame; the stages add up to latency_s.
+
+    edge_s: head and encoding, and the tail where it ran here; network_s: sending, travelling and
+    receiving, or waiting for an answer that never came; queue_s: waiting for a worker of the cloud;
+    cloud_s: decoding and tail; wait_s: waiting on the device, for the head's turn or the link's.
+    latency_s is from the frame's arrival at the client to its result.
+    """
+
+    latency_s: float
+    edge_s: float
+    network_s: float = 0.0
+    queue_s: float = 0.0
+    cloud_s: float = 0.0
+    wait_s: float = 0.0
+
+
+BUSY = "this device was too busy"
+SLOW = "this device is too slow"
+
+
+@dataclass(frozen=True)
+class Missed:
+    """Why a frame missed its deadline, and what it would have taken here, as far as that is known."""
+
+    why: str
+    needed_s: float | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One frame's result. `outputs` maps the model's output names to arrays [batch, …].
+
+    The arrays may be read-only views of the received message. `frame` counts from 0: within its
+    stream, or over the calls of `infer`. `error` is set only when nobody served the frame.
+    """
+
+    frame: int
+    outputs: Mapping[str, Array]
+    served_by: ServedBy
+    reason: str
+    cut: str
+    codec: str
+    upload_bytes: int
+    download_bytes: int
+    timings: Timings
+    error: SplitpointError | None = None
+    missed: Missed | None = None
+    """Set when there is no answer because the deadline had passed."""
+    fallback: str | None = None
+    """What the cloud failed with, where it was meant to serve this frame and did not."""
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds from the frame's arrival at the client to its result."""
+        return self.timings.latency_s

@@ -1,0 +1,220 @@
+"""The heads and tails on this device: loaded when they are first needed, run one at a time."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.common.units import format_size
+from partitioner.profiles.profile import Profile
+from partitioner.runtime.sessions import RuntimeOptions, Stage, open_weighed, random_feeds
+from protos.errors import UsageError
+from protos.tensors import Array
+
+_log = logging.getLogger(__name__)
+
+Side = Literal["head", "exit", "tail"]
+Key = tuple[Side, str]
+
+KEPT = 4
+"""Heads, and as many tails, that stay loaded where no memory budget is given: a cut that moves back and
+forth costs nothing, and one that wanders over all cuts does not fill a small device's memory."""
+
+
+class Stages:
+    """The sessions of one bundle that this device holds. Safe to call from several threads.
+
+    One stage runs at a time: on a small device two would only slow each other down. Loading one (with its
+    first run, on a GPU) keeps no other from running. `memory_bytes` bounds what all together take; the one
+    that was not used for longest makes way, and the one in use stays even if it alone is larger. Raises
+    BundleError where the exits are of another bundle.
+    """
+
+    def __init__(
+        self, bundle: Bundle, options: RuntimeOptions, memory_bytes: int | None = None
+    ) -> None:
+        self.bundle = bundle
+        self.options = options
+        self.memory_bytes = memory_bytes
+        self._exits = bundle.exits.exits if bundle.exits else {}
+        self._profile: Profile | None = None
+        self._stages: dict[Key, Stage] = {}
+        self._sizes: dict[Key, int] = {}
+        self._seconds: dict[Key, float] = {}
+        self._wanted: set[Key] = set()
+        self._table, self._loading, self._turn = (
+            threading.Lock(),
+            threading.Lock(),
+            threading.Lock(),
+        )
+        self._loader: ThreadPoolExecutor | None = None
+
+    def know(self, profile: Profile) -> None:
+        """Take sizes and seconds from this device's profile."""
+        self._profile = profile
+
+    def is_loaded(self, side: Side, cut_id: str) -> bool:
+        """Tell whether a stage can run at once."""
+        return (side, cut_id) in self._stages
+
+    def warm(self, cut_id: str) -> None:
+        """Load the head of a cut, so that its first frame does not wait for it.
+
+        Raises UsageError when it takes more than the memory budget.
+        """
+        self._get(("head", cut_id))
+        if self.has_exit(cut_id):
+            self._get(("exit", cut_id))
+        size = self._size(("head", cut_id))
+        if self.memory_bytes is not None and size > self.memory_bytes:
+            raise UsageError(
+                f"the head of {cut_id} takes about {format_size(size)} of memory, and the budget is "
+                f"{format_size(self.memory_bytes)}. Allow more, or use an earlier cut."
+            )
+
+    def rehearse_tail(self, cut_id: str) -> None:
+        """Load the tail of a cut and run it once, so that it is known what finishing here takes.
+
+        Does nothing where there are heads only.
+        """
+        if self.bundle.heads_only:
+            return
+        rng = np.random.default_rng(0)
+        self.run_tail(cut_id, random_feeds(self.bundle.cut(cut_id).frontier, rng))
+
+    def prefetch(self, side: Side, cut_id: str) -> None:
+        """Load a stage in the background, unless it is loaded, absent, or larger than the whole budget."""
+        if side == "tail" and self.bundle.heads_only:
+            return
+        key = (side, cut_id)
+        size = self._size(key)
+        if key in self._stages or (self.memory_bytes is not None and size > self.memory_bytes):
+            return
+        with self._table:
+            if key in self._wanted:
+                return
+            self._wanted.add(key)
+            if self._loader is None:
+                self._loader = ThreadPoolExecutor(1, thread_name_prefix="splitpoint-loader")
+            self._loader.submit(self._fetch, key)
+
+    def tail_s(self, cut_id: str) -> float | None:
+        """Return the seconds that a tail takes here: as last measured, or profiled; None if unknown."""
+        if self.bundle.heads_only:
+            return None
+        return self._seconds.get(("tail", cut_id), self._profiled_s(cut_id))
+
+    def head_s(self, cut_id: str) -> float:
+        """Return the seconds that a head takes here, as last measured; 0 before that."""
+        return self._seconds.get(("head", cut_id), 0.0)
+
+    def run_head(self, cut_id: str, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
+        """Return the frontier and the head's own outputs, and the seconds that computing them took."""
+        return self._run(("head", cut_id), inputs)
+
+    def has_exit(self, cut_id: str) -> bool:
+        """Tell whether an exit was trained at a cut."""
+        return cut_id in self._exits
+
+    def run_exit(
+        self, cut_id: str, frontier: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], float]:
+        """Return the exit's scores and its confidence, and the seconds that asking it took."""
+        return self._run(("exit", cut_id), frontier)
+
+    def run_tail(
+        self, cut_id: str, frontier: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], float]:
+        """Return the tail's outputs, computed here, and the seconds that it took."""
+        return self._run(("tail", cut_id), frontier)
+
+    def close(self) -> None:
+        """Stop loading; what is loaded goes with this object. Does nothing twice."""
+        if self._loader is not None:
+            self._loader.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, key: Key, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
+        stage = self._get(key)
+        with self._turn:
+            begun = perf_counter()
+            values = stage.run(feeds)
+            took_s = perf_counter() - begun
+        before = self._seconds.get(key, took_s)
+        self._seconds[key] = before + 0.3 * (took_s - before)
+        return values, took_s
+
+    def _get(self, key: Key) -> Stage:
+        """Return a stage, loaded if it has to be, and count this as its latest use."""
+        if (stage := self._use(key)) is not None:
+            return stage
+        with self._loading:
+            if (stage := self._use(key)) is not None:  # somebody else loaded it meanwhile
+                return stage
+            if self.memory_bytes is None:
+                self._make_room(key, 0)
+            else:
+                self._make_room(key, self._size(key))
+            stage = self._load(key)
+            with self._table:
+                self._stages[key] = stage
+            self._make_room(key, 0)
+            return stage
+
+    def _use(self, key: Key) -> Stage | None:
+        with self._table:
+            stage = self._stages.pop(key, None)
+            if stage is not None:
+                self._stages[key] = stage
+            return stage
+
+    def _load(self, key: Key) -> Stage:
+        side, cut_id = key
+        open_stage: Callable[[str, RuntimeOptions], Stage] = {
+            "head": self.bundle.open_head,
+            "exit": self.bundle.open_exit,
+            "tail": self.bundle.open_tail,
+        }[side]
+        stage, taken = open_weighed(partial(open_stage, cut_id, self.options))
+        self._sizes[key] = max(self._sizes.get(key, 0), taken)  # it may seem to take less
+        return stage
+
+    def _make_room(self, key: Key, needed: int) -> None:
+        """Let the oldest go until what is kept, and `needed` bytes more, fits."""
+        with self._table:
+            others = [other for other in self._stages if other != key]
+            while others and self._is_full(key, needed):
+                del self._stages[others.pop(0)]
+
+    def _is_full(self, key: Key, needed: int) -> bool:
+        if self.memory_bytes is None:
+            same = [other for other in self._stages if other[0] == key[0]]
+            return len(same) + (key not in self._stages) > KEPT
+        return sum(map(self._size, self._stages)) + needed > self.memory_bytes
+
+    def _size(self, key: Key) -> int:
+        """Return the bytes that a stage takes: as profiled, else as seen when it was loaded."""
+        side, cut_id = key
+        known = self._profile.cuts.get(cut_id) if self._profile else None
+        stage = None if known is None else {"head": known.head, "tail": known.tail}.get(side)
+        return stage.memory_bytes if stage else self._sizes.get(key, 0)
+
+    def _profiled_s(self, cut_id: str) -> float | None:
+        known = self._profile.cuts.get(cut_id) if self._profile else None
+        return known.tail.timing.median_s if known and known.tail else None
+
+    def _fetch(self, key: Key) -> None:
+        side, cut_id = key
+        try:
+            self._get(key)
+            if side == "head" and self.has_exit(cut_id):
+                self._get(("exit", cut_id))
+        except Exception:  # noqa: BLE001 - nobody waits for it who could be told
+            _log.exception("the %s of %s cannot be loaded, and is not tried again", side, cut_id)
+        else:
+            self._wanted.discard(key)

@@ -1,0 +1,1 @@
+"""A TCP relay that plays a slow link: rates, delays, traces, black-outs."""

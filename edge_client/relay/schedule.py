@@ -1,0 +1,102 @@
+"""What a played link does when: a trace, black-outs, and connections that are reset."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from partitioner.common.units import parse_duration, parse_rate
+from partitioner.network.link import Link
+from partitioner.network.trace import Trace, parse_at_end
+from protos.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Blackout:
+    """From `start_s` on nothing gets through for `length_s`; connections stay, and hear nothing."""
+
+    start_s: float
+    length_s: float
+
+    @classmethod
+    def parse(cls, text: str) -> "Blackout":
+        """Read `10s+5s`: after 10 s, for 5 s. Raises UsageError."""
+        start, plus, length = text.partition("+")
+        if not (plus and start and length):
+            raise UsageError(f"{text!r} is no black-out. Write START+LENGTH, such as 10s+5s.")
+        found = cls(parse_duration(start), parse_duration(length))
+        if found.length_s <= 0:
+            raise UsageError(f"a black-out of {length} changes nothing. Give more than 0.")
+        return found
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A link over time, from 0 on. Pure: moments are parameters.
+
+    `link` says what the trace does not; black-outs come on top. Every `drop_every_s` all connections
+    are reset.
+    """
+
+    link: Link
+    trace: Trace | None = None
+    blackouts: Sequence[Blackout] = ()
+    drop_every_s: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.drop_every_s > 0:
+            raise UsageError(
+                f"connections cannot be dropped every {self.drop_every_s} s. Give more than 0."
+            )
+
+    def __str__(self) -> str:
+        return f"trace {self.trace.name}, {self.link}" if self.trace else str(self.link)
+
+    def link_at(self, time_s: float) -> Link | None:
+        """Return the link at a time; None while nothing gets through."""
+        if any(out.start_s <= time_s < out.start_s + out.length_s for out in self.blackouts):
+            return None
+        return self.trace.link_at(time_s, self.link) if self.trace else self.link
+
+    def next_change_s(self, time_s: float) -> float:
+        """Return the first moment after `time_s` at which anything happens; infinite if nothing will."""
+        moments = [self.next_drop_s(time_s)]
+        for out in self.blackouts:
+            moments += [out.start_s, out.start_s + out.length_s]
+        if self.trace:
+            series = (self.trace.uplink_bps, self.trace.downlink_bps, self.trace.rtt_s)
+            moments += [steps.next_change(time_s) for steps in series if steps]
+        return min((moment for moment in moments if moment > time_s), default=math.inf)
+
+    def next_drop_s(self, time_s: float) -> float:
+        """Return the first moment after `time_s` at which connections are reset."""
+        if self.drop_every_s == math.inf:
+            return math.inf
+        return (math.floor(time_s / self.drop_every_s) + 1) * self.drop_every_s
+
+
+def read_schedule(
+    bandwidth: str | None,
+    down: str | None,
+    rtt: str,
+    trace: Path | None,
+    trace_end: str,
+    blackouts: Sequence[str],
+    drop: str | None,
+) -> Schedule:
+    """Return the schedule that the texts of a command say.
+
+    Without a bandwidth the downlink has the trace's highest rate. Raises UsageError or TraceError.
+    """
+    played = Trace.load(trace, at_end=parse_at_end(trace_end)) if trace else None
+    if bandwidth is None and played is None:
+        raise UsageError("a link needs a rate. Give --bandwidth, such as 5mbit, or --trace FILE.")
+    first_bps = max(played.uplink_bps.values) if played else 0.0
+    up_bps = parse_rate(bandwidth) if bandwidth else first_bps
+    down_bps = parse_rate(down) if down else up_bps
+    return Schedule(
+        Link(up_bps, down_bps, parse_duration(rtt)),
+        played,
+        tuple(Blackout.parse(text) for text in blackouts),
+        parse_duration(drop) if drop else math.inf,
+    )

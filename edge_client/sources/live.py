@@ -1,0 +1,115 @@
+"""Time in sources: frames at a pace, the newest of them, and frames of videos and cameras."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from time import monotonic, sleep
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from partitioner.inputs.images import ImageFitter
+from protos.errors import SourceError
+from protos.tensors import Array
+
+T = TypeVar("T")
+
+
+def paced(
+    frames: Iterable[T],
+    fps: float,
+    clock: Callable[[], float] = monotonic,
+    wait: Callable[[float], None] = sleep,
+) -> Iterator[T]:
+    """Yield `frames` at most `fps` a second, on a steady beat; who comes a whole beat late starts anew."""
+    beat_s = 1 / fps
+    due = clock()
+    for frame in frames:
+        if (left_s := due - clock()) > 0:
+            wait(left_s)
+        yield frame
+        due += beat_s
+        if clock() - due > beat_s:
+            due = clock()
+
+
+class Newest(Generic[T]):
+    """Frames of a live source, taken as they come: while nobody asks, the oldest make way.
+
+    Iterates `frames` on a thread of its own, from the first request on; `dropped` counts what made way.
+    """
+
+    def __init__(self, frames: Iterable[T], capacity: int = 1) -> None:
+        self.dropped = 0
+        self._frames = frames
+        self._waiting: deque[T] = deque()
+        self._capacity = capacity
+        self._news = threading.Condition()
+        self._ended = self._closed = False
+        self._error: Exception | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        threading.Thread(target=self._take, name="splitpoint-live", daemon=True).start()
+        try:
+            while True:
+                with self._news:
+                    self._news.wait_for(lambda: self._waiting or self._ended)
+                    if not self._waiting:
+                        break
+                    frame = self._waiting.popleft()
+                yield frame
+            if self._error is not None:
+                raise self._error
+        finally:
+            self._closed = True
+
+    def _take(self) -> None:
+        try:
+            for frame in self._frames:
+                if self._closed:
+                    break
+                with self._news:
+                    if len(self._waiting) == self._capacity:
+                        self._waiting.popleft()
+                        self.dropped += 1
+                    self._waiting.append(frame)
+                    self._news.notify()
+        except Exception as error:  # noqa: BLE001 - raised where the frames are read
+            self._error = error
+        finally:
+            with self._news:
+                self._ended = True
+                self._news.notify()
+
+
+def video_frames(source: str, fitter: ImageFitter) -> Iterator[dict[str, Array]]:
+    """Yield the frames of a video file, or of a camera (`0`, `/dev/video0`), until it ends.
+
+    Raises SourceError when OpenCV is missing or the source cannot be opened.
+    """
+    cv2 = _opencv()
+    capture = cv2.VideoCapture(int(source) if source.isdigit() else source)
+    try:
+        if not capture.isOpened():
+            raise SourceError(
+                f"{source} cannot be opened as a video or camera. Check that it exists, that it may be "
+                "read, and that no other program holds it."
+            )
+        while True:
+            found, pixels = capture.read()
+            if not found:
+                return
+            yield fitter.from_pixels(np.ascontiguousarray(pixels[:, :, ::-1]))
+    finally:
+        capture.release()
+
+
+def _opencv() -> Any:
+    try:
+        import cv2
+    except ImportError as error:
+        raise SourceError(
+            f"videos and cameras need OpenCV, which cannot be imported ({error}). "
+            "Install it with: pip install 'splitpoint[video]'."
+        ) from error
+    return cv2

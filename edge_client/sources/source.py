@@ -1,0 +1,205 @@
+"""Where frames come from: folders, images, arrays, videos, cameras and stdin."""
+
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from edge_client.sources.live import Newest, paced, video_frames
+from partitioner.inputs.arrays import NPY_MAGIC, read_npy, read_npy_stream, read_npz
+from partitioner.inputs.images import IMAGE_SUFFIXES, ImageFitter, Say
+from protos.errors import SourceError, UsageError
+from protos.tensors import Array, TensorSpec
+
+MIN_FPS, MAX_FPS = 1e-6, 1e6
+"""A frame in eleven days; one a microsecond."""
+VIDEOS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame: where it came from, and the model's inputs by name, with batch axis."""
+
+    source: str
+    inputs: dict[str, Array]
+
+
+@dataclass
+class Source:
+    """Frames to iterate once. `total` is their number, where it is known.
+
+    `unreadable` and `dropped` count what was left out, so far.
+    """
+
+    frames: Callable[[], Iterator[Frame]]
+    live: bool = False
+    total: int | None = None
+    repeatable: bool = True
+    unreadable: int = 0
+    newest: list[Newest[Frame]] = field(default_factory=list)
+
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source that made way for newer ones."""
+        return sum(newest.dropped for newest in self.newest)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a source is played: frames a second (None: as fast as they go), again and again, how many.
+
+    `drop`: when the window is full, newer frames replace older ones, as with a camera.
+    """
+
+    fps: float | None = None
+    loop: bool = False
+    max_frames: int | None = None
+    drop: bool = False
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not MIN_FPS <= self.fps <= MAX_FPS:
+            raise UsageError(
+                f"{self.fps} frames a second have no meaning. Give more than 0, such as 10, and at most "
+                f"{MAX_FPS:g}."
+            )
+        if self.max_frames is not None and self.max_frames < 1:
+            raise UsageError(f"--max-frames {self.max_frames} leaves no frame. Give 1 or more.")
+
+
+def open_source(
+    text: str,
+    inputs: Sequence[TensorSpec],
+    say: Say = lambda _text: None,
+    stdin: IO[bytes] | None = None,
+) -> Source:
+    """Return the source that `text` names; `say` hears remarks about frames.
+
+    Raises SourceError when it does not exist, holds no frames, or does not suit the model's `inputs`.
+    """
+    path = Path(text)
+    if text == STDIN:
+        return _stdin(inputs, say, stdin)
+    if text.isdigit() or text.startswith("/dev/video"):
+        fitter = ImageFitter(inputs, say)
+        return Source(
+            lambda: _numbered(text, video_frames(text, fitter)), live=True, repeatable=False
+        )
+    if path.is_dir():
+        return _images(_images_in(path), inputs, say)
+    if not path.exists():
+        raise SourceError(
+            f"there is no {text}. Give a folder of images, an image, .npy, .npz, a video, a camera's "
+            "number, or - for stdin."
+        )
+    return _file(path, inputs, say)
+
+
+def play(source: Source, pace: Pace) -> Iterator[Frame]:
+    """Yield the frames of `source` as `pace` says; those that were dropped count for nothing."""
+    if pace.loop and not source.repeatable:
+        raise UsageError("this source cannot start again. Leave out --loop.")
+    frames: Iterable[Frame] = _again(source) if pace.loop else source.frames()
+    if pace.fps is not None:
+        frames = paced(frames, pace.fps)
+    if source.live or pace.drop:
+        newest = Newest(frames)
+        source.newest.append(newest)
+        frames = newest
+    return islice(frames, pace.max_frames)
+
+
+def _again(source: Source) -> Iterator[Frame]:
+    while True:
+        some = False
+        for frame in source.frames():
+            some = True
+            yield frame
+        if not some:
+            return  # nothing readable: asking for ever would not help
+
+
+def _file(path: Path, inputs: Sequence[TensorSpec], say: Say) -> Source:
+    kind = path.suffix.lower()
+    if kind in IMAGE_SUFFIXES:
+        return _images([path], inputs, say)
+    if kind == ".npy":
+        read_npy(path, inputs)  # what is wrong with it is said now
+        return Source(lambda: _numbered(path.name, read_npy(path, inputs)))
+    if kind == ".npz":
+        return Source(lambda: _numbered(path.name, read_npz(path, inputs)))
+    if kind in VIDEOS:
+        fitter = ImageFitter(inputs, say)
+        return Source(lambda: _numbered(path.name, video_frames(str(path), fitter)))
+    known = ", ".join(sorted(IMAGE_SUFFIXES | VIDEOS | {".npy", ".npz"}))
+    raise SourceError(f"{path} is no kind of file that is known. Known are: {known}.")
+
+
+def _images_in(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise SourceError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    return found
+
+
+def _images(paths: list[Path], inputs: Sequence[TensorSpec], say: Say) -> Source:
+    fitter = ImageFitter(inputs, say)
+    source = Source(lambda: _read_images(paths, fitter, say, source), total=len(paths))
+    return source
+
+
+def _read_images(
+    paths: Iterable[Path], fitter: ImageFitter, say: Say, source: Source
+) -> Iterator[Frame]:
+    for path in paths:
+        try:
+            inputs = fitter.read(path)
+        except SourceError as error:
+            source.unreadable += 1
+            say(f"{error} It is left out.")
+            continue
+        yield Frame(path.name, inputs)
+
+
+def _numbered(name: str, frames: Iterable[dict[str, Array]]) -> Iterator[Frame]:
+    for number, inputs in enumerate(frames):
+        yield Frame(f"{name}#{number}", inputs)
+
+
+def _path(line: bytes) -> Path:
+    """Return the path in a line of stdin; SourceError when the line is no text."""
+    try:
+        text = line.decode().strip()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise SourceError(
+            "stdin holds neither paths, one a line, nor .npy arrays. Give one of these, or the file's "
+            "name instead of -."
+        )
+    return Path(text)
+
+
+class _Pipe(io.BufferedReader):
+    """Hides that it is a file: numpy would read straight from that, which needs a position to seek to."""
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("a pipe is read through its buffer only")
+
+
+def _stdin(inputs: Sequence[TensorSpec], say: Say, stdin: IO[bytes] | None) -> Source:
+    # A file of our own: a thread that is blocked in sys.stdin would stop the interpreter's exit.
+    file = stdin if stdin is not None else _Pipe(io.FileIO(os.dup(0)))
+
+    def frames() -> Iterator[Frame]:
+        if file.peek(len(NPY_MAGIC))[: len(NPY_MAGIC)] == NPY_MAGIC:  # type: ignore[attr-defined]
+            yield from _numbered("stdin", read_npy_stream(file, inputs))
+        else:
+            paths = (_path(line) for line in file if line.strip())
+            yield from _read_images(paths, ImageFitter(inputs, say), say, source)
+
+    source = Source(frames, repeatable=False)
+    return source

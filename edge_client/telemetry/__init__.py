@@ -1,0 +1,1 @@
+"""What the edge tells of itself: health, metrics, reports to the cloud."""

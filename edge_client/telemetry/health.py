@@ -1,0 +1,123 @@
+"""How the edge fares, in one word: a pure function of what was seen, with hysteresis.
+
+OFFLINE: the cloud has been away for some time, and everything is done here. DEGRADED: it is there and fails
+frames, or frames get no answer at all, or it has been away for a moment only. HEALTHY: neither. It takes more
+to become healthy than to stay so.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edge_client import defaults
+from partitioner.common.units import format_duration
+
+
+class Health(StrEnum):
+    """The states of an edge."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """The thresholds."""
+
+    offline_after_s: float = defaults.OFFLINE_AFTER_S
+    """So long may the cloud be away before the edge is offline."""
+    degraded_share: float = defaults.DEGRADED_SHARE
+    """From this share of the last frames failing, the edge is degraded."""
+    healthy_share: float = defaults.HEALTHY_SHARE
+    """Down to this share it has to come before the edge may be healthy again …"""
+    settle_s: float = defaults.SETTLE_S
+    """… and it has to stay there for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What was seen."""
+
+    failing_share: float = 0.0
+    """Of the last frames: the cloud failed them, or nobody served them."""
+    away_s: float | None = None
+    """Seconds since the cloud was found to be away; None while it is there, or none is needed."""
+    lost_share: float = 0.0
+    """Of the last frames: nobody served them. The rest of those that failed were finished here."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A health, why, and since when."""
+
+    health: Health
+    reason: str
+    since_s: float
+    well_since_s: float | None = None
+    """Since when all signs have been good; None while they are not."""
+
+
+def judge(
+    signs: Signs, before: State, now_s: float, settings: HealthSettings | None = None
+) -> State:
+    """Return the state at `now_s`, in seconds of any one clock."""
+    limits = settings or HealthSettings()
+    well = signs.away_s is None and signs.failing_share <= limits.healthy_share
+    well_since_s = (now_s if before.well_since_s is None else before.well_since_s) if well else None
+    health, reason = _verdict(signs, before, limits)
+    settled = well_since_s is not None and now_s - well_since_s >= limits.settle_s
+    if health is Health.HEALTHY and before.health is not Health.HEALTHY and not settled:
+        health, reason = Health.DEGRADED, "the cloud is back, and has to show that it stays"
+    if health is before.health:
+        return State(health, before.reason, before.since_s, well_since_s)
+    return State(health, reason, now_s, well_since_s)
+
+
+def _verdict(signs: Signs, before: State, limits: HealthSettings) -> tuple[Health, str]:
+    if signs.away_s is not None:
+        gone = before.health is Health.OFFLINE or signs.away_s >= limits.offline_after_s
+        if gone:
+            return (
+                Health.OFFLINE,
+                f"the cloud has been away for {format_duration(limits.offline_after_s)}",
+            )
+        return Health.DEGRADED, "the cloud is away"
+    if signs.failing_share >= limits.degraded_share:
+        return Health.DEGRADED, _failures(signs)
+    return Health.HEALTHY, "the cloud is back, and serves what it is meant to"
+
+
+def _failures(signs: Signs) -> str:
+    failing, lost = f"{signs.failing_share:.0%}", f"{signs.lost_share:.0%}"
+    if lost == "0%":
+        return f"{failing} of the last frames were finished here"
+    return f"{failing} of the last frames were not served by the cloud, {lost} by nobody"
+
+
+class FailingShare:
+    """The share of the last frames that failed: a ratio of two sums that fade with time.
+
+    Below one frame that is remembered there is nothing left to have a share of, and it goes to 0.
+    """
+
+    def __init__(self, half_life_s: float = defaults.FAILING_HALF_LIFE_S) -> None:
+        self._half_life_s = half_life_s
+        self._failed = self._frames = 0.0
+        self._seen_at: float | None = None
+
+    def add(self, failed: bool, now_s: float) -> None:
+        """Note one frame."""
+        faded = self._faded(now_s)
+        self._failed = faded * self._failed + failed
+        self._frames = faded * self._frames + 1
+        self._seen_at = now_s
+
+    def value(self, now_s: float) -> float:
+        """Return the share as of now, from 0 to 1."""
+        faded = self._faded(now_s)
+        return faded * self._failed / max(1.0, faded * self._frames)
+
+    def _faded(self, now_s: float) -> float:
+        if self._seen_at is None:
+            return 1.0
+        return float(2 ** (min(0.0, self._seen_at - now_s) / self._half_life_s))

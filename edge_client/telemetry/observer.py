@@ -1,0 +1,222 @@
+"""What the edge knows of itself: counts, times of stages, moves of the cut, and its health."""
+
+import bisect
+import math
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.frames.result import Result, ServedBy
+from edge_client.frames.runner import Choice
+from edge_client.telemetry.health import FailingShare, Health, HealthSettings, Signs, State, judge
+from protos.telemetry import (
+    BUCKETS_S,
+    MAX_MOVES,
+    MAX_REASON,
+    STAGES,
+    Estimates,
+    Move,
+    PowerSeen,
+    StageTimes,
+    Telemetry,
+)
+
+_REMEMBERED = 2_000
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Seconds of a clock that never jumps, which results use too, and Unix time for those elsewhere."""
+
+    steady: Callable[[], float] = time.perf_counter
+    wall: Callable[[], float] = time.time
+
+
+class Observer:
+    """Watches one client by its results. Safe to call from several threads.
+
+    `name` is what the edge calls itself. `add` takes every result; `look` has to be called now and then,
+    so that health changes without frames too.
+    """
+
+    def __init__(
+        self,
+        client: AsyncEdgeClient,
+        name: str,
+        *,
+        settings: HealthSettings | None = None,
+        clocks: Clocks | None = None,
+    ) -> None:
+        self.lost_snapshots = 0
+        """What never reached the cloud; counted by who sends."""
+        self._client = client
+        self._name = name
+        self._settings = settings
+        self._clocks = clocks or Clocks()
+        now_s = self._clocks.steady()
+        self._lock = threading.Lock()
+        self._state = State(Health.HEALTHY, "nothing has happened yet", now_s)
+        self._failing, self._lost = FailingShare(), FailingShare()
+        self._away_since: float | None = None
+        self._started_s, self._number, self._interval_began = self._clocks.wall(), 0, now_s
+        self._served_by: Counter[str] = Counter()
+        self._fallbacks: Counter[str] = Counter()
+        self._upload_bytes = self._download_bytes = 0
+        self._stages = {stage: _Stage() for stage in STAGES}
+        self._moves: deque[Move] = deque(maxlen=MAX_MOVES)
+        client.control.on_move = self._moved
+
+    @property
+    def health(self) -> Health:
+        """How the edge fared when it was last looked at."""
+        return self._state.health
+
+    def add(self, result: Result) -> None:
+        """Note one result."""
+        now_s = self._clocks.steady()
+        with self._lock:
+            self._served_by[str(result.served_by)] += 1
+            self._upload_bytes += result.upload_bytes
+            self._download_bytes += result.download_bytes
+            if result.fallback is not None:
+                self._fallbacks[result.fallback] += 1
+            lost = result.served_by is ServedBy.NONE
+            self._failing.add(lost or result.fallback is not None, now_s)
+            self._lost.add(lost, now_s)
+            if not lost:
+                for name, stage in self._stages.items():
+                    stage.add(getattr(result.timings, f"{name}_s"))
+
+    def look(self) -> State:
+        """Judge the health anew and return it."""
+        now_s = self._clocks.steady()
+        with self._lock:
+            if not self._client.cloud_is_away:
+                self._forget_absence()
+            elif self._away_since is None:
+                self._away_since = now_s
+            away_s = None if self._away_since is None else now_s - self._away_since
+            signs = Signs(self._failing.value(now_s), away_s, self._lost.value(now_s))
+            self._state = judge(signs, self._state, now_s, self._settings)
+            return self._state
+
+    def _forget_absence(self) -> None:
+        # What was done without a cloud that is back says nothing of how it fares now.
+        if self._away_since is not None:
+            self._away_since = None
+            self._failing, self._lost = FailingShare(), FailingShare()
+
+    def peek(self) -> Telemetry:
+        """Return the interval that goes on, as it is now."""
+        with self._lock:
+            return self._snapshot(self._clocks.steady())
+
+    def snapshot(self) -> Telemetry:
+        """Return the interval that ends now, and begin the next one."""
+        with self._lock:
+            now_s = self._clocks.steady()
+            found = self._snapshot(now_s)
+            self._number, self._interval_began = self._number + 1, now_s
+            self._moves.clear()
+            for stage in self._stages.values():
+                stage.recent.clear()
+            return found
+
+    def _moved(self, choice: Choice) -> None:
+        limit = choice.exits_from
+        move = Move(
+            time_s=self._clocks.wall(),
+            cut=choice.label,
+            exits_from=limit if limit is not None and limit <= 1 else None,
+            reason=choice.reason[:MAX_REASON],
+        )
+        with self._lock:
+            self._moves.append(move)
+
+    def _snapshot(self, now_s: float) -> Telemetry:
+        choice = self._client.choice
+        return Telemetry(
+            edge=self._name,
+            bundle=self._client.bundle.name,
+            started_s=self._started_s,
+            number=self._number,
+            time_s=self._clocks.wall(),
+            interval_s=now_s - self._interval_began,
+            health=self._state.health.value,
+            health_reason=self._state.reason,
+            cut=choice.label,
+            reason=choice.reason[:MAX_REASON],
+            exits_from=self._client.exits_from,
+            served_by=dict(self._served_by),
+            fallbacks=dict(self._fallbacks),
+            switches=self._client.switches,
+            upload_bytes=self._upload_bytes,
+            download_bytes=self._download_bytes,
+            lost_snapshots=self.lost_snapshots,
+            stages={name: stage.summary() for name, stage in self._stages.items()},
+            moves=tuple(self._moves),
+            estimates=self._estimates(now_s),
+            power=self._power(),
+        )
+
+    def _power(self) -> PowerSeen | None:
+        watch = self._client.power
+        if watch is None:
+            return None
+        reading, thrift = watch.reading, watch.thrift
+        return PowerSeen(
+            battery=reading.battery,
+            charging=reading.charging,
+            temperature_c=reading.temperature_c,
+            rules=thrift.names,
+            energy_factor=thrift.energy_factor,
+            max_fps=thrift.max_fps,
+        )
+
+    def _estimates(self, now_s: float) -> Estimates | None:
+        link, control = self._client.link, self._client.control
+        if link is None or not all(map(math.isfinite, (link.uplink_bps, link.downlink_bps))):
+            return None
+        seen = control.conditions(now_s) if control.adapts else None
+        return Estimates(
+            uplink_bps=link.uplink_bps,
+            downlink_bps=link.downlink_bps,
+            rtt_s=link.rtt_s,
+            uplink_spread=seen.link.uplink_spread if seen else None,
+            rtt_spread_s=seen.link.rtt_spread_s if seen else None,
+            edge_load=seen.edge_load if seen else None,
+            cloud_load=seen.cloud_load if seen else None,
+            cloud_queue_s=seen.cloud_queue_s if seen else None,
+        )
+
+
+class _Stage:
+    """Times of one stage: a histogram since the start, and the last ones of the interval."""
+
+    def __init__(self) -> None:
+        self.recent: deque[float] = deque(maxlen=_REMEMBERED)
+        self._total_s = 0.0
+        self._buckets = [0] * (len(BUCKETS_S) + 1)
+
+    def add(self, seconds: float) -> None:
+        self._total_s += seconds
+        self._buckets[bisect.bisect_left(BUCKETS_S, seconds)] += 1
+        self.recent.append(seconds)
+
+    def summary(self) -> StageTimes:
+        p50_s, p95_s = np.percentile(self.recent, (50, 95)) if self.recent else (None, None)
+        return StageTimes(
+            p50_s=_rounded(p50_s),
+            p95_s=_rounded(p95_s),
+            total_s=round(self._total_s, 6),
+            buckets=tuple(self._buckets),
+        )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(float(seconds), 6)

@@ -1,0 +1,1 @@
+"""The folder that both machines load: manifest, graphs, weights, heads, exits, calibration."""

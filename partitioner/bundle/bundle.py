@@ -1,0 +1,218 @@
+"""A bundle on the disk, as both sides load it. Needs no onnx package."""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from partitioner.bundle.calibration import BundleCalibration
+from partitioner.bundle.exits import BundleExits, ExitCost, open_exit
+from partitioner.bundle.files import check_file, read_manifest
+from partitioner.bundle.graph_file import load_graph
+from partitioner.bundle.heads import Held
+from partitioner.bundle.manifest import GRAPH_FILE, PROFILES_FOLDER, SAMPLES_FILE, Cut, Manifest
+from partitioner.graph.graph import Graph
+from partitioner.runtime.sessions import RuntimeOptions, Stage, open_stage
+from protos.codecs.calibration import Calibration
+from protos.errors import BundleError, UnknownNameError, UsageError
+from protos.names import CLOUD, EDGE
+from protos.tensors import Array, TensorSpec
+
+
+class Bundle:
+    """A model cut in pieces: its manifest and the files that it names. Load it with `Bundle.load`.
+
+    On a device it may be head-only: then it has the cuts whose heads are there, and not the cut `edge`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        calibration: BundleCalibration | None = None,
+        held: Held | None = None,
+    ) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.calibration = calibration
+        """What `splitpoint calibrate` found; None before."""
+        self.held = held
+        """What is there of a head-only bundle; None: all of it."""
+
+    @classmethod
+    def load(cls, path: str | Path, *, calibrated: bool = True) -> "Bundle":
+        """Read the bundle in folder `path` and check the digest of everything that is to be there.
+
+        `calibrated=False` leaves the calibration alone, which is about to be replaced. Raises
+        BundleError when the folder holds no bundle, a newer one, or a damaged one.
+        """
+        folder = Path(path)
+        manifest = read_manifest(folder)
+        if held := Held.load(folder, manifest):
+            held.check(folder, manifest)
+        else:
+            for name, wanted in manifest.files.items():
+                check_file(folder, name, wanted)
+        found = BundleCalibration.load(folder, manifest.split_digest) if calibrated else None
+        return cls(folder, manifest, found, held)
+
+    @property
+    def name(self) -> str:
+        """The name under which a server offers the bundle."""
+        return self.manifest.name
+
+    @cached_property
+    def digest(self) -> str:
+        """Hex digest over all that edge and cloud must have in common."""
+        return self.manifest.digest
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The whole model's inputs."""
+        return self.manifest.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The whole model's outputs."""
+        return self.manifest.outputs
+
+    @property
+    def profiles(self) -> Path:
+        """The folder for what machines measured of this bundle."""
+        return self.path / PROFILES_FOLDER
+
+    @property
+    def ranges(self) -> Calibration | None:
+        """What low-bit codecs need to know of this bundle's values; None if it is not calibrated."""
+        return self.calibration.ranges if self.calibration else None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files that the manifest names, or of what a head-only bundle has of them."""
+        if self.held:
+            return self.held.size_bytes(self.path, self.manifest)
+        return sum(file.size_bytes for file in self.manifest.files.values())
+
+    @cached_property
+    def cuts(self) -> dict[str, Cut]:
+        """All cuts whose heads are here, by their id, from `cloud` through the interior ones to `edge`."""
+        cloud, edge = self.manifest.ends
+        found = (cloud, *self.manifest.cuts, edge)
+        absent = {cut.id for cut in found[1:] if self.held and cut.id not in self.held.cuts}
+        return {cut.id: cut for cut in found if cut.id not in absent}
+
+    @property
+    def heads_only(self) -> bool:
+        """True where neither tails nor the whole model are here: without a cloud only exits answer then."""
+        return self.held is not None
+
+    @cached_property
+    def exits(self) -> BundleExits | None:
+        """What `splitpoint exits train` made; None before. BundleError if it is of another model."""
+        return BundleExits.load(self.path, self.manifest.split_digest)
+
+    @cached_property
+    def graph(self) -> Graph | None:
+        """The model as a DAG; None in a bundle of a splitpoint that did not keep it yet.
+
+        Raises BundleError in a head-only bundle, which has no use for it.
+        """
+        self.need_whole("working on the model's graph")
+        if GRAPH_FILE not in self.manifest.files:
+            return None
+        return load_graph(self.path / GRAPH_FILE)
+
+    def cut(self, cut_id: str) -> Cut:
+        """Return the cut called `cut_id`; UnknownNameError lists those that exist."""
+        try:
+            return self.cuts[cut_id]
+        except KeyError:
+            if cut_id in {EDGE, *(cut.id for cut in self.manifest.cuts)}:
+                self.need_whole(f"the cut {cut_id!r}", f"Use one of: {', '.join(self.cuts)}")
+            raise UnknownNameError(
+                f"{self.name} has no cut {cut_id!r}. It has: {', '.join(self.cuts)}. "
+                "Use one of these, or import the bundle again."
+            ) from None
+
+    def only(self, cuts: Collection[str]) -> "Bundle":
+        """Return the same bundle as if it had these interior cuts alone: to measure or verify just them."""
+        chosen = tuple(cut for cut in self.manifest.cuts if cut.id in cuts)
+        manifest = self.manifest.model_copy(update={"cuts": chosen})
+        return Bundle(self.path, manifest, self.calibration, self.held)
+
+    def need_whole(self, what: str, instead: str = "Do that where all of it is") -> None:
+        """Raise BundleError in a head-only bundle, since `what` needs more than is there."""
+        if self.held:
+            raise BundleError(
+                f"{self.path} holds only heads of {self.name} (of {', '.join(self.held.cuts)}), and {what} "
+                f"needs the rest of it. {instead}, or fetch the whole bundle: "
+                f"splitpoint-edge fetch {self.name} --cloud HOST:PORT --out BUNDLE."
+            )
+
+    def open_head(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
+        """Load the head of a cut: from the model's inputs to the frontier and the head's own outputs."""
+        cut = self.cut(cut_id)
+        own = tuple(spec for spec in self.outputs if spec.name in cut.head_outputs)
+        crossing = tuple(spec for spec in cut.frontier if spec.name not in cut.head_outputs)
+        return self._open(cut.head_graph, self.inputs, crossing + own, options)
+
+    def open_tail(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
+        """Load the tail of a cut: from the frontier to the rest of the model's outputs.
+
+        Raises BundleError in a head-only bundle.
+        """
+        self.need_whole(f"the tail of {cut_id}" if cut_id != CLOUD else "running the whole model")
+        cut = self.cut(cut_id)
+        rest = tuple(spec for spec in self.outputs if spec.name in cut.tail_outputs)
+        return self._open(cut.tail_graph, cut.frontier, rest, options)
+
+    def open_exit(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
+        """Load the exit of a cut: from the frontier to scores, named like the output, and CONFIDENCE."""
+        found = self.known_exits().find(cut_id)
+        return open_exit(found, self.cut(cut_id), self.outputs[0], options or RuntimeOptions())
+
+    def exit_costs(self, threshold: float | None = None) -> dict[str, ExitCost]:
+        """Return what a plan needs of every exit at `threshold` (None: its own); UsageError without any."""
+        return self.known_exits().costs(threshold)
+
+    def known_exits(self) -> BundleExits:
+        """Return the exits; UsageError without any."""
+        if self.exits is None:
+            raise UsageError(
+                f"{self.name} has no exits. Train some: splitpoint exits train {self.path} --data DIR."
+            )
+        return self.exits
+
+    def samples(self) -> list[dict[str, Array]]:
+        """Return the sample inputs that came with the bundle, one by one; none if none were given."""
+        if SAMPLES_FILE not in self.manifest.files:
+            return []
+        frames: dict[str, dict[str, Array]] = {}
+        with np.load(self.path / SAMPLES_FILE, allow_pickle=False) as arrays:
+            for key in arrays.files:
+                number, _, name = key.partition("/")
+                frames.setdefault(number, {})[name] = arrays[key]
+        return list(frames.values())
+
+    def _open(
+        self,
+        graph: str | None,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        options: RuntimeOptions | None,
+    ) -> Stage:
+        path = self.path / graph if graph else None
+        return open_stage(path, inputs, outputs, options or RuntimeOptions())
+
+
+def save_samples(folder: Path, frames: Sequence[Mapping[str, Array]]) -> None:
+    """Write sample inputs into the folder of a bundle in the making; nothing if there are none."""
+    if frames:
+        arrays: dict[str, Any] = {
+            f"{number}/{name}": array
+            for number, frame in enumerate(frames)
+            for name, array in frame.items()
+        }
+        np.savez_compressed(folder / SAMPLES_FILE, **arrays)

@@ -1,0 +1,51 @@
+"""A bundle's folder appears whole or not at all."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from partitioner.bundle.manifest import MANIFEST_FILE
+from partitioner.common.files import unwritable
+from protos.errors import BundleError, FileError
+
+
+@contextmanager
+def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
+    """Give a folder beside `target` that takes its place at the end, or vanishes on any error.
+
+    Raises BundleError when `target` is in the way, FileError when the disk refuses.
+    """
+    if target.exists() and not replace:
+        raise BundleError(f"{target} exists. Choose another --out, or give --force to replace it.")
+    if target.exists() and not (target / MANIFEST_FILE).exists():
+        raise BundleError(
+            f"{target} exists and is no bundle; it is left alone. Choose another --out."
+        )
+    try:
+        target.absolute().parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+    except OSError as error:
+        raise FileError(unwritable(target, error)) from error
+    old = partial.with_name(f"{partial.name}.old")
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
+    except OSError as error:
+        if not _is_of(partial.parent, error):
+            raise
+        raise FileError(unwritable(target, error)) from error
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_of(folder: Path, error: OSError) -> bool:
+    """Tell whether an error may be about what lies in `folder`; a disk that is full names no file."""
+    return error.filename is None or Path(error.filename).is_relative_to(folder)

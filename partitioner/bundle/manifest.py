@@ -1,0 +1,161 @@
+"""The manifest of a bundle: what is in it, and the digests that hold it together.
+
+A bundle is a folder:
+
+    bundle.json          the manifest
+    graphs/weights.bin   the one copy of the weights; every graph refers to it
+    graphs/model.onnx    the whole model
+    graphs/<cut>.head.onnx, graphs/<cut>.tail.onnx
+    graph.json           nodes and values of the whole model, to search for cuts in
+    weights.json         which stretches of the weights each head reads, with their digests
+    samples.npz          a few inputs, if any were given, to measure codecs with
+    calibration.npz      ranges of low-bit codecs and their accuracy; has a digest of its own
+    exits.npz            exits and how they did on held-out inputs; not part of the identity
+    profiles/            what machines measured; not part of the bundle's identity
+    heads.json           only where a device holds no more than some heads; see partitioner/bundle/heads.py
+"""
+
+import hashlib
+import json
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from protos.names import CLOUD, EDGE
+from protos.tensors import TensorSpec, is_carried
+
+MANIFEST_FILE = "bundle.json"
+SCHEMA_VERSION: Final = 1
+MODEL_GRAPH = "graphs/model.onnx"
+WEIGHTS_FILE = "graphs/weights.bin"
+GRAPH_FILE = "graph.json"
+WEIGHTS_MAP_FILE = "weights.json"
+SAMPLES_FILE = "samples.npz"
+PROFILES_FOLDER = "profiles"
+
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Preprocess(_Frozen):
+    """What the graph does to a uint8 image [batch, height, width, channels] before the model."""
+
+    frame: tuple[int, int]
+    """Height and width of the input, in pixels."""
+    resize: tuple[int, int] | None = None
+    """Height and width that the model takes, where they differ."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    """y = (x * scale - mean) / std, for each channel."""
+    scale: float = 1 / 255
+    layout: Literal["nchw", "nhwc"] = "nchw"
+
+
+class Cut(_Frozen):
+    """One split of the model. `None` for a graph: that side has nothing to run."""
+
+    id: str
+    after: str
+    """Where it cuts, in the words of the model: the nodes whose values cross."""
+    frontier: tuple[TensorSpec, ...]
+    head_graph: str | None
+    tail_graph: str | None
+    head_outputs: tuple[str, ...] = ()
+    """The model's outputs that the head computes itself; they do not cross."""
+    tail_outputs: tuple[str, ...] = ()
+    head_flops: int = 0
+    """Floating-point operations of the head for one sample, two for each multiply-add."""
+
+
+class FileDigest(_Frozen):
+    """Size and digest of one file of the bundle."""
+
+    sha256: Sha256
+    size_bytes: int = Field(ge=0)
+
+
+class Manifest(_Frozen):
+    """Everything that the two sides must agree on."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str = Field(pattern=f"^{NAME_PATTERN}$")
+    created_by: str
+    source: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    labels: tuple[str, ...] = ()
+    preprocess: Preprocess | None = None
+    flops: int = 0
+    parameters: int = 0
+    cuts: tuple[Cut, ...]
+    files: dict[str, FileDigest]
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        """Every graph is a file with a digest, every cut has its own name, every tensor can cross."""
+        named = {g for cut in self.cuts for g in (cut.head_graph, cut.tail_graph) if g}
+        if missing := sorted((named | {MODEL_GRAPH}) - set(self.files)):
+            raise ValueError(f"no digest for {', '.join(missing)}")
+        ids = [cut.id for cut in (*self.cuts, *self.ends)]
+        if len(set(ids)) != len(ids):
+            raise ValueError("two cuts have the same id")
+        specs = [*self.inputs, *self.outputs, *(spec for cut in self.cuts for spec in cut.frontier)]
+        for spec in specs:
+            if (
+                not is_carried(spec.dtype)
+                or spec.shape.count(-1) > 1
+                or min(spec.shape, default=1) < -1
+            ):
+                raise ValueError(f"tensor {spec.name!r} cannot be {spec.dtype}{list(spec.shape)}")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Sha256 in hex over the manifest's content, which holds the digest of every file."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    @property
+    def split_digest(self) -> str:
+        """Sha256 in hex over what the values at the cuts follow from: frontiers, graphs and weights.
+
+        A bundle that gains files beside these, or another name, keeps it, and so its calibration.
+        """
+        graphs = {g for cut in self.cuts for g in (cut.head_graph, cut.tail_graph) if g}
+        content = [
+            [cut.model_dump(mode="json") for cut in self.cuts],
+            [
+                [name, file.sha256]
+                for name, file in sorted(self.files.items())
+                if name in graphs | {MODEL_GRAPH, WEIGHTS_FILE}
+            ],
+        ]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def ends(self) -> tuple[Cut, Cut]:
+        """The cuts `cloud` and `edge`."""
+        outputs = tuple(spec.name for spec in self.outputs)
+        cloud = Cut(
+            id=CLOUD,
+            after="the model's input",
+            frontier=self.inputs,
+            head_graph=None,
+            tail_graph=MODEL_GRAPH,
+            tail_outputs=outputs,
+        )
+        edge = Cut(
+            id=EDGE,
+            after="the model's output",
+            frontier=(),
+            head_graph=MODEL_GRAPH,
+            tail_graph=None,
+            head_outputs=outputs,
+            head_flops=self.flops,
+        )
+        return cloud, edge

@@ -1,0 +1,1 @@
+"""The command `splitpoint`: flags in, reports out; one file a subcommand."""

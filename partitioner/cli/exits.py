@@ -1,0 +1,227 @@
+"""`splitpoint exits train`, `threshold` and `report`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from partitioner.cli.arguments import BundleArgument, Provider, Threads
+from partitioner.common.defaults import (
+    DEFAULT_AGREEMENT,
+    DEFAULT_EPOCHS,
+    DEFAULT_EXIT_SAMPLES,
+    DEFAULT_PROVIDER,
+    DEFAULT_THREADS,
+)
+from partitioner.common.files import check_target
+from partitioner.terminal.console import JsonFlag, new_app, print_json, progress, remark, screen
+
+if TYPE_CHECKING:
+    from partitioner.bundle.bundle import Bundle
+    from partitioner.bundle.exit_outcomes import Outcomes
+    from partitioner.bundle.exits import BundleExits
+    from partitioner.exits.trainer import Data
+
+exits = new_app(help="Small classifiers at the cuts that may answer early.")
+
+Labels = Annotated[
+    Path | None, typer.Option(help="A CSV of file,label; else the whole model is what counts.")
+]
+MaxSamples = Annotated[int, typer.Option(help="Use at most this many inputs.", min=1)]
+
+
+@exits.command()
+def train(
+    bundle: BundleArgument,
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Inputs like those to come: a folder of images, .npy or .npz.", show_default=False
+        ),
+    ],
+    labels: Labels = None,
+    held_out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Other inputs, to calibrate and judge with.",
+            show_default="every fifth of --data, which is then not trained on",
+        ),
+    ] = None,
+    held_out_labels: Annotated[
+        Path | None, typer.Option(help="The CSV of file,label of --held-out.")
+    ] = None,
+    cuts: Annotated[
+        str | None,
+        typer.Option(
+            help="Where, as cut-04,cut-11.", show_default="every cut where it is possible"
+        ),
+    ] = None,
+    agreement: Annotated[
+        float,
+        typer.Option(
+            help="Share of those that exit which shall get the whole model's class, at least: chance is "
+            "allowed for."
+        ),
+    ] = DEFAULT_AGREEMENT,
+    epochs: Annotated[
+        int, typer.Option(help="Times that all inputs are trained on.", min=1)
+    ] = DEFAULT_EPOCHS,
+    max_samples: MaxSamples = DEFAULT_EXIT_SAMPLES,
+    threads: Threads = DEFAULT_THREADS,
+    provider: Provider = DEFAULT_PROVIDER,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train an exit at every cut to answer as the whole model does, and choose its threshold.
+
+    Needs no source of the model: the runtime computes what crosses, torch (extra `torch`) trains on it.
+    Confidence and threshold come from inputs that were not trained on. All goes into exits.npz
+    in the bundle; copy that to the device.
+
+    Example: splitpoint exits train resnet50 --data photos --labels photos/labels.csv
+    """
+    from partitioner.bundle.bundle import Bundle
+    from partitioner.bundle.exits import EXITS_FILE
+    from partitioner.exits.trainer import classifier_output, train_exits
+    from partitioner.runtime.sessions import RuntimeOptions
+    from protos.errors import UsageError
+
+    loaded = Bundle.load(bundle)
+    classifier_output(loaded)
+    if held_out_labels and not held_out:
+        raise UsageError("--held-out-labels are of --held-out, which is missing. Give both.")
+    if held_out and (labels is None) != (held_out_labels is None):
+        raise UsageError("labels are of one half only. Give --held-out-labels with --labels.")
+    check_target("the exits'", loaded.path / EXITS_FILE)
+    inputs = _read(loaded, data, labels, max_samples)
+    others = _read(loaded, held_out, held_out_labels, max_samples) if held_out else None
+    with progress() as bar:
+        task = bar.add_task("training exits", total=None)
+
+        def show(step: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, description=f"exits: {step}")
+
+        found = train_exits(
+            loaded,
+            inputs,
+            others,
+            cuts=cuts.split(",") if cuts else (),
+            agreement=agreement,
+            epochs=epochs,
+            options=RuntimeOptions(threads, provider),
+            on_progress=show,
+        )
+    found.save(loaded.path)
+    outcomes = {cut: exit_.outcomes for cut, exit_ in found.exits.items()}
+    _show(loaded, found, outcomes, None, None, as_json=as_json)
+
+
+@exits.command()
+def threshold(
+    bundle: BundleArgument,
+    agreement: Annotated[
+        float,
+        typer.Option(help="Share of those that exit which shall get the whole model's class."),
+    ] = DEFAULT_AGREEMENT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Choose the exits' thresholds anew, for another agreement; nothing is trained.
+
+    They follow from the held-out inputs of the training, whose outcomes are in exits.npz.
+
+    Example: splitpoint exits threshold resnet50 --agreement 0.995
+    """
+    from partitioner.bundle.bundle import Bundle
+
+    loaded = Bundle.load(bundle)
+    found = loaded.known_exits().with_agreement(agreement)
+    found.save(loaded.path)
+    outcomes = {cut: exit_.outcomes for cut, exit_ in found.exits.items()}
+    _show(loaded, found, outcomes, None, None, as_json=as_json)
+
+
+@exits.command()
+def report(
+    bundle: BundleArgument,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Other inputs to judge the exits with.",
+            show_default="what was measured when they were trained",
+        ),
+    ] = None,
+    labels: Labels = None,
+    threshold: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Show this threshold; may be given several times.",
+            min=0,
+            max=1,
+            show_default="those that a limit may choose from",
+        ),
+    ] = None,
+    max_samples: MaxSamples = DEFAULT_EXIT_SAMPLES,
+    threads: Threads = DEFAULT_THREADS,
+    provider: Provider = DEFAULT_PROVIDER,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show how often each exit answers, how often it is right, and how honest its confidence is.
+
+    Example: splitpoint exits report resnet50 --data others --labels others/labels.csv
+    """
+    from partitioner.bundle.bundle import Bundle
+    from partitioner.exits.trainer import measure_exits
+    from partitioner.runtime.sessions import RuntimeOptions
+    from protos.errors import UsageError
+
+    loaded = Bundle.load(bundle)
+    found = loaded.known_exits()
+    if labels and not data:
+        raise UsageError("--labels are of --data, which is missing. Give both.")
+    if data:
+        inputs = _read(loaded, data, labels, max_samples)
+        outcomes = measure_exits(loaded, found, inputs, RuntimeOptions(threads, provider))
+    else:
+        outcomes = {cut: exit_.outcomes for cut, exit_ in found.exits.items()}
+    _show(loaded, found, outcomes, threshold or None, data, as_json=as_json)
+
+
+def _read(bundle: "Bundle", data: Path, labels: Path | None, most: int) -> "Data":
+    """Return the inputs, which are read again whenever they are needed, with their labels."""
+    from itertools import islice
+
+    from partitioner.exits.trainer import Data
+    from partitioner.inputs.files import load_named, named_frames
+    from partitioner.inputs.labels import labels_of, read_labels
+
+    load_named(data, bundle.inputs, 1)  # what cannot be read is said at once
+    known = None
+    if labels:
+        classes = read_labels(labels, bundle.manifest.labels)
+        names = [name for name, _ in islice(named_frames(data, bundle.inputs), most)]
+        known = labels_of(names, classes, bundle.outputs)
+    return Data(
+        lambda: (feeds for _, feeds in islice(named_frames(data, bundle.inputs), most)), known
+    )
+
+
+def _show(
+    bundle: "Bundle",
+    found: "BundleExits",
+    outcomes: "dict[str, Outcomes]",
+    thresholds: Sequence[float] | None,
+    data: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from partitioner.exits.ladder import outdated_text
+    from partitioner.reports.exits import exits_json, exits_table, exits_text
+
+    if as_json:
+        name = str(data) if data else None
+        print_json(exits_json(bundle, found, outcomes, thresholds, name))
+        return
+    screen.print(exits_table(bundle, found, outcomes, thresholds))
+    remark(exits_text(found, outcomes))
+    if text := outdated_text(found, bundle.path):
+        remark(text)

@@ -1,0 +1,118 @@
+"""`splitpoint import`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from partitioner.common.defaults import MAX_CUTS
+from partitioner.terminal.console import JsonFlag, print_json, remark, screen, working
+from protos.errors import FileError, ModelError, UsageError, reason
+
+
+def import_command(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="model.onnx, package.module:factory or file.py:factory.", show_default=False
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to make.", show_default=False)],
+    input_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", help="NAME=1x3x224x224 (for integers NAME=1x128:int64); once an input."
+        ),
+    ] = None,
+    preprocess: Annotated[
+        str | None,
+        typer.Option(
+            help="Take uint8 images and normalise in the graph: imagenet, unit, raw, or numbers as "
+            "mean=0.5:0.5:0.5,std=0.2:0.2:0.2,scale=0.00392,layout=nchw."
+        ),
+    ] = None,
+    frame: Annotated[
+        str | None,
+        typer.Option(help="Height x width of the images, as 480x640; else the model's own."),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Class names, one a line.")] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="A few inputs to keep in the bundle: a folder of images, .npy or .npz."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name on the server; else that of the folder.")
+    ] = None,
+    max_cuts: Annotated[
+        int, typer.Option(help="Keep at most this many interior cuts.", min=1)
+    ] = MAX_CUTS,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the bundle if it exists.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a bundle: the model, cut at every place that is worth it.
+
+    Example: splitpoint import resnet50.onnx --out resnet50 --preprocess imagenet
+    """
+    try:
+        from partitioner.importer.importer import ImportOptions, import_model
+    except ImportError as error:
+        raise UsageError(
+            f"importing needs {error.name}. Install it with: pip install 'splitpoint[onnx]'."
+        ) from error
+    from partitioner.reports.plan import bundle_json, bundle_table
+
+    shapes, dtypes = _parse_inputs(input_ or [])
+    options = ImportOptions(
+        name=name,
+        input_shapes=shapes,
+        input_dtypes=dtypes,
+        preprocess=preprocess,
+        frame=frame,
+        labels=_read_labels(labels) if labels else (),
+        samples=samples,
+        max_cuts=max_cuts,
+        replace=force,
+    )
+    with working("importing") as show:
+        bundle = import_model(source, out, options, on_step=show)
+    if as_json:
+        print_json(bundle_json(bundle))
+        return
+    screen.print(bundle_table(bundle))
+    remark(f"Next: splitpoint verify {out}, then splitpoint profile {out}.")
+
+
+def _parse_inputs(texts: list[str]) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    from partitioner.common.units import parse_shape
+    from protos.tensors import is_carried
+
+    shapes, dtypes = {}, {}
+    for text in texts:
+        name, _, rest = text.partition("=")
+        shape, _, dtype = rest.partition(":")
+        if not name or not shape:
+            raise UsageError(f"--input {text!r} is not understood. Write NAME=1x3x224x224.")
+        if dtype and not is_carried(dtype):
+            raise UsageError(
+                f"--input {text!r}: there is no data type {dtype!r}. Write int64, say."
+            )
+        if name in shapes:
+            raise UsageError(f"--input gives {name!r} twice. Give it once.")
+        shapes[name] = parse_shape(shape)
+        if dtype:
+            dtypes[name] = dtype
+    return shapes, dtypes
+
+
+def _read_labels(path: Path) -> tuple[str, ...]:
+    try:
+        labels = tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(
+            f"labels {path} cannot be read: {reason(error)}. Give a text file, one label a line."
+        ) from error
+    if not labels:
+        raise ModelError(f"labels {path} is empty. Give one class name a line.")
+    return labels

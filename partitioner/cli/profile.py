@@ -1,0 +1,85 @@
+"""`splitpoint profile`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from partitioner.cli.arguments import Budget, BundleArgument, Provider, Threads
+from partitioner.common.defaults import DEFAULT_BUDGET_S, DEFAULT_PROVIDER, DEFAULT_THREADS
+from partitioner.common.files import check_target
+from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen
+from protos.errors import UsageError
+
+
+def profile(
+    bundle: BundleArgument,
+    cloud: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a splitpoint-cloud that measures its side too.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where this machine's profile goes; else into the bundle.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Real inputs, to measure codecs with: images, .npy or .npz.")
+    ] = None,
+    budget: Budget = f"{DEFAULT_BUDGET_S:g}s",
+    threads: Threads = DEFAULT_THREADS,
+    provider: Provider = DEFAULT_PROVIDER,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure this machine: every head, tail and codec of a bundle; with --cloud, the server as well.
+
+    Example: splitpoint profile resnet50 --cloud 10.0.0.5:50051
+    """
+    from partitioner.bundle.bundle import Bundle
+    from partitioner.common.units import parse_duration
+    from partitioner.inputs.files import load_inputs
+    from partitioner.profiles.profiler import measure_profile
+    from partitioner.profiles.remote import measure_remote_profile
+    from partitioner.reports.calibration_state import server_text
+    from partitioner.reports.plan import noise_text, profile_table
+    from partitioner.runtime.sessions import RuntimeOptions
+
+    loaded = Bundle.load(bundle)
+    budget_s = parse_duration(budget)
+    if budget_s <= 0:
+        raise UsageError(f"--budget {budget} leaves no time to measure in. Give more, such as 10s.")
+    target = out or loaded.profiles / "edge.json"
+    check_target("--out" if out else "the profile", target, makes_folders=True)
+    feeds = load_inputs(data, loaded.inputs) if data else []
+    measured = {}
+    with progress() as bar:
+        task = bar.add_task("edge", total=None)
+
+        def show(stage: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, description=f"{role} {stage}")
+
+        if cloud:
+            role = "cloud"
+            measured[role] = measure_remote_profile(cloud, loaded, budget_s, on_progress=show)
+            measured[role].save(loaded.profiles / "cloud.json")
+        role = "edge"
+        options = RuntimeOptions(threads, provider)
+        measured[role] = measure_profile(loaded, options, budget_s, feeds, show)
+        measured[role].save(target)
+    if as_json:
+        print_json({role: found.model_dump(mode="json") for role, found in measured.items()})
+    else:
+        for role, found in sorted(measured.items(), reverse=True):
+            screen.print(profile_table(found, role))
+            if noise := noise_text(found, role):
+                remark(f"Note: {noise}.")
+    if cloud and (gap := server_text(loaded, measured["cloud"], cloud)):
+        remark(f"Note: {gap}.")
+        return
+    if as_json:
+        return
+    next_step = f"splitpoint plan {bundle} --bandwidth 10mbit --rtt 20ms"
+    if not (loaded.profiles / "cloud.json").exists():
+        next_step = (
+            f"measure the server: splitpoint profile {bundle} --cloud HOST:PORT"
+            if loaded.heads_only
+            else f"{next_step} --cloud-scale 0.2 (or measure the server first: --cloud HOST:PORT)"
+        )
+    remark(f"Next: {next_step}")

@@ -1,0 +1,171 @@
+"""`splitpoint search`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from partitioner.cli.arguments import BundleArgument
+from partitioner.common.defaults import DEFAULT_BUDGET_S
+from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen, working
+from protos.errors import UsageError
+
+if TYPE_CHECKING:
+    from partitioner.bundle.bundle import Bundle
+    from partitioner.search.survivors import Survivor
+
+_MOST_ADDED = 16
+
+
+def search(
+    bundle: BundleArgument,
+    rtt: Annotated[str, typer.Option(help="Round-trip time.")] = "20ms",
+    down: Annotated[str, typer.Option(help="Downlink.")] = "100mbit",
+    bandwidth: Annotated[
+        str | None, typer.Option(help="Say also which cut of all is best on this uplink.")
+    ] = None,
+    bits: Annotated[
+        str, typer.Option(help="Bits that a float may take on the wire; raw: as many as it has.")
+    ] = "raw,8,2",
+    edge_load: Annotated[
+        str, typer.Option(help="Times as long as measured that the edge may take.")
+    ] = "1,4",
+    cloud_load: Annotated[str, typer.Option(help="The same for the cloud.")] = "1,4",
+    edge: Annotated[
+        Path | None, typer.Option(help="The edge's profile; else the bundle's own.")
+    ] = None,
+    cloud: Annotated[
+        Path | None, typer.Option(help="The cloud's profile; else the bundle's own.")
+    ] = None,
+    edge_scale: Annotated[
+        float, typer.Option(help="What if the edge took this many times as long?")
+    ] = 1.0,
+    cloud_scale: Annotated[
+        float | None,
+        typer.Option(help="The same for the cloud; without a cloud profile, of the edge's times."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the bundle with new cuts goes; else into its place.")
+    ] = None,
+    most: Annotated[int, typer.Option(help="Add at most this many cuts.", min=1)] = _MOST_ADDED,
+    budget: Annotated[
+        str, typer.Option(help="Time to measure the new cuts in.")
+    ] = f"{DEFAULT_BUDGET_S:g}s",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what is found; change nothing.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find every cut that some link, load or codec makes best; add the missing ones, and time them.
+
+    The bundle with new cuts has a new digest, so both sides have to get it.
+
+    Example: splitpoint search resnet50 --cloud-scale 0.2 --dry-run
+    """
+    try:
+        from partitioner.search.explorer import best_on, known_cuts, search_bundle
+    except ImportError as error:
+        raise UsageError(
+            f"searching needs {error.name}. Install it with: pip install 'splitpoint[search]'."
+        ) from error
+    from partitioner.bundle.bundle import Bundle
+    from partitioner.common.units import parse_duration, parse_rate
+    from partitioner.network.link import Link
+    from partitioner.planning.plan import find_profiles
+    from partitioner.reports.search import Row, search_json, search_table
+    from partitioner.search.survivors import assumptions
+
+    link = Link(parse_rate(bandwidth or down), parse_rate(down), parse_duration(rtt))
+    wanted = assumptions(
+        [None if word.strip() == "raw" else _number("--bits", word) for word in bits.split(",")],
+        [_number("--edge-load", word) for word in edge_load.split(",")],
+        [_number("--cloud-load", word) for word in cloud_load.split(",")],
+    )
+    budget_s = parse_duration(budget)
+    loaded = Bundle.load(bundle)
+    profiles = find_profiles(loaded, edge, cloud, edge_scale=edge_scale, cloud_scale=cloud_scale)
+    with working("searching"):
+        survivors = search_bundle(loaded, *profiles, link, wanted)
+        answer = best_on(loaded, *profiles, link, wanted[0]) if bandwidth else None
+    before = known_cuts(loaded, survivors)
+    missing = [one for one, cut in zip(survivors, before, strict=True) if cut is None]
+    chosen = sorted(missing, key=lambda one: -one.reach)[:most]
+    if chosen and not dry_run:
+        loaded = _add(loaded, chosen, out, budget_s)
+        if not (edge or cloud):
+            profiles = find_profiles(loaded, edge_scale=edge_scale, cloud_scale=cloud_scale)
+    after = known_cuts(loaded, survivors)
+    rows = [
+        Row(one, cut, added=cut is not None and old is None)
+        for one, old, cut in zip(survivors, before, after, strict=True)
+    ]
+    if as_json:
+        print_json(search_json(loaded, rows, profiles, answer))
+        return
+    if rows:
+        screen.print(search_table(loaded, rows, profiles))
+    if answer:
+        screen.print(f"Best on {link}: {answer.after}, {1e3 * answer.total_s:.1f} ms.")
+    _say_next(loaded, bundle, [row.cut for row in rows])
+
+
+def _add(
+    bundle: "Bundle", chosen: Sequence["Survivor"], out: Path | None, budget_s: float
+) -> "Bundle":
+    """Return the bundle with the cuts of `chosen` added, and timed where this machine can."""
+    try:
+        from partitioner.importer.extension import add_cuts
+    except ImportError as error:
+        raise UsageError(
+            f"adding cuts needs {error.name}. Install it with: pip install 'splitpoint[onnx]', or "
+            "look only with --dry-run."
+        ) from error
+    from partitioner.search.explorer import extend_profiles, load_profiles
+
+    profiles, wrong = load_profiles(bundle)
+    for sentence in wrong:
+        remark(sentence)
+    found = sorted((one.cut for one in chosen), key=lambda cut: cut.flops)
+    with working(f"adding {len(found)} cuts"):
+        made, added = add_cuts(bundle, found, out or bundle.path, replace=out is None)
+    with progress() as bar:
+        task = bar.add_task("measuring", total=None)
+
+        def show(stage: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, description=f"measuring {stage}")
+
+        extended, stale = extend_profiles(profiles, made, added, budget_s, show)
+    for name in stale:
+        remark(f"{name} was measured on another machine: measure there again.")
+    if not extended:
+        remark(f"No new cut was timed. Next: splitpoint profile {made.path}.")
+    remark(
+        f"What codecs lose at {', '.join(added)} is not known, so until it is, plans send exact values "
+        f"there. Next: splitpoint calibrate {made.path} --data DIR, then profile both sides again."
+    )
+    return made
+
+
+def _say_next(bundle: "Bundle", asked: Path, cuts: Sequence[str | None]) -> None:
+    missing = cuts.count(None)
+    if not cuts:
+        remark("No link makes a cut within the model best: one of its ends always is.")
+    elif missing:
+        remark(
+            f"{missing} of {len(cuts)} are not in the bundle; search without --dry-run adds them."
+        )
+    else:
+        remark(f"{bundle.path} has them all.")
+    if bundle.path != asked:
+        remark(f"{asked} is left as it was.")
+
+
+def _number(flag: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{flag} {text!r} is no number above 0. Write numbers with commas: 1,4.")
+    return value

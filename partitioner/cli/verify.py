@@ -1,0 +1,60 @@
+"""`splitpoint verify`."""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from partitioner.cli.arguments import BundleArgument, Provider, Threads
+from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS, DEFAULT_TOLERANCE
+from partitioner.terminal.console import JsonFlag, print_json, progress, screen
+from protos.errors import UsageError
+
+
+def verify(
+    bundle: BundleArgument,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Inputs: a folder of images, .npy or .npz; else random ones."),
+    ] = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(help="Largest difference allowed, relative to an output's largest value."),
+    ] = DEFAULT_TOLERANCE,
+    threads: Threads = DEFAULT_THREADS,
+    provider: Provider = DEFAULT_PROVIDER,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run head + tail against the whole model at every cut; exit status 1 if any differs.
+
+    Example: splitpoint verify resnet50 --json
+    """
+    import numpy as np
+
+    from partitioner.bundle.bundle import Bundle
+    from partitioner.bundle.verification import verify_bundle
+    from partitioner.inputs.files import load_inputs
+    from partitioner.profiles.profiler import natural_feeds
+    from partitioner.reports.plan import checks_json, checks_table
+    from partitioner.runtime.sessions import RuntimeOptions
+
+    if not 0 <= tolerance < math.inf:
+        raise UsageError(f"--tolerance {tolerance} can never be met. Give 0 or more, such as 1e-4.")
+    loaded = Bundle.load(bundle)
+    if data:
+        feeds = load_inputs(data, loaded.inputs, limit=1)[0]
+    else:
+        feeds = dict(natural_feeds(loaded.inputs, np.random.default_rng()))
+    with progress() as bar:
+        task = bar.add_task("verifying", total=len(loaded.cuts))
+        checks = verify_bundle(
+            loaded,
+            feeds,
+            RuntimeOptions(threads, provider),
+            tolerance,
+            lambda cut, done, _: bar.update(task, completed=done, description=f"verifying {cut}"),
+        )
+    print_json(checks_json(checks)) if as_json else screen.print(checks_table(checks))
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)

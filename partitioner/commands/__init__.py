@@ -1,1 +1,0 @@
-"""The commands of `splitpoint`, one module each; `partitioner.cli` puts them together."""

@@ -1,0 +1,1 @@
+"""What every room may use: units, settings, defaults, files that appear whole, event loops."""

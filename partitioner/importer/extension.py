@@ -1,0 +1,120 @@
+"""More cuts for a bundle that exists: a new version of it, with a digest of its own."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.calibration import BundleCalibration
+from partitioner.bundle.exits import BundleExits
+from partitioner.bundle.files import digest_file, write_manifest
+from partitioner.bundle.folder import new_folder
+from partitioner.bundle.manifest import MODEL_GRAPH, PROFILES_FOLDER, WEIGHTS_MAP_FILE, Cut
+from partitioner.bundle.verification import verify_bundle
+from partitioner.graph.cuts import FoundCut
+from partitioner.graph.graph import Graph
+from partitioner.importer.onnx_graph import constant_nodes
+from partitioner.importer.pieces import PieceWriter
+from partitioner.importer.weights_map import write_weights_map
+from partitioner.runtime.sessions import random_feeds
+from protos.errors import BundleError, ModelError
+
+
+def add_cuts(
+    bundle: Bundle, found: Sequence[FoundCut], out: Path, *, replace: bool = False
+) -> tuple[Bundle, tuple[str, ...]]:
+    """Write `bundle` with the cuts of `found` added to `out`; return it, and the ids of the new cuts.
+
+    The cuts that it has keep their ids, and its profiles, calibration and exits come along. `out` may be
+    where the bundle lies; it appears whole or not at all, after every new cut has given what the whole
+    model gives. Raises BundleError when `out` exists and `replace` is not set, ModelError when a new cut
+    is wrong.
+    """
+    if bundle.graph is None:
+        raise BundleError(f"{bundle.path} keeps no graph to cut. Import the model again.")
+    with new_folder(out, replace=replace) as folder:
+        _link_files(bundle, folder)
+        model = onnx.load(str(folder / MODEL_GRAPH), load_external_data=False)
+        writer = PieceWriter(model, bundle.graph, _places(model, bundle.graph, folder), folder)
+        added = tuple(
+            writer.write_cut(cut_id, cut)
+            for cut_id, cut in zip(_free_ids(bundle, len(found)), found, strict=True)
+        )
+        cuts = sorted((*bundle.manifest.cuts, *added), key=lambda cut: cut.head_flops)
+        write_weights_map(folder, cuts)
+        names = {
+            *bundle.manifest.files,
+            WEIGHTS_MAP_FILE,
+            *(g for c in added for g in (c.head_graph, c.tail_graph) if g),
+        }
+        manifest = bundle.manifest.model_copy(
+            update={
+                "created_by": f"splitpoint {version('splitpoint')}",
+                "cuts": tuple(cuts),
+                "files": {name: digest_file(folder / name) for name in sorted(names)},
+            }
+        )
+        write_manifest(folder, manifest)
+        _check_added(Bundle.load(folder), added)
+        if bundle.profiles.is_dir():
+            shutil.copytree(bundle.profiles, folder / PROFILES_FOLDER)
+        _carry_findings(bundle, folder, manifest.split_digest)
+    return Bundle.load(out), tuple(cut.id for cut in added)
+
+
+def _link_files(bundle: Bundle, folder: Path) -> None:
+    """Bring the files along; they are never written to again, so a second name for them will do.
+
+    The map of the weights is not among them: it will be another one.
+    """
+    for name in bundle.manifest.files:
+        if name == WEIGHTS_MAP_FILE:
+            continue
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(bundle.path / name, target)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(bundle.path / name, target)
+
+
+def _carry_findings(bundle: Bundle, folder: Path, split_digest: str) -> None:
+    """Bring along what was found at the cuts that the bundle has: it stays true where there are more."""
+    update = {"split_digest": split_digest}
+    if calibration := bundle.calibration:
+        meta = calibration.meta.model_copy(update=update)
+        BundleCalibration(meta, calibration.ranges).save(folder)
+    if exits := bundle.exits:
+        BundleExits(exits.meta.model_copy(update=update), exits.exits).save(folder)
+
+
+def _places(model: onnx.ModelProto, graph: Graph, folder: Path) -> list[int]:
+    """Return the index in the model of each node of the graph, which it must be the graph of."""
+    constants = constant_nodes(model.graph)
+    places = [at for at in range(len(model.graph.node)) if at not in constants]
+    made = [tuple(name for name in model.graph.node[at].output if name) for at in places]
+    if made != [node.outputs for node in graph.nodes]:
+        raise BundleError(
+            f"the graph in {folder.name} is not that of its model. Import the model again."
+        )
+    return places
+
+
+def _free_ids(bundle: Bundle, count: int) -> list[str]:
+    numbers = (f"cut-{number:02d}" for number in range(1, count + len(bundle.cuts) + 1))
+    return [cut_id for cut_id in numbers if cut_id not in bundle.cuts][:count]
+
+
+def _check_added(bundle: Bundle, added: Sequence[Cut]) -> None:
+    feeds = (bundle.samples() or [random_feeds(bundle.inputs, np.random.default_rng(0))])[0]
+    for check in verify_bundle(bundle.only([cut.id for cut in added]), feeds):
+        if not check.ok:
+            raise ModelError(
+                f"cut {check.cut} differs from the whole model by {check.max_abs_diff:.2g}. "
+                "The bundle is left as it was."
+            )

@@ -1,0 +1,184 @@
+"""Importing, from the source to the bundle on the disk: the steps in their order."""
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from partitioner.bundle.bundle import Bundle, save_samples
+from partitioner.bundle.files import digest_file, write_manifest
+from partitioner.bundle.folder import new_folder
+from partitioner.bundle.graph_file import save_graph
+from partitioner.bundle.manifest import NAME_PATTERN, WEIGHTS_FILE, FileDigest, Manifest
+from partitioner.common.defaults import MAX_CUTS
+from partitioner.graph.cuts import find_cuts
+from partitioner.graph.graph import Graph
+from partitioner.importer.onnx_file import check_types, load_model, pin_inputs, strip_remarks
+from partitioner.importer.onnx_graph import read_graph
+from partitioner.importer.pieces import PieceWriter
+from partitioner.importer.preprocessing import parse_preprocess, prepend
+from partitioner.importer.subgraphs import specs_of
+from partitioner.importer.torch_export import export_factory, is_factory
+from partitioner.importer.value_specs import input_specs, trace
+from partitioner.importer.weights import (
+    constants_to_initializers,
+    make_weights_dense,
+    move_weights,
+    order_by_use,
+)
+from partitioner.importer.weights_map import write_weights_map
+from partitioner.inputs.files import load_inputs
+from partitioner.runtime.sessions import random_feeds
+from protos.errors import ModelError, UsageError
+from protos.names import CLOUD
+
+_IR_VERSION = 8
+"""The first that lets weights be absent from the inputs and kept in external files."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What the caller may say about a model beyond where it is."""
+
+    name: str | None = None
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    input_dtypes: Mapping[str, str] = field(default_factory=dict)
+    preprocess: str | None = None
+    frame: str | None = None
+    labels: tuple[str, ...] = ()
+    samples: Path | None = None
+    """A folder of images, an .npy or an .npz, in the form that the finished bundle takes."""
+    max_cuts: int = MAX_CUTS
+    replace: bool = False
+
+
+def import_model(
+    source: str | Path,
+    out: str | Path,
+    options: ImportOptions | None = None,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> Bundle:
+    """Make the bundle `out` from an ONNX file or a torch factory (`file.py:build`), and load it.
+
+    The folder appears whole or not at all. Raises ModelError when the source cannot be used, and
+    BundleError when `out` exists and `options.replace` is not set.
+    """
+    chosen = options or ImportOptions()
+    if chosen.frame and not chosen.preprocess:
+        raise UsageError(
+            "--frame is the size of images, which need --preprocess. Give both, or none."
+        )
+    target = Path(out)
+    name = _checked_name(chosen.name or target.absolute().name.removesuffix(".bundle"))
+    with new_folder(target, replace=chosen.replace) as folder:
+        (folder / "graphs").mkdir()
+        on_step("reading the model")
+        model, parameters = _read(str(source), folder, chosen)
+        wanted = None
+        if chosen.preprocess:
+            wanted = parse_preprocess(chosen.preprocess, model, chosen.frame)
+            prepend(model, wanted)
+        on_step("running it to learn its values")
+        samples = load_inputs(chosen.samples, input_specs(model)) if chosen.samples else []
+        graph, places = read_graph(model, trace(model, folder / "graphs", samples))
+        _check_outputs(graph)
+        on_step("finding the cuts")
+        cuts = find_cuts(graph, chosen.max_cuts)
+        on_step(f"writing {len(cuts)} heads and tails")
+        writer = PieceWriter(model, graph, places, folder)
+        writer.write_model()
+        made = tuple(
+            writer.write_cut(f"cut-{number:02d}", cut) for number, cut in enumerate(cuts, start=1)
+        )
+        write_weights_map(folder, made)
+        save_graph(folder, graph)
+        save_samples(folder, samples)
+        manifest = Manifest(
+            name=name,
+            created_by=f"splitpoint {version('splitpoint')}",
+            source=Path(source).name,
+            inputs=specs_of(graph.inputs, graph.values),
+            outputs=specs_of(graph.outputs, graph.values),
+            labels=_checked_labels(chosen.labels, graph),
+            preprocess=wanted,
+            flops=graph.flops,
+            parameters=parameters,
+            cuts=made,
+            files=_digests(folder),
+        )
+        write_manifest(folder, manifest)
+        on_step("opening the bundle")
+        _check_opens(folder)
+    return Bundle.load(target)
+
+
+def _checked_name(name: str) -> str:
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise UsageError(
+            f"{name!r} cannot be the name of a bundle. Give --name, with letters, digits, dots, "
+            "dashes and underscores only."
+        )
+    return name
+
+
+def _check_opens(folder: Path) -> None:
+    """Load the bundle and run its whole model once, before it takes its place."""
+    bundle = Bundle.load(folder)
+    feeds = (bundle.samples() or [random_feeds(bundle.inputs, np.random.default_rng(0))])[0]
+    bundle.open_tail(CLOUD).run(feeds)
+
+
+def _read(source: str, folder: Path, options: ImportOptions) -> tuple[onnx.ModelProto, int]:
+    """Return the model with concrete inputs and its weights moved into the bundle, and their number."""
+    with tempfile.TemporaryDirectory(prefix=".export.", dir=folder) as scratch:
+        path = Path(source)
+        if is_factory(source):
+            path = Path(scratch) / "model.onnx"
+            export_factory(source, options.input_shapes, options.input_dtypes, path)
+        model = load_model(path)
+        strip_remarks(model)
+        if not is_factory(source):
+            check_types(model, options.input_dtypes)
+        shapes = {} if is_factory(source) else options.input_shapes
+        pin_inputs(model, shapes)
+        model.ir_version = max(model.ir_version, _IR_VERSION)
+        make_weights_dense(model.graph)
+        constants_to_initializers(model.graph)
+        order_by_use(model.graph)
+        return model, move_weights(model.graph, path.parent, folder / WEIGHTS_FILE)
+
+
+def _check_outputs(graph: Graph) -> None:
+    made = {*graph.inputs, *graph.producer}
+    for name in graph.outputs:
+        if name not in made:
+            raise ModelError(
+                f"output {name!r} is a constant: no input reaches it. Export the model without it."
+            )
+        if name not in graph.values:
+            raise ModelError(
+                f"output {name!r} cannot cross a network: it is no tensor of numbers, or its shape "
+                "depends on the data, or its batch lies folded into another axis. "
+                "Export the model without it."
+            )
+
+
+def _checked_labels(labels: tuple[str, ...], graph: Graph) -> tuple[str, ...]:
+    outputs = specs_of(graph.outputs, graph.values)
+    if labels and not any(spec.shape[-1:] == (len(labels),) for spec in outputs):
+        shown = ", ".join(f"{spec.name} {spec}" for spec in outputs)
+        raise ModelError(
+            f"there are {len(labels)} labels, but no output has as many classes: {shown}. "
+            "Give one label a class, in order."
+        )
+    return labels
+
+
+def _digests(folder: Path) -> dict[str, FileDigest]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): digest_file(path) for path in files}

@@ -1,0 +1,114 @@
+"""From an ONNX graph to our Graph: which nodes are constant, what each reads, and what it costs."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+import onnx
+from onnx import AttributeProto
+
+from partitioner.graph.graph import Graph, Node
+from protos.tensors import TensorSpec
+
+_DRAWS = frozenset(
+    {
+        "RandomNormal",
+        "RandomUniform",
+        "RandomNormalLike",
+        "RandomUniformLike",
+        "Bernoulli",
+        "Multinomial",
+    }
+)
+"""Operators whose result differs from run to run: computed once, on one side."""
+
+
+def constant_nodes(graph: onnx.GraphProto) -> frozenset[int]:
+    """Return the indices of the nodes that depend on weights alone; both sides compute them."""
+    known = {tensor.name for tensor in graph.initializer}
+    found = set()
+    for index, node in enumerate(graph.node):
+        reads = reads_of(node)
+        if node.op_type in _DRAWS or not known.issuperset(reads):
+            continue
+        found.add(index)
+        known.update(node.output)
+    return frozenset(found)
+
+
+def reads_of(node: onnx.NodeProto) -> tuple[str, ...]:
+    """Return the values that a node reads, those that its subgraphs take from outside included."""
+    names = [name for name in node.input if name]
+    names += [name for body in _bodies(node) for name in _captured(body)]
+    return tuple(dict.fromkeys(names))
+
+
+def read_graph(model: onnx.ModelProto, values: Mapping[str, TensorSpec]) -> tuple[Graph, list[int]]:
+    """Return the DAG without its constants, and for each of its nodes the index in the ONNX graph."""
+    graph = model.graph
+    constants = constant_nodes(graph)
+    fixed = {tensor.name for tensor in graph.initializer}
+    fixed |= {name for index in constants for name in graph.node[index].output}
+    places = [index for index in range(len(graph.node)) if index not in constants]
+    weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    nodes = tuple(_node(graph.node[index], fixed, values, weights) for index in places)
+    inputs = tuple(value.name for value in graph.input)
+    return Graph(nodes, inputs, tuple(value.name for value in graph.output), values), places
+
+
+def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            yield attribute.g
+        elif attribute.type == AttributeProto.GRAPHS:
+            yield from attribute.graphs
+
+
+def _captured(body: onnx.GraphProto) -> list[str]:
+    own = {value.name for value in body.input} | {tensor.name for tensor in body.initializer}
+    own |= {name for node in body.node for name in node.output}
+    read = [name for node in body.node for name in reads_of(node)]
+    read += [value.name for value in body.output]
+    return [name for name in read if name not in own]
+
+
+def _node(
+    node: onnx.NodeProto,
+    fixed: set[str],
+    values: Mapping[str, TensorSpec],
+    weights: Mapping[str, tuple[int, ...]],
+) -> Node:
+    return Node(
+        name=node.name or (node.output[0] if node.output else node.op_type),
+        op=node.op_type,
+        inputs=tuple(name for name in reads_of(node) if name not in fixed),
+        outputs=tuple(name for name in node.output if name),
+        flops=_flops(node, values, weights),
+    )
+
+
+def _flops(
+    node: onnx.NodeProto,
+    values: Mapping[str, TensorSpec],
+    weights: Mapping[str, tuple[int, ...]],
+) -> int:
+    """Return two operations for each multiply-add, one for each value of anything else; one sample."""
+
+    def shape(name: str) -> tuple[int, ...]:
+        spec = values.get(name)
+        return spec.sized() if spec else weights.get(name, ())
+
+    made = math.prod(shape(node.output[0])) if node.output and node.output[0] in values else 0
+    second = shape(node.input[1]) if len(node.input) > 1 else ()
+    if node.op_type in ("Conv", "ConvInteger", "QLinearConv") and len(second) > 2:
+        return 2 * made * math.prod(second[1:])
+    if node.op_type == "ConvTranspose" and len(second) > 2:
+        return 2 * math.prod(shape(node.input[0])) * math.prod(second[1:])
+    if node.op_type == "Gemm" and len(second) == 2:
+        turned = any(a.name == "transB" and a.i for a in node.attribute)
+        return 2 * made * second[1 if turned else 0]
+    if node.op_type in ("MatMul", "MatMulInteger") and second:
+        return 2 * made * second[-2 if len(second) > 1 else 0]
+    if node.op_type in ("LSTM", "GRU", "RNN"):
+        steps = math.prod(shape(node.input[0])[:-1])
+        return 2 * steps * sum(math.prod(shape(name)) for name in node.input[1:3])
+    return made

@@ -1,0 +1,152 @@
+"""What every value of a model is, found by running it: data types, shapes, and the batch axis."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from partitioner.runtime.sessions import RuntimeOptions, open_session, random_feeds
+from protos.errors import ModelError
+from protos.tensors import Array, TensorSpec, is_carried
+
+_TOLERANCE = 1e-3
+"""A batch of two must equal two batches of one to this, relative to the largest output."""
+
+_NUMPY_TYPES = frozenset(
+    f"tensor({name})"
+    for name in "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float double".split()
+)
+
+Feeds = Mapping[str, Array]
+
+
+def trace(
+    model: onnx.ModelProto, folder: Path, samples: Sequence[Feeds] = ()
+) -> dict[str, TensorSpec]:
+    """Run `model` (whose external data lies in `folder`) and return the values that can cross a network.
+
+    It is run on two inputs (of `samples`, else random), and on both as a batch of two. Values whose shape
+    depends on the data are left out. If the batch of two equals the two single runs, the axis that grew
+    is -1 in the shapes; values without one such axis are then left out. Else the batch stays what it was.
+    Raises ModelError when the model cannot run at all.
+    """
+    first, second = _two_inputs(input_specs(model), samples)
+    one = _run(model, folder, first)
+    if isinstance(one, Exception):
+        raise ModelError(
+            f"the model fails on {'the given' if samples else 'random'} inputs: {one}. "
+            "Give inputs that it accepts with --samples."
+        ) from one
+    two = _run(model, folder, second)
+    steady = _steady(one, one if isinstance(two, Exception) else two)
+    free = _free_batch(model)
+    if free is None or isinstance(two, Exception):
+        return steady
+    both = _run(free, folder, {name: np.concatenate([first[name], second[name]]) for name in first})
+    outputs = [output.name for output in model.graph.output]
+    if isinstance(both, Exception) or not _agrees(one, two, both, outputs):
+        return steady
+    return _grown(steady, both)
+
+
+def input_specs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
+    """Return the specs of a model's inputs, whose shapes are all known.
+
+    Raises ModelError for a data type that cannot cross.
+    """
+    return tuple(_input_spec(value) for value in model.graph.input)
+
+
+def _input_spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    if not is_carried(dtype):
+        raise ModelError(
+            f"input {value.name!r} is of type {dtype}, which cannot cross a network. Export the model with "
+            "an input of numbers."
+        )
+    return TensorSpec(value.name, dtype, tuple(dim.dim_value for dim in tensor.shape.dim))
+
+
+def _two_inputs(specs: tuple[TensorSpec, ...], samples: Sequence[Feeds]) -> tuple[Feeds, Feeds]:
+    random = [random_feeds(specs, np.random.default_rng(seed)) for seed in (0, 1)]
+    first, second = [*samples[:2], *random][:2]
+    return first, second
+
+
+def _run(model: onnx.ModelProto, folder: Path, feeds: Feeds) -> dict[str, Array] | Exception:
+    """Return the inputs and every tensor of numbers that the nodes compute, or what the runtime said."""
+    traced = onnx.ModelProto()
+    traced.CopyFrom(model)
+    del traced.graph.output[:]
+    names = [name for node in model.graph.node for name in node.output if name]
+    traced.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    path = folder / ".trace.onnx"
+    path.write_bytes(traced.SerializeToString())
+    try:
+        session = open_session(path, RuntimeOptions(), optimize=False)
+        wanted = [out.name for out in session.get_outputs() if out.type in _NUMPY_TYPES]
+        return {**feeds, **dict(zip(wanted, session.run(wanted, dict(feeds)), strict=True))}
+    except Exception as error:  # noqa: BLE001 - the runtime raises a dozen types of its own
+        return error
+    finally:
+        path.unlink()
+
+
+def _free_batch(model: onnx.ModelProto) -> onnx.ModelProto | None:
+    """Return the model with the first axis of every input left open; None where an input has no batch."""
+    free = onnx.ModelProto()
+    free.CopyFrom(model)
+    for value in free.graph.input:
+        shape = value.type.tensor_type.shape
+        if not shape.dim or shape.dim[0].dim_value != 1:
+            return None
+        shape.dim[0].ClearField("dim_value")
+        shape.dim[0].dim_param = "batch"
+    del free.graph.value_info[:]
+    for value in free.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    return free
+
+
+def _steady(one: Feeds, two: Feeds) -> dict[str, TensorSpec]:
+    """Return the specs of the values that have the same, non-empty shape for both inputs."""
+    return {
+        name: TensorSpec(name, array.dtype.name, array.shape)
+        for name, array in one.items()
+        if is_carried(array.dtype.name) and 0 not in array.shape and two[name].shape == array.shape
+    }
+
+
+def _agrees(one: Feeds, two: Feeds, both: Feeds, outputs: list[str]) -> bool:
+    """Tell whether every output of the batch of two is that of the two single runs, row by row."""
+    for name in outputs:
+        if name not in one or one[name].shape[:1] != (1,):
+            return False
+        if both[name].shape != (2, *one[name].shape[1:]) or two[name].shape != one[name].shape:
+            return False
+        if not (_close(one[name][0], both[name][0]) and _close(two[name][0], both[name][1])):
+            return False
+    return True
+
+
+def _close(one: Array, two: Array) -> bool:
+    if one.dtype.kind not in "fc":
+        return bool(np.array_equal(one, two))
+    scale = max(float(np.max(np.abs(one), initial=0.0)), 1e-6)
+    gap = np.abs(one.astype(np.float64) - two.astype(np.float64))
+    return float(np.max(gap, initial=0.0)) <= _TOLERANCE * scale
+
+
+def _grown(steady: Mapping[str, TensorSpec], both: Feeds) -> dict[str, TensorSpec]:
+    """Return specs with -1 where a size went from 1 to 2; a batch that hides elsewhere drops the value."""
+    found: dict[str, TensorSpec] = {}
+    for name, spec in steady.items():
+        pairs = list(zip(spec.shape, both[name].shape, strict=False))
+        grown = [pair for pair in pairs if pair[0] != pair[1]]
+        if both[name].ndim == len(spec.shape) and grown in ([], [(1, 2)]):
+            shape = tuple(old if old == new else -1 for old, new in pairs)
+            found[name] = TensorSpec(name, spec.dtype, shape)
+    return found

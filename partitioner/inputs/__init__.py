@@ -1,0 +1,1 @@
+"""Arrays, images and labels from files."""

@@ -1,0 +1,1 @@
+"""A link, over time and as traffic shows it."""

@@ -1,0 +1,63 @@
+"""A link: what the network between edge and cloud can do."""
+
+import re
+from dataclasses import dataclass
+
+from partitioner.common.units import format_duration, format_rate, parse_duration, parse_rate
+from protos.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Link:
+    """Bandwidth up and down in bits per second, and the round-trip time in seconds."""
+
+    uplink_bps: float
+    downlink_bps: float
+    rtt_s: float
+
+    def __post_init__(self) -> None:
+        if not (self.uplink_bps > 0 and self.downlink_bps > 0):
+            raise UsageError(
+                f"a link of {self.uplink_bps} up and {self.downlink_bps} down (bit/s) carries nothing. "
+                "Give bandwidths above 0."
+            )
+        if not 0 <= self.rtt_s < float("inf"):
+            raise UsageError(f"a round-trip time of {self.rtt_s} s has no meaning. Give 0 or more.")
+
+    @classmethod
+    def parse(cls, text: str) -> "Link":
+        """Return the link in `10mbit,20ms` or `UP/DOWN,RTT`. Raises UsageError."""
+        rates, comma, rtt = text.partition(",")
+        if not comma:
+            raise UsageError(
+                f"{text!r} is no link. Write UPLINK,RTT as in 10mbit,20ms, or UPLINK/DOWNLINK,RTT as in "
+                "10mbit/50mbit,20ms."
+            )
+        return cls(*_parse_rates(rates), parse_duration(rtt))
+
+    def predict_s(self, upload_bytes: float, download_bytes: float) -> float:
+        """Return the seconds that one request and its reply spend on the network.
+
+        One round trip plus the time that the bytes take at the link's rates (Neurosurgeon, ASPLOS
+        2017, section 4, with the round trip that it leaves out); nothing if nothing crosses.
+        """
+        if upload_bytes == 0 and download_bytes == 0:
+            return 0.0
+        return (
+            self.rtt_s + 8 * upload_bytes / self.uplink_bps + 8 * download_bytes / self.downlink_bps
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{format_rate(self.uplink_bps)} up, {format_rate(self.downlink_bps)} down, "
+            f"RTT {format_duration(self.rtt_s)}"
+        )
+
+
+def _parse_rates(text: str) -> tuple[float, float]:
+    """Return up and down; a slash may divide them, or stand in a unit such as Mbit/s."""
+    for slash in (found.start() for found in re.finditer("/", text)):
+        if re.match(r"\s*\.?\d", text[slash + 1 :]):
+            return parse_rate(text[:slash]), parse_rate(text[slash + 1 :])
+    both = parse_rate(text)
+    return both, both

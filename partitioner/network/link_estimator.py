@@ -1,0 +1,293 @@
+"""The link as ordinary traffic shows it: uplink and round trip told apart, each with a spread.
+
+A frame spends rtt + 8 · bytes / uplink on the network. Messages differ in size, so a Kalman filter over
+the two unknowns, the round trip and the seconds a byte, tells one from the other. Where frames follow
+each other closely, the second waits for the first on the link; then the time between their two arrivals
+at the server is the second's transmission alone, and tells the rate without the round trip
+(the packet-pair idea of Keshav, SIGCOMM 1991).
+
+Slow drift is followed by the filter. A step is found by a two-sided CUSUM (Page, Biometrika 1954) over
+the innovations; the filter then forgets the rate and learns it again from the frames since it began.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from partitioner.network.link import Link
+
+_SLOWEST_BPS, _FASTEST_BPS = 1e3, 1e11
+_LEAST_S_PER_BYTE, _MOST_S_PER_BYTE = 8 / _FASTEST_BPS, 8 / _SLOWEST_BPS
+_FLOOR_S = 0.0002
+"""Timers and schedulers do not tell less than this apart."""
+_LEAST_SHARE = 0.05
+"""Of the time of messages, that their bytes are taken to have after a step to a better link."""
+_TRIP_DOUBT = 0.05
+"""Of the round trip, after a step; and it wanders so much less than the rate does:"""
+_TRIP_DRIFT = 0.15
+_CLIP = 3.0
+"""Innovations count at most 3 deviations, for the CUSUM, for the filter and for the noise."""
+_CALM = 0.5
+"""A frame that deviates less than this is no frame after a step: what came before it were single ones."""
+_NOISE = (0.02, 5.0)
+"""Least and most of the noise; above 1 where the scheduler takes longer than the link."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One message and its answer, as the edge saw them.
+
+    `begun_at` (the first byte was handed over) and `received_at` are seconds of one clock, `server_s`
+    what the server says it took: queue, decoding and compute.
+    """
+
+    upload_bytes: float
+    download_bytes: float
+    begun_at: float
+    received_at: float
+    server_s: float
+
+    @property
+    def network_s(self) -> float:
+        """Seconds that the server does not account for."""
+        return max(0.0, self.received_at - self.begun_at - self.server_s)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEstimate:
+    """The link as believed now, and how far it may be off.
+
+    The covariance is that of the round trip (s) and of the uplink's seconds a byte. `noise` is how much
+    single frames scatter around the expectation, as a share of it.
+    """
+
+    link: Link
+    rtt_variance: float = 0.0
+    byte_variance: float = 0.0
+    covariance: float = 0.0
+    noise: float = 0.0
+
+    def deviation_s(self, upload_bytes: float) -> float:
+        """Return the standard deviation of the expected network time of a message of that size."""
+        variance = (
+            self.rtt_variance
+            + 2 * upload_bytes * self.covariance
+            + upload_bytes * upload_bytes * self.byte_variance
+        )
+        return math.sqrt(max(0.0, variance))
+
+    @property
+    def uplink_spread(self) -> float:
+        """The uplink's standard deviation, as a share of it."""
+        return math.sqrt(self.byte_variance) * self.link.uplink_bps / 8
+
+    @property
+    def rtt_spread_s(self) -> float:
+        """The round trip's standard deviation."""
+        return math.sqrt(self.rtt_variance)
+
+
+@dataclass(frozen=True)
+class EstimatorSettings:
+    """How quickly the estimate follows. Shares are of the estimate itself."""
+
+    prior: float = 0.5
+    """How far the link that it starts from may be off."""
+    drift: float = 0.06
+    """How much the seconds a byte wander in the square root of a second; the round trip less."""
+    noise: float = 0.1
+    """How much frames scatter, until enough of them have been seen."""
+    slack: float = 0.5
+    alarm: float = 4.0
+    """CUSUM: deviations that are let pass a frame, and the sum at which a step is certain."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """`value` seconds came of `trips` round trips (one or none) and `size` bytes on the uplink."""
+
+    trips: float
+    size: float
+    value: float
+
+
+@dataclass(slots=True)
+class _Sum:
+    """One side of the CUSUM, and the frames since it left zero."""
+
+    total: float = 0.0
+    frames: int = 0
+
+    def add(self, scaled: float, slack: float) -> float:
+        if scaled < _CALM:
+            self.total, self.frames = 0.0, 0
+        else:
+            self.total = max(0.0, self.total + min(_CLIP, scaled) - slack)
+            self.frames += 1
+        return self.total
+
+
+class LinkEstimator:
+    """Follows a link, one transfer after the other. Starts from `link`, a measurement or a guess.
+
+    Time is a parameter. The downlink carries little and cannot be told from it, so it is taken to keep
+    its ratio to the uplink. Transfers may come out of order.
+    """
+
+    def __init__(self, link: Link, settings: EstimatorSettings | None = None) -> None:
+        self._settings = settings or EstimatorSettings()
+        self._ratio = link.uplink_bps / link.downlink_bps
+        self._noise = self._settings.noise
+        self._free_at = self._seen_at = -math.inf
+        self._recent: deque[_Reading] = deque(maxlen=8)
+        self._slower, self._faster = _Sum(), _Sum()
+        self.has_learned = False
+        """True once something was seen of the link, or it was measured anew."""
+        self.steps = 0
+        """Steps that were recognised so far."""
+        self._believe(link)
+
+    def restart(self, link: Link) -> None:
+        """Believe `link`, as measured anew, and nothing that was seen before."""
+        self.has_learned = True
+        self._believe(link)
+
+    def _believe(self, link: Link) -> None:
+        prior = self._settings.prior
+        self._rtt_s, self._byte_s = link.rtt_s, _within(8 / link.uplink_bps)
+        self._p_rtt = (prior * max(link.rtt_s, _FLOOR_S)) ** 2
+        self._p_byte = (prior * self._byte_s) ** 2
+        self._p_both = 0.0
+        self._free_at = -math.inf
+        self._settle()
+
+    @property
+    def suspects(self) -> bool:
+        """True while the last transfer looks like a step that is not certain yet."""
+        return max(self._slower.total, self._faster.total) > self._settings.alarm / 2
+
+    def add(self, seen: Transfer) -> bool:
+        """Learn from one transfer; True when it made a step certain."""
+        self._age(seen.received_at)
+        reading = self._read(seen)
+        if reading is None:
+            return False
+        self.has_learned = True
+        return self._learn(reading)
+
+    def at_least(self, upload_bytes: float, network_s: float) -> None:
+        """Learn that a message has not got through in `network_s`: the link is no faster than that."""
+        if network_s > self._expected(1.0, upload_bytes):
+            self._learn(_Reading(1.0, max(1.0, upload_bytes), network_s))
+
+    def estimate(self, now_s: float) -> LinkEstimate:
+        """Return what is believed at `now_s`; the longer nothing was seen, the wider."""
+        p_rtt, p_byte = self._p_rtt, self._p_byte
+        if now_s > self._seen_at > -math.inf:
+            q_rtt, q_byte = self._wandering(now_s - self._seen_at)
+            p_rtt, p_byte = p_rtt + q_rtt, p_byte + q_byte
+        uplink_bps = 8 / self._byte_s
+        link = Link(uplink_bps, uplink_bps / self._ratio, self._rtt_s)
+        return LinkEstimate(link, p_rtt, p_byte, self._p_both, self._noise)
+
+    def _read(self, seen: Transfer) -> _Reading | None:
+        """Return what a transfer says; None for one that was overtaken on its way."""
+        size = seen.upload_bytes + seen.download_bytes * self._ratio
+        # When its last byte was there, plus the half round trip that the answer took.
+        there_at = seen.received_at - seen.server_s
+        waited = self._free_at > seen.begun_at + self._rtt_s
+        free_at, self._free_at = self._free_at, max(self._free_at, there_at)
+        if not waited:
+            return _Reading(1.0, size, max(0.0, there_at - seen.begun_at))
+        return _Reading(0.0, size, there_at - free_at) if there_at > free_at else None
+
+    def _learn(self, reading: _Reading) -> bool:
+        innovation, deviation = self._compare(reading)
+        scaled = innovation / deviation
+        self._recent.append(reading)
+        for side, sign in ((self._slower, 1), (self._faster, -1)):
+            if side.add(sign * scaled, self._settings.slack) > self._settings.alarm:
+                self._step(list(self._recent)[-side.frames :])
+                return True
+        bounded = max(-_CLIP, min(_CLIP, scaled)) * deviation
+        self._update(reading, bounded, deviation)
+        if reading.trips:
+            share = abs(bounded) / max(self._expected(1.0, reading.size), _FLOOR_S)
+            # 1.25: from the mean to the standard deviation of what is normally distributed.
+            noise = self._noise + 0.05 * (1.25 * share - self._noise)
+            self._noise = min(_NOISE[1], max(_NOISE[0], noise))
+        return False
+
+    def _expected(self, trips: float, size: float) -> float:
+        return trips * self._rtt_s + size * self._byte_s
+
+    def _compare(self, reading: _Reading) -> tuple[float, float]:
+        """Return how far a reading is from what was expected, and how far it may well be."""
+        expected = self._expected(reading.trips, reading.size)
+        return reading.value - expected, math.sqrt(self._variance(reading))
+
+    def _variance(self, reading: _Reading) -> float:
+        trips, size = reading.trips, reading.size
+        believed = (
+            trips * trips * self._p_rtt
+            + 2 * trips * size * self._p_both
+            + size * size * self._p_byte
+        )
+        return max(0.0, believed) + self._scatter(reading)
+
+    def _scatter(self, reading: _Reading) -> float:
+        """Noise is a share of the time; the geometric mean judges tenfold and a tenth alike."""
+        usual = self._expected(1.0, reading.size)
+        return self._noise**2 * usual * max(usual / 100, reading.value) + _FLOOR_S**2
+
+    def _step(self, readings: list[_Reading]) -> None:
+        """Forget the rate, and learn it again from the frames since the sum left zero.
+
+        Rates fall and rise tenfold, round trips hardly: what is not known apart is put down to the
+        rate. Where bytes hardly take any time many rates explain it, and a high one is soon found out.
+        """
+        self.steps += 1
+        whole_s = sum(reading.value for reading in readings)
+        bytes_s = sum(reading.value - reading.trips * self._rtt_s for reading in readings)
+        size = sum(reading.size for reading in readings)
+        if bytes_s < -_LEAST_SHARE * whole_s:  # less than the round trip alone: that is shorter
+            self._rtt_s = 0.5 * min(reading.value for reading in readings)
+        else:
+            self._byte_s = _within(max(bytes_s, _LEAST_SHARE * whole_s) / size)
+        self._p_byte = self._byte_s**2
+        self._p_rtt = max(self._p_rtt, (_TRIP_DOUBT * self._rtt_s) ** 2)
+        self._p_both = 0.0
+        self._settle()
+        for reading in readings:
+            innovation, deviation = self._compare(reading)
+            self._update(reading, innovation, deviation)
+
+    def _settle(self) -> None:
+        self._slower, self._faster = _Sum(), _Sum()
+        self._recent.clear()
+
+    def _update(self, reading: _Reading, innovation: float, deviation: float) -> None:
+        variance = deviation * deviation
+        to_rtt = reading.trips * self._p_rtt + reading.size * self._p_both
+        to_byte = reading.trips * self._p_both + reading.size * self._p_byte
+        self._rtt_s = max(0.0, self._rtt_s + to_rtt / variance * innovation)
+        self._byte_s = _within(self._byte_s + to_byte / variance * innovation)
+        self._p_rtt = max(0.0, self._p_rtt - to_rtt * to_rtt / variance)
+        self._p_both -= to_rtt * to_byte / variance
+        self._p_byte = max(0.0, self._p_byte - to_byte * to_byte / variance)
+
+    def _age(self, now_s: float) -> None:
+        """Let the estimate widen with the time since the last frame."""
+        if now_s > self._seen_at > -math.inf:
+            q_rtt, q_byte = self._wandering(now_s - self._seen_at)
+            self._p_rtt += q_rtt
+            self._p_byte += q_byte
+        self._seen_at = max(self._seen_at, now_s)
+
+    def _wandering(self, seconds: float) -> tuple[float, float]:
+        share = self._settings.drift**2 * min(seconds, 60.0)
+        return _TRIP_DRIFT**2 * share * self._rtt_s**2, share * self._byte_s**2
+
+
+def _within(byte_s: float) -> float:
+    return min(_MOST_S_PER_BYTE, max(_LEAST_S_PER_BYTE, byte_s))

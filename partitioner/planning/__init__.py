@@ -1,0 +1,1 @@
+"""What every option costs on one link, and which is the best within limits; pure functions."""

@@ -1,0 +1,366 @@
+"""From two profiles and a link to a decision: the options, their costs, and where the best changes.
+
+    T = T_edge + T_network + T_cloud            (Neurosurgeon, ASPLOS 2017, section 4)
+    T = T_edge + T_exit + (1 - p) · (T_network + T_cloud)   where an exit answers with the chance p
+
+For a fixed pair of profiles T is a straight line in 1/uplink, so the best options form the lower
+envelope of a few lines, and each switching point is the crossing of two of them.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from partitioner.bundle.accuracy import Accuracy, is_allowed
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.exits import Exit, ExitCost
+from partitioner.network.link import Link
+from partitioner.profiles.profile import CutProfile, Profile, StageProfile
+from protos.codecs.registry import codec_name, is_calibrated
+from protos.errors import ProfileError, UnknownNameError, UsageError
+from protos.names import EDGE
+
+MAX_SCALE = 1e6
+"""Between a microcontroller and a data centre."""
+
+
+@dataclass(frozen=True)
+class LastResort:
+    """What remains of an option without a cloud on a device that has no tails: its exit, however unsure."""
+
+    agreement: float
+    """Share of held-out inputs to which it gave the whole model's class."""
+    exit_s: float
+
+
+@dataclass(frozen=True)
+class Option:
+    """A cut with a codec and its measured numbers, and what they come to on one link.
+
+    `edge_s` is head and encoding, `cloud_s` decoding and tail, each with what resuming takes there, and
+    `edge_s` with what crossing takes besides; bytes are whole messages; `frontier_bytes` is what crosses
+    before the codec.
+    """
+
+    cut: str
+    codec: str
+    edge_s: float
+    upload_bytes: float
+    network_s: float
+    cloud_s: float
+    download_bytes: float
+    frontier_bytes: int
+    edge_memory_bytes: int
+    cloud_memory_bytes: int
+    accuracy: Accuracy | None = None
+    """What it loses by its codec; None where nothing is lost, and where that was not measured."""
+    exit_rate: float = 0.0
+    """The chance that the exit at the cut answers, so that nothing crosses."""
+    exit_s: float = 0.0
+    """What asking the exit takes on the device."""
+    handing_s: float = 0.0
+    """Of `edge_s`, what is spent on handing the frame over and on its answer: results call it waiting."""
+    encode_s: float = 0.0
+    """Of `edge_s`, what encoding takes, which a frame that exits is spared."""
+    last_resort: LastResort | None = None
+    """None where the rest can be computed here, and where there is no exit either."""
+
+    @property
+    def total_s(self) -> float:
+        """Seconds from the frame to its result; the mean of those that exit and those that cross."""
+        crossing_s = self.network_s + self.cloud_s
+        return self.edge_s + self.exit_s + (1 - self.exit_rate) * crossing_s
+
+    @property
+    def expected(self) -> "Option":
+        """What a frame costs on average, as an option without an exit."""
+        if not self.exit_s and not self.exit_rate:
+            return self
+        share = 1 - self.exit_rate
+        return replace(
+            self,
+            edge_s=self.edge_s + self.exit_s,
+            upload_bytes=share * self.upload_bytes,
+            network_s=share * self.network_s,
+            cloud_s=share * self.cloud_s,
+            download_bytes=share * self.download_bytes,
+            exit_rate=0.0,
+            exit_s=0.0,
+        )
+
+    @property
+    def label(self) -> str:
+        """Cut and codec as people write them: `cut-05/raw`, `edge`."""
+        return self.cut if self.cut == EDGE else f"{self.cut}/{self.codec}"
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Below `uplink_bps` the best option is `below`, above it is `above`."""
+
+    uplink_bps: float
+    below: Option
+    above: Option
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The options of one bundle on one link, in the order of the cuts, and the best of them."""
+
+    bundle: Bundle
+    link: Link
+    edge: Profile
+    cloud: Profile
+    options: tuple[Option, ...]
+    accuracy_drop: float | None = None
+    """Points that options were allowed to lose; None: nobody said, see `is_allowed`."""
+    left_out: int = 0
+    """Options that lose more, or nobody knows how much."""
+
+    @property
+    def heads_only(self) -> bool:
+        """True where the device has no tails: without a cloud only exits answer, see `last_resort`."""
+        return is_heads_only(self.bundle, self.edge)
+
+    @property
+    def best(self) -> Option:
+        """The option with the smallest total; the earlier cut if two are equal."""
+        return min(self.options, key=lambda option: option.total_s)
+
+    def at(self, link: Link) -> "Plan":
+        """Return the same options on another link."""
+        options = tuple(
+            replace(option, network_s=link.predict_s(option.upload_bytes, option.download_bytes))
+            for option in self.options
+        )
+        return replace(self, link=link, options=options)
+
+    def with_exits(self, exits: Mapping[str, ExitCost]) -> "Plan":
+        """Return the same options where exits answer first; those given, by cut, and no others."""
+
+        def asked(option: Option) -> Option:
+            cost = exits.get(option.cut, ExitCost(0.0, 0.0))
+            head_s = _seconds(self.edge.cuts[option.cut].head)
+            return replace(option, exit_rate=cost.rate, exit_s=cost.head_share * head_s)
+
+        return replace(self, options=tuple(map(asked, self.options)))
+
+    def switches(self) -> tuple[Switch, ...]:
+        """Return the uplinks at which the best option changes, slowest link first; the rest is fixed."""
+        return tuple(_switches(self.options, self.link))
+
+
+def plan(
+    bundle: Bundle,
+    link: Link,
+    edge: Profile,
+    cloud: Profile,
+    *,
+    codec: str | None = None,
+    accuracy_drop: float | None = None,
+) -> Plan:
+    """Price every cut with every codec that was measured on both sides, or with `codec` alone.
+
+    `accuracy_drop`: percentage points that an option may have been seen to lose; see `is_allowed`.
+    Raises ProfileError when a profile is of another bundle, UnknownNameError for an unknown codec,
+    UsageError when a bound is given and nothing is known about accuracy.
+    """
+    for role, profile in (("edge", edge), ("cloud", cloud)):
+        _check_profile(bundle, role, profile)
+    _check_bound(bundle, accuracy_drop)
+    wanted = codec_name(codec) if codec else None
+    known = list(_options(bundle, link, edge, cloud, wanted))
+    options = tuple(
+        option
+        for option in known
+        if is_allowed(
+            option.cut, option.codec, option.accuracy, accuracy_drop, asked=wanted is not None
+        )
+    )
+    if all(option.cut == EDGE for option in known):
+        names = sorted({name for cut in edge.cuts.values() for name in cut.codecs})
+        raise UnknownNameError(
+            f"no cut was measured with codec {codec!r}. Use one of: {', '.join(names)}; or measure "
+            "both sides again, if the bundle has been calibrated since."
+        )
+    left_out = len(known) - len(options)
+    if not options:
+        raise UsageError(
+            f"no option loses as little as {accuracy_drop} points, and this device holds only heads of "
+            f"{bundle.name}, so that it cannot finish frames either. Allow more."
+        )
+    return Plan(bundle, link, edge, cloud, options, accuracy_drop, left_out)
+
+
+def is_heads_only(bundle: Bundle, edge: Profile) -> bool:
+    """Tell whether a device, by its bundle or its profile, has no way to finish a frame by itself."""
+    return bundle.heads_only or edge.heads_only
+
+
+def _check_bound(bundle: Bundle, accuracy_drop: float | None) -> None:
+    if accuracy_drop is None:
+        return
+    if not 0 <= accuracy_drop <= 100:
+        raise UsageError(
+            f"--accuracy-drop {accuracy_drop} has no meaning. Give percentage points, such as 0.5."
+        )
+    if bundle.calibration is None:
+        raise UsageError(
+            f"--accuracy-drop needs to know what codecs lose, and nobody has measured that of "
+            f"{bundle.name}. Run: splitpoint calibrate {bundle.path} --data DIR."
+        )
+
+
+def stale_profiles(bundle: Bundle, edge: Profile, cloud: Profile) -> list[str]:
+    """Return the sides that were not measured with the calibration that the bundle has now."""
+    ours = bundle.ranges.digest if bundle.ranges else ""
+    sides = (("edge", edge), ("cloud", cloud))
+    return [role for role, profile in sides if profile.calibration_digest != ours]
+
+
+def check_scale(name: str, scale: float) -> None:
+    """Raise UsageError unless some machine might be `scale` times as slow as the one that was measured."""
+    if not 1 / MAX_SCALE <= scale <= MAX_SCALE:
+        raise UsageError(
+            f"{name} {scale} has no meaning. Give a factor above 0, such as 6 or 0.2, and at most "
+            f"{MAX_SCALE:g}."
+        )
+
+
+def find_profiles(
+    bundle: Bundle,
+    edge: Path | None = None,
+    cloud: Path | None = None,
+    *,
+    edge_scale: float = 1.0,
+    cloud_scale: float | None = None,
+) -> tuple[Profile, Profile]:
+    """Load the profiles of both sides: from the files given, else from the bundle's own folder.
+
+    `cloud_scale` without a cloud profile prices a cloud that takes that many times the edge's
+    measured time (0.2: five times as fast); the result says that it is scaled, not measured.
+    """
+    for name, scale in (("--edge-scale", edge_scale), ("--cloud-scale", cloud_scale)):
+        if scale is not None:
+            check_scale(name, scale)
+    command = f"splitpoint profile {bundle.path}"
+    own = bundle.profiles / "edge.json"
+    edge_profile = Profile.load(edge or own, f"{command} --out {edge}" if edge else command)
+    cloud_path = cloud or bundle.profiles / "cloud.json"
+    command += " --cloud HOST:PORT"
+    if cloud is None and not cloud_path.exists():
+        command += ", or --cloud-scale 0.2 to assume one five times as fast as the edge"
+    if cloud is None and cloud_scale is not None and not cloud_path.exists():
+        if edge_profile.heads_only:
+            raise ProfileError(
+                f"the edge profile is of heads alone, so no cloud can be assumed from it with --cloud-scale. "
+                f"Measure one: splitpoint profile {bundle.path} --cloud HOST:PORT."
+            )
+        cloud_profile = edge_profile
+    else:
+        cloud_profile = Profile.load(cloud_path, command)
+    return (
+        edge_profile.scaled(edge_scale) if edge_scale != 1 else edge_profile,
+        cloud_profile.scaled(cloud_scale) if cloud_scale not in (None, 1) else cloud_profile,
+    )
+
+
+def _check_profile(bundle: Bundle, role: str, profile: Profile) -> None:
+    if profile.bundle_digest != bundle.digest:
+        raise ProfileError(
+            f"the {role} profile is of bundle {profile.bundle} {profile.bundle_digest[:12]}…, and "
+            f"this is {bundle.name} {bundle.digest[:12]}…. Measure it again with: "
+            f"splitpoint profile {bundle.path}{' --cloud HOST:PORT' * (role == 'cloud')}."
+        )
+    missing = [cut for cut in bundle.cuts if cut not in profile.cuts]
+    some = len(missing) < len(bundle.cuts)
+    if missing and not (role == "edge" and profile.heads_only and some):
+        raise ProfileError(
+            f"the {role} profile lacks the cuts {', '.join(missing)}. Measure it again with: "
+            f"splitpoint profile {bundle.path}{' --cloud HOST:PORT' * (role == 'cloud')}."
+        )
+
+
+def _options(
+    bundle: Bundle, link: Link, edge: Profile, cloud: Profile, codec: str | None
+) -> Iterator[Option]:
+    measured = bundle.calibration.accuracies if bundle.calibration else {}
+    stale = stale_profiles(bundle, edge, cloud)
+    exits = bundle.exits.exits if is_heads_only(bundle, edge) and bundle.exits else {}
+    for cut in (cut for cut in bundle.cuts if cut in edge.cuts):
+        here, there = edge.cuts[cut], cloud.cuts[cut]
+        if cut == EDGE:
+            yield _option(cut, "raw", edge, cloud, link)
+            continue
+        for name in here.codecs:
+            known = name in there.codecs and not (stale and is_calibrated(name))
+            if known and codec in (None, name):
+                option = _option(cut, name, edge, cloud, link)
+                yield replace(
+                    option,
+                    accuracy=measured.get((cut, name)),
+                    last_resort=_last_resort(exits.get(cut), here),
+                )
+
+
+def _option(cut: str, codec: str, edge: Profile, cloud: Profile, link: Link) -> Option:
+    here, there = edge.cuts[cut], cloud.cuts[cut]
+    crosses = cut != EDGE
+    upload = here.codecs[codec].upload_bytes if crosses else 0
+    download = here.download_bytes if crosses else 0
+    encode_s = here.codecs[codec].encode_s if crosses else 0.0
+    handing_s = edge.crossing_s if crosses else 0.0
+    return Option(
+        cut=cut,
+        codec=codec,
+        edge_s=edge.resume_s + _seconds(here.head) + encode_s + handing_s,
+        upload_bytes=upload,
+        network_s=link.predict_s(upload, download),
+        cloud_s=cloud.resume_s + there.codecs[codec].decode_s + _seconds(there.tail)
+        if crosses
+        else 0.0,
+        download_bytes=download,
+        frontier_bytes=here.frontier_bytes,
+        edge_memory_bytes=here.head.memory_bytes if here.head else 0,
+        cloud_memory_bytes=there.tail.memory_bytes if there.tail else 0,
+        handing_s=handing_s,
+        encode_s=encode_s,
+    )
+
+
+def _last_resort(exit_: Exit | None, here: CutProfile) -> LastResort | None:
+    if exit_ is None:
+        return None
+    return LastResort(exit_.agreement, exit_.meta.head_share * _seconds(here.head))
+
+
+def _seconds(stage: StageProfile | None) -> float:
+    return stage.timing.median_s if stage else 0.0
+
+
+def _switches(options: tuple[Option, ...], link: Link) -> Iterator[Switch]:
+    """Walk the lower envelope of the lines T(x) = fixed + 8 * upload * x, x = 1/uplink, from x = 0."""
+
+    def fixed(option: Option) -> float:
+        return option.total_s - 8 * sent(option) / link.uplink_bps
+
+    def sent(option: Option) -> float:
+        return option.expected.upload_bytes
+
+    current = min(options, key=lambda option: (fixed(option), sent(option)))
+    x, found = 0.0, []
+    while True:
+        crossings = [
+            (
+                (fixed(other) - fixed(current)) / (8 * (sent(current) - sent(other))),
+                other,
+            )
+            for other in options
+            if sent(other) < sent(current)
+        ]
+        if not crossings:
+            break
+        x, following = min(crossings, key=lambda c: (max(c[0], x), sent(c[1])))
+        found.append(Switch(1 / x if x > 0 else float("inf"), following, current))
+        current = following
+    yield from reversed(found)

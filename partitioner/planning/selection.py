@@ -1,0 +1,65 @@
+"""From a plan to one option: priced on given terms, within given limits, the best by one objective."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.planning.constraints import Candidate, Constraint, feasible
+from partitioner.planning.objective import LATENCY, Objective, Terms, price
+from partitioner.planning.pareto import front
+from partitioner.planning.plan import Plan
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A choice, and all that it rests on."""
+
+    plan: Plan
+    terms: Terms
+    objective: Objective
+    constraints: tuple[Constraint, ...]
+    candidates: tuple[Candidate, ...]
+    """Every option of the plan, in its order."""
+    feasible: tuple[Candidate, ...]
+    """Those that keep to the constraints."""
+    best: Candidate
+
+    def front(self, metrics: Sequence[str]) -> tuple[Candidate, ...]:
+        """Return the feasible candidates that no other beats on all metrics at once."""
+        points = [[c.costs.metric(name) for name in metrics] for c in self.feasible]
+        return tuple(self.feasible[at] for at in front(points))
+
+
+def decide(
+    plan: Plan,
+    terms: Terms | None = None,
+    objective: Objective = LATENCY,
+    constraints: Sequence[Constraint] = (),
+) -> Decision:
+    """Choose the feasible option with the smallest score; the earlier cut if several have it.
+
+    Raises InfeasibleError if no option meets all constraints, UsageError if the terms lack a number
+    that objective or constraints need.
+    """
+    terms = terms or Terms()
+    found = tuple(
+        Candidate(
+            option,
+            price(option, plan, terms),
+            _depth(plan.bundle, option.cut),
+            _sends_input(plan.bundle, option.cut),
+        )
+        for option in plan.options
+    )
+    kept = feasible(found, constraints)
+    best = min(kept, key=lambda candidate: objective.score(candidate.costs))
+    return Decision(plan, terms, objective, tuple(constraints), found, kept, best)
+
+
+def _depth(bundle: Bundle, cut: str) -> float:
+    return bundle.cuts[cut].head_flops / max(bundle.manifest.flops, 1)
+
+
+def _sends_input(bundle: Bundle, cut: str) -> bool:
+    inputs = {spec.name for spec in bundle.inputs}
+    return any(spec.name in inputs for spec in bundle.cuts[cut].frontier)

@@ -1,0 +1,1 @@
+"""Which option and exit threshold the next frame takes, and why: pure functions."""

@@ -1,0 +1,79 @@
+"""What a frame of an option is expected to take under the conditions that were seen:
+
+    T = (edge_s + exit_s) · edge_load + (1 − exit_rate) · (network + cloud_queue_s + cloud_s · cloud_load)
+
+and, where frames come every `period` seconds, what waiting for each other adds. A frame passes three
+stages, device, uplink and cloud, each of which takes one frame at a time. If the slowest takes s:
+
+    s < period   it waits about u / (1 − u) · c² / 2 · s at the utilisation u = s / period
+                 (Kingman 1961; arrivals are even, and the service varies by c²)
+    s ≥ period   a queue builds until the window is full: T = window · s (Little's law)
+
+Where the device sets the pace, no frame waits for it, and none comes sooner than it takes for one.
+"""
+
+from operator import attrgetter
+from typing import NamedTuple
+
+from partitioner.planning.plan import Option
+from partitioner.policy.conditions import Conditions
+from protos.names import EDGE
+
+_VARIATION = 0.1
+"""c², the squared coefficient of variation of a stage's time."""
+
+
+class Expected(NamedTuple):
+    """An option, and the seconds that a frame of it is expected to take."""
+
+    option: Option
+    mean_s: float
+    risked_s: float
+    """With a margin for what is not known of the link."""
+    edge_s: float = 0.0
+    network_s: float = 0.0
+    cloud_s: float = 0.0
+    """Of `mean_s`, without what waiting for other frames adds; the cloud's with its queue."""
+
+
+by_mean, by_risk = attrgetter("mean_s"), attrgetter("risked_s")
+
+
+def expect(option: Option, seen: Conditions, window: int, caution: float) -> Expected:
+    """Return what a frame takes when `window` of them may be at work.
+
+    `caution` times the deviation of the estimated link is the margin, so that a guess has to promise
+    more than what is known.
+    """
+    edge_s = (option.edge_s + option.exit_s) * seen.edge_load
+    share = 1 - option.exit_rate
+    if option.cut == EDGE:
+        total_s = edge_s + _waiting_s(edge_s, 0.0, edge_s, seen, window)
+        return Expected(option, total_s, total_s, edge_s)
+    link = seen.link.link
+    cloud_s = option.cloud_s * seen.cloud_load
+    upload_s = 8 * option.upload_bytes / link.uplink_bps
+    network_s = upload_s + link.rtt_s + 8 * option.download_bytes / link.downlink_bps
+    away_s = share * seen.cloud_queue_s + share * cloud_s
+    alone_s = edge_s + share * network_s + away_s
+    beyond_s = share * max(upload_s, cloud_s)
+    total_s = alone_s + _waiting_s(edge_s, beyond_s, alone_s, seen, window)
+    doubt_s = share * seen.link.deviation_s(option.upload_bytes)
+    risked_s = total_s + caution * doubt_s
+    return Expected(option, total_s, risked_s, edge_s, share * network_s, away_s)
+
+
+def _waiting_s(
+    edge_s: float, beyond_s: float, alone_s: float, seen: Conditions, window: int
+) -> float:
+    """`beyond_s`: the slower of uplink and cloud; `alone_s`: what a frame takes that waits for none."""
+    period_s, slowest_s = seen.frame_period_s, max(edge_s, beyond_s)
+    if period_s is None:
+        return 0.0
+    if seen.device_paced:
+        period_s, slowest_s = max(period_s, edge_s), beyond_s
+    full_s = max(0.0, window * slowest_s - alone_s)
+    if slowest_s >= period_s:
+        return full_s
+    busy = slowest_s / period_s
+    return min(full_s, busy / (1 - busy) * _VARIATION / 2 * slowest_s)

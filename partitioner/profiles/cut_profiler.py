@@ -1,0 +1,177 @@
+"""Measuring the cuts of a bundle one by one: heads, tails, what crosses, and every codec on it."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+import psutil
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.manifest import Cut
+from partitioner.common.memory import release_freed_pages
+from partitioner.profiles.profile import CodecProfile, CutProfile, StageProfile, Timing
+from partitioner.profiles.timing import Repeated, time_call, timing_of
+from partitioner.runtime.sessions import RuntimeOptions, Stage
+from protos.codecs.base import Codec
+from protos.codecs.registry import codecs_for
+from protos.names import CLOUD, EDGE, model_name
+from protos.tensors import Array, Buffer
+from protos.wire.framing import encode_request, encode_response
+from protos.wire.messages import encode_value, pack_request, pack_response
+
+MAX_SAMPLES = 8
+"""Inputs that codecs are measured on: their sizes differ from image to image."""
+_CROSSING = 4
+"""Of these, that go through each head: a head may take long."""
+_CODEC_BLOCK_S = 0.003
+"""There are ten codecs to a cut, and their times differ less from call to call."""
+
+Feeds = Mapping[str, Array]
+_CodecSeconds = dict[tuple[str, tuple[tuple[str, tuple[int, ...]], ...]], tuple[float, float]]
+"""Seconds of encoding and decoding, by the codec and what it carries."""
+
+
+class CutProfiler:
+    """Measures one cut after the other, and keeps what is repeated later, when all have had a turn.
+
+    `samples` are inputs of one sample each; where they are `guessed`, the sizes of what codecs make are
+    rather those of the calibration's inputs. `on_stage` hears of each head and tail before it is measured.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        options: RuntimeOptions,
+        samples: list[Feeds],
+        on_stage: Callable[[str], None],
+        *,
+        guessed: bool,
+    ) -> None:
+        self.cuts: dict[str, CutProfile] = {}
+        self.repeated: dict[tuple[str, str], Repeated] = {}
+        """Cut and side of every stage, to be timed again."""
+        self.answer = b""
+        """What the last tail's outputs come back in."""
+        self._bundle, self._options, self._samples = bundle, options, samples
+        self._on_stage, self._guessed = on_stage, guessed
+        self._codec_s: _CodecSeconds = {}
+
+    def measure(self, cut: Cut) -> None:
+        """Measure head, tail and codecs of a cut."""
+        inputs = self._samples[: MAX_SAMPLES if cut.id == CLOUD else _CROSSING]
+        head, crossing = self._measure(cut, "head", inputs)
+        if self._bundle.heads_only:
+            tail, outputs = None, _blank_outputs(self._bundle)
+        else:
+            tail, (outputs,) = self._measure(cut, "tail", crossing[:1])
+        answer = b"" if cut.id == EDGE else _answer(self._bundle, cut, outputs)
+        if cut.tail_graph:
+            self.answer = answer
+        self.cuts[cut.id] = CutProfile(
+            head=head if cut.head_graph else None,
+            tail=tail if cut.tail_graph else None,
+            frontier_bytes=sum(spec.nbytes() for spec in cut.frontier),
+            download_bytes=len(answer),
+            codecs={
+                codec.name: self._measure_codec(cut, codec, crossing)
+                for codec in codecs_for(cut.frontier, self._bundle.ranges)
+            },
+        )
+
+    def timed(self) -> dict[str, CutProfile]:
+        """Return the cuts with the times that all repeats have come to."""
+        for (cut_id, side), repeat in self.repeated.items():
+            self.cuts[cut_id] = _with_timing(self.cuts[cut_id], side, timing_of(repeat.seconds))
+        return self.cuts
+
+    @property
+    def memory_bytes(self) -> int:
+        """What all stages take together."""
+        stages = [stage for cut in self.cuts.values() for stage in (cut.head, cut.tail)]
+        return sum(stage.memory_bytes for stage in stages if stage)
+
+    def _measure(self, cut: Cut, side: str, feeds: list[Feeds]) -> tuple[StageProfile, list[Feeds]]:
+        self._on_stage(f"{cut.id} {side}")
+        opener = self._bundle.open_head if side == "head" else self._bundle.open_tail
+        open_stage = partial(opener, cut.id, self._options)
+        repeat = Repeated(lambda: partial(open_stage().run, feeds[0]))
+        self.repeated[cut.id, side] = repeat
+        return _measure_stage(open_stage, feeds, repeat)
+
+    def _measure_codec(self, cut: Cut, codec: Codec, values: list[Feeds]) -> CodecProfile:
+        """Time a codec on `values`, and take their mean size.
+
+        Frontiers of the same shapes share one time, as it goes by the number of values.
+        """
+        if cut.id == EDGE:
+            return CodecProfile(encode_s=0, decode_s=0, upload_bytes=0)
+        bundle = self._bundle
+
+        def encode(sample: Feeds) -> bytes:
+            name = model_name(bundle.name, cut.id)
+            header, buffers = pack_request(
+                name, "0", sample, cut.frontier, codec, bundle.digest, bundle.ranges
+            )
+            return encode_request(header, buffers)
+
+        def decode(payloads: list[tuple[Codec, Buffer]], sample: Feeds) -> None:
+            for spec, (chosen, data) in zip(cut.frontier, payloads, strict=True):
+                chosen.decode(data, spec.dtype, sample[spec.name].shape, spec.name)
+
+        upload_bytes = float(np.mean([len(encode(sample)) for sample in values]))
+        upload_bytes += self._beyond_samples(cut, codec, values)
+        key = codec.name, tuple((spec.dtype, spec.shape) for spec in cut.frontier)
+        if key not in self._codec_s:
+            encoded = [encode_value(codec, spec, values[0][spec.name]) for spec in cut.frontier]
+            self._codec_s[key] = (
+                time_call(partial(encode, values[0]), block_s=_CODEC_BLOCK_S).median_s,
+                time_call(partial(decode, encoded, values[0]), block_s=_CODEC_BLOCK_S).median_s,
+            )
+        encode_s, decode_s = self._codec_s[key]
+        return CodecProfile(
+            encode_s=encode_s, decode_s=decode_s, upload_bytes=max(0.0, upload_bytes)
+        )
+
+    def _beyond_samples(self, cut: Cut, codec: Codec, values: list[Feeds]) -> float:
+        """Return how many bytes more the calibration's inputs take than guessed ones."""
+        calibration = self._bundle.calibration
+        measured = calibration and calibration.accuracies.get((cut.id, codec.name))
+        if not self._guessed or not measured:
+            return 0.0
+        payloads = [
+            sum(len(encode_value(codec, spec, sample[spec.name])[1]) for spec in cut.frontier)
+            for sample in values
+        ]
+        return measured.payload_bytes - float(np.mean(payloads))
+
+
+def _measure_stage(
+    open_stage: Callable[[], Stage], feeds: list[Feeds], repeat: Repeated
+) -> tuple[StageProfile, list[Feeds]]:
+    """Return one stage's time and memory on the first of `feeds`, and what it makes of each."""
+    release_freed_pages()
+    before = psutil.Process().memory_info().rss
+    stage = open_stage()
+    outputs: list[Feeds] = [stage.run(feeds[0])]
+    memory = max(0, psutil.Process().memory_info().rss - before)
+    outputs += [stage.run(sample) for sample in feeds[1:]]
+    del stage
+    repeat.sample(0.0)
+    return StageProfile(timing=timing_of(repeat.seconds), memory_bytes=memory), outputs
+
+
+def _with_timing(cut: CutProfile, side: str, timing: Timing) -> CutProfile:
+    stage: StageProfile | None = getattr(cut, side)
+    return cut.model_copy(update={side: stage and stage.model_copy(update={"timing": timing})})
+
+
+def _blank_outputs(bundle: Bundle) -> Feeds:
+    """Return what an answer may hold as far as its size goes, where no tail can compute it."""
+    return {spec.name: np.zeros(spec.sized(), spec.dtype) for spec in bundle.outputs}
+
+
+def _answer(bundle: Bundle, cut: Cut, outputs: Feeds) -> bytes:
+    """Return the message in which a tail's outputs come back."""
+    specs = tuple(spec for spec in bundle.outputs if spec.name in cut.tail_outputs)
+    header, buffers = pack_response(model_name(bundle.name, cut.id), "0", outputs, specs)
+    return encode_response(header, buffers)

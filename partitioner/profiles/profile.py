@@ -1,0 +1,203 @@
+"""A profile: what one machine measured of one bundle. Plain data, JSON on the disk."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from partitioner.common.files import whole_file
+from protos.errors import ProfileError
+from protos.names import EDGE
+
+PROFILE_SCHEMA_VERSION: Final = 1
+
+InputOrigin = Literal["samples", "given", "random"]
+
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+Bytes = Annotated[int, Field(ge=0, le=1 << 60)]
+"""Bounded far beyond any machine, so that no sum or product of them leaves the numbers of JSON."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Timing(_Frozen):
+    """Seconds of repeated runs, warm: the median, and the 10th and 90th percentile as their spread."""
+
+    median_s: Seconds
+    p10_s: Seconds
+    p90_s: Seconds
+    repeats: int = Field(ge=1)
+
+
+class StageProfile(_Frozen):
+    """One head or tail: its time, and the resident memory that its session takes."""
+
+    timing: Timing
+    memory_bytes: Bytes
+
+
+class CodecProfile(_Frozen):
+    """One codec on the frontier of one cut."""
+
+    encode_s: Seconds
+    decode_s: Seconds
+    upload_bytes: float = Field(ge=0, le=1 << 60)
+    """Mean size of the whole request message, header and all."""
+
+
+class CutProfile(_Frozen):
+    """One cut on this machine; None where a side has nothing to run."""
+
+    head: StageProfile | None
+    tail: StageProfile | None
+    frontier_bytes: Bytes
+    """Uncompressed, one sample."""
+    download_bytes: Bytes
+    """The whole answer message, header and all."""
+    codecs: dict[str, CodecProfile]
+
+
+class Machine(_Frozen):
+    """The fingerprint of a machine and of what ran on it."""
+
+    hostname: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+    system: str
+    python: str
+    runtime: str
+    provider: str
+    accelerator: str = ""
+    """What the provider computes with beside the CPU, such as a GPU; empty: nothing, or not known."""
+    threads: int
+
+
+class Profile(_Frozen):
+    """All that one machine measured of one bundle."""
+
+    schema_version: Literal[1] = PROFILE_SCHEMA_VERSION
+    splitpoint: str
+    bundle: str
+    bundle_digest: str
+    machine: Machine
+    measured_at: str
+    """UTC, ISO 8601."""
+    inputs: InputOrigin
+    """What it ran on: the bundle's samples, inputs given, or random ones (then codec sizes are guesses)."""
+    cuts: dict[str, CutProfile]
+    node_s: tuple[float, ...] | None = None
+    """Seconds of each node of the bundle's graph, in its order; they add up to the whole model's."""
+    resume_s: Seconds = 0.0
+    """What a frame takes here beside its stages: waking up, and being handed to a worker."""
+    crossing_s: Seconds = 0.0
+    """What a frame that is sent from here takes here besides: being handed over, and its answer read."""
+    frame_factors: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = ()
+    """How many times as long as the median frame those took here that came after a pause, sorted; empty:
+    measured before this was."""
+    calibration_digest: str = ""
+    """Of the ranges that low-bit codecs were measured with; empty: there were none."""
+    scale: float = Field(default=1.0, gt=0)
+    """Not 1: the times were not measured, but multiplied by this for another machine."""
+
+    @property
+    def heads_only(self) -> bool:
+        """True for a device that could not measure the cut `edge`, since it holds no more than heads."""
+        return EDGE not in self.cuts
+
+    @property
+    def spread(self) -> float:
+        """How much the times of heads and tails vary: from p10 to p90, as a share of their medians."""
+        stages = [stage for cut in self.cuts.values() for stage in (cut.head, cut.tail) if stage]
+        medians_s = sum(stage.timing.median_s for stage in stages)
+        spans_s = sum(stage.timing.p90_s - stage.timing.p10_s for stage in stages)
+        return spans_s / medians_s if medians_s else 0.0
+
+    @classmethod
+    def load(cls, path: str | Path, measure: str = "splitpoint profile") -> "Profile":
+        """Read a profile; ProfileError when it is missing, damaged or of another schema.
+
+        `measure` is the command that makes it, for the error's text.
+        """
+        try:
+            document = json.loads(Path(path).read_bytes())
+        except FileNotFoundError as error:
+            raise ProfileError(f"there is no profile {path}. Measure it: {measure}.") from error
+        except (OSError, ValueError, RecursionError) as error:
+            why = error.strerror if isinstance(error, OSError) else f"it is no JSON: {error}"
+            raise ProfileError(
+                f"profile {path} cannot be read: {why}. Measure it again: {measure}."
+            ) from error
+        version = document.get("schema_version") if isinstance(document, dict) else None
+        if isinstance(version, int) and version != PROFILE_SCHEMA_VERSION:
+            raise ProfileError(
+                f"profile {path} has schema version {version}, and this splitpoint reads "
+                f"{PROFILE_SCHEMA_VERSION}. Measure it again: {measure}."
+            )
+        return cls.parse(document, str(path), measure)
+
+    @classmethod
+    def parse(cls, document: object, where: str, measure: str = "splitpoint profile") -> "Profile":
+        """Return the profile in a decoded JSON document; ProfileError names `where` it came from."""
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "the document"
+            raise ProfileError(
+                f"{where} is no profile: {field}: {first['msg']}. Measure it again: {measure}."
+            ) from error
+
+    def save(self, path: Path) -> None:
+        """Write the profile; the file appears whole or not at all. Raises FileError."""
+        with whole_file(path) as partial:
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(self.model_dump_json(indent=1) + "\n")
+
+    def scaled(self, factor: float) -> "Profile":
+        """Return the profile of a machine that takes `factor` times as long for everything."""
+        cuts = {
+            name: cut.model_copy(
+                update={
+                    "head": _scaled_stage(cut.head, factor),
+                    "tail": _scaled_stage(cut.tail, factor),
+                    "codecs": {
+                        codec: found.model_copy(
+                            update={
+                                "encode_s": found.encode_s * factor,
+                                "decode_s": found.decode_s * factor,
+                            }
+                        )
+                        for codec, found in cut.codecs.items()
+                    },
+                }
+            )
+            for name, cut in self.cuts.items()
+        }
+        nodes = None if self.node_s is None else tuple(seconds * factor for seconds in self.node_s)
+        return self.model_copy(
+            update={
+                "cuts": cuts,
+                "node_s": nodes,
+                "resume_s": self.resume_s * factor,
+                "crossing_s": self.crossing_s * factor,
+                "scale": self.scale * factor,
+            }
+        )
+
+
+def _scaled_stage(stage: StageProfile | None, factor: float) -> StageProfile | None:
+    if stage is None:
+        return None
+    timing = stage.timing
+    slower = timing.model_copy(
+        update={
+            "median_s": timing.median_s * factor,
+            "p10_s": timing.p10_s * factor,
+            "p90_s": timing.p90_s * factor,
+        }
+    )
+    return stage.model_copy(update={"timing": slower})

@@ -1,0 +1,101 @@
+"""Asking a cloud server to measure itself."""
+
+import json
+from collections.abc import Callable
+
+import grpc
+from pydantic import ValidationError
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.profiles.profile import Machine, Profile
+from protos.errors import BundleError, FaultError, ProfileError, SplitpointError, UnreachableError
+from protos.rpc.addresses import check_server
+from protos.rpc.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
+from protos.rpc.status import error_from
+from protos.splitpoint_pb2 import GetServerInfoRequest, MeasureProfileRequest
+from protos.splitpoint_pb2_grpc import SplitpointStub
+
+_ASK_S = 5.0
+
+
+def measure_remote_profile(
+    address: str,
+    bundle: Bundle,
+    budget_s: float,
+    on_progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
+) -> Profile:
+    """Let the server at `address` time its side of `bundle`, and return its profile.
+
+    Raises UnreachableError when nobody answers, MismatchError when its bundle is another one, FaultError
+    when it cannot load or measure it.
+    """
+    request = MeasureProfileRequest(
+        name=bundle.name, bundle_digest=bundle.digest, budget_s=budget_s
+    )
+    document = ""
+    with open_channel(address) as channel:
+        try:
+            # The stages' least number of runs may exceed the budget; a slow machine is not an error.
+            for message in SplitpointStub(channel).MeasureProfile(
+                request, timeout=10 * budget_s + 120
+            ):
+                on_progress(message.stage, message.done, message.total)
+                document = message.profile_json or document
+        except grpc.RpcError as error:
+            failure = translate(error, address)
+            if isinstance(failure, BundleError):  # the server's; the one here is well
+                raise FaultError(f"{address} cannot measure: {failure}") from error
+            raise failure from error
+    if not document:
+        raise FaultError(
+            f"the server at {address} ended the measurement without a profile. See its log."
+        )
+    try:
+        read = json.loads(document)
+    except ValueError as error:
+        raise FaultError(
+            f"the profile that {address} sent is no JSON: {error}. Measure it again."
+        ) from error
+    try:
+        return Profile.parse(read, f"the answer of {address}")
+    except ProfileError as error:
+        raise FaultError(
+            f"{error} Or bring both sides to the same version of Splitpoint."
+        ) from error
+
+
+def server_machine(address: str) -> Machine | None:
+    """Return the fingerprint of the machine that serves at `address`; None if it does not say.
+
+    Raises UnreachableError when nobody answers.
+    """
+    with open_channel(address) as channel:
+        try:
+            answer = SplitpointStub(channel).GetServerInfo(GetServerInfoRequest(), timeout=_ASK_S)
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return None
+            raise translate(error, address) from error
+    try:
+        return Machine.model_validate_json(answer.machine_json)
+    except ValidationError:
+        return None  # an older server, or a newer one
+
+
+def open_channel(address: str) -> grpc.Channel:
+    """Return a connection to the server at `address`, for calls that wait for their answer.
+
+    Raises UsageError when the address is none.
+    """
+    return grpc.insecure_channel(check_server(address), channel_options(DEFAULT_MAX_MESSAGE_BYTES))
+
+
+def translate(failure: grpc.RpcError, address: str) -> SplitpointError:
+    """Return our error for a failed unary call to `address`: nobody there, or what the server said."""
+    code, details = failure.code(), failure.details() or ""
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        return UnreachableError(
+            f"no cloud server answers at {address} ({details or code.name}). Start one with: "
+            f"splitpoint-cloud serve --bundles DIR --listen {address}, or check address and network."
+        )
+    return error_from(code, details or code.name)

@@ -1,0 +1,347 @@
+"""Tables of the command `splitpoint`, for people and as JSON."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Column
+
+from partitioner.bundle.accuracy import Accuracy
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.verification import CutCheck
+from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
+from partitioner.common.units import format_rate, format_size
+from partitioner.planning.plan import Option, Plan, Switch
+from partitioner.profiles.profile import Profile, StageProfile
+from partitioner.reports.calibration_state import stale_sides, stale_text
+from partitioner.terminal.folding_table import FoldingTable
+
+_NOISY = 0.5
+"""On a quiet machine times vary by a tenth; from here on their medians say little."""
+
+
+def new_table(title: str, *columns: str, left: int, keys: int = 1) -> FoldingTable:
+    """Return a table whose columns after the first `left` ones hold numbers, and whose first `keys` ones
+    name a row."""
+    made = [
+        Column(
+            header,
+            justify="left" if position < left else "right",
+            no_wrap=header not in ("after", "with", "misses"),
+        )
+        for position, header in enumerate(columns)
+    ]
+    return FoldingTable(title, made, keys)
+
+
+def bundle_json(bundle: Bundle) -> dict[str, Any]:
+    """Return what identifies a bundle, and its cuts."""
+    manifest = bundle.manifest
+    return {
+        "name": bundle.name,
+        "digest": bundle.digest,
+        "path": str(bundle.path),
+        "size_bytes": bundle.size_bytes,
+        "parameters": manifest.parameters,
+        "flops": manifest.flops,
+        "inputs": [_spec_json(spec) for spec in bundle.inputs],
+        "outputs": [_spec_json(spec) for spec in bundle.outputs],
+        "cuts": [
+            {
+                "id": cut.id,
+                "after": cut.after,
+                "frontier": [_spec_json(spec) for spec in cut.frontier],
+                "frontier_bytes": sum(spec.nbytes() for spec in cut.frontier),
+                "head_flops": cut.head_flops,
+            }
+            for cut in bundle.cuts.values()
+        ],
+    }
+
+
+def bundle_table(bundle: Bundle) -> FoldingTable:
+    """Return the cuts of a bundle."""
+    manifest = bundle.manifest
+    title = (
+        f"{bundle.name}: {manifest.parameters / 1e6:.1f} M parameters, "
+        f"{manifest.flops / 1e9:.2f} GFLOP, {format_size(bundle.size_bytes)} on disk"
+    )
+    table = new_table(title, "cut", "after", "frontier", "bytes", "head work", left=3)
+    for cut in bundle.cuts.values():
+        table.add_row(
+            cut.id,
+            escape(cut.after),
+            escape("\n".join(str(spec) for spec in cut.frontier) or "nothing crosses"),
+            format_size(sum(spec.nbytes() for spec in cut.frontier)),
+            f"{100 * cut.head_flops / max(manifest.flops, 1):.0f} %",
+        )
+    return table
+
+
+def checks_json(checks: list[CutCheck]) -> dict[str, Any]:
+    """Return the outcome of `verify`; a difference that is no number (another shape, NaN) is null."""
+
+    def number(gap: float) -> float | None:
+        return gap if math.isfinite(gap) else None
+
+    return {
+        "cuts": [
+            {
+                "cut": check.cut,
+                "max_abs_diff": number(check.max_abs_diff),
+                "ok": check.ok,
+                "outputs": {name: number(gap) for name, gap in check.differences.items()},
+            }
+            for check in checks
+        ],
+        "ok": all(check.ok for check in checks),
+    }
+
+
+def checks_table(checks: list[CutCheck]) -> FoldingTable:
+    """Return the worst difference of every cut and output."""
+    title = "head + tail against the whole model, worst absolute difference by output"
+    table = new_table(title, "cut", *map(escape, checks[0].differences), "", left=1)
+    for check in checks:
+        mark = "[green]ok[/]" if check.ok else "[bold red]differs[/]"
+        table.add_row(check.cut, *(f"{gap:.2g}" for gap in check.differences.values()), mark)
+    return table
+
+
+def profile_table(profile: Profile, role: str) -> FoldingTable:
+    """Return the times and memory of every head and tail."""
+    machine = profile.machine
+    title = f"{role}: {machine.cpu}, {machine.threads} thread(s), {machine.runtime}"
+    heads = ("head ms", "p10 – p90", "MB", "tail ms", "p10 – p90", "MB")
+    table = new_table(title, "cut", *heads, "frontier", left=1)
+    for name, cut in profile.cuts.items():
+        cells = [*_stage_cells(cut.head), *_stage_cells(cut.tail)]
+        table.add_row(name, *cells, format_size(cut.frontier_bytes))
+    return table
+
+
+def _stage_cells(stage: StageProfile | None) -> tuple[str, str, str]:
+    if stage is None:
+        return "–", "", ""
+    timing = stage.timing
+    spread = f"{1e3 * timing.p10_s:.2f} – {1e3 * timing.p90_s:.2f}"
+    return f"{1e3 * timing.median_s:.2f}", spread, f"{stage.memory_bytes / 1e6:.0f}"
+
+
+def plan_json(plan: Plan, best: Option | None = None) -> dict[str, Any]:
+    """Return the whole plan; `best` is the option chosen, if not the fastest."""
+    link, best = plan.link, best or plan.best
+    return {
+        "bundle": {"name": plan.bundle.name, "digest": plan.bundle.digest},
+        "link": {
+            "uplink_bps": link.uplink_bps,
+            "downlink_bps": link.downlink_bps,
+            "rtt_s": link.rtt_s,
+        },
+        "profiles": {
+            role: {
+                "machine": profile.machine.model_dump(),
+                "measured_at": profile.measured_at,
+                "inputs": profile.inputs,
+                "scale": profile.scale,
+            }
+            for role, profile in (("edge", plan.edge), ("cloud", plan.cloud))
+        },
+        "options": [_option_json(option) for option in plan.options],
+        "best": {"cut": best.cut, "codec": best.codec},
+        "switches": [_switch_json(switch) for switch in plan.switches()],
+        "accuracy_drop": plan.accuracy_drop,
+        "left_out": plan.left_out,
+        "heads_only": plan.heads_only,
+    }
+
+
+def fastest_of_each_cut(plan: Plan) -> list[Option]:
+    """Return each cut's fastest option, and its raw one: ten codecs to a cut fill many screens."""
+    fastest = {
+        cut: min((o for o in plan.options if o.cut == cut), key=lambda o: o.total_s)
+        for cut in dict.fromkeys(option.cut for option in plan.options)
+    }
+    return [o for o in plan.options if o.codec == "raw" or o is fastest[o.cut]]
+
+
+def plan_table(plan: Plan, best: Option | None = None) -> FoldingTable:
+    """Return the fastest options with their times; `best`, or else the fastest, is marked."""
+    marked = best or plan.best
+    exits = "exit" * any(option.exit_rate or option.exit_s for option in plan.options)
+    columns = ("upload", "edge", exits, "network", "cloud", "total", _points_of(plan), "")
+    table = new_table(
+        f"{plan.bundle.name} on {plan.link}; times in ms", "cut", "codec", *columns, left=2, keys=2
+    )
+    shown = fastest_of_each_cut(plan)
+    for option in (o for o in plan.options if o in shown or o == marked):
+        table.add_row(
+            option.cut,
+            option.codec if option.upload_bytes else "",
+            format_size(option.upload_bytes),
+            _ms(option.edge_s),
+            f"{_ms(option.exit_s)} {100 * option.exit_rate:.0f} %" if option.exit_s else "",
+            _ms(option.network_s),
+            _ms(option.cloud_s),
+            _ms(option.total_s),
+            format_points(option.accuracy),
+            "◀" if option == marked else "",
+            style="bold green" if option == marked else None,
+        )
+    return table
+
+
+def _points_of(plan: Plan) -> str:
+    """Return what an option's points are of, in one word; empty where no loss was measured."""
+    kinds = {option.accuracy.measure for option in plan.options if option.accuracy}
+    return "" if not kinds else {"error": "output"}.get(kind := min(kinds), kind)
+
+
+def format_points(found: Accuracy | None) -> str:
+    """Return percentage points against the whole model, with their sign: a loss is below 0."""
+    return "" if found is None else f"{0.0 - found.drop_points:+.2f}".replace("+0.00", "0.00")
+
+
+def switches_text(plan: Plan) -> str:
+    """Say at which bandwidths the best option changes."""
+    switches = plan.switches()
+    if not switches:
+        return f"{plan.best.label} is best at every uplink."
+    parts = [f"below {format_rate(switches[0].uplink_bps)}: {switches[0].below.label}"]
+    for switch, following in zip(switches, [*switches[1:], None], strict=True):
+        upper = f" to {format_rate(following.uplink_bps)}" if following else " up"
+        parts.append(f"from {format_rate(switch.uplink_bps)}{upper}: {switch.above.label}")
+    return "best by uplink (RTT and downlink as given): " + "; ".join(parts) + "."
+
+
+def bound_text(plan: Plan) -> str | None:
+    """Say what bound of accuracy the options keep, and how many were left out; None: no need to."""
+    if plan.accuracy_drop is None and not plan.left_out:
+        return None
+    if plan.bundle.calibration is None:
+        return (
+            f"What codecs lose with this bundle was never measured. The {len(plan.options)} options shown "
+            "lose nothing, or send the input as JPEG or WebP, as cameras do; the other "
+            f"{plan.left_out} are left out. To have them measured: "
+            f"splitpoint calibrate {plan.bundle.path} --data DIR."
+        )
+    most = DEFAULT_ACCURACY_DROP if plan.accuracy_drop is None else plan.accuracy_drop
+    word = _points_of(plan)
+    return (
+        f"{len(plan.options)} options lose nothing, or were measured to lose at most {most:g} points"
+        f"{f' of {word}' if word else ''} (chance is not allowed for); {plan.left_out} that lose more or "
+        f"were never measured are left out"
+        f"{', and so are q2 to q6 (see the note)' if stale_sides(plan) else ''}."
+    )
+
+
+def heads_text(plan: Plan) -> str | None:
+    """Say what remains without a cloud on a device that has no tails; None where it can finish frames."""
+    if not plan.heads_only:
+        return None
+    exits = {o.cut: o.last_resort.agreement for o in plan.options if o.last_resort}
+    known = ", ".join(f"{cut} ({100 * share:.1f} %)" for cut, share in exits.items())
+    return (
+        f"This device holds heads only, and finishes no frame. Without the cloud "
+        f"{f'the exit answers, as the whole model would at: {known}' if known else 'nothing answers'}."
+    )
+
+
+def points_text(plan: Plan) -> str | None:
+    """Say what the signed points are, and how far chance reaches; None where there are none."""
+    word, known = _points_of(plan), [o.accuracy for o in plan.options if o.accuracy]
+    if not known:
+        return None
+    shown = plan.best.accuracy or known[0]
+    text = f"{word}: points above (+) or below (-) the whole model, on {shown.samples} inputs."
+    if interval := shown.interval_points:
+        low, high = interval
+        text += (
+            f" That of {shown.cut}/{shown.codec} lies between {-high:+.1f} and {-low:+.1f} (95 % interval); "
+            "what is within such an interval, gains too, may be chance."
+        )
+    return text
+
+
+def accuracy_json(found: Accuracy) -> dict[str, Any]:
+    """Return what was measured of one (cut, codec), with what follows from it."""
+    counts = found.model_dump(mode="json")
+    return {
+        **counts,
+        "measure": found.measure,
+        "drop_points": found.drop_points,
+        "interval_points": found.interval_points,
+    }
+
+
+def noise_text(profile: Profile, role: str) -> str | None:
+    """Say that a profile was measured on a busy machine, as far as that shows; None: it doesn't."""
+    if profile.spread <= _NOISY:
+        return None
+    return (
+        f"the {role}'s times vary by {100 * profile.spread:.0f} % from p10 to p90, as if something else had "
+        "run there; measure again when it is idle, or longer (--budget)"
+    )
+
+
+def scale_text(plan: Plan) -> str | None:
+    """Say which side was scaled instead of measured, which is noisy, and which codec sizes are guesses;
+    None: no need to."""
+    remarks = [
+        f"the {role}'s times are measured on {profile.machine.cpu} and scaled by {profile.scale:g}"
+        for role, profile in (("edge", plan.edge), ("cloud", plan.cloud))
+        if profile.scale != 1
+    ]
+    # A cloud that is assumed from the edge's profile has its noise.
+    measured = {
+        plan.cloud.measured_at: (plan.cloud, "cloud"),
+        plan.edge.measured_at: (plan.edge, "edge"),
+    }
+    noise = [noise_text(*side) for side in measured.values()]
+    remarks += [text for text in noise if text]
+    guessed = any(option.codec != "raw" and not option.accuracy for option in plan.options)
+    if plan.edge.inputs == "random" and guessed:
+        remarks.append(
+            "sizes of compressed uploads come from synthetic images; "
+            "profile with --data FOLDER for those of your own"
+        )
+    if stale := stale_text(plan):
+        remarks.append(stale)
+    return "; ".join(remarks) + "." if remarks else None
+
+
+def _spec_json(spec: Any) -> dict[str, Any]:
+    return {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)}
+
+
+def _option_json(option: Option) -> dict[str, Any]:
+    return {
+        "cut": option.cut,
+        "codec": option.codec,
+        "edge_s": option.edge_s,
+        "upload_bytes": option.upload_bytes,
+        "network_s": option.network_s,
+        "cloud_s": option.cloud_s,
+        "download_bytes": option.download_bytes,
+        "exit_s": option.exit_s,
+        "exit_rate": option.exit_rate,
+        "total_s": option.total_s,
+        "frontier_bytes": option.frontier_bytes,
+        "edge_memory_bytes": option.edge_memory_bytes,
+        "cloud_memory_bytes": option.cloud_memory_bytes,
+        "accuracy": accuracy_json(option.accuracy) if option.accuracy else None,
+        "last_resort": asdict(option.last_resort) if option.last_resort else None,
+    }
+
+
+def _switch_json(switch: Switch) -> dict[str, Any]:
+    return {
+        "uplink_bps": switch.uplink_bps if math.isfinite(switch.uplink_bps) else None,
+        "below": {"cut": switch.below.cut, "codec": switch.below.codec},
+        "above": {"cut": switch.above.cut, "codec": switch.above.codec},
+    }
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.1f}"

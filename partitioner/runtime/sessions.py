@@ -1,0 +1,147 @@
+"""Running a graph: the one place that knows how a session of ONNX Runtime is made."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import psutil
+
+from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS
+from partitioner.common.memory import release_freed_pages
+from partitioner.runtime.providers import check_provider, open_with
+from protos.errors import BundleError, FaultError, UsageError
+from protos.tensors import Array, TensorSpec
+
+MAX_THREADS = 1024
+"""More than any machine has cores; the runtime would try to start them all."""
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """How sessions run: intra-op threads (1 suits a shared machine best) and the provider."""
+
+    threads: int = DEFAULT_THREADS
+    provider: str = DEFAULT_PROVIDER
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threads <= MAX_THREADS:
+            raise UsageError(f"{self.threads} threads cannot compute. Give 1 to {MAX_THREADS}.")
+        check_provider(self.provider)
+
+
+class Stage:
+    """A head, a tail or the whole model, ready to run. Safe to run from several threads.
+
+    Values that are inputs and outputs at once pass through; a stage without a graph passes all.
+    """
+
+    def __init__(
+        self, session: Any, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+    ) -> None:
+        self.inputs = inputs
+        self.outputs = outputs
+        self._session = session
+        self._wanted = {node.name for node in session.get_inputs()} if session else set()
+        names = {spec.name for spec in inputs}
+        self._computed = [spec.name for spec in outputs if spec.name not in names]
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute the outputs from `feeds`, which holds at least every input, by name.
+
+        Raises FaultError when the runtime fails; types and shapes are the caller's to check.
+        """
+        results = {spec.name: feeds[spec.name] for spec in self.outputs if spec.name in feeds}
+        if self._computed:
+            needed = {name: feeds[name] for name in self._wanted}
+            try:
+                values = self._session.run(self._computed, needed)
+            except Exception as error:
+                raise FaultError(f"the runtime failed on this input: {error}") from error
+            results.update(zip(self._computed, values, strict=True))
+        return {spec.name: results[spec.name] for spec in self.outputs}
+
+
+def open_session(
+    model: Path | bytes,
+    options: RuntimeOptions,
+    *,
+    optimize: bool = True,
+    profile_to: Path | None = None,
+) -> Any:
+    """Return the runtime's session of one ONNX file, or of its bytes; errors are the runtime's own.
+
+    With `profile_to`, the runtime's profiler writes to a file that starts with that path.
+    """
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 4
+    # Threads that spin between two frames take the core from whoever shares it.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if profile_to:
+        settings.enable_profiling = True
+        settings.profile_file_prefix = str(profile_to)
+    if not optimize:
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    source = model if isinstance(model, bytes) else str(model)
+    return open_with(options.provider, source, settings)
+
+
+def open_stage(
+    graph: Path | bytes | None,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    options: RuntimeOptions,
+) -> Stage:
+    """Load a graph of a bundle, a file or its bytes; BundleError when the runtime refuses it.
+
+    A stage on another provider than the CPU has run once when it is returned.
+    """
+    if graph is None:
+        return Stage(None, inputs, outputs)
+    try:
+        stage = Stage(open_session(graph, options), inputs, outputs)
+    except Exception as error:
+        name = "an exit" if isinstance(graph, bytes) else graph
+        raise BundleError(
+            f"the runtime (onnxruntime {onnxruntime.__version__}) cannot load {name}: {error}. "
+            "Free memory, update onnxruntime, or import the bundle again."
+        ) from error
+    finally:
+        release_freed_pages()  # loading takes the weights several times over
+    if options.provider != DEFAULT_PROVIDER:
+        # On a GPU the first frame of a session takes 0.1 to 0.6 s: kernels are loaded and chosen with it.
+        with contextlib.suppress(FaultError):  # made-up values may be none that the model takes
+            stage.run(random_feeds(inputs, np.random.default_rng(0)))
+    return stage
+
+
+def open_weighed(open_stage: Callable[[], Stage]) -> tuple[Stage, int]:
+    """Open a stage; return it, and the resident bytes that the process has more for it.
+
+    What ends meanwhile in other threads gives memory back, so that a load may seem to take less.
+    """
+    process = psutil.Process()
+    release_freed_pages()  # what was freed before would hide what this takes
+    before = process.memory_info().rss
+    stage = open_stage()
+    return stage, max(0, process.memory_info().rss - before)
+
+
+def random_feeds(
+    inputs: tuple[TensorSpec, ...], rng: np.random.Generator, batch: int = 1
+) -> dict[str, Array]:
+    """Return inputs to time or to compare with: normal floats, and small integers that index safely."""
+    return {spec.name: _random(spec, rng, batch) for spec in inputs}
+
+
+def _random(spec: TensorSpec, rng: np.random.Generator, batch: int) -> Array:
+    dtype, shape = np.dtype(spec.dtype), spec.sized(batch)
+    if dtype.kind == "f":
+        return rng.standard_normal(shape).astype(dtype)
+    high = 256 if dtype == np.uint8 and len(shape) == 4 else 2
+    return rng.integers(0, high, shape).astype(dtype)

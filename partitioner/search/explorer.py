@@ -1,0 +1,191 @@
+"""Searching one bundle: its survivors, which of them it has, and the new ones added and timed."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.graph.graph import Graph
+from partitioner.network.link import Link
+from partitioner.planning.plan import plan
+from partitioner.profiles.profile import Profile
+from partitioner.profiles.profiler import machine_of, measure_profile
+from partitioner.runtime.sessions import RuntimeOptions
+from partitioner.search.placement import work_of
+from partitioner.search.solver import Search
+from partitioner.search.survivors import Assumption, Survivor, find_survivors, found_cut
+from protos.codecs.registry import codecs_for
+from protos.errors import BundleError, ProfileError
+from protos.names import CLOUD, EDGE
+
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The best cut for one link by the seconds of nodes: its place in the model, and the price."""
+
+    after: str
+    edge_s: float
+    upload_bytes: float
+    total_s: float
+
+
+@dataclass(frozen=True)
+class TierAnswer:
+    """The best two cuts of all for three machines by the seconds of nodes: their places, and the price."""
+
+    first_after: str
+    second_after: str
+    compute_s: tuple[float, ...]
+    upload_bytes: tuple[float, ...]
+    total_s: float
+
+
+def graph_of(bundle: Bundle) -> Graph:
+    """Return the bundle's graph; BundleError when it comes from a splitpoint that did not keep it."""
+    if bundle.graph is None:
+        raise BundleError(
+            f"{bundle.path} keeps no graph to search in. Import the model again with this splitpoint."
+        )
+    return bundle.graph
+
+
+def node_seconds(bundle: Bundle, *profiles: Profile) -> tuple[tuple[float, ...], ...]:
+    """Return the seconds of the bundle's nodes on each machine; ProfileError where they were not measured."""
+    nodes = len(graph_of(bundle).nodes)
+    for profile in profiles:
+        if profile.node_s is None or len(profile.node_s) != nodes:
+            raise ProfileError(
+                f"the profile of {profile.machine.hostname} has no seconds of the {nodes} nodes. Measure it "
+                f"again with: splitpoint profile {bundle.path}."
+            )
+    return tuple(profile.node_s for profile in profiles if profile.node_s is not None)
+
+
+def search_bundle(
+    bundle: Bundle, edge: Profile, cloud: Profile, link: Link, wanted: Sequence[Assumption]
+) -> tuple[Survivor, ...]:
+    """Return the interior cuts that are best on some uplink under one of the assumptions `wanted`."""
+    edge_s, cloud_s = node_seconds(bundle, edge, cloud)
+    size = input_bytes(bundle, edge, cloud, link)
+    far = _resumed(link, edge, cloud)
+    return find_survivors(graph_of(bundle), (edge_s, cloud_s), far, wanted, input_bytes=size)
+
+
+def _resumed(link: Link, here: Profile, behind: Profile) -> Link:
+    """Return the link with what crossing it takes on the machines at its ends, whatever runs there."""
+    return replace(link, rtt_s=link.rtt_s + here.crossing_s + behind.resume_s)
+
+
+def best_on(bundle: Bundle, edge: Profile, cloud: Profile, link: Link, one: Assumption) -> Answer:
+    """Return the best cut of all on one link."""
+    graph, seconds = graph_of(bundle), node_seconds(bundle, edge, cloud)
+    size = input_bytes(bundle, edge, cloud, link)
+    work, groups = work_of(graph, seconds, bits=one.bits, input_bytes=size)
+    best = Search(work).best([_resumed(link, edge, cloud)], (one.edge_load, one.cloud_load))
+    cut = found_cut(graph, groups, best)
+    end = CLOUD if not best.head() else EDGE
+    return Answer(
+        after=graph.place(cut.frontier) if cut else end,
+        edge_s=edge.resume_s + best.compute_s[0],
+        upload_bytes=best.upload_bytes[0],
+        total_s=edge.resume_s + best.total_s,
+    )
+
+
+def best_tiers(
+    bundle: Bundle, profiles: tuple[Profile, Profile, Profile], links: tuple[Link, Link]
+) -> TierAnswer:
+    """Return the best two cuts of all, also those that the bundle lacks, with raw activations."""
+    graph = graph_of(bundle)
+    size = input_bytes(bundle, profiles[0], profiles[1], links[0])
+    work, groups = work_of(graph, node_seconds(bundle, *profiles), input_bytes=size)
+    device, near, cloud = profiles
+    resumed = _resumed(links[0], device, near), _resumed(links[1], near, cloud)
+    best = Search(work).best(resumed)
+
+    def place(link: int) -> str:
+        head = best.head(link)
+        frontier = graph.frontier(node for item in head for node in groups[item])
+        return graph.place(frontier) if head and frontier else EDGE if head else CLOUD
+
+    total_s = profiles[0].resume_s + best.total_s
+    return TierAnswer(place(0), place(1), best.compute_s, best.upload_bytes, total_s)
+
+
+def input_bytes(bundle: Bundle, edge: Profile, cloud: Profile, link: Link) -> float:
+    """Return what the model's inputs take on the wire with the best codec that a plan would allow."""
+    options = plan(bundle, link, edge, cloud).options
+    return min((o.upload_bytes for o in options if o.cut == CLOUD), default=math.inf)
+
+
+def known_cuts(bundle: Bundle, survivors: Sequence[Survivor]) -> tuple[str | None, ...]:
+    """Return the id that each survivor has in the bundle; None where it is new."""
+    graph = graph_of(bundle)
+    ids = {
+        (frozenset(spec.name for spec in cut.frontier), frozenset(cut.head_outputs)): cut.id
+        for cut in bundle.manifest.cuts
+    }
+    return tuple(
+        ids.get((frozenset(s.cut.frontier), graph.outputs_of(s.cut.head))) for s in survivors
+    )
+
+
+def load_profiles(bundle: Bundle) -> tuple[dict[str, Profile], tuple[str, ...]]:
+    """Return the profiles in the bundle's folder by file name, and what is wrong with unreadable ones."""
+    found, wrong = {}, []
+    for path in sorted(bundle.profiles.glob("*.json")):
+        try:
+            profile = Profile.load(path)
+        except ProfileError as error:
+            wrong.append(str(error))
+            continue
+        if profile.bundle_digest == bundle.digest:
+            found[path.name] = profile
+    return found, tuple(wrong)
+
+
+def extend_profiles(
+    profiles: Mapping[str, Profile],
+    after: Bundle,
+    added: Sequence[str],
+    budget_s: float,
+    on_progress: OnProgress = lambda _stage, _done, _total: None,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Time the cuts `added` for each of `profiles`, by file name, that this machine measured.
+
+    What was measured of the other cuts stays true: their graphs are the same files. Returns the names of
+    the profiles that are whole again, and of those that another machine has to measure again.
+    """
+    extended, stale = [], []
+    for name, old in profiles.items():
+        options = _options_of(old)
+        if options is None or old.heads_only:
+            stale.append(name)
+            continue
+        new = measure_profile(after.only(added), options, budget_s, on_progress=on_progress)
+        _merged(after, old, new).save(after.profiles / name)
+        extended.append(name)
+    return tuple(extended), tuple(stale)
+
+
+def _options_of(profile: Profile) -> RuntimeOptions | None:
+    """Return how the profile was measured; None if that was on another machine, or with another runtime."""
+    machine = profile.machine
+    here = machine_of(RuntimeOptions(machine.threads))
+    computes_with = {"provider": here.provider, "accelerator": here.accelerator}
+    if machine.model_copy(update=computes_with) != here or profile.scale != 1:
+        return None
+    return RuntimeOptions(machine.threads, machine.provider)
+
+
+def _merged(bundle: Bundle, old: Profile, new: Profile) -> Profile:
+    """Return `old` with the cuts of `new`; codecs that the new bundle is not calibrated for are gone."""
+    both = {**new.cuts, **old.cuts}
+    cuts = {}
+    for cut_id, cut in bundle.cuts.items():
+        usable = {codec.name for codec in codecs_for(cut.frontier, bundle.ranges)}
+        codecs = {name: c for name, c in both[cut_id].codecs.items() if name in usable}
+        cuts[cut_id] = both[cut_id].model_copy(update={"codecs": codecs})
+    return old.model_copy(update={"cuts": cuts, "bundle_digest": bundle.digest})

@@ -1,0 +1,1 @@
+"""What if: frames over traces, grids of links and loads, fleets on one cloud."""

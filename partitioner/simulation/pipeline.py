@@ -1,0 +1,244 @@
+"""Frames through one device, its uplink and its cloud, as the running client takes them.
+
+    arrival ─► device (head, encoding) ─► uplink ─► half RTT ─► worker (decoding, tail)
+            ─► downlink ─► half RTT ─► result
+
+Each stage serves the frames in their order, one at a time, the cloud as many as it has workers. At most
+`window` frames are at work; results are handed on in order, and only then is there room for another,
+as in the client's pipeline. Frames come on a steady beat, and one that comes a whole beat late starts
+the beat anew, as with the client's `--fps`. A call that is not answered in `timeout_s` is given up,
+with what is still on the uplink, and the device runs the tail itself.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Self
+
+from partitioner.network.step_function import Steps
+from partitioner.network.trace import Trace
+from partitioner.simulation.demand import Demand
+from partitioner.simulation.draws import Chances
+from protos.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What frames meet: a link over time, a beat, and how client and cloud are set."""
+
+    trace: Trace
+    period_s: float
+    """Seconds between frames; 0: as fast as they are taken."""
+    window: int
+    timeout_s: float
+    workers: int = 1
+    seed: int | None = None
+    """Of what times are drawn from; None: all stages take their medians."""
+    device_paced: bool = False
+    """Frames are taken only when the device is free, as the client does that has a deadline."""
+
+    def __post_init__(self) -> None:
+        if self.trace.downlink_bps is None or self.trace.rtt_s is None:
+            raise UsageError(
+                "a trace without a downlink or a round trip cannot be run. Fill it in: "
+                "trace.filled(rtt_s)."
+            )
+        for name, value in (("window", self.window), ("workers", self.workers)):
+            if value < 1:
+                raise UsageError(f"a {name} of {value} lets no frame through. Give 1 or more.")
+        if not (0 < self.timeout_s < math.inf and 0 <= self.period_s < math.inf):
+            raise UsageError(
+                f"a period of {self.period_s} s and a timeout of {self.timeout_s} s have no meaning. "
+                "Give a period of 0 or more, and a timeout above 0, both finite."
+            )
+
+    @property
+    def paths(self) -> tuple[Steps, Steps, Steps]:
+        """Uplink, downlink and round trip over time."""
+        trace = self.trace
+        return trace.uplink_bps, trace.downlink_bps or trace.uplink_bps, trace.rtt_s or _NO_TRIP
+
+    @cached_property
+    def chances(self) -> Chances | None:
+        """What makes frames differ, by their number; None without a seed."""
+        return None if self.seed is None else Chances(self.seed)
+
+
+_NO_TRIP = Steps([0.0], [0.0], 1.0)
+
+
+class Passage(NamedTuple):
+    """One frame's way, in seconds of the run's clock; `served_by` is `edge`, `exit` or `cloud`, or `none`
+    where nothing answers after a lost call.
+
+    `demand` is what this frame took of each stage: its option's, as drawn.
+    `latency_s` means what the client's `Result.latency_s` does: from being taken to the result.
+    """
+
+    demand: Demand
+    arrived_at: float
+    begun_at: float
+    """The head's start, at which the option was chosen."""
+    sent_at: float
+    """The first byte left; the head's end where nothing crosses."""
+    done_at: float
+    network_s: float
+    queue_s: float
+    cloud_s: float
+    served_by: str
+    timed_out: bool = False
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds from the frame's arrival to its result."""
+        return self.done_at - self.arrived_at
+
+
+class Pipeline:
+    """The state between two frames; `copy` it to try what another option would do."""
+
+    __slots__ = (
+        "_asked_at",
+        "_device_free",
+        "_down_begun",
+        "_down_free",
+        "_due_at",
+        "_frame",
+        "_handed",
+        "_reserved",
+        "_uplink_free",
+        "_workers",
+        "setup",
+    )
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self._frame = 0
+        self._asked_at = 0.0
+        self._due_at = -setup.period_s
+        self._device_free = self._uplink_free = self._down_free = 0.0
+        self._down_begun = -math.inf
+        self._workers = [0.0] * setup.workers
+        self._handed: deque[float] = deque([0.0] * setup.window, maxlen=setup.window)
+        self._reserved: tuple[tuple[float, float], ...] = ()
+
+    def copy(self) -> Self:
+        """Return the same state, to go on from independently."""
+        other = object.__new__(type(self))
+        other.setup = self.setup
+        other._frame = self._frame
+        other._asked_at, other._due_at = self._asked_at, self._due_at
+        other._device_free, other._uplink_free = self._device_free, self._uplink_free
+        other._down_free, other._down_begun = self._down_free, self._down_begun
+        other._workers, other._handed = self._workers.copy(), self._handed.copy()
+        other._reserved = self._reserved
+        return other
+
+    def key(self) -> tuple[object, ...]:
+        """Return what the next frames can tell of the past: equal keys have equal futures."""
+        at = self._asked_at
+        return (
+            at,
+            self._due_at,
+            max(at, self._device_free),
+            max(at, self._uplink_free),
+            max(at, self._down_free),
+            tuple(sorted(max(at, free) for free in self._workers)),
+            tuple(max(at, handed) for handed in self._handed),
+            tuple(span for span in self._reserved if span[1] > at),
+        )
+
+    def advance(self, choose: Callable[[float, float], Demand]) -> Passage:
+        """Take the next frame and return its way; `choose(arrived_at, begun_at)` says its option."""
+        arrived_at = self._take()
+        demand = self._drawn(choose(arrived_at, max(arrived_at, self._device_free)))
+        begun_at = self._on_device(arrived_at, demand.edge_s)
+        passage = self._cross(demand, arrived_at, begun_at) if demand.crosses else None
+        if passage is None:
+            end = self._device_free
+            by = "exit" if demand.by_exit else "edge"
+            passage = Passage(demand, arrived_at, begun_at, end, end, 0.0, 0.0, 0.0, by)
+        self._handed.append(max(passage.done_at, self._handed[-1]))
+        return passage
+
+    def _drawn(self, demand: Demand) -> Demand:
+        chances, self._frame = self.setup.chances, self._frame + 1
+        return demand if chances is None else chances[self._frame - 1].of(demand)
+
+    def _take(self) -> float:
+        """Return when the next frame is taken: there is room for it, and its beat has come."""
+        asked_at = max(self._asked_at, self._handed[0])
+        if self.setup.device_paced:
+            asked_at = self._is_free_at(max(asked_at, self._device_free), 0.0)
+        period_s = self.setup.period_s
+        self._due_at += period_s
+        if asked_at - self._due_at > period_s:
+            self._due_at = asked_at
+        self._asked_at = max(asked_at, self._due_at)
+        return self._asked_at
+
+    def _on_device(self, ready_at: float, seconds: float) -> float:
+        """Run for `seconds` on the device as soon as it is free; return when that begins."""
+        begun_at = self._is_free_at(max(ready_at, self._device_free), seconds)
+        self._device_free = begun_at + seconds
+        if self._reserved:
+            self._reserved = tuple(span for span in self._reserved if span[1] > begun_at)
+        return begun_at
+
+    def _is_free_at(self, from_s: float, seconds: float) -> float:
+        """Return the first moment from `from_s` on at which no tail is in the way of `seconds`."""
+        for start, end in self._reserved:
+            if from_s < end and (from_s >= start or from_s + seconds > start):
+                from_s = end
+        return from_s
+
+    def _cross(self, demand: Demand, arrived_at: float, begun_at: float) -> Passage:
+        uplink, downlink, rtt = self.setup.paths
+        head_done = begun_at + demand.edge_s
+        give_up_at = head_done + self.setup.timeout_s
+        sent_at = max(head_done, self._uplink_free)
+        if sent_at >= give_up_at:  # it never left
+            return self._finish_here(demand, arrived_at, begun_at, give_up_at)
+        uploaded_at = uplink.reaches(8 * demand.upload_bytes, sent_at)
+        if uploaded_at > give_up_at:
+            self._uplink_free = give_up_at
+            return self._finish_here(demand, arrived_at, begun_at, give_up_at, sent_at)
+        self._uplink_free = uploaded_at
+        came_at = uploaded_at + rtt.at(uploaded_at) / 2
+        worker = min(range(len(self._workers)), key=self._workers.__getitem__)
+        served_at = max(came_at, self._workers[worker])
+        computed_at = self._workers[worker] = served_at + demand.cloud_s
+        # An answer that overtakes one whose tail takes longer is not held up by it.
+        down_at = (
+            computed_at if computed_at < self._down_begun else max(computed_at, self._down_free)
+        )
+        downloaded_at = downlink.reaches(8 * demand.download_bytes, down_at)
+        self._down_begun = max(self._down_begun, computed_at)
+        self._down_free = max(self._down_free, downloaded_at)
+        done_at = downloaded_at + rtt.at(computed_at) / 2
+        if done_at > give_up_at:
+            return self._finish_here(demand, arrived_at, begun_at, give_up_at, sent_at)
+        queue_s = served_at - came_at
+        network_s = done_at - sent_at - queue_s - demand.cloud_s
+        return Passage(
+            demand, arrived_at, begun_at, sent_at, done_at, network_s, queue_s, demand.cloud_s, "cloud"
+        )  # fmt: skip
+
+    def _finish_here(
+        self,
+        demand: Demand,
+        arrived_at: float,
+        begun_at: float,
+        give_up_at: float,
+        sent_at: float | None = None,
+    ) -> Passage:
+        start = self._is_free_at(max(give_up_at, self._device_free), demand.finish_s)
+        done_at = start + demand.finish_s
+        self._reserved = (*self._reserved, (start, done_at))
+        waited_s = self.setup.timeout_s
+        left_at = give_up_at if sent_at is None else sent_at
+        return Passage(
+            demand, arrived_at, begun_at, left_at, done_at, waited_s, 0.0, 0.0, demand.fallback, True
+        )  # fmt: skip

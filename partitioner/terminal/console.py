@@ -1,0 +1,259 @@
+"""What all commands share: JSON or tables on stdout, progress and logs on stderr, errors as sentences."""
+
+import errno
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from typer.core import TyperCommand
+
+from partitioner.terminal.entrypoint import INTERRUPTED
+from partitioner.terminal.log_format import PlainFormatter
+from protos.errors import FileError, SplitpointError, UsageError
+
+_REMEDIES = {
+    errno.ENOSPC: " Make room, and try again.",
+    errno.EDQUOT: " Make room, and try again.",
+    errno.EACCES: " Give another place, or the right to use this one.",
+    errno.EROFS: " Give another place.",
+    errno.EMFILE: " Allow more open files (ulimit -n).",
+}
+"""What to do about errors of the system that no seam has translated."""
+_LINE_EVERY_S = 5.0
+
+
+class _Console(Console):
+    """Ends the command when its reader is gone: in the main thread at once, elsewhere by an error.
+
+    rich raises SystemExit in any thread; in an event loop's it would stop the loop, and whoever waits for the
+    loop would wait for ever.
+    """
+
+    is_deserted = False
+
+    def on_broken_pipe(self) -> None:
+        """Called while the BrokenPipeError is being handled."""
+        self.is_deserted = True
+        if threading.current_thread() is threading.main_thread():
+            super().on_broken_pipe()
+        raise  # noqa: PLE0704
+
+
+screen = _Console(highlight=False, emoji=False)
+"""Results for people."""
+
+notes = _Console(stderr=True, highlight=False, emoji=False)
+"""Progress and remarks; never anything that a program would read."""
+
+JsonFlag = Annotated[
+    bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"splitpoint {version('splitpoint')}\n")
+        raise typer.Exit
+
+
+VersionFlag = Annotated[
+    bool,
+    typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+]
+
+
+class _Command(TyperCommand):
+    """Refuses a flag whose value is given twice, as the last would win, and nobody would be told; and
+    one whose value is empty, as of a variable that is not set, where that has no meaning."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        found, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        values: list[Any] = [
+            one for one in given if one.param_type_name == "option" and not one.multiple
+        ]
+        for one in values:
+            if values.count(one) > 1 and not one.is_flag and not one.count:
+                raise UsageError(f"{one.opts[0]} is given {values.count(one)} times. Give it once.")
+            if found[one.name] == "" != one.default:
+                raise UsageError(f"{one.opts[0]} is empty. Give a value, or leave it out.")
+        return super().parse_args(ctx, args)
+
+
+class _App(typer.Typer):
+    def command(self, name: str | None = None, **settings: Any) -> Any:
+        return super().command(name, **{"cls": _Command, **settings})
+
+
+def new_app(**settings: Any) -> typer.Typer:
+    """Return a command group with the manners that all our commands share."""
+    return _App(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        **settings,
+    )
+
+
+def print_json(document: Any, *, indent: int | None = 1) -> None:
+    """Write one JSON document to stdout; with indent None, on one line, at once."""
+    sys.stdout.write(
+        json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    )
+    sys.stdout.flush()
+
+
+def progress() -> Progress:
+    """Return a progress bar on stderr; where nobody watches, a line every few seconds instead."""
+    return _progress(BarColumn(bar_width=28), MofNCompleteColumn())
+
+
+@contextmanager
+def working(text: str) -> Iterator[Callable[[str], None]]:
+    """Show that something without a known end goes on; yield what changes the text."""
+    with _progress() as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda now: bar.update(task, description=now)
+
+
+def _progress(*columns: ProgressColumn) -> Progress:
+    ends = (SpinnerColumn(), TextColumn("{task.description}")), (TimeElapsedColumn(),)
+    kind = Progress if notes.is_terminal else LoggedProgress
+    return kind(*ends[0], *columns, *ends[1], console=notes, transient=True)
+
+
+class LoggedProgress(Progress):
+    """For logs: no bar, but every five seconds a line that says how far each task is.
+
+    `wait` sleeps as long as it is told, and returns True when the work has ended meanwhile.
+    """
+
+    def __init__(
+        self,
+        *columns: ProgressColumn,
+        wait: Callable[[float], bool] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(*columns, disable=True, **settings)
+        self._ended = threading.Event()
+        self._wait = wait or self._ended.wait
+        self._teller = threading.Thread(target=self._tell, daemon=True)
+
+    def start(self) -> None:
+        """Begin to write lines."""
+        self._teller.start()
+
+    def stop(self) -> None:
+        """Write no more."""
+        self._ended.set()
+        self._teller.join()
+
+    def _tell(self) -> None:
+        while not self._wait(_LINE_EVERY_S):
+            for task in self.tasks:
+                far = "" if task.total is None else f": {task.completed:g} of {task.total:g}"
+                remark(f"{task.description}{far}, after {task.elapsed or 0.0:.0f} s")
+
+
+def remark(text: str) -> None:
+    """Say something to the person at the screen, on stderr."""
+    notes.print(escape(text), soft_wrap=True)
+
+
+def check_readers() -> None:
+    """Raise BrokenPipeError if a thread has found that nobody reads what we say: who works on may end."""
+    if screen.is_deserted or notes.is_deserted:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def complain(text: str) -> None:
+    """Say on stderr what went wrong."""
+    notes.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+
+
+def set_up_logs(level: str) -> None:
+    """Send log records of `level` and above to stderr."""
+    handler = RichHandler(console=notes, show_path=False, markup=False)
+    handler.setFormatter(PlainFormatter("%(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+class _Interrupt:
+    """Ends a command on SIGTERM as on Ctrl-C, so that both clean up; servers install their own."""
+
+    def __init__(self) -> None:
+        self.came = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._raise)
+
+    def _raise(self, _number: int, _frame: object) -> None:
+        self.came = True
+        raise KeyboardInterrupt
+
+
+def run(app: Callable[[], Any]) -> None:
+    """Run a command to its exit: an error becomes its public sentence and its exit status."""
+    interrupt = _Interrupt()
+    try:
+        app()
+    except KeyboardInterrupt:
+        _end_interrupted()
+    except SystemExit as ending:
+        if ending.code == INTERRUPTED:  # typer has caught the interrupt, and says nothing
+            _end_interrupted()
+        raise
+    except Exception as error:
+        if interrupt.came:  # and a library made another error of it
+            _end_interrupted()
+        status = _tell(error)
+        if status is None:
+            raise
+        sys.exit(status)
+
+
+def _end_interrupted() -> NoReturn:
+    notes.print("interrupted")
+    sys.exit(INTERRUPTED)
+
+
+def _tell(error: Exception) -> int | None:
+    """Say what went wrong, and return the exit status; None for what nobody has foreseen."""
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has gone; leave quietly, and keep Python from flushing into the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SplitpointError.exit_status
+    if isinstance(error, SplitpointError):
+        complain(str(error))
+        logging.getLogger(__name__).debug("cause", exc_info=error)
+        return error.exit_status
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        complain(f"{error.strerror or error}{where}.{_REMEDIES.get(error.errno or 0, '')}")
+        return FileError.exit_status
+    if isinstance(error, MemoryError):
+        complain(
+            f"this machine has too little memory: {error or 'no more can be had'}. Give smaller or fewer "
+            "inputs, or end other programs."
+        )
+        return SplitpointError.exit_status
+    return None

@@ -1,0 +1,27 @@
+"""Where `splitpoint` starts: light, so that Ctrl-C is heard while the rest is being loaded."""
+
+import os
+import signal
+from importlib import import_module
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command `splitpoint` and exit."""
+    start("partitioner.cli.main")
+
+
+def start(module: str) -> None:
+    """Load the `main` of a module that takes long to load, and run it.
+
+    Ctrl-C or SIGTERM while it loads ends the process at once, as nothing has been begun.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
+    import_module(module).main()
+
+
+def _leave(_number: int, _frame: object) -> None:
+    os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)

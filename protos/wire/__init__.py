@@ -1,0 +1,1 @@
+"""Messages as bytes: arrays into requests and answers, their framing, and their checksums."""

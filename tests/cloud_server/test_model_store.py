@@ -1,0 +1,190 @@
+"""The models that a server offers, and which of them it keeps in memory."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cloud_server import model_store
+from cloud_server.model_store import ModelStore, load_bundles
+from partitioner.bundle.bundle import Bundle
+from partitioner.runtime import sessions
+from partitioner.runtime.sessions import RuntimeOptions
+from protos.errors import BundleError, UnknownNameError
+from protos.names import model_name
+from tests.kit.resident import Resident
+
+
+def make_store(bundle: Bundle, max_sessions: int = 32) -> ModelStore:
+    return ModelStore({bundle.name: bundle}, RuntimeOptions(), max_sessions)
+
+
+def test_folder_of_bundles_and_one_bundle_load_alike(residual_bundle: Bundle) -> None:
+    one = load_bundles(residual_bundle.path)
+    several = load_bundles(residual_bundle.path.parent)
+    assert list(one) == [residual_bundle.name]
+    assert several[residual_bundle.name].digest == one[residual_bundle.name].digest
+
+
+def test_damaged_bundle_is_refused_at_start(residual_bundle: Bundle, tmp_path: Path) -> None:
+    copy = shutil.copytree(residual_bundle.path, tmp_path / "copy")
+    weights = copy / "graphs" / "weights.bin"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    with pytest.raises(BundleError, match=r"weights\.bin is damaged"):
+        load_bundles(tmp_path)
+
+
+def test_folder_without_bundles_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"holds no bundle.*splitpoint import"):
+        load_bundles(tmp_path)
+    with pytest.raises(BundleError, match="is no folder"):
+        load_bundles(tmp_path / "missing")
+
+
+def test_two_bundles_of_one_name_are_refused(residual_bundle: Bundle, tmp_path: Path) -> None:
+    shutil.copytree(residual_bundle.path, tmp_path / "a")
+    shutil.copytree(residual_bundle.path, tmp_path / "b")
+    with pytest.raises(BundleError, match="are both called 'residual'"):
+        load_bundles(tmp_path)
+
+
+def test_every_cut_but_edge_is_a_model(residual_bundle: Bundle) -> None:
+    store = make_store(residual_bundle)
+    for cut in residual_bundle.cuts.values():
+        if cut.id != "edge":
+            assert store.find(model_name("residual", cut.id)).inputs == cut.frontier
+    assert store.find("residual.cloud") is store.find("residual")
+    with pytest.raises(UnknownNameError, match="leaves everything on the edge"):
+        store.find("residual.edge")
+
+
+def test_unknown_names_list_what_exists(residual_bundle: Bundle) -> None:
+    store = make_store(residual_bundle)
+    with pytest.raises(UnknownNameError, match=r"no model 'resnet'\. It has: residual, residual\."):
+        store.find("resnet")
+    with pytest.raises(UnknownNameError, match=r"no cut 'conv9'\. It has: cloud, "):
+        store.find("residual.conv9")
+    with pytest.raises(UnknownNameError, match="no version '2'"):
+        store.find("residual", "2")
+    with pytest.raises(UnknownNameError, match="no bundle 'resnet'"):
+        store.find_bundle("resnet")
+
+
+def test_long_lists_of_names_are_abbreviated(residual_bundle: Bundle) -> None:
+    many = {f"net{number}": residual_bundle for number in range(40)}
+    store = make_store(residual_bundle)
+    store.bundles = many
+    with pytest.raises(UnknownNameError, match="net11 and 28 more"):
+        store.find_bundle("resnet")
+
+
+async def test_tail_is_loaded_once_for_all_who_ask_at_the_same_time(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = []
+    open_tail = Bundle.open_tail
+
+    def counted(bundle: Bundle, cut: str, options: RuntimeOptions | None = None) -> object:
+        loads.append(cut)
+        return open_tail(bundle, cut, options)
+
+    monkeypatch.setattr(Bundle, "open_tail", counted)
+    store = make_store(residual_bundle)
+    model = store.find("residual")
+    assert store.loaded(model) is None
+    stages = await asyncio.gather(*(store.load(model) for _ in range(8)))
+    assert loads == ["cloud"]
+    assert all(stage is store.loaded(model) for stage in stages)
+
+
+async def test_one_who_gives_up_waiting_does_not_take_the_load_from_others(
+    residual_bundle: Bundle,
+) -> None:
+    store = make_store(residual_bundle)
+    model = store.find("residual")
+    impatient, patient = (asyncio.create_task(store.load(model)) for _ in range(2))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert (await patient).inputs == residual_bundle.inputs
+    assert impatient.cancelled()
+
+
+async def test_tail_not_used_for_longest_is_evicted(residual_bundle: Bundle) -> None:
+    store = make_store(residual_bundle, max_sessions=2)
+    first, second, third = list(store.models.values())[:3]
+    await store.load(first)
+    await store.load(second)
+    store.loaded(first)
+    await store.load(third)
+    assert store.loaded(second) is None
+    assert store.loaded(first) is not None
+    assert store.loaded(third) is not None
+
+
+async def test_memory_of_a_tail_is_known_after_traffic_that_left_freed_pages(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Resident(used_bytes=1000, freed_bytes=600)
+    monkeypatch.setattr(sessions.psutil, "Process", lambda: process)
+    monkeypatch.setattr(sessions, "release_freed_pages", process.release)
+    monkeypatch.setattr(Bundle, "open_tail", lambda *_: process.load(100))
+    store = make_store(residual_bundle)
+    await store.load(store.find("residual"))
+    assert store._sizes == {"residual": 100}
+
+
+async def test_tails_stay_within_the_memory_and_the_latest_stays_at_any_size(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore({residual_bundle.name: residual_bundle}, RuntimeOptions(), 32, 250)
+    sizes = {
+        "residual": 100,
+        "residual.cut-01": 100,
+        "residual.cut-02": 100,
+        "residual.cut-03": 900,
+    }
+    monkeypatch.setattr(
+        model_store,
+        "_open",
+        lambda model, options: (model.bundle.open_tail(model.cut, options), sizes[model.name]),
+    )
+    first, second, third, large = (store.find(name) for name in sizes)
+    for model in (first, second, third):  # 100 + 100 + 100 are more than 250
+        await store.load(model)
+    assert [store.loaded(model) is not None for model in (first, second, third)] == [
+        False,
+        True,
+        True,
+    ]
+    await store.load(large)
+    assert [store.loaded(model) is not None for model in (second, third, large)] == [
+        False,
+        False,
+        True,
+    ]
+
+
+async def test_preload_takes_cuts_and_models(residual_bundle: Bundle) -> None:
+    store = make_store(residual_bundle)
+    cut = list(residual_bundle.cuts)[1]
+    loaded = await store.preload(["cloud", f"residual.{cut}"])
+    assert [model.cut for model in loaded] == ["cloud", cut]
+    assert all(store.loaded(model) is not None for model in loaded)
+    with pytest.raises(UnknownNameError):
+        await store.preload(["nowhere"])
+
+
+async def test_tail_that_the_runtime_refuses_is_an_error_for_all_and_is_tried_again(
+    residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    copy = Bundle.load(shutil.copytree(residual_bundle.path, tmp_path / "copy"))
+    graph = copy.path / "graphs" / "model.onnx"
+    content = graph.read_bytes()
+    graph.write_bytes(b"no onnx")
+    store = make_store(copy)
+    model = store.find(copy.name)
+    for result in await asyncio.gather(*(store.load(model) for _ in "ab"), return_exceptions=True):
+        assert isinstance(result, BundleError)
+    graph.write_bytes(content)
+    assert await store.load(model)

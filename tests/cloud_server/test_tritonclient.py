@@ -1,0 +1,51 @@
+"""Triton's own client, in a process of its own: our messages are what others take them for."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cloud_server.server import CloudServer
+from partitioner.bundle.bundle import Bundle
+from protos import inference_pb2
+from tests.kit.cloud_calls import crossing, whole
+from tests.kit.triton_client import run_client
+
+pytest.importorskip("tritonclient.grpc")
+
+
+def our_fields(message: object) -> set[tuple[str, int, int, bool]]:
+    descriptor = message.DESCRIPTOR
+    return {(f.name, f.number, f.type, f.is_repeated) for f in descriptor.fields}
+
+
+def test_triton_client_is_served_and_agrees_on_every_message(
+    residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    cut = next(c for c in residual_bundle.manifest.cuts if len(c.frontier) == 1)
+    sent = crossing(residual_bundle, cut.id)
+    with CloudServer(residual_bundle.path) as server:
+        found = run_client(server.address, f"{residual_bundle.name}.{cut.id}", sent, tmp_path)
+
+    assert (found["live"], found["ready"], found["server"]) == (True, True, "splitpoint")
+    assert (found["inputs"], found["id"]) == ([cut.frontier[0].name], "one")
+    (wanted,) = whole(residual_bundle).values()
+    tail = residual_bundle.open_tail(cut.id)
+    with np.load(tmp_path / "got.npz") as got:
+        np.testing.assert_allclose(got["infer"], wanted, rtol=1e-4, atol=1e-5)
+        for shift in range(4):
+            shifted = {name: array + np.float32(shift) for name, array in sent.items()}
+            (expected,) = tail.run(shifted).values()
+            np.testing.assert_allclose(got[f"stream{shift}"], expected, rtol=1e-4, atol=1e-5)
+    assert len(found["errors"]) == 1
+    assert "no model 'nowhere'" in found["errors"][0]
+    assert found["unknown"][0] == "StatusCode.NOT_FOUND"
+
+    theirs: dict[str, list[tuple[str, int, int, bool]]] = found["fields"]
+    ours = {
+        name: getattr(inference_pb2, name)
+        for name in inference_pb2.DESCRIPTOR.message_types_by_name
+    }
+    ours["InferInputTensor"] = inference_pb2.ModelInferRequest.InferInputTensor
+    for name, message in ours.items():
+        assert our_fields(message) <= {tuple(field) for field in theirs[name]}, name

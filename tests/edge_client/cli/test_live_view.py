@@ -1,0 +1,30 @@
+"""The table at the end of a run."""
+
+from dataclasses import replace
+
+import pytest
+
+from edge_client.cli.live_view import print_summary
+from edge_client.cli.tally import Tally
+from edge_client.frames.result import Result, ServedBy, Timings
+from partitioner.bundle.bundle import Bundle
+
+
+def shown(bundle: Bundle, capsys: pytest.CaptureFixture[str], *servers: ServedBy) -> str:
+    tally = Tally(bundle, {}, lambda: 1.0)
+    served = Result(0, {}, ServedBy.CLOUD, "", "cut-03", "raw", 100, 10, Timings(0.01, 0.01))
+    for server in servers:
+        tally.add(replace(served, served_by=server), "")
+    summary = tally.summary(dropped=0, unreadable=0, link=None)
+    print_summary({**summary, "fallbacks": {}, "switches": 0}, bundle)
+    return capsys.readouterr().out
+
+
+def test_latency_says_how_many_frames_it_is_over_where_some_were_lost(
+    residual_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = shown(residual_bundle, capsys, ServedBy.CLOUD, ServedBy.EDGE, ServedBy.NONE)
+    assert "latency p50 of 2 served" in half
+    whole = shown(residual_bundle, capsys, ServedBy.CLOUD, ServedBy.EDGE)
+    assert "latency p50" in whole
+    assert " served " not in whole.replace("served by", "")

@@ -1,0 +1,296 @@
+"""The client against real gRPC servers: same results as the whole model, in order, in a window."""
+
+import asyncio
+import gc
+import itertools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cloud_server.server import CloudServer
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.client.feed import as_async
+from edge_client.client.sync_client import EdgeClient
+from edge_client.client.window import in_order
+from edge_client.frames.result import ServedBy
+from partitioner.bundle.bundle import Bundle
+from protos.codecs.registry import get_codec
+from protos.errors import TensorError, UnknownNameError, UsageError
+from protos.inference_pb2 import ModelInferRequest
+from protos.names import CLOUD, EDGE
+from tests.kit.edge_fakes import FakeCloud, crossing_cuts, frames, whole
+
+
+@pytest.fixture(scope="module")
+def residual_address(residual_bundle: Bundle) -> Iterator[str]:
+    with CloudServer(bundles=residual_bundle.path, listen="127.0.0.1:0") as server:
+        yield server.address
+
+
+def assert_same(found: object, wanted: dict[str, np.ndarray]) -> None:
+    assert isinstance(found, dict)
+    assert list(found) == list(wanted)
+    for name, array in wanted.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5)
+
+
+def test_every_cut_gives_what_the_whole_model_gives(
+    residual_bundle: Bundle, residual_address: str
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    wanted = whole(residual_bundle, inputs)
+    with EdgeClient(residual_address, residual_bundle, CLOUD) as client:
+        for frame, cut in enumerate(residual_bundle.cuts):
+            client.set_option(cut)
+            result = client.infer(inputs)
+            assert_same(result.outputs, wanted)
+            assert (result.frame, result.cut, result.codec) == (frame, cut, "raw")
+            assert result.served_by == (ServedBy.EDGE if cut == EDGE else ServedBy.CLOUD)
+            assert (result.upload_bytes > 0) == (cut != EDGE)
+
+
+def test_sync_stream_gives_one_result_for_each_frame_in_order(
+    residual_bundle: Bundle, residual_address: str
+) -> None:
+    inputs = frames(residual_bundle, 20)
+    with EdgeClient(residual_address, residual_bundle, "cut-05", window=3) as client:
+        results = list(client.stream(iter(inputs)))
+    assert [result.frame for result in results] == list(range(20))
+    for result, frame in zip(results, inputs, strict=True):
+        assert_same(result.outputs, whole(residual_bundle, frame))
+
+
+async def test_cut_that_moves_in_a_stream_takes_hold_with_the_next_frame(
+    residual_bundle: Bundle, residual_address: str
+) -> None:
+    cuts = [*residual_bundle.cuts] * 3
+    inputs = frames(residual_bundle, len(cuts))
+    async with AsyncEdgeClient(residual_address, residual_bundle, EDGE, window=1) as client:
+
+        async def moving() -> AsyncIterator[dict[str, np.ndarray]]:
+            for cut, frame in zip(cuts, inputs, strict=True):
+                client.set_option(cut)
+                yield frame
+
+        results = [result async for result in client.stream(moving())]
+    assert [result.cut for result in results] == cuts
+    for result, frame in zip(results, inputs, strict=True):
+        assert_same(result.outputs, whole(residual_bundle, frame))
+
+
+def test_jpeg_gives_what_the_model_makes_of_the_decoded_image(image_bundle: Bundle) -> None:
+    (inputs,) = frames(image_bundle, 1)
+    (spec,) = image_bundle.inputs
+    jpeg = get_codec("jpeg-90")
+    image = inputs[spec.name]
+    decoded = jpeg.decode(jpeg.encode(image, "image"), "uint8", image.shape, spec.name)
+    with (
+        CloudServer(bundles=image_bundle.path, listen="127.0.0.1:0") as server,
+        EdgeClient(server.address, image_bundle, CLOUD, codec="jpeg-90") as client,
+    ):
+        result = client.infer(image[0])
+    assert result.codec == "jpeg-90"
+    assert_same(result.outputs, whole(image_bundle, {spec.name: decoded}))
+
+
+def test_stages_add_up_to_the_latency(residual_bundle: Bundle, residual_address: str) -> None:
+    with EdgeClient(residual_address, residual_bundle, "cut-03") as client:
+        for result in client.stream(frames(residual_bundle, 5)):
+            t = result.timings
+            stages = t.edge_s + t.network_s + t.queue_s + t.cloud_s + t.wait_s
+            assert stages == pytest.approx(result.latency_s, abs=1e-9)
+            assert min(t.edge_s, t.network_s, t.cloud_s) > 0
+
+
+async def test_head_of_the_next_frame_runs_while_a_frame_is_in_flight(
+    residual_bundle: Bundle,
+) -> None:
+    second_came = asyncio.Event()
+
+    async def answer(header: ModelInferRequest, raw: list[memoryview]) -> bytes | None:
+        if header.id == "1":
+            second_came.set()
+        await second_came.wait()  # the first answer waits for the second request
+        return await cloud.infer(header, raw)
+
+    async with (
+        FakeCloud(residual_bundle, answer) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-03", window=2) as client,
+    ):
+        results = [result async for result in client.stream(frames(residual_bundle, 2))]
+    assert [result.served_by for result in results] == [ServedBy.CLOUD] * 2
+
+
+@pytest.mark.parametrize("window", [1, 3])
+async def test_window_is_filled_and_never_exceeded(residual_bundle: Bundle, window: int) -> None:
+    taken = given = most = 0
+    full = asyncio.Event()
+
+    async def answer(header: ModelInferRequest, raw: list[memoryview]) -> bytes | None:
+        if len(cloud.requests) >= window:
+            full.set()
+        await full.wait()
+        return await cloud.infer(header, raw)
+
+    def source() -> Iterator[dict[str, np.ndarray]]:
+        nonlocal taken, most
+        for frame in frames(residual_bundle, 12):
+            taken += 1
+            most = max(most, taken - given)
+            yield frame
+
+    async with (
+        FakeCloud(residual_bundle, answer) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-03", window=window) as client,
+    ):
+        async for _ in client.stream(source()):
+            given += 1
+    # A result that is being handed on has left the window, and is not counted as given yet.
+    assert window <= most <= window + 1
+    assert given == 12
+
+
+async def test_answers_that_overtake_each_other_come_out_in_order(residual_bundle: Bundle) -> None:
+    last_done = asyncio.Event()
+
+    async def answer(header: ModelInferRequest, raw: list[memoryview]) -> bytes | None:
+        if header.id == "0":
+            await last_done.wait()
+        if header.id == "3":
+            last_done.set()
+        return await cloud.infer(header, raw)
+
+    inputs = frames(residual_bundle, 4)
+    async with (
+        FakeCloud(residual_bundle, answer) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-03", window=4) as client,
+    ):
+        results = [result async for result in client.stream(inputs)]
+    assert [result.frame for result in results] == [0, 1, 2, 3]
+    for result, frame in zip(results, inputs, strict=True):
+        assert_same(result.outputs, whole(residual_bundle, frame))
+
+
+def test_stream_that_is_left_early_leaves_the_client_usable(
+    residual_bundle: Bundle, residual_address: str
+) -> None:
+    inputs = frames(residual_bundle, 30)
+    with EdgeClient(residual_address, residual_bundle, "cut-03") as client:
+        stream = client.stream(inputs)
+        assert next(stream).frame == 0
+        stream.close()
+        assert client.infer(inputs[0]).served_by is ServedBy.CLOUD
+
+
+def test_error_of_the_source_comes_after_the_results_before_it(
+    residual_bundle: Bundle, residual_address: str
+) -> None:
+    def source() -> Iterator[dict[str, np.ndarray]]:
+        yield from frames(residual_bundle, 3)
+        raise OSError("the camera was unplugged")
+
+    with EdgeClient(residual_address, residual_bundle, "cut-03") as client:
+        results = client.stream(source())
+        assert [next(results).frame for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(OSError, match="unplugged"):
+            next(results)
+
+
+def test_cut_edge_needs_no_server(residual_bundle: Bundle) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    with EdgeClient(None, residual_bundle, EDGE) as client:
+        result = client.infer(inputs)
+        with pytest.raises(UsageError, match="without one"):
+            client.set_option("cut-01")
+    assert result.served_by is ServedBy.EDGE
+    assert_same(result.outputs, whole(residual_bundle, inputs))
+
+
+def test_wrong_inputs_are_refused_at_the_border(residual_bundle: Bundle) -> None:
+    with EdgeClient(None, residual_bundle, EDGE) as client:
+        with pytest.raises(TensorError, match=r"float64.*float32\[batch, 3, 32, 32\] is wanted"):
+            client.infer(np.zeros((1, 3, 32, 32)))
+        with pytest.raises(TensorError, match=r"\[3, 31, 32\]"):
+            client.infer(np.zeros((3, 31, 32), np.float32))
+        with pytest.raises(TensorError, match="takes exactly"):
+            client.infer({"y": np.zeros((1, 3, 32, 32), np.float32)})
+        with pytest.raises(TensorError, match="is a list"):
+            client.infer([1.0])  # type: ignore[arg-type]
+
+
+def test_array_without_the_batch_axis_is_a_batch_of_one(residual_bundle: Bundle) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    (array,) = inputs.values()
+    with EdgeClient(None, residual_bundle, EDGE) as client:
+        assert_same(client.infer(array[0]).outputs, dict(client.infer(array).outputs))
+
+
+def test_wrong_settings_are_refused_before_anything_happens(residual_bundle: Bundle) -> None:
+    with pytest.raises(UnknownNameError, match="no cut 'cut-99'"):
+        EdgeClient("127.0.0.1:1", residual_bundle, "cut-99")
+    with pytest.raises(UsageError, match="jpeg-75 cannot carry .* Use raw or half or int8 there"):
+        EdgeClient("127.0.0.1:1", residual_bundle, "cut-01", codec="jpeg")
+    with pytest.raises(UsageError, match="window of 0"):
+        EdgeClient("127.0.0.1:1", residual_bundle, "cut-01", window=0)
+    with pytest.raises(UsageError, match="needs a server"):
+        EdgeClient(None, residual_bundle, "cut-01")
+    with pytest.raises(UsageError, match="leaves no time"):
+        EdgeClient("127.0.0.1:1", residual_bundle, "cut-01", timeout_s=0)
+
+
+def test_frames_can_be_arrays_by_path_of_bundle(residual_bundle: Bundle) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    with EdgeClient(None, str(Path(residual_bundle.path)), EDGE) as client:
+        (result,) = client.stream(list(inputs.values()))
+    assert_same(result.outputs, whole(residual_bundle, inputs))
+
+
+@pytest.mark.parametrize("model", ["two_towers", "gated", "transformer"])
+def test_every_kind_of_input_crosses_every_cut(
+    bundles: Callable[[str], Bundle], model: str
+) -> None:
+    bundle = bundles(model)
+    inputs = frames(bundle, 3)
+    with CloudServer(bundles=bundle.path, listen="127.0.0.1:0") as server:
+        for cut in crossing_cuts(bundle):
+            with EdgeClient(server.address, bundle, cut) as client:
+                for result, frame in zip(client.stream(inputs), inputs, strict=True):
+                    assert_same(result.outputs, whole(bundle, frame))
+
+
+async def test_source_that_ends_its_thread_ends_the_stream(residual_bundle: Bundle) -> None:
+    def source() -> Iterator[Any]:
+        yield from frames(residual_bundle, 1)
+        raise SystemExit(3)
+
+    async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
+        results = client.stream(source())
+        assert (await anext(results)).served_by is ServedBy.EDGE
+        with pytest.raises(RuntimeError, match=r"SystemExit\(3\)"):
+            await anext(results)
+
+
+async def test_frames_that_fail_together_are_all_heard_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(ValueError, match="frame 0"):
+        async for _ in in_order(as_async(range(4)), failing_together(4), 4):
+            pass
+    gc.collect()
+    assert caplog.records == []  # else: "Task exception was never retrieved"
+
+
+def failing_together(count: int) -> Callable[[int, int], Coroutine[Any, Any, None]]:
+    """Frames that wait until `count` of them are there, and then all fail."""
+    here, all_here = itertools.count(1), asyncio.Event()
+
+    async def run(index: int, _frame: int) -> None:
+        if next(here) == count:
+            all_here.set()
+        await all_here.wait()
+        raise ValueError(f"frame {index}")
+
+    return run

@@ -1,0 +1,443 @@
+"""When the cloud fails: what is raised, what is finished here, and what comes back."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from time import perf_counter
+
+import grpc
+import pytest
+
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.client.sync_client import EdgeClient
+from edge_client.cloud import stream as grpc_transport
+from edge_client.cloud.stream import GrpcTransport
+from edge_client.frames.result import ServedBy
+from edge_client.frames.runner import choose
+from partitioner.bundle.bundle import Bundle
+from protos.errors import (
+    BundleError,
+    FaultError,
+    LateError,
+    MismatchError,
+    OverloadedError,
+    TensorError,
+    TooLargeError,
+    UnknownNameError,
+    UnreachableError,
+)
+from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
+from protos.names import PARAM_QUEUE_NS
+from protos.wire.framing import encode_stream_response
+from protos.wire.messages import pack_response, unpack_request
+from tests.edge_client.client.test_client import assert_same
+from tests.kit.edge_fakes import Answer, FakeCloud, error_answer, frames, whole
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address that refuses: bound, so that nobody else gets the port, but not listening."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+def answering(code: grpc.StatusCode, sentence: str) -> Answer:
+    async def answer(header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+        return error_answer(header, code, sentence)
+
+    return answer
+
+
+async def silence(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+    return None
+
+
+async def look_again(client: AsyncEdgeClient) -> None:
+    """Let the client look for the cloud as it does when some time has passed."""
+    assert client.watch is not None
+    assert client._watching is not None
+    client._watching.cancel()  # it would look by itself in a moment: only one is to look
+    client.watch._clock = lambda: perf_counter() + 10
+    await client.watch.step()
+
+
+def test_nobody_at_the_address_is_said_with_what_to_do(
+    residual_bundle: Bundle, nobody: str
+) -> None:
+    with pytest.raises(
+        UnreachableError, match=f"no cloud server answers at {nobody}.*splitpoint-cloud serve"
+    ):
+        EdgeClient(nobody, residual_bundle, "cut-01", on_failure="fail")
+
+
+async def test_start_without_a_cloud_finishes_frames_here_until_it_comes(
+    residual_bundle: Bundle,
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    cloud = FakeCloud(residual_bundle)
+    async with cloud:
+        address = cloud.address
+    async with AsyncEdgeClient(address, residual_bundle, "cut-04") as client:
+        result = await client.infer(inputs)
+        assert result.served_by is ServedBy.EDGE
+        assert result.reason.startswith(f"cloud unreachable: no cloud server answers at {address}")
+        assert client.server is None
+        assert client.fallbacks == {"cloud unreachable": 1}
+        async with FakeCloud(residual_bundle, port=int(address.split(":")[1])) as cloud:
+            await look_again(client)
+            assert client.server is not None
+            assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+            assert client.trouble is None
+
+
+async def test_another_bundle_of_that_name_is_refused_with_both_digests(
+    residual_bundle: Bundle,
+) -> None:
+    async with FakeCloud(residual_bundle) as cloud:
+        cloud.digest = "f00d" * 16
+        with pytest.raises(MismatchError, match="f00df00df00d…") as caught:
+            await AsyncEdgeClient(cloud.address, residual_bundle, "cut-01").connect()
+    assert residual_bundle.digest[:12] in str(caught.value)
+    assert "splitpoint-edge fetch" in str(caught.value)
+
+
+async def test_bundle_that_the_server_lacks_is_named(residual_bundle: Bundle) -> None:
+    async with FakeCloud(residual_bundle) as cloud:
+        cloud.name = "another"
+        with pytest.raises(UnknownNameError, match="has no bundle 'residual'. It has: another"):
+            await AsyncEdgeClient(cloud.address, residual_bundle, "cut-01").connect()
+
+
+async def test_standard_server_without_our_service_serves_tails(residual_bundle: Bundle) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with FakeCloud(residual_bundle) as cloud:
+        cloud.greets = False
+        async with AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client:
+            assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+
+
+FAILURES = [
+    (grpc.StatusCode.UNAVAILABLE, UnreachableError, "cloud unreachable"),
+    (grpc.StatusCode.RESOURCE_EXHAUSTED, OverloadedError, "cloud overloaded"),
+    (grpc.StatusCode.DEADLINE_EXCEEDED, LateError, "cloud too slow"),
+    (grpc.StatusCode.INTERNAL, FaultError, "cloud failed"),
+    (grpc.StatusCode.FAILED_PRECONDITION, MismatchError, "cloud has another bundle or calibration"),
+    (grpc.StatusCode.NOT_FOUND, UnknownNameError, "cloud lacks this model"),
+    (grpc.StatusCode.INVALID_ARGUMENT, TensorError, "cloud refused the tensors"),
+    (grpc.StatusCode.OUT_OF_RANGE, TooLargeError, "message too large"),
+    (grpc.StatusCode.DATA_LOSS, BundleError, "cloud cannot load its bundle"),
+]
+
+
+@pytest.mark.parametrize(("code", "_kind", "reason"), FAILURES)
+async def test_frame_is_finished_here_from_the_frontier_when_the_cloud_fails(
+    residual_bundle: Bundle, code: grpc.StatusCode, _kind: type, reason: str
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle, answering(code, "not now.")) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        result = await client.infer(inputs)
+    assert result.served_by is ServedBy.EDGE
+    assert result.reason.startswith(f"{reason}: not now.")
+    assert result.cut == "cut-04"
+    assert_same(result.outputs, whole(residual_bundle, inputs))
+
+
+@pytest.mark.parametrize(("code", "kind", "_reason"), FAILURES)
+async def test_frame_fails_when_told_to(
+    residual_bundle: Bundle, code: grpc.StatusCode, kind: type[Exception], _reason: str
+) -> None:
+    inputs = frames(residual_bundle, 2)
+    async with (
+        FakeCloud(residual_bundle, answering(code, "not now.")) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", on_failure="fail") as client,
+    ):
+        with pytest.raises(kind, match=r"not now\."):
+            await client.infer(inputs[0])
+        results = [r async for r in client.stream(inputs, on_error="result")]
+        with pytest.raises(kind):
+            async for _ in client.stream(inputs):
+                pass
+    assert [result.served_by for result in results] == [ServedBy.NONE] * 2
+    assert all(isinstance(result.error, kind) for result in results)
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND])
+async def test_reason_says_what_to_do_when_the_server_has_other_bundles_by_now(
+    residual_bundle: Bundle, code: grpc.StatusCode
+) -> None:
+    async with (
+        FakeCloud(residual_bundle, answering(code, "not mine.")) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        results = [result async for result in client.stream(frames(residual_bundle, 3))]
+    assert [result.served_by for result in results] == [ServedBy.EDGE] * 3
+    assert all("splitpoint-edge fetch residual --cloud" in result.reason for result in results)
+
+
+async def test_frames_of_a_cut_that_moves_to_a_server_of_another_bundle_are_finished_here(
+    residual_bundle: Bundle,
+) -> None:
+    inputs = frames(residual_bundle, 2)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "edge") as client,
+    ):
+        cloud.digest = "f00d" * 16
+        client.set_option("cut-04")
+        results = [result async for result in client.stream(inputs)]
+        assert cloud.requests == []
+        cloud.digest = residual_bundle.digest
+        await look_again(client)
+        assert (await client.infer(inputs[0])).served_by is ServedBy.CLOUD
+    for result, frame in zip(results, inputs, strict=True):
+        assert result.reason.startswith("cloud has another bundle or calibration: the server at")
+        assert result.upload_bytes == 0
+        assert_same(result.outputs, whole(residual_bundle, frame))
+
+
+async def test_request_that_never_left_counts_no_bytes(
+    residual_bundle: Bundle, nobody: str
+) -> None:
+    inputs = frames(residual_bundle, 3)
+    async with (
+        FakeCloud(residual_bundle, answering(grpc.StatusCode.INTERNAL, "no.")) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        assert (await client.infer(inputs[0])).upload_bytes > 0  # it went there, and was refused
+        await look_again(client)
+        gone, client._completer.transport = client._transport, GrpcTransport(nobody)
+        results = [result async for result in client.stream(inputs)]
+        assert gone is not None
+        await gone.close()
+    assert results[0].reason.startswith("cloud unreachable: the stream to")
+    assert [(result.served_by, result.upload_bytes) for result in results] == [
+        (ServedBy.EDGE, 0)
+    ] * 3
+
+
+async def test_silent_cloud_costs_the_timeout_and_the_frame_is_finished_here(
+    residual_bundle: Bundle,
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle, silence) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", timeout_s=0.05) as client,
+    ):
+        result = await client.infer(inputs)
+        assert result.served_by is ServedBy.EDGE
+        assert result.reason.startswith("cloud too slow: no answer from 127.0.0.1")
+        assert result.timings.network_s >= 0.05
+        cloud.answer = cloud.infer  # and it comes back
+        client.timeout_s = 10.0
+        assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+
+
+async def test_broken_stream_fails_what_is_in_flight_and_the_next_request_opens_another(
+    residual_bundle: Bundle,
+) -> None:
+    both_came = asyncio.Event()
+
+    async def hold(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+        if len(cloud.requests) == 2:
+            both_came.set()
+        return None
+
+    inputs = frames(residual_bundle, 2)
+    async with (
+        FakeCloud(residual_bundle, hold) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        calls = [asyncio.create_task(client.infer(frame)) for frame in inputs]
+        await both_came.wait()
+        cloud.end_streams()
+        for result in await asyncio.gather(*calls):
+            assert result.reason.startswith("cloud unreachable: the stream to")
+        cloud.answer = cloud.infer
+        assert (await client.infer(inputs[0])).served_by is ServedBy.CLOUD
+        assert cloud.streams == 2
+
+
+async def test_server_that_goes_away_costs_no_frame(residual_bundle: Bundle) -> None:
+    inputs = frames(residual_bundle, 4)
+    async with FakeCloud(residual_bundle) as cloud:
+        client = AsyncEdgeClient(cloud.address, residual_bundle, "cut-04")
+        first = await client.infer(inputs[0])
+    results = [result async for result in client.stream(inputs[1:])]
+    await client.close()
+    assert first.served_by is ServedBy.CLOUD
+    assert [result.served_by for result in results] == [ServedBy.EDGE] * 3
+    for result, frame in zip(results, inputs[1:], strict=True):
+        assert_same(result.outputs, whole(residual_bundle, frame))
+
+
+async def test_message_over_the_limit_is_refused_before_it_is_sent(residual_bundle: Bundle) -> None:
+    async with FakeCloud(residual_bundle) as cloud:
+        cloud.max_message_bytes = 10_000  # cut-03: 16*8*8 float32 = 4,096 bytes; input: 12,288
+        client = AsyncEdgeClient(cloud.address, residual_bundle, "cloud")
+        with pytest.raises(TooLargeError, match="10000"):
+            await client.connect()
+        await client.close()
+        async with AsyncEdgeClient(cloud.address, residual_bundle, "cut-03") as client:
+            with pytest.raises(TooLargeError, match="Use another cut"):
+                client.set_option("cloud")
+            (inputs,) = frames(residual_bundle, 1)
+            three = {name: array.repeat(3, axis=0) for name, array in inputs.items()}
+            result = await client.infer(three)
+            assert result.reason.startswith("message too large: the request has")
+            assert "another cut or codec" in result.reason
+            assert (result.served_by, result.upload_bytes) == (ServedBy.EDGE, 0)
+            assert_same(result.outputs, whole(residual_bundle, three))
+            assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+    assert len(cloud.requests) == 1
+
+
+async def test_message_that_the_other_side_refuses_is_too_large_for_its_sender_only(
+    residual_bundle: Bundle,
+) -> None:
+    cloud = FakeCloud(residual_bundle, silence)
+    cloud.max_message_bytes = 10_000
+    async with cloud:
+        cloud.max_message_bytes = 1 << 20  # it announces more than its gRPC takes
+        async with AsyncEdgeClient(cloud.address, residual_bundle, "cut-03") as client:
+            (inputs,) = frames(residual_bundle, 1)
+            three = {name: array.repeat(3, axis=0) for name, array in inputs.items()}
+            small = asyncio.create_task(client.infer(inputs))
+            assert (await client.infer(three)).reason.startswith("message too large")
+            assert (await small).reason.startswith("cloud unreachable: the stream to")
+
+
+async def test_cancelled_call_leaves_the_stream_to_the_others(residual_bundle: Bundle) -> None:
+    came = asyncio.Event()
+
+    async def first_is_held(header: ModelInferRequest, raw: list[memoryview]) -> bytes | None:
+        if header.id == "0":
+            came.set()
+            return None
+        return await cloud.infer(header, raw)
+
+    inputs = frames(residual_bundle, 2)
+    async with (
+        FakeCloud(residual_bundle, first_is_held) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        held = asyncio.create_task(client.infer(inputs[0]))
+        await came.wait()
+        held.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await held
+        assert (await client.infer(inputs[1])).served_by is ServedBy.CLOUD
+        assert cloud.streams == 1
+
+
+def test_codec_is_kept_for_the_end_that_crosses_nothing(image_bundle: Bundle) -> None:
+    assert choose(image_bundle, "edge", "jpeg", "").codec.name == "raw"
+
+
+async def test_stream_that_stays_silent_is_given_up_with_its_connection(
+    residual_bundle: Bundle,
+) -> None:
+    async with FakeCloud(residual_bundle, silence) as cloud:
+        transport = GrpcTransport(cloud.address, silence_s=0.0)
+        for count in (1, 2):
+            with pytest.raises(LateError, match="no answer from"):
+                await transport.call(str(count), b"\x1a\x011", timeout_s=0.02)
+            assert cloud.streams == count
+        await transport.close()
+
+
+async def garbled(header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+    return b"\xff" * 40
+
+
+async def misshapen(header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+    answer = ModelInferResponse(id=header.id)
+    answer.outputs.add(name="gemm_44", datatype="FP32", shape=[2])
+    return encode_stream_response(answer, [bytes(8)])
+
+
+async def short(header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+    answer = ModelInferResponse(id=header.id)
+    answer.outputs.add(name="gemm_44", datatype="FP32", shape=[1, 10])
+    return encode_stream_response(answer, [bytes(8)])
+
+
+@pytest.mark.parametrize("answer", [garbled, misshapen, short])
+async def test_answer_that_makes_no_sense_costs_no_frame(
+    residual_bundle: Bundle, answer: Answer
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle, answer) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        result = await client.infer(inputs)
+        assert result.served_by is ServedBy.EDGE
+        assert_same(result.outputs, whole(residual_bundle, inputs))
+        cloud.answer = cloud.infer
+        await look_again(client)
+        assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+
+
+async def test_errors_of_the_stream_itself_end_it(residual_bundle: Bundle) -> None:
+    async def without_id(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+        return encode_stream_response(ModelInferResponse(), [], "everything broke")
+
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle, without_id) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        assert (await client.infer(inputs)).reason == "cloud failed: everything broke"
+
+
+@pytest.mark.parametrize("queue_ns", [-(10**18), -1, 10**18])
+async def test_times_that_cannot_be_are_a_fault_and_teach_nothing(
+    residual_bundle: Bundle, queue_ns: int
+) -> None:
+    async def odd(header: ModelInferRequest, raw: list[memoryview]) -> bytes:
+        tail, outputs = cloud.tail(header.model_name)
+        answer, buffers = pack_response(
+            header.model_name,
+            header.id,
+            tail.run(unpack_request(header, raw, tail.inputs)),
+            outputs,
+        )
+        answer.parameters[PARAM_QUEUE_NS].int64_param = queue_ns
+        return encode_stream_response(answer, buffers)
+
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-03") as client,
+    ):
+        cloud.answer = odd
+        result = await client.infer(inputs)
+        assert result.served_by is ServedBy.EDGE
+        assert result.reason.startswith("cloud failed: the answer of")
+        assert client.control.learned.crossed_at == float("-inf")
+
+
+async def test_answer_that_cannot_be_read_ends_its_stream_and_no_later_one(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise ValueError("a bug")
+
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-03") as client,
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(grpc_transport, "_reply", fail)
+            result = await client.infer(inputs)
+        assert result.served_by is ServedBy.EDGE
+        assert "could not be read" in result.reason
+        assert "a bug" in caplog.text
+        await look_again(client)
+        assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+        assert cloud.streams == 2

@@ -1,0 +1,411 @@
+"""Exits on the device and in the plan: early answers, the last resort, and what they make likely."""
+
+import csv
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_client.cli.remarks import tell_of_exits
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.client.sync_client import EdgeClient
+from edge_client.cloud.circuit_breaker import Breaker
+from edge_client.control.controller import Controller, Limits
+from edge_client.frames.result import ServedBy
+from edge_client.frames.runner import Choice, FrameRunner, choose
+from edge_client.frames.stages import Stages
+from edge_client.telemetry.observer import Observer
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.exits import CONFIDENCE, BundleExits, ExitCost
+from partitioner.cli.main import app
+from partitioner.common.defaults import ExitThreshold
+from partitioner.exits.ladder import Rung, ladder_for, parse_threshold
+from partitioner.exits.trainer import cuts_to_exit
+from partitioner.network.link import Link
+from partitioner.network.link_estimator import LinkEstimate
+from partitioner.planning.objective import Terms, price
+from partitioner.planning.plan import Plan, plan
+from partitioner.policy.conditions import Conditions
+from partitioner.policy.policy import PolicySettings, expected_s
+from partitioner.runtime.sessions import RuntimeOptions
+from protos.errors import SplitpointError, UsageError
+from protos.names import EDGE
+from protos.serving.metrics import registry_of
+from tests.edge_client.client.test_client import assert_same
+from tests.edge_client.client.test_completion import silence
+from tests.edge_client.control.test_controller import profile_of
+from tests.kit.edge_fakes import FakeCloud, whole
+from tests.kit.exit_models import colours
+from tests.partitioner.planning.test_plan import codec, make
+
+FRAMES, LABELS = colours(40, seed=3)
+
+
+def first_cut(bundle: Bundle) -> str:
+    return cuts_to_exit(bundle)[0].id
+
+
+def confidences(bundle: Bundle, cut: str) -> list[float]:
+    head, exit_ = bundle.open_head(cut), bundle.open_exit(cut)
+    return [float(exit_.run(head.run({"x": f[None]}))[CONFIDENCE][0]) for f in FRAMES]
+
+
+async def test_frame_that_is_sure_enough_needs_no_cloud_and_the_others_do(exiting: Bundle) -> None:
+    cut = first_cut(exiting)
+    async with (
+        FakeCloud(exiting) as cloud,
+        AsyncEdgeClient(cloud.address, exiting, cut, exit_threshold=0.9) as client,
+    ):
+        results = [result async for result in client.stream({"x": f[None]} for f in FRAMES)]
+        asked = len(cloud.requests)
+    early = [result for result in results if result.served_by is ServedBy.EXIT]
+    assert 0 < len(early) < len(results)
+    assert asked == len(results) - len(early)
+    for result, frame in zip(results, FRAMES, strict=True):
+        if result.served_by is ServedBy.EXIT:
+            assert result.upload_bytes == 0
+            assert result.reason.endswith("of 0.900 wanted")
+            assert set(result.outputs) == {spec.name for spec in exiting.outputs}
+            (scores,) = result.outputs.values()
+            chances = np.exp(scores) / np.exp(scores).sum()
+            assert f"{chances.max():.3f}" in result.reason
+        else:
+            assert result.served_by is ServedBy.CLOUD
+            assert_same(result.outputs, whole(exiting, {"x": frame[None]}))
+
+
+async def test_threshold_can_be_moved_while_frames_come(exiting: Bundle) -> None:
+    cut = first_cut(exiting)
+    frame = FRAMES[np.argmin(confidences(exiting, cut))]
+    async with (
+        FakeCloud(exiting) as cloud,
+        AsyncEdgeClient(cloud.address, exiting, cut) as client,
+    ):
+        served = [(await client.infer(frame)).served_by]
+        for threshold in (0.0, 1.0, "auto", None):
+            client.exit_threshold = threshold
+            served.append((await client.infer(frame)).served_by)
+    own = served.pop(3)
+    assert own in (ServedBy.EXIT, ServedBy.CLOUD)
+    assert served == [ServedBy.CLOUD, ServedBy.EXIT, ServedBy.CLOUD, ServedBy.CLOUD]
+
+
+async def test_batch_exits_only_if_its_least_sure_sample_does(exiting: Bundle) -> None:
+    cut = first_cut(exiting)
+    async with (
+        FakeCloud(exiting) as cloud,
+        AsyncEdgeClient(cloud.address, exiting, cut, exit_threshold=0.0) as client,
+    ):
+        alone = confidences(exiting, cut)[:8]
+        client.exit_threshold = (min(alone) + sorted(alone)[1]) / 2
+        result = await client.infer(FRAMES[:8])
+        assert result.served_by is ServedBy.CLOUD
+        client.exit_threshold = min(alone) - 0.001
+        result = await client.infer(FRAMES[:8])
+        assert result.served_by is ServedBy.EXIT
+        assert next(iter(result.outputs.values())).shape == (8, 3)
+
+
+async def test_exit_answers_when_the_cloud_fails_and_the_tail_does_not_fit(
+    exiting: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = first_cut(exiting)
+    async with (
+        FakeCloud(exiting, silence) as cloud,
+        AsyncEdgeClient(cloud.address, exiting, cut, deadline_s=0.5) as client,
+    ):
+        monkeypatch.setattr(client._runner.stages, "tail_s", lambda _: 60.0)
+        result = await client.infer(FRAMES[:1])
+    assert result.served_by is ServedBy.EXIT
+    assert result.error is None
+    assert result.reason.startswith("cloud too slow")
+    assert "Taken from the exit, with confidence" in result.reason
+
+
+def test_client_without_a_loop_exits_too_and_says_what_it_cannot(
+    exiting: Bundle, classifier: Bundle
+) -> None:
+    for bad in (-0.1, 1.5, float("nan"), "often"):
+        with pytest.raises(UsageError, match=r"is no exit threshold|does not exist"):
+            AsyncEdgeClient("127.0.0.1:1", exiting, exit_threshold=bad)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"has no exits\. Train some"):
+        AsyncEdgeClient("127.0.0.1:1", classifier, exit_threshold="auto")
+    with EdgeClient("127.0.0.1:9", exiting, first_cut(exiting), exit_threshold=0.0) as client:
+        assert client.infer(FRAMES[0]).served_by is ServedBy.EXIT  # though nobody is there
+        client.exit_threshold = None
+        assert client.exit_threshold is None
+
+
+def test_threshold_is_a_setting() -> None:
+    words = ("auto", "own", "none", "0.9")
+    assert [parse_threshold(text) for text in words] == ["auto", "own", None, 0.9]
+    with pytest.raises(SplitpointError, match="no exit threshold"):
+        parse_threshold("often")
+    with pytest.raises(SplitpointError, match="does not exist"):
+        parse_threshold("1.5")
+
+
+def older(exits: BundleExits) -> BundleExits:
+    """The same, as if their thresholds had been chosen without an allowance for chance."""
+    known = {
+        cut: replace(found, meta=found.meta.model_copy(update={"threshold": 0.4}))
+        for cut, found in exits.exits.items()
+    }
+    meta = exits.meta.model_copy(update={"exits": tuple(found.meta for found in known.values())})
+    return BundleExits(meta, known)
+
+
+def test_thresholds_of_an_older_splitpoint_are_told_apart_until_they_are_chosen_anew(
+    exiting: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def remarks(bundle: Bundle, threshold: ExitThreshold) -> str:
+        tell_of_exits(bundle, threshold)
+        return " ".join(capsys.readouterr().err.split())
+
+    exits = exiting.known_exits()
+    assert exits.outdated == ()
+    assert remarks(exiting, "own") == ""
+    older(exits).save(exiting.path)
+    old = Bundle.load(exiting.path)
+    assert old.known_exits().outdated == tuple(exits.exits)
+    way = f"splitpoint exits threshold {exiting.path} --agreement {exits.meta.agreement:g}."
+    for threshold in ("own", "auto"):
+        assert way in remarks(old, threshold)
+    assert remarks(old, 0.9) == remarks(old, None) == ""
+
+    def command(*words: object) -> tuple[str, str]:
+        app(["exits", *map(str, words)], standalone_mode=False)
+        told = capsys.readouterr()
+        return told.out, " ".join(told.err.split())
+
+    assert "chosen by another splitpoint, and are not what" in command("report", old.path)[1]
+    assert json.loads(command("report", old.path, "--json")[0])["outdated"] == list(exits.exits)
+    command("threshold", old.path, "--agreement", exits.meta.agreement)
+    assert "another splitpoint" not in command("report", old.path)[1]
+
+
+@pytest.mark.parametrize(
+    ("cut", "threshold", "deadline_s"),
+    [("auto", 0.9, 1.0), ("auto", "auto", None), ("", "auto", 1.0)],
+)
+def test_floor_without_a_threshold_that_moves_is_refused(
+    exiting: Bundle, cut: str, threshold: ExitThreshold, deadline_s: float | None
+) -> None:
+    with pytest.raises(UsageError, match="bounds a threshold that moves"):
+        AsyncEdgeClient(
+            "127.0.0.1:1",
+            exiting,
+            cut or first_cut(exiting),
+            exit_threshold=threshold,
+            deadline_s=deadline_s,
+            exit_floor=0.9,
+        )
+
+
+def test_latency_without_a_policy_to_keep_it_is_refused(exiting: Bundle) -> None:
+    for cut, latency_s in ((first_cut(exiting), 0.1), ("auto", 0.0)):
+        with pytest.raises(UsageError, match="kept by a policy that moves the cut"):
+            AsyncEdgeClient("127.0.0.1:1", exiting, cut, latency_s=latency_s)
+    made = AsyncEdgeClient("127.0.0.1:1", exiting, exit_threshold="auto", latency_s=0.1)
+    assert made.control.settings.limit_s == 0.1
+
+
+def test_policy_moves_the_threshold_under_a_deadline_and_says_so(exiting: Bundle) -> None:
+    """The device takes 400 ms for the whole; the link is slow, so that only exits are in time."""
+    cut, made = first_cut(exiting), priced(exiting)
+    # An exit of so small a model may take longer than its head; here it takes a tenth.
+    ladder = [
+        replace(rung, costs={cut: ExitCost(rung.costs[cut].rate, 0.1)})
+        for rung in ladder_for(exiting.exits, "auto", 0.2, floor=0.9)
+    ]
+    stages = Stages(exiting, RuntimeOptions())
+    control = Controller(exiting, stages, Breaker(), PolicySettings(deadline_s=0.2))
+    moves: list[Choice] = []
+    control.on_move = moves.append
+    control.expect_exits(ladder)
+    here = next(option for option in made.options if option.cut == cut)
+    control.follow(made.at(FAST), here, "test", Limits())
+    for name in exiting.cuts:
+        stages.warm(name)
+    before = control.next(0.0)
+    assert before.exits_from == math.inf  # with a fast link no exit has to answer early
+    control.follow(made, here, "test", Limits())
+    now = control.next(1.0)
+    assert now.exits_from in {rung.thresholds.get(now.cut.id) for rung in ladder[1:]}
+    assert f"exits from {now.exits_from:.3g} on (" in now.reason
+    assert moves[-1] == now
+    runner = FrameRunner(stages)
+    assert runner.exits_from(now) is None  # nobody has asked for early answers
+    runner.exit_threshold = "auto"
+    assert runner.exits_from(now) == now.exits_from
+    assert runner.exits_from(before) is None
+    held = choose(exiting, cut, None, "chosen by the caller")
+    assert runner.exits_from(held) == exiting.known_exits().find(cut).meta.threshold
+    unsure = FRAMES[np.argmin(confidences(exiting, now.cut.id))][None]
+    for threshold in (0.0, 1.0):
+        told = replace(now, exits_from=threshold)
+        work = runner.prepare({"x": unsure}, 0, 0.0, math.inf, told)
+        assert (work.message is None) == (threshold == 0.0)
+    stages.close()
+
+
+async def test_telemetry_and_metrics_show_the_threshold_in_force(exiting: Bundle) -> None:
+    cut = first_cut(exiting)
+    own = exiting.known_exits().find(cut).meta.threshold
+    async with (
+        FakeCloud(exiting) as cloud,
+        AsyncEdgeClient(cloud.address, exiting, cut, exit_threshold="own") as client,
+    ):
+        observer = Observer(client, "here")
+        assert client.exits_from == own
+        assert observer.peek().exits_from == own
+        gauge = "splitpoint_edge_exit_threshold"
+        labels = {"edge": "here", "bundle": exiting.name}
+        registry = registry_of(lambda: [observer.peek()])
+        assert registry.get_sample_value(gauge, labels) == own
+        client.control.on_move(replace(client.choice, exits_from=0.7))
+        client.control.on_move(replace(client.choice, exits_from=math.inf))
+        assert [move.exits_from for move in observer.peek().moves] == [0.7, None]
+        client.exit_threshold = None
+        assert (client.exits_from, observer.peek().exits_from) == (None, None)
+        assert registry.get_sample_value(gauge, labels) is None
+
+
+EXAMPLE = {
+    "cloud": (0.0, 0.100, {"raw": codec(20_000)}),
+    "cut-01": (0.030, 0.070, {"raw": codec(10_000, 0.001, 0.001)}),
+    "edge": (0.100, 0.0, {"raw": codec(0)}),
+}
+LINK = Link(1e6, 2e6, 0.05)
+
+
+def test_plan_with_exits_by_hand() -> None:
+    bundle, profile = make(EXAMPLE)
+    plain = plan(bundle, LINK, profile, profile.scaled(0.1))
+    made = plain.with_exits({"cut-01": ExitCost(rate=0.6, head_share=0.1)})
+    option = next(option for option in made.options if option.cut == "cut-01")
+    assert option.exit_s == pytest.approx(0.003)  # a tenth of the head's 30 ms
+    # Device 30 + 1 + 3 ms; 40 % of: network 50 + 80 + 4 ms, cloud a tenth of 1 + 70 ms.
+    assert option.total_s == pytest.approx(0.034 + 0.4 * (0.134 + 0.0071))
+    assert made.best is option  # 90.4 ms, before the edge's 100
+    assert plain.best.cut == "edge"
+    # With a load of 2 on the device and 3 in the cloud, whose queue takes 5 ms:
+    seen = Conditions(LinkEstimate(LINK, 0, 0, 0), edge_load=2, cloud_load=3, cloud_queue_s=0.005)
+    assert expected_s(option, seen) == pytest.approx(2 * 0.034 + 0.4 * (0.134 + 0.005 + 3 * 0.0071))
+    # On average 40 % of 10,000 bytes up and 1,000 down; p95 is that of a frame that crosses.
+    costs = price(option, made, Terms())
+    assert costs.bytes == pytest.approx(4400)
+    assert costs.latency_s == pytest.approx(option.total_s)
+    assert costs.p95_s == pytest.approx(0.034 + 0.134 + 0.0071)
+    assert made.with_exits({}).options == plain.options
+    # cut-01 and edge are equal where 34 + 0.4 * (50 + 4 + 7.1 + 80 / Mbit/s) = 100: at 0.7698 Mbit/s.
+    switches = {(s.below.cut, s.above.cut): s.uplink_bps for s in made.switches()}
+    assert switches["edge", "cut-01"] == pytest.approx(0.032 / (0.066 - 0.4 * 0.0611) * 1e6)
+
+
+FAST = Link(1e9, 1e9, 0.001)
+
+
+def priced(bundle: Bundle) -> Plan:
+    """A slow link, a slow device and a fast cloud."""
+    return plan(bundle, Link(1e5, 1e5, 0.2), profile_of(bundle, 0.4), profile_of(bundle, 0.01))
+
+
+def test_policy_counts_on_exits_and_recounts_when_the_threshold_moves(
+    exiting: Bundle,
+) -> None:
+    made = priced(exiting)
+    stages = Stages(exiting, RuntimeOptions())
+    control = Controller(exiting, stages, Breaker(), PolicySettings())
+    control.follow(made, made.best, "test", Limits())
+    cut = first_cut(exiting)
+    for name in exiting.cuts:
+        stages.warm(name)
+    assert control.next(0.0).cut.id != cut
+    control.expect_exits([Rung({cut: ExitCost(rate=1.0, head_share=0.0)}, {cut: 0.6})])
+    choice = control.next(10.0)
+    assert choice.cut.id == cut
+    assert choice.option is not None
+    assert choice.option.exit_rate == 1.0
+    assert choice.exits_from == 0.6
+    control.expect_exits([Rung()])
+    assert control.next(20.0).cut.id != cut
+    stages.close()
+
+
+def test_new_threshold_holds_for_the_next_frame_though_it_waits_for_a_head(
+    exiting: Bundle,
+) -> None:
+    made, cut = priced(exiting), first_cut(exiting)
+    stages = Stages(exiting, RuntimeOptions())
+    control = Controller(exiting, stages, Breaker(), PolicySettings())
+    control.expect_exits([Rung({cut: ExitCost(rate=0.9, head_share=0.0)}, {cut: 0.6})])
+    here = next(option for option in made.options if option.cut == cut)
+    control.follow(made, here, "test", Limits())
+    stages.warm(cut)
+    assert control.next(0.0).exits_from == 0.6
+    stages._stages.pop(("head", EDGE), None)
+    stages.prefetch = lambda side, cut_id: None  # type: ignore[method-assign]
+    # Where hardly a frame exits, all should stay on the device, whose head is not loaded.
+    control.expect_exits([Rung({cut: ExitCost(rate=0.01, head_share=0.1)}, {cut: 0.95})])
+    for told in (control.current, control.next(1.0)):
+        assert told is not None
+        assert (told.cut.id, told.exits_from) == (cut, 0.95)
+        assert told.option is not None
+        assert told.option.exit_rate == 0.01
+    stages.close()
+
+
+def test_simulated_trace_moves_thresholds_and_shows_who_exits(
+    exiting: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile_of(exiting, 0.1).save(exiting.profiles / "edge.json")
+    known = exiting.known_exits()
+    quick = {
+        cut: replace(found, meta=found.meta.model_copy(update={"head_share": 0.1}))
+        for cut, found in known.exits.items()
+    }
+    meta = known.meta.model_copy(update={"exits": tuple(found.meta for found in quick.values())})
+    BundleExits(meta, quick).save(exiting.path)
+    (tmp_path / "t.txt").write_text("0 0.2\n5 0.2\n10 0.2\n")
+    words = ["simulate", "trace", str(exiting.path), str(tmp_path / "t.txt"), "--rtt", "20ms"]
+    words += ["--cloud-scale", "0.1", "--frames", "20"]
+    app([*words, "--exit-threshold", "0", "--csv", str(tmp_path / "f.csv")], standalone_mode=False)
+    shown = capsys.readouterr().out
+    assert "exit" in shown
+    assert "100.0 %" in shown
+    cut = first_cut(exiting)
+    rows = list(csv.DictReader((tmp_path / "f.csv").read_text().splitlines()))
+    fixed = [row for row in rows if row["policy"] == f"{cut}/raw"]
+    assert {(row["exits_from"], row["served_by"]) for row in fixed} == {("0.0", "exit")}
+    # Everything takes 100 ms here, so that a deadline of 200 ms needs no early answer.
+    auto = ["--exit-threshold", "auto", "--deadline", "200ms", "--exit-floor", "0.9"]
+    app([*words, *auto, "--json"], standalone_mode=False)
+    policies = json.loads(capsys.readouterr().out)["policies"]
+    adaptive = next(found for found in policies if found["policy"] == "adaptive")
+    assert (adaptive["exit_share"], adaptive["missed_share"]) == (0.0, 0.0)
+    with pytest.raises(UsageError, match="bounds a threshold that moves"):
+        app([*words, "--exit-threshold", "own", "--exit-floor", "0.9"], standalone_mode=False)
+    with pytest.raises(UsageError, match="is no exit threshold"):
+        app([*words, "--exit-threshold", "often"], standalone_mode=False)
+
+
+def test_plan_command_counts_exits(exiting: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    profile_of(exiting, 0.1).save(exiting.profiles / "edge.json")
+    words = ["plan", str(exiting.path), "--bandwidth", "1mbit", "--rtt", "20ms"]
+    words += ["--cloud-scale", "0.1"]
+    documents = []
+    for more in ([], ["--exits"], ["--exit-threshold", "0"]):
+        app([*words, *more, "--json"], standalone_mode=False)
+        documents.append(json.loads(capsys.readouterr().out))
+    cut = first_cut(exiting)
+    rates = [
+        next(o["exit_rate"] for o in document["options"] if o["cut"] == cut)
+        for document in documents
+    ]
+    assert rates == [0.0, exiting.exit_costs()[cut].rate, 1.0]
+    app([*words, "--exits"], standalone_mode=False)
+    assert "exit" in capsys.readouterr().out

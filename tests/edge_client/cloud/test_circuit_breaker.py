@@ -1,0 +1,117 @@
+"""The breaker: when it gives a cloud up, and how it finds it again."""
+
+import pytest
+
+from edge_client.cloud.circuit_breaker import Breaker, BreakerSettings, Circuit
+from protos.errors import (
+    BundleError,
+    FaultError,
+    LateError,
+    MismatchError,
+    OverloadedError,
+    SplitpointError,
+    TensorError,
+    TooLargeError,
+    UnreachableError,
+)
+
+
+def opened(error: SplitpointError | None = None, now_s: float = 0.0) -> Breaker:
+    breaker = Breaker()
+    breaker.trip(error or UnreachableError("gone."), now_s)
+    return breaker
+
+
+@pytest.mark.parametrize("error", [UnreachableError("gone."), LateError("late.")])
+def test_what_may_be_chance_opens_it_when_it_happens_twice(error: SplitpointError) -> None:
+    breaker = Breaker()
+    breaker.failed(error, begun_at=0.0, now_s=1.0)
+    assert breaker.admit()
+    breaker.failed(error, begun_at=1.5, now_s=2.0)
+    assert (breaker.circuit, breaker.error, breaker.admit()) == (Circuit.OPEN, error, False)
+
+
+def test_success_between_failures_starts_the_count_again() -> None:
+    breaker = Breaker()
+    for begun in (0.0, 2.0, 4.0):
+        breaker.failed(LateError("late."), begun, begun + 1)
+        breaker.succeeded()
+    assert (breaker.circuit, breaker.error) == (Circuit.CLOSED, None)
+
+
+def test_requests_in_flight_when_one_fails_are_its_other_victims() -> None:
+    breaker = Breaker()
+    for begun in (0.0, 0.1, 0.2, 0.3):
+        breaker.failed(UnreachableError("broke."), begun, 1.0)
+    assert breaker.circuit is Circuit.CLOSED
+
+
+@pytest.mark.parametrize("kind", [OverloadedError, FaultError, MismatchError, BundleError])
+def test_what_the_server_says_itself_opens_it_at_once(kind: type[SplitpointError]) -> None:
+    breaker = Breaker()
+    breaker.failed(kind("no."), 0.0, 1.0)
+    assert breaker.circuit is Circuit.OPEN
+
+
+@pytest.mark.parametrize("kind", [TooLargeError, TensorError])
+def test_what_a_frame_brought_upon_itself_says_nothing(kind: type[SplitpointError]) -> None:
+    breaker = Breaker()
+    for begun in range(5):
+        breaker.failed(kind("too much."), float(begun), begun + 0.5)
+    assert (breaker.circuit, breaker.error) == (Circuit.CLOSED, None)
+
+
+def test_probe_that_gets_through_lets_one_frame_try() -> None:
+    breaker = opened()
+    assert not breaker.is_due(0.05)
+    assert breaker.is_due(0.1)
+    breaker.probed(None, 0.1)
+    assert [breaker.admit(), breaker.admit()] == [True, False]
+    breaker.succeeded()
+    assert [breaker.admit(), breaker.admit()] == [True, True]
+
+
+def test_probe_that_fails_is_soon_followed_by_another() -> None:
+    breaker = opened()
+    breaker.probed(UnreachableError("still gone."), 5.0)
+    assert (breaker.is_due(5.05), breaker.is_due(5.1)) == (False, True)
+    assert str(breaker.error) == "still gone."
+
+
+def test_frame_that_fails_its_trial_makes_the_next_wait_twice_as_long_and_less_than_a_second() -> (
+    None
+):
+    breaker = opened(OverloadedError("full."))
+    now, waits = 0.0, []
+    for _ in range(6):
+        while not breaker.is_due(now):
+            now += 0.01
+        breaker.probed(None, now)
+        assert breaker.admit()
+        breaker.failed(OverloadedError("full."), now, now)
+        begun = now
+        while not breaker.is_due(now):
+            now += 0.01
+        waits.append(now - begun)
+    assert waits == pytest.approx([0.2, 0.4, 0.8, 0.8, 0.8, 0.8], abs=0.02)
+
+
+def test_trial_that_its_caller_gave_up_leaves_the_place_to_another() -> None:
+    breaker = opened()
+    breaker.probed(None, 1.0)
+    assert breaker.admit()
+    breaker.withdrew()
+    assert breaker.admit()
+
+
+def test_probe_of_a_cloud_that_serves_changes_nothing() -> None:
+    breaker = Breaker(BreakerSettings())
+    breaker.probed(UnreachableError("lost."), 1.0)
+    assert breaker.circuit is Circuit.CLOSED
+
+
+def test_probe_that_was_dear_is_not_repeated_at_once() -> None:
+    breaker = opened()
+    breaker.probed(FaultError("no profile."), 10.0, wait_s=20.0)
+    assert not breaker.is_due(29.9)
+    assert breaker.is_due(30.0)

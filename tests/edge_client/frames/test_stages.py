@@ -1,0 +1,117 @@
+"""The stages on the device: few of them stay in memory, and those are the ones that are used."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge_client.frames.stages import KEPT, Stages
+from partitioner.bundle.bundle import Bundle
+from partitioner.runtime import sessions
+from partitioner.runtime.sessions import RuntimeOptions, Stage
+from protos.errors import BundleError, UsageError
+from tests.kit.edge_fakes import crossing_cuts, frames
+from tests.kit.resident import Resident
+
+
+class Loads(Bundle):
+    """Notes which heads and tails are loaded."""
+
+    def __init__(self, path: Path, bundle: Bundle) -> None:
+        super().__init__(path, bundle.manifest)
+        self.heads: list[str] = []
+        self.tails: list[str] = []
+
+    def open_head(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
+        self.heads.append(cut_id)
+        return super().open_head(cut_id, options)
+
+    def open_tail(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
+        self.tails.append(cut_id)
+        return super().open_tail(cut_id, options)
+
+
+@pytest.fixture
+def loads(residual_bundle: Bundle) -> Loads:
+    return Loads(residual_bundle.path, residual_bundle)
+
+
+def run_both(stages: Stages, cuts: list[str], bundle: Bundle) -> None:
+    (inputs,) = frames(bundle, 1)
+    for cut in cuts:
+        values, _ = stages.run_head(cut, inputs)
+        stages.run_tail(cut, values)
+
+
+def test_cut_that_moves_back_and_forth_loads_nothing_twice(loads: Loads) -> None:
+    cuts = crossing_cuts(loads)[:KEPT]
+    run_both(Stages(loads, RuntimeOptions()), cuts * 3, loads)
+    assert loads.heads == loads.tails == cuts
+
+
+def test_cut_that_wanders_lets_go_of_the_one_that_was_used_longest_ago(loads: Loads) -> None:
+    first, *others = crossing_cuts(loads)[: KEPT + 2]
+    stages = Stages(loads, RuntimeOptions())
+    run_both(stages, [first, *others[: KEPT - 1]], loads)
+    run_both(stages, [first, others[KEPT - 1], first], loads)  # the first is in use all the time
+    assert loads.heads.count(first) == loads.tails.count(first) == 1
+    run_both(stages, others[:1], loads)
+    assert loads.heads.count(others[0]) == loads.tails.count(others[0]) == 2
+
+
+def test_no_more_stages_are_alive_than_are_kept(
+    loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import weakref
+
+    alive: weakref.WeakSet[Stage] = weakref.WeakSet()
+
+    def noting(load: Callable[..., Stage]) -> Callable[..., Stage]:
+        def open_stage(*arguments: object) -> Stage:
+            alive.add(stage := load(*arguments))
+            return stage
+
+        return open_stage
+
+    for name in ("open_head", "open_tail"):
+        monkeypatch.setattr(loads, name, noting(getattr(loads, name)))
+    cuts = crossing_cuts(loads)
+    assert len(cuts) > KEPT
+    stages = Stages(loads, RuntimeOptions())
+    run_both(stages, cuts * 2, loads)
+    assert len(alive) == 2 * KEPT
+
+
+def test_memory_of_a_head_is_known_after_frames_that_left_freed_pages(
+    loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Resident(used_bytes=1000, freed_bytes=600)
+    monkeypatch.setattr(sessions.psutil, "Process", lambda: process)
+    monkeypatch.setattr(sessions, "release_freed_pages", process.release)
+    monkeypatch.setattr(loads, "open_head", lambda *_: process.load(100))
+    stages = Stages(loads, RuntimeOptions(), memory_bytes=99)
+    cut = crossing_cuts(loads)[0]
+    with pytest.raises(UsageError, match=f"the head of {cut} takes about 100 B"):
+        stages.warm(cut)
+
+
+def test_stage_that_cannot_be_loaded_ahead_is_told_once_and_left_alone(
+    loads: Loads, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[str] = []
+
+    def broken(cut_id: str, _options: RuntimeOptions) -> Stage:
+        tried.append(cut_id)
+        raise BundleError("damaged.")
+
+    monkeypatch.setattr(loads, "open_head", broken)
+    stages = Stages(loads, RuntimeOptions())
+    cut = crossing_cuts(loads)[0]
+    for _ in range(3):
+        stages.prefetch("head", cut)
+        assert stages._loader is not None
+        stages._loader.submit(lambda: None).result()  # by now it has been tried
+    assert tried == [cut]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the head of {cut} cannot be loaded, and is not tried again"
+    ]

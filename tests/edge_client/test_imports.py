@@ -1,0 +1,67 @@
+"""What importing the edge brings along: little, and nothing that collides with others."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "onnx", "fastapi", "matplotlib", "cv2", "uvicorn", "scipy", "cloud_server")
+MODULES = (
+    "edge_client.client.async_client",
+    "edge_client.client.sync_client",
+    "edge_client.cli.main",
+    "edge_client.cli.run",
+    "edge_client.cli.serve",
+    "edge_client.cli.settings",
+    "edge_client.relay.player",
+    "edge_client.cloud.download",
+    "edge_client.cloud.probe",
+)
+
+
+def python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_edge_loads_none_of_the_heavy_packages() -> None:
+    python(
+        f"import sys, edge_client, splitpoint, {', '.join(MODULES)}\n"
+        f"found = [name for name in {HEAVY} if name in sys.modules]\n"
+        "assert not found, found"
+    )
+
+
+def test_client_alone_loads_no_command_line() -> None:
+    python(
+        "import sys; from splitpoint import EdgeClient\n"
+        "found = [name for name in ('typer', 'rich', 'PIL.ImageOps') if name in sys.modules]\n"
+        "assert not found, found"
+    )
+
+
+@pytest.mark.parametrize("tool", ["edge_client.cli.main", "edge_client.relay.player"])
+def test_commands_that_run_no_model_load_no_runtime(tool: str) -> None:
+    python(f"import sys, {tool}\nassert 'onnxruntime' not in sys.modules")
+
+
+ORDERS = {
+    "ours first": ("from splitpoint import EdgeClient", "import tritonclient.grpc as triton"),
+    "theirs first": ("import tritonclient.grpc as triton", "from splitpoint import EdgeClient"),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_edge_and_tritonclient_live_in_one_process(order: str) -> None:
+    first, second = ORDERS[order]
+    python(
+        f"{first}\n{second}\n"
+        "import numpy as np\n"
+        "value = triton.InferInput('x', [1], 'FP32')\n"
+        "value.set_data_from_numpy(np.zeros(1, np.float32))\n"
+        "from protos.inference_pb2 import ModelInferRequest\n"
+        "assert ModelInferRequest(id='7').SerializeToString() == b'\\x1a\\x017'\n"
+    )

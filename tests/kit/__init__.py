@@ -1,0 +1,1 @@
+"""What tests share: models, fakes, calls and servers."""

@@ -1,0 +1,127 @@
+"""Files appear whole or not at all, whatever the disk says."""
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from partitioner.bundle.calibration import BundleCalibration, CalibrationMeta
+from partitioner.bundle.folder import new_folder
+from partitioner.common.files import check_target, whole_file, write_csv
+from partitioner.terminal.figure import figure_for
+from protos.codecs.calibration import Calibration
+from protos.errors import FileError, UsageError
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def write_half(path: Path) -> None:
+    path.write_text("hal")
+    raise FULL
+
+
+def test_full_disk_leaves_the_old_file_and_no_half_of_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "edge.json"
+    path.write_text("old")
+    with pytest.raises(FileError) as caught, whole_file(path) as partial:
+        write_half(partial)
+    assert str(caught.value) == (
+        f"{path} cannot be written: No space left on device. Make room, or give another place; what "
+        "was there is as it was."
+    )
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_full_disk_leaves_no_half_of_a_bundle(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileError, match="net cannot be written: No space left on device. Make room"),
+        new_folder(tmp_path / "net", replace=False) as folder,
+    ):
+        write_half(folder / "bundle.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(FileError, match="file/net cannot be written"),
+        new_folder(tmp_path / "file" / "net", replace=False),
+    ):
+        pytest.fail("there is no such folder")
+
+
+def test_source_that_cannot_be_read_is_not_called_a_full_disk(tmp_path: Path) -> None:
+    with (
+        pytest.raises(PermissionError, match="elsewhere"),
+        new_folder(tmp_path / "net", replace=False),
+    ):
+        raise PermissionError(errno.EACCES, "Permission denied", "/elsewhere/model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "plan.png"
+    path.write_text("old")
+
+    def full(*_: object, **__: object) -> None:
+        raise FULL
+
+    with pytest.raises(UsageError, match="No space left"), figure_for(path, 2, 2) as figure:
+        figure.savefig = full
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_picture_goes_where_it_was_told_to(tmp_path: Path) -> None:
+    with figure_for(tmp_path / "plan", 2, 2):
+        pass
+    assert (tmp_path / "plan").read_bytes().startswith(b"\x89PNG")
+    with (
+        pytest.raises(
+            UsageError, match="plan.odd cannot be written: .*Give a file such as plan.png"
+        ),
+        figure_for(tmp_path / "plan.odd", 2, 2),
+    ):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["plan"]
+
+
+def test_rows_that_cannot_be_had_leave_the_old_ones(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    write_csv(path, ("a", "b"), [(1, 2)])
+
+    def rows() -> Iterator[tuple[int, int]]:
+        yield 3, 4
+        raise FULL
+
+    with pytest.raises(UsageError, match="rows.csv cannot be written"):
+        write_csv(path, ("a", "b"), rows())
+    assert path.read_text() == "a,b\n1,2\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_archive_in_a_folder_that_is_gone_is_an_error_in_words(tmp_path: Path) -> None:
+    meta = CalibrationMeta(
+        split_digest="", digest="", made_at="", range_samples=1, values=(), accuracies=()
+    )
+    with pytest.raises(FileError, match="calibration.npz cannot be written: No such file"):
+        BundleCalibration(meta, Calibration({})).save(tmp_path / "gone")
+
+
+def test_target_is_checked_before_work_begins(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    check_target("--csv", None)
+    check_target("--csv", tmp_path / "file")
+    check_target("--out", tmp_path / "new" / "deep" / "x.json", makes_folders=True)
+    for path, why in (
+        (tmp_path, "it is a folder"),
+        (tmp_path / "new" / "x.csv", "new is no folder"),
+        (tmp_path / "file" / "x.csv", "file is no folder"),
+    ):
+        with pytest.raises(UsageError, match=f"--csv .* cannot be written: .*{why}. Give a file"):
+            check_target("--csv", path)
+    with pytest.raises(UsageError, match="file is no folder"):
+        check_target("--out", tmp_path / "file" / "x.json", makes_folders=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

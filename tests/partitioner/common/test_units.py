@@ -1,0 +1,93 @@
+import pytest
+
+from partitioner.common.units import (
+    format_duration,
+    format_rate,
+    format_size,
+    parse_duration,
+    parse_rate,
+    parse_shape,
+    parse_size,
+)
+from partitioner.network.link import Link
+from protos.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "bps"),
+    [
+        ("10mbit", 10e6),
+        ("1.5Mbit/s", 1.5e6),
+        ("800kbps", 800e3),
+        ("1Gbps", 1e9),
+        ("2MB/s", 16e6),
+        ("125kB/s", 1e6),
+        (" 5 mbit ", 5e6),
+        (".5mbit", 0.5e6),
+    ],
+)
+def test_bandwidth_is_read_in_bits(text: str, bps: float) -> None:
+    assert parse_rate(text) == pytest.approx(bps)
+
+
+@pytest.mark.parametrize("text", ["10", "fast", "10MB", "0mbit", "-5mbit", "10 mbits/h", "1e3", ""])
+def test_bandwidth_without_a_clear_unit_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="10mbit|above 0"):
+        parse_rate(text)
+
+
+def test_durations_sizes_and_shapes_are_read() -> None:
+    assert parse_duration("20ms") == pytest.approx(0.02)
+    assert parse_duration("300us") == pytest.approx(300e-6)
+    assert parse_duration("0s") == 0
+    assert parse_size("64MiB") == 64 * 2**20
+    assert parse_shape("1x3x224x224") == (1, 3, 224, 224)
+
+
+@pytest.mark.parametrize("text", ["20", "20 lightyears", "x"])
+def test_duration_without_a_clear_unit_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="20ms"):
+        parse_duration(text)
+
+
+def test_quantities_that_nothing_has_are_refused() -> None:
+    assert parse_rate("1000000gbit") == 1e15
+    assert parse_duration("1e9s") == 1e9
+    with pytest.raises(
+        UsageError, match="'1e300mbit' is no bandwidth that anything has. Give less"
+    ):
+        parse_rate("1e300mbit")
+    with pytest.raises(UsageError, match="'1e300s' is no duration that anything has. Give less"):
+        parse_duration("1e300s")
+
+
+@pytest.mark.parametrize("text", ["1x0x3", "1,3", "x3", "-1x3", ""])
+def test_shape_with_a_senseless_size_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="1x3x224x224"):
+        parse_shape(text)
+
+
+def test_quantities_are_written_as_people_do() -> None:
+    assert format_rate(1.5e6) == "1.50 Mbit/s"
+    assert format_rate(98.1e6) == "98.1 Mbit/s"
+    assert format_duration(0.0205) == "20.5 ms"
+    assert format_size(0) == "0 B"
+    assert format_size(73_900) == "73.9 kB"
+
+
+def test_network_time_is_one_round_trip_and_bits_over_rates() -> None:
+    # 125,000 bytes = 1 Mbit: 0.1 s up at 10 Mbit/s. 12,500 bytes = 0.1 Mbit: 0.005 s down at 20 Mbit/s.
+    link = Link(uplink_bps=10e6, downlink_bps=20e6, rtt_s=0.03)
+    assert link.predict_s(125_000, 12_500) == pytest.approx(0.03 + 0.1 + 0.005)
+
+
+def test_nothing_crosses_in_no_time() -> None:
+    assert Link(1e6, 1e6, 0.05).predict_s(0, 0) == 0
+
+
+@pytest.mark.parametrize(
+    "link", [(0, 1e6, 0.01), (1e6, 0, 0.01), (1e6, 1e6, -1), (float("nan"), 1, 0)]
+)
+def test_link_that_carries_nothing_is_refused(link: tuple[float, float, float]) -> None:
+    with pytest.raises(UsageError):
+        Link(*link)

@@ -1,0 +1,283 @@
+"""The plan's arithmetic, by hand; its switching points against a search on a grid."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.manifest import MODEL_GRAPH, Cut, FileDigest, Manifest
+from partitioner.network.link import Link
+from partitioner.planning.plan import find_profiles, plan
+from partitioner.profiles.profile import (
+    CodecProfile,
+    CutProfile,
+    Machine,
+    Profile,
+    StageProfile,
+    Timing,
+)
+from partitioner.reports.plan import noise_text, scale_text
+from partitioner.reports.plan_plot import draw_plan
+from protos.errors import ProfileError, UnknownNameError, UsageError
+from protos.tensors import TensorSpec
+
+MACHINE = Machine(
+    hostname="h", cpu="c", cores=1, memory_bytes=1, system="s", python="3", runtime="r",
+    provider="CPUExecutionProvider", threads=1,
+)  # fmt: skip
+
+
+def stage(seconds: float) -> StageProfile:
+    timing = Timing(median_s=seconds, p10_s=seconds, p90_s=seconds, repeats=5)
+    return StageProfile(timing=timing, memory_bytes=1000)
+
+
+def codec(upload: float, encode_s: float = 0.0, decode_s: float = 0.0) -> CodecProfile:
+    return CodecProfile(encode_s=encode_s, decode_s=decode_s, upload_bytes=upload)
+
+
+def make(cuts: dict[str, tuple[float, float, dict[str, CodecProfile]]]) -> tuple[Bundle, Profile]:
+    """A bundle and a profile from (head seconds, tail seconds, codecs) by cut; answers weigh 1,000 bytes."""
+    spec = TensorSpec("x", "float32", (-1, 4))
+    interior = tuple(
+        Cut(id=name, after="a", frontier=(spec,), head_graph="h", tail_graph="t")
+        for name in cuts
+        if name not in ("cloud", "edge")
+    )
+    manifest = Manifest(
+        name="m",
+        created_by="t",
+        source="t",
+        inputs=(spec,),
+        outputs=(spec,),
+        cuts=interior,
+        files=dict.fromkeys((MODEL_GRAPH, "h", "t"), FileDigest(sha256="0" * 64, size_bytes=1)),
+    )
+    bundle = Bundle(Path("m"), manifest)
+    profiles = {
+        name: CutProfile(
+            head=stage(head) if head else None,
+            tail=stage(tail) if tail else None,
+            frontier_bytes=16 if name != "edge" else 0,
+            download_bytes=1000 if name != "edge" else 0,
+            codecs=codecs,
+        )
+        for name, (head, tail, codecs) in cuts.items()
+    }
+    profile = Profile(
+        splitpoint="0", bundle="m", bundle_digest=bundle.digest, machine=MACHINE,
+        measured_at="2026-01-01T00:00:00+00:00", inputs="random", cuts=profiles,
+    )  # fmt: skip
+    return bundle, profile
+
+
+EXAMPLE = {
+    "cloud": (0.0, 0.100, {"raw": codec(100_000), "jpeg-75": codec(20_000, 0.004, 0.002)}),
+    "cut-01": (0.030, 0.070, {"raw": codec(10_000, 0.001, 0.001)}),
+    "edge": (0.100, 0.0, {"raw": codec(0)}),
+}
+
+
+def test_costs_by_hand() -> None:
+    bundle, profile = make(EXAMPLE)
+    made = plan(bundle, Link(1e6, 2e6, 0.05), profile, profile.scaled(0.1))
+    by_label = {option.label: option for option in made.options}
+    assert list(by_label) == ["cloud/raw", "cloud/jpeg-75", "cut-01/raw", "edge"]
+    # jpeg: 4 ms encode; 50 ms RTT + 160,000 bit / 1 Mbit/s + 8,000 bit / 2 Mbit/s; a tenth of 2 + 100 ms.
+    jpeg = by_label["cloud/jpeg-75"]
+    assert jpeg.edge_s == pytest.approx(0.004)
+    assert jpeg.network_s == pytest.approx(0.05 + 0.16 + 0.004)
+    assert jpeg.cloud_s == pytest.approx(0.0102)
+    assert jpeg.total_s == pytest.approx(0.2282)
+    # cut-01: 30 + 1 ms; 50 + 80 + 4 ms; a tenth of 1 + 70 ms.
+    assert by_label["cut-01/raw"].total_s == pytest.approx(0.031 + 0.134 + 0.0071)
+    assert by_label["edge"].total_s == pytest.approx(0.100)
+    assert made.best.label == "edge"
+
+
+def test_resuming_costs_each_machine_that_a_frame_reaches_once() -> None:
+    cuts = {
+        "cloud": (0, 0.020, {"raw": codec(1000)}),
+        "c1": (0.010, 0.008, {"raw": codec(500, 0.001, 0.002)}),
+        "edge": (0.030, 0, {}),
+    }
+    bundle, profile = make(cuts)
+    edge = profile.model_copy(update={"resume_s": 0.0004})
+    cloud = profile.model_copy(update={"resume_s": 0.0003}).scaled(2)
+    made = plan(bundle, Link(1e6, 1e6, 0.0), edge, cloud)
+    # edge: 0.4 ms + head + encoding; cloud: twice (0.3 ms + decoding + tail); nothing where nobody is asked
+    expected = {"cloud": (0.0004, 0.0406), "c1": (0.0114, 0.0206), "edge": (0.0304, 0.0)}
+    for option in made.options:
+        assert (option.edge_s, option.cloud_s) == pytest.approx(expected[option.cut])
+
+
+def test_crossing_costs_the_device_that_sends_and_is_known_apart() -> None:
+    cuts = {
+        "cloud": (0, 0.020, {"raw": codec(1000)}),
+        "c1": (0.010, 0.008, {"raw": codec(500, 0.001, 0.002)}),
+        "edge": (0.030, 0, {}),
+    }
+    bundle, profile = make(cuts)
+    slow = profile.model_copy(update={"resume_s": 0.0004, "crossing_s": 0.0002}).scaled(3)
+    made = plan(bundle, Link(1e6, 1e6, 0.0), slow, profile)
+    # three times 0.4 ms + head + encoding, and three times 0.2 ms where anything is sent
+    expected = {"cloud": (0.0018, 0.0006), "c1": (0.0348, 0.0006), "edge": (0.0912, 0.0)}
+    for option in made.options:
+        assert (option.edge_s, option.handing_s) == pytest.approx(expected[option.cut])
+        assert option.cloud_s == pytest.approx({"cloud": 0.020, "c1": 0.010, "edge": 0}[option.cut])
+
+
+def test_best_changes_where_two_lines_cross() -> None:
+    bundle, profile = make(EXAMPLE)
+    made = plan(bundle, Link(1e6, 1e9, 0.0), profile, profile.scaled(0.1))
+    labels = [(switch.below.label, switch.above.label) for switch in made.switches()]
+    assert labels == [
+        ("edge", "cut-01/raw"),
+        ("cut-01/raw", "cloud/jpeg-75"),
+        ("cloud/jpeg-75", "cloud/raw"),
+    ]
+    # edge takes 100 ms; cut-01 takes 31 + 7.1 ms, 8 µs down, and 80,000 bit up: equal at 61.892 ms.
+    assert made.switches()[0].uplink_bps == pytest.approx(80_000 / (0.1 - 0.0381 - 8000 / 1e9))
+
+
+costs = st.floats(0.001, 1.0)
+sizes = st.integers(100, 1_000_000)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(costs, costs, sizes), min_size=1, max_size=8), costs)
+def test_switches_agree_with_a_search_at_every_bandwidth(
+    cuts: list[tuple[float, float, int]], edge_s: float
+) -> None:
+    table = {
+        f"cut-{at:02d}": (head, tail, {"raw": codec(size)})
+        for at, (head, tail, size) in enumerate(cuts)
+    }
+    bundle, profile = make(
+        {
+            "cloud": (0.0, 1.0, {"raw": codec(10_000)}),
+            **table,
+            "edge": (edge_s, 0.0, {"raw": codec(0)}),
+        }
+    )
+    made = plan(bundle, Link(1e6, 1e7, 0.01), profile, profile)
+    switches = made.switches()
+    assert [s.uplink_bps for s in switches] == sorted(s.uplink_bps for s in switches)
+    for uplink in np.geomspace(1e3, 1e10, 60):
+        moved = made.at(Link(uplink, 1e7, 0.01))
+        chosen = switches[0].below if switches else made.best
+        for switch in switches:
+            if uplink > switch.uplink_bps:
+                chosen = switch.above
+        total = next(o.total_s for o in moved.options if o.label == chosen.label)
+        assert total == pytest.approx(moved.best.total_s, rel=1e-9)
+
+
+def test_codec_narrows_the_options_and_edge_stays() -> None:
+    bundle, profile = make(EXAMPLE)
+    made = plan(bundle, Link(1e6, 1e6, 0.0), profile, profile, codec="raw")
+    assert [option.label for option in made.options] == ["cloud/raw", "cut-01/raw", "edge"]
+
+
+def test_codec_that_was_not_measured_is_refused() -> None:
+    bundle, profile = make(EXAMPLE)
+    for name, match in (("sepia", "Use raw, half"), ("jpeg-30", "jpeg-30.*jpeg-75, raw")):
+        with pytest.raises(UnknownNameError, match=match):
+            plan(bundle, Link(1e6, 1e6, 0.0), profile, profile, codec=name)
+
+
+def test_short_name_of_a_codec_is_understood() -> None:
+    bundle, profile = make(EXAMPLE)
+    made = plan(bundle, Link(1e6, 1e6, 0.0), profile, profile, codec="jpeg")
+    assert [option.label for option in made.options] == ["cloud/jpeg-75", "edge"]
+
+
+def test_profile_of_another_bundle_is_refused() -> None:
+    bundle, profile = make(EXAMPLE)
+    other = profile.model_copy(update={"bundle_digest": "0" * 64})
+    with pytest.raises(ProfileError, match="cloud profile is of bundle"):
+        plan(bundle, Link(1e6, 1e6, 0.0), profile, other)
+
+
+def test_profile_of_a_busy_machine_is_remarked_on() -> None:
+    bundle, quiet = make(EXAMPLE)
+    assert quiet.spread == 0
+    timing = Timing(median_s=0.1, p10_s=0.06, p90_s=0.12, repeats=5)
+    edge = quiet.cuts["edge"]
+    assert edge.head is not None
+    cut = edge.model_copy(update={"head": edge.head.model_copy(update={"timing": timing})})
+    busy = quiet.model_copy(update={"cuts": {"edge": cut}})
+    assert busy.spread == pytest.approx(0.6)  # (0.12 - 0.06) / 0.1
+    assert noise_text(quiet, "cloud") is None
+    whole = plan(bundle, Link(1e6, 1e6, 0.01), quiet, quiet)
+    said = scale_text(replace(whole, edge=busy, cloud=busy.scaled(0.5))) or ""
+    assert said.count("the edge's times vary by 60 % from p10 to p90") == 1
+    assert "cloud's times vary" not in said
+
+
+def test_profiles_survive_the_disk(tmp_path: Path) -> None:
+    _, profile = make(EXAMPLE)
+    profile.save(tmp_path / "p.json")
+    assert Profile.load(tmp_path / "p.json") == profile
+    assert [path.name for path in tmp_path.iterdir()] == ["p.json"]
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("{", "cannot be read"),
+        ("[" * 200_000, "it is no JSON"),
+        ("[]", "no profile"),
+        ('{"schema_version": 9}', "schema version 9"),
+    ],
+)
+def test_unreadable_profile_is_refused(text: str, match: str, tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(text)
+    with pytest.raises(ProfileError, match=match):
+        Profile.load(tmp_path / "p.json")
+
+
+@pytest.mark.parametrize("seconds", ["Infinity", "NaN", "1e308", "-1", '"x"', "null"])
+def test_seconds_that_no_machine_measures_are_refused(seconds: str, tmp_path: Path) -> None:
+    _, profile = make(EXAMPLE)
+    text = json.dumps(profile.model_dump(mode="json"))
+    head, found, rest = text.partition('"median_s": ')
+    assert found
+    (tmp_path / "p.json").write_text(head + found + seconds + rest[rest.index(",") :])
+    with pytest.raises(ProfileError, match=r"p.json is no profile: .*median_s: .*Measure it again"):
+        Profile.load(tmp_path / "p.json")
+
+
+def test_missing_cloud_profile_says_how_to_get_one(residual_bundle: Bundle, tmp_path: Path) -> None:
+    _, profile = make(EXAMPLE)
+    profile.save(tmp_path / "edge.json")
+    with pytest.raises(ProfileError, match=r"no profile .*cloud.json.*PORT, or --cloud-scale"):
+        find_profiles(residual_bundle, tmp_path / "edge.json")
+    with pytest.raises(
+        ProfileError, match=rf"Measure it: splitpoint profile {residual_bundle.path}\.$"
+    ):
+        find_profiles(residual_bundle, cloud_scale=0.5)
+    edge, cloud = find_profiles(residual_bundle, tmp_path / "edge.json", cloud_scale=0.5)
+    assert cloud.scale == 0.5
+    assert cloud.cuts["cut-01"].tail == stage(0.035)
+    assert edge == profile
+
+
+@pytest.mark.parametrize("scale", [0, -1, 1e308, 1e-308, float("inf"), float("nan")])
+def test_senseless_scale_is_refused(scale: float, residual_bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="--edge-scale"):
+        find_profiles(residual_bundle, edge_scale=scale)
+
+
+def test_plan_is_drawn(tmp_path: Path) -> None:
+    bundle, profile = make(EXAMPLE)
+    made = plan(bundle, Link(1e6, 1e6, 0.01), profile, profile.scaled(0.1))
+    draw_plan(made, tmp_path / "plan.png")
+    assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UsageError, match="cannot be written"):
+        draw_plan(made, tmp_path / "nowhere" / "plan.png")

@@ -1,0 +1,138 @@
+"""Execution providers: one that does not start is an error, never the CPU in its place."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from cloud_server.model_store import ModelStore
+from edge_client.cli.remarks import client_options
+from edge_client.cli.settings import load_settings
+from edge_client.client.sync_client import EdgeClient
+from edge_client.frames.stages import Stages
+from partitioner.bundle.bundle import Bundle
+from partitioner.common.defaults import DEFAULT_PROVIDER
+from partitioner.runtime import providers
+from partitioner.runtime.providers import CUDA, check_provider
+from partitioner.runtime.sessions import RuntimeOptions, Stage
+from protos.errors import UsageError
+from protos.names import CLOUD, EDGE
+
+# What the runtime's loader says where the libraries are not there, and where there is no GPU.
+MISSING = "Failed to load libcublas.so.13: libcublas.so.13: cannot open shared object file"
+NO_DEVICE = (
+    "[ONNXRuntimeError] : 1 : FAIL : /src/onnxruntime/core/providers/cuda/cuda_call.cc:146 void onnxruntime::"
+    "CudaCall(ERRTYPE, const char*) CUDA failure 100: no CUDA-capable device is detected ; GPU=-1 ; host"
+)
+
+
+@pytest.fixture
+def promised(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A runtime that lists CUDA and, when it comes to it, leaves it out: what it does without libraries."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, DEFAULT_PROVIDER])
+    check_provider.cache_clear()
+    yield
+    check_provider.cache_clear()
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
+def test_provider_that_the_runtime_leaves_out_is_an_error(promised: None) -> None:
+    with pytest.raises(
+        UsageError, match=r"does not start here: its libraries did not load.*onnxruntime-gpu"
+    ):
+        RuntimeOptions(provider=CUDA)
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
+def test_libraries_that_are_missing_are_named_and_not_printed(
+    promised: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print(MISSING))
+    with pytest.raises(
+        UsageError, match=r"does not start here: libcublas\.so\.13 cannot be loaded\."
+    ):
+        RuntimeOptions(provider=CUDA)
+    assert capsys.readouterr().out == ""
+
+
+def test_reason_of_the_driver_is_told_without_where_the_runtime_says_so(
+    promised: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: object) -> None:
+        raise RuntimeError(NO_DEVICE)
+
+    monkeypatch.setattr(providers, "open_with", fail)
+    with pytest.raises(UsageError) as refused:
+        RuntimeOptions(provider=CUDA)
+    assert "does not start here: no CUDA-capable device is detected. For an" in str(refused.value)
+
+
+def test_provider_that_this_runtime_lacks_says_how_to_get_it() -> None:
+    with pytest.raises(
+        UsageError, match=r"has no provider 'TPU'. It has: .*CPUExecutionProvider\.$"
+    ):
+        RuntimeOptions(provider="TPU")
+
+
+@pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="this runtime has CUDA")
+def test_runtime_without_cuda_names_the_package_that_has_it() -> None:
+    with pytest.raises(UsageError, match=r"pip install 'onnxruntime-gpu\[cuda,cudnn\]'"):
+        RuntimeOptions(provider=CUDA)
+
+
+@pytest.mark.parametrize(("provider", "runs"), [("other", 1), (DEFAULT_PROVIDER, 0)])
+async def test_stage_on_another_provider_has_run_before_its_first_frame(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, provider: str, runs: int
+) -> None:
+    seen: list[int] = []
+    run = Stage.run
+
+    def watched(stage: Stage, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        seen.append(len(feeds))
+        return run(stage, feeds)
+
+    options = RuntimeOptions()
+    object.__setattr__(options, "provider", provider)
+    monkeypatch.setattr(
+        "partitioner.runtime.sessions.open_with",
+        lambda _provider, model, settings: onnxruntime.InferenceSession(
+            model, settings, providers=[DEFAULT_PROVIDER]
+        ),
+    )
+    monkeypatch.setattr(Stage, "run", watched)
+    store = ModelStore({residual_bundle.name: residual_bundle}, options, 4)
+    await store.load(store.find(f"{residual_bundle.name}.{CLOUD}"))
+    store.close()
+    assert len(seen) == runs
+    stages = Stages(residual_bundle, options)
+    stages.warm(EDGE)
+    assert len(seen) == 2 * runs
+
+
+def test_edge_computes_with_the_provider_that_it_is_told(residual_bundle: Bundle) -> None:
+    settings = load_settings(
+        bundle=str(residual_bundle.path), source="frames", cut=EDGE, provider="TPU"
+    )
+    with pytest.raises(UsageError, match="has no provider 'TPU'"):
+        EdgeClient(None, residual_bundle, EDGE, **client_options(settings))
+
+
+def test_gpu_is_named_as_its_driver_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "0000:00:06.0").mkdir()
+    (tmp_path / "0000:00:06.0" / "information").write_text(
+        "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ:   \t\t 41\nGPU UUID: \t GPU-1\n"
+    )
+    (tmp_path / "0000:00:05.0").mkdir()
+    (tmp_path / "0000:00:05.0" / "information").write_text("Model:\nIRQ:   \t\t 40\n")
+    monkeypatch.setattr(providers, "_GPUS", tmp_path)
+    assert providers.accelerator_of(CUDA) == "NVIDIA H100 80GB HBM3"
+    (tmp_path / "0000:00:07.0").mkdir()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert providers.accelerator_of(CUDA) == "NVIDIA H100 80GB HBM3"  # the other one tells nothing
+    (tmp_path / "0000:00:07.0" / "information").write_text("Model: \t NVIDIA T400\n")
+    assert providers.accelerator_of(CUDA) == "NVIDIA H100 80GB HBM3, NVIDIA T400 (1)"
+    assert providers.accelerator_of(DEFAULT_PROVIDER) == ""

@@ -1,0 +1,218 @@
+"""From the search to the bundle: survivors, the cuts that are added, and what they measure."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.exit_outcomes import Outcomes
+from partitioner.bundle.exits import BundleExits, Exit, ExitMeta, ExitsMeta
+from partitioner.bundle.manifest import WEIGHTS_FILE
+from partitioner.bundle.verification import CutCheck, verify_bundle
+from partitioner.calibration.calibrator import calibrate
+from partitioner.graph.cuts import find_cuts
+from partitioner.graph.graph import Graph
+from partitioner.importer import extension as adding_module
+from partitioner.importer.extension import add_cuts
+from partitioner.importer.importer import ImportOptions, import_model
+from partitioner.network.link import Link
+from partitioner.planning.plan import plan
+from partitioner.profiles.profile import Profile
+from partitioner.profiles.profiler import measure_profile
+from partitioner.search.explorer import (
+    best_on,
+    extend_profiles,
+    known_cuts,
+    load_profiles,
+    node_seconds,
+    search_bundle,
+)
+from partitioner.search.placement import price, work_of
+from partitioner.search.solver import Search
+from partitioner.search.survivors import (
+    Assumption,
+    Survivor,
+    Win,
+    assumptions,
+    find_survivors,
+    found_cut,
+)
+from protos.errors import BundleError, ModelError, ProfileError
+from tests.partitioner.calibration.test_calibrator import samples
+
+LINK = Link(1e6, 1e8, 0.001)
+
+
+def graph_of(bundle: Bundle) -> Graph:
+    assert bundle.graph is not None
+    return bundle.graph
+
+
+@pytest.fixture
+def sparse(onnx_files: Callable[[str], Path], tmp_path: Path) -> Bundle:
+    """A bundle with room for more cuts, and a profile measured here."""
+    bundle = import_model(onnx_files("residual"), tmp_path / "net", ImportOptions(max_cuts=1))
+    measure_profile(bundle, budget_s=0).save(bundle.profiles / "edge.json")
+    return bundle
+
+
+@pytest.mark.parametrize("name", ["inception", "two_towers", "unet"])
+def test_no_cut_beats_the_survivors_anywhere(name: str, bundles: Callable[[str], Bundle]) -> None:
+    """At every link and load asked for, a survivor or an end costs what the minimum cut costs."""
+    graph = graph_of(bundles(name))
+    rng = np.random.default_rng(len(name))
+    edge = tuple(rng.lognormal(-4, 1, len(graph.nodes)).tolist())
+    seconds = (edge, tuple(second / 20 for second in edge))
+    asked = assumptions((None, 4.0), (1.0, 3.0), (1.0, 3.0))
+    survivors = find_survivors(graph, seconds, LINK, asked, input_bytes=5000.0)
+    assert survivors
+    for one in asked:
+        work, groups = work_of(graph, seconds, bits=one.bits, input_bytes=5000.0)
+        loads = (one.edge_load, one.cloud_load)
+        tiers = [[0] * work.items, [1] * work.items]
+        for survivor in survivors:
+            tiers.append([int(not set(group) <= survivor.cut.head) for group in groups])
+        for uplink in 10 ** rng.uniform(3, 10, 30):
+            link = Link(uplink, LINK.downlink_bps, LINK.rtt_s)
+            least = min(price(work, tier, [link], loads).total_s for tier in tiers)
+            assert least == pytest.approx(Search(work).best([link], loads).total_s, rel=1e-6)
+    for survivor in survivors:
+        assert survivor.cut.frontier == graph.frontier(survivor.cut.head)
+        assert survivor.edge_s == pytest.approx(sum(edge[node] for node in survivor.cut.head))
+        assert all(win.from_bps < win.to_bps for win in survivor.wins)
+
+
+def test_bits_and_input_bytes_change_what_crosses(residual_bundle: Bundle) -> None:
+    graph = graph_of(residual_bundle)
+    seconds = [[1.0] * len(graph.nodes)] * 2
+    plain, _ = work_of(graph, seconds)
+    small, _ = work_of(graph, seconds, bits=8.0, input_bytes=99.0)
+    for before, after in zip(plain.flows, small.flows, strict=True):
+        expected = 99.0 if before.maker is None else before.nbytes / 4
+        assert after.nbytes == pytest.approx(expected)
+
+
+def test_loads_that_scale_each_other_are_asked_once() -> None:
+    asked = assumptions((None,), (1.0, 4.0), (1.0, 4.0))
+    assert [(one.edge_load, one.cloud_load) for one in asked] == [(1, 1), (1, 4), (4, 1)]
+    # Nothing asked for is what these scale.
+    assert len(assumptions((None,), (2.0,), (2.0, 4.0))) == 2
+    assert assumptions((2.0,), (3.0,), (3.0,)) == (Assumption(2.0, 3.0, 3.0),)
+
+
+def test_added_cuts_give_what_the_model_gives_under_new_ids(sparse: Bundle) -> None:
+    before = dict(sparse.cuts)
+    weights = (sparse.path / WEIGHTS_FILE).stat().st_ino
+    known = {frozenset(spec.name for spec in cut.frontier) for cut in before.values()}
+    new = [cut for cut in find_cuts(graph_of(sparse)) if frozenset(cut.frontier) not in known]
+    made, added = add_cuts(sparse, new[:4], sparse.path, replace=True)
+    assert len(added) == 4
+    assert made.digest != sparse.digest
+    assert {name: made.cuts[name] for name in before} == before
+    assert [cut.head_flops for cut in made.manifest.cuts] == sorted(
+        cut.head_flops for cut in made.manifest.cuts
+    )
+    feeds = {spec.name: np.ones(spec.sized(), spec.dtype) for spec in made.inputs}
+    assert all(check.ok for check in verify_bundle(made, feeds))
+    assert (made.path / WEIGHTS_FILE).stat().st_ino == weights
+    assert [path.name for path in made.path.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_calibration_and_exits_stay_true_when_cuts_are_added(sparse: Bundle) -> None:
+    (cut,) = sparse.manifest.cuts
+    calibrate(sparse, samples(sparse, 33)).save(sparse.path)
+    outcomes = Outcomes(np.ones(2, np.float32), np.ones(2, np.bool_))
+    exit_meta = ExitMeta(cut=cut.id, temperature=1, threshold=0.5, head_share=0.1)
+    meta = ExitsMeta(
+        split_digest=sparse.manifest.split_digest, made_at="2026-01-01T00:00:00+00:00",
+        agreement=0.9, trained_samples=2, held_out_samples=2, exits=(exit_meta,),
+    )  # fmt: skip
+    BundleExits(meta, {cut.id: Exit(exit_meta, b"graph", outcomes)}).save(sparse.path)
+    before = Bundle.load(sparse.path)
+    made, _ = add_cuts(before, find_cuts(graph_of(before))[:2], before.path, replace=True)
+    assert made.manifest.split_digest != before.manifest.split_digest
+    assert before.calibration
+    assert made.calibration
+    assert made.calibration.ranges.digest == before.calibration.ranges.digest
+    assert made.calibration.accuracies == before.calibration.accuracies
+    assert made.exits
+    assert made.exits.find(cut.id).graph == b"graph"
+
+
+def test_cut_that_computes_something_else_leaves_the_bundle_as_it_was(
+    sparse: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def differ(bundle: Bundle, _feeds: object) -> list[CutCheck]:
+        return [CutCheck(cut, {"y": 1.0}, ok=False) for cut in bundle.cuts]
+
+    monkeypatch.setattr(adding_module, "verify_bundle", differ)
+    files = {path: path.read_bytes() for path in sparse.path.rglob("*") if path.is_file()}
+    with pytest.raises(ModelError, match="left as it was"):
+        add_cuts(sparse, find_cuts(graph_of(sparse))[:1], sparse.path, replace=True)
+    assert {path: path.read_bytes() for path in sparse.path.rglob("*") if path.is_file()} == files
+
+
+def test_new_place_for_the_bundle_must_be_free(sparse: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(BundleError, match="exists"):
+        add_cuts(sparse, find_cuts(graph_of(sparse))[:1], tmp_path / "taken")
+
+
+def test_bundle_without_its_graph_is_told_to_be_imported_again(sparse: Bundle) -> None:
+    files = {name: file for name, file in sparse.manifest.files.items() if name != "graph.json"}
+    old = Bundle(sparse.path, sparse.manifest.model_copy(update={"files": files}))
+    profile = Profile.load(sparse.profiles / "edge.json")
+    with pytest.raises(BundleError, match="Import the model again"):
+        search_bundle(old, profile, profile, LINK, assumptions())
+
+
+def test_profile_without_seconds_of_nodes_is_to_be_measured_again(sparse: Bundle) -> None:
+    profile = Profile.load(sparse.profiles / "edge.json").model_copy(update={"node_s": None})
+    with pytest.raises(ProfileError, match="splitpoint profile"):
+        node_seconds(sparse, profile)
+
+
+def test_profiles_of_this_machine_grow_by_the_new_cuts_and_others_are_named(sparse: Bundle) -> None:
+    here = Profile.load(sparse.profiles / "edge.json")
+    elsewhere = here.machine.model_copy(update={"hostname": "elsewhere"})
+    here.model_copy(update={"machine": elsewhere}).save(sparse.profiles / "cloud.json")
+    new = find_cuts(graph_of(sparse))[:2]
+    made, added = add_cuts(sparse, new, sparse.path.with_name("more"))
+    (sparse.profiles / "phone.json").write_text("{bad")
+    profiles, wrong = load_profiles(sparse)
+    assert len(wrong) == 1
+    assert "phone.json cannot be read" in wrong[0]
+    extended, stale = extend_profiles(profiles, made, added, budget_s=0)
+    assert (extended, stale) == (("edge.json",), ("cloud.json",))
+    grown = Profile.load(made.profiles / "edge.json")
+    assert set(grown.cuts) == set(made.cuts)
+    assert {name: grown.cuts[name] for name in here.cuts} == here.cuts
+    assert len(plan(made, LINK, grown, grown.scaled(0.1)).options) > len(here.cuts)
+    with pytest.raises(ProfileError, match="Measure it again"):
+        plan(made, LINK, grown, Profile.load(made.profiles / "cloud.json"))
+
+
+def test_best_on_a_link_is_no_dearer_than_any_cut_of_the_bundle(sparse: Bundle) -> None:
+    edge = Profile.load(sparse.profiles / "edge.json").scaled(100)
+    cloud = edge.scaled(0.01)
+    assert edge.node_s is not None
+    found = best_on(sparse, edge, cloud, LINK, Assumption())
+    assert found.total_s <= (edge.resume_s + sum(edge.node_s)) * (1 + 1e-9)
+    survivors = search_bundle(sparse, edge, cloud, LINK, [Assumption()])
+    assert known_cuts(sparse, survivors).count(None) >= len(survivors) - 1
+
+
+def test_placement_of_all_on_one_side_is_no_cut(residual_bundle: Bundle) -> None:
+    graph = graph_of(residual_bundle)
+    work, groups = work_of(graph, [[1.0] * len(graph.nodes)] * 2)
+    for tier in (0, 1):
+        placement = price(work, [tier] * work.items, [LINK], (1.0, 1.0))
+        assert found_cut(graph, groups, placement) is None
+
+
+def test_reach_ranks_by_the_widest_stretch(residual_bundle: Bundle) -> None:
+    cut = find_cuts(graph_of(residual_bundle))[0]
+    wins = (Win(Assumption(), 1e6, 2e6), Win(Assumption(8.0), 1e6, 5e6))
+    assert Survivor(cut, 1.0, 1.0, wins).reach == 5.0
