@@ -30,7 +30,8 @@ from partitioner.common.memory import keep_freed_pages
 from partitioner.inputs.images import ImageFitter
 from partitioner.network.link import Link
 from partitioner.network.trace import Trace
-from partitioner.planning.plan import Option, Plan, plan
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan, plan
 from partitioner.policy.policy import contenders
 from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.remote import measure_remote_profile

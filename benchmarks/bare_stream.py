@@ -14,7 +14,8 @@ import grpc.aio
 
 from partitioner.common.event_loop import LoopThread
 from partitioner.common.memory import keep_freed_pages
-from protos.rpc.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options, server_options
+from protos.rpc.channels import channel_options, server_options
+from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 
 _SERVICE, _METHOD = "bare.Stream", "Exchange"
 

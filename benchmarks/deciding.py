@@ -18,8 +18,8 @@ from benchmarks import reporting
 from benchmarks.serving import copied, served
 from edge_client.client.sync_client import EdgeClient
 from edge_client.control.controller import Controller, Limits
+from edge_client.frames.choice import Choice
 from edge_client.frames.result import Result
-from edge_client.frames.runner import Choice
 from edge_client.sources.live import paced
 from partitioner.common.memory import keep_freed_pages
 from partitioner.inputs.files import load_inputs

@@ -34,7 +34,8 @@ from partitioner.common.memory import keep_freed_pages
 from partitioner.inputs.files import load_inputs
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import LinkEstimate, LinkEstimator, Transfer
-from partitioner.planning.plan import Option, plan
+from partitioner.planning.option import Option
+from partitioner.planning.plan import plan
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.load_estimator import LoadEstimator
 from partitioner.policy.policy import expected_s

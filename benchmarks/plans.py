@@ -24,7 +24,8 @@ from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.inputs.files import load_inputs
 from partitioner.network.link import Link
 from partitioner.planning.devices import load_device, scaled_to
-from partitioner.planning.plan import Option, Plan, plan
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan, plan
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
 from protos.names import CLOUD, EDGE

@@ -18,12 +18,14 @@ from partitioner.exits.ladder import LEVELS, Rung
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import LinkEstimate, LinkEstimator, Transfer
 from partitioner.network.trace import Trace
-from partitioner.planning.objective import Objective, Terms
-from partitioner.planning.plan import Option, Plan
+from partitioner.planning.objective import Objective
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan
+from partitioner.planning.terms import Terms
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.exit_thresholds import Bounded, Step, decide_bounded
+from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
 from partitioner.policy.policy import Decision, PolicySettings, contenders, decide
-from partitioner.policy.power_rules import NO_THRIFT, Thrift
+from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
 from partitioner.profiles.profile import Profile
 from protos.names import EDGE
 
@@ -31,7 +33,7 @@ SIZES = (2_000.0, 8_000.0, 20_000.0, 40_000.0)
 ANSWER_BYTES = 300.0
 RTT_S = 0.04
 PERIOD_S = 0.2
-LOW = Thrift(("low battery",), 3.0, 15.0, seconds_per_joule=0.1)
+LOW = PowerDemand(("low battery",), 3.0, 15.0, seconds_per_joule=0.1)
 P95 = PolicySettings(objective=Objective.parse("p95"))
 RUNGS = 1 + len(LEVELS)
 SETTLED = 3
@@ -77,12 +79,12 @@ def _times(
     options: tuple[Option, ...],
     count: int,
     settings: PolicySettings | None = None,
-    thrift: Thrift = NO_THRIFT,
+    power_demand: PowerDemand = NO_POWER_DEMAND,
 ) -> dict[str, float]:
     plan = _plan(options)
 
     def choose(seen: Conditions, current: Decision | None, now_s: float) -> Decision:
-        return decide(plan, replace(seen, thrift=thrift), current, now_s, settings)
+        return decide(plan, replace(seen, power_demand=power_demand), current, now_s, settings)
 
     return _walk(choose, count)
 
@@ -96,10 +98,10 @@ def _bounded(options: tuple[Option, ...], count: int) -> dict[str, float]:
             replace(it, exit_s=0.05 * it.edge_s, exit_rate=share) if it.cut != EDGE else it
             for it in options
         )
-        steps.append(Step(Rung(), _plan(tuple(asked))))
+        steps.append(RungPlan(Rung(), _plan(tuple(asked))))
     settings = PolicySettings(deadline_s=0.06)
 
-    def choose(seen: Conditions, current: Bounded | None, now_s: float) -> Bounded:
+    def choose(seen: Conditions, current: RungDecision | None, now_s: float) -> RungDecision:
         return decide_bounded(steps, seen, current, now_s, settings)
 
     return _walk(choose, count)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from partitioner.profiles.profiler import machine_of
+from partitioner.profiles.machine import machine_of
 from partitioner.runtime.sessions import RuntimeOptions
 
 RESULTS = Path(__file__).parent / "results"

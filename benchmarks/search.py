@@ -19,7 +19,7 @@ from partitioner.network.link import Link
 from partitioner.profiles.node_profiler import measure_nodes
 from partitioner.profiles.timing import time_call
 from partitioner.runtime.sessions import RuntimeOptions, random_feeds
-from partitioner.search.placement import Flow, Work, work_of
+from partitioner.search.placement import Flow, Workload, work_of
 from partitioner.search.solver import Search
 from partitioner.search.survivors import assumptions, find_survivors
 from tests.kit.models import inception, save, transformer
@@ -56,7 +56,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _timed(work: Work, queries: int) -> dict[str, Any]:
+def _timed(work: Workload, queries: int) -> dict[str, Any]:
     """Return the seconds of queries at uplinks from 100 kbit/s to 1 Gbit/s, and of the whole envelope."""
     start = time.perf_counter()
     search = Search(work)
@@ -80,7 +80,7 @@ def _timed(work: Work, queries: int) -> dict[str, Any]:
     }
 
 
-def _random_work(nodes: int, branches: int, rng: np.random.Generator) -> Work:
+def _random_work(nodes: int, branches: int, rng: np.random.Generator) -> Workload:
     """A graph some branches wide, with skips, whose values shrink with its depth as those of CNNs do."""
     readers: list[set[int]] = [set() for _ in range(nodes + 1)]
     for node in range(nodes):
@@ -100,7 +100,7 @@ def _random_work(nodes: int, branches: int, rng: np.random.Generator) -> Work:
     seconds *= 0.5 / seconds.sum()
     answers = np.zeros(nodes)
     answers[-1] = 4000
-    return Work(np.stack([seconds, seconds / CLOUD_SPEED]), tuple(flows), answers)
+    return Workload(np.stack([seconds, seconds / CLOUD_SPEED]), tuple(flows), answers)
 
 
 def _real(

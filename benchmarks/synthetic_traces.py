@@ -6,6 +6,7 @@ import numpy as np
 
 from partitioner.network.step_function import Steps
 from partitioner.network.trace import Trace
+from partitioner.network.trace_files import read_trace
 
 
 def read_traces(folder: Path) -> list[Trace]:
@@ -13,7 +14,7 @@ def read_traces(folder: Path) -> list[Trace]:
     if folder == Path():
         return [steps(), wander(3e6, 0), wander(1.5e6, 1)]
     return [
-        Trace.load(path)
+        read_trace(path)
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name != "LICENSE"
     ]

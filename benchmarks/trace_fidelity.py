@@ -28,8 +28,9 @@ from edge_client.sources.live import paced
 from partitioner.common.memory import keep_freed_pages
 from partitioner.inputs.files import load_inputs
 from partitioner.network.link import Link
-from partitioner.network.trace import Trace
-from partitioner.planning.plan import Option, Plan, plan
+from partitioner.network.trace_files import read_trace
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan, plan
 from partitioner.policy.policy import PolicySettings, contenders
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
@@ -71,7 +72,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         for _ in range(arguments.rounds):
             edge = measure_profile(bundle, budget_s=arguments.budget, feeds=frames[:8])
             profiles = (edge, measure_remote_profile(cloud, bundle, arguments.budget))
-            trace = Trace.load(trace_file, at_end="loop")
+            trace = read_trace(trace_file, at_end="loop")
             rtt_s = 1e-3 * arguments.rtt_ms
             with played(Link(2e7, 2e7, rtt_s), cloud, there) as address, probing(address) as probe:
                 probed_s = measure_link(probe).link.rtt_s

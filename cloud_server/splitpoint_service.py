@@ -16,9 +16,9 @@ from partitioner.bundle.calibration import CALIBRATION_FILE
 from partitioner.bundle.exits import EXITS_FILE
 from partitioner.bundle.heads import Held
 from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE
-from partitioner.bundle.weights_map import Stretch
+from partitioner.bundle.weights_map import ByteRange
 from partitioner.common.defaults import DEFAULT_BUDGET_S
-from partitioner.profiles.profiler import machine_of
+from partitioner.profiles.machine import machine_of
 from partitioner.runtime.sessions import RuntimeOptions
 from protos import splitpoint_pb2 as sp
 from protos.errors import BundleError, UsageError
@@ -180,7 +180,7 @@ async def _read_file(folder: Path, name: str, size: int) -> AsyncIterator[sp.Fet
 
 
 async def _read_stretches(
-    folder: Path, name: str, stretches: Sequence[Stretch]
+    folder: Path, name: str, stretches: Sequence[ByteRange]
 ) -> AsyncIterator[sp.FetchBundleResponse]:
     """Yield parts of a file in chunks, which say what they skip; BundleError where the file is shorter."""
     try:

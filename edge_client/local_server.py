@@ -22,7 +22,7 @@ from protos.names import (
     PARAM_SERVED_BY,
 )
 from protos.rpc.addresses import open_listener
-from protos.rpc.channels import DEFAULT_MAX_MESSAGE_BYTES
+from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 from protos.serving.answering import (
     Job,
     Later,

@@ -9,16 +9,14 @@ from typing import Any
 
 from edge_client.cli.settings import EdgeSettings, parse_link
 from edge_client.control.power_watch import Power, find_power
-from edge_client.control.startup_plan import OnProgress
-from edge_client.frames.runner import Choice
+from edge_client.frames.choice import Choice
 from edge_client.telemetry.health import State
-from edge_client.telemetry.observer import Observer
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.defaults import ExitThreshold
+from partitioner.common.progress import OnProgress
 from partitioner.exits.ladder import outdated_text
 from partitioner.terminal import console
 from protos.errors import MismatchError, SplitpointError, UsageError
-from protos.rpc.addresses import open_listener, split_address
 
 
 def client_options(settings: EdgeSettings) -> dict[str, Any]:
@@ -102,30 +100,6 @@ def tell_of_distrust(error: MismatchError | None) -> None:
 async def tell_of_health(state: State) -> None:
     """Say how the edge fares from now on."""
     console.remark(f"{state.health}: {state.reason}")
-
-
-def check_free(address: str | None) -> None:
-    """Raise UsageError unless metrics can be served at `address`: measuring first would be for nothing."""
-    if address is not None:
-        open_listener(address, "--metrics").close()
-
-
-@contextmanager
-def shown_metrics(address: str | None, observer: Observer) -> Iterator[None]:
-    """Serve Prometheus metrics at HOST:PORT within the block, if an address is given.
-
-    Raises UsageError when it cannot be used.
-    """
-    if address is None:
-        yield
-        return
-    from protos.serving.metrics import serve_metrics
-
-    check_free(address)
-    host, port = split_address(address)
-    with serve_metrics(host, port, lambda: (observer.peek(),)) as bound:
-        console.remark(f"metrics on http://{address.rpartition(':')[0]}:{bound}/metrics")
-        yield
 
 
 def beat(path: Path) -> None:

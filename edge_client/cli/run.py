@@ -6,12 +6,9 @@ from contextlib import ExitStack
 from time import monotonic
 
 from edge_client.cli.live_view import LiveView
-from edge_client.cli.records import RecordWriter, sum_up
 from edge_client.cli.remarks import (
     beat,
-    check_free,
     client_options,
-    shown_metrics,
     shown_progress,
     tell_of_choice,
     tell_of_distrust,
@@ -19,10 +16,13 @@ from edge_client.cli.remarks import (
     tell_of_health,
     tell_of_move,
 )
+from edge_client.cli.result_records import RecordWriter
 from edge_client.cli.settings import RunSettings
+from edge_client.cli.summary import sum_up
 from edge_client.cli.tally import Tally
 from edge_client.client.sync_client import EdgeClient
-from edge_client.sources.source import Frame, Source, open_source, play
+from edge_client.sources.source import Frame, FrameSource, open_source, play
+from edge_client.telemetry.metrics_page import check_free, shown_metrics
 from edge_client.telemetry.observer import Observer
 from edge_client.telemetry.reporter import Reporter
 from partitioner.bundle.bundle import Bundle
@@ -86,7 +86,7 @@ def _connected(settings: RunSettings, bundle: Bundle) -> EdgeClient:
 
 def _stream(
     client: EdgeClient,
-    source: Source,
+    source: FrameSource,
     settings: RunSettings,
     tally: Tally,
     observer: Observer,
@@ -119,7 +119,7 @@ def _noting(frames: Iterator[Frame], names: deque[str]) -> Iterator[dict[str, Ar
         yield frame.inputs
 
 
-def _exit_status(tally: Tally, source: Source, interrupted: bool) -> int:
+def _exit_status(tally: Tally, source: FrameSource, interrupted: bool) -> int:
     if interrupted:
         return INTERRUPTED  # and whoever ends the command says so
     if tally.frames == 0:

@@ -5,12 +5,9 @@ from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Any
 
-from edge_client.cli.records import RecordWriter, sum_up
 from edge_client.cli.remarks import (
     beat,
-    check_free,
     client_options,
-    shown_metrics,
     shown_progress,
     tell_of_choice,
     tell_of_distrust,
@@ -18,12 +15,15 @@ from edge_client.cli.remarks import (
     tell_of_health,
     tell_of_move,
 )
-from edge_client.cli.settings import ServeSettings
+from edge_client.cli.result_records import RecordWriter
+from edge_client.cli.settings import LocalServeSettings
+from edge_client.cli.summary import sum_up
 from edge_client.cli.tally import Tally
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.frames.result import Result
 from edge_client.local_server import LocalServer
 from edge_client.telemetry.health import State
+from edge_client.telemetry.metrics_page import check_free, shown_metrics
 from edge_client.telemetry.observer import Observer
 from edge_client.telemetry.reporter import Reporter
 from partitioner.bundle.bundle import Bundle
@@ -36,7 +36,7 @@ from protos.rpc.addresses import open_listener
 _BEAT_S = 1.0
 
 
-def serve_model(settings: ServeSettings, *, as_json: bool) -> None:
+def serve_model(settings: LocalServeSettings, *, as_json: bool) -> None:
     """Serve until SIGTERM or SIGINT, then drain and sum up; a second signal ends at once.
 
     An --output or a stdout that takes no more ends it too; its error is raised after the summary.
@@ -44,7 +44,7 @@ def serve_model(settings: ServeSettings, *, as_json: bool) -> None:
     asyncio.run(_serve(settings, as_json=as_json))
 
 
-async def _serve(settings: ServeSettings, *, as_json: bool) -> None:
+async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
     stop = stop_event()
     bundle = Bundle.load(settings.bundle)
     open_listener(settings.listen, "--listen").close()  # measuring first would be for nothing
@@ -97,7 +97,7 @@ async def _serve(settings: ServeSettings, *, as_json: bool) -> None:
 
 
 async def connected(
-    settings: ServeSettings, bundle: Bundle, stack: AsyncExitStack, stop: asyncio.Event
+    settings: LocalServeSettings, bundle: Bundle, stack: AsyncExitStack, stop: asyncio.Event
 ) -> AsyncEdgeClient | None:
     """Return a client that is connected, or None when it was told to stop meanwhile."""
     with shown_progress() as show:
@@ -134,7 +134,7 @@ def _announce(address: str, client: AsyncEdgeClient, *, as_json: bool) -> None:
         console.remark(f"serving {bundle.name} on {address}; stop with Ctrl-C")
 
 
-async def _until(stop: asyncio.Event, settings: ServeSettings) -> None:
+async def _until(stop: asyncio.Event, settings: LocalServeSettings) -> None:
     """Wait for the end, and show meanwhile that the loop turns."""
     while not stop.is_set():
         if settings.heartbeat:

@@ -14,7 +14,8 @@ from partitioner.common.settings import Address, Duration, MemorySize, MessageSi
 from partitioner.common.units import parse_duration, parse_size
 from partitioner.exits.ladder import parse_threshold
 from partitioner.network.link import Link
-from partitioner.planning.objective import Objective, Terms
+from partitioner.planning.objective import Objective
+from partitioner.planning.terms import Terms
 from partitioner.policy.power_rules import DEFAULT_RULES, PowerRules, load_rules
 from protos.errors import UsageError
 
@@ -217,7 +218,7 @@ class RunSettings(EdgeSettings):
         return Pace(self.fps, self.loop, self.max_frames, self.drop)
 
 
-class ServeSettings(EdgeSettings):
+class LocalServeSettings(EdgeSettings):
     """All settings of `splitpoint-edge serve`."""
 
     listen: Address = defaults.LISTEN
@@ -247,6 +248,6 @@ def load_settings(config: Path | None = None, **given: Any) -> RunSettings:
     return load(RunSettings, config, given)
 
 
-def load_serve_settings(config: Path | None = None, **given: Any) -> ServeSettings:
+def load_serve_settings(config: Path | None = None, **given: Any) -> LocalServeSettings:
     """Return the settings of `serve`, as load_settings does."""
-    return load(ServeSettings, config, given)
+    return load(LocalServeSettings, config, given)

@@ -2,70 +2,19 @@
 
 import statistics
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from edge_client.cli.advice import Punctuality
+from edge_client.cli.result_records import record_of, top1
 from edge_client.frames.result import Result, ServedBy, Timings
 from partitioner.bundle.bundle import Bundle
-from partitioner.inputs.labels import is_classes
 from partitioner.network.link import Link
 from protos.names import EDGE
-from protos.tensors import Array, TensorSpec
 
 _REMEMBERED = 20_000
-
-
-def top1(
-    outputs: Mapping[str, Array], specs: Sequence[TensorSpec], labels: Sequence[str]
-) -> dict[str, Any] | None:
-    """Return the strongest class of each classifier-like output [batch, classes], for its first sample.
-
-    With one such output: `index`, `label` (if it has one) and `score`, the output's own value there.
-    With several: that by output name. None when there is none.
-    """
-    found = {
-        spec.name: _strongest(outputs[spec.name][0], labels)
-        for spec in specs
-        if spec.name in outputs and is_classes(spec)
-    }
-    if len(found) == 1:
-        return next(iter(found.values()))
-    return found or None
-
-
-def _strongest(scores: Array, labels: Sequence[str]) -> dict[str, Any]:
-    index = int(np.argmax(scores))
-    strongest: dict[str, Any] = {"index": index}
-    if len(labels) == scores.shape[0]:
-        strongest["label"] = labels[index]
-    # JSON has no word for what is not a number.
-    value = float(scores[index])
-    return {**strongest, "score": round(value, 6) if np.isfinite(value) else None}
-
-
-def record_of(result: Result, source: str, strongest: dict[str, Any] | None) -> dict[str, Any]:
-    """Return one frame as plain data: seconds and bytes."""
-    timings = result.timings
-    return {
-        "frame": result.frame,
-        "source": source,
-        "served_by": str(result.served_by),
-        "reason": result.reason,
-        "cut": result.cut,
-        "codec": result.codec,
-        "latency_s": round(timings.latency_s, 6),
-        "edge_s": round(timings.edge_s, 6),
-        "upload_bytes": result.upload_bytes,
-        "download_bytes": result.download_bytes,
-        "network_s": round(timings.network_s, 6),
-        "queue_s": round(timings.queue_s, 6),
-        "cloud_s": round(timings.cloud_s, 6),
-        "wait_s": round(timings.wait_s, 6),
-        "top1": strongest,
-    }
 
 
 class Tally:

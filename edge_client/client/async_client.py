@@ -13,27 +13,29 @@ from types import TracebackType
 from typing import Literal, Self
 
 from edge_client import defaults
-from edge_client.client.completion import Completer, grace_s
+from edge_client.client.completion import FrameCompletion, grace_s
 from edge_client.client.feed import Limited, WhenFree, as_async
 from edge_client.client.limits import check_limits, check_numbers
 from edge_client.client.window import in_order
 from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.cloud.greeting import ServerInfo, report_telemetry
 from edge_client.cloud.stream import GrpcTransport
-from edge_client.control.cloud_watch import Watch
+from edge_client.control.cloud_watch import CloudWatch
 from edge_client.control.controller import Controller
 from edge_client.control.power_watch import FIXED, Power, PowerWatch, why_unweighed
-from edge_client.control.session import AUTO, Meeting, Wishes
-from edge_client.control.startup_plan import OnProgress, unheard
-from edge_client.frames.device import Device
+from edge_client.control.session import AUTO, CloudSession, Wishes
+from edge_client.frames.choice import Choice, choose
+from edge_client.frames.compute_thread import ComputeThread
 from edge_client.frames.inputs import Inputs, check_inputs
 from edge_client.frames.result import BUSY, SLOW, Missed, Result
-from edge_client.frames.runner import Choice, FrameRunner, Work, choose
+from edge_client.frames.runner import FrameRunner, PreparedFrame
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
+from partitioner.common.progress import OnProgress, unheard
 from partitioner.exits.ladder import check_threshold, ladder_for, parse_threshold
 from partitioner.network.link import Link
-from partitioner.planning.objective import NO_TERMS, Objective, Terms
+from partitioner.planning.objective import Objective
+from partitioner.planning.terms import NO_TERMS, Terms
 from partitioner.policy.policy import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import LateError, SplitpointError, UsageError
@@ -115,7 +117,7 @@ class AsyncEdgeClient:
             raise UsageError(f"cut {cut!r} needs a server. Give cloud=HOST:PORT{other}.")
         stages = Stages(self.bundle, RuntimeOptions(threads, provider), memory_bytes)
         self._runner = FrameRunner(stages)
-        self._device, self._breaker = Device(), Breaker()
+        self._device, self._breaker = ComputeThread(), Breaker()
         policy = PolicySettings(
             objective=objective if isinstance(objective, Objective) else Objective.parse(objective),
             terms=terms or NO_TERMS,
@@ -125,10 +127,10 @@ class AsyncEdgeClient:
         )
         self.control = Controller(self.bundle, stages, self._breaker, policy)
         """What decides, what it believes of link and loads, and how often the cut has moved."""
-        self._meeting = Meeting(
+        self._meeting = CloudSession(
             self.bundle, wishes, self._transport, stages, self._breaker, self.control, on_progress
         )
-        self._completer = Completer(
+        self._completer = FrameCompletion(
             self._runner,
             self._device,
             self._breaker,
@@ -143,10 +145,10 @@ class AsyncEdgeClient:
         self._in_flight = 0
         self._connecting = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
-        self.watch: Watch | None = None
+        self.watch: CloudWatch | None = None
         """What looks after the cloud while no frame does; None without a server."""
         if self._transport is not None:
-            self.watch = Watch(
+            self.watch = CloudWatch(
                 self.bundle, self._transport, self._breaker, self.control, self._meeting.is_back
             )
         self.power: PowerWatch | None = None
@@ -362,15 +364,15 @@ class AsyncEdgeClient:
             raise UsageError("this client was made without a server, so there is nobody to tell.")
         await report_telemetry(self._transport.channel, self._transport.address, snapshots)
 
-    def prepare(self, inputs: Inputs, arrived_at: float) -> Work:
+    def prepare(self, inputs: Inputs, arrived_at: float) -> PreparedFrame:
         """Check one frame and run its head, in this thread; for callers that have one of their own."""
         return self._prepare(next(self._frames), inputs, arrived_at, math.inf)
 
-    def finish(self, work: Work) -> Result:
+    def finish(self, work: PreparedFrame) -> Result:
         """Return the result of a prepared frame of which nothing crosses."""
         return self._runner.finished_here(work)
 
-    async def complete(self, work: Work) -> Result:
+    async def complete(self, work: PreparedFrame) -> Result:
         """Bring a prepared frame to its result."""
         return await self._completer.complete(work)
 
@@ -409,7 +411,7 @@ class AsyncEdgeClient:
         try:
             async with asyncio.timeout(grace_s(arrived_at, deadline_at)):
                 prepare = partial(self._prepare, frame, inputs, arrived_at, deadline_at, held=held)
-                work: Work = await self._device.run(arrived_at, prepare)
+                work: PreparedFrame = await self._device.run(arrived_at, prepare)
         except TimeoutError:
             late = LateError(
                 f"the deadline of {self.deadline_s:g} s passed before the head was done: this device "
@@ -439,7 +441,7 @@ class AsyncEdgeClient:
         deadline_at: float,
         *,
         held: bool = False,
-    ) -> Work:
+    ) -> PreparedFrame:
         checked = check_inputs(inputs, self.bundle.inputs)
         choice = self.control.next(arrived_at, held=held or self._in_flight >= self.window)
         work = self._runner.prepare(checked, frame, arrived_at, deadline_at, choice)

@@ -18,10 +18,10 @@ from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.cloud.stream import GrpcTransport
 from edge_client.control.controller import Controller
 from edge_client.defaults import OnFailure
-from edge_client.frames.device import Device
+from edge_client.frames.compute_thread import ComputeThread
 from edge_client.frames.failure import kind_of
 from edge_client.frames.result import Missed, Result
-from edge_client.frames.runner import FrameRunner, Work
+from edge_client.frames.runner import FrameRunner, PreparedFrame
 from partitioner.common.units import format_duration
 from protos.codecs.registry import is_calibrated
 from protos.errors import LateError, MismatchError, SplitpointError, UnreachableError
@@ -36,13 +36,13 @@ GRACE = 0.05
 Greet = Callable[[], Awaitable[None]]
 
 
-class Completer:
+class FrameCompletion:
     """Brings prepared frames to their results. Used in one event loop."""
 
     def __init__(
         self,
         runner: FrameRunner,
-        device: Device,
+        device: ComputeThread,
         breaker: Breaker,
         controller: Controller,
         *,
@@ -60,7 +60,7 @@ class Completer:
         self._on_failure = on_failure
         self._greet = greet
 
-    async def complete(self, work: Work) -> Result:
+    async def complete(self, work: PreparedFrame) -> Result:
         """Return the frame's result; raises only with on_failure="fail", what the cloud failed with."""
         if work.message is None or self.transport is None:
             return self._runner.finished_here(work)
@@ -82,7 +82,9 @@ class Completer:
         self._breaker.succeeded()
         return result
 
-    def _learn(self, work: Work, error: SplitpointError, begun_at: float, now_s: float) -> None:
+    def _learn(
+        self, work: PreparedFrame, error: SplitpointError, begun_at: float, now_s: float
+    ) -> None:
         """Learn from what the cloud failed a frame with."""
         if isinstance(error, MismatchError) and is_calibrated(work.choice.codec.name):
             self._breaker.succeeded()  # it has answered; what needs no calibration it may well serve
@@ -94,7 +96,7 @@ class Completer:
         ):  # else a server warms up, and no link is slow
             self._controller.learned.failed(work, error, now_s - begun_at)
 
-    async def fall_back(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
+    async def fall_back(self, work: PreparedFrame, error: SplitpointError, lost_s: float) -> Result:
         """Go on without the cloud, because of `error`, which cost `lost_s`."""
         if self._on_failure == "fail":
             raise error
@@ -102,7 +104,7 @@ class Completer:
         self.fallbacks[kind] += 1
         return replace(await self._go_on(work, error, lost_s), fallback=kind)
 
-    async def _go_on(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
+    async def _go_on(self, work: PreparedFrame, error: SplitpointError, lost_s: float) -> Result:
         if self._runner.stages.bundle.heads_only:
             return await self._take_exit(work, error, lost_s)
         if not self._fits(work):
@@ -114,13 +116,15 @@ class Completer:
         except (TimeoutError, LateError):
             return self._without(work, error, lost_s)
 
-    async def _take_exit(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
+    async def _take_exit(
+        self, work: PreparedFrame, error: SplitpointError, lost_s: float
+    ) -> Result:
         """Return the exit's answer, however unsure it is, as there is no tail here; else an error."""
         if work.exit is None and self._runner.stages.has_exit(work.choice.cut.id):
             await self._device.run(work.arrived_at, partial(self._runner.ask_exit, work))
         return self._runner.exit_here(work, error, lost_s) or self._runner.unfinished(work, error)
 
-    async def _ask(self, transport: GrpcTransport, work: Work, message: bytes) -> Result:
+    async def _ask(self, transport: GrpcTransport, work: PreparedFrame, message: bytes) -> Result:
         patience_s = self._patience_s(work)
         if patience_s <= 0:
             raise LateError("no time is left to ask the cloud. Allow more, or use an earlier cut.")
@@ -136,7 +140,7 @@ class Completer:
         self._controller.learned.answered(work, reply)
         return result
 
-    def _patience_s(self, work: Work) -> float:
+    def _patience_s(self, work: PreparedFrame) -> float:
         """Return how long to wait for the cloud, so that what remains can be done here in time."""
         left_s = work.deadline_at - perf_counter()
         # When the wait ends, another frame's head may just have begun.
@@ -144,7 +148,7 @@ class Completer:
         reserved_s = tail_s if tail_s < left_s else 0.0
         return min(self.timeout_s, left_s - reserved_s - _SPARE_S)
 
-    def _tail_s(self, work: Work) -> float:
+    def _tail_s(self, work: PreparedFrame) -> float:
         """Return what the rest takes here; infinite if it would have to be loaded first."""
         stages, cut_id = self._runner.stages, work.choice.cut.id
         known_s = stages.tail_s(cut_id)
@@ -152,7 +156,7 @@ class Completer:
             return math.inf
         return (1 + _SPARE) * known_s
 
-    def _fits(self, work: Work) -> bool:
+    def _fits(self, work: PreparedFrame) -> bool:
         left_s = grace_s(work.arrived_at, work.deadline_at)
         if left_s is None:
             return True
@@ -160,16 +164,16 @@ class Completer:
             self._runner.stages.prefetch("tail", work.choice.cut.id)  # for the frames to come
         return self._tail_s(work) <= left_s
 
-    def _finish(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
+    def _finish(self, work: PreparedFrame, error: SplitpointError, lost_s: float) -> Result:
         if not self._fits(work):  # it had to wait for its turn
             raise LateError("the deadline passed while other frames were computed.")
         return self._runner.finish_here(work, error, lost_s)
 
-    def _without(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
+    def _without(self, work: PreparedFrame, error: SplitpointError, lost_s: float) -> Result:
         """Return what is left without cloud and tail: the exit's answer, else an error."""
         return self._runner.exit_here(work, error, lost_s) or self._missed(work, error)
 
-    def _missed(self, work: Work, error: SplitpointError) -> Result:
+    def _missed(self, work: PreparedFrame, error: SplitpointError) -> Result:
         limit = format_duration(round(work.deadline_at - work.arrived_at, 6))
         late = LateError(
             f"the deadline of {limit} cannot be met: {kind_of(error)}, and the rest of "

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from time import monotonic, perf_counter
 from typing import Any, Generic, TypeVar
 
-from edge_client.frames.device import Device
+from edge_client.frames.compute_thread import ComputeThread
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ class WhenFree(Generic[T]):
     the time between two counts as holding them, as what reads files does.)
     """
 
-    def __init__(self, frames: AsyncIterator[T], device: Device) -> None:
+    def __init__(self, frames: AsyncIterator[T], device: ComputeThread) -> None:
         self.held = False
         self._frames = frames
         self._device = device

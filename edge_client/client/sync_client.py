@@ -13,14 +13,15 @@ from typing import Any, Literal, Self, TypeVar
 from edge_client import defaults
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.control.power_watch import Power
-from edge_client.control.startup_plan import OnProgress, unheard
+from edge_client.frames.choice import Choice
 from edge_client.frames.inputs import Inputs
 from edge_client.frames.result import Result
-from edge_client.frames.runner import Choice
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.event_loop import LoopThread
+from partitioner.common.progress import OnProgress, unheard
 from partitioner.network.link import Link
-from partitioner.planning.objective import Objective, Terms
+from partitioner.planning.objective import Objective
+from partitioner.planning.terms import Terms
 from protos.errors import SplitpointError, UsageError
 
 T = TypeVar("T")

@@ -16,7 +16,6 @@ from partitioner.bundle.exits import EXITS_FILE, MAX_EXITS_BYTES
 from partitioner.bundle.files import read_manifest
 from partitioner.bundle.heads import HEADS_FILE, Held
 from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE
-from partitioner.profiles.remote import open_channel, translate
 from protos.errors import (
     BundleError,
     FileError,
@@ -26,6 +25,7 @@ from protos.errors import (
     UsageError,
 )
 from protos.names import CLOUD, EDGE
+from protos.rpc.calls import open_channel, translate
 from protos.splitpoint_pb2 import (
     FetchBundleRequest,
     FetchBundleResponse,

@@ -12,9 +12,9 @@ from google.protobuf.message import DecodeError, Message
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import CALIBRATION_FILE
-from partitioner.profiles.remote import translate
 from protos.errors import FaultError, MismatchError, UnknownNameError, UnreachableError
-from protos.rpc.channels import DEFAULT_MAX_MESSAGE_BYTES, LEAST_MESSAGE_BYTES
+from protos.rpc.calls import translate
+from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES, LEAST_MESSAGE_BYTES
 from protos.splitpoint_pb2 import (
     GetServerInfoRequest,
     GetServerInfoResponse,

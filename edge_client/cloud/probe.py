@@ -10,8 +10,8 @@ import grpc
 
 from edge_client.cloud.greeting import SERVICE
 from partitioner.network.link import Link
-from partitioner.profiles.remote import open_channel, translate
 from protos.errors import TooLargeError
+from protos.rpc.calls import open_channel, translate
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
 
 ROUND_TRIPS = 8

@@ -10,7 +10,7 @@ from typing import cast
 import grpc
 import grpc.aio
 
-from edge_client.cloud.transport import Reply, unheard
+from edge_client.cloud.reply import Reply
 from protos.errors import (
     FaultError,
     LateError,
@@ -29,7 +29,8 @@ from protos.names import (
     PARAM_QUEUE_NS,
 )
 from protos.rpc.addresses import check_server
-from protos.rpc.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
+from protos.rpc.channels import channel_options
+from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 from protos.rpc.status import error_from
 from protos.wire.checksums import check_seal
 from protos.wire.framing import decode_stream_response
@@ -46,6 +47,10 @@ _BROKEN = (
     grpc.StatusCode.OK,
 )
 """Ways in which a stream, not a request, ends."""
+
+
+def unheard() -> None:
+    """Nobody wants to know when a message leaves."""
 
 
 class GrpcTransport:

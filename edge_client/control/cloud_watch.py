@@ -22,9 +22,10 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.common.defaults import PROBE_EVERY_S, PROBE_IDLE_S
 from partitioner.common.event_loop import repeat
 from partitioner.network.link_estimator import Transfer
-from partitioner.profiles.remote import translate
 from protos.errors import FaultError, NetworkError, SplitpointError
-from protos.rpc.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
+from protos.rpc.calls import translate
+from protos.rpc.channels import channel_options
+from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
 
 TICK_S = 0.1
@@ -49,7 +50,7 @@ _PROBE_LIMIT_S = 3.0
 OnBack = Callable[[ServerInfo], Awaitable[None]]
 
 
-class Watch:
+class CloudWatch:
     """Probes when there is reason to. `step` does what is due now; `run` calls it again and again."""
 
     def __init__(

@@ -8,17 +8,18 @@ from threading import RLock
 from time import perf_counter
 
 from edge_client.cloud.circuit_breaker import Breaker, Circuit
-from edge_client.control.estimates import Learned
-from edge_client.frames.runner import Choice, choose
+from edge_client.control.estimates import EdgeEstimates
+from edge_client.frames.choice import Choice, choose
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
 from partitioner.exits.ladder import Rung
 from partitioner.network.link import Link
-from partitioner.planning.plan import Option, Plan
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.exit_thresholds import Bounded, Step, decide_bounded
+from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
 from partitioner.policy.policy import Decision, PolicySettings, contenders
-from partitioner.policy.power_rules import NO_THRIFT, Thrift
+from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
 from partitioner.policy.score import further_axes
 from protos.codecs.registry import is_calibrated
 from protos.errors import MismatchError, UsageError
@@ -55,7 +56,7 @@ class _Ahead:
     state: tuple[object, ...]
     at_s: float
     seen: Conditions
-    decided: Bounded
+    decided: RungDecision
 
     def holds(self, state: tuple[object, ...], now_s: float) -> bool:
         """Tell whether it would still be decided so."""
@@ -74,7 +75,7 @@ class Controller:
     ) -> None:
         self.bundle = bundle
         self.settings = settings
-        self.learned = Learned()
+        self.learned = EdgeEstimates()
         """What is believed of link and loads; whoever sees something of them tells it."""
         self.switches = 0
         """How often the option has moved."""
@@ -86,14 +87,14 @@ class Controller:
         """What is wrong with the cloud's calibration; None while it is this bundle's."""
         self.on_distrust: Callable[[MismatchError | None], None] = _ignored
         self._lock = RLock()
-        self._thrift = NO_THRIFT
+        self._power_demand = NO_POWER_DEMAND
         self._stages = stages
         self._breaker = breaker
         self._told: Choice | None = None
-        self._steps: tuple[Step, ...] = ()
+        self._steps: tuple[RungPlan, ...] = ()
         self._offered: tuple[Plan, Limits] | None = None
         self._ladder: tuple[Rung, ...] = (Rung(),)
-        self._bounded: Bounded | None = None
+        self._bounded: RungDecision | None = None
         self._choices: dict[str, Choice] = {}
         self._ahead: _Ahead | None = None
 
@@ -122,7 +123,7 @@ class Controller:
             self._stages.know(plan.edge)
             now_s = perf_counter()
             seen = self.conditions(now_s)
-            unmoved = replace(seen, thrift=NO_THRIFT)  # nothing of it is in `first`
+            unmoved = replace(seen, power_demand=NO_POWER_DEMAND)  # nothing of it is in `first`
             self._tell(Decision(first, reason, first.total_s, unmoved, now_s), plan)
             self._load_ahead(seen, now_s)
 
@@ -144,9 +145,9 @@ class Controller:
                 self._open_again()
                 self._tell(self._bounded.decision, self._offered[0])
 
-    def heed(self, thrift: Thrift) -> None:
+    def heed(self, power_demand: PowerDemand) -> None:
         """Count on what battery and heat ask for, from the next frame on."""
-        self._thrift = thrift
+        self._power_demand = power_demand
 
     def distrust(self, error: MismatchError | None) -> None:
         """Use no codec that needs a calibration from the next frame on, as the cloud has another one.
@@ -184,7 +185,7 @@ class Controller:
     def conditions(self, now_s: float) -> Conditions:
         """Return what is known now; UsageError without a plan."""
         reachable = self._breaker.circuit is not Circuit.OPEN
-        return self.learned.conditions(now_s, self._thrift, reachable=reachable)
+        return self.learned.conditions(now_s, self._power_demand, reachable=reachable)
 
     def think_ahead(self) -> None:
         """Decide now for the next frame, which need not wait for it then, unless more is learnt before.
@@ -207,9 +208,9 @@ class Controller:
         largest = max(option.upload_bytes for option in steps[0].plan.options)
         return int(min(_PROBE_BYTES, max(1024.0, _PROBE_S * link.uplink_bps / 8), largest)) or 1
 
-    def _climb(self, plan: Plan, limits: Limits) -> tuple[Step, ...]:
+    def _climb(self, plan: Plan, limits: Limits) -> tuple[RungPlan, ...]:
         """Return a plan for each rung, with the options that may be best and stay within the limits."""
-        return tuple(Step(rung, self._opened(plan, limits, rung)) for rung in self._ladder)
+        return tuple(RungPlan(rung, self._opened(plan, limits, rung)) for rung in self._ladder)
 
     def _opened(self, plan: Plan, limits: Limits, rung: Rung) -> Plan:
         within = filter(limits.allow, self.usable(plan.with_exits(rung.costs)).options)
@@ -227,16 +228,22 @@ class Controller:
         rung, label = self._ladder[0], decision.option.label
         priced = (each for each in plan.with_exits(rung.costs).options if each.label == label)
         option = next(priced, decision.option)
-        self._bounded = Bounded(replace(decision, option=option), rung=rung)
+        self._bounded = RungDecision(replace(decision, option=option), rung=rung)
         self._choices.clear()
         self._told = self._choice(self._bounded)
 
     @property
     def _state(self) -> tuple[object, ...]:
         """What a decision rests on, beside time: no decision from before holds once this is another."""
-        return self.learned.count, self._breaker.circuit, self._thrift, self._steps, self._bounded
+        return (
+            self.learned.count,
+            self._breaker.circuit,
+            self._power_demand,
+            self._steps,
+            self._bounded,
+        )
 
-    def _decide(self, before: Bounded, now_s: float) -> Choice:
+    def _decide(self, before: RungDecision, now_s: float) -> Choice:
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead.holds(self._state, now_s):
             seen, decided = ahead.seen, ahead.decided
@@ -267,7 +274,7 @@ class Controller:
         reason = "the cloud is back, and another frame tries it"
         return self._choice(replace(alone, decision=replace(alone.decision, reason=reason)))
 
-    def _explained(self, decided: Bounded, before: Bounded | None) -> Bounded:
+    def _explained(self, decided: RungDecision, before: RungDecision | None) -> RungDecision:
         """Say of a move that is due to the cloud's calibration that it is."""
         if before is None or self.distrusts is None:
             return decided
@@ -277,7 +284,7 @@ class Controller:
         reason = f"the cloud has another calibration; {new.label} needs none"
         return replace(decided, decision=replace(decided.decision, reason=reason))
 
-    def _take(self, decided: Bounded) -> Choice:
+    def _take(self, decided: RungDecision) -> Choice:
         before = self._bounded
         decided = self._bounded = self._explained(decided, before)
         moved = before is None or _label(before) != _label(decided)
@@ -289,10 +296,10 @@ class Controller:
             self.on_move(self._told)
         return self._told
 
-    def _choice(self, decided: Bounded) -> Choice:
+    def _choice(self, decided: RungDecision) -> Choice:
         option, reason = decided.decision.option, decided.decision.reason
-        if (thrift := str(self._thrift)) and thrift not in reason:
-            reason = f"{reason} ({thrift})"
+        if (power_demand := str(self._power_demand)) and power_demand not in reason:
+            reason = f"{reason} ({power_demand})"
         known = self._choices.get(option.label)
         if known is None or known.option is not option:
             known = choose(self.bundle, option.cut, option.codec, reason)
@@ -303,7 +310,7 @@ class Controller:
             known = self._choices[option.label] = replace(known, reason=reason)
         return known
 
-    def _is_ready(self, decided: Bounded, seen: Conditions) -> bool:
+    def _is_ready(self, decided: RungDecision, seen: Conditions) -> bool:
         """Tell whether a move costs no loading; what is not loaded is loaded meanwhile.
 
         Without a cloud there is nothing to wait for: the frame would be finished here anyway.
@@ -331,7 +338,7 @@ class Controller:
             self._stages.prefetch("head", likely.decision.option.cut)
 
 
-def _label(decided: Bounded) -> str:
+def _label(decided: RungDecision) -> str:
     return decided.decision.option.label
 
 

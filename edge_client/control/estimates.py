@@ -3,17 +3,17 @@
 from dataclasses import replace
 from time import perf_counter
 
-from edge_client.cloud.transport import Reply
-from edge_client.frames.runner import Work
+from edge_client.cloud.reply import Reply
+from edge_client.frames.runner import PreparedFrame
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import LinkEstimator, Transfer
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.load_estimator import ArrivalRate, FadingMean, LoadEstimator
-from partitioner.policy.power_rules import Thrift
+from partitioner.policy.power_rules import PowerDemand
 from protos.errors import LateError, SplitpointError, UsageError
 
 
-class Learned:
+class EdgeEstimates:
     """Estimates of link, loads, queue and frame rate, and how much they rest on.
 
     Taught by the event loop and by the thread of the heads.
@@ -34,7 +34,7 @@ class Learned:
         """Follow a link, which is believed to be `link` until something is seen of it."""
         self._link = LinkEstimator(link)
 
-    def conditions(self, now_s: float, thrift: Thrift, *, reachable: bool) -> Conditions:
+    def conditions(self, now_s: float, power_demand: PowerDemand, *, reachable: bool) -> Conditions:
         """Return what is known now, of the cloud whether it is `reachable`; UsageError without a link."""
         if self._link is None:
             raise UsageError("nothing is known of the link: this client follows no plan.")
@@ -45,7 +45,7 @@ class Learned:
             self._queue.value(now_s),
             reachable,
             self._arrivals.period_s,
-            thrift,
+            power_demand,
             self.device_paced,
         )
 
@@ -78,7 +78,7 @@ class Learned:
         """Learn how often frames come; `held`: this one might have come sooner, had there been room."""
         self._arrivals.add(arrived_at, held=held)
 
-    def prepared(self, work: Work) -> None:
+    def prepared(self, work: PreparedFrame) -> None:
         """Learn from a frame's head."""
         if work.choice.option is not None:
             known = work.choice.option
@@ -88,7 +88,7 @@ class Learned:
             self._edge.add(work.edge_s, profiled_s, perf_counter())
             self.count += 1
 
-    def answered(self, work: Work, reply: Reply) -> None:
+    def answered(self, work: PreparedFrame, reply: Reply) -> None:
         """Learn from an answer of the cloud."""
         server_s = reply.queue_s + reply.decode_s + reply.compute_s
         self.crossed(
@@ -128,7 +128,7 @@ class Learned:
         self._link.restart(replace(before, rtt_s=small.network_s))
         self.count += 1
 
-    def failed(self, work: Work, error: SplitpointError, lost_s: float) -> None:
+    def failed(self, work: PreparedFrame, error: SplitpointError, lost_s: float) -> None:
         """Learn from a frame that the cloud failed, after `lost_s`."""
         if isinstance(error, LateError) and work.sent_bytes and self._link is not None:
             self._link.at_least(work.sent_bytes, lost_s)

@@ -12,13 +12,13 @@ from partitioner.common.units import format_duration
 from partitioner.policy.policy import PolicySettings
 from partitioner.policy.power_rules import (
     DEFAULT_RULES,
-    NO_THRIFT,
+    NO_POWER_DEMAND,
     InForce,
+    PowerDemand,
     PowerRules,
     Reading,
-    Thrift,
     judge_power,
-    thrift_of,
+    power_demand_of,
 )
 from protos.errors import FileError, UsageError
 
@@ -59,19 +59,19 @@ class PowerWatch:
     def __init__(
         self,
         power: Power,
-        on_thrift: Callable[[Thrift], None],
+        on_power_demand: Callable[[PowerDemand], None],
         *,
         unweighed: str = "",
         clock: Callable[[], float] = perf_counter,
     ) -> None:
-        self.thrift = NO_THRIFT
+        self.power_demand = NO_POWER_DEMAND
         """What the rules that hold ask for."""
         self.reading = Reading()
         """What is known now."""
         self.unweighed = unweighed
         """Why no rule changes a weight; empty where they do."""
         self._power = power
-        self._on_thrift = on_thrift
+        self._on_power_demand = on_power_demand
         self._clock = clock
         self._held: tuple[InForce, ...] = ()
         now_s = clock()
@@ -93,7 +93,7 @@ class PowerWatch:
 
     def most_fps(self) -> float | None:
         """Return how many frames a second may be taken; None: as many as come."""
-        return self.thrift.max_fps
+        return self.power_demand.max_fps
 
     def _read(self, last: _Last) -> None:
         try:
@@ -116,8 +116,8 @@ class PowerWatch:
             last.reading for last in self._last if now_s - last.read_at <= rules.hold_s
         )
         before, self._held = self._held, judge_power(rules, self.reading, self._held, now_s)
-        self.thrift = thrift_of(rules, self._held, weighs=not self.unweighed)
-        self._on_thrift(self.thrift)
+        self.power_demand = power_demand_of(rules, self._held, weighs=not self.unweighed)
+        self._on_power_demand(self.power_demand)
         self._tell({each.rule.name for each in before}, {each.rule.name for each in self._held})
 
     def _tell(self, before: set[str], now: set[str]) -> None:
@@ -125,7 +125,7 @@ class PowerWatch:
             return
         words = [f"{name} begins" for name in sorted(now - before)]
         words += [f"{name} is over" for name in sorted(before - now)]
-        asks = self.thrift.asks or "nothing is asked for"
+        asks = self.power_demand.asks or "nothing is asked for"
         self._power.say(f"power: {', '.join(words)} ({self.reading}): {asks}")
 
 

@@ -9,19 +9,15 @@ from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.cloud.greeting import ServerInfo, check_calibration, greet
 from edge_client.cloud.stream import GrpcTransport
 from edge_client.control.controller import Controller, Limits
-from edge_client.control.startup_plan import (
-    OnProgress,
-    best_of,
-    choose_option,
-    least,
-    plan_without_cloud,
-)
+from edge_client.control.startup_plan import best_of, choose_option, least, plan_without_cloud
 from edge_client.defaults import OnFailure
-from edge_client.frames.runner import Choice, choose
+from edge_client.frames.choice import Choice, choose
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
+from partitioner.common.progress import OnProgress
 from partitioner.network.link import Link
-from partitioner.planning.plan import Option, Plan
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan
 from partitioner.policy.last_resort import best_alone, cut_alone
 from protos.codecs.registry import codec_for
 from protos.errors import (
@@ -52,7 +48,7 @@ class Wishes:
     accuracy_drop: float | None = None
 
 
-class Meeting:
+class CloudSession:
     """Greets the server when it is there, at first or later, and then tells the controller what to do."""
 
     def __init__(

@@ -1,29 +1,30 @@
 """The cut `auto`: profiles of both sides, the link, and the plan's best option."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.memory import release_freed_pages
+from partitioner.common.progress import OnProgress, unheard
 from partitioner.network.link import Link
-from partitioner.planning.objective import price
-from partitioner.planning.plan import Option, Plan, plan
+from partitioner.planning.costs import price
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan, plan
 from partitioner.policy.policy import PolicySettings
-from partitioner.policy.score import say_amounts
+from partitioner.policy.wording import say_amounts
 from partitioner.profiles.profile import Machine, Profile
+from partitioner.profiles.store import (
+    is_of_that_server,
+    is_of_this_machine,
+    keep_profile,
+    kept_profile,
+)
 from partitioner.runtime.sessions import RuntimeOptions
-from protos.errors import FileError, NetworkError, ProfileError, TooLargeError
+from protos.errors import NetworkError, TooLargeError
 
 MEASURE_S = 10.0
 GUESS = Link(5e6, 5e6, 0.05)
 EDGE_PROFILE, CLOUD_PROFILE = "edge.json", "cloud.json"
-
-OnProgress = Callable[[str, int, int], None]
-"""What is being done, and how many steps of how many are done."""
-
-
-def unheard(_step: str, _done: int, _total: int) -> None:
-    """Progress that nobody wants to hear of."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def plan_without_cloud(
 
     Without a link it is priced on a guess, which the first probes replace.
     """
-    edge, cloud = _kept(bundle, EDGE_PROFILE), _kept(bundle, CLOUD_PROFILE)
+    edge, cloud = kept_profile(bundle, EDGE_PROFILE), kept_profile(bundle, CLOUD_PROFILE)
     if edge is None or cloud is None:
         return None
     way = link or GUESS
@@ -119,42 +120,27 @@ def least(options: Iterable[Option], found: Plan, policy: PolicySettings) -> Opt
     )
 
 
-def is_of_this_machine(profile: Profile, machine: Machine) -> bool:
-    """Tell whether a profile's times hold here: the same processor, cores and way to run."""
-    return _speed_of(profile.machine) == _speed_of(machine)
-
-
-def is_of_that_server(profile: Profile, machine: Machine) -> bool:
-    """Tell whether a profile's times are those of a server: the same host, and what it runs with."""
-    measured = profile.machine
-    return measured.hostname == machine.hostname and _speed_of(measured) == _speed_of(machine)
-
-
-def _speed_of(machine: Machine) -> tuple[str | int, ...]:
-    computes_with = machine.provider, machine.accelerator
-    return machine.cpu, machine.cores, machine.runtime, *computes_with, machine.threads
-
-
 def _edge_profile(bundle: Bundle, options: RuntimeOptions, on_progress: OnProgress) -> Profile:
-    from partitioner.profiles.profiler import machine_of, measure_profile
+    from partitioner.profiles.machine import machine_of
+    from partitioner.profiles.profiler import measure_profile
 
-    kept = _kept(bundle, EDGE_PROFILE)
+    kept = kept_profile(bundle, EDGE_PROFILE)
     if kept is not None and is_of_this_machine(kept, machine_of(options)):
         return kept
     tell = _prefixed("this device", on_progress)
     measured = measure_profile(bundle, options, budget_s=MEASURE_S, on_progress=tell)
-    return _keep(bundle, EDGE_PROFILE, measured)
+    return keep_profile(bundle, EDGE_PROFILE, measured)
 
 
 def _cloud_profile(bundle: Bundle, address: str, on_progress: OnProgress) -> Profile:
     from partitioner.profiles.remote import measure_remote_profile
 
-    kept, machine = _kept(bundle, CLOUD_PROFILE), _machine_at(address)
+    kept, machine = kept_profile(bundle, CLOUD_PROFILE), _machine_at(address)
     if kept is not None and (machine is None or is_of_that_server(kept, machine)):
         return kept
     tell = _prefixed("the server", on_progress)
     measured = measure_remote_profile(address, bundle, budget_s=MEASURE_S, on_progress=tell)
-    return _keep(bundle, CLOUD_PROFILE, measured)
+    return keep_profile(bundle, CLOUD_PROFILE, measured)
 
 
 def _machine_at(address: str) -> Machine | None:
@@ -177,26 +163,3 @@ def _measured_link(address: str, on_progress: OnProgress) -> Link:
     on_progress("the link", 0, 1)
     with probing(address) as probe:
         return measure_link(probe).link
-
-
-def _kept(bundle: Bundle, name: str) -> Profile | None:
-    """Return the bundle's own profile, or None if it has none that is of any use."""
-    try:
-        profile = Profile.load(bundle.profiles / name)
-    except ProfileError:
-        return None
-    ranges = bundle.ranges.digest if bundle.ranges else profile.calibration_digest
-    fits = (
-        profile.bundle_digest == bundle.digest
-        and set(bundle.cuts) <= set(profile.cuts)
-        and profile.calibration_digest == ranges
-    )
-    return profile if fits else None
-
-
-def _keep(bundle: Bundle, name: str, profile: Profile) -> Profile:
-    try:
-        profile.save(bundle.profiles / name)
-    except (OSError, FileError):
-        return profile  # a bundle that cannot be written to; it is measured again next time
-    return profile

@@ -1,48 +1,27 @@
 """The way of one frame: head and encoding, the call, and the tail here when the call fails."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from time import perf_counter
 
 import numpy as np
 
-from edge_client.cloud.transport import Reply
+from edge_client.cloud.reply import Reply
 from edge_client.defaults import ExitThreshold
+from edge_client.frames.choice import Choice
 from edge_client.frames.failure import kind_of, reason_of, unanswered
 from edge_client.frames.result import Missed, Result, ServedBy, Timings
 from edge_client.frames.stages import Stages
-from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import CONFIDENCE
 from partitioner.bundle.manifest import Cut
-from partitioner.planning.plan import Option
-from protos.codecs.base import Codec
-from protos.codecs.registry import RAW, codecs_for, get_codec
-from protos.errors import FaultError, LateError, SplitpointError, UsageError
+from protos.errors import FaultError, LateError, SplitpointError
 from protos.names import EDGE, model_name
 from protos.tensors import Array
 from protos.wire.checksums import seal
 from protos.wire.framing import encode_request
 from protos.wire.messages import pack_request
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the next frame does: where it is cut, how the frontier travels, and why."""
-
-    cut: Cut
-    codec: Codec
-    reason: str
-    option: Option | None = None
-    """What the plan knows of it; None without a plan."""
-    exits_from: float | None = None
-    """Confidence from which the exit at the cut answers, by the policy; None: as the client is told."""
-
-    @property
-    def label(self) -> str:
-        """Cut and codec as people write them: `cut-05/raw`, `edge`."""
-        return self.cut.id if self.cut.id == EDGE else f"{self.cut.id}/{self.codec.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +41,7 @@ class ExitAnswer:
 
 
 @dataclass(slots=True)
-class Work:
+class PreparedFrame:
     """One frame after its head: the values that the rest needs, and the message that carries them.
 
     `message` is None when nothing crosses, as the head or the exit has answered; `sent_bytes` is 0 until
@@ -86,26 +65,6 @@ class Work:
         self.sent_bytes = len(self.message or b"")
 
 
-def choose(bundle: Bundle, cut_id: str, codec: str | None, reason: str) -> Choice:
-    """Return the choice of a cut and a codec (None: raw).
-
-    Raises UnknownNameError, or UsageError when the codec takes nothing of what crosses there.
-    """
-    cut = bundle.cut(cut_id)
-    chosen = RAW if codec is None or cut_id == EDGE else get_codec(codec, bundle.ranges)
-    if cut.frontier and not any(chosen.accepts(spec) for spec in cut.frontier):
-        crossing = ", ".join(f"{spec.name} {spec}" for spec in cut.frontier)
-        raise UsageError(
-            f"codec {chosen.name} cannot carry what crosses at cut {cut_id!r}: {crossing}. "
-            f"Use {_listed(codecs_for(cut.frontier, bundle.ranges))} there, or another cut."
-        )
-    return Choice(cut, chosen, reason)
-
-
-def _listed(codecs: Sequence[Codec]) -> str:
-    return " or ".join(codec.name for codec in codecs)
-
-
 class FrameRunner:
     """Runs the device's part of frames. Safe to call from several threads."""
 
@@ -123,10 +82,10 @@ class FrameRunner:
         arrived_at: float,
         deadline_at: float,
         choice: Choice,
-    ) -> Work:
+    ) -> PreparedFrame:
         """Run the head and encode the frontier; `inputs` have been checked."""
         values, edge_s = self.stages.run_head(choice.cut.id, inputs)
-        work = Work(frame, choice, arrived_at, deadline_at, values, None, "", edge_s)
+        work = PreparedFrame(frame, choice, arrived_at, deadline_at, values, None, "", edge_s)
         if choice.cut.id == EDGE:
             return work
         if self.exit_threshold is not None or deadline_at < math.inf:
@@ -137,7 +96,7 @@ class FrameRunner:
             work.edge_s += perf_counter() - begun
         return work
 
-    def answered(self, work: Work, reply: Reply) -> Result:
+    def answered(self, work: PreparedFrame, reply: Reply) -> Result:
         """Return the result of a frame that the cloud finished; FaultError when the answer is wrong."""
         self._check(work.choice.cut, reply.outputs)
         return self._result(
@@ -149,14 +108,14 @@ class FrameRunner:
             (reply.network_s, reply.queue_s, reply.decode_s + reply.compute_s),
         )
 
-    def finished_here(self, work: Work) -> Result:
+    def finished_here(self, work: PreparedFrame) -> Result:
         """Return the result of a frame of which nothing crosses: the exit or the head has answered."""
         if work.exit is not None:
             reason = f"confidence {work.exit.confidence:.3f} of {work.exit.threshold:.3f} wanted"
             return self._exited(work, work.exit, reason, 0.0)
         return self._result(work, {}, ServedBy.EDGE, work.choice.reason, (0, 0), (0.0, 0.0, 0.0))
 
-    def finish_here(self, work: Work, error: SplitpointError, lost_s: float) -> Result:
+    def finish_here(self, work: PreparedFrame, error: SplitpointError, lost_s: float) -> Result:
         """Run the tail here, from the frontier that exists, because `error` came after `lost_s`."""
         outputs, tail_s = self.stages.run_tail(work.choice.cut.id, work.values)
         work.edge_s += tail_s
@@ -165,7 +124,7 @@ class FrameRunner:
             work, outputs, ServedBy.EDGE, reason, (work.sent_bytes, 0), (lost_s, 0.0, 0.0)
         )
 
-    def ask_exit(self, work: Work) -> None:
+    def ask_exit(self, work: PreparedFrame) -> None:
         """Ask the exit at the frame's cut, if there is one and it has not been asked yet."""
         cut_id = work.choice.cut.id
         if work.exit is not None or not self.stages.has_exit(cut_id):
@@ -176,7 +135,9 @@ class FrameRunner:
         work.exit = ExitAnswer(outputs, confidence, math.inf if limit is None else limit)
         work.edge_s += exit_s
 
-    def exit_here(self, work: Work, error: SplitpointError, lost_s: float) -> Result | None:
+    def exit_here(
+        self, work: PreparedFrame, error: SplitpointError, lost_s: float
+    ) -> Result | None:
         """Take the exit's answer, however sure it is, because of `error`; None if there is none."""
         if work.exit is None:
             return None
@@ -185,7 +146,7 @@ class FrameRunner:
         reason = f"{reason_of(error, self._bundle.name)} Taken from the exit{why}, {sure}."
         return self._exited(work, work.exit, reason, lost_s)
 
-    def unfinished(self, work: Work, error: SplitpointError) -> Result:
+    def unfinished(self, work: PreparedFrame, error: SplitpointError) -> Result:
         """Return the result of a frame that the cloud failed with `error`, where no tail and no exit is."""
         cut_id, bundle = work.choice.cut.id, self._bundle
         exits = [cut for cut in bundle.cuts if self.stages.has_exit(cut)]
@@ -224,11 +185,13 @@ class FrameRunner:
             return self._bundle.known_exits().find(cut_id).meta.threshold
         return asked
 
-    def _exited(self, work: Work, answer: ExitAnswer, reason: str, lost_s: float) -> Result:
+    def _exited(
+        self, work: PreparedFrame, answer: ExitAnswer, reason: str, lost_s: float
+    ) -> Result:
         sent = (work.sent_bytes, 0)
         return self._result(work, answer.outputs, ServedBy.EXIT, reason, sent, (lost_s, 0.0, 0.0))
 
-    def _encode(self, work: Work) -> None:
+    def _encode(self, work: PreparedFrame) -> None:
         cut = work.choice.cut
         work.request_id = str(next(self._request_ids))  # one step of the interpreter: thread-safe
         header, buffers = pack_request(
@@ -245,7 +208,7 @@ class FrameRunner:
 
     def _result(
         self,
-        work: Work,
+        work: PreparedFrame,
         outputs: Mapping[str, Array],
         served_by: ServedBy,
         reason: str,
@@ -268,7 +231,7 @@ class FrameRunner:
             timings=Timings(latency_s, work.edge_s, network_s, queue_s, cloud_s, wait_s),
         )
 
-    def _gather(self, work: Work, outputs: Mapping[str, Array]) -> dict[str, Array]:
+    def _gather(self, work: PreparedFrame, outputs: Mapping[str, Array]) -> dict[str, Array]:
         """Return all outputs of the model, in its order; some may have come out of the head."""
         own = work.choice.cut.head_outputs
         return {

@@ -8,6 +8,7 @@ from pathlib import Path
 from partitioner.common.units import parse_duration, parse_rate
 from partitioner.network.link import Link
 from partitioner.network.trace import Trace, parse_at_end
+from partitioner.network.trace_files import read_trace
 from protos.errors import UsageError
 
 
@@ -88,7 +89,7 @@ def read_schedule(
 
     Without a bandwidth the downlink has the trace's highest rate. Raises UsageError or TraceError.
     """
-    played = Trace.load(trace, at_end=parse_at_end(trace_end)) if trace else None
+    played = read_trace(trace, at_end=parse_at_end(trace_end)) if trace else None
     if bandwidth is None and played is None:
         raise UsageError("a link needs a rate. Give --bandwidth, such as 5mbit, or --trace FILE.")
     first_bps = max(played.uplink_bps.values) if played else 0.0

@@ -29,7 +29,7 @@ class Frame:
 
 
 @dataclass
-class Source:
+class FrameSource:
     """Frames to iterate once. `total` is their number, where it is known.
 
     `unreadable` and `dropped` count what was left out, so far.
@@ -75,7 +75,7 @@ def open_source(
     inputs: Sequence[TensorSpec],
     say: Say = lambda _text: None,
     stdin: IO[bytes] | None = None,
-) -> Source:
+) -> FrameSource:
     """Return the source that `text` names; `say` hears remarks about frames.
 
     Raises SourceError when it does not exist, holds no frames, or does not suit the model's `inputs`.
@@ -85,7 +85,7 @@ def open_source(
         return _stdin(inputs, say, stdin)
     if text.isdigit() or text.startswith("/dev/video"):
         fitter = ImageFitter(inputs, say)
-        return Source(
+        return FrameSource(
             lambda: _numbered(text, video_frames(text, fitter)), live=True, repeatable=False
         )
     if path.is_dir():
@@ -98,7 +98,7 @@ def open_source(
     return _file(path, inputs, say)
 
 
-def play(source: Source, pace: Pace) -> Iterator[Frame]:
+def play(source: FrameSource, pace: Pace) -> Iterator[Frame]:
     """Yield the frames of `source` as `pace` says; those that were dropped count for nothing."""
     if pace.loop and not source.repeatable:
         raise UsageError("this source cannot start again. Leave out --loop.")
@@ -112,7 +112,7 @@ def play(source: Source, pace: Pace) -> Iterator[Frame]:
     return islice(frames, pace.max_frames)
 
 
-def _again(source: Source) -> Iterator[Frame]:
+def _again(source: FrameSource) -> Iterator[Frame]:
     while True:
         some = False
         for frame in source.frames():
@@ -122,18 +122,18 @@ def _again(source: Source) -> Iterator[Frame]:
             return  # nothing readable: asking for ever would not help
 
 
-def _file(path: Path, inputs: Sequence[TensorSpec], say: Say) -> Source:
+def _file(path: Path, inputs: Sequence[TensorSpec], say: Say) -> FrameSource:
     kind = path.suffix.lower()
     if kind in IMAGE_SUFFIXES:
         return _images([path], inputs, say)
     if kind == ".npy":
         read_npy(path, inputs)  # what is wrong with it is said now
-        return Source(lambda: _numbered(path.name, read_npy(path, inputs)))
+        return FrameSource(lambda: _numbered(path.name, read_npy(path, inputs)))
     if kind == ".npz":
-        return Source(lambda: _numbered(path.name, read_npz(path, inputs)))
+        return FrameSource(lambda: _numbered(path.name, read_npz(path, inputs)))
     if kind in VIDEOS:
         fitter = ImageFitter(inputs, say)
-        return Source(lambda: _numbered(path.name, video_frames(str(path), fitter)))
+        return FrameSource(lambda: _numbered(path.name, video_frames(str(path), fitter)))
     known = ", ".join(sorted(IMAGE_SUFFIXES | VIDEOS | {".npy", ".npz"}))
     raise SourceError(f"{path} is no kind of file that is known. Known are: {known}.")
 
@@ -145,14 +145,14 @@ def _images_in(folder: Path) -> list[Path]:
     return found
 
 
-def _images(paths: list[Path], inputs: Sequence[TensorSpec], say: Say) -> Source:
+def _images(paths: list[Path], inputs: Sequence[TensorSpec], say: Say) -> FrameSource:
     fitter = ImageFitter(inputs, say)
-    source = Source(lambda: _read_images(paths, fitter, say, source), total=len(paths))
+    source = FrameSource(lambda: _read_images(paths, fitter, say, source), total=len(paths))
     return source
 
 
 def _read_images(
-    paths: Iterable[Path], fitter: ImageFitter, say: Say, source: Source
+    paths: Iterable[Path], fitter: ImageFitter, say: Say, source: FrameSource
 ) -> Iterator[Frame]:
     for path in paths:
         try:
@@ -190,7 +190,7 @@ class _Pipe(io.BufferedReader):
         raise io.UnsupportedOperation("a pipe is read through its buffer only")
 
 
-def _stdin(inputs: Sequence[TensorSpec], say: Say, stdin: IO[bytes] | None) -> Source:
+def _stdin(inputs: Sequence[TensorSpec], say: Say, stdin: IO[bytes] | None) -> FrameSource:
     # A file of our own: a thread that is blocked in sys.stdin would stop the interpreter's exit.
     file = stdin if stdin is not None else _Pipe(io.FileIO(os.dup(0)))
 
@@ -201,5 +201,5 @@ def _stdin(inputs: Sequence[TensorSpec], say: Say, stdin: IO[bytes] | None) -> S
             paths = (_path(line) for line in file if line.strip())
             yield from _read_images(paths, ImageFitter(inputs, say), say, source)
 
-    source = Source(frames, repeatable=False)
+    source = FrameSource(frames, repeatable=False)
     return source

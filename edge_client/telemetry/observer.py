@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.frames.choice import Choice
 from edge_client.frames.result import Result, ServedBy
-from edge_client.frames.runner import Choice
 from edge_client.telemetry.health import FailingShare, Health, HealthSettings, Signs, State, judge
 from protos.telemetry import (
     BUCKETS_S,
@@ -168,14 +168,14 @@ class Observer:
         watch = self._client.power
         if watch is None:
             return None
-        reading, thrift = watch.reading, watch.thrift
+        reading, power_demand = watch.reading, watch.power_demand
         return PowerSeen(
             battery=reading.battery,
             charging=reading.charging,
             temperature_c=reading.temperature_c,
-            rules=thrift.names,
-            energy_factor=thrift.energy_factor,
-            max_fps=thrift.max_fps,
+            rules=power_demand.names,
+            energy_factor=power_demand.energy_factor,
+            max_fps=power_demand.max_fps,
         )
 
     def _estimates(self, now_s: float) -> Estimates | None:

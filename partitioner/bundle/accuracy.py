@@ -3,9 +3,10 @@
 import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
+from partitioner.common.frozen_model import FrozenModel
 from protos.codecs.registry import codec_name
 from protos.names import EDGE
 
@@ -15,11 +16,7 @@ Z95 = 1.959964
 Measure = Literal["accuracy", "agreement", "error"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Accuracy(_Frozen):
+class Accuracy(FrozenModel):
     """One (cut, codec) on `samples` inputs that its ranges have never seen.
 
     Classifiers: `agreeing` samples have the whole model's strongest class; of `labelled` ones `right`

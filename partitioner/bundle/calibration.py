@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from partitioner.bundle.accuracy import Accuracy
 from partitioner.common.archive import damaged, read_beside, write_archive
+from partitioner.common.frozen_model import FrozenModel
 from protos.codecs.calibration import Calibration, Ranges
 from protos.errors import BundleError
 
@@ -27,11 +28,7 @@ MAX_CALIBRATION_BYTES = 64 << 20
 _ARRAYS = ("low", "step", "levels", "dictionary")
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CalibratedValue(_Frozen):
+class CalibratedValue(FrozenModel):
     """A value whose ranges are in the file, and the axis of its channels."""
 
     name: str
@@ -39,7 +36,7 @@ class CalibratedValue(_Frozen):
     bits: tuple[int, ...]
 
 
-class CalibrationMeta(_Frozen):
+class CalibrationMeta(FrozenModel):
     """What was measured, on how much data, and what the arrays of the file belong to."""
 
     schema_version: Literal[1] = CALIBRATION_SCHEMA_VERSION

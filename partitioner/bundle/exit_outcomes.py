@@ -15,7 +15,7 @@ _BINS = 15
 
 
 @dataclass(frozen=True)
-class Standing:
+class ExitStanding:
     """What one threshold comes to. Shares are of 1; None where nothing is known, or nothing exits."""
 
     threshold: float
@@ -50,7 +50,7 @@ class Outcomes:
         """Return the share of inputs whose confidence reaches `threshold`."""
         return float(np.mean(self.confidence >= threshold))
 
-    def at(self, threshold: float) -> Standing:
+    def at(self, threshold: float) -> ExitStanding:
         """Return what comes of answering early from `threshold` on."""
         exits = self.confidence >= threshold
         accuracy = whole_accuracy = None
@@ -59,7 +59,7 @@ class Outcomes:
             whole_accuracy = float(np.mean(self.whole_right))
         some = bool(exits.any())
         agreeing, exiting = int(self.agrees[exits].sum()), int(exits.sum())
-        return Standing(
+        return ExitStanding(
             threshold=threshold,
             samples=len(exits),
             exit_rate=float(np.mean(exits)),

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from partitioner.bundle.exit_outcomes import Outcomes
 from partitioner.bundle.files import digest_file
 from partitioner.bundle.manifest import Cut, FileDigest
 from partitioner.common.archive import damaged, read_beside, write_archive
+from partitioner.common.frozen_model import FrozenModel
 from partitioner.runtime.sessions import RuntimeOptions, Stage, open_stage
 from protos.errors import UnknownNameError, UsageError
 from protos.tensors import TensorSpec
@@ -31,11 +32,7 @@ CONFIDENCE = "exit/confidence"
 """The output of an exit's graph, [batch], beside that which has the name of the model's."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ExitMeta(_Frozen):
+class ExitMeta(FrozenModel):
     """One exit."""
 
     cut: str
@@ -47,7 +44,7 @@ class ExitMeta(_Frozen):
     """Its seconds over those of the head before it, on the machine that trained it."""
 
 
-class ExitsMeta(_Frozen):
+class ExitsMeta(FrozenModel):
     """What was trained, on how much, and what it belongs to."""
 
     schema_version: Literal[1] = EXITS_SCHEMA_VERSION

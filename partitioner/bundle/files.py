@@ -9,7 +9,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from partitioner.bundle.manifest import MANIFEST_FILE, SCHEMA_VERSION, FileDigest, Manifest
-from partitioner.bundle.weights_map import Stretch
+from partitioner.bundle.weights_map import ByteRange
 from partitioner.common.files import read_document
 from protos.errors import BundleError
 
@@ -99,7 +99,7 @@ def check_file(folder: Path, name: str, wanted: FileDigest) -> None:
         raise BundleError(f"{path} is damaged: it {what}. Import or copy the bundle again.")
 
 
-def check_stretches(folder: Path, name: str, stretches: Iterable[Stretch]) -> None:
+def check_stretches(folder: Path, name: str, stretches: Iterable[ByteRange]) -> None:
     """Raise BundleError unless these parts of a file are there, as the map of the weights says they are."""
     path = folder / name
     try:

@@ -10,7 +10,7 @@ from partitioner.bundle.exits import EXITS_FILE
 from partitioner.bundle.folder import new_folder
 from partitioner.bundle.heads import Held
 from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE
-from partitioner.bundle.weights_map import Stretch
+from partitioner.bundle.weights_map import ByteRange
 from protos.errors import UsageError
 
 _CHUNK_BYTES = 1 << 20
@@ -53,7 +53,7 @@ def _check_apart(whole: Path, out: Path) -> None:
         )
 
 
-def _copy_stretches(source: Path, target: Path, stretches: Sequence[Stretch]) -> None:
+def _copy_stretches(source: Path, target: Path, stretches: Sequence[ByteRange]) -> None:
     """Copy parts of a file to the same places in another, which has holes between them."""
     with source.open("rb") as whole, target.open("wb") as part:
         for one in stretches:

@@ -23,7 +23,7 @@ from partitioner.bundle.manifest import (
     Manifest,
     Sha256,
 )
-from partitioner.bundle.weights_map import Stretch, load_weights_map
+from partitioner.bundle.weights_map import ByteRange, load_weights_map
 from partitioner.common.files import read_document
 from protos.errors import BundleError, UnknownNameError
 
@@ -95,7 +95,7 @@ class Held(BaseModel):
         absent = (graphs | {MODEL_GRAPH, GRAPH_FILE, WEIGHTS_FILE}) - heads
         return {name: file for name, file in manifest.files.items() if name not in absent}
 
-    def stretches(self, folder: Path, manifest: Manifest) -> tuple[Stretch, ...]:
+    def stretches(self, folder: Path, manifest: Manifest) -> tuple[ByteRange, ...]:
         """Return the parts of the weights that are here; `folder` has their map.
 
         Raises BundleError for a bundle of a splitpoint that did not keep it yet.

@@ -19,8 +19,9 @@ import hashlib
 import json
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from partitioner.common.frozen_model import FrozenModel
 from protos.names import CLOUD, EDGE
 from protos.tensors import TensorSpec, is_carried
 
@@ -38,11 +39,7 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Preprocess(_Frozen):
+class Preprocess(FrozenModel):
     """What the graph does to a uint8 image [batch, height, width, channels] before the model."""
 
     frame: tuple[int, int]
@@ -56,7 +53,7 @@ class Preprocess(_Frozen):
     layout: Literal["nchw", "nhwc"] = "nchw"
 
 
-class Cut(_Frozen):
+class Cut(FrozenModel):
     """One split of the model. `None` for a graph: that side has nothing to run."""
 
     id: str
@@ -72,14 +69,14 @@ class Cut(_Frozen):
     """Floating-point operations of the head for one sample, two for each multiply-add."""
 
 
-class FileDigest(_Frozen):
+class FileDigest(FrozenModel):
     """Size and digest of one file of the bundle."""
 
     sha256: Sha256
     size_bytes: int = Field(ge=0)
 
 
-class Manifest(_Frozen):
+class Manifest(FrozenModel):
     """Everything that the two sides must agree on."""
 
     schema_version: Literal[1] = SCHEMA_VERSION

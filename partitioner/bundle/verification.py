@@ -1,6 +1,6 @@
 """Does head + tail equal the whole model? Run both at every cut and look at the worst difference."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import Cut
 from partitioner.common.defaults import DEFAULT_TOLERANCE
+from partitioner.common.progress import OnProgress, unheard
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.names import CLOUD
 from protos.tensors import Array
@@ -34,7 +35,7 @@ def verify_bundle(
     feeds: Mapping[str, Array],
     options: RuntimeOptions | None = None,
     tolerance: float = DEFAULT_TOLERANCE,
-    on_progress: Callable[[str, int, int], None] = lambda _cut, _done, _total: None,
+    on_progress: OnProgress = unheard,
 ) -> list[CutCheck]:
     """Compare every cut with the whole model on `feeds`.
 

@@ -7,20 +7,17 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from partitioner.bundle.manifest import WEIGHTS_MAP_FILE, Sha256
 from partitioner.common.files import read_document
+from partitioner.common.frozen_model import FrozenModel
 from protos.errors import BundleError
 
 WEIGHTS_MAP_SCHEMA_VERSION: Final = 1
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Stretch(_Frozen):
+class ByteRange(FrozenModel):
     """Bytes of the weights that the same heads read; what only tails read is in none."""
 
     offset: Annotated[int, Field(ge=0)]
@@ -35,13 +32,13 @@ class Stretch(_Frozen):
         return self.offset + self.size_bytes
 
 
-class WeightsMap(_Frozen):
+class WeightsMap(FrozenModel):
     """All stretches that any head reads, by their offset."""
 
     schema_version: Literal[1] = WEIGHTS_MAP_SCHEMA_VERSION
-    stretches: tuple[Stretch, ...]
+    stretches: tuple[ByteRange, ...]
 
-    def read_by(self, cuts: Collection[str]) -> tuple[Stretch, ...]:
+    def read_by(self, cuts: Collection[str]) -> tuple[ByteRange, ...]:
         """Return what the heads of these cuts read, by offset."""
         found = (one for one in self.stretches if not set(one.heads).isdisjoint(cuts))
         return tuple(sorted(found, key=lambda one: one.offset))

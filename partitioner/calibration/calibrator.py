@@ -1,6 +1,6 @@
 """Calibrating a bundle: ranges from some inputs, and from others what every codec costs in accuracy."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -11,6 +11,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import BundleCalibration, CalibrationMeta, described
 from partitioner.bundle.manifest import Cut
 from partitioner.calibration.ranges import find_ranges
+from partitioner.common.progress import OnProgress, unheard
 from partitioner.inputs.labels import is_classes, labels_of
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.codecs.base import Codec
@@ -29,7 +30,6 @@ _MAX_VALUE_BYTES = 256 << 20
 """Of one value, held at once to find its ranges."""
 
 Feeds = Mapping[str, Array]
-OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def calibrate(
     bundle: Bundle,
     samples: Sequence[Sample],
     options: RuntimeOptions | None = None,
-    on_progress: OnProgress = lambda _cut, _done, _total: None,
+    on_progress: OnProgress = unheard,
 ) -> BundleCalibration:
     """Find the ranges of all values that cross, and the accuracy of every codec at every cut.
 

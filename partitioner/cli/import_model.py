@@ -61,7 +61,7 @@ def import_command(
         raise UsageError(
             f"importing needs {error.name}. Install it with: pip install 'splitpoint[onnx]'."
         ) from error
-    from partitioner.reports.plan import bundle_json, bundle_table
+    from partitioner.reports.bundle import bundle_json, bundle_table
 
     shapes, dtypes = _parse_inputs(input_ or [])
     options = ImportOptions(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
     from partitioner.bundle.exits import ExitCost
     from partitioner.planning.constraints import Candidate, Constraint
-    from partitioner.planning.selection import Decision
+    from partitioner.planning.selection import Selection
 
 _CHOICE = "Choice"
 
@@ -125,9 +125,9 @@ def plan(
     from partitioner.planning.constraints import max_accuracy_drop
     from partitioner.planning.devices import scaled_to
     from partitioner.planning.objective import Objective, parse_metrics
-    from partitioner.planning.plan import find_profiles
     from partitioner.planning.plan import plan as make_plan
-    from partitioner.planning.selection import decide
+    from partitioner.planning.selection import select
+    from partitioner.profiles.store import find_profiles
     from protos.errors import InfeasibleError
 
     check_target("--plot", plot)
@@ -147,13 +147,13 @@ def plan(
     made = make(accuracy_drop=accuracy_drop).with_exits(costs)
     try:
         try:
-            decision = decide(made, terms, objective, limits)
+            decision = select(made, terms, objective, limits)
         except InfeasibleError:
             if accuracy_drop is None:
                 raise
             # What that bound left out may be what meets the other limits.
             limits.append(max_accuracy_drop(accuracy_drop))
-            decision = decide(make(accuracy_drop=100.0).with_exits(costs), terms, objective, limits)
+            decision = select(make(accuracy_drop=100.0).with_exits(costs), terms, objective, limits)
     except InfeasibleError as error:
         if as_json:
             print_json(error.document)
@@ -197,7 +197,7 @@ def _constraints(
     return found
 
 
-def _draw(decision: "Decision", metrics: Sequence[str], path: Path) -> None:
+def _draw(decision: "Selection", metrics: Sequence[str], path: Path) -> None:
     from partitioner.reports.plan_plot import draw_front, draw_plan
 
     if metrics:
@@ -206,7 +206,9 @@ def _draw(decision: "Decision", metrics: Sequence[str], path: Path) -> None:
         draw_plan(decision.plan, path, decision.best.option)
 
 
-def _print_json(decision: "Decision", front: "Sequence[Candidate]", metrics: Sequence[str]) -> None:
+def _print_json(
+    decision: "Selection", front: "Sequence[Candidate]", metrics: Sequence[str]
+) -> None:
     from partitioner.reports.costs import decision_json, front_json
     from partitioner.reports.plan import plan_json
 
@@ -217,9 +219,10 @@ def _print_json(decision: "Decision", front: "Sequence[Candidate]", metrics: Seq
 
 
 def _print_tables(
-    decision: "Decision", front: "Sequence[Candidate]", metrics: Sequence[str]
+    decision: "Selection", front: "Sequence[Candidate]", metrics: Sequence[str]
 ) -> None:
-    from partitioner.planning.objective import LATENCY, Terms
+    from partitioner.planning.objective import LATENCY
+    from partitioner.planning.terms import Terms
     from partitioner.reports.costs import costs_table, front_table
     from partitioner.reports.plan import (
         bound_text,

@@ -37,8 +37,7 @@ def profile(
     from partitioner.inputs.files import load_inputs
     from partitioner.profiles.profiler import measure_profile
     from partitioner.profiles.remote import measure_remote_profile
-    from partitioner.reports.calibration_state import server_text
-    from partitioner.reports.plan import noise_text, profile_table
+    from partitioner.reports.profile import noise_text, profile_table, server_text
     from partitioner.runtime.sessions import RuntimeOptions
 
     loaded = Bundle.load(bundle)

@@ -72,7 +72,7 @@ def search(
     from partitioner.bundle.bundle import Bundle
     from partitioner.common.units import parse_duration, parse_rate
     from partitioner.network.link import Link
-    from partitioner.planning.plan import find_profiles
+    from partitioner.profiles.store import find_profiles
     from partitioner.reports.search import Row, search_json, search_table
     from partitioner.search.survivors import assumptions
 

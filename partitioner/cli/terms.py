@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from partitioner.planning.objective import Terms
+    from partitioner.planning.terms import Terms
 
 _PANEL, _CHOICE = "Terms", "Choice"
 
@@ -85,7 +85,7 @@ def read_terms(
     price_gb: float | None,
 ) -> "Terms":
     """Return the terms that the flags describe; a device without --radio has its own."""
-    from partitioner.planning.objective import Terms
+    from partitioner.planning.terms import Terms
 
     return Terms.named(
         device,

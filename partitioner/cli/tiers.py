@@ -54,8 +54,8 @@ def tiers(
     """
     from partitioner.bundle.bundle import Bundle
     from partitioner.network.link import Link
-    from partitioner.planning.plan import check_scale, find_profiles
     from partitioner.planning.tiers import plan_tiers
+    from partitioner.profiles.store import check_scale, find_profiles
     from partitioner.reports.tiers import tiers_json, tiers_table
     from protos.errors import UsageError
 

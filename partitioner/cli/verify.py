@@ -35,8 +35,8 @@ def verify(
     from partitioner.bundle.bundle import Bundle
     from partitioner.bundle.verification import verify_bundle
     from partitioner.inputs.files import load_inputs
-    from partitioner.profiles.profiler import natural_feeds
-    from partitioner.reports.plan import checks_json, checks_table
+    from partitioner.profiles.samples import natural_feeds
+    from partitioner.reports.bundle import checks_json, checks_table
     from partitioner.runtime.sessions import RuntimeOptions
 
     if not 0 <= tolerance < math.inf:

@@ -16,7 +16,7 @@ from partitioner.common.defaults import DEFAULT_MAX_MESSAGE
 from partitioner.common.units import parse_duration, parse_size
 from protos.errors import UsageError
 from protos.rpc.addresses import split_address
-from protos.rpc.channels import LEAST_MESSAGE_BYTES
+from protos.rpc.message_limits import LEAST_MESSAGE_BYTES
 
 
 def _check_address(text: str) -> str:

@@ -23,6 +23,7 @@ from partitioner.bundle.exits import (
 )
 from partitioner.bundle.manifest import Cut
 from partitioner.common.defaults import DEFAULT_AGREEMENT, DEFAULT_EPOCHS, HELD_OUT_EVERY
+from partitioner.common.progress import OnProgress, unheard
 from partitioner.common.units import format_size
 from partitioner.exits.features import Feature, features_of
 from partitioner.inputs.labels import is_classes
@@ -44,7 +45,6 @@ Feeds = Mapping[str, Array]
 Frames = Callable[[], Iterable[Feeds]]
 """The same inputs, each of one sample, whenever it is called; they need not fit into memory."""
 Classes = npt.NDArray[np.int64]
-OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def train_exits(
     agreement: float = DEFAULT_AGREEMENT,
     epochs: int = DEFAULT_EPOCHS,
     options: RuntimeOptions | None = None,
-    on_progress: OnProgress = lambda _step, _done, _total: None,
+    on_progress: OnProgress = unheard,
 ) -> BundleExits:
     """Train, calibrate and judge an exit at each cut; nothing is written.
 

@@ -9,7 +9,7 @@ from onnx.external_data_helper import ExternalDataInfo
 
 from partitioner.bundle.files import digest_stretch
 from partitioner.bundle.manifest import WEIGHTS_FILE, Cut
-from partitioner.bundle.weights_map import Stretch, WeightsMap, save_weights_map
+from partitioner.bundle.weights_map import ByteRange, WeightsMap, save_weights_map
 from partitioner.importer.weights import graphs_in
 from protos.errors import ModelError
 
@@ -31,7 +31,7 @@ def write_weights_map(folder: Path, cuts: Sequence[Cut]) -> None:
             if sha256 is None:
                 raise ModelError(f"{WEIGHTS_FILE} ends before byte {end}. Import the model again.")
             stretches.append(
-                Stretch(offset=start, size_bytes=end - start, sha256=sha256, heads=heads)
+                ByteRange(offset=start, size_bytes=end - start, sha256=sha256, heads=heads)
             )
     save_weights_map(folder, WeightsMap(stretches=tuple(stretches)))
 

@@ -7,8 +7,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from itertools import combinations
 
 from partitioner.common.units import format_duration, format_energy, format_size
-from partitioner.planning.objective import Costs
-from partitioner.planning.plan import Option
+from partitioner.planning.costs import Costs
+from partitioner.planning.option import Option
 from protos.errors import InfeasibleError, UsageError
 
 _TOLERANCE = 1e-9

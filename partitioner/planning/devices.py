@@ -6,10 +6,13 @@ The ones that we know lie in `partitioner/data`; one of your own is a file of th
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from partitioner.common.frozen_model import FrozenModel
+from partitioner.planning.citation import Citation
+from partitioner.planning.radio import Radio
 from partitioner.profiles.profile import Profile
 from protos.errors import FileError, ProfileError, UnknownNameError, UsageError, reason
 from protos.names import EDGE
@@ -19,20 +22,7 @@ _MAX_W = 1e6
 _LIKE_OURS = "See those that come with Splitpoint in partitioner/data."
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Source(_Frozen):
-    """Where numbers come from: the fields they are, how sure they are, and the words for it."""
-
-    fields: tuple[str, ...]
-    kind: Literal["measured", "documented", "estimate"]
-    """`measured` and `documented` by those whom the text names; `estimate`: derived as it says."""
-    text: str
-
-
-class Thermal(_Frozen):
+class Thermal(FrozenModel):
     """A device as one thermal resistance and one capacity between its chip (or skin) and the air."""
 
     ambient_c: float
@@ -50,7 +40,7 @@ class Thermal(_Frozen):
         return self
 
 
-class Device(_Frozen):
+class Device(FrozenModel):
     """What a device draws, in watts of the whole board, and how fast it computes."""
 
     name: str = ""
@@ -64,29 +54,13 @@ class Device(_Frozen):
     radio: str = "wifi"
     """The radio that it has unless another is named."""
     thermal: Thermal | None = None
-    sources: tuple[Source, ...] = ()
+    sources: tuple[Citation, ...] = ()
 
     @model_validator(mode="after")
     def _draws_more_when_it_works(self) -> Self:
         if self.compute_w < self.idle_w:
             raise ValueError("compute_w includes the idle power, so it cannot be below idle_w")
         return self
-
-
-class Radio(_Frozen):
-    """A radio's power, linear in the throughput (J. Huang et al., MobiSys 2012, section 5.3).
-
-    P = slope * throughput + active_w while it sends or receives; tail_w for up to tail_s afterwards.
-    """
-
-    name: str = ""
-    title: str
-    upload_w_per_mbps: float = Field(ge=0)
-    download_w_per_mbps: float = Field(ge=0)
-    active_w: float = Field(ge=0)
-    tail_w: float = Field(default=0.0, ge=0)
-    tail_s: float = Field(default=0.0, ge=0)
-    sources: tuple[Source, ...] = ()
 
 
 _Kind = TypeVar("_Kind", Device, Radio)

@@ -3,10 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from partitioner.planning.devices import Device, Radio
-
-_J_PER_BYTE = 8e-6
-"""A slope of 1 W per Mbit/s is 1 J per Mbit, and a byte is 8e-6 Mbit."""
+from partitioner.planning.devices import Device
+from partitioner.planning.radio import Radio
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ def frame_energy(
     """
     return FrameEnergy(
         compute_j=edge_s * compute_power_w(device, speed),
-        radio_j=_radio_j(radio, network_s, cloud_s, upload_bytes, download_bytes, fps),
+        radio_j=radio.frame_j(network_s, cloud_s, upload_bytes, download_bytes, fps),
         idle_j=device.idle_w * (network_s + cloud_s),
     )
 
@@ -55,19 +53,3 @@ def compute_power_w(device: Device, speed: float = 1.0) -> float:
     """Return the device's power in watts while it computes at `speed` times its full speed."""
     exponent = device.thermal.power_exponent if device.thermal else 1.0
     return device.idle_w + (device.compute_w - device.idle_w) * math.pow(speed, exponent)
-
-
-def _radio_j(
-    radio: Radio,
-    network_s: float,
-    cloud_s: float,
-    upload_bytes: float,
-    download_bytes: float,
-    fps: float | None,
-) -> float:
-    if upload_bytes == 0 and download_bytes == 0:
-        return 0.0  # nothing crosses: the radio sleeps
-    carried = radio.upload_w_per_mbps * upload_bytes + radio.download_w_per_mbps * download_bytes
-    quiet_s = math.inf if fps is None else max(cloud_s, 1 / fps - network_s)
-    tail_j = radio.tail_w * min(quiet_s, radio.tail_s)
-    return _J_PER_BYTE * carried + radio.active_w * network_s + tail_j

@@ -9,89 +9,16 @@ envelope of a few lines, and each switching point is the crossing of two of them
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from partitioner.bundle.accuracy import Accuracy, is_allowed
+from partitioner.bundle.accuracy import is_allowed
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import Exit, ExitCost
 from partitioner.network.link import Link
+from partitioner.planning.option import LastResort, Option
 from partitioner.profiles.profile import CutProfile, Profile, StageProfile
 from protos.codecs.registry import codec_name, is_calibrated
 from protos.errors import ProfileError, UnknownNameError, UsageError
 from protos.names import EDGE
-
-MAX_SCALE = 1e6
-"""Between a microcontroller and a data centre."""
-
-
-@dataclass(frozen=True)
-class LastResort:
-    """What remains of an option without a cloud on a device that has no tails: its exit, however unsure."""
-
-    agreement: float
-    """Share of held-out inputs to which it gave the whole model's class."""
-    exit_s: float
-
-
-@dataclass(frozen=True)
-class Option:
-    """A cut with a codec and its measured numbers, and what they come to on one link.
-
-    `edge_s` is head and encoding, `cloud_s` decoding and tail, each with what resuming takes there, and
-    `edge_s` with what crossing takes besides; bytes are whole messages; `frontier_bytes` is what crosses
-    before the codec.
-    """
-
-    cut: str
-    codec: str
-    edge_s: float
-    upload_bytes: float
-    network_s: float
-    cloud_s: float
-    download_bytes: float
-    frontier_bytes: int
-    edge_memory_bytes: int
-    cloud_memory_bytes: int
-    accuracy: Accuracy | None = None
-    """What it loses by its codec; None where nothing is lost, and where that was not measured."""
-    exit_rate: float = 0.0
-    """The chance that the exit at the cut answers, so that nothing crosses."""
-    exit_s: float = 0.0
-    """What asking the exit takes on the device."""
-    handing_s: float = 0.0
-    """Of `edge_s`, what is spent on handing the frame over and on its answer: results call it waiting."""
-    encode_s: float = 0.0
-    """Of `edge_s`, what encoding takes, which a frame that exits is spared."""
-    last_resort: LastResort | None = None
-    """None where the rest can be computed here, and where there is no exit either."""
-
-    @property
-    def total_s(self) -> float:
-        """Seconds from the frame to its result; the mean of those that exit and those that cross."""
-        crossing_s = self.network_s + self.cloud_s
-        return self.edge_s + self.exit_s + (1 - self.exit_rate) * crossing_s
-
-    @property
-    def expected(self) -> "Option":
-        """What a frame costs on average, as an option without an exit."""
-        if not self.exit_s and not self.exit_rate:
-            return self
-        share = 1 - self.exit_rate
-        return replace(
-            self,
-            edge_s=self.edge_s + self.exit_s,
-            upload_bytes=share * self.upload_bytes,
-            network_s=share * self.network_s,
-            cloud_s=share * self.cloud_s,
-            download_bytes=share * self.download_bytes,
-            exit_rate=0.0,
-            exit_s=0.0,
-        )
-
-    @property
-    def label(self) -> str:
-        """Cut and codec as people write them: `cut-05/raw`, `edge`."""
-        return self.cut if self.cut == EDGE else f"{self.cut}/{self.codec}"
 
 
 @dataclass(frozen=True)
@@ -216,53 +143,6 @@ def stale_profiles(bundle: Bundle, edge: Profile, cloud: Profile) -> list[str]:
     ours = bundle.ranges.digest if bundle.ranges else ""
     sides = (("edge", edge), ("cloud", cloud))
     return [role for role, profile in sides if profile.calibration_digest != ours]
-
-
-def check_scale(name: str, scale: float) -> None:
-    """Raise UsageError unless some machine might be `scale` times as slow as the one that was measured."""
-    if not 1 / MAX_SCALE <= scale <= MAX_SCALE:
-        raise UsageError(
-            f"{name} {scale} has no meaning. Give a factor above 0, such as 6 or 0.2, and at most "
-            f"{MAX_SCALE:g}."
-        )
-
-
-def find_profiles(
-    bundle: Bundle,
-    edge: Path | None = None,
-    cloud: Path | None = None,
-    *,
-    edge_scale: float = 1.0,
-    cloud_scale: float | None = None,
-) -> tuple[Profile, Profile]:
-    """Load the profiles of both sides: from the files given, else from the bundle's own folder.
-
-    `cloud_scale` without a cloud profile prices a cloud that takes that many times the edge's
-    measured time (0.2: five times as fast); the result says that it is scaled, not measured.
-    """
-    for name, scale in (("--edge-scale", edge_scale), ("--cloud-scale", cloud_scale)):
-        if scale is not None:
-            check_scale(name, scale)
-    command = f"splitpoint profile {bundle.path}"
-    own = bundle.profiles / "edge.json"
-    edge_profile = Profile.load(edge or own, f"{command} --out {edge}" if edge else command)
-    cloud_path = cloud or bundle.profiles / "cloud.json"
-    command += " --cloud HOST:PORT"
-    if cloud is None and not cloud_path.exists():
-        command += ", or --cloud-scale 0.2 to assume one five times as fast as the edge"
-    if cloud is None and cloud_scale is not None and not cloud_path.exists():
-        if edge_profile.heads_only:
-            raise ProfileError(
-                f"the edge profile is of heads alone, so no cloud can be assumed from it with --cloud-scale. "
-                f"Measure one: splitpoint profile {bundle.path} --cloud HOST:PORT."
-            )
-        cloud_profile = edge_profile
-    else:
-        cloud_profile = Profile.load(cloud_path, command)
-    return (
-        edge_profile.scaled(edge_scale) if edge_scale != 1 else edge_profile,
-        cloud_profile.scaled(cloud_scale) if cloud_scale not in (None, 1) else cloud_profile,
-    )
 
 
 def _check_profile(bundle: Bundle, role: str, profile: Profile) -> None:

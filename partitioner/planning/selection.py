@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.planning.constraints import Candidate, Constraint, feasible
-from partitioner.planning.objective import LATENCY, Objective, Terms, price
+from partitioner.planning.costs import price
+from partitioner.planning.objective import LATENCY, Objective
 from partitioner.planning.pareto import front
 from partitioner.planning.plan import Plan
+from partitioner.planning.terms import Terms
 
 
 @dataclass(frozen=True)
-class Decision:
+class Selection:
     """A choice, and all that it rests on."""
 
     plan: Plan
@@ -30,12 +32,12 @@ class Decision:
         return tuple(self.feasible[at] for at in front(points))
 
 
-def decide(
+def select(
     plan: Plan,
     terms: Terms | None = None,
     objective: Objective = LATENCY,
     constraints: Sequence[Constraint] = (),
-) -> Decision:
+) -> Selection:
     """Choose the feasible option with the smallest score; the earlier cut if several have it.
 
     Raises InfeasibleError if no option meets all constraints, UsageError if the terms lack a number
@@ -53,7 +55,7 @@ def decide(
     )
     kept = feasible(found, constraints)
     best = min(kept, key=lambda candidate: objective.score(candidate.costs))
-    return Decision(plan, terms, objective, tuple(constraints), found, kept, best)
+    return Selection(plan, terms, objective, tuple(constraints), found, kept, best)
 
 
 def _depth(bundle: Bundle, cut: str) -> float:

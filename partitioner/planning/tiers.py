@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from partitioner.bundle.bundle import Bundle
 from partitioner.graph.graph import Graph
 from partitioner.network.link import Link
-from partitioner.planning.plan import Option, plan
+from partitioner.planning.option import Option
+from partitioner.planning.plan import plan
 from partitioner.profiles.profile import CutProfile, Profile, StageProfile
 from protos.errors import BundleError, UsageError
 from protos.names import EDGE

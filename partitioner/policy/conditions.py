@@ -1,15 +1,11 @@
 """What was seen of the link and of both machines, and which change of it explains a move."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from partitioner.common.units import format_duration, format_rate
-from partitioner.network.link import Link
 from partitioner.network.link_estimator import LinkEstimate
-from partitioner.policy.power_rules import NO_THRIFT, Thrift
+from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
 
-_CARRIES = 0.1
+CARRIES = 0.1
 """A change that carries less than this share of a gain does not explain it."""
 
 
@@ -26,119 +22,7 @@ class Conditions:
     cloud_reachable: bool = True
     frame_period_s: float | None = None
     """Seconds between frames; 0: as fast as they are taken; None: one at a time, so that none waits."""
-    thrift: Thrift = NO_THRIFT
+    power_demand: PowerDemand = NO_POWER_DEMAND
     """What battery and heat ask for."""
     device_paced: bool = False
     """Frames are taken when the device is free, so that none waits for it."""
-
-
-Gain = Callable[[Conditions], float]
-"""What a move gains under given conditions, in the unit of what is minimised, or a loss that forces it."""
-
-
-def name_cause(gain: Gain, now: Conditions, before: Conditions) -> str:
-    """Say which change since `before` carries most of `gain(now)`.
-
-    Each change in turn is put back to what it was; what the gain then lacks, that change carries. So
-    what is named always moved in the direction that favours the move.
-    """
-    if now.cloud_reachable and not before.cloud_reachable:
-        return "the cloud is back"
-    whole = gain(now)
-    carried, factor = max(
-        ((whole - gain(factor.back(now, before)), factor) for factor in _FACTORS),
-        key=lambda found: found[0],
-    )
-    if carried <= 0 or carried < _CARRIES * whole:
-        return "by all that is known now"
-    return factor.say(now, before)
-
-
-class _Factor(NamedTuple):
-    back: Callable[[Conditions, Conditions], Conditions]
-    """Returns what is seen now, with this one thing as it was before."""
-    say: Callable[[Conditions, Conditions], str]
-
-
-def _with_uplink(now: Conditions, before: Conditions) -> Conditions:
-    """Return the link at the rate of before; the doubt stays the same share of it."""
-    seen, rtt_s = now.link, now.link.link.rtt_s
-    was = before.link.link
-    ratio = seen.link.uplink_bps / was.uplink_bps
-    return replace(
-        now,
-        link=replace(
-            seen,
-            link=Link(was.uplink_bps, was.downlink_bps, rtt_s),
-            byte_variance=ratio * ratio * seen.byte_variance,
-            covariance=ratio * seen.covariance,
-        ),
-    )
-
-
-def _with_rtt(now: Conditions, before: Conditions) -> Conditions:
-    link = replace(now.link.link, rtt_s=before.link.link.rtt_s)
-    return replace(now, link=replace(now.link, link=link))
-
-
-def _with_doubt(now: Conditions, before: Conditions) -> Conditions:
-    return replace(now, link=replace(before.link, link=now.link.link))
-
-
-def _say_doubt(now: Conditions, before: Conditions) -> str:
-    known = now.link.uplink_spread < before.link.uplink_spread
-    return "the link is better known" if known else "the link is less certain"
-
-
-def _say_period(now: Conditions, _before: Conditions) -> str:
-    if now.frame_period_s:
-        return f"frames come every {format_duration(now.frame_period_s)}"
-    return "frames come as fast as they are taken"
-
-
-def _say_thrift(now: Conditions, before: Conditions) -> str:
-    return str(now.thrift) or f"{before.thrift.title} is over"
-
-
-def _moved(now: float, before: float) -> str:
-    return "fell" if now < before else "rose"
-
-
-def _load_words(whose: str, now: float, before: float) -> str:
-    return f"{whose} takes {'only ' if now < before else ''}{now:.1f}x as long"
-
-
-_FACTORS = (
-    _Factor(
-        _with_uplink,
-        lambda now, before: (
-            f"uplink {_moved(now.link.link.uplink_bps, before.link.link.uplink_bps)} to "
-            f"{format_rate(now.link.link.uplink_bps)}"
-        ),
-    ),
-    _Factor(
-        _with_rtt,
-        lambda now, before: (
-            f"round trip {_moved(now.link.link.rtt_s, before.link.link.rtt_s)} to "
-            f"{format_duration(now.link.link.rtt_s)}"
-        ),
-    ),
-    _Factor(_with_doubt, _say_doubt),
-    _Factor(
-        lambda now, before: replace(now, edge_load=before.edge_load),
-        lambda now, before: _load_words("this device", now.edge_load, before.edge_load),
-    ),
-    _Factor(
-        lambda now, before: replace(now, cloud_load=before.cloud_load),
-        lambda now, before: _load_words("the cloud", now.cloud_load, before.cloud_load),
-    ),
-    _Factor(
-        lambda now, before: replace(now, cloud_queue_s=before.cloud_queue_s),
-        lambda now, before: (
-            f"the cloud's queue {_moved(now.cloud_queue_s, before.cloud_queue_s)} to "
-            f"{format_duration(now.cloud_queue_s)}"
-        ),
-    ),
-    _Factor(lambda now, before: replace(now, frame_period_s=before.frame_period_s), _say_period),
-    _Factor(lambda now, before: replace(now, thrift=before.thrift), _say_thrift),
-)

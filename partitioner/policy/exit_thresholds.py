@@ -14,14 +14,16 @@ from typing import NamedTuple
 
 from partitioner.common.units import format_duration
 from partitioner.exits.ladder import Rung
-from partitioner.planning.plan import Option, Plan
-from partitioner.policy.conditions import Conditions, name_cause
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan
+from partitioner.policy.causes import name_cause
+from partitioner.policy.conditions import Conditions
 from partitioner.policy.expected_latency import expect
 from partitioner.policy.policy import Decision, PolicySettings, decide
 
 
 @dataclass(frozen=True)
-class Step:
+class RungPlan:
     """A rung, and the plan that counts on its thresholds."""
 
     rung: Rung
@@ -34,7 +36,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounded:
+class RungDecision:
     """A decision, and the rung whose thresholds it counts on."""
 
     decision: Decision
@@ -49,12 +51,12 @@ class Bounded:
 
 
 def decide_bounded(
-    steps: Sequence[Step],
+    steps: Sequence[RungPlan],
     seen: Conditions,
-    current: Bounded | None,
+    current: RungDecision | None,
     now_s: float,
     settings: PolicySettings | None = None,
-) -> Bounded:
+) -> RungDecision:
     """Return rung and option for the next frame.
 
     Thresholds fall at once when the limit asks for it (`settings.limit_s`), and no lower than the last
@@ -65,14 +67,14 @@ def decide_bounded(
     before = current.decision if current else None
     if len(steps) == 1 or settings.limit_s is None:
         decision = decide(steps[0].plan, seen, before, now_s, settings)
-        return Bounded(decision, rung=steps[0].rung)
+        return RungDecision(decision, rung=steps[0].rung)
     place, rising_to, since_s = _place(steps, seen, current, now_s, settings, settings.limit_s)
     decision = decide(steps[place].plan, seen, before, now_s, settings)
     if current is not None and place == current.place:
         began = current.seen or seen
-        return Bounded(decision, place, steps[place].rung, began, rising_to, since_s)
+        return RungDecision(decision, place, steps[place].rung, began, rising_to, since_s)
     reason = _reason(steps, place, decision, seen, current, settings)
-    return Bounded(replace(decision, reason=reason), place, steps[place].rung, seen)
+    return RungDecision(replace(decision, reason=reason), place, steps[place].rung, seen)
 
 
 class _Least(NamedTuple):
@@ -86,9 +88,9 @@ _NEVER = _Least(math.inf, math.inf)
 
 
 def _place(
-    steps: Sequence[Step],
+    steps: Sequence[RungPlan],
     seen: Conditions,
-    current: Bounded | None,
+    current: RungDecision | None,
     now_s: float,
     settings: PolicySettings,
     limit_s: float,
@@ -116,7 +118,9 @@ def _place(
 class _Leasts:
     """What the fastest option of each rung takes, computed once and only where it is asked for."""
 
-    def __init__(self, steps: Sequence[Step], seen: Conditions, settings: PolicySettings) -> None:
+    def __init__(
+        self, steps: Sequence[RungPlan], seen: Conditions, settings: PolicySettings
+    ) -> None:
         self._steps, self._seen, self._settings = steps, seen, settings
         self._first = self._least(steps[0].plan.options)
         self._known = {0: self._first}
@@ -152,11 +156,11 @@ class _Leasts:
 
 
 def _reason(
-    steps: Sequence[Step],
+    steps: Sequence[RungPlan],
     place: int,
     decision: Decision,
     seen: Conditions,
-    current: Bounded | None,
+    current: RungDecision | None,
     settings: PolicySettings,
 ) -> str:
     limit_s = settings.limit_s or math.inf

@@ -15,7 +15,7 @@ Where the device sets the pace, no frame waits for it, and none comes sooner tha
 from operator import attrgetter
 from typing import NamedTuple
 
-from partitioner.planning.plan import Option
+from partitioner.planning.option import Option
 from partitioner.policy.conditions import Conditions
 from protos.names import EDGE
 

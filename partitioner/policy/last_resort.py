@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.planning.plan import Option
+from partitioner.planning.option import Option
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.expected_latency import Expected
 from protos.names import CLOUD, EDGE

@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from partitioner.common.units import format_duration
-from partitioner.planning.objective import LATENCY, NO_TERMS, Objective, Terms
+from partitioner.planning.objective import LATENCY, Objective
+from partitioner.planning.option import Option
 from partitioner.planning.pareto import undominated
-from partitioner.planning.plan import Option, Plan
-from partitioner.policy.conditions import Conditions, name_cause
+from partitioner.planning.plan import Plan
+from partitioner.planning.terms import NO_TERMS, Terms
+from partitioner.policy.causes import name_cause
+from partitioner.policy.conditions import Conditions
 from partitioner.policy.expected_latency import Expected, by_mean, by_risk, expect
 from partitioner.policy.last_resort import agreement, remaining
-from partitioner.policy.score import Scale, say_best, say_expected, say_gain, scale_of
+from partitioner.policy.score import Scorer, scorer_of
+from partitioner.policy.wording import say_best, say_expected, say_gain
 from protos.names import EDGE
 
 
@@ -156,11 +160,11 @@ def _expect(option: Option, seen: Conditions, settings: PolicySettings) -> Expec
     return expect(option, seen, settings.window, settings.caution)
 
 
-def _scale(plan: Plan, seen: Conditions, settings: PolicySettings, *, meets: bool) -> Scale:
+def _scale(plan: Plan, seen: Conditions, settings: PolicySettings, *, meets: bool) -> Scorer:
     """Return what options are weighed by: when none is in time, lateness alone."""
     if not meets:
-        return Scale(plan, seen, LATENCY, settings.terms)
-    return scale_of(plan, seen, settings.objective, settings.terms)
+        return Scorer(plan, seen, LATENCY, settings.terms)
+    return scorer_of(plan, seen, settings.objective, settings.terms)
 
 
 def _able(
@@ -207,7 +211,7 @@ def _held(costs: list[Expected], option: Option) -> Expected | None:
 def _weigh(
     best: Expected,
     held: Expected,
-    scale: Scale,
+    scale: Scorer,
     owed: float,
     settled_s: float,
     settings: PolicySettings,
@@ -224,7 +228,7 @@ def _weigh(
     return owed, owed > settings.patience * score
 
 
-def _first(best: Expected, scale: Scale, settings: PolicySettings, *, meets: bool) -> str:
+def _first(best: Expected, scale: Scorer, settings: PolicySettings, *, meets: bool) -> str:
     if not scale.seen.cloud_reachable:
         return "the cloud is away"
     if not meets:
@@ -235,7 +239,7 @@ def _first(best: Expected, scale: Scale, settings: PolicySettings, *, meets: boo
 def _gains(
     best: Expected,
     held: Expected,
-    scale: Scale,
+    scale: Scorer,
     current: Decision,
     settings: PolicySettings,
     *,
@@ -252,7 +256,7 @@ def _gains(
 
 def _must_move(
     best: Expected,
-    scale: Scale,
+    scale: Scorer,
     current: Decision,
     settings: PolicySettings,
     *,

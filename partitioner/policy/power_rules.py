@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from partitioner.common.frozen_model import FrozenModel
 from partitioner.planning.objective import Objective
 from protos.errors import FileError
 
@@ -36,11 +37,7 @@ class Reading:
         return ", ".join(found) or "nothing is known"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Rule(_Frozen):
+class Rule(FrozenModel):
     """From what level or temperature on a rule holds, until when, and what it asks for."""
 
     name: str = Field(min_length=1, max_length=32, pattern=r"^[ -~]+$")
@@ -83,7 +80,7 @@ class Rule(_Frozen):
         return seen.battery is None or bool(seen.charging) or 100 * seen.battery >= self.recovers
 
 
-class PowerRules(_Frozen):
+class PowerRules(FrozenModel):
     """All rules, and how often and how long what they look at counts."""
 
     rules: tuple[Rule, ...] = Field(min_length=1, max_length=16)
@@ -118,7 +115,7 @@ class InForce:
 
 
 @dataclass(frozen=True, slots=True)
-class Thrift:
+class PowerDemand:
     """What the rules that hold ask for together: the largest factor, and the lowest rate."""
 
     names: tuple[str, ...] = ()
@@ -159,7 +156,7 @@ class Thrift:
         return ": ".join(filter(None, (self.title, self.asks)))
 
 
-NO_THRIFT = Thrift()
+NO_POWER_DEMAND = PowerDemand()
 
 DEFAULT_RULES = PowerRules(
     rules=(
@@ -187,13 +184,13 @@ def judge_power(
     return tuple(InForce(rule, since.get(rule.name, now_s)) for rule in rules.rules if holds(rule))
 
 
-def thrift_of(rules: PowerRules, held: Sequence[InForce], *, weighs: bool) -> Thrift:
+def power_demand_of(rules: PowerRules, held: Sequence[InForce], *, weighs: bool) -> PowerDemand:
     """Return what the rules that hold ask for; no factor where nobody weighs energy by it."""
     if not held:
-        return NO_THRIFT
+        return NO_POWER_DEMAND
     factor = max(each.rule.energy_factor for each in held)
     rates = [each.rule.max_fps for each in held if each.rule.max_fps is not None]
-    return Thrift(
+    return PowerDemand(
         tuple(each.rule.name for each in held),
         factor if weighs else 1.0,
         min(rates, default=None),

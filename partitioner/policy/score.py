@@ -8,17 +8,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from partitioner.common.units import format_duration, format_energy, format_size
+from partitioner.planning.costs import frame_money
 from partitioner.planning.energy import frame_energy
-from partitioner.planning.objective import LATENCY, Objective, Terms, frame_money
-from partitioner.planning.plan import Option, Plan
+from partitioner.planning.objective import LATENCY, Objective
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan
+from partitioner.planning.terms import Terms
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.expected_latency import Expected
 from partitioner.profiles.variation import Variation, quantile_of_sum, variation_of
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class Scorer:
     """Weighs options under one set of conditions."""
 
     plan: Plan
@@ -38,53 +40,11 @@ class Scale:
         return _METRICS[name](cost, self)
 
 
-def scale_of(plan: Plan, seen: Conditions, objective: Objective, terms: Terms) -> Scale:
+def scorer_of(plan: Plan, seen: Conditions, objective: Objective, terms: Terms) -> Scorer:
     """Return the scale under `seen`, with the weight of energy that battery and heat ask for."""
     if terms.knows_energy:
-        objective = seen.thrift.shifts(objective)
-    return Scale(plan, seen, objective, terms)
-
-
-def say_expected(cost: Expected, scale: Scale) -> str:
-    """Say what a frame is expected to take: `90.0 ms`, or `120 mJ and 90.0 ms a frame`."""
-
-    def amount(name: str) -> float:
-        return cost.mean_s if name == "latency" else scale.amount(name, cost)
-
-    return say_amounts(scale.objective, amount)
-
-
-def say_amounts(objective: Objective, amount: Callable[[str], float]) -> str:
-    """Say what a frame takes of each metric that the objective weighs."""
-    if _is_latency(objective):
-        return format_duration(amount("latency"))
-    found = [_AMOUNTS[name](amount(name)) for name in _weighed(objective)]
-    return f"{' and '.join(found)} a frame"
-
-
-def say_gain(old: Expected, new: Expected, scale: Scale) -> str:
-    """Say what `new` saves, and what it costs for it: `edge takes 120 mJ less and 9.00 ms more a frame`."""
-    label = new.option.label
-    if _is_latency(scale.objective):
-        return f"{label} is {format_duration(old.risked_s - new.risked_s)} faster"
-    changes = [
-        (weight * (scale.amount(name, new) - scale.amount(name, old)), name)
-        for name, weight in _weighed(scale.objective).items()
-    ]
-    words = [
-        f"{_AMOUNTS[name](abs(change) / scale.objective.weights[name])} "
-        f"{'less' if change < 0 else 'more'}"
-        for change, name in sorted(changes)
-        if change
-    ]
-    return f"{label} takes {' and '.join(words)} a frame"
-
-
-def say_best(option: Option, scale: Scale) -> str:
-    """Say that an option is the best: `edge is the fastest`."""
-    if _is_latency(scale.objective):
-        return f"{option.label} is the fastest"
-    return f"{option.label} is the best by {scale.objective}"
+        objective = seen.power_demand.shifts(objective)
+    return Scorer(plan, seen, objective, terms)
 
 
 def further_axes(plan: Plan, objective: Objective) -> Callable[[Option], tuple[float, ...]]:
@@ -104,19 +64,19 @@ def further_axes(plan: Plan, objective: Objective) -> Callable[[Option], tuple[f
     return of_p95
 
 
-def _is_latency(objective: Objective) -> bool:
-    return _weighed(objective).keys() == LATENCY.weights.keys()
+def weighs_latency_alone(objective: Objective) -> bool:
+    return weighed_metrics(objective).keys() == LATENCY.weights.keys()
 
 
-def _weighed(objective: Objective) -> dict[str, float]:
+def weighed_metrics(objective: Objective) -> dict[str, float]:
     return {name: weight for name, weight in objective.weights.items() if weight}
 
 
-def _latency_s(cost: Expected, _scale: Scale) -> float:
+def _latency_s(cost: Expected, _scale: Scorer) -> float:
     return cost.risked_s
 
 
-def _p95_s(cost: Expected, scale: Scale) -> float:
+def _p95_s(cost: Expected, scale: Scorer) -> float:
     """Return that of a frame that crosses: where an exit may answer, the mean is over both kinds."""
     option, seen = cost.option, scale.seen
     here, there = _variations(scale.plan, option)
@@ -131,7 +91,7 @@ def _p95_s(cost: Expected, scale: Scale) -> float:
     return cost.risked_s + more_s + late_s
 
 
-def _slowest_s(cost: Expected, scale: Scale) -> float:
+def _slowest_s(cost: Expected, scale: Scorer) -> float:
     option, link, share = cost.option, scale.seen.link.link, 1 - cost.option.exit_rate
     return max(
         cost.edge_s,
@@ -141,7 +101,7 @@ def _slowest_s(cost: Expected, scale: Scale) -> float:
     )
 
 
-def _energy_j(cost: Expected, scale: Scale) -> float:
+def _energy_j(cost: Expected, scale: Scorer) -> float:
     device, radio = scale.terms.device, scale.terms.radio
     if device is None or radio is None:
         return 0.0  # settings that weigh it have been checked
@@ -158,12 +118,12 @@ def _energy_j(cost: Expected, scale: Scale) -> float:
     ).total_j
 
 
-def _bytes(cost: Expected, _scale: Scale) -> float:
+def _bytes(cost: Expected, _scale: Scorer) -> float:
     option = cost.option
     return (1 - option.exit_rate) * (option.upload_bytes + option.download_bytes)
 
 
-def _money(cost: Expected, scale: Scale) -> float:
+def _money(cost: Expected, scale: Scorer) -> float:
     option = cost.option
     cloud_s = (1 - option.exit_rate) * option.cloud_s * scale.seen.cloud_load
     return frame_money(cloud_s, _bytes(cost, scale), scale.terms.prices) or 0.0
@@ -180,20 +140,11 @@ def _variations(plan: Plan, option: Option) -> tuple[Variation, Variation]:
     return variation_of(plan.edge, here.head), variation_of(plan.cloud, there.tail)
 
 
-_METRICS: dict[str, Callable[[Expected, Scale], float]] = {
+_METRICS: dict[str, Callable[[Expected, Scorer], float]] = {
     "latency": _latency_s,
     "p95": _p95_s,
     "throughput": _slowest_s,
     "energy": _energy_j,
     "bytes": _bytes,
     "cost": _money,
-}
-
-_AMOUNTS: dict[str, Callable[[float], str]] = {
-    "latency": format_duration,
-    "p95": lambda seconds: f"{format_duration(seconds)} at p95",
-    "throughput": lambda seconds: f"{format_duration(seconds)} in its slowest stage",
-    "energy": format_energy,
-    "bytes": format_size,
-    "cost": lambda money: f"{money:.3g} of money",
 }

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from partitioner.common.files import whole_file
+from partitioner.common.frozen_model import FrozenModel
 from protos.errors import ProfileError
 from protos.names import EDGE
 
@@ -19,11 +20,7 @@ Bytes = Annotated[int, Field(ge=0, le=1 << 60)]
 """Bounded far beyond any machine, so that no sum or product of them leaves the numbers of JSON."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Timing(_Frozen):
+class Timing(FrozenModel):
     """Seconds of repeated runs, warm: the median, and the 10th and 90th percentile as their spread."""
 
     median_s: Seconds
@@ -32,14 +29,14 @@ class Timing(_Frozen):
     repeats: int = Field(ge=1)
 
 
-class StageProfile(_Frozen):
+class StageProfile(FrozenModel):
     """One head or tail: its time, and the resident memory that its session takes."""
 
     timing: Timing
     memory_bytes: Bytes
 
 
-class CodecProfile(_Frozen):
+class CodecProfile(FrozenModel):
     """One codec on the frontier of one cut."""
 
     encode_s: Seconds
@@ -48,7 +45,7 @@ class CodecProfile(_Frozen):
     """Mean size of the whole request message, header and all."""
 
 
-class CutProfile(_Frozen):
+class CutProfile(FrozenModel):
     """One cut on this machine; None where a side has nothing to run."""
 
     head: StageProfile | None
@@ -60,7 +57,7 @@ class CutProfile(_Frozen):
     codecs: dict[str, CodecProfile]
 
 
-class Machine(_Frozen):
+class Machine(FrozenModel):
     """The fingerprint of a machine and of what ran on it."""
 
     hostname: str
@@ -76,7 +73,7 @@ class Machine(_Frozen):
     threads: int
 
 
-class Profile(_Frozen):
+class Profile(FrozenModel):
     """All that one machine measured of one bundle."""
 
     schema_version: Literal[1] = PROFILE_SCHEMA_VERSION

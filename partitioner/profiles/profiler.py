@@ -1,30 +1,26 @@
 """Measuring this machine: every head and tail of a bundle, and every codec on every frontier."""
 
 import gc
-import platform
-import socket
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from itertools import count
-from pathlib import Path
 
-import numpy as np
-import onnxruntime
 import psutil
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.defaults import DEFAULT_BUDGET_S
-from partitioner.profiles.cut_profiler import MAX_SAMPLES, CutProfiler, Feeds
+from partitioner.common.progress import OnProgress, unheard
+from partitioner.profiles.cut_profiler import CutProfiler, Feeds
+from partitioner.profiles.machine import machine_of
 from partitioner.profiles.node_profiler import measure_nodes
 from partitioner.profiles.paused_frames import PausedFrames, frame_factors, measure_crossing_s
-from partitioner.profiles.profile import InputOrigin, Machine, Profile
+from partitioner.profiles.profile import Profile
+from partitioner.profiles.samples import profile_samples
 from partitioner.profiles.timing import Call, Repeated, sample_in_turns
-from partitioner.runtime.providers import accelerator_of
-from partitioner.runtime.sessions import RuntimeOptions, random_feeds
-from protos.tensors import Array, TensorSpec
+from partitioner.runtime.sessions import RuntimeOptions
 from protos.wire.checksums import check_seal
 from protos.wire.framing import decode_response
 from protos.wire.messages import unpack_response
@@ -34,15 +30,13 @@ _HELD_SHARE = 0.2
 _PAUSED_SHARE = 0.4
 """Of the time, as far as the first turn of all stages leaves it: for frames that come after a pause."""
 
-OnProgress = Callable[[str, int, int], None]
-
 
 def measure_profile(
     bundle: Bundle,
     options: RuntimeOptions | None = None,
     budget_s: float = DEFAULT_BUDGET_S,
     feeds: Sequence[Feeds] = (),
-    on_progress: OnProgress = lambda _stage, _done, _total: None,
+    on_progress: OnProgress = unheard,
 ) -> Profile:
     """Time every head and tail on this machine, warm, and every codec; return the profile.
 
@@ -53,7 +47,7 @@ def measure_profile(
     `on_progress` is told the stage, how many are done, and how many there are.
     """
     chosen = options or RuntimeOptions()
-    origin, samples = _samples(bundle, feeds)
+    origin, samples = profile_samples(bundle, feeds)
     steps, step = (1 if bundle.heads_only else 2) * len(bundle.cuts) + 1, count()
     begun = time.perf_counter()
     end = begun + budget_s
@@ -122,67 +116,8 @@ def _take_turns(
         return frames
 
 
-def machine_of(options: RuntimeOptions) -> Machine:
-    """Return the fingerprint of this machine, running with `options`."""
-    return Machine(
-        hostname=socket.gethostname(),
-        cpu=_cpu_name(),
-        cores=psutil.cpu_count() or 1,
-        memory_bytes=psutil.virtual_memory().total,
-        system=f"{platform.system()} {platform.machine()}",
-        python=platform.python_version(),
-        runtime=f"onnxruntime {onnxruntime.__version__}",
-        provider=options.provider,
-        accelerator=accelerator_of(options.provider),
-        threads=options.threads,
-    )
-
-
-def _samples(bundle: Bundle, feeds: Sequence[Feeds]) -> tuple[InputOrigin, list[Feeds]]:
-    """Return where the inputs come from, and the inputs."""
-    if feeds:
-        return "given", list(feeds)
-    if samples := bundle.samples():
-        return "samples", list(samples)
-    rng = np.random.default_rng(0)
-    return "random", [natural_feeds(bundle.inputs, rng) for _ in range(MAX_SAMPLES)]
-
-
-def natural_feeds(inputs: tuple[TensorSpec, ...], rng: np.random.Generator) -> Feeds:
-    """Return random inputs; images get the spectrum of photographs, since noise does not compress."""
-    feeds = random_feeds(inputs, rng)
-    for spec in inputs:
-        if spec.dtype == "uint8" and len(spec.shape) == 4:
-            feeds[spec.name] = _photograph_like(spec.sized(), rng)
-    return feeds
-
-
-def _photograph_like(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Return uint8 noise with an amplitude of 1/f, as photographs have it (Field, JOSA A 1987)."""
-    _, height, width, channels = shape
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
-    frequency[0, 0] = 1.0
-    planes = []
-    for _ in range(channels):
-        noise = np.fft.rfft2(rng.standard_normal((height, width))) / frequency
-        plane = np.fft.irfft2(noise, s=(height, width))
-        planes.append((plane - plane.mean()) / (plane.std() + 1e-12))
-    image: Array = np.clip(128 + 48 * np.stack(planes, axis=-1), 0, 255).astype(np.uint8)[None]
-    return image
-
-
 def _read(answer: bytes) -> Feeds:
     """Take an answer apart, as the client does."""
     header, tensors = decode_response(answer)
     check_seal(header, tensors)
     return unpack_response(header, tensors)
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith(("model name", "Model")):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -1,17 +1,15 @@
 """Asking a cloud server to measure itself."""
 
 import json
-from collections.abc import Callable
 
 import grpc
 from pydantic import ValidationError
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.common.progress import OnProgress, unheard
 from partitioner.profiles.profile import Machine, Profile
-from protos.errors import BundleError, FaultError, ProfileError, SplitpointError, UnreachableError
-from protos.rpc.addresses import check_server
-from protos.rpc.channels import DEFAULT_MAX_MESSAGE_BYTES, channel_options
-from protos.rpc.status import error_from
+from protos.errors import BundleError, FaultError, ProfileError
+from protos.rpc.calls import open_channel, translate
 from protos.splitpoint_pb2 import GetServerInfoRequest, MeasureProfileRequest
 from protos.splitpoint_pb2_grpc import SplitpointStub
 
@@ -22,7 +20,7 @@ def measure_remote_profile(
     address: str,
     bundle: Bundle,
     budget_s: float,
-    on_progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
+    on_progress: OnProgress = unheard,
 ) -> Profile:
     """Let the server at `address` time its side of `bundle`, and return its profile.
 
@@ -80,22 +78,3 @@ def server_machine(address: str) -> Machine | None:
         return Machine.model_validate_json(answer.machine_json)
     except ValidationError:
         return None  # an older server, or a newer one
-
-
-def open_channel(address: str) -> grpc.Channel:
-    """Return a connection to the server at `address`, for calls that wait for their answer.
-
-    Raises UsageError when the address is none.
-    """
-    return grpc.insecure_channel(check_server(address), channel_options(DEFAULT_MAX_MESSAGE_BYTES))
-
-
-def translate(failure: grpc.RpcError, address: str) -> SplitpointError:
-    """Return our error for a failed unary call to `address`: nobody there, or what the server said."""
-    code, details = failure.code(), failure.details() or ""
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return UnreachableError(
-            f"no cloud server answers at {address} ({details or code.name}). Start one with: "
-            f"splitpoint-cloud serve --bundles DIR --listen {address}, or check address and network."
-        )
-    return error_from(code, details or code.name)

@@ -6,8 +6,8 @@ from partitioner.bundle.accuracy import Accuracy
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import BundleCalibration
 from partitioner.common.units import format_size
-from partitioner.reports.plan import accuracy_json, format_points, new_table
-from partitioner.terminal.folding_table import FoldingTable
+from partitioner.reports.accuracy import accuracy_json, format_points
+from partitioner.terminal.folding_table import FoldingTable, new_table
 
 
 def calibration_json(bundle: Bundle, found: BundleCalibration) -> dict[str, Any]:

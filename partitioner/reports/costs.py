@@ -5,13 +5,13 @@ from typing import Any
 
 from partitioner.common.units import format_energy, format_size
 from partitioner.planning.constraints import Candidate, Constraint
-from partitioner.planning.objective import METRICS, Terms
-from partitioner.planning.selection import Decision
-from partitioner.reports.plan import new_table
-from partitioner.terminal.folding_table import FoldingTable
+from partitioner.planning.costs import METRICS
+from partitioner.planning.selection import Selection
+from partitioner.planning.terms import Terms
+from partitioner.terminal.folding_table import FoldingTable, new_table
 
 
-def decision_json(decision: Decision) -> dict[str, Any]:
+def decision_json(decision: Selection) -> dict[str, Any]:
     """Return the costs of every candidate, on what terms they were priced, and what was asked for."""
     terms, constraints = decision.terms, decision.constraints
     return {
@@ -52,7 +52,7 @@ def _candidate_json(
     }
 
 
-def costs_table(decision: Decision) -> FoldingTable:
+def costs_table(decision: Selection) -> FoldingTable:
     """Return the costs of each cut's best option and of its raw one, and what limits they miss."""
     headers = (
         "latency\nms",
@@ -86,7 +86,7 @@ def costs_table(decision: Decision) -> FoldingTable:
     return table
 
 
-def _worth_a_row(decision: Decision) -> list[Candidate]:
+def _worth_a_row(decision: Selection) -> list[Candidate]:
     """Return each cut's raw candidate, and the one that misses the fewest limits and scores best."""
 
     def rank(candidate: Candidate) -> tuple[int, float]:

@@ -5,17 +5,16 @@ from dataclasses import asdict
 from typing import Any
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.bundle.exit_outcomes import Outcomes, Standing, fewest_for
+from partitioner.bundle.exit_outcomes import ExitStanding, Outcomes, fewest_for
 from partitioner.bundle.exits import BundleExits
 from partitioner.common.defaults import HELD_OUT_EVERY
 from partitioner.exits.ladder import levels_of
-from partitioner.reports.plan import new_table
-from partitioner.terminal.folding_table import FoldingTable
+from partitioner.terminal.folding_table import FoldingTable, new_table
 
 
 def standings(
     exits: BundleExits, outcomes: Mapping[str, Outcomes], thresholds: Sequence[float] | None
-) -> list[tuple[str, Standing, bool]]:
+) -> list[tuple[str, ExitStanding, bool]]:
     """Return cut, standing, and whether the threshold is the exit's own, in rising order.
 
     `thresholds` None: the lowest for each of LEVELS, among which a limit may choose.

@@ -12,9 +12,10 @@ from rich import box
 from rich.table import Table
 
 from partitioner.common.units import format_rate, format_size
-from partitioner.planning.devices import Device, Radio
+from partitioner.planning.devices import Device
 from partitioner.planning.energy import compute_power_w, frame_energy
-from partitioner.planning.objective import HOURS_A_MONTH, Prices
+from partitioner.planning.radio import Radio
+from partitioner.planning.terms import HOURS_A_MONTH, Prices
 from partitioner.simulation.fleet import FleetRun
 from partitioner.terminal.figure import figure_for
 

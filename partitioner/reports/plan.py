@@ -4,129 +4,13 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Column
-
-from partitioner.bundle.accuracy import Accuracy
-from partitioner.bundle.bundle import Bundle
-from partitioner.bundle.verification import CutCheck
 from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
 from partitioner.common.units import format_rate, format_size
-from partitioner.planning.plan import Option, Plan, Switch
-from partitioner.profiles.profile import Profile, StageProfile
-from partitioner.reports.calibration_state import stale_sides, stale_text
-from partitioner.terminal.folding_table import FoldingTable
-
-_NOISY = 0.5
-"""On a quiet machine times vary by a tenth; from here on their medians say little."""
-
-
-def new_table(title: str, *columns: str, left: int, keys: int = 1) -> FoldingTable:
-    """Return a table whose columns after the first `left` ones hold numbers, and whose first `keys` ones
-    name a row."""
-    made = [
-        Column(
-            header,
-            justify="left" if position < left else "right",
-            no_wrap=header not in ("after", "with", "misses"),
-        )
-        for position, header in enumerate(columns)
-    ]
-    return FoldingTable(title, made, keys)
-
-
-def bundle_json(bundle: Bundle) -> dict[str, Any]:
-    """Return what identifies a bundle, and its cuts."""
-    manifest = bundle.manifest
-    return {
-        "name": bundle.name,
-        "digest": bundle.digest,
-        "path": str(bundle.path),
-        "size_bytes": bundle.size_bytes,
-        "parameters": manifest.parameters,
-        "flops": manifest.flops,
-        "inputs": [_spec_json(spec) for spec in bundle.inputs],
-        "outputs": [_spec_json(spec) for spec in bundle.outputs],
-        "cuts": [
-            {
-                "id": cut.id,
-                "after": cut.after,
-                "frontier": [_spec_json(spec) for spec in cut.frontier],
-                "frontier_bytes": sum(spec.nbytes() for spec in cut.frontier),
-                "head_flops": cut.head_flops,
-            }
-            for cut in bundle.cuts.values()
-        ],
-    }
-
-
-def bundle_table(bundle: Bundle) -> FoldingTable:
-    """Return the cuts of a bundle."""
-    manifest = bundle.manifest
-    title = (
-        f"{bundle.name}: {manifest.parameters / 1e6:.1f} M parameters, "
-        f"{manifest.flops / 1e9:.2f} GFLOP, {format_size(bundle.size_bytes)} on disk"
-    )
-    table = new_table(title, "cut", "after", "frontier", "bytes", "head work", left=3)
-    for cut in bundle.cuts.values():
-        table.add_row(
-            cut.id,
-            escape(cut.after),
-            escape("\n".join(str(spec) for spec in cut.frontier) or "nothing crosses"),
-            format_size(sum(spec.nbytes() for spec in cut.frontier)),
-            f"{100 * cut.head_flops / max(manifest.flops, 1):.0f} %",
-        )
-    return table
-
-
-def checks_json(checks: list[CutCheck]) -> dict[str, Any]:
-    """Return the outcome of `verify`; a difference that is no number (another shape, NaN) is null."""
-
-    def number(gap: float) -> float | None:
-        return gap if math.isfinite(gap) else None
-
-    return {
-        "cuts": [
-            {
-                "cut": check.cut,
-                "max_abs_diff": number(check.max_abs_diff),
-                "ok": check.ok,
-                "outputs": {name: number(gap) for name, gap in check.differences.items()},
-            }
-            for check in checks
-        ],
-        "ok": all(check.ok for check in checks),
-    }
-
-
-def checks_table(checks: list[CutCheck]) -> FoldingTable:
-    """Return the worst difference of every cut and output."""
-    title = "head + tail against the whole model, worst absolute difference by output"
-    table = new_table(title, "cut", *map(escape, checks[0].differences), "", left=1)
-    for check in checks:
-        mark = "[green]ok[/]" if check.ok else "[bold red]differs[/]"
-        table.add_row(check.cut, *(f"{gap:.2g}" for gap in check.differences.values()), mark)
-    return table
-
-
-def profile_table(profile: Profile, role: str) -> FoldingTable:
-    """Return the times and memory of every head and tail."""
-    machine = profile.machine
-    title = f"{role}: {machine.cpu}, {machine.threads} thread(s), {machine.runtime}"
-    heads = ("head ms", "p10 – p90", "MB", "tail ms", "p10 – p90", "MB")
-    table = new_table(title, "cut", *heads, "frontier", left=1)
-    for name, cut in profile.cuts.items():
-        cells = [*_stage_cells(cut.head), *_stage_cells(cut.tail)]
-        table.add_row(name, *cells, format_size(cut.frontier_bytes))
-    return table
-
-
-def _stage_cells(stage: StageProfile | None) -> tuple[str, str, str]:
-    if stage is None:
-        return "–", "", ""
-    timing = stage.timing
-    spread = f"{1e3 * timing.p10_s:.2f} – {1e3 * timing.p90_s:.2f}"
-    return f"{1e3 * timing.median_s:.2f}", spread, f"{stage.memory_bytes / 1e6:.0f}"
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan, Switch, stale_profiles
+from partitioner.reports.accuracy import accuracy_json, format_points
+from partitioner.reports.profile import RESTART, noise_text
+from partitioner.terminal.folding_table import FoldingTable, new_table
 
 
 def plan_json(plan: Plan, best: Option | None = None) -> dict[str, Any]:
@@ -198,11 +82,6 @@ def _points_of(plan: Plan) -> str:
     return "" if not kinds else {"error": "output"}.get(kind := min(kinds), kind)
 
 
-def format_points(found: Accuracy | None) -> str:
-    """Return percentage points against the whole model, with their sign: a loss is below 0."""
-    return "" if found is None else f"{0.0 - found.drop_points:+.2f}".replace("+0.00", "0.00")
-
-
 def switches_text(plan: Plan) -> str:
     """Say at which bandwidths the best option changes."""
     switches = plan.switches()
@@ -264,27 +143,6 @@ def points_text(plan: Plan) -> str | None:
     return text
 
 
-def accuracy_json(found: Accuracy) -> dict[str, Any]:
-    """Return what was measured of one (cut, codec), with what follows from it."""
-    counts = found.model_dump(mode="json")
-    return {
-        **counts,
-        "measure": found.measure,
-        "drop_points": found.drop_points,
-        "interval_points": found.interval_points,
-    }
-
-
-def noise_text(profile: Profile, role: str) -> str | None:
-    """Say that a profile was measured on a busy machine, as far as that shows; None: it doesn't."""
-    if profile.spread <= _NOISY:
-        return None
-    return (
-        f"the {role}'s times vary by {100 * profile.spread:.0f} % from p10 to p90, as if something else had "
-        "run there; measure again when it is idle, or longer (--budget)"
-    )
-
-
 def scale_text(plan: Plan) -> str | None:
     """Say which side was scaled instead of measured, which is noisy, and which codec sizes are guesses;
     None: no need to."""
@@ -309,10 +167,6 @@ def scale_text(plan: Plan) -> str | None:
     if stale := stale_text(plan):
         remarks.append(stale)
     return "; ".join(remarks) + "." if remarks else None
-
-
-def _spec_json(spec: Any) -> dict[str, Any]:
-    return {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)}
 
 
 def _option_json(option: Option) -> dict[str, Any]:
@@ -345,3 +199,28 @@ def _switch_json(switch: Switch) -> dict[str, Any]:
 
 def _ms(seconds: float) -> str:
     return f"{1e3 * seconds:.1f}"
+
+
+def stale_sides(plan: Plan) -> list[str]:
+    """Return the sides without the bundle's calibration, for which a plan leaves q2 to q6 out."""
+    if plan.bundle.calibration is None:
+        return []
+    return stale_profiles(plan.bundle, plan.edge, plan.cloud)
+
+
+def stale_text(plan: Plan) -> str | None:
+    """Say why a plan leaves q2 to q6 out, and what to run; None: both sides know the calibration."""
+    stale = stale_sides(plan)
+    if not stale:
+        return None
+    assumed = plan.cloud.measured_at == plan.edge.measured_at
+    again = f"splitpoint profile {plan.bundle.path}"
+    if "cloud" in stale and not assumed:
+        again = f"{again} --cloud HOST:PORT"
+        remedy = f"{RESTART} (a running one keeps the old calibration), then run: {again}"
+    else:
+        remedy = f"run: {again}"
+    return (
+        f"q2 to q6 are left out, as the {' and the '.join(stale)} did not have this calibration "
+        f"when measured; {remedy}"
+    )

@@ -8,9 +8,10 @@ import numpy as np
 
 from partitioner.common.units import format_rate
 from partitioner.network.link import Link
-from partitioner.planning.objective import METRICS
-from partitioner.planning.plan import Option, Plan
-from partitioner.planning.selection import Decision
+from partitioner.planning.costs import METRICS
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan
+from partitioner.planning.selection import Selection
 from partitioner.terminal.figure import figure_for
 
 _PARTS = (("edge", "#4c72b0"), ("network", "#dd8452"), ("cloud", "#55a868"))
@@ -31,7 +32,7 @@ def draw_plan(plan: Plan, path: Path, best: Option | None = None) -> None:
         figure.suptitle(f"{plan.bundle.name} on {plan.link}")
 
 
-def draw_front(decision: Decision, metrics: Sequence[str], path: Path) -> None:
+def draw_front(decision: Selection, metrics: Sequence[str], path: Path) -> None:
     """Write a PNG of the feasible options in the first two metrics, with the Pareto front as steps.
 
     With more metrics, options that look beaten may be on the front for the sake of another one.

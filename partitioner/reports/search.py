@@ -8,10 +8,9 @@ from typing import Any
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.units import format_rate
 from partitioner.profiles.profile import Profile, StageProfile
-from partitioner.reports.plan import new_table
 from partitioner.search.explorer import Answer
 from partitioner.search.survivors import Survivor, Win
-from partitioner.terminal.folding_table import FoldingTable
+from partitioner.terminal.folding_table import FoldingTable, new_table
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ import numpy as np
 from partitioner.common.units import format_duration, format_rate
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
-from partitioner.reports.plan import new_table
 from partitioner.reports.plan_plot import draw_bars, draw_lines
 from partitioner.simulation.sweep import Sweep
 from partitioner.terminal.figure import figure_for
-from partitioner.terminal.folding_table import FoldingTable
+from partitioner.terminal.folding_table import FoldingTable, new_table
 
 POINT_COLUMNS = ("edge_scale", "cloud_load", "rtt_s", "uplink_bps", "option", "total_s")
 

@@ -8,8 +8,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
 from partitioner.planning.tiers import TierOption, fastest_by_machines
 from partitioner.profiles.profile import Profile
-from partitioner.reports.plan import new_table
-from partitioner.terminal.folding_table import FoldingTable
+from partitioner.terminal.folding_table import FoldingTable, new_table
 from protos.names import EDGE
 
 if TYPE_CHECKING:

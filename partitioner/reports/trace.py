@@ -6,12 +6,11 @@ from typing import Any
 from partitioner.common.units import format_energy, format_rate, format_size
 from partitioner.planning.objective import LATENCY
 from partitioner.policy.policy import PolicySettings
-from partitioner.reports.plan import new_table
 from partitioner.simulation.adaptive import ADAPTIVE
 from partitioner.simulation.pipeline import Setup
 from partitioner.simulation.replay import CLAIRVOYANT, Run
 from partitioner.simulation.spending import mean_spent
-from partitioner.terminal.folding_table import FoldingTable
+from partitioner.terminal.folding_table import FoldingTable, new_table
 from protos.names import CLOUD, EDGE
 
 _BEST_FIXED = 6

@@ -1,15 +1,17 @@
 """Searching one bundle: its survivors, which of them it has, and the new ones added and timed."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.common.progress import OnProgress, unheard
 from partitioner.graph.graph import Graph
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
+from partitioner.profiles.machine import machine_of
 from partitioner.profiles.profile import Profile
-from partitioner.profiles.profiler import machine_of, measure_profile
+from partitioner.profiles.profiler import measure_profile
 from partitioner.runtime.sessions import RuntimeOptions
 from partitioner.search.placement import work_of
 from partitioner.search.solver import Search
@@ -17,8 +19,6 @@ from partitioner.search.survivors import Assumption, Survivor, find_survivors, f
 from protos.codecs.registry import codecs_for
 from protos.errors import BundleError, ProfileError
 from protos.names import CLOUD, EDGE
-
-OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def extend_profiles(
     after: Bundle,
     added: Sequence[str],
     budget_s: float,
-    on_progress: OnProgress = lambda _stage, _done, _total: None,
+    on_progress: OnProgress = unheard,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Time the cuts `added` for each of `profiles`, by file name, that this machine measured.
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components, maximum_flow
 
-from partitioner.search.placement import Floats, Ints, Work
+from partitioner.search.placement import Floats, Ints, Workload
 from partitioner.search.precedence import Precedence
 
 _SCALE = 1 << 29
@@ -41,7 +41,7 @@ _SOURCE, _SINK = 0, 1
 class SplitNetwork:
     """The network of one piece of work over its first `links` links; made once, solved at many prices."""
 
-    def __init__(self, work: Work, links: int) -> None:
+    def __init__(self, work: Workload, links: int) -> None:
         self._work = work
         self._links = links
         order = Precedence(work)
@@ -148,7 +148,7 @@ class SplitNetwork:
         return near[part]
 
 
-def crossing_prices(work: Work, uplinks_bps: Sequence[float]) -> Floats:
+def crossing_prices(work: Workload, uplinks_bps: Sequence[float]) -> Floats:
     """Return the seconds that each flow takes to cross each link; infinite where it cannot."""
     sizes = np.array([flow.nbytes for flow in work.flows])
     uplinks = np.array(uplinks_bps)[:, None]

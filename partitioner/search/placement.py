@@ -1,7 +1,7 @@
 """What is to be placed on a row of machines, and what a placement of it costs: plain data.
 
 The machines (*tiers*) stand in a row, the device first and the cloud last, with a link between each and
-the next. Work is placed on them so that no value ever flows back.
+the next. Workload is placed on them so that no value ever flows back.
 """
 
 import math
@@ -34,7 +34,7 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """Items in topological order: `seconds[tier][item]`, what flows between them, and what they answer.
 
     `answer_bytes[item]` are the bytes of the model's outputs that an item makes; they go back down to
@@ -91,8 +91,8 @@ class Placement:
         return frozenset(item for item, tier in enumerate(self.tier) if tier <= link)
 
 
-def price(
-    work: Work, tier: Sequence[int], links: Sequence[Link], loads: Sequence[float]
+def placement_cost(
+    work: Workload, tier: Sequence[int], links: Sequence[Link], loads: Sequence[float]
 ) -> Placement:
     """Return what a placement costs: T = sum of load x seconds, + rtt + 8 up/uplink + 8 down/downlink.
 
@@ -123,7 +123,7 @@ def work_of(
     *,
     bits: float | None = None,
     input_bytes: float | None = None,
-) -> tuple[Work, tuple[tuple[int, ...], ...]]:
+) -> tuple[Workload, tuple[tuple[int, ...], ...]]:
     """Return the work of `graph`, whose items are groups of nodes that are never cut through, and these.
 
     `node_s[tier][node]` are the seconds of each node. `bits` is what a float takes on the wire (None: as
@@ -148,7 +148,7 @@ def work_of(
                 _wire_bytes(spec, bits) if maker is not None else shrink * _wire_bytes(spec, None)
             )
             flows.append(Flow(size, maker, readers))
-    return Work(seconds, tuple(flows), answers), groups
+    return Workload(seconds, tuple(flows), answers), groups
 
 
 def _wire_bytes(spec: TensorSpec | None, bits: float | None) -> float:

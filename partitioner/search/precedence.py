@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 
-from partitioner.search.placement import Work
+from partitioner.search.placement import Workload
 
 
 class Precedence:
     """What is left of a DAG's arcs when those that follow from others are taken away."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Workload) -> None:
         makers: list[set[int]] = [set() for _ in range(work.items)]
         for flow in work.flows:
             if flow.maker is not None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from partitioner.network.link import Link
 from partitioner.search.flow_network import SplitNetwork, crossing_prices
-from partitioner.search.placement import Placement, Work, price
+from partitioner.search.placement import Placement, Workload, placement_cost
 from protos.errors import UsageError
 
 _SAME = 1e-7
@@ -19,7 +19,7 @@ _STANDSTILL = 1e200
 
 
 @dataclass(frozen=True)
-class Stretch:
+class UplinkInterval:
     """A placement, and the uplinks between which no other is better."""
 
     placement: Placement
@@ -31,7 +31,7 @@ class Stretch:
 class Search:
     """Finds the cheapest placement of one piece of work, for any links and loads."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Workload) -> None:
         self.work = work
         self._networks: dict[int, SplitNetwork] = {}
 
@@ -43,16 +43,20 @@ class Search:
         after the other, and each time a minimum cut decides.
         """
         pace = self._checked(links, loads)
-        best = price(self.work, (0,) * self.work.items, links, pace)
+        best = placement_cost(self.work, (0,) * self.work.items, links, pace)
         for used in range(1, len(links) + 1):
             tier = self._solve(links[:used], pace, best.total_s)
-            best = min(best, price(self.work, tier, links, pace), key=lambda found: found.total_s)
+            best = min(
+                best, placement_cost(self.work, tier, links, pace), key=lambda found: found.total_s
+            )
         return best
 
-    def envelope(self, link: Link, loads: Sequence[float] | None = None) -> tuple[Stretch, ...]:
+    def envelope(
+        self, link: Link, loads: Sequence[float] | None = None
+    ) -> tuple[UplinkInterval, ...]:
         """Return every placement on two tiers that is best on some uplink, the slowest uplink first.
 
-        The rest of `link` is as given. A placement's price is a straight line in 1/uplink, so the best
+        The rest of `link` is as given. A placement's cost is a straight line in 1/uplink, so the best
         ones are the lower envelope of all lines. It is found from the minimum cuts alone: where two
         neighbours cross, either they are best, or the minimum cut there is a third (Eisner and Severance,
         JACM 1976). So N placements take about 2 N minimum cuts.
@@ -62,7 +66,7 @@ class Search:
         def best_at(slowness: float) -> Placement:
             uplink = 1 / slowness if slowness else math.inf
             tier = self.best([replace(link, uplink_bps=uplink)], pace).tier
-            return price(self.work, tier, [replace(link, uplink_bps=math.inf)], pace)
+            return placement_cost(self.work, tier, [replace(link, uplink_bps=math.inf)], pace)
 
         found = [best_at(0.0), best_at(_STANDSTILL)]
         waiting = [(found[0], found[1])]
@@ -107,7 +111,7 @@ def _bytes(placement: Placement) -> float:
 
 
 def _at(placement: Placement, slowness: float) -> float:
-    """Return the price on an uplink of 1 / `slowness` bit/s."""
+    """Return the cost on an uplink of 1 / `slowness` bit/s."""
     return placement.total_s + 8 * _bytes(placement) * slowness
 
 
@@ -117,7 +121,7 @@ def _crossing(fast: Placement, slow: Placement) -> float | None:
     return max(0.0, (slow.total_s - fast.total_s) / saved) if saved > 0 else None
 
 
-def _stretches(found: Sequence[Placement]) -> Iterator[Stretch]:
+def _stretches(found: Sequence[Placement]) -> Iterator[UplinkInterval]:
     """Walk the lower envelope of the lines from the slowest uplink, where the fewest bytes win."""
     current = min(found, key=lambda placement: (_bytes(placement), placement.total_s))
     below = 0.0
@@ -128,8 +132,8 @@ def _stretches(found: Sequence[Placement]) -> Iterator[Stretch]:
             if _bytes(other) > _bytes(current) and other.total_s < current.total_s
         ]
         if not rising:
-            yield Stretch(current, below, math.inf)
+            yield UplinkInterval(current, below, math.inf)
             return
         slowness, _, following = max(rising, key=lambda line: line[:2])
-        yield Stretch(current, below, 1 / slowness)
+        yield UplinkInterval(current, below, 1 / slowness)
         current, below = following, 1 / slowness

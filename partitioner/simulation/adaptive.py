@@ -9,9 +9,10 @@ from partitioner.common.defaults import PROBE_EVERY_S, PROBE_IDLE_S
 from partitioner.exits.ladder import Rung
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import LinkEstimator, Transfer
-from partitioner.planning.plan import Option, Plan
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.exit_thresholds import Bounded, Step, decide_bounded
+from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
 from partitioner.policy.load_estimator import ArrivalRate, FadingMean, LoadEstimator
 from partitioner.policy.policy import Decision, PolicySettings, contenders
 from partitioner.policy.score import further_axes
@@ -62,7 +63,7 @@ class Adaptive:
         self._queue, self._arrivals = FadingMean(), ArrivalRate()
         self._under_way: list[tuple[float, int, Passage]] = []
         self._numbers = count()
-        self._bounded: Bounded | None = None
+        self._bounded: RungDecision | None = None
 
     @property
     def decision(self) -> Decision | None:
@@ -134,6 +135,6 @@ class Adaptive:
             )  # fmt: skip
 
 
-def _step(rung: Rung, plan: Plan, further: Callable[[Option], tuple[float, ...]]) -> Step:
+def _step(rung: Rung, plan: Plan, further: Callable[[Option], tuple[float, ...]]) -> RungPlan:
     asked = plan.with_exits(rung.costs) if rung.costs else plan
-    return Step(rung, replace(asked, options=contenders(asked.options, further)))
+    return RungPlan(rung, replace(asked, options=contenders(asked.options, further)))

@@ -1,8 +1,8 @@
 """Policies side by side over one trace."""
 
-from collections.abc import Callable
 from functools import partial
 
+from partitioner.common.progress import OnProgress, unheard
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
 from partitioner.policy.policy import PolicySettings, contenders
@@ -19,9 +19,6 @@ from partitioner.simulation.replay import (
     unasked,
 )
 
-OnProgress = Callable[[str, int, int], None]
-"""Hears a policy's name, the steps done, and how many there are."""
-
 
 def compare_policies(
     plan: Plan,
@@ -32,7 +29,7 @@ def compare_policies(
     *,
     every: bool = False,
     exiting: Exiting | None = None,
-    on_progress: OnProgress = lambda _name, _done, _total: None,
+    on_progress: OnProgress = unheard,
 ) -> list[Run]:
     """Return the runs of the fixed options, the adaptive policy and the clairvoyant one, in this order.
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from partitioner.planning.option import Option
 from partitioner.planning.pareto import undominated
-from partitioner.planning.plan import Option, Plan
+from partitioner.planning.plan import Plan
 from partitioner.profiles.variation import STEADY, Variation, variation_of
 from protos.errors import UnknownNameError
 

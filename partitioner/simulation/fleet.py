@@ -19,7 +19,9 @@ from partitioner.network.step_function import Steps
 from partitioner.network.trace import Trace
 from partitioner.profiles.variation import STEADY, Variation
 from partitioner.simulation.demand import Demand
-from partitioner.simulation.fleet_queues import Clock, Cloud, Device, Frame, Uplink
+from partitioner.simulation.event_clock import Clock
+from partitioner.simulation.fleet_device import SimulatedDevice
+from partitioner.simulation.fleet_queues import Cloud, SimulatedFrame, Uplink
 from protos.errors import UsageError
 
 _TICKS = 200
@@ -132,7 +134,7 @@ def run_fleet(fleet: Fleet, seed: int = 0, run: int = 0, on_time: OnTime | None 
             offset_s = float(random.uniform(0, rate.duration)) if fleet.varied else 0.0
             uplinks.append(Uplink(clock, rate, offset_s, fleet.duration_s))
             capacity += rate.sum_within(offset_s, offset_s + fleet.duration_s) / 8
-        device = Device(
+        device = SimulatedDevice(
             clock,
             fleet.demands[number % len(fleet.demands)],
             (uplinks[-1], downlink, rtt),
@@ -204,7 +206,7 @@ class _Tally:
     upload_bytes: float = 0.0
     download_bytes: float = 0.0
 
-    def record(self, frame: Frame, done_at: float, cloud_s: float) -> None:
+    def record(self, frame: SimulatedFrame, done_at: float, cloud_s: float) -> None:
         self.latencies.append(done_at - frame.arrived_at)
         demand = frame.demand
         self.edge_s += demand.edge_s

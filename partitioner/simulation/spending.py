@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from partitioner.planning.costs import frame_money
 from partitioner.planning.energy import frame_energy
-from partitioner.planning.objective import Terms, frame_money
+from partitioner.planning.terms import Terms
 from partitioner.simulation.pipeline import Passage
 from partitioner.simulation.replay import Run
 

@@ -50,7 +50,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Standing:
+class OptionStanding:
     """One option over all points: where it is best, and what it costs to take it everywhere."""
 
     label: str
@@ -71,7 +71,7 @@ class Sweep:
     labels: tuple[str, ...]
     choices: npt.NDArray[np.intp]
     totals_s: Floats
-    standings: tuple[Standing, ...]
+    standings: tuple[OptionStanding, ...]
     """By share, largest first."""
 
 
@@ -142,11 +142,11 @@ def _totals(plan: Plan, place: int, grid: Grid) -> Floats:
 
 def _standing(
     plan: Plan, place: int, grid: Grid, choices: npt.NDArray[np.intp], best: Floats
-) -> Standing:
+) -> OptionStanding:
     ratios = _totals(plan, place, grid) / np.maximum(best, 1e-12)
     wins = choices == place
     uplinks = np.broadcast_to(grid.uplinks_bps, grid.shape)[wins]
-    return Standing(
+    return OptionStanding(
         plan.options[place].label,
         float(wins.mean()),
         (float(uplinks.min()), float(uplinks.max())) if uplinks.size else None,

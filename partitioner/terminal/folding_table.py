@@ -69,3 +69,17 @@ def _pieces(places: Iterable[int], widths: Sequence[int], room: int) -> Iterator
         piece.append(place)
         left -= widths[place] + _GAP
     yield piece
+
+
+def new_table(title: str, *columns: str, left: int, keys: int = 1) -> FoldingTable:
+    """Return a table whose columns after the first `left` ones hold numbers, and whose first `keys` ones
+    name a row."""
+    made = [
+        Column(
+            header,
+            justify="left" if position < left else "right",
+            no_wrap=header not in ("after", "with", "misses"),
+        )
+        for position, header in enumerate(columns)
+    ]
+    return FoldingTable(title, made, keys)

@@ -1,10 +1,6 @@
 """The options of gRPC that both machines set, each with its reason."""
 
-DEFAULT_MAX_MESSAGE_BYTES = 64 << 20
-"""Larger messages are refused by their receiver, before anything is decoded."""
-
-LEAST_MESSAGE_BYTES = 1024
-"""A server that takes less cannot even be told what is asked of it."""
+from protos.rpc.message_limits import limit_options
 
 _SHARED: tuple[tuple[str, int], ...] = (
     # A window that takes a whole frontier at once; the probe for bandwidth-delay enlarges it further.
@@ -18,8 +14,7 @@ def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
     """Return the options of a server that refuses requests over `max_message_bytes`."""
     return [
         *_SHARED,
-        ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.max_send_message_length", -1),
+        *limit_options(max_message_bytes),
         ("grpc.so_reuseport", 0),
     ]
 
@@ -28,8 +23,7 @@ def channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
     """Return the options of an edge's channel; it reconnects quickly, as links come and go."""
     return [
         *_SHARED,
-        ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.max_send_message_length", -1),
+        *limit_options(max_message_bytes),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 1000),
         ("grpc.max_reconnect_backoff_ms", 2000),

@@ -15,6 +15,7 @@ from protos.errors import (
     UnknownNameError,
     UnreachableError,
 )
+from protos.rpc.message_limits import is_over_limit
 
 _CODES: tuple[tuple[type[SplitpointError], grpc.StatusCode], ...] = (
     (UnknownNameError, grpc.StatusCode.NOT_FOUND),
@@ -40,8 +41,7 @@ def code_of(error: SplitpointError) -> grpc.StatusCode:
 def error_from(code: grpc.StatusCode | str, message: str) -> SplitpointError:
     """Return the error that a peer meant by `code` (or its name) and the public sentence `message`."""
     name = code if isinstance(code, str) else code.name
-    # gRPC itself refuses messages over the limit with RESOURCE_EXHAUSTED.
-    if "message larger than max" in message:
+    if is_over_limit(message):
         return TooLargeError(
             f"{message}. Send a smaller frontier (another cut or codec), or raise --max-message "
             "on the side that refused."

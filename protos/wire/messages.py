@@ -11,7 +11,7 @@ from protos.codecs.registry import RAW, codec_for, get_codec, is_calibrated
 from protos.errors import MismatchError, TensorError, TooLargeError
 from protos.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from protos.names import PARAM_BUNDLE_DIGEST, PARAM_CALIBRATION_DIGEST, PARAM_CODEC
-from protos.rpc.channels import DEFAULT_MAX_MESSAGE_BYTES
+from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 from protos.tensors import Array, Buffer, TensorSpec, dtype_of, from_contents, from_raw
 
 

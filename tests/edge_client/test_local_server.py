@@ -18,8 +18,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from cloud_server.server import CloudServer
-from edge_client.cli import records
-from edge_client.cli.records import RecordWriter
+from edge_client.cli import result_records as records
+from edge_client.cli.result_records import RecordWriter
 from edge_client.cli.serve import Book, connected
 from edge_client.cli.settings import load_serve_settings
 from edge_client.client.async_client import AsyncEdgeClient

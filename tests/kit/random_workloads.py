@@ -7,10 +7,10 @@ from itertools import product
 import numpy as np
 
 from partitioner.network.link import Link
-from partitioner.search.placement import Flow, Work
+from partitioner.search.placement import Flow, Workload
 
 
-def random_work(rng: np.random.Generator, tiers: int = 2, most: int = 8) -> Work:
+def random_work(rng: np.random.Generator, tiers: int = 2, most: int = 8) -> Workload:
     """Items that make one to two values each, which one to four read; one to three inputs and outputs.
 
     Now and then a value cannot cross, weighs nothing, or an item costs nothing.
@@ -29,7 +29,7 @@ def random_work(rng: np.random.Generator, tiers: int = 2, most: int = 8) -> Work
     answers = np.where(rng.random(items) < 0.3, rng.integers(0, 2000, items), 0).astype(float)
     answers[-1] += 10
     seconds = rng.integers(0, 1000, (tiers, items)) / 1000 / (10.0 ** np.arange(tiers))[:, None]
-    return Work(seconds, tuple(flows), answers)
+    return Workload(seconds, tuple(flows), answers)
 
 
 def _bytes(rng: np.random.Generator, maker: int | None) -> float:
@@ -44,7 +44,7 @@ def random_link(rng: np.random.Generator) -> Link:
     return Link(10 ** rng.uniform(3, 8), 10 ** rng.uniform(3, 8), rtt)
 
 
-def all_placements(work: Work) -> Iterator[tuple[int, ...]]:
+def all_placements(work: Workload) -> Iterator[tuple[int, ...]]:
     """Every placement in which no value flows back and none crosses that cannot."""
     for tier in product(range(work.tiers), repeat=work.items):
         if all(
@@ -61,7 +61,7 @@ def all_placements(work: Work) -> Iterator[tuple[int, ...]]:
 
 
 def price_by_hand(
-    work: Work, tier: Sequence[int], links: Sequence[Link], loads: Sequence[float]
+    work: Workload, tier: Sequence[int], links: Sequence[Link], loads: Sequence[float]
 ) -> float:
     """The price as one would tell it: computing, then each link's round trip, uploads and answers."""
     total = sum(loads[t] * work.seconds[t][item] for item, t in enumerate(tier))

@@ -15,6 +15,7 @@ from protos.errors import UsageError
 if TYPE_CHECKING:
     from partitioner.network.link import Link
     from partitioner.network.trace import Trace
+    from partitioner.network.trace_files import read_trace
     from partitioner.reports.fleet import Bill
     from partitioner.simulation.fleet import Fleet, FleetRun
 
@@ -97,8 +98,8 @@ def fleet(
     from partitioner.common.files import write_csv
     from partitioner.common.units import parse_duration, parse_rate
     from partitioner.planning.devices import scaled_to
-    from partitioner.planning.plan import find_profiles
     from partitioner.planning.plan import plan as make_plan
+    from partitioner.profiles.store import find_profiles
     from partitioner.reports.fleet import (
         draw_fleet,
         fleet_json,
@@ -159,7 +160,7 @@ def _uplinks(
     if (bandwidth is None) == (path is None):
         raise UsageError("a fleet needs uplinks: give either --bandwidth 20mbit or --trace FILE.")
     if path:
-        return Trace.load(path).filled(rtt_s, down_bps)
+        return read_trace(path).filled(rtt_s, down_bps)
     rate_bps = parse_rate(bandwidth or "")
     return Trace.constant(Link(rate_bps, down_bps or rate_bps, rtt_s))
 
@@ -184,7 +185,7 @@ def _worker_count(text: str, p99: str | None) -> int:
 
 def _bill(device: str | None, radio: str | None, worker_hour: float, gb: float) -> "Bill":
     from partitioner.planning.devices import load_device, load_radio
-    from partitioner.planning.objective import Prices
+    from partitioner.planning.terms import Prices
     from partitioner.reports.fleet import Bill
 
     if radio and not device:

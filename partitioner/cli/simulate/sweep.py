@@ -40,8 +40,8 @@ def sweep(
     from partitioner.bundle.bundle import Bundle
     from partitioner.common.files import write_csv
     from partitioner.network.link import Link
-    from partitioner.planning.plan import find_profiles
     from partitioner.planning.plan import plan as make_plan
+    from partitioner.profiles.store import find_profiles
     from partitioner.reports.plan import scale_text
     from partitioner.reports.sweep import (
         POINT_COLUMNS,

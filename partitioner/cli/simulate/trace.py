@@ -137,8 +137,10 @@ def trace(
     from partitioner.common.files import write_csv
     from partitioner.common.units import parse_duration, parse_rate
     from partitioner.network.link import Link
-    from partitioner.network.trace import Trace, parse_at_end, parse_format
-    from partitioner.planning.objective import Objective, Terms
+    from partitioner.network.trace import parse_at_end
+    from partitioner.network.trace_files import parse_format, read_trace
+    from partitioner.planning.objective import Objective
+    from partitioner.planning.terms import Terms
     from partitioner.policy.policy import PolicySettings
     from partitioner.reports.plan import scale_text
     from partitioner.reports.trace import FRAME_COLUMNS, frame_rows, runs_json
@@ -149,7 +151,7 @@ def trace(
     check_target("--csv", csv)
     check_target("--plot", plot)
     _check_factors(fps=fps, cloud_load=cloud_load, edge_load=edge_load)
-    link_trace = Trace.load(file, parse_format(trace_format), parse_at_end(at_end))
+    link_trace = read_trace(file, parse_format(trace_format), parse_at_end(at_end))
     full = link_trace.filled(parse_duration(rtt), parse_rate(down) if down else None)
     period_s = 1 / fps if fps else 0.0
     setup = Setup(
@@ -220,7 +222,8 @@ def _plan(
 ) -> "Plan":
     """Plan with what edge and cloud measured, scaled as asked, or the edge to a device."""
     from partitioner.planning.devices import scaled_to
-    from partitioner.planning.plan import find_profiles, plan
+    from partitioner.planning.plan import plan
+    from partitioner.profiles.store import find_profiles
 
     edge_scale, cloud_scale = scales
     here, there = find_profiles(

@@ -7,7 +7,7 @@ import pytest
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
 from edge_client.cloud.greeting import greet
-from edge_client.frames.device import Device
+from edge_client.frames.compute_thread import ComputeThread
 from partitioner.bundle.bundle import Bundle
 from protos.errors import UnreachableError, UsageError
 from protos.names import EDGE
@@ -82,7 +82,7 @@ async def test_greeting_over_a_closed_channel_is_an_unreachable_server(
 
 
 async def test_work_for_a_closed_device_fails_and_does_not_wait() -> None:
-    device = Device()
+    device = ComputeThread()
     began, go_on = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 

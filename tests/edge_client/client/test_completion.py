@@ -10,10 +10,10 @@ import pytest
 
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
-from edge_client.cloud import stream as grpc_transport
+from edge_client.cloud import stream
 from edge_client.cloud.stream import GrpcTransport
+from edge_client.frames.choice import choose
 from edge_client.frames.result import ServedBy
-from edge_client.frames.runner import choose
 from partitioner.bundle.bundle import Bundle
 from protos.errors import (
     BundleError,
@@ -433,7 +433,7 @@ async def test_answer_that_cannot_be_read_ends_its_stream_and_no_later_one(
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-03") as client,
     ):
         with monkeypatch.context() as patched:
-            patched.setattr(grpc_transport, "_reply", fail)
+            patched.setattr(stream, "_reply", fail)
             result = await client.infer(inputs)
         assert result.served_by is ServedBy.EDGE
         assert "could not be read" in result.reason

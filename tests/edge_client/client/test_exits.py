@@ -14,8 +14,9 @@ from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
 from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.control.controller import Controller, Limits
+from edge_client.frames.choice import Choice, choose
 from edge_client.frames.result import ServedBy
-from edge_client.frames.runner import Choice, FrameRunner, choose
+from edge_client.frames.runner import FrameRunner
 from edge_client.frames.stages import Stages
 from edge_client.telemetry.observer import Observer
 from partitioner.bundle.bundle import Bundle
@@ -26,8 +27,9 @@ from partitioner.exits.ladder import Rung, ladder_for, parse_threshold
 from partitioner.exits.trainer import cuts_to_exit
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import LinkEstimate
-from partitioner.planning.objective import Terms, price
+from partitioner.planning.costs import price
 from partitioner.planning.plan import Plan, plan
+from partitioner.planning.terms import Terms
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.policy import PolicySettings, expected_s
 from partitioner.runtime.sessions import RuntimeOptions

@@ -9,11 +9,11 @@ import pytest
 
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.cloud.circuit_breaker import Breaker, Circuit
-from edge_client.cloud.transport import Reply
-from edge_client.control import cloud_watch as watching
-from edge_client.control.cloud_watch import TICK_S, Watch
+from edge_client.cloud.reply import Reply
+from edge_client.control import cloud_watch
+from edge_client.control.cloud_watch import TICK_S, CloudWatch
 from edge_client.frames.result import ServedBy
-from edge_client.frames.runner import Work
+from edge_client.frames.runner import PreparedFrame
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
@@ -39,7 +39,7 @@ class FakeClock:
         return self.now
 
 
-def watch_of(client: AsyncEdgeClient) -> tuple[Watch, FakeClock]:
+def watch_of(client: AsyncEdgeClient) -> tuple[CloudWatch, FakeClock]:
     """Return the client's watch, which no longer runs by itself, with a clock of the test's."""
     assert client.watch is not None
     assert client._watching is not None
@@ -86,7 +86,9 @@ def test_trial_whose_connection_breaks_opens_it_at_once() -> None:
 async def test_cloud_is_found_within_a_third_of_a_second_of_its_return(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "_GREET_S", 30.0)  # what a busy test machine takes is no matter
+    monkeypatch.setattr(
+        cloud_watch, "_GREET_S", 30.0
+    )  # what a busy test machine takes is no matter
     cloud = FakeCloud(residual_bundle)
     async with cloud:
         pass
@@ -145,7 +147,7 @@ async def test_greeting_that_was_damaged_is_repeated(
 async def test_watch_goes_on_after_a_bug_and_says_so(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(watching, "TICK_S", 0.0)
+    monkeypatch.setattr(cloud_watch, "TICK_S", 0.0)
     async with (
         FakeCloud(residual_bundle) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
@@ -215,7 +217,7 @@ async def test_bug_in_looking_for_the_cloud_waits_for_its_next_turn(
     ):
         watch, clock = watch_of(client)
         client._breaker.trip(UnreachableError("gone."), clock.now)
-        monkeypatch.setattr(watching, "greet", fail)
+        monkeypatch.setattr(cloud_watch, "greet", fail)
         clock.now += 1
         with pytest.raises(ValueError, match="a bug"):
             await watch.step()
@@ -327,7 +329,7 @@ async def test_tail_that_had_to_be_loaded_counts_neither_as_queue_nor_as_load_no
                 LoadEstimator(),
                 type(control.learned._queue)(),
             )
-            work = Work(0, client.choice, 0.0, 1.0, {}, b"", "0", 0.0)
+            work = PreparedFrame(0, client.choice, 0.0, 1.0, {}, b"", "0", 0.0)
             control.learned.answered(work, reply(planned, load_s))
             seen.append(control.conditions(perf_counter()))
     warm, cold = seen

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from edge_client.client import feed as feeding
+from edge_client.client import feed
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.feed import WhenFree
 from edge_client.cloud.circuit_breaker import Breaker
-from edge_client.control import cloud_watch as watching
+from edge_client.control import cloud_watch
 from edge_client.control import controller as controlling
 from edge_client.control.controller import Controller, Limits
-from edge_client.frames.device import Device
+from edge_client.frames.choice import choose
+from edge_client.frames.compute_thread import ComputeThread
 from edge_client.frames.result import ServedBy
-from edge_client.frames.runner import choose
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
 from partitioner.exits.ladder import Rung
@@ -28,7 +28,7 @@ from partitioner.network.link_estimator import LinkEstimator, Transfer
 from partitioner.planning.plan import Plan, plan
 from partitioner.policy.load_estimator import LoadEstimator
 from partitioner.policy.policy import PolicySettings
-from partitioner.policy.power_rules import NO_THRIFT
+from partitioner.policy.power_rules import NO_POWER_DEMAND
 from partitioner.profiles.profile import (
     CodecProfile,
     CutProfile,
@@ -322,8 +322,8 @@ async def test_link_is_probed_only_for_frames_that_do_not_use_it(
 async def test_silence_is_broken_off_when_a_probe_is_met_with_silence_too(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "SILENCE_S", -1.0)
-    monkeypatch.setattr(watching, "_PROBE_LIMIT_S", 0.05)
+    monkeypatch.setattr(cloud_watch, "SILENCE_S", -1.0)
+    monkeypatch.setattr(cloud_watch, "_PROBE_LIMIT_S", 0.05)
     (inputs,) = frames(residual_bundle, 1)
     asked, never = asyncio.Event(), asyncio.Event()
 
@@ -411,7 +411,7 @@ def test_deadline_of_nothing_is_refused(residual_bundle: Bundle, deadline_s: flo
 
 
 async def test_oldest_frame_has_the_device_first() -> None:
-    device, order = Device(), list[str]()
+    device, order = ComputeThread(), list[str]()
     held = threading.Event()
     blocker = asyncio.create_task(device.run(0.0, held.wait))
     await asyncio.sleep(0)
@@ -429,7 +429,7 @@ async def test_oldest_frame_has_the_device_first() -> None:
 
 
 async def test_device_is_free_when_nothing_runs_or_waits() -> None:
-    device, held = Device(), threading.Event()
+    device, held = ComputeThread(), threading.Event()
     assert device.is_free
     running = asyncio.create_task(device.run(0.0, held.wait))
     waiting = asyncio.create_task(device.run(1.0, lambda: None))
@@ -485,7 +485,7 @@ async def test_frames_that_the_source_brings_late_were_not_held(residual_bundle:
         learned = client.control.learned
         learned.begin(Link(1e6, 1e6, 0.01))
         async for _ in client.stream(camera(0.04)):
-            seen = learned.conditions(perf_counter(), NO_THRIFT, reachable=True)
+            seen = learned.conditions(perf_counter(), NO_POWER_DEMAND, reachable=True)
             assert seen.device_paced
         assert seen.frame_period_s is not None
         assert seen.frame_period_s >= 0.04
@@ -499,7 +499,7 @@ async def test_frame_is_held_only_by_a_device_that_the_source_has_not_to_be_wait
     """A steady camera's next frame comes when it does, though the device is busy for most of the time."""
     now = 0.0
 
-    class Busy(Device):
+    class Busy(ComputeThread):
         """Each frame takes 40 ms of it, by a clock of the test's."""
 
         @property
@@ -516,7 +516,7 @@ async def test_frame_is_held_only_by_a_device_that_the_source_has_not_to_be_wait
             now = max(now, beat_s * index)
             yield now
 
-    monkeypatch.setattr(feeding, "perf_counter", lambda: now)
+    monkeypatch.setattr(feed, "perf_counter", lambda: now)
     taken = WhenFree(source(), Busy())
     found = []
     for _ in range(4):
@@ -526,7 +526,7 @@ async def test_frame_is_held_only_by_a_device_that_the_source_has_not_to_be_wait
 
 
 async def test_what_work_raises_is_raised_where_it_is_waited_for() -> None:
-    device = Device()
+    device = ComputeThread()
     with pytest.raises(UsageError, match="no"):
         await device.run(0.0, lambda: (_ for _ in ()).throw(UsageError("no")))
     device.close()

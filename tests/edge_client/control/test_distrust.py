@@ -18,7 +18,7 @@ from partitioner.calibration.calibrator import Sample, calibrate
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan, plan
 from partitioner.profiles.profile import CodecProfile, Profile
-from partitioner.profiles.profiler import natural_feeds
+from partitioner.profiles.samples import natural_feeds
 from protos.codecs.calibration import Calibration
 from protos.codecs.registry import is_calibrated
 from protos.errors import MismatchError

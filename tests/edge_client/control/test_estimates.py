@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from edge_client.control.estimates import Learned
+from edge_client.control.estimates import EdgeEstimates
 from partitioner.network.link import Link
-from partitioner.policy.power_rules import NO_THRIFT
+from partitioner.policy.power_rules import NO_POWER_DEMAND
 from tests.partitioner.policy.test_policy import option
 
 ASKED = replace(
@@ -23,13 +23,13 @@ def work(edge_s: float, message: bytes | None) -> Any:
 
 @pytest.mark.parametrize("slowness", [1.0, 3.0])
 def test_load_is_that_of_the_device_whether_frames_exit_or_cross(slowness: float) -> None:
-    learned = Learned()
+    learned = EdgeEstimates()
     learned.begin(Link(1e6, 1e6, 0.01))
     for frame in range(60):
         exits = frame % 4 != 0
         seconds = 0.010 + 0.001 + (0.0 if exits else 0.004)
         learned.prepared(work(slowness * seconds, None if exits else b"frontier"))
     now_s = learned._edge._seen_at
-    assert learned.conditions(now_s, NO_THRIFT, reachable=True).edge_load == pytest.approx(
+    assert learned.conditions(now_s, NO_POWER_DEMAND, reachable=True).edge_load == pytest.approx(
         slowness, rel=0.05
     )

@@ -32,17 +32,19 @@ from edge_client.control.power_watch import FIXED, Power, PowerWatch, find_power
 from edge_client.frames.stages import Stages
 from edge_client.telemetry.observer import Observer
 from partitioner.bundle.bundle import Bundle
-from partitioner.planning.devices import Device, Radio
-from partitioner.planning.objective import Objective, Terms
+from partitioner.planning.devices import Device
+from partitioner.planning.objective import Objective
 from partitioner.planning.plan import Plan
+from partitioner.planning.radio import Radio
+from partitioner.planning.terms import Terms
 from partitioner.policy.policy import PolicySettings
 from partitioner.policy.power_rules import (
     DEFAULT_RULES,
-    NO_THRIFT,
+    NO_POWER_DEMAND,
+    PowerDemand,
     PowerRules,
     Reading,
     Rule,
-    Thrift,
 )
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import FileError, UnknownNameError, UsageError
@@ -83,9 +85,9 @@ class Time:
         return self.now_s
 
 
-def watched(*sources: PowerSource, time: Time) -> tuple[PowerWatch, list[str], list[Thrift]]:
+def watched(*sources: PowerSource, time: Time) -> tuple[PowerWatch, list[str], list[PowerDemand]]:
     said: list[str] = []
-    heard: list[Thrift] = []
+    heard: list[PowerDemand] = []
     power = Power(sources, RULES, said.append)
     watch = PowerWatch(power, heard.append, clock=time)
     return watch, said, heard
@@ -192,7 +194,7 @@ def test_watch_says_when_a_rule_begins_and_ends() -> None:
     time, battery, heat = Time(), Gauge(battery=0.4, charging=False), Gauge(temperature_c=50.0)
     watch, said, heard = watched(battery, heat, time=time)
     assert said == ["power: battery 40 %, 50 °C"]
-    assert heard == [NO_THRIFT]
+    assert heard == [NO_POWER_DEMAND]
     battery.reading = Reading(0.3, False)
     watch.step()
     assert watch.most_fps() == 2
@@ -203,7 +205,7 @@ def test_watch_says_when_a_rule_begins_and_ends() -> None:
     assert (watch.most_fps(), heard[-1].energy_factor) == (None, 2)
     heat.reading = Reading(temperature_c=60.0)
     watch.step()
-    assert heard[-1] == NO_THRIFT
+    assert heard[-1] == NO_POWER_DEMAND
     assert said[1:] == [
         "power: low begins (battery 30 %, 50 °C): energy counts 1000x, at most 2 frames a second",
         "power: hot begins, low is over (battery 40 %, 85 °C): energy counts 2x",
@@ -219,17 +221,17 @@ def test_last_reading_holds_for_its_time_and_is_remarked_on_once() -> None:
     for _ in range(12):
         time.now_s += 5
         watch.step()
-    assert watch.thrift.names == ("low",)  # 60 s later
+    assert watch.power_demand.names == ("low",)  # 60 s later
     assert said == [
         "power: --battery x cannot be read: gone. The last reading, battery 20 %, holds for 60.0 s."
     ]
     time.now_s += 5
     watch.step()
-    assert (watch.thrift, watch.reading) == (NO_THRIFT, Reading(temperature_c=50.0))
+    assert (watch.power_demand, watch.reading) == (NO_POWER_DEMAND, Reading(temperature_c=50.0))
     assert said[1:] == ["power: low is over (50 °C): nothing is asked for"]
     battery.error, battery.reading = None, Reading(battery=0.19)
     watch.step()
-    assert watch.thrift.names == ("low",)
+    assert watch.power_demand.names == ("low",)
     assert said[2] == "power: the gauge can be read again: battery 19 %"
 
 
@@ -248,14 +250,14 @@ def test_source_that_fails_by_any_exception_is_read_again() -> None:
         gauge.error = error
         time.now_s += 5
         watch.step()
-    assert watch.thrift.names == ("low",)
+    assert watch.power_demand.names == ("low",)
     assert said == [
         "power: the gauge cannot be read: no such device. The last reading, battery 20 %, holds for 60.0 s."
     ]
     gauge.error, gauge.reading = None, None  # type: ignore[assignment]
     time.now_s += 51
     watch.step()  # 61 s later
-    assert (watch.thrift, len(said)) == (NO_THRIFT, 2)
+    assert (watch.power_demand, len(said)) == (NO_POWER_DEMAND, 2)
     gauge.reading = Reading(battery=0.9)
     watch.step()
     assert said[2] == "power: the gauge can be read again: battery 90 %"
@@ -279,7 +281,7 @@ def test_rules_that_can_do_nothing_are_named(
 ) -> None:
     policy = PolicySettings(objective=Objective.parse(objective), terms=terms)
     assert why_unweighed(policy, adapts=adapts) == why
-    said, heard = list[str](), list[Thrift]()
+    said, heard = list[str](), list[PowerDemand]()
     power = Power((Gauge(battery=0.2),), RULES, said.append)
     PowerWatch(power, heard.append, unweighed=why)
     assert said[1] == "power: nothing tells the temperature, so these rules never begin: hot"
@@ -391,7 +393,7 @@ async def test_low_battery_moves_the_cut_and_slows_the_stream(
         client.set_option(EDGE)  # and from now on no weight changes any more
         gauge.reading = Reading(0.2, False)
         client.power.step()
-        assert client.power.thrift == Thrift(("low",), 1.0, 2.0, rules.seconds_per_joule)
+        assert client.power.power_demand == PowerDemand(("low",), 1.0, 2.0, rules.seconds_per_joule)
     assert client._powering is not None
     assert client._powering.done()
 
@@ -403,7 +405,7 @@ def test_rule_that_holds_at_the_start_is_named_for_the_move_that_it_makes(
     stages = Stages(residual_bundle, RuntimeOptions())
     stages.warm(EDGE)
     control = Controller(residual_bundle, stages, Breaker(), PolicySettings(terms=THIRSTY))
-    control.heed(Thrift(("low",), 1000.0, seconds_per_joule=0.1))
+    control.heed(PowerDemand(("low",), 1000.0, seconds_per_joule=0.1))
     control.follow(planned, planned.best, "the plan's best", Limits())
     moved = control.next(0.0)
     assert moved.cut.id == EDGE != planned.best.cut
@@ -417,7 +419,7 @@ async def test_cut_of_the_caller_is_left_alone_by_the_rules(residual_bundle: Bun
         result = await client.infer(frames(residual_bundle, 1)[0])
     # No --device: the weight stays.
     assert client.power is not None
-    assert client.power.thrift.energy_factor == 1
+    assert client.power.power_demand.energy_factor == 1
     assert result.reason == "chosen by the caller"
 
 

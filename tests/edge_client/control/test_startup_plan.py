@@ -10,17 +10,16 @@ import pytest
 from cloud_server.server import CloudServer
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
-from edge_client.control import session as meeting
-from edge_client.control import startup_plan as choosing
-from edge_client.control.startup_plan import best_of, choose_option, is_of_this_machine
+from edge_client.control import session, startup_plan
+from edge_client.control.startup_plan import best_of, choose_option
 from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import Transfer
 from partitioner.planning.plan import plan
-from partitioner.profiles import profiler as profiling
-from partitioner.profiles import remote
+from partitioner.profiles import profiler, remote
 from partitioner.profiles.profile import Machine, Profile
+from partitioner.profiles.store import is_of_this_machine, keep_profile
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import (
     BundleError,
@@ -43,7 +42,7 @@ def own_bundle(residual_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("choosing") / "residual"
     shutil.copytree(residual_bundle.path, folder)
     bundle = Bundle.load(folder)
-    profile = profiling.measure_profile(bundle, RuntimeOptions(), budget_s=0.1)
+    profile = profiler.measure_profile(bundle, RuntimeOptions(), budget_s=0.1)
     profile.save(bundle.profiles / "edge.json")
     profile.scaled(0.2).save(bundle.profiles / "cloud.json")
     return bundle
@@ -84,7 +83,7 @@ def test_profile_of_another_machine_is_measured_again_and_kept(
     for other in ({"threads": 2}, {"provider": "CUDAExecutionProvider"}, {"runtime": "ort 0"}):
         assert not is_of_this_machine(here, here.machine.model_copy(update=other))
     assert is_of_this_machine(here, here.machine.model_copy(update={"hostname": "renamed"}))
-    monkeypatch.setattr(choosing, "MEASURE_S", 0.1)
+    monkeypatch.setattr(startup_plan, "MEASURE_S", 0.1)
     steps: list[str] = []
     choose_option(
         bundle,
@@ -150,7 +149,7 @@ def test_memory_of_the_measuring_is_given_back_before_the_first_frame(
 ) -> None:
     Server(Profile.load(own_bundle.profiles / "cloud.json"), monkeypatch)
     released: list[bool] = []
-    monkeypatch.setattr(choosing, "release_freed_pages", lambda: released.append(True))
+    monkeypatch.setattr(startup_plan, "release_freed_pages", lambda: released.append(True))
     choose_option(own_bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK)
     assert released == [True]
 
@@ -159,7 +158,7 @@ def test_client_measures_profiles_and_link_and_streams_with_the_best_cut(
     residual_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(residual_bundle.path, tmp_path / "b")
-    monkeypatch.setattr(choosing, "MEASURE_S", 0.1)
+    monkeypatch.setattr(startup_plan, "MEASURE_S", 0.1)
     with (
         CloudServer(bundles=tmp_path / "b", listen="127.0.0.1:0") as server,
         EdgeClient(server.address, tmp_path / "b") as client,
@@ -180,7 +179,7 @@ async def test_cut_that_the_caller_sets_while_auto_measures_stays(
         client.set_option("cut-01")
         return choose_option(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(meeting, "choose_option", set_meanwhile)
+    monkeypatch.setattr(session, "choose_option", set_meanwhile)
     async with FakeCloud(own_bundle) as cloud:
         client = AsyncEdgeClient(cloud.address, own_bundle, "auto", link=LINK)
         async with client:
@@ -209,7 +208,7 @@ def test_folder_that_cannot_be_written_costs_only_the_keeping(
         raise PermissionError
 
     monkeypatch.setattr(Profile, "save", refuse)
-    assert choosing._keep(own_bundle, "edge.json", profile) is profile
+    assert keep_profile(own_bundle, "edge.json", profile) is profile
 
 
 async def test_closing_while_it_measures_ends_the_measuring(
@@ -247,7 +246,7 @@ async def test_cloud_that_cannot_be_measured_now_is_measured_when_it_can(
             raise each
         return choose_option(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(meeting, "choose_option", refused_once)
+    monkeypatch.setattr(session, "choose_option", refused_once)
     (inputs,) = frames(own_bundle, 1)
     async with FakeCloud(own_bundle) as cloud:
         async with AsyncEdgeClient(cloud.address, own_bundle, "auto", link=LINK) as client:
@@ -270,7 +269,7 @@ def test_profile_that_cannot_be_kept_serves_all_the_same(
     shutil.copytree(own_bundle.path, tmp_path / "b")
     bundle = Bundle.load(tmp_path / "b")
     measured = Profile.load(bundle.profiles / "edge.json")
-    monkeypatch.setattr(profiling, "measure_profile", lambda *_, **__: measured)
+    monkeypatch.setattr(profiler, "measure_profile", lambda *_, **__: measured)
     monkeypatch.setattr(remote, "measure_remote_profile", lambda *_, **__: measured)
     shutil.rmtree(bundle.profiles)
     bundle.profiles.write_text("no folder, as on a volume that is mounted read-only")
@@ -302,7 +301,7 @@ def test_tail_that_the_server_cannot_load_is_its_fault_not_that_of_the_bundle_he
     def refuse(*_arguments: object, **_options: object) -> Profile:
         raise BundleError("the runtime cannot load cut-03: out of memory. Free memory.")
 
-    monkeypatch.setattr(profiling, "measure_profile", refuse)
+    monkeypatch.setattr(profiler, "measure_profile", refuse)
     with (
         CloudServer(own_bundle.path) as server,
         pytest.raises(FaultError, match=r"cannot measure: .* Free memory"),

@@ -10,7 +10,7 @@ from edge_client.relay.player import play, relay_until_stopped
 from edge_client.relay.relay import Relay
 from edge_client.relay.schedule import Blackout, Schedule, read_schedule
 from partitioner.network.link import Link
-from partitioner.network.trace import Trace
+from partitioner.network.trace_files import read_trace
 from protos.errors import TraceError, UsageError
 from tests.edge_client.relay.test_relay import FakeTime, echo, exchange
 
@@ -26,7 +26,7 @@ def trace_file(tmp_path: Path) -> Path:
 
 
 def test_trace_sets_the_uplink_and_the_rest_is_as_given(trace_file: Path) -> None:
-    schedule = Schedule(LINK, Trace.load(trace_file))
+    schedule = Schedule(LINK, read_trace(trace_file))
     assert schedule.link_at(1.5) == Link(4e6, 8e6, 0.02)
     assert schedule.link_at(2.5) is None
     assert schedule.link_at(3.5) == Link(1e6, 8e6, 0.02)
@@ -39,7 +39,7 @@ def test_trace_sets_the_uplink_and_the_rest_is_as_given(trace_file: Path) -> Non
 
 
 def test_trace_that_holds_changes_no_more_after_its_end(trace_file: Path) -> None:
-    schedule = Schedule(LINK, Trace.load(trace_file, at_end="hold"))
+    schedule = Schedule(LINK, read_trace(trace_file, at_end="hold"))
     assert schedule.link_at(100.0) == Link(1e6, 8e6, 0.02)
     assert schedule.next_change_s(2.0) == 3.0
     assert schedule.next_change_s(3.0) == math.inf
@@ -59,7 +59,7 @@ def test_blackouts_and_resets_come_on_top() -> None:
 
 async def test_relay_follows_its_schedule_on_any_clock(trace_file: Path) -> None:
     time, heard = FakeTime(), []
-    schedule = Schedule(LINK, Trace.load(trace_file, at_end="hold"), (Blackout(3.5, 1.0),))
+    schedule = Schedule(LINK, read_trace(trace_file, at_end="hold"), (Blackout(3.5, 1.0),))
     relay = Relay("127.0.0.1:0", "127.0.0.1:1", LINK)
     await play(
         relay,
@@ -132,6 +132,6 @@ async def test_link_whose_changes_cannot_be_told_ends_with_the_reason(trace_file
     def gone(_time_s: float, _link: Link | None) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
-    schedule = Schedule(LINK, Trace.load(trace_file))
+    schedule = Schedule(LINK, read_trace(trace_file))
     with pytest.raises(BrokenPipeError):
         await relay_until_stopped("127.0.0.1:0", "127.0.0.1:1", schedule, lambda _: None, gone)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from edge_client.cli.settings import load_settings
 from edge_client.sources.live import Newest, paced
-from edge_client.sources.source import Frame, Pace, Source, open_source, play
+from edge_client.sources.source import Frame, FrameSource, Pace, open_source, play
 from protos.errors import SourceError, UsageError
 from protos.tensors import TensorSpec
 
@@ -21,7 +21,7 @@ VECTOR = (TensorSpec("x", "float32", (-1, 5)),)
 TWO = (TensorSpec("a", "float32", (-1, 2)), TensorSpec("b", "int64", (-1, 3)))
 
 
-def frames_of(source: Source, pace: Pace | None = None) -> list[Frame]:
+def frames_of(source: FrameSource, pace: Pace | None = None) -> list[Frame]:
     return list(play(source, pace or Pace()))
 
 
@@ -243,7 +243,7 @@ def test_frames_that_were_dropped_count_for_nothing_of_max_frames() -> None:
         finally:
             all_offered.set()
 
-    source = Source(camera, live=True)
+    source = FrameSource(camera, live=True)
     frames = play(source, Pace(max_frames=2))
     assert next(frames).source == "0"
     first_taken.set()

@@ -17,12 +17,12 @@ from cloud_server.server import CloudServer
 from cloud_server.telemetry import EdgeBook
 from cloud_server.web import create_app
 from edge_client.cli.main import app
-from edge_client.cli.remarks import shown_metrics
 from edge_client.cli.settings import load_serve_settings
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.cloud.greeting import report_telemetry
 from edge_client.frames.result import Result, ServedBy, Timings
 from edge_client.telemetry.health import Health, State
+from edge_client.telemetry.metrics_page import shown_metrics
 from edge_client.telemetry.observer import Clocks, Observer
 from edge_client.telemetry.reporter import Reporter, TelemetryBuffer
 from partitioner.bundle.bundle import Bundle

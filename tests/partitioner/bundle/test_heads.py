@@ -22,15 +22,16 @@ from partitioner.bundle.head_export import _copy_stretches, export_heads
 from partitioner.bundle.heads import HEADS_FILE
 from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE, WEIGHTS_MAP_FILE
 from partitioner.bundle.verification import verify_bundle
-from partitioner.bundle.weights_map import Stretch, load_weights_map
+from partitioner.bundle.weights_map import ByteRange, load_weights_map
 from partitioner.cli.main import app
 from partitioner.graph.cuts import find_cuts
 from partitioner.importer.extension import add_cuts
 from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.network.link import Link
-from partitioner.planning.plan import find_profiles, plan
+from partitioner.planning.plan import plan
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
+from partitioner.profiles.store import find_profiles
 from partitioner.runtime.sessions import random_feeds
 from partitioner.search.explorer import graph_of
 from protos.errors import (
@@ -268,7 +269,7 @@ def test_stretches_larger_than_the_memory_can_be_copied(tmp_path: Path) -> None:
     with (tmp_path / "whole").open("wb") as file:
         file.seek(40 << 20)
         file.write(b"end")
-    stretch = Stretch(offset=5, size_bytes=(40 << 20) - 3, sha256="0" * 64, heads=())
+    stretch = ByteRange(offset=5, size_bytes=(40 << 20) - 3, sha256="0" * 64, heads=())
     tracemalloc.start()
     try:
         _copy_stretches(tmp_path / "whole", tmp_path / "part", [stretch])

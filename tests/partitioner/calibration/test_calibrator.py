@@ -29,7 +29,8 @@ from partitioner.inputs.files import load_named
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
 from partitioner.profiles.profile import Profile
-from partitioner.profiles.profiler import measure_profile, natural_feeds
+from partitioner.profiles.profiler import measure_profile
+from partitioner.profiles.samples import natural_feeds
 from partitioner.reports.calibration import calibration_table, calibration_text
 from partitioner.reports.plan import bound_text, plan_table, scale_text
 from partitioner.runtime.sessions import RuntimeOptions

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from partitioner.reports.plan import new_table
 from partitioner.terminal.console import LoggedProgress, complain, notes, run
+from partitioner.terminal.folding_table import new_table
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

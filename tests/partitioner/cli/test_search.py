@@ -14,9 +14,10 @@ from partitioner.cli.tiers import tiers
 from partitioner.graph.cuts import find_cuts
 from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.network.link import Link
-from partitioner.planning.plan import find_profiles, plan
+from partitioner.planning.plan import plan
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
+from partitioner.profiles.store import find_profiles
 from partitioner.search.explorer import graph_of
 from protos.errors import ProfileError, UsageError
 from tests.kit.models import inception, save

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from partitioner.network.link import Link
 from partitioner.network.step_function import AtEnd, Steps
-from partitioner.network.trace import Trace, parse_at_end, parse_format
+from partitioner.network.trace import parse_at_end
+from partitioner.network.trace_files import parse_format, read_trace
 from protos.errors import TraceError, UsageError
 
 Write = Callable[[str], Path]
@@ -28,7 +29,7 @@ def written(tmp_path: Path) -> Write:
 
 
 def test_rates_hold_until_the_next_line_and_the_last_as_long_as_usual(written: Write) -> None:
-    trace = Trace.load(written("# measured\n10 4\n\n12 1\n14\t0\n"))
+    trace = read_trace(written("# measured\n10 4\n\n12 1\n14\t0\n"))
     assert trace.uplink_bps.times == (0, 2, 4)
     assert trace.duration_s == 6
     assert [trace.uplink_bps_at(t) for t in (0, 1.99, 2, 4, 5.9, 6, 8)] == [
@@ -39,7 +40,7 @@ def test_rates_hold_until_the_next_line_and_the_last_as_long_as_usual(written: W
 
 def test_message_waits_out_a_black_out(written: Write) -> None:
     path = written("0 8\n1 0\n3 4\n4 4\n")  # 1 MB/s for 1 s, nothing for 2 s, 0.5 MB/s for 2 s
-    trace = Trace.load(path)
+    trace = read_trace(path)
     # From 0.5 s: 500 kB until 1 s, the other 250 kB take 0.5 s from 3 s on.
     assert trace.uploaded_at(750e3, 0.5) == pytest.approx(3.5)
     assert trace.uploaded_at(500e3, 0.5) == pytest.approx(1.0)
@@ -47,13 +48,13 @@ def test_message_waits_out_a_black_out(written: Write) -> None:
     # One round of 5 s carries 2 MB: 5 MB from 0 on are two rounds and the first second of the third.
     assert trace.uploaded_at(5e6, 0) == pytest.approx(11.0)
     # Held, the last 0.5 MB/s go on: 2 MB by 5 s, 3 MB more in 6 s.
-    assert Trace.load(path, at_end="hold").uploaded_at(5e6, 0) == pytest.approx(11.0)
-    held = Trace.load(written("0 8\n1 0\n"), at_end="hold")
+    assert read_trace(path, at_end="hold").uploaded_at(5e6, 0) == pytest.approx(11.0)
+    held = read_trace(written("0 8\n1 0\n"), at_end="hold")
     assert math.isinf(held.uploaded_at(2e6, 0))
 
 
 def test_mahimahi_packets_are_through_at_their_milliseconds(written: Write) -> None:
-    trace = Trace.load(written("2\n4\n4\n7\n107\n"))
+    trace = read_trace(written("2\n4\n4\n7\n107\n"))
     packet = 1500
     ends = [trace.uploaded_at(count * packet, 0) for count in range(1, 6)]
     # The two packets of 4 ms share the 2 ms before: the first is through in their middle.
@@ -63,11 +64,11 @@ def test_mahimahi_packets_are_through_at_their_milliseconds(written: Write) -> N
 
 
 def test_csv_may_say_all_of_a_link(written: Write) -> None:
-    trace = Trace.load(
+    trace = read_trace(
         written("rtt_ms, time_s,uplink_mbps,downlink_mbps,note\n30,0,1,5,a\n50,1,2,6,b\n")
     )
     assert trace.link_at(1.5, Link(9, 9, 9)) == Link(2e6, 6e6, 0.05)
-    short = Trace.load(written("time_s,uplink_mbps\n0,1\n1,0\n"))
+    short = read_trace(written("time_s,uplink_mbps\n0,1\n1,0\n"))
     assert short.link_at(0.5, Link(9, 7, 0.1)) == Link(1e6, 7, 0.1)
     assert short.link_at(1.5, Link(9, 7, 0.1)) is None
 
@@ -104,18 +105,18 @@ def test_csv_may_say_all_of_a_link(written: Write) -> None:
 )  # fmt: skip
 def test_bad_trace_is_refused_with_its_line(text: str, sentence: str, written: Write) -> None:
     with pytest.raises(TraceError) as caught:
-        Trace.load(written(text))
+        read_trace(written(text))
     assert sentence in str(caught.value)
 
 
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(TraceError, match="is no text"):
-        Trace.load(tmp_path / "b")
+        read_trace(tmp_path / "b")
     with pytest.raises(TraceError, match="cannot be read"):
-        Trace.load(tmp_path / "missing")
+        read_trace(tmp_path / "missing")
     with pytest.raises(TraceError, match="cannot be read"):
-        Trace.load(tmp_path)
+        read_trace(tmp_path)
 
 
 def test_given_format_and_end_are_checked(written: Write) -> None:
@@ -127,7 +128,7 @@ def test_given_format_and_end_are_checked(written: Write) -> None:
     with pytest.raises(UsageError, match="loop or hold"):
         parse_at_end("stop")
     with pytest.raises(TraceError, match="two numbers"):
-        Trace.load(written("1\n2\n"), "rates")
+        read_trace(written("1\n2\n"), "rates")
 
 
 @st.composite

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from partitioner.bundle.bundle import Bundle
 from partitioner.planning.devices import (
     Device,
-    Radio,
-    Thermal,
     device_names,
     load_device,
     load_radio,
@@ -19,7 +17,8 @@ from partitioner.planning.devices import (
     scaled_to,
 )
 from partitioner.planning.energy import compute_power_w, frame_energy
-from partitioner.planning.thermal import sustain
+from partitioner.planning.radio import Radio
+from partitioner.planning.thermal import Thermal, sustain
 from partitioner.profiles.profile import Profile
 from protos.errors import FileError, ProfileError, UnknownNameError, UsageError
 from tests.partitioner.planning.test_plan import MACHINE

@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 
 from partitioner.network.link import Link
 from partitioner.network.trace import Trace
-from partitioner.planning.devices import Device, Radio, Thermal
-from partitioner.planning.objective import METRICS, Costs, Objective, Prices, Terms, price
+from partitioner.planning.costs import METRICS, Costs, price
+from partitioner.planning.devices import Device
+from partitioner.planning.objective import Objective
 from partitioner.planning.plan import Plan, plan
+from partitioner.planning.radio import Radio
+from partitioner.planning.terms import Prices, Terms
+from partitioner.planning.thermal import Thermal
 from partitioner.profiles.profile import Profile, StageProfile, Timing
 from partitioner.profiles.variation import Variation, quantile_of_sum
 from partitioner.simulation.demand import demands_of

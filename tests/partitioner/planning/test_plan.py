@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import MODEL_GRAPH, Cut, FileDigest, Manifest
 from partitioner.network.link import Link
-from partitioner.planning.plan import find_profiles, plan
+from partitioner.planning.plan import plan
 from partitioner.profiles.profile import (
     CodecProfile,
     CutProfile,
@@ -21,8 +21,10 @@ from partitioner.profiles.profile import (
     StageProfile,
     Timing,
 )
-from partitioner.reports.plan import noise_text, scale_text
+from partitioner.profiles.store import find_profiles
+from partitioner.reports.plan import scale_text
 from partitioner.reports.plan_plot import draw_plan
+from partitioner.reports.profile import noise_text
 from protos.errors import ProfileError, UnknownNameError, UsageError
 from protos.tensors import TensorSpec
 

@@ -23,10 +23,12 @@ from partitioner.planning.constraints import (
     min_depth,
     relaxations,
 )
+from partitioner.planning.costs import METRICS, Costs
 from partitioner.planning.devices import Device, scaled_to
-from partitioner.planning.objective import METRICS, Costs, Objective, Prices, Terms
-from partitioner.planning.plan import Option
-from partitioner.planning.selection import decide
+from partitioner.planning.objective import Objective
+from partitioner.planning.option import Option
+from partitioner.planning.selection import select
+from partitioner.planning.terms import Prices, Terms
 from partitioner.reports.plan_plot import draw_front, draw_plan
 from protos.errors import InfeasibleError, UsageError
 from protos.tensors import TensorSpec
@@ -209,7 +211,7 @@ def test_best_option_is_that_of_a_search_for_every_objective_and_limit() -> None
         moved = made.at(replace(made.link, uplink_bps=uplink))
         for objective in (*map(Objective.parse, METRICS), Objective({"latency": 1, "energy": 0.3})):
             for limits in ((), (deadline(0.25),), (max_edge_memory(999),), (min_depth(0.0),)):
-                decision = decide(moved, terms, objective, limits)
+                decision = select(moved, terms, objective, limits)
                 scores = {
                     c.option.label: objective.score(c.costs)
                     for c in decision.candidates
@@ -219,7 +221,7 @@ def test_best_option_is_that_of_a_search_for_every_objective_and_limit() -> None
 
 
 def test_front_holds_the_best_of_every_metric_and_nothing_that_is_beaten() -> None:
-    decision = decide(example(), Terms(device=DEVICE, radio=RADIO))
+    decision = select(example(), Terms(device=DEVICE, radio=RADIO))
     front = decision.front(("latency", "energy"))
     for name in ("latency", "energy"):
         best = min(c.costs.metric(name) for c in decision.candidates)
@@ -235,7 +237,7 @@ def test_front_holds_the_best_of_every_metric_and_nothing_that_is_beaten() -> No
 
 def test_cut_whose_frontier_holds_an_input_sends_it() -> None:
     made = example()
-    labels = {c.option.cut: c.sends_input for c in decide(made).candidates}
+    labels = {c.option.cut: c.sends_input for c in select(made).candidates}
     # The example's cut-01 sends a value of the name of the input, as a skip over the head would.
     assert labels == {"cloud": True, "cut-01": True, "edge": False}
     inner = made.bundle.manifest.cuts[0].model_copy(
@@ -243,10 +245,10 @@ def test_cut_whose_frontier_holds_an_input_sends_it() -> None:
     )
     manifest = made.bundle.manifest.model_copy(update={"cuts": (inner,), "flops": 120})
     made = replace(made, bundle=Bundle(Path("m"), manifest))
-    found = {c.option.cut: (c.sends_input, c.depth) for c in decide(made).candidates}
+    found = {c.option.cut: (c.sends_input, c.depth) for c in select(made).candidates}
     assert found == {"cloud": (True, 0.0), "cut-01": (False, 0.25), "edge": (False, 1.0)}
-    assert decide(made, constraints=[keep_input_local()]).best.option.cut == "edge"
-    assert decide(made, constraints=[min_depth(0.25)]).best.option.cut == "edge"
+    assert select(made, constraints=[keep_input_local()]).best.option.cut == "edge"
+    assert select(made, constraints=[min_depth(0.25)]).best.option.cut == "edge"
 
 
 def test_device_scales_the_profile_by_its_rate() -> None:
@@ -266,7 +268,7 @@ def test_senseless_depth_is_refused() -> None:
 
 
 def test_pictures_show_the_choice(tmp_path: Path) -> None:
-    decision = decide(example(), Terms(device=DEVICE, radio=RADIO), Objective.parse("energy"))
+    decision = select(example(), Terms(device=DEVICE, radio=RADIO), Objective.parse("energy"))
     draw_front(decision, ("latency", "energy"), tmp_path / "front.png")
     draw_front(decision, ("latency", "energy", "bytes"), tmp_path / "three.svg")
     draw_plan(decision.plan, tmp_path / "plan.svg", decision.best.option)

@@ -13,7 +13,7 @@ from partitioner.planning.tiers import estimate_between, fastest_by_machines, he
 from partitioner.profiles.profile import CutProfile, Profile
 from partitioner.reports.tiers import tiers_json
 from partitioner.search.explorer import best_on, best_tiers
-from partitioner.search.placement import Flow, Work
+from partitioner.search.placement import Flow, Workload
 from partitioner.search.solver import Search
 from partitioner.search.survivors import Assumption
 from protos.errors import BundleError, UsageError
@@ -43,7 +43,7 @@ def additive(bundle: Bundle, node_s: Sequence[float]) -> Profile:
     )  # fmt: skip
 
 
-def by_nodes(bundle: Bundle, seconds: Sequence[Sequence[float]]) -> Work:
+def by_nodes(bundle: Bundle, seconds: Sequence[Sequence[float]]) -> Workload:
     """Every node by itself, so that a placement by heads can be priced by hand."""
     graph = bundle.graph
     assert graph is not None
@@ -59,7 +59,7 @@ def by_nodes(bundle: Bundle, seconds: Sequence[Sequence[float]]) -> Work:
     answers = np.zeros(len(graph.nodes))
     for name in graph.outputs:
         answers[graph.producer[name]] += graph.values[name].nbytes()
-    return Work(np.array(seconds), tuple(flows), answers)
+    return Workload(np.array(seconds), tuple(flows), answers)
 
 
 @pytest.mark.parametrize("name", ["residual", "inception", "two_towers"])

@@ -8,9 +8,9 @@ import pytest
 
 from partitioner.bundle.exits import BundleExits
 from partitioner.exits.ladder import LEVELS, Rung, climb_down, levels_of, own_rung
-from partitioner.planning.plan import Option
+from partitioner.planning.option import Option
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.exit_thresholds import Bounded, Step, decide_bounded
+from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
 from partitioner.policy.policy import Decision, PolicySettings, decide, expected_s
 from protos.errors import UsageError
 from tests.partitioner.policy.test_policy import CLOUD, MIDDLE, option, plan_of, seen
@@ -21,22 +21,24 @@ LADDER = ((0.0, None), (0.5, (0.95, 0.995)), (0.8, (0.71, 0.984)))
 """By rung: the chance to exit at cut-05, and the threshold with its agreement."""
 
 
-def steps_of(*more: Option) -> tuple[Step, ...]:
+def steps_of(*more: Option) -> tuple[RungPlan, ...]:
     """cut-05 with an exit that takes 2 ms, the edge, and `more`."""
     steps = []
     for rate, measured in LADDER:
         rung = Rung() if measured is None else Rung({}, *({"cut-05": it} for it in measured))
         asking = replace(MIDDLE, exit_rate=rate, exit_s=0.002)
-        steps.append(Step(rung, plan_of(*more, asking, SLOW_EDGE)))
+        steps.append(RungPlan(rung, plan_of(*more, asking, SLOW_EDGE)))
     return tuple(steps)
 
 
 STEPS = steps_of()
 
 
-def run(*frames: tuple[float, Conditions], steps: tuple[Step, ...] = STEPS) -> list[Bounded]:
+def run(
+    *frames: tuple[float, Conditions], steps: tuple[RungPlan, ...] = STEPS
+) -> list[RungDecision]:
     """Decide frame by frame, each at its second and under its conditions."""
-    found: list[Bounded] = []
+    found: list[RungDecision] = []
     for now_s, conditions in frames:
         current = found[-1] if found else None
         found.append(decide_bounded(steps, conditions, current, now_s, LIMITED))
@@ -135,7 +137,7 @@ def test_thresholds_stay_while_the_cloud_is_away() -> None:
     # Nothing is in time here: the exit answers, however sure, and the cut stays.
     assert found.decision.option.cut == "cut-05"
     late = replace(MIDDLE, cut="cut-07", edge_s=0.05, exit_s=0.002, exit_rate=0.5)
-    steps = tuple(Step(step.rung, plan_of(*step.plan.options, late)) for step in STEPS)
+    steps = tuple(RungPlan(step.rung, plan_of(*step.plan.options, late)) for step in STEPS)
     first = decide_bounded(steps, away, None, 0.0, LIMITED).decision
     assert (first.option.cut, first.meets_deadline) == ("cut-07", False)  # it has seen more
     current = Decision(CLOUD, "", 0, seen(8), 0.0)
@@ -184,7 +186,7 @@ def test_first_decision_is_that_of_an_exhaustive_search() -> None:
         rates = np.sort(rng.random((5, 4)), axis=0)  # lower rungs let more frames exit
         rates[0] = 0
         steps = tuple(
-            Step(
+            RungPlan(
                 Rung(),
                 plan_of(
                     *(

@@ -9,7 +9,8 @@ import pytest
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import LinkEstimate
-from partitioner.planning.plan import Option, Plan
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.policy import Decision, PolicySettings, contenders, decide, expected_s
 from partitioner.profiles.profile import Profile

@@ -8,15 +8,15 @@ import pytest
 from partitioner.planning.objective import Objective
 from partitioner.policy.power_rules import (
     DEFAULT_RULES,
-    NO_THRIFT,
+    NO_POWER_DEMAND,
     InForce,
+    PowerDemand,
     PowerRules,
     Reading,
     Rule,
-    Thrift,
     judge_power,
     load_rules,
-    thrift_of,
+    power_demand_of,
 )
 from protos.errors import FileError
 
@@ -71,17 +71,21 @@ def test_rules_together_ask_for_the_largest_factor_and_the_lowest_rate() -> None
     quick = Rule(name="quick", temperature_c=50, recovers=40, energy_factor=9)
     rules = PowerRules(rules=(LOW, HOT, quick), seconds_per_joule=0.2)
     held = [InForce(rule, 0.0) for rule in rules.rules]
-    assert thrift_of(rules, held[:1], weighs=True) == Thrift(("low",), 3.0, 15.0, 0.2)
-    assert thrift_of(rules, held, weighs=True) == Thrift(("low", "hot", "quick"), 9.0, 5.0, 0.2)
-    assert thrift_of(rules, held[2:], weighs=True).max_fps is None
-    assert thrift_of(rules, held, weighs=False).energy_factor == 1
-    assert thrift_of(rules, [], weighs=True) == NO_THRIFT
-    assert str(thrift_of(rules, held[:2], weighs=True)) == (
+    assert power_demand_of(rules, held[:1], weighs=True) == PowerDemand(("low",), 3.0, 15.0, 0.2)
+    assert power_demand_of(rules, held, weighs=True) == PowerDemand(
+        ("low", "hot", "quick"), 9.0, 5.0, 0.2
+    )
+    assert power_demand_of(rules, held[2:], weighs=True).max_fps is None
+    assert power_demand_of(rules, held, weighs=False).energy_factor == 1
+    assert power_demand_of(rules, [], weighs=True) == NO_POWER_DEMAND
+    assert str(power_demand_of(rules, held[:2], weighs=True)) == (
         "low, hot: energy counts 5x, at most 5 frames a second"
     )
     unpaced = rules.without_rates()
     kept = [InForce(rule, 0.0) for rule in unpaced.rules]
-    assert thrift_of(unpaced, kept, weighs=True) == Thrift(("low", "hot", "quick"), 9.0, None, 0.2)
+    assert power_demand_of(unpaced, kept, weighs=True) == PowerDemand(
+        ("low", "hot", "quick"), 9.0, None, 0.2
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,9 +99,9 @@ def test_rules_together_ask_for_the_largest_factor_and_the_lowest_rate() -> None
     ],
 )
 def test_weight_of_energy_rises_by_the_factor(before: str, after: dict[str, float]) -> None:
-    thrift = Thrift(("low",), 3.0, None, seconds_per_joule=0.1)
-    assert thrift.shifts(Objective.parse(before)).weights == pytest.approx(after)
-    assert NO_THRIFT.shifts(Objective.parse(before)) == Objective.parse(before)
+    power_demand = PowerDemand(("low",), 3.0, None, seconds_per_joule=0.1)
+    assert power_demand.shifts(Objective.parse(before)).weights == pytest.approx(after)
+    assert NO_POWER_DEMAND.shifts(Objective.parse(before)) == Objective.parse(before)
 
 
 def test_rules_are_read_from_toml_and_json(tmp_path: Path) -> None:

@@ -8,14 +8,17 @@ import pytest
 from partitioner.bundle.exits import ExitCost
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import LinkEstimate
-from partitioner.planning.devices import Device, Radio
-from partitioner.planning.objective import METRICS, Objective, Prices, Terms, price
+from partitioner.planning.costs import METRICS, price
+from partitioner.planning.devices import Device
+from partitioner.planning.objective import Objective
 from partitioner.planning.plan import Plan, plan
+from partitioner.planning.radio import Radio
+from partitioner.planning.terms import Prices, Terms
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.expected_latency import expect
 from partitioner.policy.policy import PolicySettings, contenders, decide
-from partitioner.policy.power_rules import Thrift
-from partitioner.policy.score import further_axes, scale_of
+from partitioner.policy.power_rules import PowerDemand
+from partitioner.policy.score import further_axes, scorer_of
 from protos.errors import UsageError
 from tests.partitioner.planning.test_objective import DEVICE as BOARD
 from tests.partitioner.planning.test_objective import RADIO, example, spread_out
@@ -48,7 +51,7 @@ def test_score_of_machines_as_profiled_is_the_planners_price(
         for period_s in (None, 0.2):
             terms = replace(ALL_TERMS, fps=period_s and 1 / period_s)
             now = Conditions(LinkEstimate(link), frame_period_s=period_s)
-            scale = scale_of(made, now, objective, terms)
+            scale = scorer_of(made, now, objective, terms)
             for each in made.options:
                 cost = expect(each, now, window=1, caution=0.0)  # alone: nothing waits
                 wanted = objective.score(price(each, made, terms))
@@ -58,7 +61,7 @@ def test_score_of_machines_as_profiled_is_the_planners_price(
 def test_joules_of_loaded_machines_and_an_uncertain_link_by_hand() -> None:
     now = seen(8, edge_load=2.0, cloud_load=3.0, cloud_queue_s=0.005)
     doubtful = replace(now, link=replace(now.link, byte_variance=(0.004 / 10_000) ** 2))
-    scale = scale_of(PLAN, doubtful, Objective.parse("energy"), JOULES)
+    scale = scorer_of(PLAN, doubtful, Objective.parse("energy"), JOULES)
     # 2 · 20 ms at 6 W; 0.08 Mbit at 0.5 J; 10 + 10 + 0.5 ms and half of 4 ms in doubt, at 1 W; and these
     # with 5 ms of queue and 3 · 3 ms of tail at 2 W.
     network_s = 0.0205 + 0.5 * 0.004
@@ -127,11 +130,11 @@ def test_move_by_a_weighted_sum_says_what_is_saved_and_what_it_costs() -> None:
 
 def test_low_battery_makes_joules_count_and_its_end_lets_go_of_them() -> None:
     latency = settings("latency")
-    thrifty = Thrift(("low battery",), 3.0, 15.0, seconds_per_joule=0.1)
+    thrifty = PowerDemand(("low battery",), 3.0, 15.0, seconds_per_joule=0.1)
     first = decide(PLAN, seen(40), None, 0.0, latency)
     assert first.option == CLOUD
     # A joule counts 0.3 s: cloud 25.1 + 82.3 = 107 ms, cut-05 35.1 + 60.7 = 95.8.
-    moved = decide(PLAN, seen(40, thrift=thrifty), first, 1.0, latency)  # type: ignore[arg-type]
+    moved = decide(PLAN, seen(40, power_demand=thrifty), first, 1.0, latency)  # type: ignore[arg-type]
     assert moved.option == MIDDLE
     assert moved.reason == (
         "low battery: energy counts 3x, at most 15 frames a second; cut-05/q4 takes 72.0 mJ less and "
@@ -141,7 +144,7 @@ def test_low_battery_makes_joules_count_and_its_end_lets_go_of_them() -> None:
     assert back.option == CLOUD
     assert back.reason == "low battery is over; cloud/jpeg is 10.0 ms faster"
     unknown = replace(latency, terms=Terms())
-    assert decide(PLAN, seen(40, thrift=thrifty), None, 1.0, unknown).option == CLOUD  # type: ignore[arg-type]
+    assert decide(PLAN, seen(40, power_demand=thrifty), None, 1.0, unknown).option == CLOUD  # type: ignore[arg-type]
 
 
 def test_deadline_goes_before_joules_and_lateness_before_both() -> None:
@@ -164,10 +167,10 @@ def test_decision_by_joules_is_never_worse_than_the_hysteresis_allows() -> None:
         mbit = float(np.clip(mbit * rng.uniform(0.7, 1.43), 0.1, 100))
         edge_load = float(np.clip(edge_load * rng.uniform(0.9, 1.11), 0.5, 6))
         factor = float(rng.choice([1.0, 3.0])) if step % 20 == 0 else factor
-        now = seen(mbit, edge_load=edge_load, thrift=Thrift(("low",), factor))  # type: ignore[arg-type]
+        now = seen(mbit, edge_load=edge_load, power_demand=PowerDemand(("low",), factor))  # type: ignore[arg-type]
         before, current = current, decide(made, now, current, 0.1 * step, both)
         moves += before is not None and before.option != current.option
-        scale = scale_of(made, now, both.objective, both.terms)
+        scale = scorer_of(made, now, both.objective, both.terms)
         scores = {each.label: scale.score(expect(each, now, 4, 0.0)) for each in made.options}
         best = min(scores.values())
         assert scores[current.option.label] <= max(best / 0.95, best + 0.001) + 1e-12
@@ -204,7 +207,7 @@ def test_contenders_hold_the_best_by_every_metric(exits: bool) -> None:
                 cloud_load=float(rng.uniform(0.5, 4)),
                 frame_period_s=float(rng.choice([0.0, 0.02, 0.1])),
             )
-            scale = scale_of(made, now, objective, ALL_TERMS)
+            scale = scorer_of(made, now, objective, ALL_TERMS)
             scores = {each.label: scale.score(expect(each, now, 4, 0.5)) for each in made.options}
             best = pytest.approx(
                 min(scores.values()), rel=1e-12

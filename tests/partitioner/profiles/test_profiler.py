@@ -13,11 +13,10 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.verification import largest_difference, verify_bundle
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
-from partitioner.profiles import paused_frames as resuming
-from partitioner.profiles import profiler as profiling
-from partitioner.profiles import timing
+from partitioner.profiles import paused_frames, profiler, timing
 from partitioner.profiles.paused_frames import PausedFrames, frame_factors, measure_crossing_s
-from partitioner.profiles.profiler import measure_profile, natural_feeds
+from partitioner.profiles.profiler import measure_profile
+from partitioner.profiles.samples import natural_feeds
 from partitioner.profiles.timing import Repeated, sample_in_turns, time_call
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.codecs.registry import get_codec
@@ -191,8 +190,8 @@ def test_resuming_is_what_a_frame_takes_beyond_calls_in_a_row_whatever_the_machi
     loop = SimpleNamespace(sleep=sleep, get_running_loop=asyncio.get_running_loop)
     for module, name, played in (
         (timing, "time", clock),
-        (resuming, "time", clock),
-        (resuming, "asyncio", loop),
+        (paused_frames, "time", clock),
+        (paused_frames, "asyncio", loop),
     ):
         monkeypatch.setattr(module, name, played)
     with PausedFrames(call, 0.5, 0.0) as frames:
@@ -241,9 +240,9 @@ def test_stages_too_large_to_be_held_leave_time_for_paused_frames(
         ends.append(end)
         on_turn()
 
-    monkeypatch.setattr(profiling, "sample_in_turns", sample_in_turns)
+    monkeypatch.setattr(profiler, "sample_in_turns", sample_in_turns)
     begun, told = time.perf_counter() - 100, []
-    frames = profiling._take_turns(
+    frames = profiler._take_turns(
         [], lambda: lambda: None, (begun, begun + 40), lambda: told.append(1), hold=hold
     )
     assert ends == [pytest.approx(begun + stages_end_s)]

@@ -14,7 +14,7 @@ from partitioner.bundle.verification import CutCheck, verify_bundle
 from partitioner.calibration.calibrator import calibrate
 from partitioner.graph.cuts import find_cuts
 from partitioner.graph.graph import Graph
-from partitioner.importer import extension as adding_module
+from partitioner.importer import extension
 from partitioner.importer.extension import add_cuts
 from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.network.link import Link
@@ -29,7 +29,7 @@ from partitioner.search.explorer import (
     node_seconds,
     search_bundle,
 )
-from partitioner.search.placement import price, work_of
+from partitioner.search.placement import placement_cost, work_of
 from partitioner.search.solver import Search
 from partitioner.search.survivors import (
     Assumption,
@@ -76,7 +76,7 @@ def test_no_cut_beats_the_survivors_anywhere(name: str, bundles: Callable[[str],
             tiers.append([int(not set(group) <= survivor.cut.head) for group in groups])
         for uplink in 10 ** rng.uniform(3, 10, 30):
             link = Link(uplink, LINK.downlink_bps, LINK.rtt_s)
-            least = min(price(work, tier, [link], loads).total_s for tier in tiers)
+            least = min(placement_cost(work, tier, [link], loads).total_s for tier in tiers)
             assert least == pytest.approx(Search(work).best([link], loads).total_s, rel=1e-6)
     for survivor in survivors:
         assert survivor.cut.frontier == graph.frontier(survivor.cut.head)
@@ -147,7 +147,7 @@ def test_cut_that_computes_something_else_leaves_the_bundle_as_it_was(
     def differ(bundle: Bundle, _feeds: object) -> list[CutCheck]:
         return [CutCheck(cut, {"y": 1.0}, ok=False) for cut in bundle.cuts]
 
-    monkeypatch.setattr(adding_module, "verify_bundle", differ)
+    monkeypatch.setattr(extension, "verify_bundle", differ)
     files = {path: path.read_bytes() for path in sparse.path.rglob("*") if path.is_file()}
     with pytest.raises(ModelError, match="left as it was"):
         add_cuts(sparse, find_cuts(graph_of(sparse))[:1], sparse.path, replace=True)
@@ -208,7 +208,7 @@ def test_placement_of_all_on_one_side_is_no_cut(residual_bundle: Bundle) -> None
     graph = graph_of(residual_bundle)
     work, groups = work_of(graph, [[1.0] * len(graph.nodes)] * 2)
     for tier in (0, 1):
-        placement = price(work, [tier] * work.items, [LINK], (1.0, 1.0))
+        placement = placement_cost(work, [tier] * work.items, [LINK], (1.0, 1.0))
         assert found_cut(graph, groups, placement) is None
 
 

@@ -7,12 +7,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import maximum_flow
 
 from partitioner.search.flow_network import SplitNetwork, crossing_prices
-from partitioner.search.placement import Floats, Flow, Work
+from partitioner.search.placement import Floats, Flow, Workload
 from partitioner.search.precedence import Precedence
 from tests.kit.random_workloads import all_placements, random_link, random_work
 
 
-def needed(work: Work) -> npt.NDArray[np.bool_]:
+def needed(work: Workload) -> npt.NDArray[np.bool_]:
     """Return in row i what is computed before item i (Warshall's closure)."""
     before = np.zeros((work.items, work.items), bool)
     for flow in work.flows:
@@ -23,7 +23,7 @@ def needed(work: Work) -> npt.NDArray[np.bool_]:
     return before
 
 
-def total_s(work: Work, placed: tuple[int, ...], crossing_s: Floats) -> float:
+def total_s(work: Workload, placed: tuple[int, ...], crossing_s: Floats) -> float:
     """Return what the network prices: computing and crossings, no round trips and no answers."""
     total = sum(work.seconds[tier][item] for item, tier in enumerate(placed))
     for flow, prices in zip(work.flows, crossing_s.T, strict=True):
@@ -37,7 +37,7 @@ def test_arcs_that_follow_from_others_are_left_out_and_no_others() -> None:
     for _ in range(200):
         work = random_work(rng, most=15)
         before, order = needed(work), Precedence(work)
-        lone = Work(
+        lone = Workload(
             work.seconds, tuple(Flow(1, maker, (i,)) for i, maker in order.needs), work.answer_bytes
         )
         assert (needed(lone) == before).all()
@@ -65,7 +65,7 @@ def test_tightest_bound_keeps_the_optimum(tiers: int, most: int, graphs: int) ->
         assert total_s(work, found, crossing_s) == pytest.approx(least, rel=1e-6)
 
 
-def unreduced_least(work: Work, uplink_bps: float) -> int:
+def unreduced_least(work: Workload, uplink_bps: float) -> int:
     """Return the least ms by the network of DADS as it is published: one vertex a value, all arcs."""
     never, items = 1 << 28, work.items
     arcs = {}
@@ -92,13 +92,13 @@ def test_optimum_of_larger_graphs_is_that_of_the_network_as_published() -> None:
     for _ in range(100):
         work = random_work(rng, most=60)
         seconds = np.stack([rng.integers(0, 1000, work.items), rng.integers(0, 300, work.items)])
-        work = Work(seconds / 1000, work.flows, np.zeros(work.items))
+        work = Workload(seconds / 1000, work.flows, np.zeros(work.items))
         uplink_bps = 8000.0 * 10 ** int(rng.integers(0, 3))  # 1, 10 or 100 bytes a ms
         rounded = [
             Flow(f.nbytes // 100 * 100, f.maker, f.readers) if np.isfinite(f.nbytes) else f
             for f in work.flows
         ]
-        work = Work(work.seconds, tuple(rounded), work.answer_bytes)
+        work = Workload(work.seconds, tuple(rounded), work.answer_bytes)
         crossing_s = crossing_prices(work, [uplink_bps])
         known_s = float(work.seconds[0].sum())
         found = SplitNetwork(work, 1).solve(work.seconds, crossing_s, known_s)
@@ -112,7 +112,7 @@ def test_what_no_cut_can_part_is_one_vertex() -> None:
     flows = [
         Flow(size, at - 1 if at else None, (at,)) for at, size in enumerate((9.0, 9.0, 2.0, 9.0))
     ]
-    work = Work(np.array([[1.0] * 4, [0.0] * 4]), tuple(flows), np.zeros(4))
+    work = Workload(np.array([[1.0] * 4, [0.0] * 4]), tuple(flows), np.zeros(4))
     network = SplitNetwork(work, 1)
     crossing_s = crossing_prices(work, [8.0])
     parts = network.parts(network.prices(work.seconds, crossing_s), known_s=4.0)

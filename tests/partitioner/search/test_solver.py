@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from partitioner.network.link import Link
-from partitioner.search.placement import Flow, Work, price
+from partitioner.search.placement import Flow, Workload, placement_cost
 from partitioner.search.solver import Search
 from protos.errors import UsageError
 from tests.kit.random_workloads import all_placements, price_by_hand, random_link, random_work
@@ -48,7 +48,9 @@ def test_envelope_is_that_of_exhaustive_search(seed: int) -> None:
         inside = [math.sqrt(a * b) for a, b in pairwise(ends)]
         for uplink in [*ends, *inside, *(10 ** rng.uniform(0, 12, 20))]:
             at = next(s for s in found if s.from_bps <= uplink <= s.to_bps)
-            mine = price(work, at.placement.tier, [replace(link, uplink_bps=uplink)], loads)
+            mine = placement_cost(
+                work, at.placement.tier, [replace(link, uplink_bps=uplink)], loads
+            )
             least = min(fixed + 8 / uplink * size for fixed, size in lines)
             assert mine.total_s == pytest.approx(least, rel=EXACT)
 
@@ -65,9 +67,9 @@ def test_best_of_three_tiers_is_that_of_exhaustive_search(seed: int) -> None:
         assert found.total_s == pytest.approx(least, rel=EXACT)
 
 
-def chain(*flows: Flow, edge: list[float], cloud: list[float]) -> Work:
+def chain(*flows: Flow, edge: list[float], cloud: list[float]) -> Workload:
     """Items without answers."""
-    return Work(np.array([edge, cloud]), flows, np.zeros(len(edge)))
+    return Workload(np.array([edge, cloud]), flows, np.zeros(len(edge)))
 
 
 LINK = Link(8000.0, 8000.0, 0.5)
@@ -99,7 +101,7 @@ def test_frontier_of_two_values_wins_where_it_is_smallest() -> None:
 def test_output_made_in_the_head_does_not_cross() -> None:
     # Item 0 answers 3000 bytes itself; only the 10 of item 1 come down: 0 + 0.5 + 0.1 + 0.01 s.
     flows = (Flow(9000, None, (0,)), Flow(100, 0, (1,)))
-    work = Work(np.array([[0.0, 5.0], [0.0, 0.0]]), flows, np.array([3000.0, 10.0]))
+    work = Workload(np.array([[0.0, 5.0], [0.0, 0.0]]), flows, np.array([3000.0, 10.0]))
     best = Search(work).best([LINK])
     assert best.tier == (0, 1)
     assert best.download_bytes == (10.0,)

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from partitioner.network.link import Link
 from partitioner.network.step_function import Steps
 from partitioner.network.trace import Trace
-from partitioner.planning.devices import Device, Radio
-from partitioner.planning.objective import Prices
+from partitioner.planning.devices import Device
+from partitioner.planning.radio import Radio
+from partitioner.planning.terms import Prices
 from partitioner.profiles.variation import Variation
 from partitioner.reports.fleet import Bill, measures, summarise
 from partitioner.simulation.demand import Demand
+from partitioner.simulation.event_clock import Clock
 from partitioner.simulation.fleet import Fleet, find_workers, run_fleet
-from partitioner.simulation.fleet_queues import Clock, Cloud
+from partitioner.simulation.fleet_queues import Cloud
 from partitioner.simulation.pipeline import Setup
 from partitioner.simulation.replay import Fixed, run_policy
 from protos.errors import UsageError

@@ -23,7 +23,7 @@ from protos.errors import (
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
 from protos.rpc.status import code_of, error_from
 from protos.tensors import TensorSpec
-from protos.wire import framing as wire
+from protos.wire import framing
 from protos.wire.messages import pack_request, pack_response, unpack_request, unpack_response
 
 buffers = st.lists(st.binary(max_size=300), max_size=4)
@@ -36,10 +36,10 @@ def test_spliced_request_is_what_protobuf_writes(
 ) -> None:
     header = ModelInferRequest(model_name=model, id=frame)
     header.inputs.add(name="x", datatype="FP32", shape=[1, 2])
-    data = wire.encode_request(header, tensors)
+    data = framing.encode_request(header, tensors)
     whole = ModelInferRequest.FromString(data)
     assert list(whole.raw_input_contents) == tensors
-    again, views = wire.decode_request(whole.SerializeToString())
+    again, views = framing.decode_request(whole.SerializeToString())
     assert [bytes(view) for view in views] == tensors
     assert again == header
 
@@ -49,11 +49,11 @@ def test_spliced_stream_answer_is_what_protobuf_writes(
     frame: str, tensors: list[bytes], problem: str
 ) -> None:
     header = ModelInferResponse(model_name="m", id=frame)
-    data = wire.encode_stream_response(header, tensors, problem)
+    data = framing.encode_stream_response(header, tensors, problem)
     whole = ModelStreamInferResponse.FromString(data)
     assert whole.error_message == problem
     assert list(whole.infer_response.raw_output_contents) == tensors
-    message, again, views = wire.decode_stream_response(whole.SerializeToString())
+    message, again, views = framing.decode_stream_response(whole.SerializeToString())
     assert (message, again, [bytes(v) for v in views]) == (problem, header, tensors)
 
 
@@ -61,7 +61,7 @@ def test_spliced_stream_answer_is_what_protobuf_writes(
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_refused_or_read_as_protobuf_reads_them(data: bytes) -> None:
     try:
-        header, views = wire.decode_request(data)
+        header, views = framing.decode_request(data)
     except TensorError:
         return
     header.raw_input_contents.extend(bytes(view) for view in views)
@@ -74,11 +74,11 @@ def test_flipped_and_truncated_messages_never_crash(position: int, bit: int) -> 
     values = {"x": np.arange(64, dtype=np.float32).reshape(1, 64)}
     spec = TensorSpec("x", "float32", (-1, 64))
     header, tensors = pack_request("m.cut-01", "7", values, [spec], bundle_digest="ab" * 32)
-    data = bytearray(wire.encode_request(header, tensors))
+    data = bytearray(framing.encode_request(header, tensors))
     data[position % len(data)] ^= 1 << bit
     for broken in (bytes(data), bytes(data[: position % len(data)])):
         with suppress(SplitpointError):
-            read, views = wire.decode_request(broken)
+            read, views = framing.decode_request(broken)
             array = unpack_request(read, views, [spec])["x"]
             assert array.shape == (1, 64)
 
@@ -87,7 +87,7 @@ def test_golden_request() -> None:
     spec = TensorSpec("x", "uint8", (-1, 3))
     header, tensors = pack_request("m.cut-01", "5", {"x": np.array([[1, 2, 3]], np.uint8)}, [spec])
     # model_name (1), id (3), inputs (5) {name, datatype, packed shape}, raw_input_contents (7)
-    assert wire.encode_request(header, tensors).hex() == (
+    assert framing.encode_request(header, tensors).hex() == (
         "0a086d2e6375742d3031" "1a0135" "2a0e0a0178120555494e54381a020103" "3a03010203"
     )  # fmt: skip
 
@@ -106,11 +106,11 @@ def test_frontier_of_several_values_arrives_as_it_left() -> None:
         for name, array in values.items()
     ]
     header, tensors = pack_request("m", "1", values, specs, get_codec("jpeg"))
-    read, views = wire.decode_request(wire.encode_request(header, tensors))
+    read, views = framing.decode_request(framing.encode_request(header, tensors))
     for name, array in unpack_request(read, views, specs).items():
         np.testing.assert_array_equal(array, values[name])
     answer, raw = pack_response("m", "1", values, specs)
-    back = unpack_response(*wire.decode_response(wire.encode_response(answer, raw)))
+    back = unpack_response(*framing.decode_response(framing.encode_response(answer, raw)))
     for name, array in back.items():
         np.testing.assert_array_equal(array, values[name])
 
@@ -198,6 +198,6 @@ def test_raw_codec_does_not_copy() -> None:
 )
 def test_message_that_unfolds_to_many_times_its_size_is_refused(data: bytes, match: str) -> None:
     with pytest.raises(TensorError, match=match):
-        wire.decode_request(data)
+        framing.decode_request(data)
     with pytest.raises(TensorError, match=match):
-        wire.decode_response(data)
+        framing.decode_response(data)

@@ -1,18 +1,19 @@
-"""JSON lines of frames, to stdout and to a file, and their sum at the end."""
+"""A frame's result as a JSON line: the record, and its way to stdout and to a file."""
 
 import json
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from edge_client.cli.advice import advise
-from edge_client.cli.live_view import print_summary
-from edge_client.cli.tally import Tally
-from edge_client.client.async_client import AsyncEdgeClient
-from edge_client.client.sync_client import EdgeClient
+import numpy as np
+
+from edge_client.frames.result import Result
+from partitioner.inputs.labels import is_classes
 from partitioner.terminal import console
 from protos.errors import FileError, UsageError
+from protos.tensors import Array, TensorSpec
 
 
 class RecordWriter:
@@ -80,21 +81,51 @@ class RecordWriter:
                 file.close()
 
 
-def sum_up(
-    tally: Tally,
-    client: EdgeClient | AsyncEdgeClient,
-    writer: RecordWriter,
-    *,
-    as_json: bool,
-    dropped: int = 0,
-    unreadable: int = 0,
-) -> None:
-    """Write the summary of what was done, as a table where people read, and what would make it better."""
-    summary = tally.summary(dropped=dropped, unreadable=unreadable, link=client.link)
-    summary |= {"fallbacks": dict(client.fallbacks), "switches": client.switches}
-    bundle = client.bundle
-    if not as_json:
-        print_summary(summary, bundle)
-    writer.write({"summary": summary})
-    if advice := advise(summary, has_exits=bundle.exits is not None, name=str(bundle.path)):
-        console.complain(advice)
+def top1(
+    outputs: Mapping[str, Array], specs: Sequence[TensorSpec], labels: Sequence[str]
+) -> dict[str, Any] | None:
+    """Return the strongest class of each classifier-like output [batch, classes], for its first sample.
+
+    With one such output: `index`, `label` (if it has one) and `score`, the output's own value there.
+    With several: that by output name. None when there is none.
+    """
+    found = {
+        spec.name: _strongest(outputs[spec.name][0], labels)
+        for spec in specs
+        if spec.name in outputs and is_classes(spec)
+    }
+    if len(found) == 1:
+        return next(iter(found.values()))
+    return found or None
+
+
+def _strongest(scores: Array, labels: Sequence[str]) -> dict[str, Any]:
+    index = int(np.argmax(scores))
+    strongest: dict[str, Any] = {"index": index}
+    if len(labels) == scores.shape[0]:
+        strongest["label"] = labels[index]
+    # JSON has no word for what is not a number.
+    value = float(scores[index])
+    return {**strongest, "score": round(value, 6) if np.isfinite(value) else None}
+
+
+def record_of(result: Result, source: str, strongest: dict[str, Any] | None) -> dict[str, Any]:
+    """Return one frame as plain data: seconds and bytes."""
+    timings = result.timings
+    return {
+        "frame": result.frame,
+        "source": source,
+        "served_by": str(result.served_by),
+        "reason": result.reason,
+        "cut": result.cut,
+        "codec": result.codec,
+        "latency_s": round(timings.latency_s, 6),
+        "edge_s": round(timings.edge_s, 6),
+        "upload_bytes": result.upload_bytes,
+        "download_bytes": result.download_bytes,
+        "network_s": round(timings.network_s, 6),
+        "queue_s": round(timings.queue_s, 6),
+        "cloud_s": round(timings.cloud_s, 6),
+        "wait_s": round(timings.wait_s, 6),
+        "top1": strongest,
+    }

@@ -17,7 +17,7 @@ R = TypeVar("R")
 _Job = tuple[float, int, "Future[Any] | None", Callable[[], Any]]
 
 
-class Device:
+class ComputeThread:
     """Runs work on a thread of its own, by priority. The thread is a daemon, started when first needed."""
 
     def __init__(self) -> None:

@@ -1,0 +1,76 @@
+"""An option: a cut with a codec, and what a frame of it takes on one link."""
+
+from dataclasses import dataclass, replace
+
+from partitioner.bundle.accuracy import Accuracy
+from protos.names import EDGE
+
+
+@dataclass(frozen=True)
+class LastResort:
+    """What remains of an option without a cloud on a device that has no tails: its exit, however unsure."""
+
+    agreement: float
+    """Share of held-out inputs to which it gave the whole model's class."""
+    exit_s: float
+
+
+@dataclass(frozen=True)
+class Option:
+    """A cut with a codec and its measured numbers, and what they come to on one link.
+
+    `edge_s` is head and encoding, `cloud_s` decoding and tail, each with what resuming takes there, and
+    `edge_s` with what crossing takes besides; bytes are whole messages; `frontier_bytes` is what crosses
+    before the codec.
+    """
+
+    cut: str
+    codec: str
+    edge_s: float
+    upload_bytes: float
+    network_s: float
+    cloud_s: float
+    download_bytes: float
+    frontier_bytes: int
+    edge_memory_bytes: int
+    cloud_memory_bytes: int
+    accuracy: Accuracy | None = None
+    """What it loses by its codec; None where nothing is lost, and where that was not measured."""
+    exit_rate: float = 0.0
+    """The chance that the exit at the cut answers, so that nothing crosses."""
+    exit_s: float = 0.0
+    """What asking the exit takes on the device."""
+    handing_s: float = 0.0
+    """Of `edge_s`, what is spent on handing the frame over and on its answer: results call it waiting."""
+    encode_s: float = 0.0
+    """Of `edge_s`, what encoding takes, which a frame that exits is spared."""
+    last_resort: LastResort | None = None
+    """None where the rest can be computed here, and where there is no exit either."""
+
+    @property
+    def total_s(self) -> float:
+        """Seconds from the frame to its result; the mean of those that exit and those that cross."""
+        crossing_s = self.network_s + self.cloud_s
+        return self.edge_s + self.exit_s + (1 - self.exit_rate) * crossing_s
+
+    @property
+    def expected(self) -> "Option":
+        """What a frame costs on average, as an option without an exit."""
+        if not self.exit_s and not self.exit_rate:
+            return self
+        share = 1 - self.exit_rate
+        return replace(
+            self,
+            edge_s=self.edge_s + self.exit_s,
+            upload_bytes=share * self.upload_bytes,
+            network_s=share * self.network_s,
+            cloud_s=share * self.cloud_s,
+            download_bytes=share * self.download_bytes,
+            exit_rate=0.0,
+            exit_s=0.0,
+        )
+
+    @property
+    def label(self) -> str:
+        """Cut and codec as people write them: `cut-05/raw`, `edge`."""
+        return self.cut if self.cut == EDGE else f"{self.cut}/{self.codec}"

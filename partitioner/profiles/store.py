@@ -1,0 +1,96 @@
+"""Profiles on disk: where a bundle keeps them, and whether they still hold."""
+
+from pathlib import Path
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.profiles.profile import Machine, Profile
+from protos.errors import FileError, ProfileError, UsageError
+
+MAX_SCALE = 1e6
+"""Between a microcontroller and a data centre."""
+
+
+def check_scale(name: str, scale: float) -> None:
+    """Raise UsageError unless some machine might be `scale` times as slow as the one that was measured."""
+    if not 1 / MAX_SCALE <= scale <= MAX_SCALE:
+        raise UsageError(
+            f"{name} {scale} has no meaning. Give a factor above 0, such as 6 or 0.2, and at most "
+            f"{MAX_SCALE:g}."
+        )
+
+
+def find_profiles(
+    bundle: Bundle,
+    edge: Path | None = None,
+    cloud: Path | None = None,
+    *,
+    edge_scale: float = 1.0,
+    cloud_scale: float | None = None,
+) -> tuple[Profile, Profile]:
+    """Load the profiles of both sides: from the files given, else from the bundle's own folder.
+
+    `cloud_scale` without a cloud profile prices a cloud that takes that many times the edge's
+    measured time (0.2: five times as fast); the result says that it is scaled, not measured.
+    """
+    for name, scale in (("--edge-scale", edge_scale), ("--cloud-scale", cloud_scale)):
+        if scale is not None:
+            check_scale(name, scale)
+    command = f"splitpoint profile {bundle.path}"
+    own = bundle.profiles / "edge.json"
+    edge_profile = Profile.load(edge or own, f"{command} --out {edge}" if edge else command)
+    cloud_path = cloud or bundle.profiles / "cloud.json"
+    command += " --cloud HOST:PORT"
+    if cloud is None and not cloud_path.exists():
+        command += ", or --cloud-scale 0.2 to assume one five times as fast as the edge"
+    if cloud is None and cloud_scale is not None and not cloud_path.exists():
+        if edge_profile.heads_only:
+            raise ProfileError(
+                f"the edge profile is of heads alone, so no cloud can be assumed from it with --cloud-scale. "
+                f"Measure one: splitpoint profile {bundle.path} --cloud HOST:PORT."
+            )
+        cloud_profile = edge_profile
+    else:
+        cloud_profile = Profile.load(cloud_path, command)
+    return (
+        edge_profile.scaled(edge_scale) if edge_scale != 1 else edge_profile,
+        cloud_profile.scaled(cloud_scale) if cloud_scale not in (None, 1) else cloud_profile,
+    )
+
+
+def is_of_this_machine(profile: Profile, machine: Machine) -> bool:
+    """Tell whether a profile's times hold here: the same processor, cores and way to run."""
+    return _speed_of(profile.machine) == _speed_of(machine)
+
+
+def is_of_that_server(profile: Profile, machine: Machine) -> bool:
+    """Tell whether a profile's times are those of a server: the same host, and what it runs with."""
+    measured = profile.machine
+    return measured.hostname == machine.hostname and _speed_of(measured) == _speed_of(machine)
+
+
+def _speed_of(machine: Machine) -> tuple[str | int, ...]:
+    computes_with = machine.provider, machine.accelerator
+    return machine.cpu, machine.cores, machine.runtime, *computes_with, machine.threads
+
+
+def kept_profile(bundle: Bundle, name: str) -> Profile | None:
+    """Return the bundle's own profile, or None if it has none that is of any use."""
+    try:
+        profile = Profile.load(bundle.profiles / name)
+    except ProfileError:
+        return None
+    ranges = bundle.ranges.digest if bundle.ranges else profile.calibration_digest
+    fits = (
+        profile.bundle_digest == bundle.digest
+        and set(bundle.cuts) <= set(profile.cuts)
+        and profile.calibration_digest == ranges
+    )
+    return profile if fits else None
+
+
+def keep_profile(bundle: Bundle, name: str, profile: Profile) -> Profile:
+    try:
+        profile.save(bundle.profiles / name)
+    except (OSError, FileError):
+        return profile  # a bundle that cannot be written to; it is measured again next time
+    return profile

@@ -1,0 +1,89 @@
+"""Bundles and what verifying them found, as tables and JSON."""
+
+import math
+from typing import Any
+
+from rich.markup import escape
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.verification import CutCheck
+from partitioner.common.units import format_size
+from partitioner.terminal.folding_table import FoldingTable, new_table
+
+
+def bundle_json(bundle: Bundle) -> dict[str, Any]:
+    """Return what identifies a bundle, and its cuts."""
+    manifest = bundle.manifest
+    return {
+        "name": bundle.name,
+        "digest": bundle.digest,
+        "path": str(bundle.path),
+        "size_bytes": bundle.size_bytes,
+        "parameters": manifest.parameters,
+        "flops": manifest.flops,
+        "inputs": [_spec_json(spec) for spec in bundle.inputs],
+        "outputs": [_spec_json(spec) for spec in bundle.outputs],
+        "cuts": [
+            {
+                "id": cut.id,
+                "after": cut.after,
+                "frontier": [_spec_json(spec) for spec in cut.frontier],
+                "frontier_bytes": sum(spec.nbytes() for spec in cut.frontier),
+                "head_flops": cut.head_flops,
+            }
+            for cut in bundle.cuts.values()
+        ],
+    }
+
+
+def bundle_table(bundle: Bundle) -> FoldingTable:
+    """Return the cuts of a bundle."""
+    manifest = bundle.manifest
+    title = (
+        f"{bundle.name}: {manifest.parameters / 1e6:.1f} M parameters, "
+        f"{manifest.flops / 1e9:.2f} GFLOP, {format_size(bundle.size_bytes)} on disk"
+    )
+    table = new_table(title, "cut", "after", "frontier", "bytes", "head work", left=3)
+    for cut in bundle.cuts.values():
+        table.add_row(
+            cut.id,
+            escape(cut.after),
+            escape("\n".join(str(spec) for spec in cut.frontier) or "nothing crosses"),
+            format_size(sum(spec.nbytes() for spec in cut.frontier)),
+            f"{100 * cut.head_flops / max(manifest.flops, 1):.0f} %",
+        )
+    return table
+
+
+def checks_json(checks: list[CutCheck]) -> dict[str, Any]:
+    """Return the outcome of `verify`; a difference that is no number (another shape, NaN) is null."""
+
+    def number(gap: float) -> float | None:
+        return gap if math.isfinite(gap) else None
+
+    return {
+        "cuts": [
+            {
+                "cut": check.cut,
+                "max_abs_diff": number(check.max_abs_diff),
+                "ok": check.ok,
+                "outputs": {name: number(gap) for name, gap in check.differences.items()},
+            }
+            for check in checks
+        ],
+        "ok": all(check.ok for check in checks),
+    }
+
+
+def checks_table(checks: list[CutCheck]) -> FoldingTable:
+    """Return the worst difference of every cut and output."""
+    title = "head + tail against the whole model, worst absolute difference by output"
+    table = new_table(title, "cut", *map(escape, checks[0].differences), "", left=1)
+    for check in checks:
+        mark = "[green]ok[/]" if check.ok else "[bold red]differs[/]"
+        table.add_row(check.cut, *(f"{gap:.2g}" for gap in check.differences.values()), mark)
+    return table
+
+
+def _spec_json(spec: Any) -> dict[str, Any]:
+    return {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)}

@@ -1,0 +1,60 @@
+"""Profiles as tables, and what is to be said of how they were measured."""
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.common.units import format_size
+from partitioner.profiles.profile import Profile, StageProfile
+from partitioner.terminal.folding_table import FoldingTable, new_table
+
+RESTART = "restart the server with calibration.npz of this bundle in its copy"
+
+
+_NOISY = 0.5
+"""On a quiet machine times vary by a tenth; from here on their medians say little."""
+
+
+def profile_table(profile: Profile, role: str) -> FoldingTable:
+    """Return the times and memory of every head and tail."""
+    machine = profile.machine
+    title = f"{role}: {machine.cpu}, {machine.threads} thread(s), {machine.runtime}"
+    heads = ("head ms", "p10 – p90", "MB", "tail ms", "p10 – p90", "MB")
+    table = new_table(title, "cut", *heads, "frontier", left=1)
+    for name, cut in profile.cuts.items():
+        cells = [*_stage_cells(cut.head), *_stage_cells(cut.tail)]
+        table.add_row(name, *cells, format_size(cut.frontier_bytes))
+    return table
+
+
+def _stage_cells(stage: StageProfile | None) -> tuple[str, str, str]:
+    if stage is None:
+        return "–", "", ""
+    timing = stage.timing
+    spread = f"{1e3 * timing.p10_s:.2f} – {1e3 * timing.p90_s:.2f}"
+    return f"{1e3 * timing.median_s:.2f}", spread, f"{stage.memory_bytes / 1e6:.0f}"
+
+
+def noise_text(profile: Profile, role: str) -> str | None:
+    """Say that a profile was measured on a busy machine, as far as that shows; None: it doesn't."""
+    if profile.spread <= _NOISY:
+        return None
+    return (
+        f"the {role}'s times vary by {100 * profile.spread:.0f} % from p10 to p90, as if something else had "
+        "run there; measure again when it is idle, or longer (--budget)"
+    )
+
+
+def server_text(bundle: Bundle, cloud: Profile, address: str) -> str | None:
+    """Say that the server at `address` measured with another calibration than `bundle` has, and what to
+    do before it is measured again; None: it has the same, or both have none."""
+    ours = bundle.ranges.digest if bundle.ranges else ""
+    if cloud.calibration_digest == ours:
+        return None
+    if not ours:
+        return (
+            f"the server at {address} has a calibration that this bundle lacks, so q2 to q6 are not "
+            f"planned: put its calibration.npz into {bundle.path}, then profile again"
+        )
+    has = "another calibration than this bundle" if cloud.calibration_digest else "no calibration"
+    return (
+        f"the server at {address} has {has}, so a plan leaves q2 to q6 out: {RESTART} "
+        "(a running one keeps what it began with), then profile again"
+    )
