@@ -15,7 +15,6 @@ from protos.errors import UsageError
 if TYPE_CHECKING:
     from partitioner.network.link import Link
     from partitioner.network.trace import Trace
-    from partitioner.network.trace_files import read_trace
     from partitioner.reports.fleet import Bill
     from partitioner.simulation.fleet import Fleet, FleetRun
 
@@ -156,6 +155,7 @@ def _uplinks(
     from partitioner.common.units import parse_rate
     from partitioner.network.link import Link
     from partitioner.network.trace import Trace
+    from partitioner.network.trace_files import read_trace
 
     if (bandwidth is None) == (path is None):
         raise UsageError("a fleet needs uplinks: give either --bandwidth 20mbit or --trace FILE.")
