@@ -38,10 +38,9 @@ from protos.names import EDGE
 from protos.serving.metrics import registry_of
 from tests.edge_client.client.test_client import assert_same
 from tests.edge_client.client.test_completion import silence
-from tests.edge_client.control.test_controller import profile_of
 from tests.kit.edge_fakes import FakeCloud, whole
 from tests.kit.exit_models import colours
-from tests.partitioner.planning.test_plan import codec, make
+from tests.kit.profiles import codec, make, profile_of
 
 FRAMES, LABELS = colours(40, seed=3)
 

@@ -31,13 +31,12 @@ from protos.errors import BundleError, UnreachableError, UsageError
 from protos.tensors import Array
 from tests.edge_client.client.test_client import assert_same
 from tests.edge_client.client.test_completion import answering, look_again, silence
-from tests.edge_client.control.test_controller import profile_of
 from tests.edge_client.test_local_server import refusal, request_of, serving
 from tests.kit.cloud_calls import TIMEOUT_S, outputs_of
 from tests.kit.edge_fakes import FakeCloud, whole
 from tests.kit.exit_models import colours
-from tests.partitioner.bundle.test_heads import profile_of_heads
-from tests.partitioner.policy.test_policy import option, plan_of, seen
+from tests.kit.plans import option, plan_of, seen
+from tests.kit.profiles import profile_of, profile_of_heads
 
 FRAMES, LABELS = colours(12, seed=3)
 

@@ -29,14 +29,6 @@ from partitioner.planning.plan import Plan, plan
 from partitioner.policy.load_estimator import LoadEstimator
 from partitioner.policy.policy import PolicySettings
 from partitioner.policy.power_rules import NO_POWER_DEMAND
-from partitioner.profiles.profile import (
-    CodecProfile,
-    CutProfile,
-    Machine,
-    Profile,
-    StageProfile,
-    Timing,
-)
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import OverloadedError, UnreachableError, UsageError
 from protos.inference_pb2 import ModelInferRequest
@@ -44,39 +36,10 @@ from protos.names import EDGE
 from tests.edge_client.client.test_client import assert_same
 from tests.edge_client.client.test_completion import look_again, silence
 from tests.kit.edge_fakes import FakeCloud, error_answer, frames, whole
+from tests.kit.profiles import profile_of
 
 LIKELY_HEADS = 3
 """Decisions that a move costs: what needs no cloud, and what is best at half and at twice the rate."""
-MACHINE = Machine(
-    hostname="nowhere", cpu="none", cores=1, memory_bytes=1, system="", python="", runtime="",
-    provider="", threads=1,
-)  # fmt: skip
-
-
-def stage(seconds: float, memory_bytes: int = 1_000_000) -> StageProfile:
-    timing = Timing(median_s=seconds, p10_s=seconds, p90_s=seconds, repeats=1)
-    return StageProfile(timing=timing, memory_bytes=memory_bytes)
-
-
-def profile_of(bundle: Bundle, slowness: float) -> Profile:
-    """A machine that takes `slowness` seconds for the whole model, and shares of it by the cut's place."""
-    cuts, last = {}, len(bundle.cuts) - 1
-    for place, (name, cut) in enumerate(bundle.cuts.items()):
-        share = place / last
-        size = sum(spec.nbytes() for spec in cut.frontier)
-        cuts[name] = CutProfile(
-            head=stage(slowness * share) if place else None,
-            tail=stage(slowness * (1 - share)) if place < last else None,
-            frontier_bytes=size,
-            download_bytes=100 if place < last else 0,
-            codecs={
-                "raw": CodecProfile(encode_s=0, decode_s=0, upload_bytes=size + 200 if size else 0)
-            },
-        )
-    return Profile(
-        splitpoint="0", bundle=bundle.name, bundle_digest=bundle.digest, machine=MACHINE,
-        measured_at="", inputs="random", cuts=cuts,
-    )  # fmt: skip
 
 
 @pytest.fixture

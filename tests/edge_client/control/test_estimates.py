@@ -9,7 +9,7 @@ import pytest
 from edge_client.control.estimates import EdgeEstimates
 from partitioner.network.link import Link
 from partitioner.policy.power_rules import NO_POWER_DEMAND
-from tests.partitioner.policy.test_policy import option
+from tests.kit.plans import option
 
 ASKED = replace(
     option("cut-01", 0.0142, 5000, 0.001), exit_s=0.001, encode_s=0.004, handing_s=0.0002

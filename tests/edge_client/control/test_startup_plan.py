@@ -30,8 +30,8 @@ from protos.errors import (
     UnreachableError,
 )
 from tests.edge_client.client.test_completion import look_again
-from tests.edge_client.control.test_controller import profile_of
 from tests.kit.edge_fakes import FakeCloud, frames
+from tests.kit.profiles import profile_of
 
 LINK = Link(1e6, 1e6, 0.1)
 

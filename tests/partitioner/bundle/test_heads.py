@@ -29,7 +29,6 @@ from partitioner.importer.extension import add_cuts
 from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
-from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.store import find_profiles
 from partitioner.runtime.sessions import random_feeds
@@ -44,7 +43,7 @@ from protos.errors import (
 )
 from protos.splitpoint_pb2 import FetchBundleResponse
 from tests.edge_client.cloud.test_download import Offer, piece, serving, whole
-from tests.edge_client.control.test_controller import profile_of
+from tests.kit.profiles import profile_of, profile_of_heads
 
 runner = CliRunner()
 
@@ -57,12 +56,6 @@ def middle(bundle: Bundle) -> str:
 def held(residual_bundle: Bundle, tmp_path: Path) -> Bundle:
     """The head of one cut of the residual network."""
     return export_heads(residual_bundle, tmp_path / "held", [middle(residual_bundle)])
-
-
-def profile_of_heads(profile: Profile, held: Bundle) -> Profile:
-    """What of a profile a device could have measured that holds no tails."""
-    cuts = {cut: profile.cuts[cut].model_copy(update={"tail": None}) for cut in held.cuts}
-    return profile.model_copy(update={"cuts": cuts, "node_s": None})
 
 
 @pytest.mark.parametrize("name", ["residual", "inception", "transformer", "two_towers", "unet"])

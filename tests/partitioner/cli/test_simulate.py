@@ -13,7 +13,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.cli.main import app
 from partitioner.profiles.profile import CutProfile, Profile
 from protos.errors import SplitpointError
-from tests.partitioner.planning.test_plan import MACHINE, codec, stage
+from tests.kit.profiles import MACHINE, codec, stage
 
 Simulate = Callable[..., Result]
 

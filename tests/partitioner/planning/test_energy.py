@@ -21,7 +21,7 @@ from partitioner.planning.radio import Radio
 from partitioner.planning.thermal import Thermal, sustain
 from partitioner.profiles.profile import Profile
 from protos.errors import FileError, ProfileError, UnknownNameError, UsageError
-from tests.partitioner.planning.test_plan import MACHINE
+from tests.kit.profiles import MACHINE
 
 DEVICE = Device(
     name="board", title="b", idle_w=2.0, compute_w=6.0,

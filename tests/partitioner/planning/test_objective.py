@@ -11,58 +11,15 @@ from hypothesis import strategies as st
 from partitioner.network.link import Link
 from partitioner.network.trace import Trace
 from partitioner.planning.costs import METRICS, Costs, price
-from partitioner.planning.devices import Device
 from partitioner.planning.objective import Objective
-from partitioner.planning.plan import Plan, plan
-from partitioner.planning.radio import Radio
+from partitioner.planning.plan import Plan
 from partitioner.planning.terms import Prices, Terms
-from partitioner.planning.thermal import Thermal
-from partitioner.profiles.profile import Profile, StageProfile, Timing
 from partitioner.profiles.variation import Variation, quantile_of_sum
 from partitioner.simulation.demand import demands_of
 from partitioner.simulation.pipeline import Setup
 from partitioner.simulation.replay import Fixed, run_policy
 from protos.errors import UsageError
-from tests.partitioner.planning.test_plan import codec, make
-
-DEVICE = Device(
-    name="board", title="b", idle_w=2.0, compute_w=6.0,
-    thermal=Thermal(ambient_c=20.0, throttle_c=60.0, resistance_c_per_w=10.0,
-                    time_constant_s=100.0, power_exponent=2.0),
-)  # fmt: skip
-RADIO = Radio(
-    title="r", upload_w_per_mbps=0.5, download_w_per_mbps=0.1, active_w=1.0, tail_w=0.8, tail_s=0.3
-)
-
-
-def example(**spread: float) -> Plan:
-    """Head 60 ms + 2.5 ms encoding; 125,000 bytes up; 4 ms decoding + tail 20 ms; 1,000 bytes down."""
-    bundle, profile = make(
-        {
-            "cloud": (0.0, 0.100, {"raw": codec(500_000)}),
-            "cut-01": (0.060, 0.020, {"raw": codec(125_000, 0.0025, 0.004)}),
-            "edge": (0.200, 0.0, {"raw": codec(0)}),
-        }
-    )
-    return plan(
-        bundle, Link(10e6, 8e6, 0.03), spread_out(profile, spread), spread_out(profile, spread)
-    )
-
-
-def spread_out(profile: Profile, p90: dict[str, float]) -> Profile:
-    """The profile with these 90th percentiles for the head and the tail of cut-01."""
-
-    def stage(found: StageProfile, to: float) -> StageProfile:
-        timing = Timing(**{**found.timing.model_dump(), "p90_s": to})
-        return found.model_copy(update={"timing": timing})
-
-    cut = profile.cuts["cut-01"]
-    changes = {
-        side: stage(found, p90[side]) for side in p90 if (found := getattr(cut, side)) is not None
-    }
-    return profile.model_copy(
-        update={"cuts": {**profile.cuts, "cut-01": cut.model_copy(update=changes)}}
-    )
+from tests.kit.plans import BOARD, RADIO, example
 
 
 def costs_of(made: Plan, terms: Terms, cut: str = "cut-01") -> Costs:
@@ -156,14 +113,14 @@ def test_throughput_is_that_of_the_slowest_stage() -> None:
 
 
 def test_energy_by_hand() -> None:
-    found = costs_of(example(), Terms(device=DEVICE, radio=RADIO))
+    found = costs_of(example(), Terms(device=BOARD, radio=RADIO))
     # 62.5 ms at 6 W; 1 Mbit at 0.5 J, 0.008 Mbit at 0.1 J, 131 ms at 1 W, a tail of 300 ms at
     # 0.8 W; 155 ms of waiting at 2 W.
     assert found.energy_j == pytest.approx(0.375 + (0.5 + 0.0008 + 0.131 + 0.24) + 0.310)
 
 
 def test_sustained_load_slows_the_edge_alone() -> None:
-    terms = Terms(device=DEVICE, radio=RADIO, fps=10, sustained=True)
+    terms = Terms(device=BOARD, radio=RADIO, fps=10, sustained=True)
     made = example(head=0.060 * 1.2**1.2816)
     found = costs_of(made, terms)
     # As in the thermal test: 10 frames of 62.5 ms a second settle at 0.8 of the speed.
@@ -182,7 +139,7 @@ def test_terms_that_lack_something_are_refused() -> None:
         with pytest.raises(UsageError, match=match):
             Objective.parse(text).score(costs_of(example(), Terms()))
     with pytest.raises(UsageError, match="--sustained needs a device and a rate"):
-        Terms(device=DEVICE, sustained=True)
+        Terms(device=BOARD, sustained=True)
     with pytest.raises(UsageError, match="--radio needs"):
         Terms(radio=RADIO)
     with pytest.raises(UsageError, match="--workers 0"):

@@ -10,15 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.bundle.manifest import MODEL_GRAPH, Cut, FileDigest, Manifest
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
 from partitioner.profiles.profile import (
-    CodecProfile,
-    CutProfile,
-    Machine,
     Profile,
-    StageProfile,
     Timing,
 )
 from partitioner.profiles.store import find_profiles
@@ -26,63 +21,7 @@ from partitioner.reports.plan import scale_text
 from partitioner.reports.plan_plot import draw_plan
 from partitioner.reports.profile import noise_text
 from protos.errors import ProfileError, UnknownNameError, UsageError
-from protos.tensors import TensorSpec
-
-MACHINE = Machine(
-    hostname="h", cpu="c", cores=1, memory_bytes=1, system="s", python="3", runtime="r",
-    provider="CPUExecutionProvider", threads=1,
-)  # fmt: skip
-
-
-def stage(seconds: float) -> StageProfile:
-    timing = Timing(median_s=seconds, p10_s=seconds, p90_s=seconds, repeats=5)
-    return StageProfile(timing=timing, memory_bytes=1000)
-
-
-def codec(upload: float, encode_s: float = 0.0, decode_s: float = 0.0) -> CodecProfile:
-    return CodecProfile(encode_s=encode_s, decode_s=decode_s, upload_bytes=upload)
-
-
-def make(cuts: dict[str, tuple[float, float, dict[str, CodecProfile]]]) -> tuple[Bundle, Profile]:
-    """A bundle and a profile from (head seconds, tail seconds, codecs) by cut; answers weigh 1,000 bytes."""
-    spec = TensorSpec("x", "float32", (-1, 4))
-    interior = tuple(
-        Cut(id=name, after="a", frontier=(spec,), head_graph="h", tail_graph="t")
-        for name in cuts
-        if name not in ("cloud", "edge")
-    )
-    manifest = Manifest(
-        name="m",
-        created_by="t",
-        source="t",
-        inputs=(spec,),
-        outputs=(spec,),
-        cuts=interior,
-        files=dict.fromkeys((MODEL_GRAPH, "h", "t"), FileDigest(sha256="0" * 64, size_bytes=1)),
-    )
-    bundle = Bundle(Path("m"), manifest)
-    profiles = {
-        name: CutProfile(
-            head=stage(head) if head else None,
-            tail=stage(tail) if tail else None,
-            frontier_bytes=16 if name != "edge" else 0,
-            download_bytes=1000 if name != "edge" else 0,
-            codecs=codecs,
-        )
-        for name, (head, tail, codecs) in cuts.items()
-    }
-    profile = Profile(
-        splitpoint="0", bundle="m", bundle_digest=bundle.digest, machine=MACHINE,
-        measured_at="2026-01-01T00:00:00+00:00", inputs="random", cuts=profiles,
-    )  # fmt: skip
-    return bundle, profile
-
-
-EXAMPLE = {
-    "cloud": (0.0, 0.100, {"raw": codec(100_000), "jpeg-75": codec(20_000, 0.004, 0.002)}),
-    "cut-01": (0.030, 0.070, {"raw": codec(10_000, 0.001, 0.001)}),
-    "edge": (0.100, 0.0, {"raw": codec(0)}),
-}
+from tests.kit.profiles import EXAMPLE, codec, make, stage
 
 
 def test_costs_by_hand() -> None:

@@ -32,8 +32,8 @@ from partitioner.planning.terms import Prices, Terms
 from partitioner.reports.plan_plot import draw_front, draw_plan
 from protos.errors import InfeasibleError, UsageError
 from protos.tensors import TensorSpec
-from tests.partitioner.planning.test_objective import DEVICE, RADIO, example
-from tests.partitioner.planning.test_plan import make
+from tests.kit.plans import BOARD, RADIO, example
+from tests.kit.profiles import make
 
 
 def candidate(
@@ -205,7 +205,7 @@ def test_single_relaxation_is_the_smallest(
 
 
 def test_best_option_is_that_of_a_search_for_every_objective_and_limit() -> None:
-    terms = Terms(device=DEVICE, radio=RADIO, fps=5, prices=Prices(1.0, 0.1))
+    terms = Terms(device=BOARD, radio=RADIO, fps=5, prices=Prices(1.0, 0.1))
     made = example(head=0.08, tail=0.03)
     for uplink in (0.3e6, 3e6, 30e6, 300e6):
         moved = made.at(replace(made.link, uplink_bps=uplink))
@@ -221,7 +221,7 @@ def test_best_option_is_that_of_a_search_for_every_objective_and_limit() -> None
 
 
 def test_front_holds_the_best_of_every_metric_and_nothing_that_is_beaten() -> None:
-    decision = select(example(), Terms(device=DEVICE, radio=RADIO))
+    decision = select(example(), Terms(device=BOARD, radio=RADIO))
     front = decision.front(("latency", "energy"))
     for name in ("latency", "energy"):
         best = min(c.costs.metric(name) for c in decision.candidates)
@@ -256,7 +256,7 @@ def test_device_scales_the_profile_by_its_rate() -> None:
     # 2 GFLOP in 100 ms are 20 GFLOP/s here; a device of 5 takes four times as long.
     device = Device(name="slow", title="s", idle_w=1, compute_w=2, gflops=5.0)
     assert scaled_to(device, profile, 2_000_000_000).scale == pytest.approx(4)
-    assert scaled_to(DEVICE, profile, 2_000_000_000) == profile
+    assert scaled_to(BOARD, profile, 2_000_000_000) == profile
     with pytest.raises(UsageError, match="cannot be scaled to slow. Give --edge-scale"):
         scaled_to(device, profile, 0)
 
@@ -268,7 +268,7 @@ def test_senseless_depth_is_refused() -> None:
 
 
 def test_pictures_show_the_choice(tmp_path: Path) -> None:
-    decision = select(example(), Terms(device=DEVICE, radio=RADIO), Objective.parse("energy"))
+    decision = select(example(), Terms(device=BOARD, radio=RADIO), Objective.parse("energy"))
     draw_front(decision, ("latency", "energy"), tmp_path / "front.png")
     draw_front(decision, ("latency", "energy", "bytes"), tmp_path / "three.svg")
     draw_plan(decision.plan, tmp_path / "plan.svg", decision.best.option)

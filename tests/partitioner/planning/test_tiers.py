@@ -17,8 +17,8 @@ from partitioner.search.placement import Flow, Workload
 from partitioner.search.solver import Search
 from partitioner.search.survivors import Assumption
 from protos.errors import BundleError, UsageError
+from tests.kit.profiles import MACHINE, codec, stage
 from tests.kit.random_workloads import price_by_hand
-from tests.partitioner.planning.test_plan import MACHINE, codec, stage
 
 LINKS = (Link(50e6, 80e6, 0.004), Link(8e6, 20e6, 0.03))
 

@@ -13,7 +13,7 @@ from partitioner.policy.conditions import Conditions
 from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
 from partitioner.policy.policy import Decision, PolicySettings, decide, expected_s
 from protos.errors import UsageError
-from tests.partitioner.policy.test_policy import CLOUD, MIDDLE, option, plan_of, seen
+from tests.kit.plans import CLOUD, MIDDLE, option, plan_of, seen
 
 LIMITED = PolicySettings(deadline_s=0.1, caution=0.0, patience=0.0)
 SLOW_EDGE = option("edge", 0.130, 0, 0.0)

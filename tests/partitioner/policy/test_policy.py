@@ -1,54 +1,15 @@
 """The policy: always near the best of all options, steady, and able to say why."""
 
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 import pytest
 
-from partitioner.bundle.bundle import Bundle
-from partitioner.network.link import Link
-from partitioner.network.link_estimator import LinkEstimate
 from partitioner.planning.option import Option
-from partitioner.planning.plan import Plan
-from partitioner.policy.conditions import Conditions
 from partitioner.policy.policy import Decision, PolicySettings, contenders, decide, expected_s
-from partitioner.profiles.profile import Profile
+from tests.kit.plans import CLOUD, EDGE, MIDDLE, PLAN, option, plan_of, seen
 
 STEADY = PolicySettings(caution=0.0, patience=0.0)
-
-
-def option(cut: str, edge_s: float, upload: float, cloud_s: float, codec: str = "raw") -> Option:
-    crosses = cut != "edge"
-    return Option(
-        cut=cut,
-        codec=codec,
-        edge_s=edge_s,
-        upload_bytes=upload,
-        network_s=0.0,
-        cloud_s=cloud_s,
-        download_bytes=500 if crosses else 0,
-        frontier_bytes=int(upload),
-        edge_memory_bytes=0,
-        cloud_memory_bytes=0,
-    )
-
-
-CLOUD = option("cloud", 0.001, 50_000, 0.004, "jpeg")
-MIDDLE = option("cut-05", 0.020, 10_000, 0.003, "q4")
-EDGE = option("edge", 0.090, 0, 0.0)
-
-
-def plan_of(*options: Option) -> Plan:
-    nobody = cast(Profile, None)
-    return Plan(cast(Bundle, None), Link(1e6, 1e6, 0.0), nobody, nobody, options)
-
-
-PLAN = plan_of(CLOUD, MIDDLE, EDGE)
-
-
-def seen(mbit: float, rtt_s: float = 0.01, **more: float | bool | None) -> Conditions:
-    return Conditions(LinkEstimate(Link(mbit * 1e6, mbit * 1e6, rtt_s)), **more)  # type: ignore[arg-type]
 
 
 def test_expected_latency_is_the_sum_of_its_parts() -> None:

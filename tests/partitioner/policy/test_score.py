@@ -20,10 +20,8 @@ from partitioner.policy.policy import PolicySettings, contenders, decide
 from partitioner.policy.power_rules import PowerDemand
 from partitioner.policy.score import further_axes, scorer_of
 from protos.errors import UsageError
-from tests.partitioner.planning.test_objective import DEVICE as BOARD
-from tests.partitioner.planning.test_objective import RADIO, example, spread_out
-from tests.partitioner.planning.test_plan import codec, make
-from tests.partitioner.policy.test_policy import CLOUD, EDGE, MIDDLE, PLAN, option, plan_of, seen
+from tests.kit.plans import BOARD, CLOUD, EDGE, MIDDLE, PLAN, RADIO, example, option, plan_of, seen
+from tests.kit.profiles import codec, make, spread_out
 
 DEVICE = Device(title="d", idle_w=2.0, compute_w=6.0)
 NO_TAIL = Radio(title="r", upload_w_per_mbps=0.5, download_w_per_mbps=0.0, active_w=1.0)

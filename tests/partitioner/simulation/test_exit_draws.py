@@ -16,7 +16,7 @@ from partitioner.simulation.demand import Demand, demands_of
 from partitioner.simulation.exit_draws import Exiting
 from partitioner.simulation.pipeline import Setup
 from partitioner.simulation.replay import Fixed, Run, run_policy, unasked
-from tests.partitioner.planning.test_plan import codec, make
+from tests.kit.profiles import codec, make
 
 # Device 20 ms + 1 ms of encoding and a tenth of the head for the exit: 23 ms. The edge alone takes 120 ms.
 EXAMPLE = {

@@ -20,7 +20,7 @@ from partitioner.simulation.demand import Demand, contending, demands_of, pick
 from partitioner.simulation.pipeline import Setup
 from partitioner.simulation.replay import Fixed, Run, run_clairvoyant, run_policy
 from protos.errors import UnknownNameError, UsageError
-from tests.partitioner.planning.test_plan import EXAMPLE, codec, make
+from tests.kit.profiles import EXAMPLE, codec, make
 
 SPLIT = Demand("cut-01/raw", 0.1, 125_000, 0.05, 12_500, finish_s=0.3)  # 1 Mbit up, 0.1 Mbit down
 LOCAL = Demand("edge", 0.4, 0, 0, 0)

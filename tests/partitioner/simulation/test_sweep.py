@@ -10,7 +10,7 @@ from partitioner.network.link import Link
 from partitioner.planning.plan import plan
 from partitioner.simulation.sweep import Grid, parse_axis, parse_grid, sweep
 from protos.errors import UsageError
-from tests.partitioner.planning.test_plan import EXAMPLE, make
+from tests.kit.profiles import EXAMPLE, make
 
 GRID = Grid(
     edge_scales=(0.5, 1.0, 8.0),
