@@ -2,11 +2,11 @@
 
     from splitpoint import Bundle, EdgeClient, Link, plan
 
-Each name is loaded when it is first used.
+Each name is loaded from its home when it is first used; until then nothing is.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cloud_server.server import CloudServer
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from edge_client.frames.result import Result
     from partitioner.bundle.bundle import Bundle
     from partitioner.network.link import Link
-    from partitioner.planning.plan import plan
+    from partitioner.planning.plan import Plan, plan
     from partitioner.profiles.profile import Profile
+    from protos.errors import SplitpointError
 
 __all__ = [
     "AsyncEdgeClient",
@@ -24,8 +25,10 @@ __all__ = [
     "CloudServer",
     "EdgeClient",
     "Link",
+    "Plan",
     "Profile",
     "Result",
+    "SplitpointError",
     "plan",
 ]
 
@@ -35,17 +38,32 @@ _HOMES = {
     "CloudServer": "cloud_server.server",
     "EdgeClient": "edge_client.client.sync_client",
     "Link": "partitioner.network.link",
+    "Plan": "partitioner.planning.plan",
     "Profile": "partitioner.profiles.profile",
     "Result": "edge_client.frames.result",
+    "SplitpointError": "protos.errors",
     "plan": "partitioner.planning.plan",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # else no checker would see that a name is misspelt
+
+    def __getattr__(name):
+        if name not in _HOMES:
+            raise AttributeError(_unknown(name))
+        found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return found
 
 
 def __dir__() -> list[str]:
     return list(__all__)
+
+
+def _unknown(name: str) -> str:
+    from difflib import get_close_matches
+
+    # By small letters, so that `bundle` is near to `Bundle`.
+    known = {each.lower(): each for each in __all__}
+    near = [known[each] for each in get_close_matches(name.lower(), known, n=1)]
+    nearest = f" The nearest is {near[0]!r}." if near else ""
+    return f"module {__name__!r} has no attribute {name!r}.{nearest} It has: {', '.join(__all__)}."
