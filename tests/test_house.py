@@ -58,3 +58,18 @@ def test_no_path_of_a_machine_is_committed() -> None:
             if re.search(rb"/(root|work|home|farm|Users)/[\w.]", text):
                 found.append(path.name)
     assert found == []
+
+
+ROOMS = sorted(
+    path.parent
+    for package in PACKAGES
+    for path in (ROOT / package).glob("*/__init__.py")
+    if package != "splitpoint"
+)
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_map_of_the_architecture_says_what_each_room_says_of_itself(room: Path) -> None:
+    sentence = ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
+    rows = (ROOT / "docs" / "architecture.md").read_text().splitlines()
+    assert f"| `{room.name}/` | {sentence} |" in rows
