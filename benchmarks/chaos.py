@@ -36,7 +36,7 @@ from partitioner.network.link import Link
 from partitioner.runtime.sessions import random_feeds
 from protos.names import EDGE
 from protos.tensors import Array
-from tests.kit.edge_fakes import FakeCloud, error_answer
+from tests.kit.fake_cloud import FakeCloud, error_answer
 
 DIGITS = Path(__file__).parent.parent / "examples" / "digits"
 LINK = Link(20e6, 20e6, 0.02)

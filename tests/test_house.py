@@ -15,6 +15,14 @@ MODULES = sorted(
     for path in (ROOT / package).rglob("*.py")
     if "_pb2" not in path.name
 )
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+
+def imported(module: Path) -> list[str]:
+    """Return the full names of the modules that `module` imports from."""
+    tree = ast.parse(module.read_text())
+    plain = [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
+    return plain + [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
 
 
 def tracked() -> list[Path]:
@@ -38,6 +46,12 @@ def test_edge_and_cloud_never_import_each_other() -> None:
     for package, other in others.items():
         for module in (ROOT / package).rglob("*.py"):
             assert not re.search(rf"^\s*(from|import) {other}\b", module.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("module", TESTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_tests_share_stands_in_the_kit_and_in_no_test(module: Path) -> None:
+    others = [name for name in imported(module) if name.startswith("tests.")]
+    assert [name for name in others if not re.match(r"tests\.kit(\.|$)", name)] == []
 
 
 def test_no_path_of_a_machine_is_committed() -> None:

@@ -30,7 +30,7 @@ from tests.kit.cloud_calls import (
     outputs_of,
     refused,
     request_for,
-    whole,
+    uncut,
 )
 
 
@@ -53,7 +53,7 @@ def good_request(bundle: Bundle, batch: int = 1) -> oip.ModelInferRequest:
 def test_tail_of_every_cut_completes_the_whole_model(
     residual_bundle: Bundle, infer: Callable[[Any], Any]
 ) -> None:
-    wanted = whole(residual_bundle)
+    wanted = uncut(residual_bundle)
     for cut in residual_bundle.cuts:
         if cut == "edge":
             continue
@@ -69,7 +69,7 @@ def test_batch_of_three_gives_three_answers(
     residual_bundle: Bundle, infer: Callable[[Any], Any]
 ) -> None:
     (array,) = outputs_of(infer(good_request(residual_bundle, batch=3))).values()
-    (wanted,) = whole(residual_bundle, batch=3).values()
+    (wanted,) = uncut(residual_bundle, batch=3).values()
     assert array.shape[0] == 3
     np.testing.assert_allclose(array, wanted, rtol=1e-4, atol=1e-5)
 
@@ -131,7 +131,7 @@ def test_only_the_requested_outputs_come_back(bundles: Callable[[str], Bundle]) 
     with CloudServer(bundle.path) as server, connected(server.address) as channel:
         answer = oip_stub(channel).ModelInfer(request, timeout=TIMEOUT_S)
     assert [output.name for output in answer.outputs] == [last]
-    np.testing.assert_allclose(outputs_of(answer)[last], whole(bundle)[last], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs_of(answer)[last], uncut(bundle)[last], rtol=1e-4, atol=1e-5)
 
 
 def _unknown_model(request: oip.ModelInferRequest) -> None:

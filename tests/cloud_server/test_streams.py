@@ -27,7 +27,7 @@ from tests.kit.cloud_calls import (
     refused,
     request_for,
     stream_all,
-    whole,
+    uncut,
 )
 
 
@@ -64,7 +64,7 @@ def test_streams_of_two_clients_do_not_mix(residual_bundle: Bundle, server: Clou
             assert set(answers) == {str(seed + 100 * number) for seed in range(12)}
             for seed, (error, _, outputs) in answers.items():
                 assert error == ""
-                assert_equal(outputs, whole(residual_bundle, int(seed)))
+                assert_equal(outputs, uncut(residual_bundle, int(seed)))
 
 
 def test_error_of_one_request_leaves_the_stream_alive(
@@ -93,7 +93,7 @@ def test_error_of_one_request_leaves_the_stream_alive(
     assert codes == {"bad": "INVALID_ARGUMENT", "": "INVALID_ARGUMENT", "who": "NOT_FOUND"}
     assert "came with 12288 bytes" in answers["bad"][0]
     for seed in (1, 2):
-        assert_equal(answers[str(seed)][2], whole(residual_bundle, seed))
+        assert_equal(answers[str(seed)][2], uncut(residual_bundle, seed))
 
 
 async def test_tail_that_loads_does_not_hold_up_those_that_are_loaded(
@@ -163,7 +163,7 @@ def test_cancelled_stream_drops_what_has_not_begun(
             next(call)
         gate.opened.set()
         answers = stream_all(other, [frame(residual_bundle, "cloud", 9)])
-    assert_equal(answers["9"][2], whole(residual_bundle, 9))
+    assert_equal(answers["9"][2], uncut(residual_bundle, 9))
     begun = 1 + sum(1 for _ in iter(lambda: gate.entered.acquire(blocking=False), False))
     assert begun < 8
 

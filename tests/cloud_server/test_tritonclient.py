@@ -8,7 +8,7 @@ import pytest
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos import inference_pb2
-from tests.kit.cloud_calls import crossing, whole
+from tests.kit.cloud_calls import crossing, uncut
 from tests.kit.triton_client import run_client
 
 pytest.importorskip("tritonclient.grpc")
@@ -29,7 +29,7 @@ def test_triton_client_is_served_and_agrees_on_every_message(
 
     assert (found["live"], found["ready"], found["server"]) == (True, True, "splitpoint")
     assert (found["inputs"], found["id"]) == ([cut.frontier[0].name], "one")
-    (wanted,) = whole(residual_bundle).values()
+    (wanted,) = uncut(residual_bundle).values()
     tail = residual_bundle.open_tail(cut.id)
     with np.load(tmp_path / "got.npz") as got:
         np.testing.assert_allclose(got["infer"], wanted, rtol=1e-4, atol=1e-5)

@@ -6,8 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +39,14 @@ from protos.inference_pb2 import (
 )
 from protos.inference_pb2_grpc import GRPCInferenceServiceStub
 from protos.names import PARAM_ERROR_CODE
-from protos.wire.framing import decode_stream_response, encode_request
-from protos.wire.messages import pack_request
+from protos.wire.framing import decode_stream_response
 from tests.kit.cloud_calls import STREAM, TIMEOUT_S, outputs_of
-from tests.kit.edge_fakes import FakeCloud, frames, whole
+from tests.kit.fake_cloud import FakeCloud
+from tests.kit.frames import frames, whole
+from tests.kit.local_calls import CUT, refusal, request_of, serving
 from tests.kit.triton_client import run_client
 
-CUT = "cut-02"
 STAGES = ("latency_ns", "edge_ns", "network_ns", "queue_ns", "cloud_ns", "wait_ns")
-
-
-def request_of(bundle: Bundle, inputs: Any, frame_id: str = "") -> ModelInferRequest:
-    header, raw = pack_request(bundle.name, frame_id, inputs, bundle.inputs)
-    return ModelInferRequest.FromString(encode_request(header, raw))
 
 
 def agrees(answer: ModelInferResponse, bundle: Bundle, inputs: Any) -> None:
@@ -61,25 +55,6 @@ def agrees(answer: ModelInferResponse, bundle: Bundle, inputs: Any) -> None:
     assert found.keys() == wanted.keys()
     for name, array in wanted.items():
         np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5)
-
-
-@asynccontextmanager
-async def serving(
-    bundle: Bundle, cloud: str | None, cut: str = CUT, client: Any = None, **more: Any
-) -> AsyncIterator[tuple[Any, LocalServer]]:
-    """A local server, and the stub of one who calls it."""
-    async with (
-        AsyncEdgeClient(cloud, bundle, cut, **(client or {})) as split,
-        LocalServer(split, **more) as server,
-        grpc.aio.insecure_channel(server.address) as channel,
-    ):
-        yield GRPCInferenceServiceStub(channel), server
-
-
-async def refusal(call: Any) -> tuple[str, str]:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return caught.value.code().name, caught.value.details() or ""
 
 
 class HeldCloud(FakeCloud):
@@ -173,13 +148,12 @@ async def test_batch_and_typed_contents_are_taken(residual_bundle: Bundle) -> No
     assert answer.parameters["served_by"].string_param == "edge"
 
 
-async def test_frames_are_answered_without_a_cloud_and_say_so(residual_bundle: Bundle) -> None:
+async def test_frames_are_answered_without_a_cloud_and_say_so(
+    residual_bundle: Bundle, nobody: str
+) -> None:
     (inputs,) = frames(residual_bundle, 1)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        nobody = f"127.0.0.1:{taken.getsockname()[1]}"
-        async with serving(residual_bundle, nobody) as (stub, _):
-            answer = await stub.ModelInfer(request_of(residual_bundle, inputs), timeout=TIMEOUT_S)
+    async with serving(residual_bundle, nobody) as (stub, _):
+        answer = await stub.ModelInfer(request_of(residual_bundle, inputs), timeout=TIMEOUT_S)
     agrees(answer, residual_bundle, inputs)
     assert answer.parameters["served_by"].string_param == "edge"
     assert answer.parameters["reason"].string_param.startswith("cloud unreachable: ")

@@ -20,6 +20,7 @@ from protos.names import model_name
 from protos.tensors import Array
 from protos.wire.framing import decode_stream_response, encode_request
 from protos.wire.messages import pack_request, unpack_response
+from tests.kit.frames import whole
 
 TIMEOUT_S = 30
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
@@ -46,10 +47,9 @@ def crossing(bundle: Bundle, cut: str, seed: int = 0, batch: int = 1) -> dict[st
     return bundle.open_head(cut, RuntimeOptions()).run(feeds)
 
 
-def whole(bundle: Bundle, seed: int = 0, batch: int = 1) -> dict[str, Array]:
-    """What the whole model makes of the same inputs."""
-    feeds = random_feeds(bundle.inputs, np.random.default_rng(seed), batch)
-    return bundle.open_tail("cloud").run(feeds)
+def uncut(bundle: Bundle, seed: int = 0, batch: int = 1) -> dict[str, Array]:
+    """What the whole model makes of the inputs that `crossing` begins with."""
+    return whole(bundle, random_feeds(bundle.inputs, np.random.default_rng(seed), batch))
 
 
 def request_for(

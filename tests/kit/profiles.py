@@ -3,12 +3,7 @@
 from pathlib import Path
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.bundle.manifest import (
-    MODEL_GRAPH,
-    Cut,
-    FileDigest,
-    Manifest,
-)
+from partitioner.bundle.manifest import MODEL_GRAPH, Cut, FileDigest, Manifest
 from partitioner.profiles.profile import (
     CodecProfile,
     CutProfile,

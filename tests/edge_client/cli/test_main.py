@@ -35,7 +35,8 @@ from protos.errors import (
 )
 from protos.inference_pb2 import ModelInferRequest
 from protos.splitpoint_pb2 import FetchBundleResponse
-from tests.kit.edge_fakes import FakeCloud, error_answer, whole
+from tests.kit.fake_cloud import FakeCloud, error_answer
+from tests.kit.frames import whole
 
 runner = CliRunner()
 FRAME_KEYS = {

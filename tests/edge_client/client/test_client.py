@@ -21,20 +21,14 @@ from protos.codecs.registry import get_codec
 from protos.errors import TensorError, UnknownNameError, UsageError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import CLOUD, EDGE
-from tests.kit.edge_fakes import FakeCloud, crossing_cuts, frames, whole
+from tests.kit.fake_cloud import FakeCloud
+from tests.kit.frames import assert_same, crossing_cuts, frames, whole
 
 
 @pytest.fixture(scope="module")
 def residual_address(residual_bundle: Bundle) -> Iterator[str]:
     with CloudServer(bundles=residual_bundle.path, listen="127.0.0.1:0") as server:
         yield server.address
-
-
-def assert_same(found: object, wanted: dict[str, np.ndarray]) -> None:
-    assert isinstance(found, dict)
-    assert list(found) == list(wanted)
-    for name, array in wanted.items():
-        np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5)
 
 
 def test_every_cut_gives_what_the_whole_model_gives(

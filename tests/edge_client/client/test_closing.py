@@ -11,7 +11,8 @@ from edge_client.frames.compute_thread import ComputeThread
 from partitioner.bundle.bundle import Bundle
 from protos.errors import UnreachableError, UsageError
 from protos.names import EDGE
-from tests.kit.edge_fakes import FakeCloud, frames
+from tests.kit.fake_cloud import FakeCloud
+from tests.kit.frames import frames
 
 
 class Reserved(FakeCloud):

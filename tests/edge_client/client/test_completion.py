@@ -1,9 +1,6 @@
 """When the cloud fails: what is raised, what is finished here, and what comes back."""
 
 import asyncio
-import socket
-from collections.abc import Iterator
-from time import perf_counter
 
 import grpc
 import pytest
@@ -30,36 +27,9 @@ from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.names import PARAM_QUEUE_NS
 from protos.wire.framing import encode_stream_response
 from protos.wire.messages import pack_response, unpack_request
-from tests.edge_client.client.test_client import assert_same
-from tests.kit.edge_fakes import Answer, FakeCloud, error_answer, frames, whole
-
-
-@pytest.fixture
-def nobody() -> Iterator[str]:
-    """An address that refuses: bound, so that nobody else gets the port, but not listening."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{taken.getsockname()[1]}"
-
-
-def answering(code: grpc.StatusCode, sentence: str) -> Answer:
-    async def answer(header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
-        return error_answer(header, code, sentence)
-
-    return answer
-
-
-async def silence(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
-    return None
-
-
-async def look_again(client: AsyncEdgeClient) -> None:
-    """Let the client look for the cloud as it does when some time has passed."""
-    assert client.watch is not None
-    assert client._watching is not None
-    client._watching.cancel()  # it would look by itself in a moment: only one is to look
-    client.watch._clock = lambda: perf_counter() + 10
-    await client.watch.step()
+from tests.kit.clients import look_again
+from tests.kit.fake_cloud import Answer, FakeCloud, answering, silence
+from tests.kit.frames import assert_same, frames, whole
 
 
 def test_nobody_at_the_address_is_said_with_what_to_do(

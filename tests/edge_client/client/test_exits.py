@@ -36,10 +36,9 @@ from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import SplitpointError, UsageError
 from protos.names import EDGE
 from protos.serving.metrics import registry_of
-from tests.edge_client.client.test_client import assert_same
-from tests.edge_client.client.test_completion import silence
-from tests.kit.edge_fakes import FakeCloud, whole
 from tests.kit.exit_models import colours
+from tests.kit.fake_cloud import FakeCloud, silence
+from tests.kit.frames import assert_same, whole
 from tests.kit.profiles import codec, make, profile_of
 
 FRAMES, LABELS = colours(40, seed=3)

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,12 +27,12 @@ from partitioner.policy.policy import PolicySettings, contenders, decide
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import BundleError, UnreachableError, UsageError
 from protos.tensors import Array
-from tests.edge_client.client.test_client import assert_same
-from tests.edge_client.client.test_completion import answering, look_again, silence
-from tests.edge_client.test_local_server import refusal, request_of, serving
+from tests.kit.clients import look_again
 from tests.kit.cloud_calls import TIMEOUT_S, outputs_of
-from tests.kit.edge_fakes import FakeCloud, whole
 from tests.kit.exit_models import colours
+from tests.kit.fake_cloud import FakeCloud, answering, silence
+from tests.kit.frames import assert_same, whole
+from tests.kit.local_calls import refusal, request_of, serving
 from tests.kit.plans import option, plan_of, seen
 from tests.kit.profiles import profile_of, profile_of_heads
 
@@ -45,14 +43,6 @@ FRAMES, LABELS = colours(12, seed=3)
 def held(exiting: Bundle, tmp_path: Path) -> Bundle:
     """All heads and exits of the classifier."""
     return export_heads(exiting, tmp_path / "held")
-
-
-@pytest.fixture
-def nobody() -> Iterator[str]:
-    """An address that refuses: bound, so that nobody else gets the port, but not listening."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{taken.getsockname()[1]}"
 
 
 def exit_cuts(bundle: Bundle) -> list[str]:

@@ -22,21 +22,10 @@ from protos.errors import FaultError, LateError, UnreachableError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import EDGE
 from protos.splitpoint_pb2 import GetServerInfoResponse, ProbeRequest, ProbeResponse
-from tests.edge_client.client.test_completion import look_again
-from tests.edge_client.control.test_controller import follow, loaded, planned, see
-from tests.kit.edge_fakes import FakeCloud, frames
-
-__all__ = ["planned"]
-
-
-class FakeClock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = perf_counter()
-
-    def __call__(self) -> float:
-        return self.now
+from tests.kit.clients import follow, loaded, look_again, see
+from tests.kit.clocks import FakeClock
+from tests.kit.fake_cloud import FakeCloud
+from tests.kit.frames import frames
 
 
 def watch_of(client: AsyncEdgeClient) -> tuple[CloudWatch, FakeClock]:
@@ -44,7 +33,7 @@ def watch_of(client: AsyncEdgeClient) -> tuple[CloudWatch, FakeClock]:
     assert client.watch is not None
     assert client._watching is not None
     client._watching.cancel()
-    client.watch._clock = clock = FakeClock()
+    client.watch._clock = clock = FakeClock(perf_counter())
     return client.watch, clock
 
 
@@ -95,14 +84,14 @@ async def test_cloud_is_found_within_a_third_of_a_second_of_its_return(
     async with AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client:
         watch, clock = watch_of(client)
         for _ in range(20):  # it stays away for 2 s, and is looked for all the time
-            clock.now += TICK_S
+            clock.now_s += TICK_S
             await watch.step()
         async with FakeCloud(residual_bundle, port=int(cloud.address.split(":")[1])):
-            returned_at = clock.now
+            returned_at = clock.now_s
             while client.cloud_is_away:
-                clock.now += TICK_S
+                clock.now_s += TICK_S
                 await watch.step()
-            assert clock.now - returned_at <= 0.3
+            assert clock.now_s - returned_at <= 0.3
 
 
 async def no_message(_request: bytes, _context: object) -> bytes:
@@ -131,15 +120,15 @@ async def test_greeting_that_was_damaged_is_repeated(
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
     ):
         watch, clock = watch_of(client)
-        client._breaker.trip(UnreachableError("gone."), clock.now)
+        client._breaker.trip(UnreachableError("gone."), clock.now_s)
         with monkeypatch.context() as patched:
             patched.setattr(cloud, method, damaged)
-            clock.now += 1
+            clock.now_s += 1
             await watch.step()
             assert client._breaker.circuit is Circuit.OPEN
             assert isinstance(client._breaker.error, FaultError)
             assert "makes no sense" in str(client._breaker.error)
-        clock.now += 1
+        clock.now_s += 1
         await watch.step()
         assert client._breaker.circuit is Circuit.TRYING
 
@@ -193,16 +182,16 @@ async def test_plan_that_fails_after_long_measuring_is_not_begun_anew_at_once_un
         watch, clock = watch_of(client)
 
         async def plan_for_long(_server: object) -> None:
-            clock.now += took_s
+            clock.now_s += took_s
             raise error
 
         monkeypatch.setattr(watch, "_on_back", plan_for_long)
-        client._breaker.trip(UnreachableError("gone."), clock.now)
-        clock.now += 1
+        client._breaker.trip(UnreachableError("gone."), clock.now_s)
+        clock.now_s += 1
         with contextlib.suppress(ValueError):
             await watch.step()
-        assert not client._breaker.is_due(clock.now + rest_s - 0.01)
-        assert client._breaker.is_due(clock.now + rest_s + 0.01)
+        assert not client._breaker.is_due(clock.now_s + rest_s - 0.01)
+        assert client._breaker.is_due(clock.now_s + rest_s + 0.01)
 
 
 async def test_bug_in_looking_for_the_cloud_waits_for_its_next_turn(
@@ -216,13 +205,13 @@ async def test_bug_in_looking_for_the_cloud_waits_for_its_next_turn(
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
     ):
         watch, clock = watch_of(client)
-        client._breaker.trip(UnreachableError("gone."), clock.now)
+        client._breaker.trip(UnreachableError("gone."), clock.now_s)
         monkeypatch.setattr(cloud_watch, "greet", fail)
-        clock.now += 1
+        clock.now_s += 1
         with pytest.raises(ValueError, match="a bug"):
             await watch.step()
-        assert not client._breaker.is_due(clock.now)
-        assert client._breaker.is_due(clock.now + 1)
+        assert not client._breaker.is_due(clock.now_s)
+        assert client._breaker.is_due(clock.now_s + 1)
 
 
 async def test_cloud_that_comes_back_with_smaller_messages_gets_smaller_ones(
@@ -238,9 +227,9 @@ async def test_cloud_that_comes_back_with_smaller_messages_gets_smaller_ones(
         assert client.choice.option is not None
         assert client.choice.option.upload_bytes > sizes[2]
         watch, clock = watch_of(client)
-        client._breaker.trip(UnreachableError("gone."), clock.now)
+        client._breaker.trip(UnreachableError("gone."), clock.now_s)
         cloud.max_message_bytes = int(sizes[2])
-        clock.now += 1
+        clock.now_s += 1
         await watch.step()
         fitting = [option for option in planned.options if option.upload_bytes <= sizes[2]]
         await loaded(client, min(fitting, key=lambda option: option.total_s).cut)
@@ -372,7 +361,7 @@ async def test_link_is_taken_from_the_fastest_probes_after_a_return(
 
     async def probe(request: bytes, _context: object) -> bytes:
         sizes.append(len(ProbeRequest.FromString(request).payload))
-        clock.now += next(took_s)
+        clock.now_s += next(took_s)
         return ProbeResponse(payload=b"x").SerializeToString()
 
     async with (
@@ -382,8 +371,8 @@ async def test_link_is_taken_from_the_fastest_probes_after_a_return(
         watch, clock = watch_of(client)
         follow(client, planned)
         cloud.probe = probe  # type: ignore[method-assign]
-        client._breaker.trip(UnreachableError("gone."), clock.now)
-        clock.now += 0.1
+        client._breaker.trip(UnreachableError("gone."), clock.now_s)
+        clock.now_s += 0.1
         await watch.step()
         assert client.control.learned.link is not None
         large = sizes[-1]
@@ -400,7 +389,7 @@ async def test_link_that_came_back_much_slower_is_asked_for_little(
 
     async def probe(request: bytes, _context: object) -> bytes:
         sizes.append(size := len(ProbeRequest.FromString(request).payload))
-        clock.now += 0.1 + 8 * size / 40e3
+        clock.now_s += 0.1 + 8 * size / 40e3
         return ProbeResponse(payload=b"x").SerializeToString()
 
     async with (
@@ -410,11 +399,11 @@ async def test_link_that_came_back_much_slower_is_asked_for_little(
         watch, clock = watch_of(client)
         follow(client, planned)
         cloud.probe = probe  # type: ignore[method-assign]
-        client._breaker.trip(UnreachableError("gone."), clock.now)
-        clock.now += 0.1
-        begun_at = clock.now
+        client._breaker.trip(UnreachableError("gone."), clock.now_s)
+        clock.now_s += 0.1
+        begun_at = clock.now_s
         await watch.step()
-        assert clock.now - begun_at < 2
+        assert clock.now_s - begun_at < 2
         assert max(sizes) == 4096  # 0.8 s; the 12 kB of before would have taken 2.5
         assert client.control.learned.link is not None
         assert client.control.learned.link.uplink_bps == pytest.approx(40e3)

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import count
 from time import perf_counter, sleep
@@ -24,62 +24,21 @@ from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
 from partitioner.exits.ladder import Rung
 from partitioner.network.link import Link
-from partitioner.network.link_estimator import LinkEstimator, Transfer
-from partitioner.planning.plan import Plan, plan
-from partitioner.policy.load_estimator import LoadEstimator
+from partitioner.network.link_estimator import LinkEstimator
+from partitioner.planning.plan import Plan
 from partitioner.policy.policy import PolicySettings
 from partitioner.policy.power_rules import NO_POWER_DEMAND
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import OverloadedError, UnreachableError, UsageError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import EDGE
-from tests.edge_client.client.test_client import assert_same
-from tests.edge_client.client.test_completion import look_again, silence
-from tests.kit.edge_fakes import FakeCloud, error_answer, frames, whole
+from tests.kit.clients import follow, loaded, look_again, see
+from tests.kit.fake_cloud import FakeCloud, error_answer, silence
+from tests.kit.frames import assert_same, frames, whole
 from tests.kit.profiles import profile_of
 
 LIKELY_HEADS = 3
 """Decisions that a move costs: what needs no cloud, and what is best at half and at twice the rate."""
-
-
-@pytest.fixture
-def planned(residual_bundle: Bundle) -> Iterator[Plan]:
-    """A plan in which the cloud is twenty times as fast; it lies in no bundle's folder."""
-    edge, cloud = profile_of(residual_bundle, 0.02), profile_of(residual_bundle, 0.001)
-    return plan(residual_bundle, Link(1e9, 1e9, 0.0005), edge, cloud)
-
-
-class AsProfiled(LoadEstimator):
-    """A machine that is always as fast as its profile."""
-
-    def add(self, measured_s: float, profiled_s: float, now_s: float) -> None:
-        pass
-
-
-def follow(client: AsyncEdgeClient, planned: Plan) -> None:
-    if client._watching is not None:
-        client._watching.cancel()  # nothing is to be probed but when the test says so
-    # Both machines are this one; what they really take must not be learnt.
-    client.control.learned._edge, client.control.learned._cloud = AsProfiled(), AsProfiled()
-    client.control.follow(planned, planned.best, "the plan's best", Limits())
-
-
-def crossings(uplink_bps: float, rtt_s: float = 0.0005) -> list[Transfer]:
-    """What messages of several sizes would have shown of a link, just now."""
-    link, now = Link(uplink_bps, uplink_bps, rtt_s), perf_counter()
-    sizes = (1_000.0, 30_000.0, 8_000.0, 60_000.0) * 3
-    return [Transfer(size, 100.0, now - link.predict_s(size, 100.0), now, 0.0) for size in sizes]
-
-
-def see(client: AsyncEdgeClient, uplink_bps: float) -> None:
-    for seen in crossings(uplink_bps):
-        client.control.learned._link._free_at = 0.0  # type: ignore[union-attr]  # each alone on the link
-        client.control.learned.crossed(seen)
-
-
-async def loaded(client: AsyncEdgeClient, cut: str) -> None:
-    """Let the background load what the next cut needs."""
-    await asyncio.to_thread(client._runner.stages.warm, cut)
 
 
 async def test_cut_moves_when_the_uplink_falls_and_again_when_it_recovers(

@@ -23,8 +23,9 @@ from protos.codecs.calibration import Calibration
 from protos.codecs.registry import is_calibrated
 from protos.errors import MismatchError
 from protos.names import CLOUD, EDGE
-from tests.edge_client.control.test_controller import follow, loaded
-from tests.kit.edge_fakes import FakeCloud, frames
+from tests.kit.clients import follow, loaded
+from tests.kit.fake_cloud import FakeCloud
+from tests.kit.frames import frames
 from tests.kit.profiles import profile_of
 
 CUT = "cut-04"

@@ -50,8 +50,10 @@ from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import FileError, UnknownNameError, UsageError
 from protos.names import EDGE
 from protos.telemetry import read_snapshot
-from tests.edge_client.control.test_controller import follow, loaded, planned  # noqa: F401 - a fixture
-from tests.kit.edge_fakes import FakeCloud, frames
+from tests.kit.clients import follow, loaded
+from tests.kit.clocks import FakeClock
+from tests.kit.fake_cloud import FakeCloud
+from tests.kit.frames import frames
 
 LOW = Rule(name="low", battery_percent=30, recovers=35, energy_factor=1000, max_fps=2)
 HOT = Rule(name="hot", temperature_c=80, recovers=72, energy_factor=2)
@@ -77,15 +79,9 @@ class Gauge:
         return self.reading
 
 
-class Time:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-def watched(*sources: PowerSource, time: Time) -> tuple[PowerWatch, list[str], list[PowerDemand]]:
+def watched(
+    *sources: PowerSource, time: FakeClock
+) -> tuple[PowerWatch, list[str], list[PowerDemand]]:
     said: list[str] = []
     heard: list[PowerDemand] = []
     power = Power(sources, RULES, said.append)
@@ -191,7 +187,7 @@ def test_battery_that_is_taken_out_cannot_be_read(monkeypatch: pytest.MonkeyPatc
 
 
 def test_watch_says_when_a_rule_begins_and_ends() -> None:
-    time, battery, heat = Time(), Gauge(battery=0.4, charging=False), Gauge(temperature_c=50.0)
+    time, battery, heat = FakeClock(), Gauge(battery=0.4, charging=False), Gauge(temperature_c=50.0)
     watch, said, heard = watched(battery, heat, time=time)
     assert said == ["power: battery 40 %, 50 °C"]
     assert heard == [NO_POWER_DEMAND]
@@ -214,7 +210,7 @@ def test_watch_says_when_a_rule_begins_and_ends() -> None:
 
 
 def test_last_reading_holds_for_its_time_and_is_remarked_on_once() -> None:
-    time, battery, heat = Time(), Gauge(battery=0.2), Gauge(temperature_c=50.0)
+    time, battery, heat = FakeClock(), Gauge(battery=0.2), Gauge(temperature_c=50.0)
     watch, said, _ = watched(battery, heat, time=time)
     del said[:]
     battery.error = "--battery x cannot be read: gone."
@@ -239,11 +235,11 @@ def test_source_that_cannot_be_read_at_the_start_is_an_error() -> None:
     broken = Gauge()
     broken.error = "--battery x cannot be read: gone."
     with pytest.raises(FileError, match="gone"):
-        watched(broken, time=Time())
+        watched(broken, time=FakeClock())
 
 
 def test_source_that_fails_by_any_exception_is_read_again() -> None:
-    time, gauge = Time(), Gauge(battery=0.2)
+    time, gauge = FakeClock(), Gauge(battery=0.2)
     watch, said, _ = watched(gauge, time=time)
     del said[:]
     for error in (OSError("no such device"), ZeroDivisionError()):
@@ -297,7 +293,7 @@ async def counted() -> AsyncIterator[int]:
 
 
 async def test_limited_frames_keep_a_beat_that_may_change() -> None:
-    time = Time()
+    time = FakeClock()
     waits: list[float] = []
     rate: list[float | None] = [None]
 
@@ -329,10 +325,10 @@ async def test_limited_frames_keep_a_beat_that_may_change() -> None:
 
 async def test_low_battery_moves_the_cut_and_slows_the_stream(
     residual_bundle: Bundle,
-    planned: Plan,  # noqa: F811
+    planned: Plan,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    gauge, said, time = Gauge(battery=0.9, charging=False), list[str](), Time()
+    gauge, said, time = Gauge(battery=0.9, charging=False), list[str](), FakeClock()
     waits: list[float] = []
 
     async def wait(seconds: float) -> None:
@@ -400,7 +396,7 @@ async def test_low_battery_moves_the_cut_and_slows_the_stream(
 
 def test_rule_that_holds_at_the_start_is_named_for_the_move_that_it_makes(
     residual_bundle: Bundle,
-    planned: Plan,  # noqa: F811
+    planned: Plan,
 ) -> None:
     stages = Stages(residual_bundle, RuntimeOptions())
     stages.warm(EDGE)

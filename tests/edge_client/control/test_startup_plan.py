@@ -29,8 +29,9 @@ from protos.errors import (
     TooLargeError,
     UnreachableError,
 )
-from tests.edge_client.client.test_completion import look_again
-from tests.kit.edge_fakes import FakeCloud, frames
+from tests.kit.clients import look_again
+from tests.kit.fake_cloud import FakeCloud
+from tests.kit.frames import frames
 from tests.kit.profiles import profile_of
 
 LINK = Link(1e6, 1e6, 0.1)

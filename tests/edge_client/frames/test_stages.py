@@ -10,7 +10,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.runtime import sessions
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.errors import BundleError, UsageError
-from tests.kit.edge_fakes import crossing_cuts, frames
+from tests.kit.frames import crossing_cuts, frames
 from tests.kit.resident import Resident
 
 

@@ -1,8 +1,7 @@
 """The relay: rate and delay by arithmetic, and bytes that arrive as they were sent."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
 
 import pytest
 
@@ -12,6 +11,8 @@ from edge_client.relay.relay import Relay
 from partitioner.network.link import Link
 from protos.errors import UsageError
 from protos.rpc.addresses import check_server, split_address
+from tests.kit.clocks import FakeClock
+from tests.kit.sockets import echo, exchange
 
 
 def test_bytes_leave_at_the_rate_and_arrive_after_the_delay() -> None:
@@ -50,47 +51,6 @@ def test_chunks_are_two_milliseconds_of_the_line(rate_bps: float, chunk: int) ->
     assert Pacer(OneWay(rate_bps, 0.0)).chunk_bytes == chunk
 
 
-class FakeTime:
-    """A clock that a sleep moves on; the event loop runs on, so that others get their turn."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def clock(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        due = self.now + seconds
-        await asyncio.sleep(0)
-        self.now = max(self.now, due)
-
-
-@asynccontextmanager
-async def echo(port: int = 0) -> AsyncIterator[str]:
-    """A server that sends everything back, and then ends."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", port)
-    async with server:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-async def exchange(address: str, data: bytes) -> bytes:
-    host, port = address.split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(data)
-    writer.write_eof()
-    try:
-        return await reader.read()
-    finally:
-        writer.close()
-
-
 async def until_the_end(reading: Awaitable[bytes]) -> bytes:
     """What came before the connection was ended, or reset."""
     try:
@@ -101,32 +61,28 @@ async def until_the_end(reading: Awaitable[bytes]) -> bytes:
 
 async def test_bytes_come_through_whole_and_so_does_the_end() -> None:
     data = bytes(range(256)) * 4000
-    time = FakeTime()
+    time = FakeClock(0.0)
     async with (
         echo() as server,
-        Relay(
-            "127.0.0.1:0", server, Link(8e6, 8e6, 0.04), clock=time.clock, sleep=time.sleep
-        ) as relay,
+        Relay("127.0.0.1:0", server, Link(8e6, 8e6, 0.04), clock=time, sleep=time.sleep) as relay,
     ):
         assert await exchange(relay.address, data) == data
         assert relay.carried_bytes == (len(data), len(data))
     # 1,024,000 bytes at 8 Mbit/s take 1.024 s, and no echo is faster than that.
-    assert time.now >= 1.024
+    assert time.now_s >= 1.024
 
 
 async def test_connections_share_the_rate() -> None:
     data = bytes(200_000)
-    time = FakeTime()
+    time = FakeClock(0.0)
     async with (
         echo() as server,
-        Relay(
-            "127.0.0.1:0", server, Link(8e6, 8e9, 0.0), clock=time.clock, sleep=time.sleep
-        ) as relay,
+        Relay("127.0.0.1:0", server, Link(8e6, 8e9, 0.0), clock=time, sleep=time.sleep) as relay,
     ):
         answers = await asyncio.gather(*(exchange(relay.address, data) for _ in range(3)))
     assert answers == [data] * 3
     # 600,000 bytes at 1,000,000 a second, less what it wakes early.
-    assert time.now >= 0.6 - 0.001
+    assert time.now_s >= 0.6 - 0.001
 
 
 async def test_caller_sees_that_nobody_is_behind_the_relay(

@@ -12,7 +12,8 @@ from edge_client.relay.schedule import Blackout, Schedule, read_schedule
 from partitioner.network.link import Link
 from partitioner.network.trace_files import read_trace
 from protos.errors import TraceError, UsageError
-from tests.edge_client.relay.test_relay import FakeTime, echo, exchange
+from tests.kit.clocks import FakeClock
+from tests.kit.sockets import echo, exchange
 
 LINK = Link(8e6, 8e6, 0.02)
 
@@ -58,18 +59,18 @@ def test_blackouts_and_resets_come_on_top() -> None:
 
 
 async def test_relay_follows_its_schedule_on_any_clock(trace_file: Path) -> None:
-    time, heard = FakeTime(), []
+    time, heard = FakeClock(0.0), []
     schedule = Schedule(LINK, read_trace(trace_file, at_end="hold"), (Blackout(3.5, 1.0),))
     relay = Relay("127.0.0.1:0", "127.0.0.1:1", LINK)
     await play(
         relay,
         schedule,
         lambda at, link: heard.append((at, link and link.uplink_bps)),
-        clock=time.clock,
+        clock=time,
         sleep=time.sleep,
     )
     assert heard == [(0.0, 4e6), (2.0, None), (3.0, 1e6), (3.5, None), (4.5, 1e6)]
-    assert time.now == 4.5
+    assert time.now_s == 4.5
 
 
 async def test_nothing_gets_through_a_blackout_and_all_of_it_afterwards() -> None:

@@ -28,21 +28,17 @@ from edge_client.telemetry.reporter import Reporter, TelemetryBuffer
 from partitioner.bundle.bundle import Bundle
 from protos.errors import UnreachableError, UsageError
 from protos.telemetry import MAX_SNAPSHOT_BYTES, MAX_SNAPSHOTS, Telemetry, read_snapshot
+from tests.kit.clocks import FakeClock
 from tests.kit.cloud_calls import TIMEOUT_S
-from tests.kit.edge_fakes import FakeCloud, error_answer, frames
+from tests.kit.fake_cloud import FakeCloud, error_answer
+from tests.kit.frames import frames
 
 CUT = "cut-02"
 
 
-class Time:
+def clocks_of(time: FakeClock) -> Clocks:
     """Both clocks; the wall's runs 1000 s ahead."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    @property
-    def clocks(self) -> Clocks:
-        return Clocks(lambda: self.now_s, lambda: self.now_s + 1000)
+    return Clocks(time, lambda: time() + 1000)
 
 
 def result(latency_s: float, served_by: ServedBy = ServedBy.CLOUD, **more: Any) -> Result:
@@ -72,9 +68,9 @@ def unread(_record: dict[str, Any]) -> None:
 async def test_snapshot_counts_since_the_start_and_spreads_the_interval(
     residual_bundle: Bundle,
 ) -> None:
-    time = Time()
+    time = FakeClock()
     async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
-        observer = Observer(client, "cam-1", clocks=time.clocks)
+        observer = Observer(client, "cam-1", clocks=clocks_of(time))
         for milliseconds in (10, 20, 30):
             observer.add(result(milliseconds / 1e3))
         observer.add(result(0.4, ServedBy.EDGE, fallback="cloud too slow"))
@@ -104,7 +100,7 @@ async def test_snapshot_counts_since_the_start_and_spreads_the_interval(
 
 
 async def test_health_follows_the_cloud(residual_bundle: Bundle) -> None:
-    time = Time()
+    time = FakeClock()
     seen: list[Health] = []
     (inputs,) = frames(residual_bundle, 1)
 
@@ -118,7 +114,7 @@ async def test_health_follows_the_cloud(residual_bundle: Bundle) -> None:
         FakeCloud(residual_bundle, full) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, CUT) as client,
     ):
-        observer = Observer(client, "cam-1", clocks=time.clocks)
+        observer = Observer(client, "cam-1", clocks=clocks_of(time))
         reporter = Reporter(client, observer, None, unread, hear)
         refused = await client.infer(inputs)
         assert (refused.served_by, refused.fallback) == (ServedBy.EDGE, "cloud overloaded")
@@ -158,7 +154,7 @@ def test_batch_fits_the_message_and_has_one_snapshot_at_least() -> None:
 
 
 async def test_telemetry_reaches_a_cloud_that_takes_small_messages(residual_bundle: Bundle) -> None:
-    time = Time()
+    time = FakeClock()
     async with (
         CloudServer(residual_bundle.path, max_message="4KiB") as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, "edge", adapt=False) as client,
@@ -166,7 +162,7 @@ async def test_telemetry_reaches_a_cloud_that_takes_small_messages(residual_bund
         client.set_option("cut-05", "int8")
         (inputs,) = frames(residual_bundle, 1)
         await client.infer(inputs)  # greets, and learns the limit
-        observer = Observer(client, "cam-1", clocks=time.clocks)
+        observer = Observer(client, "cam-1", clocks=clocks_of(time))
         reporter = Reporter(client, observer, 10.0, unread, quiet, clock=lambda: time.now_s)
         for _ in range(12):
             reporter._take()
@@ -179,12 +175,12 @@ async def test_telemetry_reaches_a_cloud_that_takes_small_messages(residual_bund
 
 
 async def test_refused_snapshot_takes_no_other_with_it(residual_bundle: Bundle) -> None:
-    time = Time()
+    time = FakeClock()
     async with (
         CloudServer(residual_bundle.path) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, CUT) as client,
     ):
-        observer = Observer(client, "cam-1", clocks=time.clocks)
+        observer = Observer(client, "cam-1", clocks=clocks_of(time))
         reporter = Reporter(client, observer, 10.0, unread, quiet, clock=lambda: time.now_s)
         for place in range(5):
             if place == 2:
@@ -198,12 +194,12 @@ async def test_refused_snapshot_takes_no_other_with_it(residual_bundle: Bundle) 
 async def test_what_was_observed_offline_arrives_when_the_cloud_is_back(
     residual_bundle: Bundle,
 ) -> None:
-    time, written = Time(), []
+    time, written = FakeClock(), []
     async with (
         CloudServer(residual_bundle.path) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, CUT) as client,
     ):
-        observer = Observer(client, "cam-1", clocks=time.clocks)
+        observer = Observer(client, "cam-1", clocks=clocks_of(time))
         reporter = Reporter(
             client, observer, 10.0, written.append, quiet, capacity=40, clock=lambda: time.now_s
         )

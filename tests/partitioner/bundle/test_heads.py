@@ -42,7 +42,7 @@ from protos.errors import (
     UsageError,
 )
 from protos.splitpoint_pb2 import FetchBundleResponse
-from tests.edge_client.cloud.test_download import Offer, piece, serving, whole
+from tests.kit.offers import Offer, all_pieces, offering, piece
 from tests.kit.profiles import profile_of, profile_of_heads
 
 runner = CliRunner()
@@ -381,9 +381,9 @@ class Exiting(Offer):
 def test_exits_other_than_listed_are_refused(
     size: int, kind: type[SplitpointError], match: str, residual_bundle: Bundle, tmp_path: Path
 ) -> None:
-    offer = Exiting(residual_bundle, lambda: whole(residual_bundle))
+    offer = Exiting(residual_bundle, lambda: all_pieces(residual_bundle))
     offer.bytes_listed = size
-    with serving(offer) as address, pytest.raises(kind, match=match):
+    with offering(offer) as address, pytest.raises(kind, match=match):
         fetch_bundle(address, "residual", tmp_path / "copy")
     assert list(tmp_path.iterdir()) == []
 
@@ -391,10 +391,10 @@ def test_exits_other_than_listed_are_refused(
 def test_server_that_sends_more_than_heads_is_refused(
     residual_bundle: Bundle, tmp_path: Path
 ) -> None:
-    offer = Exiting(residual_bundle, lambda: whole(residual_bundle))
+    offer = Exiting(residual_bundle, lambda: all_pieces(residual_bundle))
     offer.digest_listed = ""
     with (
-        serving(offer) as address,
+        offering(offer) as address,
         pytest.raises(BundleError, match="nobody asked for.*update this"),
     ):
         fetch_bundle(address, "residual", tmp_path / "copy", heads_of=["cut-01"])
@@ -407,7 +407,7 @@ def test_server_cannot_pass_heads_off_as_the_whole(held: Bundle, tmp_path: Path)
             yield piece(name, data)
 
     with (
-        serving(Offer(held, pieces)) as address,
+        offering(Offer(held, pieces)) as address,
         pytest.raises(BundleError, match="nobody asked for"),
     ):
         fetch_bundle(address, "residual", tmp_path / "copy")
@@ -425,7 +425,7 @@ def test_hole_that_is_larger_than_what_was_listed_is_cut_off(
     offer = Exiting(residual_bundle, pieces)
     offer.digest_listed, offer.bytes_listed = "", 0
     with (
-        serving(offer) as address,
+        offering(offer) as address,
         pytest.raises(BundleError, match="more than the"),
     ):
         fetch_bundle(address, "residual", tmp_path / "copy", heads_of=["cut-01"])
@@ -445,7 +445,7 @@ def test_hole_where_none_may_be_is_refused(
     offer.digest_listed, offer.bytes_listed = "", 0
     offer.size_bytes = 1 << 36
     with (
-        serving(offer) as address,
+        offering(offer) as address,
         pytest.raises(BundleError, match=f"leaves 34359738368 bytes of {path} out"),
     ):
         fetch_bundle(address, "residual", tmp_path / "copy", heads_of=heads_of)
@@ -464,7 +464,7 @@ def test_bundle_that_is_larger_than_a_file_may_be_is_refused(
     offer.digest_listed, offer.bytes_listed = "", 0
     offer.size_bytes = (1 << 64) - 1
     with (
-        serving(offer) as address,
+        offering(offer) as address,
         pytest.raises(BundleError, match="announces a bundle of 18446744073709551615 bytes"),
     ):
         fetch_bundle(address, "residual", tmp_path / "copy", heads_of=["cut-01"])

@@ -30,7 +30,6 @@ from partitioner.network.link import Link
 from partitioner.planning.plan import plan
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
-from partitioner.profiles.samples import natural_feeds
 from partitioner.reports.calibration import calibration_table, calibration_text
 from partitioner.reports.plan import bound_text, plan_table, scale_text
 from partitioner.runtime.sessions import RuntimeOptions
@@ -38,13 +37,8 @@ from protos.codecs.calibration import Calibration
 from protos.codecs.registry import get_codec
 from protos.errors import BundleError, MismatchError, SourceError, SplitpointError, UsageError
 from protos.tensors import Array, TensorSpec
-from tests.edge_client.cloud.test_download import Offer, fetch, whole
-
-
-def samples(bundle: Bundle, count: int, labelled: bool = False) -> list[Sample]:
-    rng = np.random.default_rng(1)
-    label = (lambda at: at % 10) if labelled else (lambda _: None)
-    return [Sample(natural_feeds(bundle.inputs, rng), label(at)) for at in range(count)]
+from tests.kit.offers import Offer, all_pieces, fetch
+from tests.kit.samples import samples
 
 
 @pytest.fixture(scope="module")
@@ -532,7 +526,7 @@ def test_calibration_other_than_listed_is_refused(
     residual_bundle: Bundle,
     tmp_path: Path,
 ) -> None:
-    offer = Calibrated(residual_bundle, lambda: whole(residual_bundle))
+    offer = Calibrated(residual_bundle, lambda: all_pieces(residual_bundle))
     offer.bytes_listed = size
     with pytest.raises(kind, match=match):
         fetch(offer, tmp_path / "copy")

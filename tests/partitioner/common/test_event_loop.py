@@ -12,7 +12,7 @@ from edge_client.client.sync_client import EdgeClient
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.event_loop import LoopThread, repeat
 from protos.errors import UsageError
-from tests.kit.edge_fakes import frames
+from tests.kit.frames import frames
 
 
 async def complain(error: Exception, **context: str) -> None:

@@ -40,7 +40,7 @@ from partitioner.search.survivors import (
     found_cut,
 )
 from protos.errors import BundleError, ModelError, ProfileError
-from tests.partitioner.calibration.test_calibrator import samples
+from tests.kit.samples import samples
 
 LINK = Link(1e6, 1e8, 0.001)
 

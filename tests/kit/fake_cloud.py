@@ -6,14 +6,13 @@ from typing import Any, Self
 
 import grpc
 import grpc.aio
-import numpy as np
 
 from edge_client.cloud.stream import METHOD
 from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import Stage
 from protos.errors import MismatchError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
-from protos.names import EDGE, PARAM_ERROR_CODE, model_name
+from protos.names import PARAM_ERROR_CODE, model_name
 from protos.rpc.channels import server_options
 from protos.splitpoint_pb2 import (
     GetServerInfoResponse,
@@ -21,7 +20,6 @@ from protos.splitpoint_pb2 import (
     ProbeRequest,
     ProbeResponse,
 )
-from protos.tensors import Array
 from protos.wire.framing import decode_request, encode_stream_response
 from protos.wire.messages import pack_response, unpack_request
 
@@ -147,23 +145,12 @@ def error_answer(header: ModelInferRequest, code: grpc.StatusCode, sentence: str
     return encode_stream_response(answer, [], sentence)
 
 
-def whole(bundle: Bundle, inputs: dict[str, Array]) -> dict[str, Array]:
-    """Return what the whole model, uncut, makes of `inputs`: the oracle."""
-    return bundle.open_head(EDGE).run(inputs)
+def answering(code: grpc.StatusCode, sentence: str) -> Answer:
+    async def answer(header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+        return error_answer(header, code, sentence)
+
+    return answer
 
 
-def frames(bundle: Bundle, count: int, seed: int = 0) -> list[dict[str, Array]]:
-    """Return as many inputs, all different."""
-    rng = np.random.default_rng(seed)
-    return [{spec.name: random(rng, spec) for spec in bundle.inputs} for _ in range(count)]
-
-
-def random(rng: np.random.Generator, spec: Any) -> Array:
-    if spec.dtype.startswith("float"):
-        return rng.standard_normal(spec.sized()).astype(spec.dtype)
-    return rng.integers(0, 256 if spec.dtype == "uint8" else 2, spec.sized()).astype(spec.dtype)
-
-
-def crossing_cuts(bundle: Bundle) -> list[str]:
-    """Return the cuts at which something crosses."""
-    return [cut for cut in bundle.cuts if cut != EDGE]
+async def silence(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+    return None

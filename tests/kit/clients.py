@@ -1,0 +1,53 @@
+"""Clients whose link, machines and cloud are what a test says, at the moment that it says."""
+
+import asyncio
+from time import perf_counter
+
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.control.controller import Limits
+from partitioner.network.link import Link
+from partitioner.network.link_estimator import Transfer
+from partitioner.planning.plan import Plan
+from partitioner.policy.load_estimator import LoadEstimator
+
+
+class AsProfiled(LoadEstimator):
+    """A machine that is always as fast as its profile."""
+
+    def add(self, measured_s: float, profiled_s: float, now_s: float) -> None:
+        pass
+
+
+def follow(client: AsyncEdgeClient, planned: Plan) -> None:
+    if client._watching is not None:
+        client._watching.cancel()  # nothing is to be probed but when the test says so
+    # Both machines are this one; what they really take must not be learnt.
+    client.control.learned._edge, client.control.learned._cloud = AsProfiled(), AsProfiled()
+    client.control.follow(planned, planned.best, "the plan's best", Limits())
+
+
+def crossings(uplink_bps: float, rtt_s: float = 0.0005) -> list[Transfer]:
+    """What messages of several sizes would have shown of a link, just now."""
+    link, now = Link(uplink_bps, uplink_bps, rtt_s), perf_counter()
+    sizes = (1_000.0, 30_000.0, 8_000.0, 60_000.0) * 3
+    return [Transfer(size, 100.0, now - link.predict_s(size, 100.0), now, 0.0) for size in sizes]
+
+
+def see(client: AsyncEdgeClient, uplink_bps: float) -> None:
+    for seen in crossings(uplink_bps):
+        client.control.learned._link._free_at = 0.0  # type: ignore[union-attr]  # each alone on the link
+        client.control.learned.crossed(seen)
+
+
+async def loaded(client: AsyncEdgeClient, cut: str) -> None:
+    """Let the background load what the next cut needs."""
+    await asyncio.to_thread(client._runner.stages.warm, cut)
+
+
+async def look_again(client: AsyncEdgeClient) -> None:
+    """Let the client look for the cloud as it does when some time has passed."""
+    assert client.watch is not None
+    assert client._watching is not None
+    client._watching.cancel()  # it would look by itself in a moment: only one is to look
+    client.watch._clock = lambda: perf_counter() + 10
+    await client.watch.step()
