@@ -4,7 +4,6 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -26,9 +25,12 @@ from edge_client.control.power_watch import FIXED, Power, PowerWatch, why_unweig
 from edge_client.control.session import AUTO, CloudSession, Wishes
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.compute_thread import ComputeThread
+from edge_client.frames.failure import head_too_late
 from edge_client.frames.inputs import Inputs, check_inputs
+from edge_client.frames.outcome import served_by_none
+from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import BUSY, SLOW, Missed, Result
-from edge_client.frames.runner import FrameRunner, PreparedFrame
+from edge_client.frames.runner import FrameRunner
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.progress import OnProgress, unheard
@@ -38,7 +40,7 @@ from partitioner.planning.objective import Objective
 from partitioner.planning.terms import NO_TERMS, Terms
 from partitioner.policy.policy import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
-from protos.errors import LateError, SplitpointError, UsageError
+from protos.errors import SplitpointError, UsageError
 from protos.names import EDGE
 
 _THINK_AFTER_S = 0.005
@@ -133,14 +135,14 @@ class AsyncEdgeClient:
         self._completer = FrameCompletion(
             self._runner,
             self._device,
+            self._transport,
             self._breaker,
             self.control,
+            timeout_s=timeout_s,
             on_failure=on_failure,
             greet=self._meeting.greet_once,
         )
-        self._completer.transport = self._transport
         self.exit_threshold = exit_threshold
-        self.timeout_s = timeout_s
         self._frames = count()
         self._in_flight = 0
         self._connecting = asyncio.Lock()
@@ -231,7 +233,7 @@ class AsyncEdgeClient:
 
     @timeout_s.setter
     def timeout_s(self, seconds: float) -> None:
-        self._completer.timeout_s = seconds
+        self._completer.wait_at_most(seconds)
 
     @property
     def exit_threshold(self) -> defaults.ExitThreshold:
@@ -370,7 +372,7 @@ class AsyncEdgeClient:
 
     def finish(self, work: PreparedFrame) -> Result:
         """Return the result of a prepared frame of which nothing crosses."""
-        return self._runner.finished_here(work)
+        return self._completer.answered_here(work)
 
     async def complete(self, work: PreparedFrame) -> Result:
         """Bring a prepared frame to its result."""
@@ -392,7 +394,7 @@ class AsyncEdgeClient:
         except SplitpointError as error:
             if on_error == "raise":
                 raise
-            return self._runner.failed(frame, arrived_at, choice, error)
+            return served_by_none(frame, choice, arrived_at, error)
         finally:
             self._think_later(_THINK_AFTER_S)  # once the result is with the caller
 
@@ -413,25 +415,22 @@ class AsyncEdgeClient:
                 prepare = partial(self._prepare, frame, inputs, arrived_at, deadline_at, held=held)
                 work: PreparedFrame = await self._device.run(arrived_at, prepare)
         except TimeoutError:
-            late = LateError(
-                f"the deadline of {self.deadline_s:g} s passed before the head was done: this device "
-                "is too busy. Allow more time, send fewer frames, or use an earlier cut."
-            )
-            return self._too_busy(self._runner.failed(frame, arrived_at, self.choice, late))
+            late, choice = head_too_late(deadline_at - arrived_at), self.choice
+            missed = self._missed_head(choice.cut.id, arrived_at)
+            return served_by_none(frame, choice, arrived_at, late, missed=missed)
         else:
             return await self.complete(work)
         finally:
             self._in_flight -= 1
 
-    def _too_busy(self, failed: Result) -> Result:
-        """Say of a frame whose head was not done in time what it would have taken here."""
+    def _missed_head(self, cut_id: str, arrived_at: float) -> Missed:
+        """Return why a head was not done in time, and what the frame would have taken here."""
         stages = self._runner.stages
-        head_s, tail_s = stages.head_s(failed.cut), stages.tail_s(failed.cut)
-        rest_s = 0.0 if failed.cut == EDGE else tail_s
+        head_s, tail_s = stages.head_s(cut_id), stages.tail_s(cut_id)
+        rest_s = 0.0 if cut_id == EDGE else tail_s
         known = head_s > 0 and rest_s is not None
-        needed_s = failed.latency_s + head_s + (rest_s or 0.0) if known else None
-        why = SLOW if head_s > (self.deadline_s or math.inf) else BUSY
-        return replace(failed, missed=Missed(why, needed_s))
+        needed_s = perf_counter() - arrived_at + head_s + (rest_s or 0.0) if known else None
+        return Missed(SLOW if head_s > (self.deadline_s or math.inf) else BUSY, needed_s)
 
     def _prepare(
         self,

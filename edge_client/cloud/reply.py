@@ -1,9 +1,10 @@
 """One answer of the cloud, and what is needed to know the part of the network in it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from protos.tensors import Array
+from protos.errors import FaultError
+from protos.tensors import Array, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,15 @@ class Reply:
         """Seconds between sending and receiving that the server does not account for."""
         server_s = self.queue_s + self.decode_s + self.compute_s
         return max(0.0, self.received_at - self.begun_at - server_s)
+
+
+def check_outputs(outputs: Mapping[str, Array], wanted: Iterable[TensorSpec]) -> None:
+    """Raise FaultError unless the cloud has answered every wanted output in its type and shape."""
+    for spec in wanted:
+        found = outputs.get(spec.name)
+        if found is None or found.dtype != spec.dtype or not spec.fits(found.shape):
+            what = "nothing" if found is None else f"{found.dtype}{list(found.shape)}"
+            raise FaultError(
+                f"the cloud answered {what} for the output {spec.name!r}, which is {spec}. "
+                "Check that the server has the same bundle."
+            )

@@ -4,7 +4,7 @@ from dataclasses import replace
 from time import perf_counter
 
 from edge_client.cloud.reply import Reply
-from edge_client.frames.runner import PreparedFrame
+from edge_client.frames.prepared_frame import PreparedFrame
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import LinkEstimator, Transfer
 from partitioner.policy.conditions import Conditions

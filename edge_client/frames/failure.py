@@ -1,7 +1,9 @@
 """What the cloud failed a frame with, in words: the kind, the reason of a result, and what to do about it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from partitioner.common.units import format_duration
 from protos.errors import (
     BundleError,
     FaultError,
@@ -31,23 +33,35 @@ _OTHER_BUNDLE = (MismatchError, UnknownNameError)
 """What a server says after it has been restarted with other bundles: only a person can mend that."""
 
 
-def kind_of(error: SplitpointError) -> str:
-    """Return in a few words what the cloud failed with."""
-    return next((text for kind, text in _REASONS.items() if isinstance(error, kind)), "failed")
+@dataclass(frozen=True, slots=True)
+class CloudFailure:
+    """The error that the cloud failed a frame with, and the seconds that this cost."""
+
+    error: SplitpointError
+    lost_s: float
+
+    @property
+    def kind(self) -> str:
+        """In a few words what the cloud failed with."""
+        return next(
+            (text for kind, text in _REASONS.items() if isinstance(self.error, kind)), "failed"
+        )
 
 
-def reason_of(error: SplitpointError, bundle_name: str) -> str:
-    """Return the reason of a frame that was answered here because of `error`."""
+def reason_of(failure: CloudFailure, bundle_name: str) -> str:
+    """Return the reason of a frame that was answered here because of `failure`."""
     advice = (
         f" Serve this device's bundle there, or copy the server's: splitpoint-edge fetch "
         f"{bundle_name} --cloud HOST:PORT --out BUNDLE."
     )
-    lacks = isinstance(error, _OTHER_BUNDLE) and "splitpoint-edge fetch" not in str(error)
-    return f"{kind_of(error)}: {error}{advice if lacks else ''}"
+    lacks = isinstance(failure.error, _OTHER_BUNDLE) and "splitpoint-edge fetch" not in str(
+        failure.error
+    )
+    return f"{failure.kind}: {failure.error}{advice if lacks else ''}"
 
 
 def unanswered(
-    error: SplitpointError, bundle_name: str, cut_id: str, exits: Sequence[str]
+    failure: CloudFailure, bundle_name: str, cut_id: str, exits: Sequence[str]
 ) -> SplitpointError:
     """Return the error of a frame for which no tail and no exit is here; `exits`: the cuts that have one."""
     way = (
@@ -55,9 +69,27 @@ def unanswered(
         if exits
         else "Train some (splitpoint exits train), and fetch them with the heads"
     )
-    failure = type(error)(
-        f"{kind_of(error)}: {error} This device holds only heads of {bundle_name}, and no exit at "
+    error = type(failure.error)(
+        f"{failure.kind}: {failure.error} This device holds only heads of {bundle_name}, and no exit at "
         f"{cut_id}, so nothing here can answer. {way}, or fetch the whole bundle."
     )
-    failure.__cause__ = error
-    return failure
+    error.__cause__ = failure.error
+    return error
+
+
+def misfit(failure: CloudFailure, cut_id: str, deadline_s: float) -> LateError:
+    """Return the error of a frame whose deadline leaves no time for its tail here."""
+    late = LateError(
+        f"the deadline of {format_duration(round(deadline_s, 6))} cannot be met: {failure.kind}, and the "
+        f"rest of {cut_id} does not fit in here. Allow more time, or use a later cut."
+    )
+    late.__cause__ = failure.error
+    return late
+
+
+def head_too_late(deadline_s: float) -> LateError:
+    """Return the error of a frame whose head was not done in time."""
+    return LateError(
+        f"the deadline of {deadline_s:g} s passed before the head was done: this device "
+        "is too busy. Allow more time, send fewer frames, or use an earlier cut."
+    )

@@ -12,8 +12,8 @@ from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.cloud.reply import Reply
 from edge_client.control import cloud_watch
 from edge_client.control.cloud_watch import TICK_S, CloudWatch
+from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import ServedBy
-from edge_client.frames.runner import PreparedFrame
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan

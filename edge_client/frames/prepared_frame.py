@@ -1,0 +1,52 @@
+"""A frame after its head: its values, the message that carries them, and what the exit says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edge_client.frames.choice import Choice
+from protos.tensors import Array
+
+
+@dataclass(frozen=True, slots=True)
+class ExitAnswer:
+    """The answer of the exit at a frame's cut."""
+
+    outputs: Mapping[str, Array]
+    confidence: float
+    """That of the least sure sample."""
+    threshold: float
+    """From which it answers; more than 1 where it may not."""
+
+    @property
+    def is_sure(self) -> bool:
+        """True if the frame is answered by it, and goes no further."""
+        return self.confidence >= self.threshold
+
+
+@dataclass(slots=True)
+class PreparedFrame:
+    """One frame after its head: the values that the rest needs, and the message that carries them.
+
+    `message` is None when nothing crosses, as the head or the exit has answered; `sent_bytes` is 0 until
+    it begins to leave.
+    """
+
+    frame: int
+    choice: Choice
+    arrived_at: float
+    deadline_at: float
+    values: Mapping[str, Array]
+    message: bytes | None
+    request_id: str
+    edge_s: float
+    sent_bytes: int = 0
+    exit: ExitAnswer | None = None
+    """None if there is no exit at the cut, or it was not asked."""
+
+    def leaves(self) -> None:
+        """Note that the message has begun to leave this device."""
+        self.sent_bytes = len(self.message or b"")
+
+    def spent(self, seconds: float) -> None:
+        """Count seconds that this device has computed for the frame."""
+        self.edge_s += seconds
