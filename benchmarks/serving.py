@@ -63,7 +63,7 @@ def _started(
 ) -> Iterator[dict[str, str]]:
     """Run a command of ours, bound to `cores` once it is loaded; give the line that says it is ready."""
     bind = f"import os, {heavy}; os.sched_setaffinity(0, {set(cores)}); " if cores else ""
-    command = [sys.executable, "-c", f"{bind}from {package}.cli import main; main()"]
+    command = [sys.executable, "-c", f"{bind}from {package}.cli.entrypoint import main; main()"]
     with subprocess.Popen(
         [*command, *words, "--json"], stdout=subprocess.PIPE, text=True
     ) as process:
