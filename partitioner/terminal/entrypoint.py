@@ -15,8 +15,10 @@ def main() -> None:
 def start(module: str) -> None:
     """Load the `main` of a module that takes long to load, and run it.
 
-    Ctrl-C or SIGTERM while it loads ends the process at once, as nothing has been begun.
+    Ctrl-C or SIGTERM while it loads ends the process at once, as nothing has been begun. gRPC's core, which
+    is loaded with it, says nothing below an error on stderr, unless GRPC_VERBOSITY says otherwise.
     """
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
     import_module(module).main()

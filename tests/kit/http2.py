@@ -1,5 +1,6 @@
 """Frames of HTTP/2 as bytes, for tests that send what no library would."""
 
+import socket
 import struct
 from typing import BinaryIO
 
@@ -24,3 +25,21 @@ def read_http2_frame(source: BinaryIO) -> tuple[int, int]:
         raise EOFError("the connection was closed")
     source.read(int.from_bytes(head[:3], "big"))
     return head[3], int.from_bytes(head[5:], "big")
+
+
+def close_all(listener: socket.socket, code: int) -> None:
+    """Take every connection, and close it with `code` when it asks for something, until told to end."""
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection, connection.makefile("rb") as heard:
+            connection.sendall(
+                http2_frame(SETTINGS, 0, 0, b"") + http2_frame(SETTINGS, ACK, 0, b"")
+            )
+            heard.read(len(PREFACE))
+            while read_http2_frame(heard)[0] != HEADERS:
+                pass
+            connection.sendall(http2_frame(GOAWAY, 0, 0, struct.pack(">II", 0, code)))
+            heard.read(1)
