@@ -5,50 +5,11 @@ from collections.abc import Awaitable
 
 import pytest
 
-from edge_client.cloud.stream import GrpcTransport
-from edge_client.relay.pacer import OneWay, Pacer
 from edge_client.relay.relay import Relay
 from partitioner.network.link import Link
 from protos.errors import UsageError
-from protos.rpc.addresses import check_server, split_address
 from tests.kit.clocks import FakeClock
 from tests.kit.sockets import echo, exchange
-
-
-def test_bytes_leave_at_the_rate_and_arrive_after_the_delay() -> None:
-    pacer = Pacer(OneWay(rate_bps=8000, delay_s=0.5))  # 1000 bytes a second
-    assert pacer.admit(100, now=10.0) == pytest.approx(10.0 + 0.1 + 0.5)
-    assert pacer.admit(100, now=10.0) == pytest.approx(10.0 + 0.2 + 0.5)  # behind the first
-    assert pacer.admit(100, now=20.0) == pytest.approx(20.0 + 0.1 + 0.5)  # the line was idle
-
-
-def test_next_chunk_is_admitted_only_shortly_before_the_line_is_free() -> None:
-    pacer = Pacer(OneWay(8000, 0.0), horizon_s=0.005)
-    assert pacer.wait_s(now=0.0) == 0
-    pacer.admit(100, now=0.0)  # busy until 0.1
-    assert pacer.wait_s(now=0.0) == pytest.approx(0.095)
-    assert pacer.wait_s(now=0.096) == 0
-
-
-def test_late_wake_ups_cost_no_rate() -> None:
-    pacer = Pacer(OneWay(1e6, 0.0))
-    now = due = 0.0
-    for _ in range(1000):
-        now += pacer.wait_s(now) + 0.001  # a timer that always wakes 1 ms late
-        due = pacer.admit(1448, now)
-    assert due == pytest.approx(1000 * 1448 * 8 / 1e6, rel=0.001)
-
-
-def test_change_of_the_line_takes_hold_with_the_next_chunk() -> None:
-    pacer = Pacer(OneWay(8000, 0.0))
-    pacer.admit(10, now=0.0)  # until 0.01
-    pacer.line = OneWay(80_000, 1.0)
-    assert pacer.admit(100, now=0.0) == pytest.approx(0.01 + 0.01 + 1.0)
-
-
-@pytest.mark.parametrize(("rate_bps", "chunk"), [(1e5, 1448), (2e7, 5000), (1e12, 65536)])
-def test_chunks_are_two_milliseconds_of_the_line(rate_bps: float, chunk: int) -> None:
-    assert Pacer(OneWay(rate_bps, 0.0)).chunk_bytes == chunk
 
 
 async def until_the_end(reading: Awaitable[bytes]) -> bytes:
@@ -126,37 +87,6 @@ async def test_address_that_is_taken_is_a_clear_error() -> None:
     async with echo() as server:
         with pytest.raises(UsageError, match="cannot listen at"):
             await Relay(server, server, Link(1e6, 1e6, 0)).start()
-
-
-@pytest.mark.parametrize(
-    "address", ["here", "a:b:1", "::1:50", "[::1:50", "[a]:1", "[]:1", ":1", "a:-1", "a b:1", "a:١"]
-)
-def test_address_is_host_and_port_and_nothing_else(address: str) -> None:
-    link = Link(1e6, 1e6, 0.0)
-    with pytest.raises(UsageError, match=r"to listen on\. Write HOST:PORT"):
-        Relay(address, "127.0.0.1:1", link)
-    with pytest.raises(UsageError, match=r"to pass on to\. Write HOST:PORT"):
-        Relay("127.0.0.1:0", address, link)
-
-
-def test_address_of_a_server_has_a_port_that_answers() -> None:
-    assert check_server("edge.local:50051") == "edge.local:50051"
-    assert check_server("unix:/run/splitpoint.sock") == "unix:/run/splitpoint.sock"
-    with pytest.raises(UsageError, match=r"'localhost' is no address of a server"):
-        GrpcTransport("localhost")
-    with pytest.raises(UsageError) as caught:
-        check_server("http://127.0.0.1:50051")
-    assert "Leave out http:// and any path: write HOST:PORT, such as 10.0.0.2" in str(caught.value)
-    assert "any free port" not in str(caught.value)
-    with pytest.raises(UsageError, match="port 0, where no server answers"):
-        check_server("localhost:0")
-
-
-def test_address_of_ipv6_stands_in_brackets() -> None:
-    assert split_address("[::1]:50051") == ("::1", 50051)
-    assert split_address("edge.local:0") == ("edge.local", 0)
-    with pytest.raises(UsageError, match="Ports go from 0 to 65535"):
-        split_address("a:65536")
 
 
 def test_relay_to_no_port_is_refused() -> None:

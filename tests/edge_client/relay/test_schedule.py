@@ -1,29 +1,16 @@
-"""A link that plays a trace, black-outs and resets: on a clock of its own."""
+"""Links whose rate, black-outs and resets change over time, as a file or a flag says."""
 
-import asyncio
 import math
 from pathlib import Path
 
 import pytest
 
-from edge_client.relay.player import play, relay_until_stopped
-from edge_client.relay.relay import Relay
 from edge_client.relay.schedule import Blackout, Schedule, read_schedule
 from partitioner.network.link import Link
 from partitioner.network.trace_files import read_trace
 from protos.errors import TraceError, UsageError
-from tests.kit.clocks import FakeClock
-from tests.kit.sockets import echo, exchange
 
 LINK = Link(8e6, 8e6, 0.02)
-
-
-@pytest.fixture
-def trace_file(tmp_path: Path) -> Path:
-    """4 Mbit/s for 2 s, nothing for 1 s, 1 Mbit/s for 1 s (the median interval)."""
-    path = tmp_path / "trace.txt"
-    path.write_text("0 4\n1 4\n2 0\n3 1\n")
-    return path
 
 
 def test_trace_sets_the_uplink_and_the_rest_is_as_given(trace_file: Path) -> None:
@@ -58,43 +45,6 @@ def test_blackouts_and_resets_come_on_top() -> None:
     assert moments == [10, 12, 15, 24, 30, 31, 36]
 
 
-async def test_relay_follows_its_schedule_on_any_clock(trace_file: Path) -> None:
-    time, heard = FakeClock(0.0), []
-    schedule = Schedule(LINK, read_trace(trace_file, at_end="hold"), (Blackout(3.5, 1.0),))
-    relay = Relay("127.0.0.1:0", "127.0.0.1:1", LINK)
-    await play(
-        relay,
-        schedule,
-        lambda at, link: heard.append((at, link and link.uplink_bps)),
-        clock=time,
-        sleep=time.sleep,
-    )
-    assert heard == [(0.0, 4e6), (2.0, None), (3.0, 1e6), (3.5, None), (4.5, 1e6)]
-    assert time.now_s == 4.5
-
-
-async def test_nothing_gets_through_a_blackout_and_all_of_it_afterwards() -> None:
-    async with echo() as server, Relay("127.0.0.1:0", server, Link(1e9, 1e9, 0.0)) as relay:
-        relay.set_link(None)
-        waiting = asyncio.create_task(exchange(relay.address, b"x" * 5000))
-        for _ in range(200):
-            await asyncio.sleep(0)
-        assert relay.carried_bytes == (0, 0)
-        assert not waiting.done()
-        relay.set_link(LINK)
-        assert await waiting == b"x" * 5000
-
-
-async def test_bytes_can_be_changed_on_the_way() -> None:
-    async with (
-        echo() as server,
-        Relay(
-            "127.0.0.1:0", server, Link(1e9, 1e9, 0.0), mangle=lambda data: data.upper()
-        ) as relay,
-    ):
-        assert await exchange(relay.address, b"abc") == b"ABC"
-
-
 def test_schedule_is_read_from_what_people_write(trace_file: Path) -> None:
     found = read_schedule("5mbit", None, "40ms", None, "loop", ["10s+500ms"], "30s")
     assert found == Schedule(Link(5e6, 5e6, 0.04), None, (Blackout(10.0, 0.5),), 30.0)
@@ -127,12 +77,3 @@ def test_schedule_that_makes_no_sense_is_refused(
 def test_trace_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="cannot be read"):
         read_schedule(None, None, "0ms", tmp_path / "none.txt", "loop", (), None)
-
-
-async def test_link_whose_changes_cannot_be_told_ends_with_the_reason(trace_file: Path) -> None:
-    def gone(_time_s: float, _link: Link | None) -> None:
-        raise BrokenPipeError(32, "Broken pipe")
-
-    schedule = Schedule(LINK, read_trace(trace_file))
-    with pytest.raises(BrokenPipeError):
-        await relay_until_stopped("127.0.0.1:0", "127.0.0.1:1", schedule, lambda _: None, gone)

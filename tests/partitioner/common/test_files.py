@@ -6,11 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from partitioner.bundle.calibration import BundleCalibration, CalibrationMeta
 from partitioner.bundle.folder import new_folder
 from partitioner.common.files import check_target, whole_file, write_csv
-from partitioner.terminal.figure import figure_for
-from protos.codecs.calibration import Calibration
 from protos.errors import FileError, UsageError
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -61,33 +58,6 @@ def test_source_that_cannot_be_read_is_not_called_a_full_disk(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "plan.png"
-    path.write_text("old")
-
-    def full(*_: object, **__: object) -> None:
-        raise FULL
-
-    with pytest.raises(UsageError, match="No space left"), figure_for(path, 2, 2) as figure:
-        figure.savefig = full
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_picture_goes_where_it_was_told_to(tmp_path: Path) -> None:
-    with figure_for(tmp_path / "plan", 2, 2):
-        pass
-    assert (tmp_path / "plan").read_bytes().startswith(b"\x89PNG")
-    with (
-        pytest.raises(
-            UsageError, match="plan.odd cannot be written: .*Give a file such as plan.png"
-        ),
-        figure_for(tmp_path / "plan.odd", 2, 2),
-    ):
-        pass
-    assert [path.name for path in tmp_path.iterdir()] == ["plan"]
-
-
 def test_rows_that_cannot_be_had_leave_the_old_ones(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     write_csv(path, ("a", "b"), [(1, 2)])
@@ -100,14 +70,6 @@ def test_rows_that_cannot_be_had_leave_the_old_ones(tmp_path: Path) -> None:
         write_csv(path, ("a", "b"), rows())
     assert path.read_text() == "a,b\n1,2\n"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_archive_in_a_folder_that_is_gone_is_an_error_in_words(tmp_path: Path) -> None:
-    meta = CalibrationMeta(
-        split_digest="", digest="", made_at="", range_samples=1, values=(), accuracies=()
-    )
-    with pytest.raises(FileError, match="calibration.npz cannot be written: No such file"):
-        BundleCalibration(meta, Calibration({})).save(tmp_path / "gone")
 
 
 def test_target_is_checked_before_work_begins(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+"""None"""
+
 import pytest
 
 from partitioner.common.units import (
@@ -9,7 +11,6 @@ from partitioner.common.units import (
     parse_shape,
     parse_size,
 )
-from partitioner.network.link import Link
 from protos.errors import UsageError
 
 
@@ -73,21 +74,3 @@ def test_quantities_are_written_as_people_do() -> None:
     assert format_duration(0.0205) == "20.5 ms"
     assert format_size(0) == "0 B"
     assert format_size(73_900) == "73.9 kB"
-
-
-def test_network_time_is_one_round_trip_and_bits_over_rates() -> None:
-    # 125,000 bytes = 1 Mbit: 0.1 s up at 10 Mbit/s. 12,500 bytes = 0.1 Mbit: 0.005 s down at 20 Mbit/s.
-    link = Link(uplink_bps=10e6, downlink_bps=20e6, rtt_s=0.03)
-    assert link.predict_s(125_000, 12_500) == pytest.approx(0.03 + 0.1 + 0.005)
-
-
-def test_nothing_crosses_in_no_time() -> None:
-    assert Link(1e6, 1e6, 0.05).predict_s(0, 0) == 0
-
-
-@pytest.mark.parametrize(
-    "link", [(0, 1e6, 0.01), (1e6, 0, 0.01), (1e6, 1e6, -1), (float("nan"), 1, 0)]
-)
-def test_link_that_carries_nothing_is_refused(link: tuple[float, float, float]) -> None:
-    with pytest.raises(UsageError):
-        Link(*link)

@@ -8,19 +8,9 @@ from hypothesis import strategies as st
 
 from partitioner.graph.cuts import _Lattice, _walk, find_cuts
 from partitioner.graph.graph import Graph, Node
-from partitioner.graph.groups import group_nodes
 from protos.errors import ModelError
 from protos.tensors import TensorSpec
-
-
-def make_graph(edges: dict[str, list[str]], sizes: dict[str, int], flops: int = 100) -> Graph:
-    """One node a value, `Conv` unless its name says otherwise; `x` is the input, the last the output."""
-    nodes = tuple(
-        Node(name, name.split("_")[0] if "_" in name else "Conv", tuple(reads), (name,), flops)
-        for name, reads in edges.items()
-    )
-    specs = {name: TensorSpec(name, "uint8", (-1, sizes.get(name, 100))) for name in ("x", *edges)}
-    return Graph(nodes, ("x",), (list(edges)[-1],), specs)
+from tests.kit.graphs import make_graph
 
 
 @st.composite
@@ -96,33 +86,6 @@ def test_dropped_cuts_never_win_by_more_than_the_width_of_the_window(
 def test_value_read_by_two_tail_nodes_is_sent_once() -> None:
     graph = make_graph({"a": ["x"], "b": ["a"], "c": ["a"], "Concat_d": ["b", "c"]}, {"a": 10})
     assert graph.frontier({0}) == ("a",)
-
-
-def test_convolution_normalisation_and_activation_are_one_group() -> None:
-    edges = {
-        "a": ["x"],
-        "BatchNormalization_b": ["a"],
-        "Relu_c": ["BatchNormalization_b"],
-        "d": ["Relu_c"],
-    }
-    assert group_nodes(make_graph(edges, {})) == ((0, 1, 2), (3,))
-
-
-def test_decomposed_gate_joins_the_convolution_before_it() -> None:
-    # SiLU as exporters write it: y * sigmoid(y).
-    edges = {"a": ["x"], "Sigmoid_b": ["a"], "Mul_c": ["a", "Sigmoid_b"], "d": ["Mul_c"]}
-    assert group_nodes(make_graph(edges, {})) == ((0, 1, 2), (3,))
-
-
-def test_value_that_a_skip_reads_too_stays_a_place_to_cut() -> None:
-    edges = {"a": ["x"], "Relu_b": ["a"], "c": ["Relu_b"], "Add_d": ["c", "a"], "e": ["Add_d"]}
-    groups = group_nodes(make_graph(edges, {}))
-    assert (0,) in groups
-
-
-def test_growing_operation_is_not_joined() -> None:
-    graph = make_graph({"a": ["x"], "Cast_b": ["a"], "c": ["Cast_b"]}, {"a": 100, "Cast_b": 400})
-    assert (0,) in group_nodes(graph)
 
 
 def test_model_of_one_group_has_no_cut() -> None:

@@ -1,7 +1,6 @@
 """Codecs of activations: their stated bounds, their bytes, and what they say to lies."""
 
 import tracemalloc
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,32 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from protos.codecs.calibration import Calibration, Ranges
-from protos.codecs.int8 import channel_axis
+from protos.codecs.calibration import Calibration
 from protos.codecs.registry import codecs_for, get_codec
-from protos.errors import BundleError, MismatchError, TensorError, TooLargeError, UnknownNameError
+from protos.errors import TensorError, TooLargeError, UnknownNameError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import PARAM_CODEC
 from protos.tensors import Array, TensorSpec
 from protos.wire.messages import pack_request, unpack_request
-
-SHAPE = (1, 3, 4, 5)
-SPEC = TensorSpec("x", "float32", (-1, 3, 4, 5))
-
-
-def ranges(bits: int, channels: int = 3, dictionary: bytes = b"") -> Ranges:
-    """Channel c goes from -1 - c in steps of 0.5·(c + 1); levels are the middles."""
-    scale = np.arange(1, channels + 1, dtype=np.float32)
-    symbols = np.arange(1 << bits, dtype=np.float32)
-    levels = -scale[:, None] + (symbols + 0.5) * 0.5 * scale[:, None]
-    return Ranges(bits, 1, -scale, 0.5 * scale, levels.astype(np.float32), dictionary)
-
-
-def calibration(dictionary: bytes = b"") -> Calibration:
-    return Calibration({"x": {bits: ranges(bits, dictionary=dictionary) for bits in range(2, 7)}})
-
-
-KNOWN = calibration()
+from tests.kit.calibrations import KNOWN, SHAPE, SPEC, calibration, ranges
 
 
 def framed(body: bytes, **settings: bool) -> bytes:
@@ -44,38 +25,6 @@ def framed(body: bytes, **settings: bool) -> bytes:
         format=zstandard.FORMAT_ZSTD1_MAGICLESS, write_checksum=False, **settings
     )
     return b"\x11" + zstandard.ZstdCompressor(compression_params=parameters).compress(body)
-
-
-shapes = hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=9)
-finite = st.floats(-(2.0**100), 2.0**100, width=32)
-
-
-@settings(max_examples=100, deadline=None)
-@given(hnp.arrays(np.float32, shapes, elements=st.floats(width=32, allow_nan=False)))
-def test_half_stays_within_its_bound_and_keeps_infinities(x: Array) -> None:
-    codec = get_codec("half")
-    data = codec.encode(x, "x")
-    assert len(data) == 2 * x.size == codec.estimate_bytes(TensorSpec("x", "float32", x.shape))
-    y = codec.decode(data, "float32", x.shape, "x").astype(np.float64)
-    inf = np.isinf(x)
-    np.testing.assert_array_equal(y[inf], x[inf])
-    wanted = np.clip(x[~inf].astype(np.float64), -65504, 65504)
-    assert (np.abs(y[~inf] - wanted) <= 2.0**-11 * np.abs(wanted) + 2.0**-25).all()
-
-
-@settings(max_examples=100, deadline=None)
-@given(hnp.arrays(np.float32, shapes, elements=finite))
-def test_int8_stays_within_half_a_step_of_each_channel(x: Array) -> None:
-    codec = get_codec("int8")
-    data = codec.encode(x, "x")
-    assert len(data) == codec.estimate_bytes(TensorSpec("x", "float32", x.shape))
-    y = codec.decode(data, "float32", x.shape, "x").astype(np.float64)
-    kept = channel_axis(x.shape)
-    axes = tuple(axis for axis in range(x.ndim) if axis != kept)
-    wide = x.astype(np.float64)
-    span = wide.max(axis=axes, keepdims=True) - wide.min(axis=axes, keepdims=True)
-    largest = np.abs(wide).max(axis=axes, keepdims=True)
-    assert (np.abs(y - wide) <= span / 510 + 1e-6 * (span + largest) + 1e-40).all()
 
 
 @settings(max_examples=100, deadline=None)
@@ -129,14 +78,6 @@ def test_golden_bytes_hold_each_format(name: str, data: str, values: list[float]
     np.testing.assert_array_equal(decoded.reshape(-1), np.array(values, np.float32))
     if name != "int8":  # whose encoder would choose a tighter range
         assert bytes(codec.encode(decoded, "x")).hex() == data
-
-
-def test_golden_bytes_of_int8_out_of_the_encoder() -> None:
-    # low 0, step 1/255·255 = 1: symbols are the values themselves.
-    x = np.array([[0.0, 1.0, 254.0, 255.0]], np.float32)
-    assert (
-        bytes(get_codec("int8").encode(x, "x")).hex() == "01" + "00000000" + "0000803f" + "0001feff"
-    )
 
 
 def test_golden_bytes_of_a_zstd_frame() -> None:
@@ -308,51 +249,6 @@ def test_frontier_of_several_values_travels_as_each_can() -> None:
     decoded = unpack_request(header, buffers, specs, KNOWN)
     np.testing.assert_array_equal(decoded["n"], values["n"])
     np.testing.assert_array_equal(decoded["y"], values["y"])
-
-
-@pytest.mark.parametrize("ours", [None, Calibration({"x": {2: ranges(2, channels=1)}})])
-def test_another_calibration_is_a_mismatch(ours: Calibration | None) -> None:
-    values = {"x": np.ones(SHAPE, np.float32)}
-    header, buffers = pack_request(
-        "m", "1", values, [SPEC], get_codec("q2", KNOWN), calibration=KNOWN
-    )
-    with pytest.raises(MismatchError, match=KNOWN.mark):
-        unpack_request(header, buffers, [SPEC], ours)
-
-
-def test_digest_holds_everything_that_both_sides_must_share() -> None:
-    assert calibration().digest == KNOWN.digest
-    assert calibration(dictionary=b"abc").digest != KNOWN.digest
-    moved = ranges(2)
-    changes: list[Callable[[], Ranges]] = [
-        lambda: Ranges(2, 1, moved.low, moved.step, moved.levels + np.float32(0.01), b""),
-        lambda: Ranges(2, 2, moved.low, moved.step, moved.levels, b""),
-    ]
-    base = Calibration({"x": {2: moved}}).digest
-    assert all(Calibration({"x": {2: change()}}).digest != base for change in changes)
-    assert Calibration({"y": {2: moved}}).digest != base
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"bits": 7},
-        {"axis": 0},
-        {"step": np.zeros(3, np.float32)},
-        {"step": np.array([1, 1, np.nan], np.float32)},
-        {"low": np.zeros(2, np.float32)},
-        {"levels": np.full((3, 4), 9, np.float32)},
-        {"dictionary": bytes(1 << 17)},
-    ],
-)
-def test_ranges_that_do_not_fit_together_are_refused(change: dict[str, object]) -> None:
-    good = ranges(2)
-    fields: dict[str, object] = {
-        "bits": 2, "axis": 1, "low": good.low, "step": good.step, "levels": good.levels,
-        "dictionary": b"",
-    }  # fmt: skip
-    with pytest.raises(BundleError, match="the calibration holds"):
-        Ranges(**{**fields, **change})  # type: ignore[arg-type]
 
 
 def test_low_bit_without_calibration_says_what_to_do() -> None:
