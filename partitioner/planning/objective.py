@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from partitioner.planning.costs import METRICS, Costs, unknown_metric
+from partitioner.planning.costs import Costs
+from partitioner.planning.metrics import METRICS, unknown_metric
 from partitioner.planning.terms import Terms
 from protos.errors import UsageError
 

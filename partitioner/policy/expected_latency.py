@@ -13,8 +13,8 @@ Where the device sets the pace, no frame waits for it, and none comes sooner tha
 """
 
 from operator import attrgetter
-from typing import NamedTuple
 
+from partitioner.planning.metrics import FrameTimes
 from partitioner.planning.option import Option
 from partitioner.policy.conditions import Conditions
 from protos.names import EDGE
@@ -22,45 +22,32 @@ from protos.names import EDGE
 _VARIATION = 0.1
 """c², the squared coefficient of variation of a stage's time."""
 
-
-class Expected(NamedTuple):
-    """An option, and the seconds that a frame of it is expected to take."""
-
-    option: Option
-    mean_s: float
-    risked_s: float
-    """With a margin for what is not known of the link."""
-    edge_s: float = 0.0
-    network_s: float = 0.0
-    cloud_s: float = 0.0
-    """Of `mean_s`, without what waiting for other frames adds; the cloud's with its queue."""
-
-
 by_mean, by_risk = attrgetter("mean_s"), attrgetter("risked_s")
 
 
-def expect(option: Option, seen: Conditions, window: int, caution: float) -> Expected:
+def expect(option: Option, seen: Conditions, window: int, caution: float) -> FrameTimes:
     """Return what a frame takes when `window` of them may be at work.
 
     `caution` times the deviation of the estimated link is the margin, so that a guess has to promise
     more than what is known.
     """
     edge_s = (option.edge_s + option.exit_s) * seen.edge_load
-    share = 1 - option.exit_rate
     if option.cut == EDGE:
         total_s = edge_s + _waiting_s(edge_s, 0.0, edge_s, seen, window)
-        return Expected(option, total_s, total_s, edge_s)
+        return FrameTimes(option, total_s, total_s, edge_s)
+    share, queue_s = 1 - option.exit_rate, seen.cloud_queue_s
     link = seen.link.link
     cloud_s = option.cloud_s * seen.cloud_load
     upload_s = 8 * option.upload_bytes / link.uplink_bps
-    network_s = upload_s + link.rtt_s + 8 * option.download_bytes / link.downlink_bps
-    away_s = share * seen.cloud_queue_s + share * cloud_s
-    alone_s = edge_s + share * network_s + away_s
+    download_s = 8 * option.download_bytes / link.downlink_bps
+    network_s = upload_s + link.rtt_s + download_s
+    alone_s = edge_s + share * network_s + share * (queue_s + cloud_s)
     beyond_s = share * max(upload_s, cloud_s)
     total_s = alone_s + _waiting_s(edge_s, beyond_s, alone_s, seen, window)
-    doubt_s = share * seen.link.deviation_s(option.upload_bytes)
-    risked_s = total_s + caution * doubt_s
-    return Expected(option, total_s, risked_s, edge_s, share * network_s, away_s)
+    risked_s = total_s + caution * share * seen.link.deviation_s(option.upload_bytes)
+    return FrameTimes(
+        option, total_s, risked_s, edge_s, upload_s, download_s, network_s, queue_s, cloud_s
+    )
 
 
 def _waiting_s(

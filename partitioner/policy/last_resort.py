@@ -4,13 +4,15 @@ import math
 from collections.abc import Sequence
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.planning.metrics import FrameTimes
 from partitioner.planning.option import Option
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.expected_latency import Expected
 from protos.names import CLOUD, EDGE
 
 
-def remaining(costs: Sequence[Expected], seen: Conditions, limit_s: float | None) -> list[Expected]:
+def remaining(
+    costs: Sequence[FrameTimes], seen: Conditions, limit_s: float | None
+) -> list[FrameTimes]:
     """Return what can answer by itself: options at the cut `edge`, or else the best last resort, if any.
 
     That is the exit that is right most often of those that answer within `limit_s`, or the fastest where
@@ -54,7 +56,7 @@ def agreement(option: Option) -> float:
     return option.last_resort.agreement if option.last_resort else 0.0
 
 
-def _alone(option: Option, seen: Conditions) -> Expected:
+def _alone(option: Option, seen: Conditions) -> FrameTimes:
     exit_s = option.last_resort.exit_s if option.last_resort else 0.0
     total_s = (option.edge_s + exit_s) * seen.edge_load
-    return Expected(option, total_s, total_s)
+    return FrameTimes(option, total_s, total_s, total_s)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from partitioner.common.units import format_duration
+from partitioner.planning.metrics import FrameTimes
 from partitioner.planning.objective import LATENCY, Objective
 from partitioner.planning.option import Option
 from partitioner.planning.pareto import undominated
@@ -15,7 +16,7 @@ from partitioner.planning.plan import Plan
 from partitioner.planning.terms import NO_TERMS, Terms
 from partitioner.policy.causes import name_cause
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.expected_latency import Expected, by_mean, by_risk, expect
+from partitioner.policy.expected_latency import by_mean, by_risk, expect
 from partitioner.policy.last_resort import agreement, remaining
 from partitioner.policy.score import Scorer, scorer_of
 from partitioner.policy.wording import say_best, say_expected, say_gain
@@ -101,20 +102,20 @@ def decide(
     settings = settings or PolicySettings()
     costs = [_expect(option, seen, settings) for option in plan.options]
     able, meets = _able(costs, seen, settings)
-    scale = _scale(plan, seen, settings, meets=meets)
-    best = min(able, key=scale.score)
+    scorer = _scorer(plan, seen, settings, meets=meets)
+    best = min(able, key=scorer.score)
     if current is None:
-        reason = _first(best, scale, settings, meets=meets)
+        reason = _first(best, scorer, settings, meets=meets)
         return Decision(best.option, reason, best.mean_s, seen, now_s, meets)
     held = _held(able, current.option)
     if held is None:
         gone = _held(costs, current.option) is None
-        reason = _must_move(best, scale, current, settings, meets=meets, gone=gone)
+        reason = _must_move(best, scorer, current, settings, meets=meets, gone=gone)
         return Decision(best.option, reason, best.mean_s, seen, now_s, meets)
     owed = current.owed if meets == current.meets_deadline else 0.0
-    owed, worth = _weigh(best, held, scale, owed, now_s - current.since_s, settings)
+    owed, worth = _weigh(best, held, scorer, owed, now_s - current.since_s, settings)
     if worth:
-        reason = _gains(best, held, scale, current, settings, meets=meets)
+        reason = _gains(best, held, scorer, current, settings, meets=meets)
         return Decision(best.option, reason, best.mean_s, seen, now_s, meets)
     reason = current.reason
     if meets != current.meets_deadline:
@@ -156,20 +157,20 @@ def contenders(
     )
 
 
-def _expect(option: Option, seen: Conditions, settings: PolicySettings) -> Expected:
+def _expect(option: Option, seen: Conditions, settings: PolicySettings) -> FrameTimes:
     return expect(option, seen, settings.window, settings.caution)
 
 
-def _scale(plan: Plan, seen: Conditions, settings: PolicySettings, *, meets: bool) -> Scorer:
-    """Return what options are weighed by: when none is in time, lateness alone."""
+def _scorer(plan: Plan, seen: Conditions, settings: PolicySettings, *, meets: bool) -> Scorer:
+    """Return what options are weighed by: when none is in time, lateness alone, and no joules."""
     if not meets:
-        return Scorer(plan, seen, LATENCY, settings.terms)
+        return scorer_of(plan, seen, LATENCY, NO_TERMS)
     return scorer_of(plan, seen, settings.objective, settings.terms)
 
 
 def _able(
-    costs: list[Expected], seen: Conditions, settings: PolicySettings
-) -> tuple[list[Expected], bool]:
+    costs: list[FrameTimes], seen: Conditions, settings: PolicySettings
+) -> tuple[list[FrameTimes], bool]:
     """Return what is open, and whether it meets the deadline: with the margin, else without it."""
     local = remaining(costs, seen, settings.deadline_s)
     reachable = costs if seen.cloud_reachable else local
@@ -183,7 +184,7 @@ def _able(
     return _resorts(costs, seen, settings.deadline_s) or local or reachable or costs, False
 
 
-def _resorts(costs: list[Expected], seen: Conditions, limit_s: float) -> list[Expected]:
+def _resorts(costs: list[FrameTimes], seen: Conditions, limit_s: float) -> list[FrameTimes]:
     """Return what gives some answer in time where the whole model's cannot be: an exit's, however sure.
 
     Without a cloud that of the last cut, which has seen most.
@@ -200,7 +201,7 @@ def _asked_s(option: Option, seen: Conditions) -> float:
     return (option.edge_s + option.exit_s) * seen.edge_load if option.exit_s else 0.0
 
 
-def _held(costs: list[Expected], option: Option) -> Expected | None:
+def _held(costs: list[FrameTimes], option: Option) -> FrameTimes | None:
     """Return the cost of the option that is taken now, which may come from a plan of another link."""
     for cost in costs:
         if cost.option.cut == option.cut and cost.option.codec == option.codec:
@@ -209,9 +210,9 @@ def _held(costs: list[Expected], option: Option) -> Expected | None:
 
 
 def _weigh(
-    best: Expected,
-    held: Expected,
-    scale: Scorer,
+    best: FrameTimes,
+    held: FrameTimes,
+    scorer: Scorer,
     owed: float,
     settled_s: float,
     settings: PolicySettings,
@@ -219,27 +220,27 @@ def _weigh(
     """Return what staying has cost, and whether that is worth a move: a CUSUM of gains, so to speak."""
     if held is best:
         return 0.0, False
-    score = scale.score(held)
-    least = max(settings.gain * score, settings.gain_s * scale.objective.seconds)
-    gain = score - scale.score(best)
+    score = scorer.score(held)
+    least = max(settings.gain * score, settings.gain_s * scorer.objective.seconds)
+    gain = score - scorer.score(best)
     owed = max(0.0, owed + gain - least)
     if gain <= least or settled_s < settings.dwell_s:
         return owed, False
     return owed, owed > settings.patience * score
 
 
-def _first(best: Expected, scale: Scorer, settings: PolicySettings, *, meets: bool) -> str:
-    if not scale.seen.cloud_reachable:
+def _first(best: FrameTimes, scorer: Scorer, settings: PolicySettings, *, meets: bool) -> str:
+    if not scorer.seen.cloud_reachable:
         return "the cloud is away"
     if not meets:
         return _of_deadline(best, settings, meets=False)
-    return f"{say_expected(best, scale)} expected on {scale.seen.link.link}"
+    return f"{say_expected(best, scorer)} expected on {scorer.seen.link.link}"
 
 
 def _gains(
-    best: Expected,
-    held: Expected,
-    scale: Scorer,
+    best: FrameTimes,
+    held: FrameTimes,
+    scorer: Scorer,
     current: Decision,
     settings: PolicySettings,
     *,
@@ -247,25 +248,25 @@ def _gains(
 ) -> str:
     def gain(under: Conditions) -> float:
         old, new = (_expect(cost.option, under, settings) for cost in (held, best))
-        then = _scale(scale.plan, under, settings, meets=meets)
+        then = _scorer(scorer.meter.plan, under, settings, meets=meets)
         return then.score(old) - then.score(new)
 
-    cause = name_cause(gain, scale.seen, current.conditions)
-    return f"{cause}; {say_gain(held, best, scale)}"
+    cause = name_cause(gain, scorer.seen, current.conditions)
+    return f"{cause}; {say_gain(held, best, scorer)}"
 
 
 def _must_move(
-    best: Expected,
-    scale: Scorer,
+    best: FrameTimes,
+    scorer: Scorer,
     current: Decision,
     settings: PolicySettings,
     *,
     meets: bool,
     gone: bool,
 ) -> str:
-    what, seen = best.option.label, scale.seen
+    what, seen = best.option.label, scorer.seen
     if gone:
-        return f"{current.option.label} is no longer offered; {say_best(best.option, scale)}"
+        return f"{current.option.label} is no longer offered; {say_best(best.option, scorer)}"
     if not seen.cloud_reachable and current.option.cut != EDGE:
         if best.option.last_resort:
             return (
@@ -291,7 +292,7 @@ def _must_move(
     )
 
 
-def _of_deadline(taken: Expected, settings: PolicySettings, *, meets: bool) -> str:
+def _of_deadline(taken: FrameTimes, settings: PolicySettings, *, meets: bool) -> str:
     limit = format_duration(settings.deadline_s or math.inf)
     takes = f"{taken.option.label} is expected in {format_duration(taken.mean_s)}"
     if meets:

@@ -5,7 +5,7 @@ from typing import Any
 
 from partitioner.common.units import format_energy, format_size
 from partitioner.planning.constraints import Candidate, Constraint
-from partitioner.planning.costs import METRICS
+from partitioner.planning.metrics import METRICS
 from partitioner.planning.selection import Selection
 from partitioner.planning.terms import Terms
 from partitioner.terminal.folding_table import FoldingTable, new_table
@@ -129,7 +129,7 @@ def front_json(front: Sequence[Candidate], metrics: Sequence[str]) -> list[dict[
 def front_table(front: Sequence[Candidate], metrics: Sequence[str]) -> FoldingTable:
     """Return the Pareto front, the smallest of the first metric first."""
     title = f"no option is better in one of {', '.join(metrics)} without being worse in another"
-    columns = (f"{name}\n{METRICS[name].partition(' ')[0]}" for name in metrics)
+    columns = (f"{name}\n{METRICS[name].unit.partition(' ')[0]}" for name in metrics)
     table = new_table(title, "cut", "codec", *columns, left=2, keys=2)
     for candidate in front:
         table.add_row(

@@ -8,7 +8,7 @@ import numpy as np
 
 from partitioner.common.units import format_rate
 from partitioner.network.link import Link
-from partitioner.planning.costs import METRICS
+from partitioner.planning.metrics import METRICS
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.planning.selection import Selection
@@ -58,8 +58,8 @@ def draw_front(decision: Selection, metrics: Sequence[str], path: Path) -> None:
         for candidate, point in zip(front, best, strict=True):
             label = candidate.option.label
             axes.annotate(label, point, xytext=(5, 5), textcoords="offset points", fontsize=8)
-        axes.set_xlabel(f"{x} ({METRICS[x]})")
-        axes.set_ylabel(f"{y} ({METRICS[y]})")
+        axes.set_xlabel(f"{x} ({METRICS[x].unit})")
+        axes.set_ylabel(f"{y} ({METRICS[y].unit})")
         for axis, scale, values in (
             (axes.xaxis, axes.set_xscale, [point[0] for point in points]),
             (axes.yaxis, axes.set_yscale, [point[1] for point in points]),

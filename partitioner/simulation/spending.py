@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from partitioner.planning.costs import frame_money
 from partitioner.planning.energy import frame_energy
+from partitioner.planning.metrics import frame_money
 from partitioner.planning.terms import Terms
 from partitioner.simulation.pipeline import Passage
 from partitioner.simulation.replay import Run
@@ -49,6 +49,8 @@ def _energy_j(passage: Passage, terms: Terms, fps: float | None) -> float | None
 
 
 def _money(passage: Passage, terms: Terms) -> float | None:
+    if terms.prices is None:
+        return None
     demand = passage.demand
     traffic = demand.upload_bytes + (0.0 if passage.timed_out else demand.download_bytes)
     return frame_money(passage.cloud_s, traffic, terms.prices)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from partitioner.network.link import Link
 from partitioner.network.trace import Trace
-from partitioner.planning.costs import METRICS, Costs, price
+from partitioner.planning.costs import Costs, price
+from partitioner.planning.metrics import METRICS
 from partitioner.planning.objective import Objective
 from partitioner.planning.plan import Plan
 from partitioner.planning.terms import Prices, Terms

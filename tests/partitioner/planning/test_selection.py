@@ -23,8 +23,9 @@ from partitioner.planning.constraints import (
     min_depth,
     relaxations,
 )
-from partitioner.planning.costs import METRICS, Costs
+from partitioner.planning.costs import Costs
 from partitioner.planning.devices import Device, scaled_to
+from partitioner.planning.metrics import METRICS
 from partitioner.planning.objective import Objective
 from partitioner.planning.option import Option
 from partitioner.planning.selection import select

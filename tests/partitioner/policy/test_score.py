@@ -8,8 +8,9 @@ import pytest
 from partitioner.bundle.exits import ExitCost
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import LinkEstimate
-from partitioner.planning.costs import METRICS, price
+from partitioner.planning.costs import price
 from partitioner.planning.devices import Device
+from partitioner.planning.metrics import METRICS
 from partitioner.planning.objective import Objective
 from partitioner.planning.plan import Plan, plan
 from partitioner.planning.radio import Radio
@@ -49,22 +50,22 @@ def test_score_of_machines_as_profiled_is_the_planners_price(
         for period_s in (None, 0.2):
             terms = replace(ALL_TERMS, fps=period_s and 1 / period_s)
             now = Conditions(LinkEstimate(link), frame_period_s=period_s)
-            scale = scorer_of(made, now, objective, terms)
+            scorer = scorer_of(made, now, objective, terms)
             for each in made.options:
                 cost = expect(each, now, window=1, caution=0.0)  # alone: nothing waits
                 wanted = objective.score(price(each, made, terms))
-                assert scale.score(cost) == pytest.approx(wanted)
+                assert scorer.score(cost) == pytest.approx(wanted)
 
 
 def test_joules_of_loaded_machines_and_an_uncertain_link_by_hand() -> None:
     now = seen(8, edge_load=2.0, cloud_load=3.0, cloud_queue_s=0.005)
     doubtful = replace(now, link=replace(now.link, byte_variance=(0.004 / 10_000) ** 2))
-    scale = scorer_of(PLAN, doubtful, Objective.parse("energy"), JOULES)
+    scorer = scorer_of(PLAN, doubtful, Objective.parse("energy"), JOULES)
     # 2 · 20 ms at 6 W; 0.08 Mbit at 0.5 J; 10 + 10 + 0.5 ms and half of 4 ms in doubt, at 1 W; and these
     # with 5 ms of queue and 3 · 3 ms of tail at 2 W.
     network_s = 0.0205 + 0.5 * 0.004
     wanted = 0.040 * 6 + 0.04 + network_s + 2 * (network_s + 0.005 + 0.009)
-    assert scale.score(expect(MIDDLE, doubtful, 4, caution=0.5)) == pytest.approx(wanted)
+    assert scorer.score(expect(MIDDLE, doubtful, 4, caution=0.5)) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(
@@ -168,8 +169,8 @@ def test_decision_by_joules_is_never_worse_than_the_hysteresis_allows() -> None:
         now = seen(mbit, edge_load=edge_load, power_demand=PowerDemand(("low",), factor))  # type: ignore[arg-type]
         before, current = current, decide(made, now, current, 0.1 * step, both)
         moves += before is not None and before.option != current.option
-        scale = scorer_of(made, now, both.objective, both.terms)
-        scores = {each.label: scale.score(expect(each, now, 4, 0.0)) for each in made.options}
+        scorer = scorer_of(made, now, both.objective, both.terms)
+        scores = {each.label: scorer.score(expect(each, now, 4, 0.0)) for each in made.options}
         best = min(scores.values())
         assert scores[current.option.label] <= max(best / 0.95, best + 0.001) + 1e-12
     assert moves > 15
@@ -205,8 +206,8 @@ def test_contenders_hold_the_best_by_every_metric(exits: bool) -> None:
                 cloud_load=float(rng.uniform(0.5, 4)),
                 frame_period_s=float(rng.choice([0.0, 0.02, 0.1])),
             )
-            scale = scorer_of(made, now, objective, ALL_TERMS)
-            scores = {each.label: scale.score(expect(each, now, 4, 0.5)) for each in made.options}
+            scorer = scorer_of(made, now, objective, ALL_TERMS)
+            scores = {each.label: scorer.score(expect(each, now, 4, 0.5)) for each in made.options}
             best = pytest.approx(
                 min(scores.values()), rel=1e-12
             )  # equals are summed in another order
