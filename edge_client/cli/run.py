@@ -57,7 +57,7 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
         writer = stack.enter_context(RecordWriter(settings.output, as_json))
         tell_of_choice(client.choice, client.trouble, client.bundle)
         tell_of_exits(client.bundle, client.exit_threshold)
-        client.asynchronous.control.on_distrust = tell_of_distrust
+        client.asynchronous.control.on_distrust.add(tell_of_distrust)
         reporter = Reporter(
             client.asynchronous, observer, settings.telemetry_s, writer.note, tell_of_health
         )

@@ -71,7 +71,7 @@ async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
         stack.push_async_callback(server.stop)
         tell_of_choice(client.choice, client.trouble, client.bundle)
         tell_of_exits(client.bundle, client.exit_threshold)
-        client.control.on_distrust = tell_of_distrust
+        client.control.on_distrust.add(tell_of_distrust)
         _announce(server.address, client, as_json=as_json)
 
         async def changed(state: State) -> None:

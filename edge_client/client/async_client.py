@@ -255,7 +255,7 @@ class AsyncEdgeClient:
         exits = self.bundle.exits if threshold is None else self.bundle.known_exits()
         ladder = ladder_for(exits, threshold, self.deadline_s, self._latency_s, self._exit_floor)
         self.control.expect_exits(ladder)
-        self._runner.exit_threshold = threshold
+        self._runner.answer_from(threshold)
 
     @property
     def exits_from(self) -> float | None:
@@ -274,7 +274,7 @@ class AsyncEdgeClient:
         self._meeting.check_size(choice)
         self._meeting.overrule(choice)
         if self.power is not None:
-            self.power.unweighed = FIXED
+            self.power.weigh(FIXED)
 
     async def connect(self) -> None:
         """Greet the server, choose the cut if it is `auto`, and load its head. Does nothing twice."""

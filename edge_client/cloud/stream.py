@@ -64,8 +64,7 @@ class GrpcTransport:
         silence_s: float = 10.0,
     ) -> None:
         self.address = check_server(address)
-        self.max_request_bytes = max_message_bytes
-        """Larger requests are refused here, before they cost the stream; the server's own limit."""
+        self._max_request_bytes = max_message_bytes
         self._options = channel_options(max_message_bytes)
         self._silence_s = silence_s
         self._channel: grpc.aio.Channel | None = None
@@ -91,6 +90,10 @@ class GrpcTransport:
         """Seconds without a sign of the server while requests wait; 0 while none does."""
         return self._stream.silent_s if self._stream is not None and self.is_busy else 0.0
 
+    def limit_requests(self, max_bytes: int) -> None:
+        """Refuse larger requests from now on, before they cost the stream: the server's own limit."""
+        self._max_request_bytes = max_bytes
+
     async def call(
         self,
         request_id: str,
@@ -99,10 +102,10 @@ class GrpcTransport:
         leaves: Callable[[], None] = unheard,
     ) -> Reply:
         """Send a ModelInferRequest and return its answer; see Transport."""
-        if len(message) > self.max_request_bytes:
+        if len(message) > self._max_request_bytes:
             raise TooLargeError(
                 f"the request has {len(message)} bytes, and the server at {self.address} takes "
-                f"{self.max_request_bytes}. Use another cut or codec, or raise --max-message there."
+                f"{self._max_request_bytes}. Use another cut or codec, or raise --max-message there."
             )
         stream = self._stream
         if stream is None or stream.ended:

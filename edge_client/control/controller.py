@@ -2,13 +2,14 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from threading import RLock
 from time import perf_counter
 
 from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.control.estimates import EdgeEstimates
+from edge_client.control.listeners import Listeners
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
@@ -81,11 +82,12 @@ class Controller:
         """How often the option has moved."""
         self.called_at = float("-inf")
         """When a frame last asked what to do."""
-        self.on_move: Callable[[Choice], None] = _unheard
-        """Hears where each move of the policy leads, and why, on the thread of the heads."""
+        self.on_move = Listeners[Choice]()
+        """Hear where each move of the policy leads, and why, on the thread of the heads."""
         self.distrusts: MismatchError | None = None
         """What is wrong with the cloud's calibration; None while it is this bundle's."""
-        self.on_distrust: Callable[[MismatchError | None], None] = _ignored
+        self.on_distrust = Listeners[MismatchError | None]()
+        """Hear what becomes wrong with the cloud's calibration, and None when it no longer is."""
         self._lock = RLock()
         self._power_demand = NO_POWER_DEMAND
         self._stages = stages
@@ -152,14 +154,14 @@ class Controller:
     def distrust(self, error: MismatchError | None) -> None:
         """Use no codec that needs a calibration from the next frame on, as the cloud has another one.
 
-        None: use them again. `on_distrust` hears of either, once.
+        None: use them again. Those who listen at `on_distrust` hear of either, once.
         """
         with self._lock:
             before, self.distrusts = self.distrusts, error
             if changed := (before is None) != (error is None):
                 self._open_again()
         if changed:
-            self.on_distrust(error)
+            self.on_distrust.tell(error)
 
     def usable(self, plan: Plan) -> Plan:
         """Return the plan without the options that the cloud's calibration does not suit."""
@@ -293,7 +295,7 @@ class Controller:
             self._load_ahead(decided.decision.conditions, decided.decision.since_s)
         self._told = self._choice(decided)
         if moved or (before is not None and before.place != decided.place):
-            self.on_move(self._told)
+            self.on_move.tell(self._told)
         return self._told
 
     def _choice(self, decided: RungDecision) -> Choice:
@@ -340,11 +342,3 @@ class Controller:
 
 def _label(decided: RungDecision) -> str:
     return decided.decision.option.label
-
-
-def _unheard(_choice: Choice) -> None:
-    """Nobody wants to know of moves."""
-
-
-def _ignored(_error: MismatchError | None) -> None:
-    """Nobody wants to know of calibrations."""

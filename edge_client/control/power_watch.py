@@ -68,8 +68,7 @@ class PowerWatch:
         """What the rules that hold ask for."""
         self.reading = Reading()
         """What is known now."""
-        self.unweighed = unweighed
-        """Why no rule changes a weight; empty where they do."""
+        self._unweighed = unweighed
         self._power = power
         self._on_power_demand = on_power_demand
         self._clock = clock
@@ -90,6 +89,15 @@ class PowerWatch:
         for last in self._last:
             self._read(last)
         self._judge()
+
+    @property
+    def unweighed(self) -> str:
+        """Why no rule changes a weight; empty where they do."""
+        return self._unweighed
+
+    def weigh(self, unweighed: str) -> None:
+        """Change no weight from now on, as `unweighed` says; empty: change them again."""
+        self._unweighed = unweighed
 
     def most_fps(self) -> float | None:
         """Return how many frames a second may be taken; None: as many as come."""
@@ -116,7 +124,7 @@ class PowerWatch:
             last.reading for last in self._last if now_s - last.read_at <= rules.hold_s
         )
         before, self._held = self._held, judge_power(rules, self.reading, self._held, now_s)
-        self.power_demand = power_demand_of(rules, self._held, weighs=not self.unweighed)
+        self.power_demand = power_demand_of(rules, self._held, weighs=not self._unweighed)
         self._on_power_demand(self.power_demand)
         self._tell({each.rule.name for each in before}, {each.rule.name for each in self._held})
 

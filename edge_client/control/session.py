@@ -143,7 +143,7 @@ class CloudSession:
     def _welcome(self, server: ServerInfo) -> None:
         self.server = server
         if self._transport is not None:
-            self._transport.max_request_bytes = server.max_message_bytes
+            self._transport.limit_requests(server.max_message_bytes)
             self._compare_calibrations(server, self._transport.address)
         self._control.heed_limit(server.max_message_bytes)
         if self._control.current is not None and not self._control.adapts:

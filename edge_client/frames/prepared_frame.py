@@ -43,6 +43,15 @@ class PreparedFrame:
     exit: ExitAnswer | None = None
     """None if there is no exit at the cut, or it was not asked."""
 
+    def answer_by_exit(self, answer: ExitAnswer, exit_s: float) -> None:
+        """Keep what the exit says, and count the seconds of asking it."""
+        self.exit = answer
+        self.spent(exit_s)
+
+    def pack(self, request_id: str, message: bytes) -> None:
+        """Keep the message for the cloud."""
+        self.request_id, self.message = request_id, message
+
     def leaves(self) -> None:
         """Note that the message has begun to leave this device."""
         self.sent_bytes = len(self.message or b"")

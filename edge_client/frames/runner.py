@@ -24,10 +24,18 @@ class FrameRunner:
 
     def __init__(self, stages: Stages) -> None:
         self.stages = stages
-        self.exit_threshold: ExitThreshold = None
-        """What the caller asked for; None: no exit answers early."""
+        self._exit_threshold: ExitThreshold = None
         self._bundle = stages.bundle
         self._request_ids = count()
+
+    @property
+    def exit_threshold(self) -> ExitThreshold:
+        """What the caller asked for; None: no exit answers early."""
+        return self._exit_threshold
+
+    def answer_from(self, threshold: ExitThreshold) -> None:
+        """Let exits answer early from this confidence, from the next frame on; None: not at all."""
+        self._exit_threshold = threshold
 
     def prepare(
         self,
@@ -42,7 +50,7 @@ class FrameRunner:
         work = PreparedFrame(frame, choice, arrived_at, deadline_at, values, None, "", edge_s)
         if choice.cut.id == EDGE:
             return work
-        if self.exit_threshold is not None or deadline_at < math.inf:
+        if self._exit_threshold is not None or deadline_at < math.inf:
             self.ask_exit(work)
         if work.exit is None or not work.exit.is_sure:
             begun = perf_counter()
@@ -58,12 +66,12 @@ class FrameRunner:
         limit = self.exits_from(work.choice)
         outputs, exit_s = self.stages.run_exit(cut_id, work.values)
         confidence = float(np.min(outputs.pop(CONFIDENCE)))
-        work.exit = ExitAnswer(outputs, confidence, math.inf if limit is None else limit)
-        work.spent(exit_s)
+        threshold = math.inf if limit is None else limit
+        work.answer_by_exit(ExitAnswer(outputs, confidence, threshold), exit_s)
 
     def exits_from(self, choice: Choice) -> float | None:
         """Return the confidence from which the exit at a choice's cut answers early; None: never."""
-        asked, cut_id = self.exit_threshold, choice.cut.id
+        asked, cut_id = self._exit_threshold, choice.cut.id
         if asked is None or not self.stages.has_exit(cut_id):
             return None
         if choice.exits_from is not None:
@@ -74,10 +82,10 @@ class FrameRunner:
 
     def _encode(self, work: PreparedFrame) -> None:
         cut = work.choice.cut
-        work.request_id = str(next(self._request_ids))  # cannot be interrupted: thread-safe
+        request_id = str(next(self._request_ids))  # cannot be interrupted: thread-safe
         header, buffers = pack_request(
             model_name(self._bundle.name, cut.id),
-            work.request_id,
+            request_id,
             work.values,
             cut.frontier,
             work.choice.codec,
@@ -85,4 +93,4 @@ class FrameRunner:
             self._bundle.ranges,
         )
         seal(header, buffers)
-        work.message = encode_request(header, buffers)
+        work.pack(request_id, encode_request(header, buffers))

@@ -29,8 +29,8 @@ class Pacer:
         """Rate and delay for what is admitted next."""
         return self._line
 
-    @line.setter
-    def line(self, line: OneWay) -> None:
+    def follow(self, line: OneWay) -> None:
+        """Take rate and delay of `line` from the next chunk on."""
         self._line = line
 
     @property

@@ -80,7 +80,8 @@ class Relay:
         for direction in (self._up, self._down):
             direction.is_up.set() if link else direction.is_up.clear()
         if link is not None:
-            self._up.pacer.line, self._down.pacer.line = _directions(link)
+            for direction, line in zip((self._up, self._down), _directions(link), strict=True):
+                direction.pacer.follow(line)
 
     @property
     def carried_bytes(self) -> tuple[int, int]:

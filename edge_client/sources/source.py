@@ -47,6 +47,14 @@ class FrameSource:
         """Frames of a live source that made way for newer ones."""
         return sum(newest.dropped for newest in self.newest)
 
+    def watch(self, newest: Newest[Frame]) -> None:
+        """Count as dropped what these frames drop."""
+        self.newest.append(newest)
+
+    def leave_out(self) -> None:
+        """Count a frame that cannot be read."""
+        self.unreadable += 1
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -107,7 +115,7 @@ def play(source: FrameSource, pace: Pace) -> Iterator[Frame]:
         frames = paced(frames, pace.fps)
     if source.live or pace.drop:
         newest = Newest(frames)
-        source.newest.append(newest)
+        source.watch(newest)
         frames = newest
     return islice(frames, pace.max_frames)
 
@@ -158,7 +166,7 @@ def _read_images(
         try:
             inputs = fitter.read(path)
         except SourceError as error:
-            source.unreadable += 1
+            source.leave_out()
             say(f"{error} It is left out.")
             continue
         yield Frame(path.name, inputs)

@@ -52,8 +52,6 @@ class Observer:
         settings: HealthSettings | None = None,
         clocks: Clocks | None = None,
     ) -> None:
-        self.lost_snapshots = 0
-        """What never reached the cloud; counted by who sends."""
         self._client = client
         self._name = name
         self._settings = settings
@@ -68,8 +66,9 @@ class Observer:
         self._fallbacks: Counter[str] = Counter()
         self._upload_bytes = self._download_bytes = 0
         self._stages = {stage: _Stage() for stage in STAGES}
+        self._lost_snapshots = 0
         self._moves: deque[Move] = deque(maxlen=MAX_MOVES)
-        client.control.on_move = self._moved
+        client.control.on_move.add(self._moved)
 
     @property
     def health(self) -> Health:
@@ -91,6 +90,10 @@ class Observer:
             if not lost:
                 for name, stage in self._stages.items():
                     stage.add(getattr(result.timings, f"{name}_s"))
+
+    def count_lost(self, snapshots: int) -> None:
+        """Note how many snapshots have never reached the cloud, since the start."""
+        self._lost_snapshots = snapshots
 
     def look(self) -> State:
         """Judge the health anew and return it."""
@@ -157,7 +160,7 @@ class Observer:
             switches=self._client.switches,
             upload_bytes=self._upload_bytes,
             download_bytes=self._download_bytes,
-            lost_snapshots=self.lost_snapshots,
+            lost_snapshots=self._lost_snapshots,
             stages={name: stage.summary() for name, stage in self._stages.items()},
             moves=tuple(self._moves),
             estimates=self._estimates(now_s),

@@ -140,7 +140,7 @@ class Reporter:
                 self._write({"health": {"health": str(state.health), "reason": state.reason}})
 
     def _take(self) -> None:
-        self._observer.lost_snapshots = self.buffer.lost
+        self._observer.count_lost(self.buffer.lost)
         snapshot = self._observer.snapshot()
         self._write({"telemetry": snapshot.model_dump(mode="json")})
         self.buffer.add(snapshot.model_dump_json())

@@ -224,7 +224,7 @@ def test_policy_moves_the_threshold_under_a_deadline_and_says_so(exiting: Bundle
     stages = Stages(exiting, RuntimeOptions())
     control = Controller(exiting, stages, Breaker(), PolicySettings(deadline_s=0.2))
     moves: list[Choice] = []
-    control.on_move = moves.append
+    control.on_move.add(moves.append)
     control.expect_exits(ladder)
     here = next(option for option in made.options if option.cut == cut)
     control.follow(made.at(FAST), here, "test", Limits())
@@ -239,7 +239,7 @@ def test_policy_moves_the_threshold_under_a_deadline_and_says_so(exiting: Bundle
     assert moves[-1] == now
     runner = FrameRunner(stages)
     assert runner.exits_from(now) is None  # nobody has asked for early answers
-    runner.exit_threshold = "auto"
+    runner.answer_from("auto")
     assert runner.exits_from(now) == now.exits_from
     assert runner.exits_from(before) is None
     held = choose(exiting, cut, None, "chosen by the caller")
@@ -266,8 +266,8 @@ async def test_telemetry_and_metrics_show_the_threshold_in_force(exiting: Bundle
         labels = {"edge": "here", "bundle": exiting.name}
         registry = registry_of(lambda: [observer.peek()])
         assert registry.get_sample_value(gauge, labels) == own
-        client.control.on_move(replace(client.choice, exits_from=0.7))
-        client.control.on_move(replace(client.choice, exits_from=math.inf))
+        client.control.on_move.tell(replace(client.choice, exits_from=0.7))
+        client.control.on_move.tell(replace(client.choice, exits_from=math.inf))
         assert [move.exits_from for move in observer.peek().moves] == [0.7, None]
         client.exit_threshold = None
         assert (client.exits_from, observer.peek().exits_from) == (None, None)

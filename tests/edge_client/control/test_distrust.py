@@ -99,7 +99,7 @@ async def test_edge_moves_to_a_codec_that_needs_none_and_the_cloud_stays_in_use(
         client.control.follow(planned, planned.options[0], "q4", client.control._offered[1])  # type: ignore[index]
         for option in planned.options:
             await loaded(client, option.cut)
-        client.control.on_distrust = told.append
+        client.control.on_distrust.add(told.append)
         cloud.calibration = theirs
         refused = await client.infer(inputs[0])
         assert (refused.codec, refused.served_by) == ("q4", ServedBy.EDGE)

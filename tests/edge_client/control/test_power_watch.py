@@ -351,7 +351,7 @@ async def test_low_battery_moves_the_cut_and_slows_the_stream(
         follow(client, planned)
         assert client.power is not None
         assert client.power.unweighed == FIXED
-        client.power.unweighed = ""  # it does adapt: the test's plan is followed
+        client.power.weigh("")  # it does adapt: the test's plan is followed
         await loaded(client, EDGE)
         first = await client.infer(inputs[0])
         assert first.cut == planned.best.cut != EDGE

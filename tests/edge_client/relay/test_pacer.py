@@ -32,7 +32,7 @@ def test_late_wake_ups_cost_no_rate() -> None:
 def test_change_of_the_line_takes_hold_with_the_next_chunk() -> None:
     pacer = Pacer(OneWay(8000, 0.0))
     pacer.admit(10, now=0.0)  # until 0.01
-    pacer.line = OneWay(80_000, 1.0)
+    pacer.follow(OneWay(80_000, 1.0))
     assert pacer.admit(100, now=0.0) == pytest.approx(0.01 + 0.01 + 1.0)
 
 

@@ -318,12 +318,20 @@ async def test_moves_are_told_with_their_reasons(residual_bundle: Bundle) -> Non
     async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
         observer = Observer(client, "cam-1")
         for number in range(20):
-            client.control.on_move(replace(client.choice, reason=f"{number}" + "!" * 600))
+            client.control.on_move.tell(replace(client.choice, reason=f"{number}" + "!" * 600))
         moves = observer.snapshot().moves
         assert [move.reason[:2] for move in moves] == [
             f"{number}"[:2].ljust(2, "!") for number in range(4, 20)
         ]
         assert observer.snapshot().moves == ()
+
+
+async def test_two_observers_of_one_client_both_hear_of_its_moves(residual_bundle: Bundle) -> None:
+    async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
+        observers = [Observer(client, name) for name in ("cam-1", "its dashboard")]
+        client.control.on_move.tell(replace(client.choice, reason="the link is slower"))
+        for observer in observers:
+            assert [move.reason for move in observer.snapshot().moves] == ["the link is slower"]
 
 
 def test_run_writes_telemetry_beside_the_frames_and_sends_it(
