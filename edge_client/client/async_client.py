@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from functools import partial
 from itertools import count
-from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Literal, Self
@@ -14,15 +13,15 @@ from typing import Literal, Self
 from edge_client import defaults
 from edge_client.client.completion import FrameCompletion, grace_s
 from edge_client.client.feed import Limited, WhenFree, as_async
-from edge_client.client.limits import check_limits, check_numbers
+from edge_client.client.options import ClientOptions
+from edge_client.client.session import CloudSession
 from edge_client.client.window import in_order
 from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.cloud.greeting import ServerInfo, report_telemetry
 from edge_client.cloud.stream import GrpcTransport
 from edge_client.control.cloud_watch import CloudWatch
 from edge_client.control.controller import Controller
-from edge_client.control.power_watch import FIXED, Power, PowerWatch, why_unweighed
-from edge_client.control.session import AUTO, CloudSession, Wishes
+from edge_client.control.power_watch import FIXED, PowerWatch, why_unweighed
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.compute_thread import ComputeThread
 from edge_client.frames.failure import head_too_late
@@ -33,11 +32,11 @@ from edge_client.frames.result import BUSY, SLOW, Missed, Result
 from edge_client.frames.runner import FrameRunner
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
-from partitioner.common.progress import OnProgress, unheard
+from partitioner.common.options import spelled_out
 from partitioner.exits.ladder import check_threshold, ladder_for, parse_threshold
 from partitioner.network.link import Link
 from partitioner.planning.objective import Objective
-from partitioner.planning.terms import NO_TERMS, Terms
+from partitioner.planning.terms import NO_TERMS
 from partitioner.policy.policy import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import SplitpointError, UsageError
@@ -51,23 +50,7 @@ OnError = Literal["raise", "result"]
 
 
 class AsyncEdgeClient:
-    """Split inference of one bundle with one server, for asyncio.
-
-    `cloud`: HOST:PORT; may be None with the cut `edge`. `cut`: a cut's id, `cloud`, `edge`, or `auto`
-    (the best of the plan, for `link` or for the link as measured). `codec`: None is raw for a given
-    cut, and any for `auto`, which loses no more than `accuracy_drop` points (see planning.plan).
-    `window`: frames at work at once. `timeout_s`: seconds until an answer
-    counts as lost. `deadline_s`: from a frame's arrival to its result; None: none. `adapt`: let the
-    policy move the cut as conditions change; None: with `auto`. `memory_bytes`: what all loaded heads
-    and tails may take. `exit_threshold`: see the attribute; `exit_floor`: the agreement below which `auto`
-    moves no threshold (None: what the exits were trained for). `latency_s`: what the policy keeps a frame's
-    expected latency within, by cut, codec and thresholds (None: the deadline). `threads` and
-    `provider`: of the runtime.
-    `on_failure`: when the cloud does not answer, or refuses, `finish` the frame here, or `fail`.
-    `objective`: what the choice and the policy minimise, as `latency` or `latency=1,energy=0.2`; `terms`:
-    the device and the prices that joules and money need. `power`: what tells of battery and heat, and the
-    rules by which they shift the objective and lower the rate at which `stream` takes frames. `on_progress`
-    hears what takes long while connecting.
+    """Split inference of one bundle with one server, for asyncio. ClientOptions lists what it takes.
 
     On a device with a head-only bundle there is no cut `edge`, and nothing to finish frames with: what the
     cloud fails gets the answer of the exit at its cut, however unsure, and without one a Result that is
@@ -79,58 +62,31 @@ class AsyncEdgeClient:
     NetworkError, OverloadedError or FaultError where it is finished alone otherwise.
     """
 
-    def __init__(
-        self,
-        cloud: str | None,
-        bundle: str | Path | Bundle,
-        cut: str = defaults.CUT,
-        *,
-        codec: str | None = None,
-        accuracy_drop: float | None = None,
-        link: Link | None = None,
-        window: int = defaults.WINDOW,
-        timeout_s: float = defaults.TIMEOUT_S,
-        deadline_s: float | None = None,
-        adapt: bool | None = None,
-        memory_bytes: int | None = None,
-        exit_threshold: defaults.ExitThreshold = None,
-        exit_floor: float | None = None,
-        latency_s: float | None = None,
-        threads: int = defaults.THREADS,
-        provider: str = defaults.PROVIDER,
-        on_failure: defaults.OnFailure = defaults.ON_FAILURE,
-        objective: Objective | str = defaults.MINIMIZE,
-        terms: Terms | None = None,
-        power: Power | None = None,
-        on_progress: OnProgress = unheard,
-    ) -> None:
-        check_numbers(window, timeout_s, deadline_s, on_failure)
-        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-        self.window = window
-        self.deadline_s = deadline_s
-        self.on_failure = on_failure
-        adapts = cut == AUTO if adapt is None else adapt
-        check_limits(exit_floor, latency_s, exit_threshold, deadline_s, adapts=adapts)
-        self._exit_floor, self._latency_s = exit_floor, latency_s
-        wishes = Wishes(cut, codec, link, adapts, on_failure, accuracy_drop)
-        self._transport = GrpcTransport(cloud) if cloud else None
-        if self._transport is None and (cut != EDGE or wishes.adapt):
+    @spelled_out(ClientOptions)
+    def __init__(self, options: ClientOptions) -> None:
+        given, objective = options.bundle, options.objective
+        self.bundle = given if isinstance(given, Bundle) else Bundle.load(given)
+        self.options = options
+        self.window, self.deadline_s = options.window, options.deadline_s
+        self._transport = GrpcTransport(options.cloud) if options.cloud else None
+        if self._transport is None and (options.cut != EDGE or options.adapts):
             other = "" if self.bundle.heads_only else ", or the cut edge"
-            raise UsageError(f"cut {cut!r} needs a server. Give cloud=HOST:PORT{other}.")
-        stages = Stages(self.bundle, RuntimeOptions(threads, provider), memory_bytes)
+            raise UsageError(f"cut {options.cut!r} needs a server. Give cloud=HOST:PORT{other}.")
+        runtime = RuntimeOptions(options.threads, options.provider)
+        stages = Stages(self.bundle, runtime, options.memory_bytes)
         self._runner = FrameRunner(stages)
         self._device, self._breaker = ComputeThread(), Breaker()
         policy = PolicySettings(
             objective=objective if isinstance(objective, Objective) else Objective.parse(objective),
-            terms=terms or NO_TERMS,
-            deadline_s=deadline_s,
-            latency_s=latency_s,
-            window=window,
+            terms=options.terms or NO_TERMS,
+            deadline_s=options.deadline_s,
+            latency_s=options.latency_s,
+            window=options.window,
         )
         self.control = Controller(self.bundle, stages, self._breaker, policy)
         """What decides, what it believes of link and loads, and how often the cut has moved."""
         self._meeting = CloudSession(
-            self.bundle, wishes, self._transport, stages, self._breaker, self.control, on_progress
+            self.bundle, options, self._transport, stages, self._breaker, self.control
         )
         self._completer = FrameCompletion(
             self._runner,
@@ -138,11 +94,11 @@ class AsyncEdgeClient:
             self._transport,
             self._breaker,
             self.control,
-            timeout_s=timeout_s,
-            on_failure=on_failure,
+            timeout_s=options.timeout_s,
+            on_failure=options.on_failure,
             greet=self._meeting.greet_once,
         )
-        self.exit_threshold = exit_threshold
+        self.exit_threshold = options.exit_threshold
         self._frames = count()
         self._in_flight = 0
         self._connecting = asyncio.Lock()
@@ -155,12 +111,17 @@ class AsyncEdgeClient:
             )
         self.power: PowerWatch | None = None
         """What looks after battery and heat; None unless it was asked for."""
-        if power is not None:
-            unweighed = why_unweighed(policy, adapts=adapts)
-            self.power = PowerWatch(power, self.control.heed, unweighed=unweighed)
+        if options.power is not None:
+            unweighed = why_unweighed(policy, adapts=options.adapts)
+            self.power = PowerWatch(options.power, self.control.heed, unweighed=unweighed)
         self._powering: asyncio.Task[None] | None = None
         self._thinking: asyncio.TimerHandle | None = None
         self._connected = False
+
+    @classmethod
+    def of(cls, options: ClientOptions) -> Self:
+        """Return a client with all of these options."""
+        return cls(**vars(options))
 
     async def __aenter__(self) -> Self:
         try:
@@ -253,7 +214,8 @@ class AsyncEdgeClient:
         elif threshold is not None:
             check_threshold(threshold)
         exits = self.bundle.exits if threshold is None else self.bundle.known_exits()
-        ladder = ladder_for(exits, threshold, self.deadline_s, self._latency_s, self._exit_floor)
+        limits = self.options.deadline_s, self.options.latency_s, self.options.exit_floor
+        ladder = ladder_for(exits, threshold, *limits)
         self.control.expect_exits(ladder)
         self._runner.answer_from(threshold)
 

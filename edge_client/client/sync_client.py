@@ -5,23 +5,20 @@ import logging
 from collections import Counter
 from collections.abc import Coroutine, Generator, Iterable
 from concurrent.futures import Future
-from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from edge_client import defaults
 from edge_client.client.async_client import AsyncEdgeClient
-from edge_client.control.power_watch import Power
+from edge_client.client.options import ClientOptions
 from edge_client.frames.choice import Choice
 from edge_client.frames.inputs import Inputs
 from edge_client.frames.result import Result
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.event_loop import LoopThread
-from partitioner.common.progress import OnProgress, unheard
+from partitioner.common.options import spelled_out
 from partitioner.network.link import Link
-from partitioner.planning.objective import Objective
-from partitioner.planning.terms import Terms
 from protos.errors import SplitpointError, UsageError
 
 T = TypeVar("T")
@@ -35,64 +32,24 @@ class EdgeClient:
         with EdgeClient(cloud="host:50051", bundle="resnet50.bundle") as client:
             result = client.infer(array)
 
-    The parameters and errors are those of AsyncEdgeClient; it connects when it is made. Safe to use
+    The options and errors are those of AsyncEdgeClient; it connects when it is made. Safe to use
     from several threads; heads run one at a time.
     """
 
-    def __init__(
-        self,
-        cloud: str | None,
-        bundle: str | Path | Bundle,
-        cut: str = defaults.CUT,
-        *,
-        codec: str | None = None,
-        accuracy_drop: float | None = None,
-        link: Link | None = None,
-        window: int = defaults.WINDOW,
-        timeout_s: float = defaults.TIMEOUT_S,
-        deadline_s: float | None = None,
-        adapt: bool | None = None,
-        memory_bytes: int | None = None,
-        exit_threshold: defaults.ExitThreshold = None,
-        exit_floor: float | None = None,
-        latency_s: float | None = None,
-        threads: int = defaults.THREADS,
-        provider: str = defaults.PROVIDER,
-        on_failure: defaults.OnFailure = defaults.ON_FAILURE,
-        objective: Objective | str = defaults.MINIMIZE,
-        terms: Terms | None = None,
-        power: Power | None = None,
-        on_progress: OnProgress = unheard,
-    ) -> None:
-        self._client = AsyncEdgeClient(
-            cloud,
-            bundle,
-            cut,
-            codec=codec,
-            accuracy_drop=accuracy_drop,
-            link=link,
-            window=window,
-            timeout_s=timeout_s,
-            deadline_s=deadline_s,
-            adapt=adapt,
-            memory_bytes=memory_bytes,
-            exit_threshold=exit_threshold,
-            exit_floor=exit_floor,
-            latency_s=latency_s,
-            threads=threads,
-            provider=provider,
-            on_failure=on_failure,
-            objective=objective,
-            terms=terms,
-            power=power,
-            on_progress=on_progress,
-        )
+    @spelled_out(ClientOptions)
+    def __init__(self, options: ClientOptions) -> None:
+        self._client = AsyncEdgeClient.of(options)
         self._loop = LoopThread("splitpoint-edge")
         try:
             self._loop.run(self._client.connect())
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def of(cls, options: ClientOptions) -> Self:
+        """Return a client with all of these options."""
+        return cls(**vars(options))
 
     @property
     def bundle(self) -> Bundle:

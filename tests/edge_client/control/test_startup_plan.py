@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from cloud_server.server import CloudServer
+from edge_client.client import session
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
-from edge_client.control import session, startup_plan
+from edge_client.control import startup_plan
 from edge_client.control.startup_plan import best_of, choose_option
 from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle

@@ -1,21 +1,19 @@
 """Coming together with a server: the greeting, the plan that needs one, and what to do without."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Lock
 from time import perf_counter
 
+from edge_client.client.options import AUTO, ClientOptions
 from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.cloud.greeting import ServerInfo, check_calibration, greet
 from edge_client.cloud.stream import GrpcTransport
 from edge_client.control.controller import Controller, Limits
 from edge_client.control.startup_plan import best_of, choose_option, least, plan_without_cloud
-from edge_client.defaults import OnFailure
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
-from partitioner.common.progress import OnProgress
-from partitioner.network.link import Link
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.policy.last_resort import best_alone, cut_alone
@@ -30,22 +28,8 @@ from protos.errors import (
 )
 from protos.names import EDGE
 
-AUTO = "auto"
-
 _HEADER_BYTES = 1024
 _CONNECT_S = 5.0
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the caller asked for: a cut or `auto`, a codec, the link to plan for, and a cut that moves."""
-
-    cut: str
-    codec: str | None
-    link: Link | None
-    adapt: bool
-    on_failure: OnFailure
-    accuracy_drop: float | None = None
 
 
 class CloudSession:
@@ -54,27 +38,25 @@ class CloudSession:
     def __init__(
         self,
         bundle: Bundle,
-        wishes: Wishes,
+        options: ClientOptions,
         transport: GrpcTransport | None,
         stages: Stages,
         breaker: Breaker,
         control: Controller,
-        on_progress: OnProgress,
     ) -> None:
         self.server: ServerInfo | None = None
-        self.link = wishes.link
+        self.link = options.link
         self._bundle = bundle
-        self._wishes = wishes
+        self._options = options
         self._transport = transport
         self._stages = stages
         self._breaker = breaker
         self._control = control
-        self._on_progress = on_progress
         self._greeting = asyncio.Lock()
         self._planned = self._ended = self._overruled = False
         self._deciding = Lock()
-        if wishes.cut != AUTO:
-            control.hold(choose(bundle, wishes.cut, wishes.codec, "chosen by the caller"))
+        if options.cut != AUTO:
+            control.hold(choose(bundle, options.cut, options.codec, "chosen by the caller"))
 
     async def begin(self) -> None:
         """Greet the server and choose; without one, go on alone until `is_back` is called.
@@ -82,14 +64,14 @@ class CloudSession:
         Only with on_failure="fail" it raises what keeps the cloud from being used now: NetworkError,
         OverloadedError (it measures for another edge) or FaultError.
         """
-        if self._transport is None or not (self._wishes.adapt or self._wishes.cut != EDGE):
+        if self._transport is None or not (self._options.adapts or self._options.cut != EDGE):
             return
         try:
             await self.greet_once()
             if self._wants_plan:
                 await asyncio.to_thread(self._choose)
         except (NetworkError, OverloadedError, FaultError) as error:
-            if self._wishes.on_failure == "fail":
+            if self._options.on_failure == "fail":
                 raise
             self._breaker.trip(error, perf_counter())
             if self._wants_plan:
@@ -137,7 +119,7 @@ class CloudSession:
 
     @property
     def _wants_plan(self) -> bool:
-        asked = self._wishes.adapt or self._wishes.cut == AUTO
+        asked = self._options.adapts or self._options.cut == AUTO
         return asked and not self._planned and not self._overruled
 
     def _welcome(self, server: ServerInfo) -> None:
@@ -167,8 +149,8 @@ class CloudSession:
             self._transport.address,
             self._stages.options,
             link=self.link,
-            codec=self._wishes.codec,
-            accuracy_drop=self._wishes.accuracy_drop,
+            codec=self._options.codec,
+            accuracy_drop=self._options.accuracy_drop,
             max_message_bytes=(most := self.server.max_message_bytes if self.server else None),
             policy=self._control.settings,
             on_progress=self._note,
@@ -183,9 +165,9 @@ class CloudSession:
     def _choose_alone(self) -> None:
         """Begin without a cloud: with what is known of it, or with nothing but this device."""
         reason = "the cloud is away"
-        wishes = self._wishes
-        plan = plan_without_cloud(self._bundle, self.link, wishes.codec, wishes.accuracy_drop)
-        if plan is not None and self._wishes.adapt:
+        options = self._options
+        plan = plan_without_cloud(self._bundle, self.link, options.codec, options.accuracy_drop)
+        if plan is not None and self._options.adapts:
             self._follow(plan, best_alone(plan.options) or plan.best, reason)
             self._planned = True
         elif self._control.current is None:
@@ -200,9 +182,9 @@ class CloudSession:
                 self._begin_with(plan, option, reason)
 
     def _begin_with(self, plan: Plan, option: Option, reason: str) -> None:
-        if self._wishes.cut != AUTO and self.server is not None:
+        if self._options.cut != AUTO and self.server is not None:
             option, reason = self._given(plan), "chosen by the caller"
-        if not self._wishes.adapt:
+        if not self._options.adapts:
             choice = choose(self._bundle, option.cut, option.codec, reason)
             self._control.hold(replace(choice, option=option))
             return
@@ -212,14 +194,14 @@ class CloudSession:
 
     def _given(self, plan: Plan) -> Option:
         """Return the caller's cut among the plan's options, with the caller's codec or the best one."""
-        of_cut = [option for option in plan.options if option.cut == self._wishes.cut]
+        of_cut = [option for option in plan.options if option.cut == self._options.cut]
         if not of_cut:
             raise UsageError(
-                f"the plan has no option at the cut {self._wishes.cut!r}. Measure it again."
+                f"the plan has no option at the cut {self._options.cut!r}. Measure it again."
             )
         return least(of_cut, plan, self._control.settings)
 
     def _note(self, step: str, done: int, total: int) -> None:
         if self._ended:
             raise UsageError("the client was closed while it measured.")
-        self._on_progress(step, done, total)
+        self._options.on_progress(step, done, total)

@@ -1,0 +1,186 @@
+"""Every option of a client, declared once: both clients, the settings, the flags and the docs follow.
+
+Light, so that `--help` can read it: the types of what only a program gives are not loaded here.
+"""
+
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from edge_client import defaults
+from partitioner.common.defaults import (
+    DEFAULT_ACCURACY_DROP,
+    DEFAULT_PROVIDER,
+    DEFAULT_THREADS,
+    DEFAULT_TIMEOUT_S,
+    DEFAULT_WINDOW,
+    ExitThreshold,
+)
+from partitioner.common.kinds import FOLDER, SIZE, SWITCH, TIME, Kind, count, number, one_of, words
+from partitioner.common.options import Options, about, option
+from partitioner.common.progress import OnProgress, unheard
+from partitioner.network.link import Link
+from protos.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge_client.control.power_watch import Power
+    from partitioner.bundle.bundle import Bundle
+    from partitioner.planning.objective import Objective
+    from partitioner.planning.terms import Terms
+
+AUTO = "auto"
+
+_LIMITS, _EXITS, _RUNTIME = "Limits", "Early exits", "Runtime"
+
+
+def _read_threshold(text: str) -> ExitThreshold:
+    from partitioner.exits.ladder import parse_threshold  # loads numpy
+
+    return parse_threshold(text)
+
+
+_LINK = Kind("UP[/DOWN],RTT", read=Link.parse)
+_THRESHOLD = Kind("own|auto|none|SHARE", read=_read_threshold)
+
+
+@dataclass(frozen=True)
+class ClientOptions(Options):
+    """What a client can be told. Raises UsageError for values that cannot be, alone or together."""
+
+    cloud: str | None = field(
+        metadata=about("The cloud server; not needed by the cut edge.", words("HOST:PORT"))
+    )
+    bundle: "str | Path | Bundle" = field(metadata=about("The bundle's folder.", FOLDER))
+    cut: str = option(
+        AUTO,
+        "A cut's id, cloud, edge, or auto: the best of the plan for the link.",
+        words("CUT"),
+    )
+    _: KW_ONLY
+    codec: str | None = option(
+        None,
+        "raw, half, int8, q2 to q6, jpeg, webp, jpeg-90 …",
+        words("CODEC"),
+        shown="raw; with the cut auto: the best",
+    )
+    accuracy_drop: float | None = option(
+        None,
+        "For auto: percentage points that an option may have been measured to lose.",
+        number("POINTS"),
+        shown=f"{DEFAULT_ACCURACY_DROP:g}",
+        holds=lambda points: 0 <= points <= 100,
+        wrong="an accuracy drop of {} points has no meaning. Give 0 to 100.",
+    )
+    link: Link | None = option(
+        None,
+        "For auto: the link to plan for, as 10mbit,20ms or 10mbit/50mbit,20ms; measure asks it.",
+        _LINK,
+        none="measure",
+    )
+    adapt: bool | None = option(
+        None, "Move the cut as conditions change.", SWITCH, shown="with the cut auto"
+    )
+    window: int = option(
+        DEFAULT_WINDOW,
+        "Frames at work at the same time.",
+        count(),
+        panel=_LIMITS,
+        holds=lambda frames: frames >= 1,
+        wrong="a window of {} frames lets none through. Give 1 or more.",
+    )
+    timeout_s: float = option(
+        DEFAULT_TIMEOUT_S,
+        "How long an answer may take until it counts as lost.",
+        TIME,
+        panel=_LIMITS,
+        holds=lambda seconds: seconds > 0,
+        wrong="a timeout of {:g} s leaves no time for an answer. Give more than 0.",
+    )
+    deadline_s: float | None = option(
+        None,
+        "From a frame's arrival to its result, as 100ms.",
+        TIME,
+        none="none",
+        panel=_LIMITS,
+        holds=lambda seconds: seconds > 0,
+        wrong="a deadline of {:g} s cannot be met. Give more than 0, or none.",
+    )
+    latency_s: float | None = option(
+        None,
+        "What a frame may be expected to take on average, by cut, codec and exits.",
+        TIME,
+        none="none",
+        panel=_LIMITS,
+        shown="the deadline",
+    )
+    memory_bytes: int | None = option(
+        None,
+        "What all loaded heads and tails may take, as 500MB.",
+        SIZE,
+        shown="the last 4 of each",
+        panel=_LIMITS,
+    )
+    on_failure: defaults.OnFailure = option(
+        "finish",
+        "Without an answer of the cloud: finish the frame here, or fail it.",
+        one_of(*get_args(defaults.OnFailure)),
+        panel=_LIMITS,
+        holds=lambda word: word in get_args(defaults.OnFailure),
+        wrong="on_failure={!r} is neither 'finish' nor 'fail'.",
+    )
+    exit_threshold: ExitThreshold = option(
+        None,
+        "Exits answer early from this confidence: own is each exit's own, auto as high as the latency or the "
+        "deadline allows, else own.",
+        _THRESHOLD,
+        none="none",
+        panel=_EXITS,
+    )
+    exit_floor: float | None = option(
+        None,
+        "For auto: the agreement below which no threshold goes.",
+        number("SHARE"),
+        shown="what the exits were trained for",
+        panel=_EXITS,
+    )
+    threads: int = option(
+        DEFAULT_THREADS, "Intra-op threads of the runtime.", count(), panel=_RUNTIME
+    )
+    provider: str = option(
+        DEFAULT_PROVIDER,
+        "Execution provider of ONNX Runtime.",
+        words("PROVIDER"),
+        panel=_RUNTIME,
+    )
+    objective: "Objective | str" = option(
+        "latency", "What the choice and the policy minimise: latency, or latency=1,energy=0.2."
+    )
+    terms: "Terms | None" = option(None, "The device and the prices that joules and money need.")
+    power: "Power | None" = option(
+        None,
+        "What tells of battery and heat, and the rules by which they shift the objective and the rate.",
+    )
+    on_progress: OnProgress = option(unheard, "Hears what takes long while connecting.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.exit_floor is not None and not self._moves_thresholds:
+            raise UsageError(
+                "an exit floor bounds a threshold that moves. Give the exit threshold auto, a deadline or a "
+                "latency, and the cut auto (or let it adapt); or leave the floor out."
+            )
+        if self.latency_s is not None and not (self.adapts and self.latency_s > 0):
+            raise UsageError(
+                f"a latency of {self.latency_s:g} s is kept by a policy that moves the cut, if it is more "
+                "than 0. Give more, the cut auto (or let it adapt), or leave it out."
+            )
+
+    @property
+    def adapts(self) -> bool:
+        """True where the policy moves the cut as conditions change."""
+        return self.cut == AUTO if self.adapt is None else self.adapt
+
+    @property
+    def _moves_thresholds(self) -> bool:
+        limited = self.deadline_s is not None or self.latency_s is not None
+        return self.exit_threshold == AUTO and limited and self.adapts

@@ -1,0 +1,80 @@
+"""How the values of options are written in flags, variables and files: a metavar, and text to value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from partitioner.common.units import parse_duration, parse_size
+from protos.errors import UsageError
+from protos.rpc.addresses import split_address
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to write values.
+
+    `base`: the type that a flag or a file has them in; `read`: from there to the value, UsageError if it
+    cannot be; `write`: and back; `unit`: what of an option's name is left out where the value says it.
+    """
+
+    metavar: str
+    base: type = str
+    read: Callable[[Any], Any] = _same
+    write: Callable[[Any], Any] = str
+    unit: str = ""
+
+
+def words(metavar: str) -> Kind:
+    """Return a text that needs no reading."""
+    return Kind(metavar)
+
+
+def one_of(*known: str) -> Kind:
+    """Return one word of several."""
+
+    def read(text: str) -> str:
+        if text not in known:
+            raise UsageError(f"{text!r} is none of: {', '.join(known)}.")
+        return text
+
+    return Kind("|".join(known), read=read)
+
+
+def count(metavar: str = "N") -> Kind:
+    """Return a whole number."""
+    return Kind(metavar, int, write=_same)
+
+
+def number(metavar: str) -> Kind:
+    """Return any number."""
+    return Kind(metavar, float, write=_same)
+
+
+def _read_address(text: str) -> str:
+    split_address(text)
+    return text
+
+
+def _read_names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _write_size(size: int) -> str:
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size % factor == 0:
+            return f"{size // factor}{unit}"
+    return f"{size}B"
+
+
+TIME = Kind("TIME", read=parse_duration, write=lambda seconds: f"{seconds:g}s", unit="_s")
+SIZE = Kind("SIZE", read=parse_size, write=_write_size, unit="_bytes")
+SWITCH = Kind("", bool, write=_same)
+FILE = Kind("FILE", Path)
+FOLDER = Kind("FOLDER", Path)
+ADDRESS = Kind("HOST:PORT", read=_read_address)
+NAMES = Kind("NAME[,NAME…]", read=_read_names, write=",".join)

@@ -1,0 +1,206 @@
+"""Options, each declared once: type, unit, default, check and a sentence, from which all else follows.
+
+A class of options is a frozen dataclass below `Options` whose fields are made by `option`, and those of a
+command by `group` as well. Signatures (`spelled_out`), flags, variables, files and the docs read them.
+"""
+
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cached_property, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from partitioner.common.kinds import Kind
+from protos.errors import UsageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S")
+
+_ABOUT, _GROUP = "about", "group"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a declaration says beside name, type and default; see `option`."""
+
+    sentence: str
+    kind: Kind | None
+    shown: str
+    none: str
+    holds: Callable[[Any], bool] | None
+    wrong: str
+    panel: str
+
+
+def about(
+    sentence: str,
+    kind: Kind | None = None,
+    *,
+    shown: str = "",
+    none: str = "",
+    holds: Callable[[Any], bool] | None = None,
+    wrong: str = "",
+    panel: str = "",
+) -> dict[str, Any]:
+    """Return the metadata of a field that is an option without a default; see `option`."""
+    return {_ABOUT: About(sentence, kind, shown, none, holds, wrong, panel)}
+
+
+def option(default: T, sentence: str, kind: Kind | None = None, **more: Any) -> T:
+    """Declare an option of a frozen dataclass.
+
+    `kind`: how it is written, where it can be; None: only a program can give it. `shown`: the default in
+    words, where a value says less. `none`: the word that is written for None. `holds`: what is asked of a
+    value that is not None, and `wrong`: the sentence of the UsageError otherwise, with {} for the value.
+    `panel`: the heading under which `--help` and the docs show it. A default that is a function is called.
+    """
+    metadata = about(sentence, kind, **more)
+    if inspect.isfunction(default) and kind is not None:
+        return field(default_factory=default, metadata=metadata)  # type: ignore[no-any-return]
+    return field(default=default, metadata=metadata)
+
+
+def group(kind: type[T], **defaults: object) -> T:
+    """Declare that a command takes all options of another class, some with `defaults` of its own."""
+    return field(metadata={_GROUP: (kind, defaults)})  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One option as it was declared, in whatever class."""
+
+    name: str
+    """As Python has it: `deadline_s`."""
+    default: Any
+    """MISSING if it has to be given; a function that finds it if `shown` says what it finds."""
+    about: About
+
+    @cached_property
+    def key(self) -> str:
+        """As people write it, who write the unit with the value: `deadline`."""
+        unit = self.about.kind.unit if self.about.kind else ""
+        return self.name.removesuffix(unit)
+
+    @property
+    def flag(self) -> str:
+        """As a command takes it: `--deadline`."""
+        return "--" + self.key.replace("_", "-")
+
+    @property
+    def required(self) -> bool:
+        """True where there is no default."""
+        return self.default is MISSING
+
+    @property
+    def kind(self) -> Kind:
+        """How it is written."""
+        if self.about.kind is None:
+            raise UsageError(f"{self.name} cannot be written: only a program can give it.")
+        return self.about.kind
+
+    @property
+    def written_default(self) -> Any:
+        """The default as people would write it; None where that is not possible."""
+        default = self.default() if callable(self.default) else self.default
+        return self.about.none or None if default is None else self.kind.write(default)
+
+    def check(self, value: Any) -> None:
+        """Raise UsageError for a value that is not what was declared."""
+        if value is not None and self.about.holds is not None and not self.about.holds(value):
+            raise UsageError(self.about.wrong.format(value))
+
+    def read(self, written: Any) -> Any:
+        """Return the value that is written so, checked. Raises UsageError."""
+        if written is None or (self.about.none and written == self.about.none):
+            return None
+        other = f" Or write {self.about.none}." if self.about.none else ""
+        try:
+            value = self.kind.read(written)
+            other = ""
+            self.check(value)
+        except UsageError as error:
+            raise UsageError(f"{self.flag} is wrong: {error}{other}") from error
+        return value
+
+
+class Options:
+    """The base of frozen dataclasses of options: what is made has been checked."""
+
+    def __post_init__(self) -> None:
+        for declared in options_of(type(self), nested=False):
+            declared.check(getattr(self, declared.name))
+
+
+def options_of(kind: Any, *, nested: bool = True) -> tuple[Declared, ...]:
+    """Return the options of a class in their order, with those of its groups."""
+    return tuple(_options_of(kind, {}, nested))
+
+
+def _options_of(kind: Any, defaults: Mapping[str, Any], nested: bool) -> Iterator[Declared]:
+    for one in fields(kind):
+        if _ABOUT in one.metadata:
+            default = one.default if one.default_factory is MISSING else one.default_factory
+            yield Declared(one.name, defaults.get(one.name, default), one.metadata[_ABOUT])
+        elif nested and _GROUP in one.metadata:
+            kind_of_group, own = one.metadata[_GROUP]
+            yield from _options_of(kind_of_group, own, nested)
+
+
+def writable(kind: Any) -> tuple[Declared, ...]:
+    """Return the options of a class and its groups that people can write."""
+    return tuple(one for one in options_of(kind) if one.about.kind is not None)
+
+
+def make(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Return a `kind` with its groups, from the values of their options by name. Raises UsageError."""
+    given: dict[str, Any] = {}
+    for one in fields(kind):  # type: ignore[arg-type]  # a dataclass, as all classes of options
+        if _GROUP in one.metadata:
+            given[one.name] = make(one.metadata[_GROUP][0], values)
+        elif one.name in values:
+            given[one.name] = values[one.name]
+    return kind(**given)
+
+
+class _AsWritten(str):
+    """An annotation in quotes, which `help` shall show without them."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def spelled_out(
+    options: Callable[P, T],
+) -> Callable[[Callable[[S, T], None]], Callable[Concatenate[S, P], None]]:
+    """Give an `__init__` that takes a class of options the signature of that class, and its sentences.
+
+    Type checkers, `inspect.signature` and `help` then show every option as if it were written there.
+    """
+
+    def decorate(init: Callable[[S, T], None]) -> Callable[Concatenate[S, P], None]:
+        @wraps(init)
+        def spelled(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
+            init(self, options(*args, **kwargs))
+
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        taken = [
+            parameter.replace(annotation=_AsWritten(parameter.annotation))
+            if isinstance(parameter.annotation, str)
+            else parameter
+            for parameter in inspect.signature(options).parameters.values()
+        ]
+        spelled.__signature__ = inspect.Signature([own, *taken])  # type: ignore[attr-defined]
+        spelled.__doc__ = "\n".join(
+            (init.__doc__ or "The options:", *map(_line, options_of(options)))
+        )
+        return spelled
+
+    return decorate
+
+
+def _line(declared: Declared) -> str:
+    shown = f" Default: {declared.about.shown}." if declared.about.shown else ""
+    line = f"{declared.name}: {declared.about.sentence}{shown}"
+    return textwrap.fill(line, 96, initial_indent="  ", subsequent_indent="      ")

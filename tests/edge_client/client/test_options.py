@@ -1,0 +1,72 @@
+"""The options of a client: declared once, seen by whoever asks either client what it takes."""
+
+import inspect
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.client.options import ClientOptions
+from edge_client.client.sync_client import EdgeClient
+from partitioner.bundle.bundle import Bundle
+from partitioner.common.options import options_of
+from partitioner.network.link import Link
+from protos.errors import UsageError
+
+
+@pytest.mark.parametrize("client", [EdgeClient, AsyncEdgeClient])
+def test_signature_of_both_clients_names_every_option_with_type_and_default(client: Any) -> None:
+    found = inspect.signature(client).parameters
+    assert list(found) == [field.name for field in fields(ClientOptions)]
+    assert str(found["deadline_s"]) == "deadline_s: float | None = None"
+    assert str(found["bundle"]) == "bundle: str | Path | Bundle"
+    assert found["cut"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert found["window"].kind is inspect.Parameter.KEYWORD_ONLY
+
+
+@pytest.mark.parametrize("client", [EdgeClient, AsyncEdgeClient])
+def test_help_of_both_clients_says_every_options_sentence(client: Any) -> None:
+    text = " ".join((client.__init__.__doc__ or "").split())
+    for declared in options_of(ClientOptions):
+        assert f"{declared.name}: {declared.about.sentence}" in text
+
+
+def test_client_takes_its_options_by_name_or_all_at_once(residual_bundle: Bundle) -> None:
+    given = {"cloud": None, "bundle": residual_bundle, "cut": "edge", "deadline_s": 0.5}
+    with EdgeClient(**given) as named, EdgeClient.of(ClientOptions(**given)) as whole:
+        assert named.asynchronous.options == whole.asynchronous.options
+        assert named.asynchronous.deadline_s == 0.5
+
+
+def test_misspelt_option_is_a_type_error(residual_bundle: Bundle) -> None:
+    with pytest.raises(TypeError, match="dead_line_s"):
+        EdgeClient(None, residual_bundle, "edge", dead_line_s=1.0)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"window": 0}, "a window of 0 frames lets none through"),
+        ({"timeout_s": 0.0}, "a timeout of 0 s leaves no time"),
+        ({"deadline_s": float("nan")}, "a deadline of nan s cannot be met"),
+        ({"on_failure": "cry"}, "on_failure='cry' is neither"),
+        ({"accuracy_drop": 101.0}, "an accuracy drop of 101.0 points has no meaning"),
+        ({"exit_floor": 0.9}, "an exit floor bounds a threshold that moves"),
+        ({"cut": "edge", "latency_s": 0.1}, "kept by a policy that moves the cut"),
+    ],
+)
+def test_option_that_cannot_be_is_named(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        ClientOptions("host:1", "b", **given)
+
+
+def test_options_are_read_as_people_write_them() -> None:
+    known = {declared.key: declared for declared in options_of(ClientOptions)}
+    assert known["deadline"].read("100ms") == 0.1
+    assert known["deadline"].read("none") is None
+    assert known["memory"].read("500MB") == 500_000_000
+    assert known["link"].read("10mbit,20ms") == Link(10e6, 10e6, 0.02)
+    assert known["timeout"].written_default == "10s"
+    with pytest.raises(UsageError, match=r"--link is wrong: 'fast' is no link\..*Or write measure"):
+        known["link"].read("fast")
