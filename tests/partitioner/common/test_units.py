@@ -1,4 +1,4 @@
-"""None"""
+"""Quantities as people write them, and as people read them."""
 
 import pytest
 

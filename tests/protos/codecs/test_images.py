@@ -1,4 +1,4 @@
-"""Codecs: what they promise to keep, and what they say to lies."""
+"""JPEG and WebP: what they promise to keep, and what they say to lies."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Codecs of activations: their stated bounds, their bytes, and what they say to lies."""
+"""Low-bit codes: their stated bounds, their bytes, and what they say to lies."""
 
 import tracemalloc
 
