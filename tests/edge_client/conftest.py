@@ -2,12 +2,16 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan, plan
+from tests.kit.frames import frames
 from tests.kit.profiles import profile_of
 
 
@@ -24,3 +28,19 @@ def nobody() -> Iterator[str]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture(scope="session")
+def residual_address(residual_bundle: Bundle) -> Iterator[str]:
+    """The address of a cloud that serves the residual network."""
+    with CloudServer(bundles=residual_bundle.path, listen="127.0.0.1:0") as server:
+        yield server.address
+
+
+@pytest.fixture
+def source(residual_bundle: Bundle, tmp_path: Path) -> Path:
+    """A file with three frames for the residual network."""
+    (spec,) = residual_bundle.inputs
+    path = tmp_path / "frames.npy"
+    np.save(path, np.concatenate([each[spec.name] for each in frames(residual_bundle, 3)]))
+    return path

@@ -425,3 +425,64 @@ async def test_probe_that_says_it_took_longer_than_it_did_is_not_believed(
         with pytest.raises(FaultError, match="longer there than altogether"):
             await watch._transfer(1)
         await watch.close()
+
+
+async def test_link_is_probed_only_for_frames_that_do_not_use_it(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
+    ):
+        follow(client, planned)
+        watch = client.watch
+        assert watch is not None
+        await client.infer(inputs)  # went to the cloud, and told what the link can
+        await watch.step()
+        assert watch.probes == 0
+        await loaded(client, EDGE)
+        see(client, 0.2e6)
+        assert (await client.infer(inputs)).cut == EDGE
+        watch._clock = lambda: perf_counter() + 1
+        await watch.step()
+        assert watch.probes >= 3  # one connects, two tell
+        before = watch.probes
+        watch._clock = lambda: perf_counter() + 60  # and nobody has asked for a minute
+        await watch.step()
+        assert watch.probes == before
+
+
+async def test_silence_is_broken_off_when_a_probe_is_met_with_silence_too(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloud_watch, "SILENCE_S", -1.0)
+    monkeypatch.setattr(cloud_watch, "_PROBE_LIMIT_S", 0.05)
+    (inputs,) = frames(residual_bundle, 1)
+    asked, never = asyncio.Event(), asyncio.Event()
+
+    async def silent(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
+        asked.set()
+        return None
+
+    async def hang(_request: bytes, _context: object) -> bytes:
+        await never.wait()
+        return b""
+
+    async with (
+        FakeCloud(residual_bundle, silent) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        assert client.watch is not None
+        assert client._watching is not None
+        client._watching.cancel()
+        waiting = asyncio.create_task(client.infer(inputs))
+        await asked.wait()
+        await client.watch.step()
+        assert not waiting.done()  # the server is slow, and alive
+        cloud.probe = hang  # type: ignore[method-assign]
+        await client.watch.step()
+        result = await waiting
+        assert (result.served_by, client._breaker.is_open) == (ServedBy.EDGE, True)
+        assert result.reason.startswith("cloud unreachable")
+        never.set()

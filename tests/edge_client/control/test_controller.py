@@ -2,23 +2,17 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from itertools import count
-from time import perf_counter, sleep
+from time import perf_counter
 from typing import Any
 
 import pytest
 
-from edge_client.client import feed
 from edge_client.client.async_client import AsyncEdgeClient
-from edge_client.client.feed import WhenFree
 from edge_client.cloud.circuit_breaker import Breaker
-from edge_client.control import cloud_watch
 from edge_client.control import controller as controlling
 from edge_client.control.controller import Controller, Limits
 from edge_client.frames.choice import choose
-from edge_client.frames.compute_thread import ComputeThread
 from edge_client.frames.result import ServedBy
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
@@ -27,7 +21,6 @@ from partitioner.network.link import Link
 from partitioner.network.link_estimator import LinkEstimator
 from partitioner.planning.plan import Plan
 from partitioner.policy.policy import PolicySettings
-from partitioner.policy.power_rules import NO_POWER_DEMAND
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import OverloadedError, UnreachableError, UsageError
 from protos.inference_pb2 import ModelInferRequest
@@ -35,7 +28,6 @@ from protos.names import EDGE
 from tests.kit.clients import follow, loaded, look_again, see
 from tests.kit.fake_cloud import FakeCloud, error_answer, silence
 from tests.kit.frames import assert_same, frames, whole
-from tests.kit.profiles import profile_of
 
 LIKELY_HEADS = 3
 """Decisions that a move costs: what needs no cloud, and what is best at half and at twice the rate."""
@@ -215,67 +207,6 @@ async def test_deadline_goes_by_what_is_predicted_and_not_by_trying(
         assert cloud.requests == []
 
 
-async def test_link_is_probed_only_for_frames_that_do_not_use_it(
-    residual_bundle: Bundle, planned: Plan
-) -> None:
-    (inputs,) = frames(residual_bundle, 1)
-    async with (
-        FakeCloud(residual_bundle) as cloud,
-        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
-    ):
-        follow(client, planned)
-        watch = client.watch
-        assert watch is not None
-        await client.infer(inputs)  # went to the cloud, and told what the link can
-        await watch.step()
-        assert watch.probes == 0
-        await loaded(client, EDGE)
-        see(client, 0.2e6)
-        assert (await client.infer(inputs)).cut == EDGE
-        watch._clock = lambda: perf_counter() + 1
-        await watch.step()
-        assert watch.probes >= 3  # one connects, two tell
-        before = watch.probes
-        watch._clock = lambda: perf_counter() + 60  # and nobody has asked for a minute
-        await watch.step()
-        assert watch.probes == before
-
-
-async def test_silence_is_broken_off_when_a_probe_is_met_with_silence_too(
-    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cloud_watch, "SILENCE_S", -1.0)
-    monkeypatch.setattr(cloud_watch, "_PROBE_LIMIT_S", 0.05)
-    (inputs,) = frames(residual_bundle, 1)
-    asked, never = asyncio.Event(), asyncio.Event()
-
-    async def silent(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
-        asked.set()
-        return None
-
-    async def hang(_request: bytes, _context: object) -> bytes:
-        await never.wait()
-        return b""
-
-    async with (
-        FakeCloud(residual_bundle, silent) as cloud,
-        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
-    ):
-        assert client.watch is not None
-        assert client._watching is not None
-        client._watching.cancel()
-        waiting = asyncio.create_task(client.infer(inputs))
-        await asked.wait()
-        await client.watch.step()
-        assert not waiting.done()  # the server is slow, and alive
-        cloud.probe = hang  # type: ignore[method-assign]
-        await client.watch.step()
-        result = await waiting
-        assert (result.served_by, client._breaker.is_open) == (ServedBy.EDGE, True)
-        assert result.reason.startswith("cloud unreachable")
-        never.set()
-
-
 def controller(bundle: Bundle) -> Controller:
     return Controller(bundle, Stages(bundle, RuntimeOptions()), Breaker(), PolicySettings())
 
@@ -330,145 +261,6 @@ async def test_plan_without_an_option_within_the_memory_is_refused(
 def test_deadline_of_nothing_is_refused(residual_bundle: Bundle, deadline_s: float) -> None:
     with pytest.raises(UsageError, match="a deadline of .* cannot be met"):
         AsyncEdgeClient(None, residual_bundle, EDGE, deadline_s=deadline_s)
-
-
-async def test_oldest_frame_has_the_device_first() -> None:
-    device, order = ComputeThread(), list[str]()
-    held = threading.Event()
-    blocker = asyncio.create_task(device.run(0.0, held.wait))
-    await asyncio.sleep(0)
-    later = [
-        asyncio.create_task(device.run(arrived, lambda name=name: order.append(name)))
-        for arrived, name in ((3.0, "new head"), (1.0, "old tail"), (2.0, "given up"))
-    ]
-    await asyncio.sleep(0)
-    later[2].cancel()
-    await asyncio.sleep(0)
-    held.set()
-    await asyncio.gather(blocker, *later, return_exceptions=True)
-    device.close()
-    assert order == ["old tail", "new head"]
-
-
-async def test_device_is_free_when_nothing_runs_or_waits() -> None:
-    device, held = ComputeThread(), threading.Event()
-    assert device.is_free
-    running = asyncio.create_task(device.run(0.0, held.wait))
-    waiting = asyncio.create_task(device.run(1.0, lambda: None))
-    await asyncio.sleep(0)
-    waiting.cancel()
-    free = asyncio.create_task(device.until_free())
-    await asyncio.sleep(0.02)
-    assert not device.is_free
-    assert not free.done()
-    held.set()
-    await asyncio.gather(running, free)
-    await asyncio.sleep(0.02)
-    assert device.is_free
-    device.close()
-
-
-@pytest.mark.parametrize("cut", [EDGE, "cut-04"])
-async def test_no_frame_waits_for_the_device_until_its_deadline(
-    residual_bundle: Bundle, cut: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Six frames at once into a window of 4: each head takes 0.1 s, and only two fit into the deadline."""
-    run_head = Stages.run_head
-
-    def slowly(self: Stages, cut: str, inputs: Any) -> Any:
-        sleep(0.1)
-        values, _ = run_head(self, cut, inputs)
-        return values, 0.1
-
-    monkeypatch.setattr(Stages, "run_head", slowly)
-    async with (
-        FakeCloud(residual_bundle) as cloud,
-        AsyncEdgeClient(cloud.address, residual_bundle, cut, deadline_s=0.25) as client,
-    ):
-        inputs = frames(residual_bundle, 6)
-        results = [each async for each in client.stream(inputs, on_error="result")]
-        assert not client.control.learned.device_paced
-    assert ServedBy.NONE not in {result.served_by for result in results}
-    assert max(result.latency_s for result in results) < 0.25
-
-
-async def test_frames_that_the_source_brings_late_were_not_held(residual_bundle: Bundle) -> None:
-    """A camera of 25 frames a second: the device is busy when the next is asked for, and not for long."""
-
-    async def camera(period_s: float) -> AsyncIterator[Any]:
-        for inputs in frames(residual_bundle, 10):
-            await asyncio.sleep(period_s)
-            yield inputs
-
-    async with (
-        FakeCloud(residual_bundle) as cloud,
-        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", deadline_s=2.0) as client,
-    ):
-        learned = client.control.learned
-        learned.begin(Link(1e6, 1e6, 0.01))
-        async for _ in client.stream(camera(0.04)):
-            seen = learned.conditions(perf_counter(), NO_POWER_DEMAND, reachable=True)
-            assert seen.device_paced
-        assert seen.frame_period_s is not None
-        assert seen.frame_period_s >= 0.04
-        assert not learned.device_paced
-
-
-@pytest.mark.parametrize(("beat_s", "held"), [(0.0, True), (0.066, False)])
-async def test_frame_is_held_only_by_a_device_that_the_source_has_not_to_be_waited_for_after(
-    beat_s: float, *, held: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A steady camera's next frame comes when it does, though the device is busy for most of the time."""
-    now = 0.0
-
-    class Busy(ComputeThread):
-        """Each frame takes 40 ms of it, by a clock of the test's."""
-
-        @property
-        def is_free(self) -> bool:
-            return False
-
-        async def until_free(self) -> None:
-            nonlocal now
-            now += 0.04
-
-    async def source() -> AsyncIterator[float]:
-        nonlocal now
-        for index in count(1):
-            now = max(now, beat_s * index)
-            yield now
-
-    monkeypatch.setattr(feed, "perf_counter", lambda: now)
-    taken = WhenFree(source(), Busy())
-    found = []
-    for _ in range(4):
-        await anext(taken)
-        found.append(taken.held)
-    assert found == 4 * [held]
-
-
-async def test_what_work_raises_is_raised_where_it_is_waited_for() -> None:
-    device = ComputeThread()
-    with pytest.raises(UsageError, match="no"):
-        await device.run(0.0, lambda: (_ for _ in ()).throw(UsageError("no")))
-    device.close()
-    device.close()
-
-
-def test_stages_stay_within_their_memory_and_the_one_in_use_stays(
-    residual_bundle: Bundle,
-) -> None:
-    stages = Stages(residual_bundle, RuntimeOptions(), memory_bytes=2_500_000)
-    stages.know(profile_of(residual_bundle, 0.01))  # a million bytes each
-    for cut in ("cut-01", "cut-02", "cut-03"):
-        stages.warm(cut)
-    assert [stages.is_loaded("head", f"cut-0{n}") for n in (1, 2, 3)] == [False, True, True]
-    tight = Stages(residual_bundle, RuntimeOptions(), memory_bytes=900_000)
-    tight.know(profile_of(residual_bundle, 0.01))
-    tight.prefetch("head", "cut-01")
-    with pytest.raises(UsageError, match="the head of cut-02 takes about 1.00 MB"):
-        tight.warm("cut-02")
-    assert not tight.is_loaded("head", "cut-01")
 
 
 async def test_frame_takes_what_was_decided_for_it_unless_more_is_learnt(

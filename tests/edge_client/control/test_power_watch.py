@@ -1,34 +1,16 @@
 """Battery and heat on the running edge: where they are read, and what then happens to cut and pace."""
 
-import json
-from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
-from typer.testing import CliRunner
 
-from edge_client.cli.main import app
-from edge_client.cli.settings import load_serve_settings, load_settings
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.feed import Limited
 from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.control.controller import Controller, Limits
-from edge_client.control.power_sources import (
-    BatteryFile,
-    Given,
-    PowerSource,
-    SystemBattery,
-    TemperatureFile,
-    battery_source,
-    parse_level,
-    parse_temperature,
-    temperature_source,
-)
-from edge_client.control.power_watch import FIXED, Power, PowerWatch, find_power, why_unweighed
+from edge_client.control.power_sources import PowerSource
+from edge_client.control.power_watch import FIXED, Power, PowerWatch, why_unweighed
 from edge_client.frames.stages import Stages
 from edge_client.telemetry.observer import Observer
 from partitioner.bundle.bundle import Bundle
@@ -38,26 +20,17 @@ from partitioner.planning.plan import Plan
 from partitioner.planning.radio import Radio
 from partitioner.planning.terms import Terms
 from partitioner.policy.policy import PolicySettings
-from partitioner.policy.power_rules import (
-    DEFAULT_RULES,
-    NO_POWER_DEMAND,
-    PowerDemand,
-    PowerRules,
-    Reading,
-    Rule,
-)
+from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand, PowerRules, Reading, Rule
 from partitioner.runtime.sessions import RuntimeOptions
-from protos.errors import FileError, UnknownNameError, UsageError
+from protos.errors import FileError, UsageError
 from protos.names import EDGE
 from protos.telemetry import read_snapshot
 from tests.kit.clients import follow, loaded
 from tests.kit.clocks import FakeClock
 from tests.kit.fake_cloud import FakeCloud
 from tests.kit.frames import frames
+from tests.kit.power import LOW, RULES
 
-LOW = Rule(name="low", battery_percent=30, recovers=35, energy_factor=1000, max_fps=2)
-HOT = Rule(name="hot", temperature_c=80, recovers=72, energy_factor=2)
-RULES = PowerRules(rules=(LOW, HOT), every_s=5, hold_s=60, least_s=0)
 THIRSTY = Terms(
     device=Device(title="d", idle_w=0.0, compute_w=1.0),
     radio=Radio(title="r", upload_w_per_mbps=100.0, download_w_per_mbps=0.0, active_w=0.0),
@@ -87,103 +60,6 @@ def watched(
     power = Power(sources, RULES, said.append)
     watch = PowerWatch(power, heard.append, clock=time)
     return watch, said, heard
-
-
-@pytest.mark.parametrize(
-    ("text", "level"),
-    [("35", 0.35), ("35%", 0.35), ("0.35", 0.35), ("1", 0.01), ("1.0", 1.0), ("100\n", 1.0),
-     ("55.5", 0.555), ("0.9%", 0.009), ("101", None), ("-1", None), ("full", None), ("", None),
-     ("35C", None)],
-)  # fmt: skip
-def test_level_is_percent_or_a_share_with_a_point(text: str, level: float | None) -> None:
-    assert parse_level(text) == (None if level is None else pytest.approx(level))
-
-
-@pytest.mark.parametrize(
-    ("text", "degrees"),
-    [("48.5", 48.5), ("48500", 48.5), ("-5000", -5.0), ("71C", 71.0), ("71 °C", 71.0),
-     ("999", None), ("300000", None), ("70%", None), ("warm", None)],
-)  # fmt: skip
-def test_temperature_is_degrees_or_thousandths(text: str, degrees: float | None) -> None:
-    assert parse_temperature(text) == (None if degrees is None else pytest.approx(degrees))
-
-
-def test_battery_of_linux_says_whether_it_charges(tmp_path: Path) -> None:
-    (tmp_path / "capacity").write_text("28\n")
-    assert BatteryFile(tmp_path).read() == Reading(battery=0.28)
-    for status, charging in (
-        ("Discharging", False), ("Charging", True), ("Full", True), ("Not charging", True),
-        ("Unknown", None),
-    ):  # fmt: skip
-        (tmp_path / "status").write_text(f"{status}\n")
-        assert BatteryFile(tmp_path).read() == Reading(battery=0.28, charging=charging)
-    assert BatteryFile(tmp_path / "capacity").read().charging is None
-    (tmp_path / "capacity").write_text("27\n")
-    assert BatteryFile(tmp_path).read().battery == pytest.approx(0.27)
-
-
-def test_file_that_tells_nothing_is_a_clear_error(tmp_path: Path) -> None:
-    path = tmp_path / "level"
-    with pytest.raises(FileError, match=r"--battery .*level cannot be read: No such file"):
-        BatteryFile(path).read()
-    path.write_text("soon empty")
-    with pytest.raises(FileError, match=r"holds 'soon empty', and not a level.* such as 0.35"):
-        BatteryFile(path).read()
-    with pytest.raises(FileError, match=r"--temperature .* not a temperature.* such as 48500"):
-        TemperatureFile(path).read()
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(FileError, match="cannot be read: it is no text"):
-        TemperatureFile(path).read()
-
-
-def sensor(current: float | None) -> SimpleNamespace:
-    return SimpleNamespace(current=current)
-
-
-def shown(monkeypatch: pytest.MonkeyPatch, battery: Any, temperatures: Any) -> None:
-    monkeypatch.setattr(psutil, "sensors_battery", lambda: battery, raising=False)
-    monkeypatch.setattr(psutil, "sensors_temperatures", lambda: temperatures, raising=False)
-
-
-def test_system_shows_its_battery_and_the_hottest_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    battery = SimpleNamespace(percent=41.5, power_plugged=False)
-    sensors = {"nvme": [sensor(88.0)], "coretemp": [sensor(61.0), sensor(64.0), sensor(None)]}
-    shown(monkeypatch, battery, sensors)
-    found = find_power(None, None, RULES, print)
-    readings = [source.read() for source in found.sources]
-    assert readings == [Reading(battery=0.415, charging=False), Reading(temperature_c=64.0)]
-    shown(monkeypatch, None, {"acpitz": [sensor(40.0)], "nvme": [sensor(50.0), sensor(9999.0)]})
-    (hottest,) = find_power(None, "auto", RULES, print).sources
-    assert hottest.read() == Reading(temperature_c=50.0)
-    assert find_power("none", None, RULES, print).sources[0].name == "the temperature"
-
-
-def test_machine_that_shows_nothing_says_what_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown(monkeypatch, None, {})
-    with pytest.raises(UsageError, match=r"neither a battery nor a temperature.*--battery or"):
-        find_power(None, None, RULES, print)
-    with pytest.raises(UsageError, match=r"shows no battery.*BAT0"):
-        battery_source("auto")
-    with pytest.raises(UsageError, match=r"shows no temperature.*thermal_zone0"):
-        temperature_source("auto")
-    monkeypatch.delattr(psutil, "sensors_battery")  # where psutil does not have it at all
-    monkeypatch.delattr(psutil, "sensors_temperatures")
-    with pytest.raises(UsageError, match="neither a battery"):
-        find_power(None, "none", RULES, print)
-    assert find_power("20", None, RULES, print).sources == (Given(Reading(battery=0.2)),)
-    for wrong in ("120", "20C"):
-        with pytest.raises(UsageError, match=f"--battery {wrong} is no level"):
-            battery_source(wrong)
-    with pytest.raises(UsageError, match="--temperature 70% is no temperature"):
-        temperature_source("70%")
-
-
-def test_battery_that_is_taken_out_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown(monkeypatch, SimpleNamespace(percent=50, power_plugged=None), {})
-    source = SystemBattery()
-    shown(monkeypatch, None, {})
-    with pytest.raises(FileError, match="not shown any more"):
-        source.read()
 
 
 def test_watch_says_when_a_rule_begins_and_ends() -> None:
@@ -285,42 +161,6 @@ def test_rules_that_can_do_nothing_are_named(
     assert said[2:-1] == caveats
     assert ("energy counts" in said[-1]) == (not why)
     assert heard[-1].energy_factor == (1 if why else 1000)
-
-
-async def counted() -> AsyncIterator[int]:
-    for number in range(100):
-        yield number
-
-
-async def test_limited_frames_keep_a_beat_that_may_change() -> None:
-    time = FakeClock()
-    waits: list[float] = []
-    rate: list[float | None] = [None]
-
-    async def wait(seconds: float) -> None:
-        waits.append(seconds)
-        time.now_s += seconds
-        if time.now_s >= 109:
-            rate[0] = None
-
-    taken = Limited(counted(), lambda: rate[0], time, wait)
-    assert [await anext(taken) for _ in range(3)] == [0, 1, 2]  # as they come
-    assert waits == []
-    rate[0] = 4.0
-    time.now_s += 0.1  # the frame before came at 100.0
-    moments = []
-    for _ in range(3):
-        await anext(taken)
-        moments.append(time.now_s)
-        time.now_s += 0.05  # what the frame takes
-    assert moments == pytest.approx([100.25, 100.5, 100.75])
-    time.now_s = 101.3  # late by more than a beat: the beat starts anew
-    await anext(taken)
-    await anext(taken)
-    assert time.now_s == pytest.approx(101.55)
-    rate[0] = 0.1  # the next is due at 111.55, but at 109 the rule is over
-    assert await anext(taken) == 8
-    assert 109 <= time.now_s < 109.5
 
 
 async def test_low_battery_moves_the_cut_and_slows_the_stream(
@@ -429,92 +269,3 @@ async def test_client_takes_an_objective_and_refuses_what_it_cannot_count(
     client = AsyncEdgeClient(None, residual_bundle, EDGE, objective="energy", terms=THIRSTY)
     assert client.control.settings.objective == Objective({"energy": 1.0})
     await client.close()
-
-
-def test_settings_say_objective_terms_and_rules(tmp_path: Path) -> None:
-    rules = tmp_path / "rules.json"
-    rules.write_text(RULES.model_dump_json())
-    given: dict[str, Any] = {"bundle": tmp_path, "source": "frames"}
-    plain = load_settings(**given)
-    assert (plain.objective, plain.terms, plain.power_rules) == (
-        Objective({"latency": 1.0}), Terms(), None,
-    )  # fmt: skip
-    asked = load_settings(**given, weights="latency=1,energy=0.2", device="phone", fps=5.0)
-    assert asked.objective.weights == {"latency": 1.0, "energy": 0.2}
-    assert asked.terms.device is not None
-    assert (asked.terms.device.name, asked.terms.fps) == ("phone", 5.0)
-    assert load_settings(**given, battery="20%").power_rules == DEFAULT_RULES
-    assert load_settings(**given, temperature="70").power_rules == DEFAULT_RULES
-    assert load_settings(**given, battery="20%", power="none").power_rules is None
-    assert load_settings(**given, power=str(rules)).power_rules == RULES
-    serve = load_serve_settings(bundle=tmp_path, power=str(rules)).power_rules
-    assert serve is not None
-    assert [rule.max_fps for rule in serve.rules] == [None, None]
-    assert [rule.energy_factor for rule in serve.rules] == [1000, 2]
-    with pytest.raises(FileError, match="cannot be read"):
-        _ = load_settings(**given, power="nowhere.toml").power_rules
-    with pytest.raises(UnknownNameError, match="no device 'toaster'"):
-        _ = load_settings(**given, device="toaster").terms
-
-
-def run_edge(bundle: Bundle, source: Path, *more: object) -> Any:
-    words = ["run", "--bundle", bundle.path, "--cut", "edge", "--source", source, *more]
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-@pytest.fixture
-def source(residual_bundle: Bundle, tmp_path: Path) -> Path:
-    import numpy as np
-
-    (spec,) = residual_bundle.inputs
-    path = tmp_path / "frames.npy"
-    np.save(path, np.concatenate([each[spec.name] for each in frames(residual_bundle, 3)]))
-    return path
-
-
-def test_run_shows_rules_in_remarks_and_telemetry(residual_bundle: Bundle, source: Path) -> None:
-    done = run_edge(
-        residual_bundle, source, "--battery", "12%", "--temperature", "none", "--device", "phone",
-        "--telemetry", "10s", "--json", "--max-frames", 1,
-    )  # fmt: skip
-    assert done.exit_code == 0, done.output
-    assert "power: battery 12 %" in done.stderr
-    assert (
-        "power: low battery begins, very low battery begins (battery 12 %): at most 5 frames a second"
-        in " ".join(done.stderr.split())
-    )
-    assert "power: the cut is fixed, so no weight changes" in done.stderr
-    documents = [json.loads(line) for line in done.stdout.splitlines()]
-    (power,) = [line["telemetry"]["power"] for line in documents if "telemetry" in line]
-    assert power == {
-        "battery": 0.12, "charging": None, "temperature_c": None,
-        "rules": ["low battery", "very low battery"], "energy_factor": 1.0, "max_fps": 5.0,
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("words", "status", "message"),
-    [
-        (["--battery", "nowhere/BAT0"], 3, "--battery nowhere/BAT0 cannot be read: No such file"),
-        (["--battery", "500"], 2, "--battery 500 is no level"),
-        (["--power", "nowhere.toml"], 3, "power rules nowhere.toml cannot be read"),
-        (["--minimize", "energy"], 2, "energy is not known without --device"),
-        (["--minimize", "speed"], 2, "'speed' cannot be minimised"),
-        (["--minimize", "bytes", "--weights", "latency=1,bytes=1"], 2, "exclude each other"),
-        (["--radio", "lte"], 2, "--radio needs the device"),
-        (["--price-gb", "-1"], 2, "--price-gb is wrong"),
-    ],
-)
-def test_wrong_flags_of_objective_and_power_are_clear_errors(
-    residual_bundle: Bundle,
-    source: Path,
-    capsys: pytest.CaptureFixture[str],
-    words: list[str],
-    status: int,
-    message: str,
-) -> None:
-    done = run_edge(residual_bundle, source, *words, "--output", source.with_name("out.jsonl"))
-    error = done.exception
-    assert message in str(error)
-    assert getattr(error, "exit_status", None) == status
-    assert not source.with_name("out.jsonl").exists()

@@ -11,6 +11,7 @@ from partitioner.runtime import sessions
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.errors import BundleError, UsageError
 from tests.kit.frames import crossing_cuts, frames
+from tests.kit.profiles import profile_of
 from tests.kit.resident import Resident
 
 
@@ -115,3 +116,19 @@ def test_stage_that_cannot_be_loaded_ahead_is_told_once_and_left_alone(
     assert [record.getMessage() for record in caplog.records] == [
         f"the head of {cut} cannot be loaded, and is not tried again"
     ]
+
+
+def test_stages_stay_within_their_memory_and_the_one_in_use_stays(
+    residual_bundle: Bundle,
+) -> None:
+    stages = Stages(residual_bundle, RuntimeOptions(), memory_bytes=2_500_000)
+    stages.know(profile_of(residual_bundle, 0.01))  # a million bytes each
+    for cut in ("cut-01", "cut-02", "cut-03"):
+        stages.warm(cut)
+    assert [stages.is_loaded("head", f"cut-0{n}") for n in (1, 2, 3)] == [False, True, True]
+    tight = Stages(residual_bundle, RuntimeOptions(), memory_bytes=900_000)
+    tight.know(profile_of(residual_bundle, 0.01))
+    tight.prefetch("head", "cut-01")
+    with pytest.raises(UsageError, match="the head of cut-02 takes about 1.00 MB"):
+        tight.warm("cut-02")
+    assert not tight.is_loaded("head", "cut-01")

@@ -1,20 +1,15 @@
 """The client against real gRPC servers: same results as the whole model, in order, in a window."""
 
 import asyncio
-import gc
-import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from cloud_server.server import CloudServer
 from edge_client.client.async_client import AsyncEdgeClient
-from edge_client.client.feed import as_async
 from edge_client.client.sync_client import EdgeClient
-from edge_client.client.window import in_order
 from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle
 from protos.codecs.registry import get_codec
@@ -23,12 +18,6 @@ from protos.inference_pb2 import ModelInferRequest
 from protos.names import CLOUD, EDGE
 from tests.kit.fake_cloud import FakeCloud
 from tests.kit.frames import assert_same, crossing_cuts, frames, whole
-
-
-@pytest.fixture(scope="module")
-def residual_address(residual_bundle: Bundle) -> Iterator[str]:
-    with CloudServer(bundles=residual_bundle.path, listen="127.0.0.1:0") as server:
-        yield server.address
 
 
 def test_every_cut_gives_what_the_whole_model_gives(
@@ -44,17 +33,6 @@ def test_every_cut_gives_what_the_whole_model_gives(
             assert (result.frame, result.cut, result.codec) == (frame, cut, "raw")
             assert result.served_by == (ServedBy.EDGE if cut == EDGE else ServedBy.CLOUD)
             assert (result.upload_bytes > 0) == (cut != EDGE)
-
-
-def test_sync_stream_gives_one_result_for_each_frame_in_order(
-    residual_bundle: Bundle, residual_address: str
-) -> None:
-    inputs = frames(residual_bundle, 20)
-    with EdgeClient(residual_address, residual_bundle, "cut-05", window=3) as client:
-        results = list(client.stream(iter(inputs)))
-    assert [result.frame for result in results] == list(range(20))
-    for result, frame in zip(results, inputs, strict=True):
-        assert_same(result.outputs, whole(residual_bundle, frame))
 
 
 async def test_cut_that_moves_in_a_stream_takes_hold_with_the_next_frame(
@@ -116,56 +94,6 @@ async def test_head_of_the_next_frame_runs_while_a_frame_is_in_flight(
     ):
         results = [result async for result in client.stream(frames(residual_bundle, 2))]
     assert [result.served_by for result in results] == [ServedBy.CLOUD] * 2
-
-
-@pytest.mark.parametrize("window", [1, 3])
-async def test_window_is_filled_and_never_exceeded(residual_bundle: Bundle, window: int) -> None:
-    taken = given = most = 0
-    full = asyncio.Event()
-
-    async def answer(header: ModelInferRequest, raw: list[memoryview]) -> bytes | None:
-        if len(cloud.requests) >= window:
-            full.set()
-        await full.wait()
-        return await cloud.infer(header, raw)
-
-    def source() -> Iterator[dict[str, np.ndarray]]:
-        nonlocal taken, most
-        for frame in frames(residual_bundle, 12):
-            taken += 1
-            most = max(most, taken - given)
-            yield frame
-
-    async with (
-        FakeCloud(residual_bundle, answer) as cloud,
-        AsyncEdgeClient(cloud.address, residual_bundle, "cut-03", window=window) as client,
-    ):
-        async for _ in client.stream(source()):
-            given += 1
-    # A result that is being handed on has left the window, and is not counted as given yet.
-    assert window <= most <= window + 1
-    assert given == 12
-
-
-async def test_answers_that_overtake_each_other_come_out_in_order(residual_bundle: Bundle) -> None:
-    last_done = asyncio.Event()
-
-    async def answer(header: ModelInferRequest, raw: list[memoryview]) -> bytes | None:
-        if header.id == "0":
-            await last_done.wait()
-        if header.id == "3":
-            last_done.set()
-        return await cloud.infer(header, raw)
-
-    inputs = frames(residual_bundle, 4)
-    async with (
-        FakeCloud(residual_bundle, answer) as cloud,
-        AsyncEdgeClient(cloud.address, residual_bundle, "cut-03", window=4) as client,
-    ):
-        results = [result async for result in client.stream(inputs)]
-    assert [result.frame for result in results] == [0, 1, 2, 3]
-    for result, frame in zip(results, inputs, strict=True):
-        assert_same(result.outputs, whole(residual_bundle, frame))
 
 
 def test_stream_that_is_left_early_leaves_the_client_usable(
@@ -253,38 +181,3 @@ def test_every_kind_of_input_crosses_every_cut(
             with EdgeClient(server.address, bundle, cut) as client:
                 for result, frame in zip(client.stream(inputs), inputs, strict=True):
                     assert_same(result.outputs, whole(bundle, frame))
-
-
-async def test_source_that_ends_its_thread_ends_the_stream(residual_bundle: Bundle) -> None:
-    def source() -> Iterator[Any]:
-        yield from frames(residual_bundle, 1)
-        raise SystemExit(3)
-
-    async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
-        results = client.stream(source())
-        assert (await anext(results)).served_by is ServedBy.EDGE
-        with pytest.raises(RuntimeError, match=r"SystemExit\(3\)"):
-            await anext(results)
-
-
-async def test_frames_that_fail_together_are_all_heard_of(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    with pytest.raises(ValueError, match="frame 0"):
-        async for _ in in_order(as_async(range(4)), failing_together(4), 4):
-            pass
-    gc.collect()
-    assert caplog.records == []  # else: "Task exception was never retrieved"
-
-
-def failing_together(count: int) -> Callable[[int, int], Coroutine[Any, Any, None]]:
-    """Frames that wait until `count` of them are there, and then all fail."""
-    here, all_here = itertools.count(1), asyncio.Event()
-
-    async def run(index: int, _frame: int) -> None:
-        if next(here) == count:
-            all_here.set()
-        await all_here.wait()
-        raise ValueError(f"frame {index}")
-
-    return run

@@ -1,0 +1,53 @@
+"""What the cloud keeps of what edges report."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cloud_server.telemetry import EdgeBook
+from protos.errors import UsageError
+from protos.telemetry import MAX_SNAPSHOT_BYTES, MAX_SNAPSHOTS, Telemetry
+
+
+def snapshot(edge: str = "cam-1", number: int = 0, **more: Any) -> str:
+    made = Telemetry(
+        edge="cam-1", bundle="b", started_s=1.0, number=number, time_s=2.0, interval_s=1.0,
+        health="healthy", health_reason="", cut="edge", reason="", served_by={}, fallbacks={},
+        switches=0, upload_bytes=0, download_bytes=0, lost_snapshots=0, stages={},
+    )  # fmt: skip
+    return json.dumps({**made.model_dump(mode="json"), "edge": edge, **more})
+
+
+@pytest.mark.parametrize(
+    ("documents", "words"),
+    [
+        (["{"], "a snapshot is no telemetry: the document: Invalid JSON"),
+        ([snapshot(upload_bytes=-1)], "upload_bytes: Input should be greater than or equal to 0"),
+        ([snapshot(upload_bytes=10**400)], "upload_bytes: "),
+        ([snapshot(served_by={"cloud": -1})], "served_by.cloud: "),
+        ([snapshot(edge="x" * 65)], "edge: String should have at most 64"),
+        ([snapshot(edge="a\nb")], "edge: String should match"),
+        ([snapshot(time_s=float("nan"))], "time_s: Input should be"),
+        ([snapshot(), snapshot(health="fine")], "health: Input should be 'healthy'"),
+        ([snapshot(reason="x" * MAX_SNAPSHOT_BYTES)], "over the limit of 16384"),
+        ([snapshot()] * (MAX_SNAPSHOTS + 1), "65 snapshots came at once, and 64 are taken"),
+    ],
+)
+async def test_bad_telemetry_is_refused_whole(documents: list[str], words: str) -> None:
+    book = EdgeBook()
+    with pytest.raises(UsageError, match=words):
+        await book.take(documents)
+    assert not list(book.newest())
+
+
+async def test_cloud_keeps_the_newest_of_the_last_edges() -> None:
+    book = EdgeBook(capacity=2)
+    await book.take([snapshot("a", 1), snapshot("a", 2), snapshot("a", 1)])
+    assert [seen.number for seen in book.newest()] == [2]
+    await book.take([snapshot("b"), snapshot("c")])
+    assert [seen.edge for seen in book.newest()] == ["b", "c"]
+    await book.take([snapshot("b", 0, started_s=9.0)])  # it has started again
+    assert [seen.started_s for seen in book.newest() if seen.edge == "b"] == [9.0]
+    await book.take([snapshot("b", 0, started_s=3.0)])  # and again, after its clock went back
+    assert [seen.started_s for seen in book.newest() if seen.edge == "b"] == [3.0]

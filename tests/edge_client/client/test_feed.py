@@ -1,0 +1,150 @@
+"""Where frames come from, and when each is taken."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from time import perf_counter, sleep
+from typing import Any
+
+import pytest
+
+from edge_client.client import feed
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.client.feed import Limited, WhenFree
+from edge_client.frames.compute_thread import ComputeThread
+from edge_client.frames.result import ServedBy
+from edge_client.frames.stages import Stages
+from partitioner.bundle.bundle import Bundle
+from partitioner.network.link import Link
+from partitioner.policy.power_rules import NO_POWER_DEMAND
+from protos.names import EDGE
+from tests.kit.clocks import FakeClock
+from tests.kit.fake_cloud import FakeCloud
+from tests.kit.frames import frames
+
+
+async def test_source_that_ends_its_thread_ends_the_stream(residual_bundle: Bundle) -> None:
+    def source() -> Iterator[Any]:
+        yield from frames(residual_bundle, 1)
+        raise SystemExit(3)
+
+    async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
+        results = client.stream(source())
+        assert (await anext(results)).served_by is ServedBy.EDGE
+        with pytest.raises(RuntimeError, match=r"SystemExit\(3\)"):
+            await anext(results)
+
+
+@pytest.mark.parametrize("cut", [EDGE, "cut-04"])
+async def test_no_frame_waits_for_the_device_until_its_deadline(
+    residual_bundle: Bundle, cut: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six frames at once into a window of 4: each head takes 0.1 s, and only two fit into the deadline."""
+    run_head = Stages.run_head
+
+    def slowly(self: Stages, cut: str, inputs: Any) -> Any:
+        sleep(0.1)
+        values, _ = run_head(self, cut, inputs)
+        return values, 0.1
+
+    monkeypatch.setattr(Stages, "run_head", slowly)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, cut, deadline_s=0.25) as client,
+    ):
+        inputs = frames(residual_bundle, 6)
+        results = [each async for each in client.stream(inputs, on_error="result")]
+        assert not client.control.learned.device_paced
+    assert ServedBy.NONE not in {result.served_by for result in results}
+    assert max(result.latency_s for result in results) < 0.25
+
+
+async def test_frames_that_the_source_brings_late_were_not_held(residual_bundle: Bundle) -> None:
+    """A camera of 25 frames a second: the device is busy when the next is asked for, and not for long."""
+
+    async def camera(period_s: float) -> AsyncIterator[Any]:
+        for inputs in frames(residual_bundle, 10):
+            await asyncio.sleep(period_s)
+            yield inputs
+
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", deadline_s=2.0) as client,
+    ):
+        learned = client.control.learned
+        learned.begin(Link(1e6, 1e6, 0.01))
+        async for _ in client.stream(camera(0.04)):
+            seen = learned.conditions(perf_counter(), NO_POWER_DEMAND, reachable=True)
+            assert seen.device_paced
+        assert seen.frame_period_s is not None
+        assert seen.frame_period_s >= 0.04
+        assert not learned.device_paced
+
+
+@pytest.mark.parametrize(("beat_s", "held"), [(0.0, True), (0.066, False)])
+async def test_frame_is_held_only_by_a_device_that_the_source_has_not_to_be_waited_for_after(
+    beat_s: float, *, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A steady camera's next frame comes when it does, though the device is busy for most of the time."""
+    now = 0.0
+
+    class Busy(ComputeThread):
+        """Each frame takes 40 ms of it, by a clock of the test's."""
+
+        @property
+        def is_free(self) -> bool:
+            return False
+
+        async def until_free(self) -> None:
+            nonlocal now
+            now += 0.04
+
+    async def source() -> AsyncIterator[float]:
+        nonlocal now
+        for index in count(1):
+            now = max(now, beat_s * index)
+            yield now
+
+    monkeypatch.setattr(feed, "perf_counter", lambda: now)
+    taken = WhenFree(source(), Busy())
+    found = []
+    for _ in range(4):
+        await anext(taken)
+        found.append(taken.held)
+    assert found == 4 * [held]
+
+
+async def counted() -> AsyncIterator[int]:
+    for number in range(100):
+        yield number
+
+
+async def test_limited_frames_keep_a_beat_that_may_change() -> None:
+    time = FakeClock()
+    waits: list[float] = []
+    rate: list[float | None] = [None]
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        time.now_s += seconds
+        if time.now_s >= 109:
+            rate[0] = None
+
+    taken = Limited(counted(), lambda: rate[0], time, wait)
+    assert [await anext(taken) for _ in range(3)] == [0, 1, 2]  # as they come
+    assert waits == []
+    rate[0] = 4.0
+    time.now_s += 0.1  # the frame before came at 100.0
+    moments = []
+    for _ in range(3):
+        await anext(taken)
+        moments.append(time.now_s)
+        time.now_s += 0.05  # what the frame takes
+    assert moments == pytest.approx([100.25, 100.5, 100.75])
+    time.now_s = 101.3  # late by more than a beat: the beat starts anew
+    await anext(taken)
+    await anext(taken)
+    assert time.now_s == pytest.approx(101.55)
+    rate[0] = 0.1  # the next is due at 111.55, but at 109 the rule is over
+    assert await anext(taken) == 8
+    assert 109 <= time.now_s < 109.5

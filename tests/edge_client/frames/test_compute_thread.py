@@ -1,0 +1,53 @@
+"""The thread on which a device computes, frame after frame."""
+
+import asyncio
+import threading
+
+import pytest
+
+from edge_client.frames.compute_thread import ComputeThread
+from protos.errors import UsageError
+
+
+async def test_oldest_frame_has_the_device_first() -> None:
+    device, order = ComputeThread(), list[str]()
+    held = threading.Event()
+    blocker = asyncio.create_task(device.run(0.0, held.wait))
+    await asyncio.sleep(0)
+    later = [
+        asyncio.create_task(device.run(arrived, lambda name=name: order.append(name)))
+        for arrived, name in ((3.0, "new head"), (1.0, "old tail"), (2.0, "given up"))
+    ]
+    await asyncio.sleep(0)
+    later[2].cancel()
+    await asyncio.sleep(0)
+    held.set()
+    await asyncio.gather(blocker, *later, return_exceptions=True)
+    device.close()
+    assert order == ["old tail", "new head"]
+
+
+async def test_device_is_free_when_nothing_runs_or_waits() -> None:
+    device, held = ComputeThread(), threading.Event()
+    assert device.is_free
+    running = asyncio.create_task(device.run(0.0, held.wait))
+    waiting = asyncio.create_task(device.run(1.0, lambda: None))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    free = asyncio.create_task(device.until_free())
+    await asyncio.sleep(0.02)
+    assert not device.is_free
+    assert not free.done()
+    held.set()
+    await asyncio.gather(running, free)
+    await asyncio.sleep(0.02)
+    assert device.is_free
+    device.close()
+
+
+async def test_what_work_raises_is_raised_where_it_is_waited_for() -> None:
+    device = ComputeThread()
+    with pytest.raises(UsageError, match="no"):
+        await device.run(0.0, lambda: (_ for _ in ()).throw(UsageError("no")))
+    device.close()
+    device.close()

@@ -1,0 +1,105 @@
+"""What an edge says of itself: counts, spreads, health and moves."""
+
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import pytest
+
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.frames.result import ServedBy
+from edge_client.telemetry.health import Health, State
+from edge_client.telemetry.observer import Observer
+from edge_client.telemetry.reporter import Reporter
+from partitioner.bundle.bundle import Bundle
+from protos.errors import UnreachableError
+from protos.telemetry import read_snapshot
+from tests.kit.clocks import FakeClock
+from tests.kit.fake_cloud import FakeCloud, error_answer
+from tests.kit.frames import frames
+from tests.kit.observations import CUT, clocks_of, result, unread
+
+
+async def test_snapshot_counts_since_the_start_and_spreads_the_interval(
+    residual_bundle: Bundle,
+) -> None:
+    time = FakeClock()
+    async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
+        observer = Observer(client, "cam-1", clocks=clocks_of(time))
+        for milliseconds in (10, 20, 30):
+            observer.add(result(milliseconds / 1e3))
+        observer.add(result(0.4, ServedBy.EDGE, fallback="cloud too slow"))
+        observer.add(result(9.0, ServedBy.NONE, upload_bytes=7))
+        time.now_s += 10
+        first = observer.snapshot()
+        observer.add(result(0.05))
+        time.now_s += 5
+        second = observer.peek()
+    assert (first.edge, first.bundle, first.number) == ("cam-1", "residual", 0)
+    assert (first.started_s, first.time_s, first.interval_s) == (1100.0, 1110.0, 10.0)
+    assert first.served_by == {"cloud": 3, "edge": 1, "none": 1}
+    assert first.fallbacks == {"cloud too slow": 1}
+    assert (first.upload_bytes, first.download_bytes) == (4 * 100 + 7, 50)
+    latency = first.stages["latency"]
+    # Of 10, 20, 30 and 400 ms; the frame that nobody served has no stages.
+    assert latency.p50_s == pytest.approx(0.025)
+    assert latency.total_s == pytest.approx(0.46)
+    assert latency.buckets == (0, 0, 0, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0)
+    assert first.stages["edge"].total_s == pytest.approx(0.23)
+    assert first.estimates is None
+    assert (second.number, second.interval_s) == (1, 5.0)
+    assert second.served_by == {"cloud": 4, "edge": 1, "none": 1}
+    assert second.stages["latency"].p50_s == pytest.approx(0.05)
+    assert sum(second.stages["latency"].buckets) == 5
+    assert read_snapshot(second.model_dump_json()) == second
+
+
+async def test_health_follows_the_cloud(residual_bundle: Bundle) -> None:
+    time = FakeClock()
+    seen: list[Health] = []
+    (inputs,) = frames(residual_bundle, 1)
+
+    async def full(header: Any, _raw: Any) -> bytes:
+        return error_answer(header, grpc.StatusCode.RESOURCE_EXHAUSTED, "full.")
+
+    async def hear(state: State) -> None:
+        seen.append(state.health)
+
+    async with (
+        FakeCloud(residual_bundle, full) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, CUT) as client,
+    ):
+        observer = Observer(client, "cam-1", clocks=clocks_of(time))
+        reporter = Reporter(client, observer, None, unread, hear)
+        refused = await client.infer(inputs)
+        assert (refused.served_by, refused.fallback) == (ServedBy.EDGE, "cloud overloaded")
+        observer.add(refused)
+        client._breaker.trip(UnreachableError("gone."), float("inf"))  # and no probe comes
+        for step_s in (0.0, 1.0):
+            time.now_s += step_s
+            await reporter.step()
+        client._breaker.succeeded()
+        for step_s in (0.0, 3.0):  # what failed before the absence is forgotten; all has to settle
+            time.now_s += step_s
+            await reporter.step()
+    assert seen == [Health.DEGRADED, Health.OFFLINE, Health.DEGRADED, Health.HEALTHY]
+
+
+async def test_moves_are_told_with_their_reasons(residual_bundle: Bundle) -> None:
+    async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
+        observer = Observer(client, "cam-1")
+        for number in range(20):
+            client.control.on_move.tell(replace(client.choice, reason=f"{number}" + "!" * 600))
+        moves = observer.snapshot().moves
+        assert [move.reason[:2] for move in moves] == [
+            f"{number}"[:2].ljust(2, "!") for number in range(4, 20)
+        ]
+        assert observer.snapshot().moves == ()
+
+
+async def test_two_observers_of_one_client_both_hear_of_its_moves(residual_bundle: Bundle) -> None:
+    async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
+        observers = [Observer(client, name) for name in ("cam-1", "its dashboard")]
+        client.control.on_move.tell(replace(client.choice, reason="the link is slower"))
+        for observer in observers:
+            assert [move.reason for move in observer.snapshot().moves] == ["the link is slower"]
