@@ -43,6 +43,11 @@ class CloudServer:
         self._running: _Running | None = None
         self._thread: LoopThread | None = None
 
+    def __repr__(self) -> str:
+        if self._running is None:
+            return f"<CloudServer of {self.settings.bundles}, not running>"
+        return f"<CloudServer of {self.settings.bundles} on {self._running.address}>"
+
     @property
     def address(self) -> str:
         """HOST:PORT that the server is bound to; raises UsageError before it has started."""

@@ -139,6 +139,13 @@ class AsyncEdgeClient:
     ) -> None:
         await self.close()
 
+    def __repr__(self) -> str:
+        where = "no server" if self._transport is None else self._transport.address
+        away = ", which is away" if self.cloud_is_away else ""
+        now = "not connected yet" if self.control.current is None else self.control.current.label
+        link = f" on {self.link}" if self.link else ""
+        return f"<AsyncEdgeClient of {self.bundle.name} with {where}{away}: {now}{link}>"
+
     @property
     def choice(self) -> Choice:
         """The cut and the codec of the next frame, and why; UsageError before `auto` has connected."""

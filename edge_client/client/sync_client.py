@@ -51,6 +51,9 @@ class EdgeClient:
         """Return a client with all of these options."""
         return cls(**vars(options))
 
+    def __repr__(self) -> str:
+        return f"<{repr(self._client).removeprefix('<Async')}"
+
     @property
     def bundle(self) -> Bundle:
         """The bundle that runs."""

@@ -1,7 +1,7 @@
 """One answer of the cloud, and what is needed to know the part of the network in it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from protos.errors import FaultError
 from protos.tensors import Array, TensorSpec
@@ -16,7 +16,7 @@ class Reply:
     server's own account. load_s is the part of queue_s that a tail took which was not in memory yet.
     """
 
-    outputs: Mapping[str, Array]
+    outputs: Mapping[str, Array] = field(repr=False)
     upload_bytes: int
     download_bytes: int
     begun_at: float

@@ -24,6 +24,9 @@ class Choice:
     exits_from: float | None = None
     """Confidence from which the exit at the cut answers, by the policy; None: as the client is told."""
 
+    def __repr__(self) -> str:
+        return f"<Choice of {self.label}: {self.reason}>"
+
     @property
     def label(self) -> str:
         """Cut and codec as people write them: `cut-05/raw`, `edge`."""

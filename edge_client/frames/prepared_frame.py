@@ -1,7 +1,7 @@
 """A frame after its head: its values, the message that carries them, and what the exit says."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge_client.frames.choice import Choice
 from protos.tensors import Array
@@ -11,7 +11,7 @@ from protos.tensors import Array
 class ExitAnswer:
     """The answer of the exit at a frame's cut."""
 
-    outputs: Mapping[str, Array]
+    outputs: Mapping[str, Array] = field(repr=False)
     confidence: float
     """That of the least sure sample."""
     threshold: float
@@ -35,8 +35,8 @@ class PreparedFrame:
     choice: Choice
     arrived_at: float
     deadline_at: float
-    values: Mapping[str, Array]
-    message: bytes | None
+    values: Mapping[str, Array] = field(repr=False)
+    message: bytes | None = field(repr=False)
     request_id: str
     edge_s: float
     sent_bytes: int = 0

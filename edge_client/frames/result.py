@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from partitioner.common.units import format_duration
 from protos.errors import SplitpointError
+from protos.names import EDGE
 from protos.tensors import Array
 
 
@@ -70,6 +72,16 @@ class Result:
     """Set when there is no answer because the deadline had passed."""
     fallback: str | None = None
     """What the cloud failed with, where it was meant to serve this frame and did not."""
+
+    def __repr__(self) -> str:
+        where = self.cut if self.cut == EDGE else f"{self.cut}/{self.codec}"
+        taken = f"{where} in {format_duration(self.latency_s)}"
+        shapes = (f"{name} {a.dtype}{list(a.shape)}" for name, a in self.outputs.items())
+        what = f"failed: {self.error}" if self.error else ", ".join(shapes)
+        because = f" ({self.reason})" if self.fallback else ""
+        return (
+            f"<Result of frame {self.frame}, served by {self.served_by}{because}, {taken}: {what}>"
+        )
 
     @property
     def latency_s(self) -> float:

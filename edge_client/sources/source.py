@@ -25,7 +25,7 @@ class Frame:
     """One frame: where it came from, and the model's inputs by name, with batch axis."""
 
     source: str
-    inputs: dict[str, Array]
+    inputs: dict[str, Array] = field(repr=False)
 
 
 @dataclass

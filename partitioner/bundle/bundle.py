@@ -41,6 +41,13 @@ class Bundle:
         self.held = held
         """What is there of a head-only bundle; None: all of it."""
 
+    def __repr__(self) -> str:
+        what = f"{len(self.cuts)} cuts"
+        if self.held:
+            what = f"only the heads of {', '.join(self.held.cuts)}"
+        known = ", calibrated" if self.calibration else ""
+        return f"<Bundle {self.name}: {what}{known}, at {self.path}>"
+
     @classmethod
     def load(cls, path: str | Path, *, calibrated: bool = True) -> "Bundle":
         """Read the bundle in folder `path` and check the digest of everything that is to be there.

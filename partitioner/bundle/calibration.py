@@ -61,6 +61,10 @@ class BundleCalibration:
         self.size_bytes = size_bytes
         """Of the file; 0 while there is none."""
 
+    def __repr__(self) -> str:
+        meta = self.meta
+        return f"<BundleCalibration of {len(meta.values)} values, made {meta.made_at}>"
+
     @cached_property
     def accuracies(self) -> Mapping[tuple[str, str], Accuracy]:
         """What was measured, by cut and codec."""

@@ -46,6 +46,10 @@ class Outcomes:
     right: Bools | None = None
     whole_right: Bools | None = None
 
+    def __repr__(self) -> str:
+        labelled = ", labelled" if self.right is not None else ""
+        return f"<Outcomes of {len(self.confidence)} inputs{labelled}>"
+
     def rate(self, threshold: float) -> float:
         """Return the share of inputs whose confidence reaches `threshold`."""
         return float(np.mean(self.confidence >= threshold))

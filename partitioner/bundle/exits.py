@@ -7,7 +7,7 @@ bytes; for each exit `<cut>/graph`, an ONNX model as bytes, and of its held-out 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -71,7 +71,7 @@ class Exit:
     """One exit: what is known of it, its ONNX model, and how it did on the held-out inputs."""
 
     meta: ExitMeta
-    graph: bytes
+    graph: bytes = field(repr=False)
     outcomes: Outcomes
 
     @property
@@ -95,6 +95,10 @@ class BundleExits:
         self.exits = dict(exits)
         self.file = file
         """Size and digest of the file that they were read from; None before they are saved."""
+
+    def __repr__(self) -> str:
+        cuts = ", ".join(self.exits) or "none"
+        return f"<BundleExits for an agreement of {100 * self.meta.agreement:g} %: {cuts}>"
 
     @classmethod
     def load(cls, folder: Path, split_digest: str) -> "BundleExits | None":

@@ -111,6 +111,10 @@ class Manifest(FrozenModel):
                 raise ValueError(f"tensor {spec.name!r} cannot be {spec.dtype}{list(spec.shape)}")
         return self
 
+    def __repr__(self) -> str:
+        what = f"{len(self.cuts)} interior cuts, {len(self.files)} files"
+        return f"<Manifest of {self.name}: {what}, made from {self.source} by {self.created_by}>"
+
     @property
     def digest(self) -> str:
         """Sha256 in hex over the manifest's content, which holds the digest of every file."""

@@ -36,7 +36,7 @@ Feeds = Mapping[str, Array]
 class Sample:
     """One input, and the class that is right, where that is known."""
 
-    feeds: Feeds
+    feeds: Feeds = field(repr=False)
     label: int | None = None
 
 

@@ -26,6 +26,9 @@ class Rung:
     agreements: Mapping[str, float] = field(default_factory=dict)
     """What was measured at these thresholds: the share of those that exit."""
 
+    def __repr__(self) -> str:
+        return f"<Rung on which {len(self.thresholds)} of {len(self.costs)} exits answer early>"
+
     def words(self, cut: str) -> str:
         """Say from when on the exit at a cut answers: `exits from 0.955 on (99.5 % agree)`."""
         if cut not in self.thresholds:

@@ -7,7 +7,7 @@ A chain with skips has one ideal a level, so there the walk is complete.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from partitioner.common.defaults import MAX_CUTS
 from partitioner.graph.graph import Graph
@@ -31,7 +31,7 @@ _NEAR_WORK = 0.08
 class FoundCut:
     """The nodes of a head, the values that cross, their bytes for one sample, and the head's work."""
 
-    head: frozenset[int]
+    head: frozenset[int] = field(repr=False)
     frontier: tuple[str, ...]
     nbytes: int
     flops: int

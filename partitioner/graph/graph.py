@@ -35,6 +35,9 @@ class Graph:
     outputs: tuple[str, ...]
     values: Mapping[str, TensorSpec]
 
+    def __repr__(self) -> str:
+        return f"<Graph of {len(self.nodes)} nodes, {len(self.values)} values that may cross>"
+
     @cached_property
     def producer(self) -> dict[str, int]:
         """Index of the node that makes each value; the model's inputs have none."""

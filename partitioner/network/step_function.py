@@ -38,6 +38,13 @@ class Steps:
         self._sums = [0.0, *sums]
         self._knots = [*self.times, duration]
 
+    def __repr__(self) -> str:
+        low, high = min(self.values), max(self.values)
+        return (
+            f"<{len(self.values)} Steps from {low:g} to {high:g}, mean {self.mean:.4g}, over "
+            f"{self.duration:g} s, then {self.at_end}>"
+        )
+
     @property
     def mean(self) -> float:
         """The mean over the duration."""

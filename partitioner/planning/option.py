@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from partitioner.bundle.accuracy import Accuracy
+from partitioner.common.units import format_duration, format_size
 from protos.names import EDGE
 
 
@@ -46,6 +47,12 @@ class Option:
     """Of `edge_s`, what encoding takes, which a frame that exits is spared."""
     last_resort: LastResort | None = None
     """None where the rest can be computed here, and where there is no exit either."""
+
+    def __repr__(self) -> str:
+        stages = (("edge", self.edge_s), ("network", self.network_s), ("cloud", self.cloud_s))
+        parts = ", ".join(f"{name} {format_duration(seconds)}" for name, seconds in stages)
+        total, sent = format_duration(self.total_s), format_size(self.upload_bytes)
+        return f"<Option {self.label}: {total} ({parts}), {sent} up>"
 
     @property
     def total_s(self) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from partitioner.bundle.accuracy import is_allowed
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import Exit, ExitCost
+from partitioner.common.units import format_duration
 from partitioner.network.link import Link
 from partitioner.planning.option import LastResort, Option
 from partitioner.profiles.profile import CutProfile, Profile, StageProfile
@@ -43,6 +44,10 @@ class Plan:
     """Points that options were allowed to lose; None: nobody said, see `is_allowed`."""
     left_out: int = 0
     """Options that lose more, or nobody knows how much."""
+
+    def __repr__(self) -> str:
+        best = f"best {self.best.label} in {format_duration(self.best.total_s)}"
+        return f"<Plan of {self.bundle.name} on {self.link}: {len(self.options)} options, {best}>"
 
     @property
     def heads_only(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.common.units import format_duration
 from partitioner.planning.constraints import Candidate, Constraint, feasible
 from partitioner.planning.costs import price
 from partitioner.planning.objective import LATENCY, Objective
@@ -25,6 +26,14 @@ class Selection:
     feasible: tuple[Candidate, ...]
     """Those that keep to the constraints."""
     best: Candidate
+
+    def __repr__(self) -> str:
+        limits = f" within {', '.join(map(str, self.constraints))}" if self.constraints else ""
+        latency = format_duration(self.best.costs.latency_s)
+        return (
+            f"<Selection of {self.best.option.label} in {latency}: smallest {self.objective}{limits}, of "
+            f"{len(self.feasible)} feasible options of {len(self.candidates)}>"
+        )
 
     def front(self, metrics: Sequence[str]) -> tuple[Candidate, ...]:
         """Return the feasible candidates that no other beats on all metrics at once."""

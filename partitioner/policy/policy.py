@@ -85,6 +85,13 @@ class Decision:
     owed: float = 0.0
     """What staying has cost since another option has become worth a move, in the objective's unit."""
 
+    def __repr__(self) -> str:
+        late = "" if self.meets_deadline else ", too late"
+        return (
+            f"<Decision for {self.option.label}, {format_duration(self.expected_s)} expected{late}: "
+            f"{self.reason}>"
+        )
+
 
 def decide(
     plan: Plan,

@@ -100,6 +100,12 @@ class Profile(FrozenModel):
     scale: float = Field(default=1.0, gt=0)
     """Not 1: the times were not measured, but multiplied by this for another machine."""
 
+    def __repr__(self) -> str:
+        scaled = f", scaled by {self.scale:g}" if self.scale != 1 else ""
+        where = f"{self.machine.hostname} ({self.machine.cpu})"
+        what = f"{len(self.cuts)} cuts measured {self.measured_at}"
+        return f"<Profile of {self.bundle} on {where}: {what}{scaled}>"
+
     @property
     def heads_only(self) -> bool:
         """True for a device that could not measure the cut `edge`, since it holds no more than heads."""

@@ -39,6 +39,10 @@ class Variation:
     faster: float = 0.0
     slower: float = 0.0
 
+    def __repr__(self) -> str:
+        known = f"{len(self.factors)} samples" if self.factors else "a lognormal distribution"
+        return f"<Variation by {known}: median times {self.factor(0.05):.3g} to {self.factor(0.95):.3g}>"
+
     def __hash__(self) -> int:
         """Leave most samples out: a policy looks tables up by this, for every frame."""
         return hash((self.factors[:1], self.factors[-1:], self.faster, self.slower))

@@ -6,7 +6,7 @@ the next. Workload is placed on them so that no value ever flows back.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -41,9 +41,9 @@ class Workload:
     the first tier over every link between.
     """
 
-    seconds: Floats
-    flows: tuple[Flow, ...]
-    answer_bytes: Floats
+    seconds: Floats = field(repr=False)
+    flows: tuple[Flow, ...] = field(repr=False)
+    answer_bytes: Floats = field(repr=False)
 
     @property
     def tiers(self) -> int:
@@ -80,7 +80,7 @@ class Workload:
 class Placement:
     """The tier of each item, and what that comes to; one entry a tier, and a link between tiers."""
 
-    tier: tuple[int, ...]
+    tier: tuple[int, ...] = field(repr=False)
     compute_s: tuple[float, ...]
     upload_bytes: tuple[float, ...]
     download_bytes: tuple[float, ...]

@@ -1,7 +1,7 @@
 """What one frame of an option asks of every stage, in plain numbers."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from partitioner.planning.option import Option
 from partitioner.planning.pareto import undominated
@@ -24,8 +24,8 @@ class Demand:
     cloud_s: float
     download_bytes: float
     finish_s: float = 0.0
-    edge_variation: Variation = STEADY
-    cloud_variation: Variation = STEADY
+    edge_variation: Variation = field(default=STEADY, repr=False)
+    cloud_variation: Variation = field(default=STEADY, repr=False)
     exits_from: float | None = None
     """Confidence from which an exit would answer this frame; None: none would."""
     by_exit: bool = False

@@ -38,7 +38,7 @@ class Fleet:
     `demands` go to the devices in turn. `share`: devices on each uplink.
     """
 
-    demands: tuple[Demand, ...]
+    demands: tuple[Demand, ...] = field(repr=False)
     trace: Trace
     devices: int
     period_s: float
@@ -76,8 +76,8 @@ class Fleet:
 class FleetRun:
     """What one run came to."""
 
-    fleet: Fleet
-    latencies_s: npt.NDArray[np.float64]
+    fleet: Fleet = field(repr=False)
+    latencies_s: npt.NDArray[np.float64] = field(repr=False)
     lost: int
     """Frames that never got through: the trace ended without bandwidth."""
     network_s: float

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,13 @@ class Grid:
     uplinks_bps: tuple[float, ...]
     downlink_bps: float | None = None
     """None: each point's uplink."""
+
+    def __repr__(self) -> str:
+        edges, clouds, trips, uplinks = self.shape
+        return (
+            f"<Grid of {math.prod(self.shape)} points: {uplinks} uplinks, {trips} round trips, {edges} edge "
+            f"scales, {clouds} cloud loads>"
+        )
 
     def __post_init__(self) -> None:
         if math.prod(self.shape) > _MOST_POINTS:
@@ -68,10 +75,10 @@ class Sweep:
     """The best option at every point: its place among `labels`, and its total in seconds."""
 
     grid: Grid
-    labels: tuple[str, ...]
-    choices: npt.NDArray[np.intp]
-    totals_s: Floats
-    standings: tuple[OptionStanding, ...]
+    labels: tuple[str, ...] = field(repr=False)
+    choices: npt.NDArray[np.intp] = field(repr=False)
+    totals_s: Floats = field(repr=False)
+    standings: tuple[OptionStanding, ...] = field(repr=False)
     """By share, largest first."""
 
 

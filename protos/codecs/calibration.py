@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -31,10 +31,10 @@ class Ranges:
 
     bits: int
     axis: int | None
-    low: Floats
-    step: Floats
-    levels: Floats
-    dictionary: bytes
+    low: Floats = field(repr=False)
+    step: Floats = field(repr=False)
+    levels: Floats = field(repr=False)
+    dictionary: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
         channels = self.low.size
@@ -75,7 +75,7 @@ class Ranges:
 class Calibration:
     """The ranges of a bundle's values, by the value's name and by the number of bits."""
 
-    ranges: Mapping[str, Mapping[int, Ranges]]
+    ranges: Mapping[str, Mapping[int, Ranges]] = field(repr=False)
 
     @cached_property
     def digest(self) -> str:
