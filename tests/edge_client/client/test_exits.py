@@ -31,7 +31,8 @@ from partitioner.planning.costs import price
 from partitioner.planning.plan import Plan, plan
 from partitioner.planning.terms import Terms
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.policy import PolicySettings, expected_s
+from partitioner.policy.policy import expected_s
+from partitioner.policy.settings import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import SplitpointError, UsageError
 from protos.names import EDGE

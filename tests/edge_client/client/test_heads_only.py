@@ -23,7 +23,8 @@ from partitioner.bundle.head_export import export_heads
 from partitioner.network.link import Link
 from partitioner.planning.option import LastResort
 from partitioner.planning.plan import Plan, plan
-from partitioner.policy.policy import PolicySettings, contenders, decide
+from partitioner.policy.policy import contenders, decide
+from partitioner.policy.settings import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import BundleError, UnreachableError, UsageError
 from protos.tensors import Array
