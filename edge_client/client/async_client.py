@@ -30,6 +30,7 @@ from edge_client.frames.outcome import served_by_none
 from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import BUSY, SLOW, Missed, Result
 from edge_client.frames.runner import FrameRunner
+from edge_client.frames.slowdown import Slowdown
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.options import spelled_out
@@ -73,7 +74,7 @@ class AsyncEdgeClient:
             other = "" if self.bundle.heads_only else ", or the cut edge"
             raise UsageError(f"cut {options.cut!r} needs a server. Give cloud=HOST:PORT{other}.")
         runtime = RuntimeOptions(options.threads, options.provider)
-        stages = Stages(self.bundle, runtime, options.memory_bytes)
+        stages = Stages(self.bundle, runtime, options.memory_bytes, Slowdown(options.slow))
         self._runner = FrameRunner(stages)
         self._device, self._breaker = ComputeThread(), Breaker()
         policy = PolicySettings(

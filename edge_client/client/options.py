@@ -152,6 +152,15 @@ class ClientOptions(Options):
         words("PROVIDER"),
         panel=_RUNTIME,
     )
+    slow: float = option(
+        1.0,
+        "Rehearse a device that is so many times as slow as this one: compute, then wait.",
+        number("TIMES"),
+        shown="1: as fast as this one",
+        panel=_RUNTIME,
+        holds=lambda times: 1 <= times <= 1000,
+        wrong="a device {:g} times as slow as this one cannot be rehearsed. Give 1 to 1000, such as 8.",
+    )
     objective: "Objective | str" = option(
         "latency", "What the choice and the policy minimise: latency, or latency=1,energy=0.2."
     )

@@ -153,6 +153,7 @@ class CloudSession:
             accuracy_drop=self._options.accuracy_drop,
             max_message_bytes=(most := self.server.max_message_bytes if self.server else None),
             policy=self._control.settings,
+            slowdown=self._options.slow,
             on_progress=self._note,
         )
         usable = self._control.usable(found.plan)
@@ -166,8 +167,10 @@ class CloudSession:
         """Begin without a cloud: with what is known of it, or with nothing but this device."""
         reason = "the cloud is away"
         options = self._options
-        plan = plan_without_cloud(self._bundle, self.link, options.codec, options.accuracy_drop)
-        if plan is not None and self._options.adapts:
+        plan = plan_without_cloud(
+            self._bundle, self.link, options.codec, options.accuracy_drop, options.slow
+        )
+        if plan is not None and options.adapts:
             self._follow(plan, best_alone(plan.options) or plan.best, reason)
             self._planned = True
         elif self._control.current is None:

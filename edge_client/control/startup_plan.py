@@ -61,16 +61,18 @@ def choose_option(
     accuracy_drop: float | None = None,
     max_message_bytes: int | None = None,
     policy: PolicySettings | None = None,
+    slowdown: float = 1.0,
     on_progress: OnProgress = unheard,
 ) -> Chosen:
     """Plan for `link`, or for the link to `address` as measured now, and return the best option.
 
     Profiles that the bundle lacks, or that come from another machine, are measured (10 s a side) and
-    kept in it where that is possible. Options whose messages the server refuses are left out. The best
-    is that by the objective of `policy`.
+    kept in it where that is possible. They hold for this device as it is; the plan is for one that takes
+    `slowdown` times as long. Options whose messages the server refuses are left out. The best is that by
+    the objective of `policy`.
     """
     try:
-        edge = _edge_profile(bundle, options, on_progress)
+        edge = _slower(_edge_profile(bundle, options, on_progress), slowdown)
         cloud = _cloud_profile(bundle, address, on_progress)
     finally:
         release_freed_pages()  # every head and every tail has been in memory
@@ -80,7 +82,11 @@ def choose_option(
 
 
 def plan_without_cloud(
-    bundle: Bundle, link: Link | None, codec: str | None, accuracy_drop: float | None = None
+    bundle: Bundle,
+    link: Link | None,
+    codec: str | None,
+    accuracy_drop: float | None = None,
+    slowdown: float = 1.0,
 ) -> Plan | None:
     """Return a plan from what the bundle keeps, while nobody can be asked; None if that is too little.
 
@@ -89,8 +95,8 @@ def plan_without_cloud(
     edge, cloud = kept_profile(bundle, EDGE_PROFILE), kept_profile(bundle, CLOUD_PROFILE)
     if edge is None or cloud is None:
         return None
-    way = link or GUESS
-    return plan(bundle, way, edge, cloud, codec=codec, accuracy_drop=accuracy_drop)
+    way, slower = link or GUESS, _slower(edge, slowdown)
+    return plan(bundle, way, slower, cloud, codec=codec, accuracy_drop=accuracy_drop)
 
 
 def best_of(
@@ -130,6 +136,10 @@ def _edge_profile(bundle: Bundle, options: RuntimeOptions, on_progress: OnProgre
     tell = _prefixed("this device", on_progress)
     measured = measure_profile(bundle, options, budget_s=MEASURE_S, on_progress=tell)
     return keep_profile(bundle, EDGE_PROFILE, measured)
+
+
+def _slower(edge: Profile, slowdown: float) -> Profile:
+    return edge if slowdown == 1 else edge.scaled(slowdown)
 
 
 def _cloud_profile(bundle: Bundle, address: str, on_progress: OnProgress) -> Profile:

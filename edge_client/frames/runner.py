@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from itertools import count
-from time import perf_counter
 
 import numpy as np
 
@@ -53,9 +53,9 @@ class FrameRunner:
         if self._exit_threshold is not None or deadline_at < math.inf:
             self.ask_exit(work)
         if work.exit is None or not work.exit.is_sure:
-            begun = perf_counter()
-            self._encode(work)
-            work.spent(perf_counter() - begun)
+            name = "encoding", choice.label
+            _, encode_s = self.stages.slowdown.run(name, partial(self._encode, work))
+            work.spent(encode_s)
         return work
 
     def ask_exit(self, work: PreparedFrame) -> None:

@@ -5,11 +5,11 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from time import perf_counter
 from typing import Literal
 
 import numpy as np
 
+from edge_client.frames.slowdown import Slowdown
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.units import format_size
 from partitioner.profiles.profile import Profile
@@ -32,14 +32,20 @@ class Stages:
 
     One stage runs at a time: on a small device two would only slow each other down. Loading one (with its
     first run, on a GPU) keeps no other from running. `memory_bytes` bounds what all together take; the one
-    that was not used for longest makes way, and the one in use stays even if it alone is larger. Raises
+    that was not used for longest makes way, and the one in use stays even if it alone is larger. All that
+    they say of seconds is that of the device that `slowdown` rehearses; None: of this one. Raises
     BundleError where the exits are of another bundle.
     """
 
     def __init__(
-        self, bundle: Bundle, options: RuntimeOptions, memory_bytes: int | None = None
+        self,
+        bundle: Bundle,
+        options: RuntimeOptions,
+        memory_bytes: int | None = None,
+        slowdown: Slowdown | None = None,
     ) -> None:
         self.bundle = bundle
+        self.slowdown = slowdown or Slowdown()
         self.options = options
         self.memory_bytes = memory_bytes
         self._exits = bundle.exits.exits if bundle.exits else {}
@@ -142,9 +148,7 @@ class Stages:
     def _run(self, key: Key, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
         stage = self._get(key)
         with self._turn:
-            begun = perf_counter()
-            values = stage.run(feeds)
-            took_s = perf_counter() - begun
+            values, took_s = self.slowdown.run(key, partial(stage.run, feeds))
         before = self._seconds.get(key, took_s)
         self._seconds[key] = before + 0.3 * (took_s - before)
         return values, took_s

@@ -52,6 +52,8 @@ def test_misspelt_option_is_a_type_error(residual_bundle: Bundle) -> None:
         ({"deadline_s": float("nan")}, "a deadline of nan s cannot be met"),
         ({"on_failure": "cry"}, "on_failure='cry' is neither"),
         ({"accuracy_drop": 101.0}, "an accuracy drop of 101.0 points has no meaning"),
+        ({"slow": 0.5}, "a device 0.5 times as slow as this one cannot be rehearsed"),
+        ({"slow": float("nan")}, "a device nan times as slow"),
         ({"exit_floor": 0.9}, "an exit floor bounds a threshold that moves"),
         ({"cut": "edge", "latency_s": 0.1}, "kept by a policy that moves the cut"),
     ],

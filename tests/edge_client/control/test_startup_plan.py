@@ -12,7 +12,7 @@ from edge_client.client import session
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
 from edge_client.control import startup_plan
-from edge_client.control.startup_plan import best_of, choose_option
+from edge_client.control.startup_plan import best_of, choose_option, plan_without_cloud
 from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
@@ -20,7 +20,7 @@ from partitioner.network.link_estimator import Transfer
 from partitioner.planning.plan import plan
 from partitioner.profiles import profiler, remote
 from partitioner.profiles.profile import Machine, Profile
-from partitioner.profiles.store import is_of_this_machine, keep_profile
+from partitioner.profiles.store import find_profiles, is_of_this_machine, keep_profile
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import (
     BundleError,
@@ -55,6 +55,17 @@ def test_kept_profiles_and_a_given_link_decide_without_any_server(own_bundle: Bu
     assert chosen.cut == "edge"  # a tiny model: 0.1 s of RTT never pays
     assert chosen.link == LINK
     assert "predicted on 1.00 Mbit/s up" in chosen.reason
+
+
+def test_plan_of_a_slowed_device_is_that_of_edge_scale(own_bundle: Bundle) -> None:
+    edge, cloud = find_profiles(own_bundle, edge_scale=8)
+    wanted = plan(own_bundle, LINK, edge, cloud).options
+    chosen = choose_option(own_bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK, slowdown=8)
+    assert chosen.plan.options == wanted
+    alone = plan_without_cloud(own_bundle, LINK, None, slowdown=8)
+    assert alone is not None
+    assert alone.options == wanted
+    assert find_profiles(own_bundle)[0].scale == 1  # what is kept was measured, at full speed
 
 
 def test_options_over_the_message_limit_are_left_out(own_bundle: Bundle) -> None:
@@ -170,6 +181,18 @@ def test_client_measures_profiles_and_link_and_streams_with_the_best_cut(
         assert {result.reason for result in results} == {client.choice.reason}
     assert (tmp_path / "b/profiles/cloud.json").exists()
     assert (tmp_path / "b/profiles/edge.json").exists()
+
+
+async def test_client_of_a_slowed_device_plans_for_that_device(
+    own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Server(Profile.load(own_bundle.profiles / "cloud.json"), monkeypatch)
+    wanted = choose_option(own_bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK, slowdown=8)
+    async with (
+        FakeCloud(own_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, own_bundle, link=LINK, slow=8) as client,
+    ):
+        assert client.choice.option == wanted.option
 
 
 async def test_cut_that_the_caller_sets_while_auto_measures_stays(
