@@ -9,6 +9,7 @@ import pytest
 
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.head_export import export_heads
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan, plan
 from tests.kit.frames import frames
@@ -44,3 +45,9 @@ def source(residual_bundle: Bundle, tmp_path: Path) -> Path:
     path = tmp_path / "frames.npy"
     np.save(path, np.concatenate([each[spec.name] for each in frames(residual_bundle, 3)]))
     return path
+
+
+@pytest.fixture
+def held(exiting: Bundle, tmp_path: Path) -> Bundle:
+    """All heads and exits of the classifier."""
+    return export_heads(exiting, tmp_path / "held")

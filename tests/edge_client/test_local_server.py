@@ -1,12 +1,6 @@
 """The edge's local server: any client of the protocol uses the split model as if it were here."""
 
 import asyncio
-import json
-import signal
-import socket
-import subprocess
-import sys
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +11,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from cloud_server.server import CloudServer
-from edge_client.cli import result_records as records
-from edge_client.cli.result_records import RecordWriter
-from edge_client.cli.serve import Book, connected
-from edge_client.cli.settings import load_serve_settings
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.frames.result import Result, ServedBy
-from edge_client.local_server import LocalServer
 from edge_client.telemetry.health import Health
-from edge_client.telemetry.observer import Observer
 from partitioner.bundle.bundle import Bundle
-from protos.errors import FileError, UsageError
+from protos.errors import UsageError
 from protos.inference_pb2 import (
     ModelInferRequest,
     ModelInferResponse,
@@ -41,20 +29,14 @@ from protos.inference_pb2_grpc import GRPCInferenceServiceStub
 from protos.names import PARAM_ERROR_CODE
 from protos.wire.framing import decode_stream_response
 from tests.kit.cloud_calls import STREAM, TIMEOUT_S, outputs_of
+from tests.kit.exit_models import answer_of_exit, colours, exit_cuts, without_exits
 from tests.kit.fake_cloud import FakeCloud
-from tests.kit.frames import frames, whole
-from tests.kit.local_calls import CUT, refusal, request_of, serving
+from tests.kit.frames import assert_same, frames, whole
+from tests.kit.local_calls import CUT, agrees, refusal, request_of, serving
 from tests.kit.triton_client import run_client
 
+FRAMES, LABELS = colours(12, seed=3)
 STAGES = ("latency_ns", "edge_ns", "network_ns", "queue_ns", "cloud_ns", "wait_ns")
-
-
-def agrees(answer: ModelInferResponse, bundle: Bundle, inputs: Any) -> None:
-    wanted = whole(bundle, inputs)
-    found = outputs_of(answer)
-    assert found.keys() == wanted.keys()
-    for name, array in wanted.items():
-        np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5)
 
 
 class HeldCloud(FakeCloud):
@@ -329,90 +311,17 @@ async def test_another_edge_can_take_this_one_for_its_cloud(residual_bundle: Bun
         np.testing.assert_allclose(result.outputs[name], wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_command_serves_until_sigterm_and_sums_up(residual_bundle: Bundle, tmp_path: Path) -> None:
-    (inputs,) = frames(residual_bundle, 1)
-    code = "from edge_client.cli.main import main; main()"
-    flags = ("--bundle", str(residual_bundle.path), "--cut", "edge", "--listen", "127.0.0.1:0")
-    beat, output = tmp_path / "beat", tmp_path / "out.jsonl"
-    more = ("--heartbeat", str(beat), "--output", str(output), "--json")
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", *flags, *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            ready = json.loads(process.stdout.readline())
-            assert (ready["event"], ready["model"], ready["cut"]) == ("ready", "residual", "edge")
-            with grpc.insecure_channel(ready["address"]) as channel:
-                request = request_of(residual_bundle, inputs, "seven")
-                answer = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=TIMEOUT_S)
-            agrees(answer, residual_bundle, inputs)
-            assert beat.exists()
-            process.send_signal(signal.SIGTERM)
-            rest = process.communicate(timeout=TIMEOUT_S)[0]
-        finally:
-            process.kill()
-    assert process.returncode == 0
-    record, last = [json.loads(line) for line in rest.splitlines()]
-    assert (record["source"], record["served_by"]) == ("seven", "edge")
-    assert last["summary"]["frames"] == 1
-    assert [json.loads(line) for line in output.read_text().splitlines()] == [record, last]
-
-
-async def test_who_is_told_to_stop_while_connecting_stops(residual_bundle: Bundle) -> None:
-    stop = asyncio.Event()
-    stop.set()
-    with socket.socket() as silent:  # takes connections, and says nothing
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        cloud = f"127.0.0.1:{silent.getsockname()[1]}"
-        settings = load_serve_settings(bundle=residual_bundle.path, cloud=cloud, cut=CUT)
-        async with AsyncExitStack() as stack:
-            assert await connected(settings, residual_bundle, stack, stop) is None
-
-
-async def test_full_disk_ends_the_server_and_not_the_callers_request(
-    residual_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+async def test_programs_on_the_device_get_the_exits_answer_or_an_error(
+    held: Bundle, nobody: str
 ) -> None:
-    (inputs,) = frames(residual_bundle, 1)
-    stop = asyncio.Event()
-    with RecordWriter(Path("/dev/full"), to_stdout=True) as writer:
-        async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
-            book = Book(client, Observer(client, "edge"), writer, stop)
-            async with (
-                LocalServer(client, on_result=book.note) as server,
-                grpc.aio.insecure_channel(server.address) as channel,
-            ):
-                request = request_of(residual_bundle, inputs)
-                call = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=TIMEOUT_S)
-                agrees(await call, residual_bundle, inputs)
-            assert stop.is_set()
-            with pytest.raises(FileError, match="--output /dev/full takes no more"):
-                book.close(as_json=True)
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]["frames"] == 1
-
-
-async def test_stdout_that_nobody_reads_ends_the_server_and_not_the_callers_request(
-    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def gone(*_arguments: object, **_options: object) -> None:
-        raise BrokenPipeError(32, "Broken pipe")
-
-    (inputs,) = frames(residual_bundle, 1)
-    stop = asyncio.Event()
-    with RecordWriter(None, to_stdout=True) as writer:
-        async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
-            book = Book(client, Observer(client, "edge"), writer, stop)
-            monkeypatch.setattr(records.console, "print_json", gone)
-            async with (
-                LocalServer(client, on_result=book.note) as server,
-                grpc.aio.insecure_channel(server.address) as channel,
-            ):
-                request = request_of(residual_bundle, inputs)
-                call = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=TIMEOUT_S)
-                agrees(await call, residual_bundle, inputs)
-            assert stop.is_set()
-            with pytest.raises(BrokenPipeError):
-                book.close(as_json=True)
+    cut = exit_cuts(held)[0]
+    request = request_of(held, {"x": FRAMES[:1]})
+    async with serving(held, nobody, cut) as (stub, _):
+        answer = await stub.ModelInfer(request, timeout=TIMEOUT_S)
+    assert answer.parameters["served_by"].string_param == "exit"
+    assert_same(outputs_of(answer), answer_of_exit(held, cut, FRAMES[0])[0])
+    bare = without_exits(held, *exit_cuts(held))
+    async with serving(bare, nobody, cut) as (stub, _):
+        code, sentence = await refusal(stub.ModelInfer(request, timeout=TIMEOUT_S))
+    assert code == "UNAVAILABLE"
+    assert "nothing here can answer" in sentence

@@ -3,7 +3,9 @@
 import numpy as np
 import onnx
 
-from partitioner.exits.trainer import Data
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.exits import CONFIDENCE, BundleExits
+from partitioner.exits.trainer import Data, cuts_to_exit
 from protos.tensors import Array
 from tests.kit.models import Builder
 
@@ -30,3 +32,32 @@ def colours(count: int, seed: int = 0, gap: float = 0.4) -> tuple[Array, list[in
 
 def data(frames: Array, labels: list[int] | None = None) -> Data:
     return Data(lambda: ({"x": frame[None]} for frame in frames), labels)
+
+
+def first_cut(bundle: Bundle) -> str:
+    return cuts_to_exit(bundle)[0].id
+
+
+def exit_cuts(bundle: Bundle) -> list[str]:
+    return [cut for cut in bundle.cuts if cut in bundle.known_exits().exits]
+
+
+def best_exit(bundle: Bundle) -> str:
+    """The cut whose exit has named the whole model's class most often."""
+    exits = bundle.known_exits().exits
+    return max(exit_cuts(bundle), key=lambda cut: float(np.mean(exits[cut].outcomes.agrees)))
+
+
+def without_exits(bundle: Bundle, *cuts: str) -> Bundle:
+    found = bundle.known_exits()
+    kept = {cut: exit_ for cut, exit_ in found.exits.items() if cut not in cuts}
+    metas = tuple(exit_.meta for exit_ in kept.values())
+    BundleExits(found.meta.model_copy(update={"exits": metas}), kept).save(bundle.path)
+    return Bundle.load(bundle.path)
+
+
+def answer_of_exit(bundle: Bundle, cut: str, frame: Array) -> tuple[dict[str, Array], float]:
+    """What the sessions of head and exit say by themselves: the oracle."""
+    values = bundle.open_exit(cut).run(bundle.open_head(cut).run({"x": frame[None]}))
+    confidence = float(values.pop(CONFIDENCE)[0])
+    return values, confidence

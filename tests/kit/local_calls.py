@@ -5,15 +5,18 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.local_server import LocalServer
 from partitioner.bundle.bundle import Bundle
-from protos.inference_pb2 import ModelInferRequest
+from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.inference_pb2_grpc import GRPCInferenceServiceStub
 from protos.wire.framing import encode_request
 from protos.wire.messages import pack_request
+from tests.kit.cloud_calls import outputs_of
+from tests.kit.frames import whole
 
 CUT = "cut-02"
 
@@ -41,3 +44,11 @@ async def refusal(call: Any) -> tuple[str, str]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return caught.value.code().name, caught.value.details() or ""
+
+
+def agrees(answer: ModelInferResponse, bundle: Bundle, inputs: Any) -> None:
+    wanted = whole(bundle, inputs)
+    found = outputs_of(answer)
+    assert found.keys() == wanted.keys()
+    for name, array in wanted.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5)

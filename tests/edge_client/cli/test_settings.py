@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
-from edge_client.cli.settings import load_serve_settings, load_settings
+from edge_client.cli.settings import load_serve_settings, load_settings, parse_link
 from partitioner.bundle.bundle import Bundle
+from partitioner.exits.ladder import parse_threshold
+from partitioner.network.link import Link
 from partitioner.planning.objective import Objective
 from partitioner.planning.terms import Terms
 from partitioner.policy.power_rules import DEFAULT_RULES
-from protos.errors import FileError, UnknownNameError, UsageError
-from tests.kit.edge_commands import run_edge
+from protos.errors import FileError, SplitpointError, UnknownNameError, UsageError
+from tests.kit.edge_commands import invoke, run_edge
 from tests.kit.power import RULES
 
 
@@ -80,3 +82,90 @@ def test_wrong_flags_of_objective_and_power_are_clear_errors(
 def test_bad_settings_are_named(given: dict[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         load_serve_settings(bundle="b", **given)
+
+
+def test_threshold_is_a_setting() -> None:
+    words = ("auto", "own", "none", "0.9")
+    assert [parse_threshold(text) for text in words] == ["auto", "own", None, 0.9]
+    with pytest.raises(SplitpointError, match="no exit threshold"):
+        parse_threshold("often")
+    with pytest.raises(SplitpointError, match="does not exist"):
+        parse_threshold("1.5")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--deadline", "0ms"), "a deadline of 0ms cannot be met"),
+        (("--deadline", "soon"), "'soon' is not a duration"),
+        (("--memory", "much"), "'much' is not a size"),
+        (("--cut", "edge", "--adapt"), "needs a server"),
+    ],
+)
+def test_settings_that_cannot_be_met_are_refused(
+    image_bundle: Bundle, folder: Path, flags: tuple[str, ...], words: str
+) -> None:
+    done = invoke("run", "--bundle", image_bundle.path, "--source", folder, *flags)
+    assert isinstance(done.exception, UsageError)
+    assert words in str(done.exception)
+
+
+def test_settings_come_from_flags_over_environment_over_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text('cloud = "file:1"\ncut = "cut-file"\nwindow = 7\nbundle = "b"\nsource = 0\n')
+    monkeypatch.setenv("SPLITPOINT_EDGE_CLOUD", "env:1")
+    monkeypatch.setenv("SPLITPOINT_EDGE_CUT", "cut-env")
+    settings = load_settings(file, cloud="flag:1", cut=None)
+    assert (settings.cloud, settings.cut, settings.window) == ("flag:1", "cut-env", 7)
+    assert settings.source == "0"
+    assert settings.timeout_s == 10.0
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"source": "x"}, "--bundle is missing. Give it, or set SPLITPOINT_EDGE_BUNDLE"),
+        ({"bundle": "b", "source": "x", "window": 0}, "--window is wrong"),
+        ({"bundle": "b", "source": "x", "on_failure": "cry"}, "--on-failure is wrong"),
+        ({"bundle": "b", "source": "x", "colour": "red"}, "no setting 'colour'"),
+    ],
+)
+def test_wrong_setting_is_named(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        load_settings(None, **given)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"window", b"window = [\n"])
+def test_settings_file_that_is_no_toml_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "edge.toml").write_bytes(content)
+    with pytest.raises(UsageError, match=r"settings file .*edge.toml cannot be read: "):
+        load_settings(tmp_path / "edge.toml", bundle="b", source="x")
+
+
+def test_wrong_setting_is_shown() -> None:
+    with pytest.raises(
+        UsageError, match="--window is wrong: .* greater than or equal to 1, and -3 was"
+    ):
+        load_settings(None, bundle="b", source="x", window=-3)
+
+
+def test_wrong_units_are_named() -> None:
+    for given in ({"link": "fast"}, {"timeout": "0s"}, {"timeout": "soon"}):
+        with pytest.raises(UsageError, match=r"no link|leaves no time|not a duration"):
+            load_settings(None, bundle="b", source="x", **given)
+
+
+@pytest.mark.parametrize(
+    ("text", "link"),
+    [
+        ("10mbit,20ms", Link(10e6, 10e6, 0.02)),
+        ("10mbit/50mbit,20ms", Link(10e6, 50e6, 0.02)),
+        ("10Mbit/s/50Mbit/s,1s", Link(10e6, 50e6, 1.0)),
+        ("2MB/s,0ms", Link(16e6, 16e6, 0.0)),
+        ("measure", None),
+    ],
+)
+def test_links_are_read_as_people_write_them(text: str, link: Link | None) -> None:
+    assert parse_link(text) == link

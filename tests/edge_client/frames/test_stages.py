@@ -5,13 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from edge_client.cloud.circuit_breaker import Breaker
+from edge_client.control.controller import Controller, Limits
 from edge_client.frames.stages import KEPT, Stages
 from partitioner.bundle.bundle import Bundle
+from partitioner.network.link import Link
+from partitioner.planning.plan import plan
+from partitioner.policy.policy import PolicySettings
 from partitioner.runtime import sessions
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.errors import BundleError, UsageError
+from tests.kit.exit_models import best_exit
 from tests.kit.frames import crossing_cuts, frames
-from tests.kit.profiles import profile_of
+from tests.kit.profiles import profile_of, profile_of_heads
 from tests.kit.resident import Resident
 
 
@@ -132,3 +138,13 @@ def test_stages_stay_within_their_memory_and_the_one_in_use_stays(
     with pytest.raises(UsageError, match="the head of cut-02 takes about 1.00 MB"):
         tight.warm("cut-02")
     assert not tight.is_loaded("head", "cut-01")
+
+
+def test_head_of_the_best_exit_is_loaded_ahead(exiting: Bundle, held: Bundle) -> None:
+    edge, cloud = profile_of_heads(profile_of(exiting, 0.02), held), profile_of(exiting, 0.001)
+    made = plan(held, Link(1e9, 1e9, 0.001), edge, cloud)
+    stages = Stages(held, RuntimeOptions())
+    asked: list[tuple[str, str]] = []
+    stages.prefetch = lambda side, cut: asked.append((side, cut))  # type: ignore[method-assign]
+    Controller(held, stages, Breaker(), PolicySettings()).follow(made, made.best, "test", Limits())
+    assert ("head", best_exit(held)) in asked

@@ -1,5 +1,6 @@
 """What an edge says of itself: counts, spreads, health and moves."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +14,10 @@ from edge_client.telemetry.observer import Observer
 from edge_client.telemetry.reporter import Reporter
 from partitioner.bundle.bundle import Bundle
 from protos.errors import UnreachableError
+from protos.serving.metrics import registry_of
 from protos.telemetry import read_snapshot
 from tests.kit.clocks import FakeClock
+from tests.kit.exit_models import first_cut
 from tests.kit.fake_cloud import FakeCloud, error_answer
 from tests.kit.frames import frames
 from tests.kit.observations import CUT, clocks_of, result, unread
@@ -103,3 +106,25 @@ async def test_two_observers_of_one_client_both_hear_of_its_moves(residual_bundl
         client.control.on_move.tell(replace(client.choice, reason="the link is slower"))
         for observer in observers:
             assert [move.reason for move in observer.snapshot().moves] == ["the link is slower"]
+
+
+async def test_telemetry_and_metrics_show_the_threshold_in_force(exiting: Bundle) -> None:
+    cut = first_cut(exiting)
+    own = exiting.known_exits().find(cut).meta.threshold
+    async with (
+        FakeCloud(exiting) as cloud,
+        AsyncEdgeClient(cloud.address, exiting, cut, exit_threshold="own") as client,
+    ):
+        observer = Observer(client, "here")
+        assert client.exits_from == own
+        assert observer.peek().exits_from == own
+        gauge = "splitpoint_edge_exit_threshold"
+        labels = {"edge": "here", "bundle": exiting.name}
+        registry = registry_of(lambda: [observer.peek()])
+        assert registry.get_sample_value(gauge, labels) == own
+        client.control.on_move.tell(replace(client.choice, exits_from=0.7))
+        client.control.on_move.tell(replace(client.choice, exits_from=math.inf))
+        assert [move.exits_from for move in observer.peek().moves] == [0.7, None]
+        client.exit_threshold = None
+        assert (client.exits_from, observer.peek().exits_from) == (None, None)
+        assert registry.get_sample_value(gauge, labels) is None

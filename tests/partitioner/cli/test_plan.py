@@ -14,6 +14,8 @@ from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import FileError, InfeasibleError, SplitpointError, UnknownNameError, UsageError
+from tests.kit.exit_models import first_cut
+from tests.kit.profiles import profile_of
 
 LINK = ("--bandwidth", "10mbit", "--rtt", "20ms")
 DEVICE = ("--device", "raspberry-pi-4", "--radio", "lte", "--fps", "5", "--price-gb", "0.09")
@@ -149,3 +151,21 @@ def test_mistake_is_answered_with_a_sentence(
     with pytest.raises(kind, match=sentence):
         command(*words)
     assert capsys.readouterr().out == ""
+
+
+def test_plan_command_counts_exits(exiting: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    profile_of(exiting, 0.1).save(exiting.profiles / "edge.json")
+    words = ["plan", str(exiting.path), "--bandwidth", "1mbit", "--rtt", "20ms"]
+    words += ["--cloud-scale", "0.1"]
+    documents = []
+    for more in ([], ["--exits"], ["--exit-threshold", "0"]):
+        app([*words, *more, "--json"], standalone_mode=False)
+        documents.append(json.loads(capsys.readouterr().out))
+    cut = first_cut(exiting)
+    rates = [
+        next(o["exit_rate"] for o in document["options"] if o["cut"] == cut)
+        for document in documents
+    ]
+    assert rates == [0.0, exiting.exit_costs()[cut].rate, 1.0]
+    app([*words, "--exits"], standalone_mode=False)
+    assert "exit" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.exits import BundleExits
 from partitioner.cli.main import app
 from partitioner.profiles.profile import CutProfile, Profile
-from protos.errors import SplitpointError
-from tests.kit.profiles import MACHINE, codec, stage
+from protos.errors import SplitpointError, UsageError
+from tests.kit.exit_models import first_cut
+from tests.kit.profiles import MACHINE, codec, profile_of, stage
 
 Simulate = Callable[..., Result]
 
@@ -275,3 +278,37 @@ def test_help_has_an_example() -> None:
     for command in ("sweep", "trace", "fleet"):
         done = CliRunner().invoke(app, ["simulate", command, "--help"])
         assert f"Example: splitpoint simulate {command}" in done.stdout
+
+
+def test_simulated_trace_moves_thresholds_and_shows_who_exits(
+    exiting: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile_of(exiting, 0.1).save(exiting.profiles / "edge.json")
+    known = exiting.known_exits()
+    quick = {
+        cut: replace(found, meta=found.meta.model_copy(update={"head_share": 0.1}))
+        for cut, found in known.exits.items()
+    }
+    meta = known.meta.model_copy(update={"exits": tuple(found.meta for found in quick.values())})
+    BundleExits(meta, quick).save(exiting.path)
+    (tmp_path / "t.txt").write_text("0 0.2\n5 0.2\n10 0.2\n")
+    words = ["simulate", "trace", str(exiting.path), str(tmp_path / "t.txt"), "--rtt", "20ms"]
+    words += ["--cloud-scale", "0.1", "--frames", "20"]
+    app([*words, "--exit-threshold", "0", "--csv", str(tmp_path / "f.csv")], standalone_mode=False)
+    shown = capsys.readouterr().out
+    assert "exit" in shown
+    assert "100.0 %" in shown
+    cut = first_cut(exiting)
+    rows = list(csv.DictReader((tmp_path / "f.csv").read_text().splitlines()))
+    fixed = [row for row in rows if row["policy"] == f"{cut}/raw"]
+    assert {(row["exits_from"], row["served_by"]) for row in fixed} == {("0.0", "exit")}
+    # Everything takes 100 ms here, so that a deadline of 200 ms needs no early answer.
+    auto = ["--exit-threshold", "auto", "--deadline", "200ms", "--exit-floor", "0.9"]
+    app([*words, *auto, "--json"], standalone_mode=False)
+    policies = json.loads(capsys.readouterr().out)["policies"]
+    adaptive = next(found for found in policies if found["policy"] == "adaptive")
+    assert (adaptive["exit_share"], adaptive["missed_share"]) == (0.0, 0.0)
+    with pytest.raises(UsageError, match="bounds a threshold that moves"):
+        app([*words, "--exit-threshold", "own", "--exit-floor", "0.9"], standalone_mode=False)
+    with pytest.raises(UsageError, match="is no exit threshold"):
+        app([*words, "--exit-threshold", "often"], standalone_mode=False)

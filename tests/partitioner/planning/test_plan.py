@@ -10,18 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.exits import ExitCost
 from partitioner.network.link import Link
+from partitioner.network.link_estimator import LinkEstimate
+from partitioner.planning.costs import price
 from partitioner.planning.plan import plan
-from partitioner.profiles.profile import (
-    Profile,
-    Timing,
-)
+from partitioner.planning.terms import Terms
+from partitioner.policy.conditions import Conditions
+from partitioner.policy.policy import expected_s
+from partitioner.profiles.profile import Profile, Timing
 from partitioner.profiles.store import find_profiles
 from partitioner.reports.plan import scale_text
 from partitioner.reports.plan_plot import draw_plan
 from partitioner.reports.profile import noise_text
 from protos.errors import ProfileError, UnknownNameError, UsageError
 from tests.kit.profiles import EXAMPLE, codec, make, stage
+
+WITH_EXITS = {
+    "cloud": (0.0, 0.100, {"raw": codec(20_000)}),
+    "cut-01": (0.030, 0.070, {"raw": codec(10_000, 0.001, 0.001)}),
+    "edge": (0.100, 0.0, {"raw": codec(0)}),
+}
+LINK = Link(1e6, 2e6, 0.05)
 
 
 def test_costs_by_hand() -> None:
@@ -222,3 +232,27 @@ def test_plan_is_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UsageError, match="cannot be written"):
         draw_plan(made, tmp_path / "nowhere" / "plan.png")
+
+
+def test_plan_with_exits_by_hand() -> None:
+    bundle, profile = make(WITH_EXITS)
+    plain = plan(bundle, LINK, profile, profile.scaled(0.1))
+    made = plain.with_exits({"cut-01": ExitCost(rate=0.6, head_share=0.1)})
+    option = next(option for option in made.options if option.cut == "cut-01")
+    assert option.exit_s == pytest.approx(0.003)  # a tenth of the head's 30 ms
+    # Device 30 + 1 + 3 ms; 40 % of: network 50 + 80 + 4 ms, cloud a tenth of 1 + 70 ms.
+    assert option.total_s == pytest.approx(0.034 + 0.4 * (0.134 + 0.0071))
+    assert made.best is option  # 90.4 ms, before the edge's 100
+    assert plain.best.cut == "edge"
+    # With a load of 2 on the device and 3 in the cloud, whose queue takes 5 ms:
+    seen = Conditions(LinkEstimate(LINK, 0, 0, 0), edge_load=2, cloud_load=3, cloud_queue_s=0.005)
+    assert expected_s(option, seen) == pytest.approx(2 * 0.034 + 0.4 * (0.134 + 0.005 + 3 * 0.0071))
+    # On average 40 % of 10,000 bytes up and 1,000 down; p95 is that of a frame that crosses.
+    costs = price(option, made, Terms())
+    assert costs.bytes == pytest.approx(4400)
+    assert costs.latency_s == pytest.approx(option.total_s)
+    assert costs.p95_s == pytest.approx(0.034 + 0.134 + 0.0071)
+    assert made.with_exits({}).options == plain.options
+    # cut-01 and edge are equal where 34 + 0.4 * (50 + 4 + 7.1 + 80 / Mbit/s) = 100: at 0.7698 Mbit/s.
+    switches = {(s.below.cut, s.above.cut): s.uplink_bps for s in made.switches()}
+    assert switches["edge", "cut-01"] == pytest.approx(0.032 / (0.066 - 0.4 * 0.0611) * 1e6)

@@ -1,10 +1,8 @@
 """Exits on the device and in the plan: early answers, the last resort, and what they make likely."""
 
-import csv
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,35 +16,23 @@ from edge_client.frames.choice import Choice, choose
 from edge_client.frames.result import ServedBy
 from edge_client.frames.runner import FrameRunner
 from edge_client.frames.stages import Stages
-from edge_client.telemetry.observer import Observer
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import CONFIDENCE, BundleExits, ExitCost
 from partitioner.cli.main import app
 from partitioner.common.defaults import ExitThreshold
-from partitioner.exits.ladder import Rung, ladder_for, parse_threshold
-from partitioner.exits.trainer import cuts_to_exit
+from partitioner.exits.ladder import Rung, ladder_for
 from partitioner.network.link import Link
-from partitioner.network.link_estimator import LinkEstimate
-from partitioner.planning.costs import price
 from partitioner.planning.plan import Plan, plan
-from partitioner.planning.terms import Terms
-from partitioner.policy.conditions import Conditions
-from partitioner.policy.policy import expected_s
-from partitioner.policy.settings import PolicySettings
+from partitioner.policy.policy import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
-from protos.errors import SplitpointError, UsageError
+from protos.errors import UsageError
 from protos.names import EDGE
-from protos.serving.metrics import registry_of
-from tests.kit.exit_models import colours
+from tests.kit.exit_models import colours, first_cut
 from tests.kit.fake_cloud import FakeCloud, silence
 from tests.kit.frames import assert_same, whole
-from tests.kit.profiles import codec, make, profile_of
+from tests.kit.profiles import profile_of
 
 FRAMES, LABELS = colours(40, seed=3)
-
-
-def first_cut(bundle: Bundle) -> str:
-    return cuts_to_exit(bundle)[0].id
 
 
 def confidences(bundle: Bundle, cut: str) -> list[float]:
@@ -138,15 +124,6 @@ def test_client_without_a_loop_exits_too_and_says_what_it_cannot(
         assert client.infer(FRAMES[0]).served_by is ServedBy.EXIT  # though nobody is there
         client.exit_threshold = None
         assert client.exit_threshold is None
-
-
-def test_threshold_is_a_setting() -> None:
-    words = ("auto", "own", "none", "0.9")
-    assert [parse_threshold(text) for text in words] == ["auto", "own", None, 0.9]
-    with pytest.raises(SplitpointError, match="no exit threshold"):
-        parse_threshold("often")
-    with pytest.raises(SplitpointError, match="does not exist"):
-        parse_threshold("1.5")
 
 
 def older(exits: BundleExits) -> BundleExits:
@@ -253,60 +230,6 @@ def test_policy_moves_the_threshold_under_a_deadline_and_says_so(exiting: Bundle
     stages.close()
 
 
-async def test_telemetry_and_metrics_show_the_threshold_in_force(exiting: Bundle) -> None:
-    cut = first_cut(exiting)
-    own = exiting.known_exits().find(cut).meta.threshold
-    async with (
-        FakeCloud(exiting) as cloud,
-        AsyncEdgeClient(cloud.address, exiting, cut, exit_threshold="own") as client,
-    ):
-        observer = Observer(client, "here")
-        assert client.exits_from == own
-        assert observer.peek().exits_from == own
-        gauge = "splitpoint_edge_exit_threshold"
-        labels = {"edge": "here", "bundle": exiting.name}
-        registry = registry_of(lambda: [observer.peek()])
-        assert registry.get_sample_value(gauge, labels) == own
-        client.control.on_move.tell(replace(client.choice, exits_from=0.7))
-        client.control.on_move.tell(replace(client.choice, exits_from=math.inf))
-        assert [move.exits_from for move in observer.peek().moves] == [0.7, None]
-        client.exit_threshold = None
-        assert (client.exits_from, observer.peek().exits_from) == (None, None)
-        assert registry.get_sample_value(gauge, labels) is None
-
-
-EXAMPLE = {
-    "cloud": (0.0, 0.100, {"raw": codec(20_000)}),
-    "cut-01": (0.030, 0.070, {"raw": codec(10_000, 0.001, 0.001)}),
-    "edge": (0.100, 0.0, {"raw": codec(0)}),
-}
-LINK = Link(1e6, 2e6, 0.05)
-
-
-def test_plan_with_exits_by_hand() -> None:
-    bundle, profile = make(EXAMPLE)
-    plain = plan(bundle, LINK, profile, profile.scaled(0.1))
-    made = plain.with_exits({"cut-01": ExitCost(rate=0.6, head_share=0.1)})
-    option = next(option for option in made.options if option.cut == "cut-01")
-    assert option.exit_s == pytest.approx(0.003)  # a tenth of the head's 30 ms
-    # Device 30 + 1 + 3 ms; 40 % of: network 50 + 80 + 4 ms, cloud a tenth of 1 + 70 ms.
-    assert option.total_s == pytest.approx(0.034 + 0.4 * (0.134 + 0.0071))
-    assert made.best is option  # 90.4 ms, before the edge's 100
-    assert plain.best.cut == "edge"
-    # With a load of 2 on the device and 3 in the cloud, whose queue takes 5 ms:
-    seen = Conditions(LinkEstimate(LINK, 0, 0, 0), edge_load=2, cloud_load=3, cloud_queue_s=0.005)
-    assert expected_s(option, seen) == pytest.approx(2 * 0.034 + 0.4 * (0.134 + 0.005 + 3 * 0.0071))
-    # On average 40 % of 10,000 bytes up and 1,000 down; p95 is that of a frame that crosses.
-    costs = price(option, made, Terms())
-    assert costs.bytes == pytest.approx(4400)
-    assert costs.latency_s == pytest.approx(option.total_s)
-    assert costs.p95_s == pytest.approx(0.034 + 0.134 + 0.0071)
-    assert made.with_exits({}).options == plain.options
-    # cut-01 and edge are equal where 34 + 0.4 * (50 + 4 + 7.1 + 80 / Mbit/s) = 100: at 0.7698 Mbit/s.
-    switches = {(s.below.cut, s.above.cut): s.uplink_bps for s in made.switches()}
-    assert switches["edge", "cut-01"] == pytest.approx(0.032 / (0.066 - 0.4 * 0.0611) * 1e6)
-
-
 FAST = Link(1e9, 1e9, 0.001)
 
 
@@ -358,55 +281,3 @@ def test_new_threshold_holds_for_the_next_frame_though_it_waits_for_a_head(
         assert told.option is not None
         assert told.option.exit_rate == 0.01
     stages.close()
-
-
-def test_simulated_trace_moves_thresholds_and_shows_who_exits(
-    exiting: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    profile_of(exiting, 0.1).save(exiting.profiles / "edge.json")
-    known = exiting.known_exits()
-    quick = {
-        cut: replace(found, meta=found.meta.model_copy(update={"head_share": 0.1}))
-        for cut, found in known.exits.items()
-    }
-    meta = known.meta.model_copy(update={"exits": tuple(found.meta for found in quick.values())})
-    BundleExits(meta, quick).save(exiting.path)
-    (tmp_path / "t.txt").write_text("0 0.2\n5 0.2\n10 0.2\n")
-    words = ["simulate", "trace", str(exiting.path), str(tmp_path / "t.txt"), "--rtt", "20ms"]
-    words += ["--cloud-scale", "0.1", "--frames", "20"]
-    app([*words, "--exit-threshold", "0", "--csv", str(tmp_path / "f.csv")], standalone_mode=False)
-    shown = capsys.readouterr().out
-    assert "exit" in shown
-    assert "100.0 %" in shown
-    cut = first_cut(exiting)
-    rows = list(csv.DictReader((tmp_path / "f.csv").read_text().splitlines()))
-    fixed = [row for row in rows if row["policy"] == f"{cut}/raw"]
-    assert {(row["exits_from"], row["served_by"]) for row in fixed} == {("0.0", "exit")}
-    # Everything takes 100 ms here, so that a deadline of 200 ms needs no early answer.
-    auto = ["--exit-threshold", "auto", "--deadline", "200ms", "--exit-floor", "0.9"]
-    app([*words, *auto, "--json"], standalone_mode=False)
-    policies = json.loads(capsys.readouterr().out)["policies"]
-    adaptive = next(found for found in policies if found["policy"] == "adaptive")
-    assert (adaptive["exit_share"], adaptive["missed_share"]) == (0.0, 0.0)
-    with pytest.raises(UsageError, match="bounds a threshold that moves"):
-        app([*words, "--exit-threshold", "own", "--exit-floor", "0.9"], standalone_mode=False)
-    with pytest.raises(UsageError, match="is no exit threshold"):
-        app([*words, "--exit-threshold", "often"], standalone_mode=False)
-
-
-def test_plan_command_counts_exits(exiting: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
-    profile_of(exiting, 0.1).save(exiting.profiles / "edge.json")
-    words = ["plan", str(exiting.path), "--bandwidth", "1mbit", "--rtt", "20ms"]
-    words += ["--cloud-scale", "0.1"]
-    documents = []
-    for more in ([], ["--exits"], ["--exit-threshold", "0"]):
-        app([*words, *more, "--json"], standalone_mode=False)
-        documents.append(json.loads(capsys.readouterr().out))
-    cut = first_cut(exiting)
-    rates = [
-        next(o["exit_rate"] for o in document["options"] if o["cut"] == cut)
-        for document in documents
-    ]
-    assert rates == [0.0, exiting.exit_costs()[cut].rate, 1.0]
-    app([*words, "--exits"], standalone_mode=False)
-    assert "exit" in capsys.readouterr().out

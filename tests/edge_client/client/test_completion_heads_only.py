@@ -1,74 +1,28 @@
 """An edge that holds heads alone: what answers while the cloud does, and what when it does not."""
 
-import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import grpc
-import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from edge_client.cli.main import app
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
-from edge_client.cloud.circuit_breaker import Breaker
-from edge_client.control.controller import Controller, Limits
 from edge_client.frames.result import Result, ServedBy
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
-from partitioner.bundle.exits import CONFIDENCE, EXITS_FILE, BundleExits
-from partitioner.bundle.head_export import export_heads
+from partitioner.bundle.exits import EXITS_FILE
 from partitioner.network.link import Link
-from partitioner.planning.option import LastResort
-from partitioner.planning.plan import Plan, plan
-from partitioner.policy.policy import contenders, decide
-from partitioner.policy.settings import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import BundleError, UnreachableError, UsageError
 from protos.tensors import Array
 from tests.kit.clients import look_again
-from tests.kit.cloud_calls import TIMEOUT_S, outputs_of
-from tests.kit.exit_models import colours
+from tests.kit.exit_models import answer_of_exit, best_exit, colours, exit_cuts, without_exits
 from tests.kit.fake_cloud import FakeCloud, answering, silence
 from tests.kit.frames import assert_same, whole
-from tests.kit.local_calls import refusal, request_of, serving
-from tests.kit.plans import option, plan_of, seen
 from tests.kit.profiles import profile_of, profile_of_heads
 
 FRAMES, LABELS = colours(12, seed=3)
-
-
-@pytest.fixture
-def held(exiting: Bundle, tmp_path: Path) -> Bundle:
-    """All heads and exits of the classifier."""
-    return export_heads(exiting, tmp_path / "held")
-
-
-def exit_cuts(bundle: Bundle) -> list[str]:
-    return [cut for cut in bundle.cuts if cut in bundle.known_exits().exits]
-
-
-def best_exit(bundle: Bundle) -> str:
-    """The cut whose exit has named the whole model's class most often."""
-    exits = bundle.known_exits().exits
-    return max(exit_cuts(bundle), key=lambda cut: float(np.mean(exits[cut].outcomes.agrees)))
-
-
-def without_exits(bundle: Bundle, *cuts: str) -> Bundle:
-    found = bundle.known_exits()
-    kept = {cut: exit_ for cut, exit_ in found.exits.items() if cut not in cuts}
-    metas = tuple(exit_.meta for exit_ in kept.values())
-    BundleExits(found.meta.model_copy(update={"exits": metas}), kept).save(bundle.path)
-    return Bundle.load(bundle.path)
-
-
-def answer_of_exit(bundle: Bundle, cut: str, frame: Array) -> tuple[dict[str, Array], float]:
-    """What the sessions of head and exit say by themselves: the oracle."""
-    values = bundle.open_exit(cut).run(bundle.open_head(cut).run({"x": frame[None]}))
-    confidence = float(values.pop(CONFIDENCE)[0])
-    return values, confidence
 
 
 def assert_from_exit(result: Result, bundle: Bundle, cut: str, frame: Array) -> None:
@@ -235,95 +189,3 @@ def test_tails_are_neither_rehearsed_nor_loaded_ahead(held: Bundle, exiting: Bun
     assert stages.tail_s(cut) is None
     assert stages._loader is None
     assert not stages.is_loaded("tail", cut)
-
-
-async def test_programs_on_the_device_get_the_exits_answer_or_an_error(
-    held: Bundle, nobody: str
-) -> None:
-    cut = exit_cuts(held)[0]
-    request = request_of(held, {"x": FRAMES[:1]})
-    async with serving(held, nobody, cut) as (stub, _):
-        answer = await stub.ModelInfer(request, timeout=TIMEOUT_S)
-    assert answer.parameters["served_by"].string_param == "exit"
-    assert_same(outputs_of(answer), answer_of_exit(held, cut, FRAMES[0])[0])
-    bare = without_exits(held, *exit_cuts(held))
-    async with serving(bare, nobody, cut) as (stub, _):
-        code, sentence = await refusal(stub.ModelInfer(request, timeout=TIMEOUT_S))
-    assert code == "UNAVAILABLE"
-    assert "nothing here can answer" in sentence
-
-
-def test_run_without_a_cloud_writes_a_record_for_every_frame(
-    held: Bundle, nobody: str, tmp_path: Path
-) -> None:
-    np.save(tmp_path / "frames.npy", FRAMES)
-    words = ["run", "--cloud", nobody, "--bundle", str(held.path), "--json"]
-    words += ["--source", str(tmp_path / "frames.npy")]
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0
-    records = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [record["frame"] for record in records[:-1]] == list(range(len(FRAMES)))
-    assert {record["served_by"] for record in records[:-1]} == {"exit"}
-    assert records[-1]["summary"]["fallbacks"] == {"cloud unreachable": len(FRAMES)}
-    assert "frames get the exit's answer, or none" in " ".join(result.stderr.split())
-
-
-# The policy -----------------------------------------------------------------------------------------
-
-EARLY = replace(option("cut-01", 0.010, 10_000, 0.020), last_resort=LastResort(0.80, 0.002))
-LATE = replace(option("cut-05", 0.040, 5_000, 0.010), last_resort=LastResort(0.95, 0.004))
-BARE = option("cut-03", 0.020, 200, 0.015)
-
-
-def away(plan_: Plan, **settings: float) -> tuple[str, float]:
-    found = decide(plan_, seen(1.0, cloud_reachable=False), None, 0.0, PolicySettings(**settings))
-    return found.option.cut, found.expected_s
-
-
-def test_without_a_cloud_the_policy_takes_the_exit_that_is_right_most_often() -> None:
-    heads = plan_of(BARE, EARLY, LATE)
-    assert away(heads) == ("cut-05", pytest.approx(0.044))  # 40 ms of head, 4 of exit
-    # Of those within 20 ms there is one: 10 ms of head, 2 of exit. Of those within 5 ms none.
-    assert away(heads, deadline_s=0.020) == ("cut-01", pytest.approx(0.012))
-    assert away(heads, deadline_s=0.005) == ("cut-01", pytest.approx(0.012))
-    assert (
-        away(plan_of(BARE))[0] == "cut-03"
-    )  # nothing answers; it stays where the cloud is asked best
-
-
-def test_policy_says_that_only_exits_remain_and_comes_back() -> None:
-    heads = plan_of(BARE, EARLY, LATE)
-    near = seen(1000.0)
-    first = decide(heads, near, None, 0.0)
-    assert first.option is not LATE
-    gone = decide(heads, seen(1000.0, cloud_reachable=False), first, 1.0)
-    assert gone.option is LATE
-    assert gone.reason == "the cloud is away; only exits remain, and that of cut-05 is the best"
-    still = decide(heads, seen(1000.0, cloud_reachable=False), gone, 2.0)
-    assert (still.option, still.reason) == (gone.option, gone.reason)
-    back = decide(heads, near, still, 3.0)
-    assert back.option is first.option
-    assert back.reason.startswith("the cloud is back")
-
-
-def test_deadline_that_nothing_meets_with_the_cloud_leaves_the_exit() -> None:
-    slow = seen(0.1)  # 0.1 Mbit/s: even 200 bytes take 16 ms, beside 10 of round trip
-    found = decide(plan_of(BARE, EARLY, LATE), slow, None, 0.0, PolicySettings(deadline_s=0.045))
-    assert (found.option, found.meets_deadline) == (LATE, False)
-
-
-def test_option_with_the_best_exit_stays_in_the_plan_though_another_is_cheaper() -> None:
-    cheaper = option("cut-06", 0.030, 4_000, 0.009)
-    assert LATE in contenders([BARE, EARLY, LATE, cheaper])
-    bare = replace(LATE, last_resort=None)
-    assert bare not in contenders([BARE, EARLY, bare, cheaper])
-
-
-def test_head_of_the_best_exit_is_loaded_ahead(exiting: Bundle, held: Bundle) -> None:
-    edge, cloud = profile_of_heads(profile_of(exiting, 0.02), held), profile_of(exiting, 0.001)
-    made = plan(held, Link(1e9, 1e9, 0.001), edge, cloud)
-    stages = Stages(held, RuntimeOptions())
-    asked: list[tuple[str, str]] = []
-    stages.prefetch = lambda side, cut: asked.append((side, cut))  # type: ignore[method-assign]
-    Controller(held, stages, Breaker(), PolicySettings()).follow(made, made.best, "test", Limits())
-    assert ("head", best_exit(held)) in asked
