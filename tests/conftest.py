@@ -1,16 +1,23 @@
 """Bundles that many tests share; made once a session."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import BundleExits
+from partitioner.bundle.head_export import export_heads
+from partitioner.calibration.calibrator import calibrate
 from partitioner.exits.trainer import train_exits
 from partitioner.importer.importer import ImportOptions, import_model
+from partitioner.profiles.profile import Profile
+from partitioner.profiles.profiler import measure_profile
 from tests.kit import exit_models, models
+from tests.kit.heads import middle
+from tests.kit.samples import samples
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -87,3 +94,31 @@ def exiting(classifier: Bundle, trained: BundleExits, tmp_path: Path) -> Bundle:
     shutil.copytree(classifier.path, tmp_path / "m")
     trained.save(tmp_path / "m")
     return Bundle.load(tmp_path / "m")
+
+
+@pytest.fixture
+def middle_head(residual_bundle: Bundle, tmp_path: Path) -> Bundle:
+    """The head of one cut of the residual network."""
+    return export_heads(residual_bundle, tmp_path / "held", [middle(residual_bundle)])
+
+
+@pytest.fixture(scope="session")
+def calibrated(image_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A copy of the image bundle, calibrated on 40 inputs with labels at random."""
+    folder = tmp_path_factory.mktemp("calibrated") / "image"
+    shutil.copytree(image_bundle.path, folder)
+    calibrate(image_bundle, samples(image_bundle, 40, labelled=True)).save(folder)
+    return Bundle.load(folder)
+
+
+@pytest.fixture(scope="session")
+def calibrated_profile(calibrated: Bundle) -> Profile:
+    """What this machine takes for the calibrated bundle: every call once or a few times."""
+    return measure_profile(calibrated, budget_s=0)
+
+
+@pytest.fixture(scope="session")
+def calibrated_address(calibrated: Bundle) -> Iterator[str]:
+    """The address of a cloud that serves the calibrated bundle."""
+    with CloudServer(bundles=calibrated.path, listen="127.0.0.1:0") as server:
+        yield server.address

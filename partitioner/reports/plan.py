@@ -1,12 +1,11 @@
 """Tables of the command `splitpoint`, for people and as JSON."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
-from partitioner.common.units import DURATIONS, SIZES, ColumnUnit, format_rate, plural
+from partitioner.common.units import format_rate, format_size
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan, Switch, stale_profiles
 from partitioner.reports.accuracy import accuracy_json, format_points
@@ -42,40 +41,39 @@ def plan_json(plan: Plan, best: Option | None = None) -> dict[str, Any]:
     }
 
 
-def plan_table(plan: Plan, shown: Sequence[Option], best: Option) -> FoldingTable:
-    """Return these options with their times; `best` is marked."""
-    asked = any(option.exit_rate or option.exit_s for option in plan.options)
-    size = ColumnUnit.of((option.upload_bytes for option in shown), SIZES)
-    times = ColumnUnit.of((option.total_s for option in shown), DURATIONS)
+def fastest_of_each_cut(plan: Plan) -> list[Option]:
+    """Return each cut's fastest option, and its raw one: ten codecs to a cut fill many screens."""
+    fastest = {
+        cut: min((o for o in plan.options if o.cut == cut), key=lambda o: o.total_s)
+        for cut in dict.fromkeys(option.cut for option in plan.options)
+    }
+    return [o for o in plan.options if o.codec == "raw" or o is fastest[o.cut]]
+
+
+def plan_table(plan: Plan, best: Option | None = None) -> FoldingTable:
+    """Return the fastest options with their times; `best`, or else the fastest, is marked."""
+    marked = best or plan.best
+    exits = "exit" * any(option.exit_rate or option.exit_s for option in plan.options)
+    columns = ("upload", "edge", exits, "network", "cloud", "total", _points_of(plan), "")
     table = new_table(
-        f"{plan.bundle.name} on {plan.link}",
-        *("cut", "codec", size.header("upload"), times.header("edge")),
-        *(f"exit\n{times.name} %" if asked else "",),
-        *(times.header(part) for part in ("network", "cloud", "total")),
-        *(_points_header(plan), ""),
-        left=2,
-        keys=2,
+        f"{plan.bundle.name} on {plan.link}; times in ms", "cut", "codec", *columns, left=2, keys=2
     )
-    for option in shown:
+    shown = fastest_of_each_cut(plan)
+    for option in (o for o in plan.options if o in shown or o == marked):
         table.add_row(
             option.cut,
             option.codec if option.upload_bytes else "",
-            size.write(option.upload_bytes),
-            times.write(option.edge_s),
-            f"{times.write(option.exit_s)} {100 * option.exit_rate:.0f}" if option.exit_s else "",
-            times.write(option.network_s),
-            times.write(option.cloud_s),
-            times.write(option.total_s),
+            format_size(option.upload_bytes),
+            _ms(option.edge_s),
+            f"{_ms(option.exit_s)} {100 * option.exit_rate:.0f} %" if option.exit_s else "",
+            _ms(option.network_s),
+            _ms(option.cloud_s),
+            _ms(option.total_s),
             format_points(option.accuracy),
-            "◀" if option == best else "",
-            style="bold green" if option == best else None,
+            "◀" if option == marked else "",
+            style="bold green" if option == marked else None,
         )
     return table
-
-
-def _points_header(plan: Plan) -> str:
-    word = _points_of(plan)
-    return f"{word}\npoints" if word else ""
 
 
 def _points_of(plan: Plan) -> str:
@@ -102,7 +100,7 @@ def bound_text(plan: Plan) -> str | None:
         return None
     if plan.bundle.calibration is None:
         return (
-            f"What codecs lose with this bundle was never measured. {plural(len(plan.options), 'option')} "
+            f"What codecs lose with this bundle was never measured. The {len(plan.options)} options shown "
             "lose nothing, or send the input as JPEG or WebP, as cameras do; the other "
             f"{plan.left_out} are left out. To have them measured: "
             f"splitpoint calibrate {plan.bundle.path} --data DIR."
@@ -110,9 +108,9 @@ def bound_text(plan: Plan) -> str | None:
     most = DEFAULT_ACCURACY_DROP if plan.accuracy_drop is None else plan.accuracy_drop
     word = _points_of(plan)
     return (
-        f"{plural(len(plan.options), 'option')} lose nothing, or were measured to lose at most {most:g} "
-        f"points{f' of {word}' if word else ''} (chance is not allowed for); {plan.left_out} that lose "
-        f"more or were never measured are left out"
+        f"{len(plan.options)} options lose nothing, or were measured to lose at most {most:g} points"
+        f"{f' of {word}' if word else ''} (chance is not allowed for); {plan.left_out} that lose more or "
+        f"were never measured are left out"
         f"{', and so are q2 to q6 (see the note)' if stale_sides(plan) else ''}."
     )
 
@@ -135,7 +133,7 @@ def points_text(plan: Plan) -> str | None:
     if not known:
         return None
     shown = plan.best.accuracy or known[0]
-    text = f"{word}: points above (+) or below (-) the whole model, on {plural(shown.samples, 'input')}."
+    text = f"{word}: points above (+) or below (-) the whole model, on {shown.samples} inputs."
     if interval := shown.interval_points:
         low, high = interval
         text += (
@@ -197,6 +195,10 @@ def _switch_json(switch: Switch) -> dict[str, Any]:
         "below": {"cut": switch.below.cut, "codec": switch.below.codec},
         "above": {"cut": switch.above.cut, "codec": switch.above.codec},
     }
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.1f}"
 
 
 def stale_sides(plan: Plan) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from cloud_server import model_store
 from cloud_server.model_store import ModelStore, load_bundles
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.exits import EXITS_FILE
 from partitioner.runtime import sessions
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import BundleError, UnknownNameError
@@ -188,3 +189,14 @@ async def test_tail_that_the_runtime_refuses_is_an_error_for_all_and_is_tried_ag
         assert isinstance(result, BundleError)
     graph.write_bytes(content)
     assert await store.load(model)
+
+
+def test_server_refuses_a_bundle_with_the_exits_of_another(
+    exiting: Bundle, residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    shutil.copytree(residual_bundle.path, tmp_path / "other")
+    shutil.copyfile(exiting.path / EXITS_FILE, tmp_path / "other" / EXITS_FILE)
+    with pytest.raises(
+        BundleError, match=r"exits\.npz holds the exits of another.*remove the file"
+    ):
+        load_bundles(tmp_path / "other")

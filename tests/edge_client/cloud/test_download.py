@@ -4,13 +4,21 @@ import threading
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge_client.cloud.download import fetch_bundle
 from edge_client.cloud.file_pieces import capped
 from partitioner.bundle.bundle import Bundle
-from protos.errors import BundleError, FileError, LateError, MismatchError, UnknownNameError
+from protos.errors import (
+    BundleError,
+    FileError,
+    LateError,
+    MismatchError,
+    SplitpointError,
+    UnknownNameError,
+)
 from protos.splitpoint_pb2 import FetchBundleResponse
 from tests.kit.offers import Offer, all_pieces, fetch, offering, piece
 
@@ -92,4 +100,43 @@ def test_file_below_a_file_is_a_sentence(residual_bundle: Bundle, tmp_path: Path
 
     with pytest.raises(FileError, match="cannot be written to"):
         fetch(Offer(residual_bundle, pieces), tmp_path / "copy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fetch_brings_the_calibration(
+    calibrated: Bundle, calibrated_address: str, tmp_path: Path
+) -> None:
+    copy = fetch_bundle(calibrated_address, calibrated.name, tmp_path / "copy")
+    assert copy.ranges is not None
+    assert calibrated.ranges is not None
+    assert copy.ranges.digest == calibrated.ranges.digest
+
+
+class Calibrated(Offer):
+    """Lists a calibration as a test says."""
+
+    digest_listed, bytes_listed = "ab" * 32, 100
+
+    def ListBundles(self, request: Any, context: Any) -> Any:  # noqa: N802
+        answer = super().ListBundles(request, context)
+        answer.bundles[0].calibration_digest = self.digest_listed
+        answer.bundles[0].calibration_bytes = self.bytes_listed
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("size", "kind", "match"),
+    [(100, MismatchError, "another calibration"), (1 << 40, BundleError, "1099511627776 bytes")],
+)
+def test_calibration_other_than_listed_is_refused(
+    size: int,
+    kind: type[SplitpointError],
+    match: str,
+    residual_bundle: Bundle,
+    tmp_path: Path,
+) -> None:
+    offer = Calibrated(residual_bundle, lambda: all_pieces(residual_bundle))
+    offer.bytes_listed = size
+    with pytest.raises(kind, match=match):
+        fetch(offer, tmp_path / "copy")
     assert list(tmp_path.iterdir()) == []

@@ -332,3 +332,23 @@ def test_tail_that_the_server_cannot_load_is_its_fault_not_that_of_the_bundle_he
         pytest.raises(FaultError, match=r"cannot measure: .* Free memory"),
     ):
         remote.measure_remote_profile(server.address, own_bundle, 1.0)
+
+
+def test_auto_keeps_the_accuracy_bound(
+    calibrated: Bundle, calibrated_profile: Profile, calibrated_address: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "image"
+    shutil.copytree(calibrated.path, folder)
+    bundle = Bundle.load(folder)
+    calibrated_profile.scaled(1000).save(bundle.profiles / "edge.json")
+    calibrated_profile.save(bundle.profiles / "cloud.json")
+    for bound in (0.0, 100.0):
+        chosen = choose_option(
+            bundle,
+            calibrated_address,
+            RuntimeOptions(),
+            link=Link(1e5, 1e5, 0.0),
+            accuracy_drop=bound,
+        )
+        lost = chosen.option.accuracy.drop_points if chosen.option.accuracy else 0.0
+        assert lost <= bound

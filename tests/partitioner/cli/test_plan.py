@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.head_export import export_heads
 from partitioner.cli.main import app
-from partitioner.common.units import DURATIONS, ENERGIES, ColumnUnit
+from partitioner.common.units import format_energy
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import FileError, InfeasibleError, SplitpointError, UnknownNameError, UsageError
 from tests.kit.exit_models import first_cut
-from tests.kit.profiles import profile_of
+from tests.kit.profiles import profile_of, profile_of_heads
+
+runner = CliRunner()
 
 LINK = ("--bandwidth", "10mbit", "--rtt", "20ms")
 DEVICE = ("--device", "raspberry-pi-4", "--radio", "lte", "--fps", "5", "--price-gb", "0.09")
@@ -97,21 +101,6 @@ def test_front_as_document_table_and_picture(
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
-def test_answer_comes_first_and_the_table_is_short(
-    command: Command, document: Command, capsys: pytest.CaptureFixture[str]
-) -> None:
-    answer = document()["answer"]
-    command()
-    shown = capsys.readouterr()
-    first = " ".join(shown.out.split("\n\n")[0].split())
-    assert first.startswith(" ".join(answer["sentence"].split()))
-    assert "options are shown; --all shows the rest." in shown.err
-    command("--all")
-    every = capsys.readouterr()
-    assert len(every.out.splitlines()) > len(shown.out.splitlines())
-    assert "--all" not in every.err
-
-
 def test_wide_tables_go_below_each_other_and_lose_no_number(
     command: Command, document: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,13 +112,13 @@ def test_wide_tables_go_below_each_other_and_lose_no_number(
         "latency,energy,bytes,throughput",
     )
     costs = document(*wide)["costs"]
-    command(*wide, "--all")
+    command(*wide)
     shown = capsys.readouterr().out
     assert "…" not in shown
     assert max(map(len, shown.splitlines())) <= 80
     edge = costs[-1]
-    for key, units in (("latency_s", DURATIONS), ("energy_j", ENERGIES)):
-        assert ColumnUnit.of((one[key] for one in costs), units).write(edge[key]) in shown
+    assert f"{1e3 * edge['latency_s']:.1f}" in shown
+    assert format_energy(edge["energy_j"]) in shown
     assert all(word in shown for word in ("a month", "slower", "depth", "--keep-input-local"))
 
 
@@ -184,3 +173,16 @@ def test_plan_command_counts_exits(exiting: Bundle, capsys: pytest.CaptureFixtur
     assert rates == [0.0, exiting.exit_costs()[cut].rate, 1.0]
     app([*words, "--exits"], standalone_mode=False)
     assert "exit" in capsys.readouterr().out
+
+
+def test_plan_command_knows_that_nothing_finishes_here(exiting: Bundle, tmp_path: Path) -> None:
+    held = export_heads(exiting, tmp_path / "held")
+    profile_of_heads(profile_of(exiting, 0.02), held).save(held.profiles / "edge.json")
+    profile_of(exiting, 0.001).save(held.profiles / "cloud.json")
+    words = ["plan", str(held.path), "--bandwidth", "1mbit", "--rtt", "20ms"]
+    document = json.loads(runner.invoke(app, [*words, "--json"]).stdout)
+    assert document["heads_only"]
+    assert "edge" not in {option["cut"] for option in document["options"]}
+    assert any(option["last_resort"] for option in document["options"])
+    shown = runner.invoke(app, words)
+    assert "This device holds heads only, and finishes no frame" in " ".join(shown.output.split())

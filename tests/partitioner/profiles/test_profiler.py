@@ -4,12 +4,14 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.head_export import export_heads
 from partitioner.bundle.verification import largest_difference, verify_bundle
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
@@ -20,10 +22,11 @@ from partitioner.profiles.samples import natural_feeds
 from partitioner.profiles.timing import Repeated, sample_in_turns, time_call
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.codecs.registry import get_codec
-from protos.errors import UsageError
+from protos.errors import ProfileError, UsageError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import model_name
 from protos.tensors import TensorSpec
+from tests.kit.profiles import profile_of, profile_of_heads
 
 
 def test_every_head_and_tail_and_the_nodes_are_timed_once_and_told(residual_bundle: Bundle) -> None:
@@ -337,3 +340,35 @@ def test_tail_that_answers_nothing_is_found_however_small_the_outputs(
 def test_threads_that_no_machine_has_are_refused(threads: int) -> None:
     with pytest.raises(UsageError, match=f"{threads} threads cannot compute. Give 1 to 1024"):
         RuntimeOptions(threads)
+
+
+def test_profile_of_heads_measures_heads_and_knows_the_size_of_answers(
+    middle_head: Bundle, residual_bundle: Bundle
+) -> None:
+    profile = measure_profile(middle_head, budget_s=0.1)
+    theirs = measure_profile(residual_bundle.only(list(middle_head.cuts)), budget_s=0.1)
+    assert profile.heads_only
+    assert not theirs.heads_only
+    assert profile.node_s is None
+    assert list(profile.cuts) == list(middle_head.cuts)
+    for cut, found in profile.cuts.items():
+        assert found.tail is None
+        assert (found.head is None) == (cut == "cloud")
+        assert found.download_bytes == theirs.cuts[cut].download_bytes
+        assert found.codecs.keys() == theirs.cuts[cut].codecs.keys()
+        assert found.codecs["raw"].upload_bytes == theirs.cuts[cut].codecs["raw"].upload_bytes
+    assert profile.resume_s >= 0
+    assert profile.crossing_s > 0
+
+
+def test_profile_of_other_heads_than_the_bundle_has_is_refused(
+    middle_head: Bundle, residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    other = export_heads(residual_bundle, tmp_path / "other", ["cut-01"])
+    edge = profile_of_heads(profile_of(residual_bundle, 0.02), other)
+    cloud = profile_of(residual_bundle, 0.001)
+    without = edge.model_copy(update={"cuts": {}})
+    with pytest.raises(ProfileError, match="lacks the cuts"):
+        plan(residual_bundle, Link(1e6, 1e6, 0.05), without, cloud)
+    made = plan(middle_head, Link(1e6, 1e6, 0.05), edge, cloud)
+    assert {option.cut for option in made.options} == {"cloud"}

@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.head_export import export_heads
 from partitioner.network.link import Link
 from partitioner.network.step_function import Steps
 from partitioner.network.trace import Trace
@@ -20,7 +23,7 @@ from partitioner.simulation.demand import Demand, contending, demands_of, pick
 from partitioner.simulation.pipeline import Setup
 from partitioner.simulation.replay import Fixed, Run, run_clairvoyant, run_policy
 from protos.errors import UnknownNameError, UsageError
-from tests.kit.profiles import EXAMPLE, codec, make
+from tests.kit.profiles import EXAMPLE, codec, make, profile_of, profile_of_heads
 
 SPLIT = Demand("cut-01/raw", 0.1, 125_000, 0.05, 12_500, finish_s=0.3)  # 1 Mbit up, 0.1 Mbit down
 LOCAL = Demand("edge", 0.4, 0, 0, 0)
@@ -313,3 +316,20 @@ def test_clairvoyant_equals_the_best_of_all_choices_on_a_short_run() -> None:
     assert best.mean_s == pytest.approx(min(sums))
     assert {"edge", "cut-01/raw"} == set(best.shares)
     assert best.switches >= 1
+
+
+def test_simulated_frame_that_is_lost_without_tails_gets_the_exit_or_nothing(
+    exiting: Bundle, tmp_path: Path
+) -> None:
+    from partitioner.simulation.demand import demand_of
+
+    held = export_heads(exiting, tmp_path / "held")
+    edge, cloud = profile_of(exiting, 0.02), profile_of(exiting, 0.001)
+    made = plan(held, Link(1e6, 1e6, 0.05), profile_of_heads(edge, held), cloud)
+    for option in made.options:
+        demand = demand_of(option, made)
+        if option.last_resort:
+            assert (demand.fallback, demand.finish_s) == ("exit", option.last_resort.exit_s)
+            without = demand_of(replace(option, last_resort=None), made)
+            assert (without.fallback, without.finish_s) == ("none", 0.0)
+        assert demand.scaled(2.0, 1.0).fallback == demand.fallback

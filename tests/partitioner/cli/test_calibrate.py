@@ -1,0 +1,111 @@
+"""The command calibrate, on a folder of images."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.calibration import CALIBRATION_FILE
+from partitioner.cli.main import app
+from partitioner.reports.calibration import calibration_table, calibration_text
+from protos.errors import SplitpointError, UsageError
+
+
+def write_images(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for at in range(count):
+        pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{at:03}.png")
+    lines = [f"{at:03}.png,class-{at % 10}" for at in range(count)]
+    (folder / "labels.csv").write_text("\n".join(["file,label", *lines, ""]))
+    return folder
+
+
+def call(*words: object) -> tuple[int, str, BaseException | None]:
+    done = CliRunner().invoke(app, [*map(str, words)])
+    return done.exit_code, done.stdout, done.exception
+
+
+def test_command_calibrates_a_folder_of_labelled_images(calibrated: Bundle, tmp_path: Path) -> None:
+    folder = tmp_path / "image"
+    shutil.copytree(calibrated.path, folder)
+    images = write_images(tmp_path / "images", 33)
+    words = ("calibrate", folder, "--data", images, "--labels", images / "labels.csv")
+    status, out, error = call(*words, "--json")
+    assert (status, error) == (0, None)
+    document = json.loads(out)
+    assert (document["range_samples"], document["accuracies"][0]["samples"]) == (9, 24)
+    assert document["accuracies"][0]["measure"] == "accuracy"
+    found = Bundle.load(folder)
+    assert found.ranges is not None
+    assert found.ranges.digest == document["digest"] != calibrated.ranges.digest  # type: ignore[union-attr]
+    assert found.calibration is not None
+    assert calibration_table(found, found.calibration).row_count == len(found.cuts) - 1
+    assert "from 9 inputs, points from 24 others" in calibration_text(found.calibration)
+
+
+def spoil(images: Path, how: str) -> tuple[Path, tuple[object, ...]]:
+    """Return the data and the further words of a command that cannot succeed."""
+    labels = images / "labels.csv"
+    if how == "empty":
+        for path in images.glob("*.png"):
+            path.unlink()
+    elif how == "few":
+        for path in list(images.glob("*.png"))[:10]:
+            path.unlink()
+    elif how == "shape":
+        np.save(images / "x.npy", np.zeros((40, 3, 32, 32), np.float32))
+        return images / "x.npy", ()
+    elif how == "unlabelled":
+        labels.write_text("\n".join(labels.read_text().splitlines()[:20]) + "\n")
+    elif how == "no labels":
+        labels.unlink()
+    elif how == "class":
+        labels.write_text(labels.read_text().replace("class-3", "12"))
+    elif how == "broken image":
+        (images / "007.png").write_bytes(b"no image")
+    return images, ("--labels", labels) if how in ("unlabelled", "no labels", "class") else ()
+
+
+@pytest.mark.parametrize(
+    ("how", "match"),
+    [
+        ("empty", "holds no frames"),
+        ("few", "23 inputs are too few"),
+        ("shape", r"float32\[40, 3, 32, 32\]"),
+        ("unlabelled", "14 of 33 inputs have no label: 019.png"),
+        ("no labels", "labels.csv cannot be read"),
+        ("class", "labelled 12, and the model knows the classes 0 to 9"),
+        ("broken image", "007.png cannot be read"),
+    ],
+)
+def test_bad_data_is_a_sentence_and_overwrites_nothing(
+    how: str, match: str, calibrated: Bundle, tmp_path: Path
+) -> None:
+    before = (calibrated.path / CALIBRATION_FILE).read_bytes()
+    data, more = spoil(write_images(tmp_path / "images", 33), how)
+    status, _, error = call("calibrate", calibrated.path, "--data", data, *more)
+    assert status != 0
+    assert isinstance(error, SplitpointError)
+    with pytest.raises(type(error), match=match):
+        raise error
+    assert (calibrated.path / CALIBRATION_FILE).read_bytes() == before
+
+
+def test_labels_for_a_model_without_classes_are_refused(bundles: Any, tmp_path: Path) -> None:
+    unet = bundles("unet")
+    np.save(tmp_path / "x.npy", np.zeros((32, 3, 32, 32), np.float32))
+    (tmp_path / "labels.csv").write_text("file,label\nx.npy#0,1\n")
+    _, _, error = call(
+        "calibrate", unet.path, "--data", tmp_path / "x.npy", "--labels", tmp_path / "labels.csv"
+    )
+    assert isinstance(error, UsageError)
+    assert "Leave out --labels" in str(error)
+    assert not (unet.path / CALIBRATION_FILE).exists()

@@ -1,0 +1,24 @@
+"""The command export-heads."""
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from partitioner.bundle.bundle import Bundle
+from partitioner.cli.main import app
+
+runner = CliRunner()
+
+
+def test_export_command_says_what_it_made(exiting: Bundle, tmp_path: Path) -> None:
+    cut = exiting.manifest.cuts[0].id
+    words = ["export-heads", str(exiting.path), "--cuts", cut, "--out", str(tmp_path / "held")]
+    result = runner.invoke(app, [*words, "--json"])
+    document = json.loads(result.stdout)
+    assert document["digest"] == exiting.digest
+    assert document["cuts"] == ["cloud", cut]
+    assert document["exits"] == [cut] * (cut in exiting.known_exits().exits)
+    assert document["size_bytes"] < document["whole_bytes"]
+    assert runner.invoke(app, words).exit_code != 0  # it exists
+    assert runner.invoke(app, [*words, "--force"]).exit_code == 0

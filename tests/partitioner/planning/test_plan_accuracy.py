@@ -1,0 +1,133 @@
+"""The plan under a bound on the accuracy."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cloud_server.server import CloudServer
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.calibration import CALIBRATION_FILE, BundleCalibration
+from partitioner.cli.main import app
+from partitioner.network.link import Link
+from partitioner.planning.plan import plan
+from partitioner.profiles.profile import Profile
+from partitioner.profiles.profiler import measure_profile
+from partitioner.reports.plan import bound_text, plan_table, scale_text
+from protos.errors import UsageError
+
+
+def test_plan_keeps_the_bound_and_says_so(calibrated: Bundle, calibrated_profile: Profile) -> None:
+    assert {"half", "int8", "q2", "q6"} < set(calibrated_profile.cuts["cut-02"].codecs)
+    link = Link(1e5, 1e5, 0.01)
+    assert calibrated.calibration is not None
+    # Random labels are met as often with errors as without: here the outputs' errors tell codecs apart.
+    rows = tuple(
+        found.model_copy(update={"labelled": 0, "agreeing": None})
+        for found in calibrated.calibration.meta.accuracies
+    )
+    meta = calibrated.calibration.meta.model_copy(update={"accuracies": rows})
+    calibrated = Bundle(
+        calibrated.path,
+        calibrated.manifest,
+        BundleCalibration(meta, calibrated.calibration.ranges),
+    )
+    everything = plan(calibrated, link, calibrated_profile, calibrated_profile, accuracy_drop=100)
+    assert everything.left_out == 0
+    drops = sorted({o.accuracy.drop_points for o in everything.options if o.accuracy})
+    bound = max(0.0, drops[len(drops) // 2])
+    made = plan(calibrated, link, calibrated_profile, calibrated_profile, accuracy_drop=bound)
+    kept = {option.label for option in made.options}
+    for option in everything.options:
+        loses = option.accuracy.drop_points if option.accuracy else 0.0
+        assert (option.label in kept) == (loses <= bound)
+    assert made.left_out == len(everything.options) - len(made.options) > 0
+    text = bound_text(made)
+    assert text is not None
+    assert f"at most {bound:g} points of output" in text
+    assert f"{made.left_out} that lose more" in text
+    assert plan_table(made).row_count <= 2 * len(calibrated.cuts)
+    narrowed = plan(calibrated, link, calibrated_profile, calibrated_profile, codec="q3")
+    assert {option.codec for option in narrowed.options if option.cut != "edge"} == {"q3"}
+    # What was measured on the calibration's inputs counts for more than the size of made-up ones.
+    q2 = next(o for o in everything.options if o.label == "cut-02/q2")
+    assert q2.accuracy is not None
+    assert 0 < q2.upload_bytes - q2.accuracy.payload_bytes < 400
+
+
+def test_profile_from_before_the_calibration_offers_no_low_bits(
+    calibrated: Bundle, calibrated_profile: Profile
+) -> None:
+    earlier = {"measured_at": "2026-01-01T00:00:00+00:00"}
+    before = calibrated_profile.model_copy(update={"calibration_digest": "", **earlier})
+    made = plan(calibrated, Link(1e6, 1e6, 0.01), calibrated_profile, before, accuracy_drop=100)
+    assert not any(option.codec.startswith("q") for option in made.options)
+    note = scale_text(made) or ""
+    assert "q2 to q6 are left out, as the cloud did not" in note
+    assert "restart the server" in note
+    assert "and so are q2 to q6" in (bound_text(made) or "")
+    # The device's profile is mended here alone; a cloud that is assumed from it has no server.
+    for edge, cloud in ((before, calibrated_profile), (before, before)):
+        note = scale_text(plan(calibrated, Link(1e6, 1e6, 0.01), edge, cloud)) or ""
+        assert f"run: splitpoint profile {calibrated.path}" in note
+        assert "server" not in note
+
+
+def test_profile_of_a_server_with_an_older_calibration_says_to_restart_it(
+    image_bundle: Bundle, calibrated: Bundle, tmp_path: Path
+) -> None:
+    folder = tmp_path / "image"
+    shutil.copytree(image_bundle.path, folder)
+    with CloudServer(bundles=folder, listen="127.0.0.1:0") as server:
+        address = server.address
+        words = ["profile", str(folder), "--cloud", address, "--budget", "50ms"]
+        before = CliRunner().invoke(app, words).stderr
+        assert "calibration" not in before
+        assert "Next: splitpoint plan" in before
+        shutil.copy(calibrated.path / CALIBRATION_FILE, folder)
+        done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0
+    assert Profile.load(folder / "profiles" / "cloud.json").calibration_digest == ""
+    said = " ".join(done.stderr.split())
+    assert f"the server at {address} has no calibration" in said
+    assert "restart the server" in said
+    assert "Next:" not in said
+
+
+def test_bundle_that_was_never_calibrated_says_what_the_options_shown_lose(
+    image_bundle: Bundle,
+) -> None:
+    found = measure_profile(image_bundle, budget_s=0)
+    made = plan(image_bundle, Link(1e6, 1e6, 0.01), found, found)
+    text = bound_text(made) or ""
+    assert f"The {len(made.options)} options shown lose nothing" in text
+    assert f"the other {made.left_out} are left out" in text
+    assert f"splitpoint calibrate {image_bundle.path}" in text
+
+
+@pytest.mark.parametrize("bound", [-1, 101, float("nan")])
+def test_senseless_bound_is_refused(
+    bound: float, calibrated: Bundle, calibrated_profile: Profile
+) -> None:
+    with pytest.raises(UsageError, match="percentage points"):
+        plan(
+            calibrated,
+            Link(1e6, 1e6, 0),
+            calibrated_profile,
+            calibrated_profile,
+            accuracy_drop=bound,
+        )
+
+
+def test_bound_without_calibration_says_what_to_run(
+    image_bundle: Bundle, calibrated_profile: Profile
+) -> None:
+    with pytest.raises(UsageError, match="splitpoint calibrate"):
+        plan(
+            image_bundle,
+            Link(1e6, 1e6, 0),
+            calibrated_profile,
+            calibrated_profile,
+            accuracy_drop=0.5,
+        )
