@@ -23,9 +23,11 @@ from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.planning.terms import Terms
 from partitioner.policy.conditions import Conditions
+from partitioner.policy.decision import Decision
 from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
-from partitioner.policy.policy import Decision, PolicySettings, contenders, decide
+from partitioner.policy.policy import contenders, decide
 from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
+from partitioner.policy.settings import PolicySettings
 from partitioner.profiles.profile import Profile
 from protos.names import EDGE
 

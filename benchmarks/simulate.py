@@ -16,7 +16,7 @@ from partitioner.network.link import Link
 from partitioner.network.step_function import Steps
 from partitioner.network.trace import Trace
 from partitioner.planning.plan import Plan, plan
-from partitioner.policy.policy import PolicySettings
+from partitioner.policy.settings import PolicySettings
 from partitioner.profiles.profiler import measure_profile
 from partitioner.runtime.sessions import RuntimeOptions
 from partitioner.simulation.comparison import compare_policies

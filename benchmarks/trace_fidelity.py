@@ -31,7 +31,8 @@ from partitioner.network.link import Link
 from partitioner.network.trace_files import read_trace
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan, plan
-from partitioner.policy.policy import PolicySettings, contenders
+from partitioner.policy.policy import contenders
+from partitioner.policy.settings import PolicySettings
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.remote import measure_remote_profile

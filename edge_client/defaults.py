@@ -37,8 +37,9 @@ TELEMETRY_KEPT = 360
 OFFLINE_AFTER_S = 1.0
 """The cloud may be away for so long before the edge's health is OFFLINE."""
 DEGRADED_SHARE = 0.1
-"""From this share of the last frames failing, health is DEGRADED; down to the next one, it may recover."""
+"""From this share of the last frames failing on, the edge's health is DEGRADED."""
 HEALTHY_SHARE = 0.02
+"""Down to this share of the last frames failing, a degraded edge may become HEALTHY again."""
 SETTLE_S = 3.0
 """So long must all be well before a degraded edge is HEALTHY."""
 FAILING_HALF_LIFE_S = 2.0

@@ -38,7 +38,7 @@ from partitioner.exits.ladder import check_threshold, ladder_for, parse_threshol
 from partitioner.network.link import Link
 from partitioner.planning.objective import Objective
 from partitioner.planning.terms import NO_TERMS
-from partitioner.policy.policy import PolicySettings
+from partitioner.policy.settings import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import SplitpointError, UsageError
 from protos.names import EDGE

@@ -18,10 +18,12 @@ from partitioner.network.link import Link
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.policy.conditions import Conditions
+from partitioner.policy.decision import Decision
 from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
-from partitioner.policy.policy import Decision, PolicySettings, contenders
+from partitioner.policy.policy import contenders
 from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
 from partitioner.policy.score import further_axes
+from partitioner.policy.settings import PolicySettings
 from protos.codecs.registry import is_calibrated
 from protos.errors import MismatchError, UsageError
 from protos.names import EDGE

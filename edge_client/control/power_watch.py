@@ -9,7 +9,6 @@ from time import perf_counter
 from edge_client.control.power_sources import PowerSource, battery_source, temperature_source
 from partitioner.common.event_loop import repeat
 from partitioner.common.units import format_duration
-from partitioner.policy.policy import PolicySettings
 from partitioner.policy.power_rules import (
     DEFAULT_RULES,
     NO_POWER_DEMAND,
@@ -20,6 +19,7 @@ from partitioner.policy.power_rules import (
     judge_power,
     power_demand_of,
 )
+from partitioner.policy.settings import PolicySettings
 from protos.errors import FileError, UsageError
 
 FIXED = "the cut is fixed"

@@ -24,8 +24,9 @@ DEFAULT_EXIT_SAMPLES = 10_000
 """Of `exits`: read again for every cut, and not held in memory."""
 
 DEFAULT_AGREEMENT = 0.99
-DEFAULT_EPOCHS = 30
 """Share of the frames that exit which shall get the whole model's class."""
+
+DEFAULT_EPOCHS = 30
 
 HELD_OUT_EVERY = 5
 """Of `exits train` without --held-out: every so many of its inputs judge, and are not trained on."""

@@ -18,8 +18,9 @@ from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.policy.causes import name_cause
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.expected_latency import expect
-from partitioner.policy.policy import Decision, PolicySettings, decide
+from partitioner.policy.decision import Decision
+from partitioner.policy.policy import decide
+from partitioner.policy.settings import PolicySettings
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class _Leasts:
         settings = self._settings
         risked_s, mean_s = others
         for option in options:
-            expected = expect(option, self._seen, settings.window, settings.caution)
+            expected = settings.expect(option, self._seen)
             risked_s, mean_s = min(risked_s, expected.risked_s), min(mean_s, expected.mean_s)
         return _Least(risked_s, mean_s)
 
@@ -174,7 +175,7 @@ def _reason(
 
     def gain(under: Conditions) -> float:
         """Return how late the old thresholds would be, or how early the new ones are."""
-        late_s = expect(weighed, under, settings.window, settings.caution).risked_s - limit_s
+        late_s = settings.expect(weighed, under).risked_s - limit_s
         return late_s if fell else -late_s
 
     cause = name_cause(gain, seen, current.seen)

@@ -5,7 +5,7 @@ from typing import Any
 
 from partitioner.common.units import format_energy, format_rate, format_size
 from partitioner.planning.objective import LATENCY
-from partitioner.policy.policy import PolicySettings
+from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.adaptive import ADAPTIVE
 from partitioner.simulation.pipeline import Setup
 from partitioner.simulation.replay import CLAIRVOYANT, Run

@@ -12,10 +12,12 @@ from partitioner.network.link_estimator import LinkEstimator, Transfer
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.policy.conditions import Conditions
+from partitioner.policy.decision import Decision
 from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
 from partitioner.policy.load_estimator import ArrivalRate, FadingMean, LoadEstimator
-from partitioner.policy.policy import Decision, PolicySettings, contenders
+from partitioner.policy.policy import contenders
 from partitioner.policy.score import further_axes
+from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.demand import Demand
 from partitioner.simulation.exit_draws import Exiting
 from partitioner.simulation.pipeline import Passage, Setup

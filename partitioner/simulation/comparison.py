@@ -5,7 +5,8 @@ from functools import partial
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
-from partitioner.policy.policy import PolicySettings, contenders
+from partitioner.policy.policy import contenders
+from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.adaptive import ADAPTIVE, Adaptive
 from partitioner.simulation.demand import Demand, contending, demands_of
 from partitioner.simulation.exit_draws import Exiting

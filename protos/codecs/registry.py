@@ -6,7 +6,7 @@ from functools import lru_cache
 from protos.codecs.base import Codec
 from protos.codecs.calibration import LOW_BITS, Calibration
 from protos.codecs.half import HalfCodec
-from protos.codecs.images import JpegCodec, WebpCodec
+from protos.codecs.images import JPEG, WEBP, ImageCodec
 from protos.codecs.int8 import Int8Codec
 from protos.codecs.lowbit import LowBitCodec
 from protos.codecs.raw import RawCodec
@@ -17,7 +17,7 @@ DEFAULT_QUALITY = 75
 RAW: Codec = RawCodec()
 
 _FIXED: dict[str, Codec] = {"raw": RAW, "half": HalfCodec(), "int8": Int8Codec()}
-_IMAGES = {"jpeg": JpegCodec, "webp": WebpCodec}
+_IMAGES = {"jpeg": JPEG, "webp": WEBP}
 
 
 def codec_name(name: str) -> str:
@@ -60,7 +60,7 @@ def get_codec(name: str, calibration: Calibration | None = None) -> Codec:
 @lru_cache(maxsize=128)
 def _image_codec(full: str) -> Codec:
     kind, _, quality = full.partition("-")
-    return _IMAGES[kind](int(quality))
+    return ImageCodec(_IMAGES[kind], int(quality))
 
 
 @lru_cache(maxsize=32)

@@ -16,7 +16,8 @@ from partitioner.planning.constraints import deadline
 from partitioner.planning.plan import Plan, plan
 from partitioner.planning.selection import select
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.policy import PolicySettings, decide
+from partitioner.policy.policy import decide
+from partitioner.policy.settings import PolicySettings
 from partitioner.profiles.profiler import measure_profile
 from partitioner.simulation.comparison import compare_policies
 from partitioner.simulation.pipeline import Setup

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from partitioner.network.link import Link
     from partitioner.planning.devices import Device
     from partitioner.planning.plan import Plan
-    from partitioner.policy.policy import PolicySettings
+    from partitioner.policy.settings import PolicySettings
     from partitioner.simulation.exit_draws import Exiting
     from partitioner.simulation.pipeline import Setup
     from partitioner.simulation.replay import Run
@@ -141,7 +141,7 @@ def trace(
     from partitioner.network.trace_files import parse_format, read_trace
     from partitioner.planning.objective import Objective
     from partitioner.planning.terms import Terms
-    from partitioner.policy.policy import PolicySettings
+    from partitioner.policy.settings import PolicySettings
     from partitioner.reports.plan import scale_text
     from partitioner.reports.trace import FRAME_COLUMNS, frame_rows, runs_json
     from partitioner.reports.trace_plot import draw_runs

@@ -23,7 +23,7 @@ from partitioner.common.defaults import ExitThreshold
 from partitioner.exits.ladder import Rung, ladder_for
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan, plan
-from partitioner.policy.policy import PolicySettings
+from partitioner.policy.settings import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import UsageError
 from protos.names import EDGE

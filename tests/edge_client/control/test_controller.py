@@ -20,7 +20,7 @@ from partitioner.exits.ladder import Rung
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import LinkEstimator
 from partitioner.planning.plan import Plan
-from partitioner.policy.policy import PolicySettings
+from partitioner.policy.settings import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import OverloadedError, UnreachableError, UsageError
 from protos.inference_pb2 import ModelInferRequest

@@ -19,8 +19,8 @@ from partitioner.planning.objective import Objective
 from partitioner.planning.plan import Plan
 from partitioner.planning.radio import Radio
 from partitioner.planning.terms import Terms
-from partitioner.policy.policy import PolicySettings
 from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand, PowerRules, Reading, Rule
+from partitioner.policy.settings import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import FileError, UsageError
 from protos.names import EDGE

@@ -11,7 +11,7 @@ from edge_client.frames.stages import KEPT, Stages
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
-from partitioner.policy.policy import PolicySettings
+from partitioner.policy.settings import PolicySettings
 from partitioner.runtime import sessions
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.errors import BundleError, UsageError

@@ -10,12 +10,15 @@ from partitioner.bundle.exits import BundleExits
 from partitioner.exits.ladder import LEVELS, Rung, climb_down, levels_of, own_rung
 from partitioner.planning.option import Option
 from partitioner.policy.conditions import Conditions
+from partitioner.policy.decision import Decision
 from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
-from partitioner.policy.policy import Decision, PolicySettings, decide, expected_s
+from partitioner.policy.hysteresis import Hysteresis
+from partitioner.policy.policy import decide, expected_s
+from partitioner.policy.settings import PolicySettings
 from protos.errors import UsageError
 from tests.kit.plans import CLOUD, MIDDLE, option, plan_of, seen
 
-LIMITED = PolicySettings(deadline_s=0.1, caution=0.0, patience=0.0)
+LIMITED = PolicySettings(deadline_s=0.1, caution=0.0, hysteresis=Hysteresis(patience=0.0))
 SLOW_EDGE = option("edge", 0.130, 0, 0.0)
 LADDER = ((0.0, None), (0.5, (0.95, 0.995)), (0.8, (0.71, 0.984)))
 """By rung: the chance to exit at cut-05, and the threshold with its agreement."""

@@ -6,7 +6,8 @@ import pytest
 
 from partitioner.planning.option import LastResort
 from partitioner.planning.plan import Plan
-from partitioner.policy.policy import PolicySettings, contenders, decide
+from partitioner.policy.policy import contenders, decide
+from partitioner.policy.settings import PolicySettings
 from tests.kit.plans import option, plan_of, seen
 
 EARLY = replace(option("cut-01", 0.010, 10_000, 0.020), last_resort=LastResort(0.80, 0.002))

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from partitioner.planning.option import Option
-from partitioner.policy.policy import Decision, PolicySettings, contenders, decide, expected_s
+from partitioner.policy.decision import Decision
+from partitioner.policy.hysteresis import Hysteresis
+from partitioner.policy.policy import contenders, decide, expected_s
+from partitioner.policy.settings import PolicySettings
 from tests.kit.plans import CLOUD, EDGE, MIDDLE, PLAN, option, plan_of, seen
 
-STEADY = PolicySettings(caution=0.0, patience=0.0)
+STEADY = PolicySettings(caution=0.0, hysteresis=Hysteresis(patience=0.0))
 
 
 def test_expected_latency_is_the_sum_of_its_parts() -> None:
@@ -151,7 +154,10 @@ def test_better_knowledge_is_a_reason_of_its_own() -> None:
     slow_head = replace(
         MIDDLE, edge_s=0.045
     )  # 68.5 ms at 8 Mbit/s, the cloud 65.5; in doubt 70.5, 75.5
-    plan, cautious = plan_of(CLOUD, slow_head), PolicySettings(caution=1.0, patience=0.0, gain=0.02)
+    plan, cautious = (
+        plan_of(CLOUD, slow_head),
+        PolicySettings(caution=1.0, hysteresis=Hysteresis(patience=0.0, gain=0.02)),
+    )
     known = seen(8)
     guessed = replace(known, link=replace(known.link, byte_variance=4e-14))
     first = decide(plan, guessed, None, 0.0, cautious)
@@ -162,7 +168,7 @@ def test_better_knowledge_is_a_reason_of_its_own() -> None:
 
 
 def test_small_gain_has_to_last_and_a_large_one_moves_at_once() -> None:
-    patient = PolicySettings(caution=0.0, patience=0.1)
+    patient = PolicySettings(caution=0.0, hysteresis=Hysteresis(patience=0.1))
     first = decide(PLAN, seen(8), None, 0.0, patient)
     assert first.option == MIDDLE
     # At 22 Mbit/s: 20 + 10 + 3.64 + 0.18 + 3 = 36.82 ms and 1 + 10 + 18.18 + 0.18 + 4 = 33.36 ms: 3.45 ms
@@ -301,7 +307,7 @@ def test_frame_rate_moves_the_cut_to_what_keeps_up() -> None:
 
 
 def test_dwell_holds_a_fresh_move_but_not_against_a_failure() -> None:
-    settled = replace(STEADY, dwell_s=1.0)
+    settled = replace(STEADY, hysteresis=Hysteresis(patience=0.0, dwell_s=1.0))
     first = decide(PLAN, seen(40), None, 0.0, settled)
     assert decide(PLAN, seen(1), first, 0.5, settled).option == CLOUD
     assert decide(PLAN, seen(1), first, 1.5, settled).option == EDGE

@@ -17,9 +17,11 @@ from partitioner.planning.radio import Radio
 from partitioner.planning.terms import Prices, Terms
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.expected_latency import expect
-from partitioner.policy.policy import PolicySettings, contenders, decide
+from partitioner.policy.hysteresis import Hysteresis
+from partitioner.policy.policy import contenders, decide
 from partitioner.policy.power_rules import PowerDemand
 from partitioner.policy.score import further_axes, scorer_of
+from partitioner.policy.settings import PolicySettings
 from protos.errors import UsageError
 from tests.kit.plans import BOARD, CLOUD, EDGE, MIDDLE, PLAN, RADIO, example, option, plan_of, seen
 from tests.kit.profiles import codec, make, spread_out
@@ -32,7 +34,9 @@ ALL_TERMS = Terms(device=BOARD, radio=RADIO, workers=2, prices=Prices(0.5, 0.09)
 
 def settings(objective: str, **more: float) -> PolicySettings:
     asked = Objective.parse(objective)
-    return PolicySettings(objective=asked, terms=JOULES, caution=0.0, patience=0.0, **more)  # type: ignore[arg-type]
+    return PolicySettings(
+        objective=asked, terms=JOULES, caution=0.0, hysteresis=Hysteresis(patience=0.0), **more
+    )  # type: ignore[arg-type]
 
 
 def spread_example(exits: dict[str, ExitCost]) -> Plan:
@@ -105,7 +109,7 @@ def test_gain_in_joules_has_to_be_worth_a_move_and_is_said_in_joules() -> None:
 
 
 def test_small_gain_in_joules_has_to_last() -> None:
-    patient = replace(settings("energy"), patience=0.1)
+    patient = replace(settings("energy"), hysteresis=Hysteresis(patience=0.1))
     current = decide(PLAN, seen(40), None, 0.0, patient)
     taken = []
     for step in range(1, 4):

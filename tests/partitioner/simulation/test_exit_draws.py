@@ -10,7 +10,7 @@ from partitioner.network.link import Link
 from partitioner.network.step_function import Steps
 from partitioner.network.trace import Trace
 from partitioner.planning.plan import Plan, plan
-from partitioner.policy.policy import PolicySettings
+from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.comparison import compare_policies
 from partitioner.simulation.demand import Demand, demands_of
 from partitioner.simulation.exit_draws import Exiting

@@ -15,7 +15,7 @@ from partitioner.network.link import Link
 from partitioner.network.step_function import Steps
 from partitioner.network.trace import Trace
 from partitioner.planning.plan import plan
-from partitioner.policy.policy import PolicySettings
+from partitioner.policy.settings import PolicySettings
 from partitioner.profiles.profile import StageProfile, Timing
 from partitioner.profiles.variation import Variation
 from partitioner.simulation.comparison import compare_policies

@@ -1,0 +1,89 @@
+"""Reasons in words: why the first option, why a move that gains, why one that a limit or the cloud forces."""
+
+import math
+
+from partitioner.common.units import format_duration
+from partitioner.planning.metrics import FrameTimes
+from partitioner.policy.causes import name_cause
+from partitioner.policy.conditions import Conditions
+from partitioner.policy.decision import Decision
+from partitioner.policy.score import Scorer
+from partitioner.policy.settings import PolicySettings
+from partitioner.policy.wording import say_best, say_expected, say_gain
+from protos.names import EDGE
+
+
+def first_reason(best: FrameTimes, scorer: Scorer, settings: PolicySettings, *, meets: bool) -> str:
+    """Say why `best` is the first option."""
+    if not scorer.seen.cloud_reachable:
+        return "the cloud is away"
+    if not meets:
+        return limit_reason(best, settings, meets=False)
+    return f"{say_expected(best, scorer)} expected on {scorer.seen.link.link}"
+
+
+def gain_reason(
+    best: FrameTimes,
+    staying: FrameTimes,
+    scorer: Scorer,
+    current: Decision,
+    settings: PolicySettings,
+    *,
+    meets: bool,
+) -> str:
+    """Say what makes `best` worth a move, and what it gains."""
+
+    def gain(under: Conditions) -> float:
+        old, new = (settings.expect(cost.option, under) for cost in (staying, best))
+        then = settings.scorer(scorer.meter.plan, under, meets=meets)
+        return then.score(old) - then.score(new)
+
+    cause = name_cause(gain, scorer.seen, current.conditions)
+    return f"{cause}; {say_gain(staying, best, scorer)}"
+
+
+def forced_reason(
+    best: FrameTimes,
+    scorer: Scorer,
+    current: Decision,
+    settings: PolicySettings,
+    *,
+    meets: bool,
+    gone: bool,
+) -> str:
+    """Say why the current option cannot stay; `gone`: it is not offered any more."""
+    what, seen = best.option.label, scorer.seen
+    if gone:
+        return f"{current.option.label} is no longer offered; {say_best(best.option, scorer)}"
+    if not seen.cloud_reachable and current.option.cut != EDGE:
+        if best.option.last_resort:
+            return (
+                f"the cloud is away; only exits remain, and that of {best.option.cut} is the best"
+            )
+        why = "needs none" if best.option.cut == EDGE else "has an exit that answers in time"
+        return f"the cloud is away; {what} {why}"
+    limit_s = settings.limit_s or math.inf
+    here = meets and not current.meets_deadline
+
+    def gain(under: Conditions) -> float:
+        """Return how far the old option is too late; or how early the new one is, if none was in time."""
+        option = best.option if here else current.option
+        late_s = settings.expect(option, under).risked_s - limit_s
+        return -late_s if here else late_s
+
+    cause = name_cause(gain, seen, current.conditions)
+    if not meets:
+        return f"{cause}; {limit_reason(best, settings, meets=False)}"
+    return (
+        f"{cause}; {current.option.label} would miss {settings.limit}, {what} is expected in "
+        f"{format_duration(best.mean_s)}"
+    )
+
+
+def limit_reason(taken: FrameTimes, settings: PolicySettings, *, meets: bool) -> str:
+    """Say that no option meets the deadline, or that one does again."""
+    limit = format_duration(settings.deadline_s or math.inf)
+    takes = f"{taken.option.label} is expected in {format_duration(taken.mean_s)}"
+    if meets:
+        return f"the deadline of {limit} can be met again; {takes}"
+    return f"no option meets the deadline of {limit}; {takes}"

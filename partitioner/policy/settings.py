@@ -1,0 +1,64 @@
+"""Settings of the policy: what is minimised, within what limits, and how readily the cut moves."""
+
+import math
+from dataclasses import dataclass, field
+
+from partitioner.common.units import format_duration
+from partitioner.planning.metrics import FrameTimes
+from partitioner.planning.objective import LATENCY, Objective
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan
+from partitioner.planning.terms import NO_TERMS, Terms
+from partitioner.policy.conditions import Conditions
+from partitioner.policy.expected_latency import expect
+from partitioner.policy.hysteresis import Hysteresis
+from partitioner.policy.score import Scorer, scorer_of
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """What is minimised, what moves the cut, and what does not.
+
+    Raises UsageError if the terms lack what the objective needs.
+    """
+
+    objective: Objective = LATENCY
+    terms: Terms = NO_TERMS
+    """The device and the prices, where the objective asks for joules or money."""
+    deadline_s: float | None = None
+    """From a frame's arrival to its result."""
+    latency_s: float | None = None
+    """What a frame may be expected to take, the mean of all; a frame that takes longer is not late for it."""
+    window: int = 4
+    """Frames at work at once."""
+    caution: float = 0.5
+    """Deviations of the network time that are added to an option's expected latency."""
+    hysteresis: Hysteresis = field(default_factory=Hysteresis)
+    raise_room: float = 0.1
+    """Thresholds of exits rise again where this share of the deadline is left,"""
+    raise_after_s: float = 1.0
+    """and has been for so long; see exit_thresholds.py."""
+
+    def __post_init__(self) -> None:
+        self.objective.check(self.terms)
+
+    @property
+    def limit_s(self) -> float | None:
+        """What an option is to be expected within: the latency if one is given, else the deadline."""
+        return self.deadline_s if self.latency_s is None else self.latency_s
+
+    @property
+    def limit(self) -> str:
+        """The same in words."""
+        what = "the deadline" if self.latency_s is None else "a latency"
+        return f"{what} of {format_duration(math.inf if self.limit_s is None else self.limit_s)}"
+
+    def expect(self, option: Option, seen: Conditions) -> FrameTimes:
+        """Return what a frame of an option is expected to take under `seen`."""
+        return expect(option, seen, self.window, self.caution)
+
+    def scorer(self, plan: Plan, seen: Conditions, *, meets: bool) -> Scorer:
+        """Return what options are weighed by: by lateness alone when none `meets` the deadline."""
+        if not meets:
+            return scorer_of(plan, seen, LATENCY, NO_TERMS)
+        return scorer_of(plan, seen, self.objective, self.terms)
