@@ -19,9 +19,9 @@ from edge_client.cloud.greeting import ServerInfo, ask, greet
 from edge_client.cloud.stream import GrpcTransport
 from edge_client.control.controller import Controller
 from partitioner.bundle.bundle import Bundle
-from partitioner.common.defaults import PROBE_EVERY_S, PROBE_IDLE_S
 from partitioner.common.event_loop import repeat
 from partitioner.network.link_estimator import Transfer
+from partitioner.policy.estimates import PROBE_EVERY_S, PROBE_IDLE_S, PROBE_LIMIT_S
 from protos.errors import FaultError, NetworkError, SplitpointError
 from protos.rpc.calls import translate
 from protos.rpc.channels import channel_options
@@ -44,8 +44,6 @@ _FELT_S = 0.1
 _MORE_LOOKS, _PATIENCE_S = 2, 0.25
 _PROBE_FRAMING = 200
 """Bytes of a probe beside its payload, and of its answer."""
-_PROBE_LIMIT_S = 3.0
-"""A probe behind megabytes on a slow uplink is late, and the link alive."""
 
 OnBack = Callable[[ServerInfo], Awaitable[None]]
 
@@ -213,7 +211,7 @@ class CloudWatch:
         request = ProbeRequest(payload=bytes(size), reply_bytes=1)
         begun_at = self._clock()
         try:
-            reply = await ask(channel, address, "Probe", request, ProbeResponse, _PROBE_LIMIT_S)
+            reply = await ask(channel, address, "Probe", request, ProbeResponse, PROBE_LIMIT_S)
         except grpc.aio.AioRpcError as failure:
             raise translate(failure, address) from failure
         came_at, server_s = self._clock(), reply.server_ns / 1e9

@@ -32,9 +32,6 @@ _log = logging.getLogger(__name__)
 
 _LIKELY = (0.5, 2.0)
 """Heads that are best at these multiples of the rate are loaded ahead."""
-_PROBE_BYTES = 32 << 10
-_PROBE_S = 0.2
-"""A probe carries at most so much, and takes the uplink for about so long."""
 _STALE_S = 1.0
 """What was decided so long ago is decided again: loads fade, and a link that is not used grows uncertain."""
 
@@ -206,11 +203,11 @@ class Controller:
 
     def probe_bytes(self) -> int:
         """Return what a probe should carry: what the largest option would, within reason."""
-        steps, link = self._steps, self.learned.link
-        if not steps or link is None:
+        steps = self._steps
+        if not steps:
             return 1
-        largest = max(option.upload_bytes for option in steps[0].plan.options)
-        return int(min(_PROBE_BYTES, max(1024.0, _PROBE_S * link.uplink_bps / 8), largest)) or 1
+        largest_bytes = max(option.upload_bytes for option in steps[0].plan.options)
+        return self.learned.probe_bytes(largest_bytes, perf_counter())
 
     def _climb(self, plan: Plan, limits: Limits) -> tuple[RungPlan, ...]:
         """Return a plan for each rung, with the options that may be best and stay within the limits."""

@@ -48,9 +48,3 @@ DEFAULT_MAX_MESSAGE = "64MiB"
 
 DEFAULT_DRAIN = "10s"
 """For requests in flight once a server is told to stop."""
-
-PROBE_EVERY_S = 0.5
-"""Between two probes of a link that no frame uses."""
-
-PROBE_IDLE_S = 5.0
-"""Nothing is probed for who has not asked for so long: the radio may sleep."""

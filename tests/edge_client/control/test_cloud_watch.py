@@ -457,7 +457,7 @@ async def test_silence_is_broken_off_when_a_probe_is_met_with_silence_too(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cloud_watch, "SILENCE_S", -1.0)
-    monkeypatch.setattr(cloud_watch, "_PROBE_LIMIT_S", 0.05)
+    monkeypatch.setattr(cloud_watch, "PROBE_LIMIT_S", 0.05)
     (inputs,) = frames(residual_bundle, 1)
     asked, never = asyncio.Event(), asyncio.Event()
 

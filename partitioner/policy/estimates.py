@@ -1,0 +1,135 @@
+"""Estimates of the link and of both machines, from ordinary traffic and probes.
+
+The running edge and the simulator learn by the same.
+"""
+
+from dataclasses import replace
+
+from partitioner.network.link import Link
+from partitioner.network.link_estimator import LinkEstimator, Transfer
+from partitioner.policy.conditions import Conditions
+from partitioner.policy.load_estimator import ArrivalRate, FadingMean, LoadEstimator
+from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
+from protos.errors import UsageError
+
+PROBE_EVERY_S = 0.5
+"""Between two probes of a link that no frame uses."""
+PROBE_IDLE_S = 5.0
+"""The link is not probed once no frame has been asked for so long: the radio may sleep."""
+PROBE_LIMIT_S = 3.0
+"""A probe behind megabytes on a slow uplink is late, and the link alive."""
+_PROBE_MOST_BYTES, _PROBE_LEAST_BYTES = 32 << 10, 1 << 10
+_PROBE_S = 0.2
+"""A probe takes the uplink for about so long."""
+
+
+class Estimates:
+    """Estimates of link, loads, queue and frame rate, and how much they rest on."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Grows after whatever is learnt of link and loads, and with the pace: what was decided with an older
+        count may not hold."""
+        self.crossed_at = float("-inf")
+        """When the link last showed what it can."""
+        self._paced = 0
+        self._link: LinkEstimator | None = None
+        self._edge, self._cloud = LoadEstimator(), LoadEstimator()
+        self._queue, self._arrivals = FadingMean(), ArrivalRate()
+
+    def begin(self, link: Link) -> None:
+        """Follow a link, which is believed to be `link` until something is seen of it."""
+        self._link = LinkEstimator(link)
+
+    def conditions(
+        self, now_s: float, power_demand: PowerDemand = NO_POWER_DEMAND, *, reachable: bool = True
+    ) -> Conditions:
+        """Return what is known now, of the cloud whether it is `reachable`; UsageError without a link."""
+        if self._link is None:
+            raise UsageError("nothing is known of the link: this client follows no plan.")
+        return Conditions(
+            self._link.estimate(now_s),
+            self._edge.load(now_s),
+            self._cloud.load(now_s),
+            self._queue.value(now_s),
+            reachable,
+            self._arrivals.period_s,
+            power_demand,
+            self.device_paced,
+        )
+
+    def link_at(self, now_s: float) -> Link | None:
+        """Return the link as it is believed to be; None without a plan."""
+        return self._link.estimate(now_s).link if self._link else None
+
+    def probe_bytes(self, largest_bytes: float, now_s: float) -> int:
+        """Return what a probe should carry: what the largest option would, within reason."""
+        link = self.link_at(now_s)
+        if link is None:
+            return 1
+        wanted = max(_PROBE_LEAST_BYTES, _PROBE_S * link.uplink_bps / 8)
+        return int(min(_PROBE_MOST_BYTES, wanted, largest_bytes)) or 1
+
+    @property
+    def has_seen_link(self) -> bool:
+        """True once a frame or a probe has told something of the link that was planned for."""
+        return self._link is not None and self._link.has_learned
+
+    @property
+    def suspects(self) -> bool:
+        """True while the link looks as if it had changed, and another look would tell."""
+        return self._link is not None and self._link.suspects
+
+    @property
+    def device_paced(self) -> bool:
+        """True while frames are taken when the device is free, so that none waits for it."""
+        return self._paced > 0
+
+    def pace(self, streams: int) -> None:
+        """Count so many more streams, or fewer, whose frames are taken when the device is free."""
+        self._paced += streams
+        self.count += 1
+
+    def arrived(self, arrived_at: float, *, held: bool) -> None:
+        """Learn how often frames come; `held`: this one might have come sooner, had there been room."""
+        self._arrivals.add(arrived_at, held=held)
+
+    def ran_on_device(self, measured_s: float, profiled_s: float, now_s: float) -> None:
+        """Learn from what the device took for a frame."""
+        self._edge.add(measured_s, profiled_s, now_s)
+        self.count += 1
+
+    def served(self, seen: Transfer, queue_s: float, measured_s: float, profiled_s: float) -> None:
+        """Learn from a frame that the cloud has served; `profiled_s` is 0 where its seconds tell nothing."""
+        self.crossed(seen)
+        self._queue.add(queue_s, seen.received_at)
+        self._cloud.add(measured_s, profiled_s, seen.received_at)
+        self.count += 1
+
+    def crossed(self, seen: Transfer) -> None:
+        """Learn from bytes that went to the cloud and back."""
+        self.crossed_at = seen.received_at
+        if self._link is not None:
+            self._link.add(seen)
+        self.count += 1
+
+    def lost(self, sent_bytes: float, waited_s: float) -> None:
+        """Learn from bytes to which no answer came in so long."""
+        if self._link is not None:
+            self._link.at_least(sent_bytes, waited_s)
+            self.count += 1
+
+    def measured(self, small: Transfer, large: Transfer) -> None:
+        """Believe two probes, and nothing from before: the cloud is back, perhaps over another link."""
+        self.crossed_at = large.received_at
+        if self._link is None:
+            return
+        before = self._link.estimate(large.received_at).link
+        more_s = large.network_s - small.network_s
+        more_bytes = large.upload_bytes - small.upload_bytes
+        if more_s > 0.1 * small.network_s and more_bytes > 0:
+            up_bps = 8 * more_bytes / more_s
+            ratio = before.downlink_bps / before.uplink_bps
+            before = Link(up_bps, ratio * up_bps, before.rtt_s)
+        self._link.restart(replace(before, rtt_s=small.network_s))
+        self.count += 1
