@@ -1,5 +1,6 @@
 """Graphs written by hand."""
 
+from partitioner.bundle.bundle import Bundle
 from partitioner.graph.graph import Graph, Node
 from protos.tensors import TensorSpec
 
@@ -12,3 +13,8 @@ def make_graph(edges: dict[str, list[str]], sizes: dict[str, int], flops: int = 
     )
     specs = {name: TensorSpec(name, "uint8", (-1, sizes.get(name, 100))) for name in ("x", *edges)}
     return Graph(nodes, ("x",), (list(edges)[-1],), specs)
+
+
+def graph_of(bundle: Bundle) -> Graph:
+    assert bundle.graph is not None
+    return bundle.graph

@@ -5,10 +5,12 @@ from typing import cast
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import LinkEstimate
+from partitioner.planning.costs import Costs, price
 from partitioner.planning.devices import Device
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan, plan
 from partitioner.planning.radio import Radio
+from partitioner.planning.terms import Terms
 from partitioner.planning.thermal import Thermal
 from partitioner.policy.conditions import Conditions
 from partitioner.profiles.profile import Profile
@@ -69,3 +71,7 @@ PLAN = plan_of(CLOUD, MIDDLE, EDGE)
 
 def seen(mbit: float, rtt_s: float = 0.01, **more: float | bool | None) -> Conditions:
     return Conditions(LinkEstimate(Link(mbit * 1e6, mbit * 1e6, rtt_s)), **more)  # type: ignore[arg-type]
+
+
+def costs_of(made: Plan, terms: Terms, cut: str = "cut-01") -> Costs:
+    return price(next(o for o in made.options if o.cut == cut), made, terms)

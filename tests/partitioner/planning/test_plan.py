@@ -1,9 +1,5 @@
 """The plan's arithmetic, by hand; its switching points against a search on a grid."""
 
-import json
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,13 +14,9 @@ from partitioner.planning.plan import plan
 from partitioner.planning.terms import Terms
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.policy import expected_s
-from partitioner.profiles.profile import Profile, Timing
 from partitioner.profiles.store import find_profiles
-from partitioner.reports.plan import scale_text
-from partitioner.reports.plan_plot import draw_plan
-from partitioner.reports.profile import noise_text
 from protos.errors import ProfileError, UnknownNameError, UsageError
-from tests.kit.profiles import EXAMPLE, codec, make, stage
+from tests.kit.profiles import EXAMPLE, codec, make
 
 WITH_EXITS = {
     "cloud": (0.0, 0.100, {"raw": codec(20_000)}),
@@ -155,83 +147,10 @@ def test_profile_of_another_bundle_is_refused() -> None:
         plan(bundle, Link(1e6, 1e6, 0.0), profile, other)
 
 
-def test_profile_of_a_busy_machine_is_remarked_on() -> None:
-    bundle, quiet = make(EXAMPLE)
-    assert quiet.spread == 0
-    timing = Timing(median_s=0.1, p10_s=0.06, p90_s=0.12, repeats=5)
-    edge = quiet.cuts["edge"]
-    assert edge.head is not None
-    cut = edge.model_copy(update={"head": edge.head.model_copy(update={"timing": timing})})
-    busy = quiet.model_copy(update={"cuts": {"edge": cut}})
-    assert busy.spread == pytest.approx(0.6)  # (0.12 - 0.06) / 0.1
-    assert noise_text(quiet, "cloud") is None
-    whole = plan(bundle, Link(1e6, 1e6, 0.01), quiet, quiet)
-    said = scale_text(replace(whole, edge=busy, cloud=busy.scaled(0.5))) or ""
-    assert said.count("the edge's times vary by 60 % from p10 to p90") == 1
-    assert "cloud's times vary" not in said
-
-
-def test_profiles_survive_the_disk(tmp_path: Path) -> None:
-    _, profile = make(EXAMPLE)
-    profile.save(tmp_path / "p.json")
-    assert Profile.load(tmp_path / "p.json") == profile
-    assert [path.name for path in tmp_path.iterdir()] == ["p.json"]
-
-
-@pytest.mark.parametrize(
-    ("text", "match"),
-    [
-        ("{", "cannot be read"),
-        ("[" * 200_000, "it is no JSON"),
-        ("[]", "no profile"),
-        ('{"schema_version": 9}', "schema version 9"),
-    ],
-)
-def test_unreadable_profile_is_refused(text: str, match: str, tmp_path: Path) -> None:
-    (tmp_path / "p.json").write_text(text)
-    with pytest.raises(ProfileError, match=match):
-        Profile.load(tmp_path / "p.json")
-
-
-@pytest.mark.parametrize("seconds", ["Infinity", "NaN", "1e308", "-1", '"x"', "null"])
-def test_seconds_that_no_machine_measures_are_refused(seconds: str, tmp_path: Path) -> None:
-    _, profile = make(EXAMPLE)
-    text = json.dumps(profile.model_dump(mode="json"))
-    head, found, rest = text.partition('"median_s": ')
-    assert found
-    (tmp_path / "p.json").write_text(head + found + seconds + rest[rest.index(",") :])
-    with pytest.raises(ProfileError, match=r"p.json is no profile: .*median_s: .*Measure it again"):
-        Profile.load(tmp_path / "p.json")
-
-
-def test_missing_cloud_profile_says_how_to_get_one(residual_bundle: Bundle, tmp_path: Path) -> None:
-    _, profile = make(EXAMPLE)
-    profile.save(tmp_path / "edge.json")
-    with pytest.raises(ProfileError, match=r"no profile .*cloud.json.*PORT, or --cloud-scale"):
-        find_profiles(residual_bundle, tmp_path / "edge.json")
-    with pytest.raises(
-        ProfileError, match=rf"Measure it: splitpoint profile {residual_bundle.path}\.$"
-    ):
-        find_profiles(residual_bundle, cloud_scale=0.5)
-    edge, cloud = find_profiles(residual_bundle, tmp_path / "edge.json", cloud_scale=0.5)
-    assert cloud.scale == 0.5
-    assert cloud.cuts["cut-01"].tail == stage(0.035)
-    assert edge == profile
-
-
 @pytest.mark.parametrize("scale", [0, -1, 1e308, 1e-308, float("inf"), float("nan")])
 def test_senseless_scale_is_refused(scale: float, residual_bundle: Bundle) -> None:
     with pytest.raises(UsageError, match="--edge-scale"):
         find_profiles(residual_bundle, edge_scale=scale)
-
-
-def test_plan_is_drawn(tmp_path: Path) -> None:
-    bundle, profile = make(EXAMPLE)
-    made = plan(bundle, Link(1e6, 1e6, 0.01), profile, profile.scaled(0.1))
-    draw_plan(made, tmp_path / "plan.png")
-    assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(UsageError, match="cannot be written"):
-        draw_plan(made, tmp_path / "nowhere" / "plan.png")
 
 
 def test_plan_with_exits_by_hand() -> None:

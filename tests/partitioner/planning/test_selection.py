@@ -24,17 +24,14 @@ from partitioner.planning.constraints import (
     relaxations,
 )
 from partitioner.planning.costs import Costs
-from partitioner.planning.devices import Device, scaled_to
 from partitioner.planning.metrics import METRICS
 from partitioner.planning.objective import Objective
 from partitioner.planning.option import Option
 from partitioner.planning.selection import select
 from partitioner.planning.terms import Prices, Terms
-from partitioner.reports.plan_plot import draw_front, draw_plan
 from protos.errors import InfeasibleError, UsageError
 from protos.tensors import TensorSpec
 from tests.kit.plans import BOARD, RADIO, example
-from tests.kit.profiles import make
 
 
 def candidate(
@@ -142,7 +139,6 @@ LIMITS: dict[str, tuple[Callable[[float], Constraint], Callable[[str], float]]] 
     "--max-edge-memory": (max_edge_memory, parse_size),
     "--min-depth": (min_depth, float),
 }
-
 seconds = st.floats(0.001, 10)
 some_candidates = st.lists(
     st.builds(
@@ -252,28 +248,7 @@ def test_cut_whose_frontier_holds_an_input_sends_it() -> None:
     assert select(made, constraints=[min_depth(0.25)]).best.option.cut == "edge"
 
 
-def test_device_scales_the_profile_by_its_rate() -> None:
-    _, profile = make({"cloud": (0.0, 0.1, {}), "edge": (0.1, 0.0, {})})
-    # 2 GFLOP in 100 ms are 20 GFLOP/s here; a device of 5 takes four times as long.
-    device = Device(name="slow", title="s", idle_w=1, compute_w=2, gflops=5.0)
-    assert scaled_to(device, profile, 2_000_000_000).scale == pytest.approx(4)
-    assert scaled_to(BOARD, profile, 2_000_000_000) == profile
-    with pytest.raises(UsageError, match="cannot be scaled to slow. Give --edge-scale"):
-        scaled_to(device, profile, 0)
-
-
 def test_senseless_depth_is_refused() -> None:
     for share in (-0.1, 1.1, float("nan")):
         with pytest.raises(UsageError, match="--min-depth"):
             min_depth(share)
-
-
-def test_pictures_show_the_choice(tmp_path: Path) -> None:
-    decision = select(example(), Terms(device=BOARD, radio=RADIO), Objective.parse("energy"))
-    draw_front(decision, ("latency", "energy"), tmp_path / "front.png")
-    draw_front(decision, ("latency", "energy", "bytes"), tmp_path / "three.svg")
-    draw_plan(decision.plan, tmp_path / "plan.svg", decision.best.option)
-    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (tmp_path / "three.svg").read_text()
-    with pytest.raises(UsageError, match="cannot be written"):
-        draw_front(decision, ("latency", "energy"), tmp_path / "nowhere" / "front.png")

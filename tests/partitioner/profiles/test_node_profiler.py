@@ -1,7 +1,6 @@
 """The kernels of the runtime's profiler, back on the nodes of the model that they compute."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.bundle.graph_file import load_graph, save_graph
-from partitioner.bundle.manifest import GRAPH_FILE
 from partitioner.graph.graph import Graph, Node
 from partitioner.profiles.node_profiler import (
     KernelEvent,
@@ -20,7 +17,6 @@ from partitioner.profiles.node_profiler import (
 )
 from partitioner.profiles.profiler import measure_profile
 from partitioner.runtime.sessions import RuntimeOptions, random_feeds
-from protos.errors import BundleError
 from protos.tensors import TensorSpec
 from tests.kit.models import ZOO
 
@@ -112,21 +108,3 @@ def test_profile_holds_the_seconds_of_nodes_and_scales_them(residual_bundle: Bun
     slower = profile.scaled(3.0)
     assert slower.node_s == pytest.approx([3 * seconds for seconds in profile.node_s])
     assert type(profile).model_validate_json(profile.model_dump_json()) == profile
-
-
-@pytest.mark.parametrize("name", ["two_towers", "transformer"])
-def test_graph_survives_the_disk(
-    name: str, bundles: Callable[[str], Bundle], tmp_path: Path
-) -> None:
-    graph = bundles(name).graph
-    assert graph is not None
-    save_graph(tmp_path, graph)
-    assert load_graph(tmp_path / GRAPH_FILE) == graph
-    assert set(graph.values) <= {*graph.inputs, *graph.producer}
-
-
-def test_damaged_graph_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / GRAPH_FILE
-    path.write_text('{"schema_version": 2}')
-    with pytest.raises(BundleError, match="Import the bundle again"):
-        load_graph(path)

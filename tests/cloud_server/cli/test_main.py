@@ -11,16 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import grpc
 import pytest
 from typer.testing import CliRunner
 
 from cloud_server.cli.main import app
-from cloud_server.cli.settings import load_settings
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
-from protos.errors import BundleError, UsageError
-from tests.kit.cloud_calls import TIMEOUT_S, connected, crossing, oip_stub, refused, request_for
+from protos.errors import BundleError
+from tests.kit.cloud_calls import TIMEOUT_S, connected, crossing, oip_stub, request_for
 
 # Runs the command with inferences that wait for a line on stdin, after telling that they have begun.
 HELD_COMMAND = """
@@ -100,65 +98,6 @@ def test_health_command_tells_by_its_exit_status(residual_bundle: Bundle) -> Non
     assert json.loads(gone.stdout)["status"] == "no answer (UNAVAILABLE)"
 
 
-def test_flags_go_before_environment_before_file_before_defaults(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = tmp_path / "cloud.toml"
-    config.write_text('bundles = "a"\nthreads = 2\nmax_sessions = 3\npreload = ["c1", "c2"]\n')
-    monkeypatch.setenv("SPLITPOINT_CLOUD_MAX_SESSIONS", "4")
-    monkeypatch.setenv("SPLITPOINT_CLOUD_STREAM_WINDOW", "5")
-    found = load_settings(config, stream_window=6, workers=None)
-    assert (found.bundles, found.threads, found.max_sessions) == (Path("a"), 2, 4)
-    assert (found.stream_window, found.preload) == (6, ("c1", "c2"))
-    assert (found.max_message_bytes, found.drain_s) == (64 << 20, 10.0)
-    monkeypatch.setenv("SPLITPOINT_CLOUD_PRELOAD", "c3, c4")
-    assert load_settings(config).preload == ("c3", "c4")
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        ({}, r"--bundles is missing\. Give it, or set SPLITPOINT_CLOUD_BUNDLES"),
-        ({"bundles": "a", "workers": 0}, "--workers is wrong: .*greater than or equal to 1"),
-        ({"bundles": "a", "color": "red"}, "no setting 'color'"),
-        ({"bundles": "a", "max_message": "64"}, "no unit of size"),
-        ({"bundles": "a", "max_message": "3B"}, "lets nothing through"),
-        ({"bundles": "a", "drain": "soon"}, "is not a duration"),
-        ({"bundles": "a", "listen": "here"}, "no address to listen on"),
-        ({"bundles": "a", "listen": "::1:50"}, "no address to listen on"),
-        ({"bundles": "a", "listen": "h:70000"}, "Ports go from 0 to 65535"),
-        ({"bundles": "a", "log_level": "loud"}, "--log-level is wrong"),
-    ],
-)
-def test_wrong_setting_is_named(given: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(UsageError, match=sentence):
-        load_settings(**given)
-
-
-def test_settings_file_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no settings file"):
-        load_settings(tmp_path / "none.toml")
-    (tmp_path / "broken.toml").write_text("= 1")
-    with pytest.raises(UsageError, match=r"broken\.toml cannot be read"):
-        load_settings(tmp_path / "broken.toml")
-
-
-def test_show_config_prints_the_settings_and_serves_nothing(tmp_path: Path) -> None:
-    arguments = ["serve", "--bundles", str(tmp_path), "--show-config", "--drain", "3s"]
-    found = CliRunner().invoke(app, arguments)
-    assert found.exit_code == 0
-    assert json.loads(found.stdout)["drain"] == "3s"
-
-
-def test_port_that_is_taken_is_a_clear_error(residual_bundle: Bundle) -> None:
-    with (
-        CloudServer(residual_bundle.path) as server,
-        pytest.raises(UsageError, match=r"cannot listen on .*in use.*Choose another --listen"),
-        CloudServer(residual_bundle.path, listen=server.address),
-    ):
-        pass
-
-
 def test_damaged_bundle_ends_the_command_with_its_sentence(
     residual_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -171,20 +110,6 @@ def test_damaged_bundle_ends_the_command_with_its_sentence(
     assert found.returncode == BundleError.exit_status
     assert "Traceback" not in found.stderr
     assert "is damaged" in " ".join(found.stderr.split())
-
-
-def test_server_cannot_be_asked_for_its_address_before_it_runs(residual_bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match="not running"):
-        _ = CloudServer(residual_bundle.path).address
-
-
-def test_stopped_server_refuses_connections(residual_bundle: Bundle) -> None:
-    with CloudServer(residual_bundle.path) as server:
-        address = server.address
-    request = request_for(residual_bundle, "cloud", crossing(residual_bundle, "cloud"))
-    with connected(address) as channel:
-        code, _ = refused(lambda: oip_stub(channel).ModelInfer(request, timeout=TIMEOUT_S))
-    assert code == grpc.StatusCode.UNAVAILABLE.name
 
 
 def test_light_commands_do_not_load_the_runtime() -> None:

@@ -3,15 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos import inference_pb2
 from tests.kit.cloud_calls import crossing, uncut
 from tests.kit.triton_client import run_client
-
-pytest.importorskip("tritonclient.grpc")
 
 
 def our_fields(message: object) -> set[tuple[str, int, int, bool]]:

@@ -1,0 +1,62 @@
+"""What the server is told by flags, environment and file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cloud_server.cli.main import app
+from cloud_server.cli.settings import load_settings
+from protos.errors import UsageError
+
+
+def test_flags_go_before_environment_before_file_before_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "cloud.toml"
+    config.write_text('bundles = "a"\nthreads = 2\nmax_sessions = 3\npreload = ["c1", "c2"]\n')
+    monkeypatch.setenv("SPLITPOINT_CLOUD_MAX_SESSIONS", "4")
+    monkeypatch.setenv("SPLITPOINT_CLOUD_STREAM_WINDOW", "5")
+    found = load_settings(config, stream_window=6, workers=None)
+    assert (found.bundles, found.threads, found.max_sessions) == (Path("a"), 2, 4)
+    assert (found.stream_window, found.preload) == (6, ("c1", "c2"))
+    assert (found.max_message_bytes, found.drain_s) == (64 << 20, 10.0)
+    monkeypatch.setenv("SPLITPOINT_CLOUD_PRELOAD", "c3, c4")
+    assert load_settings(config).preload == ("c3", "c4")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({}, r"--bundles is missing\. Give it, or set SPLITPOINT_CLOUD_BUNDLES"),
+        ({"bundles": "a", "workers": 0}, "--workers is wrong: .*greater than or equal to 1"),
+        ({"bundles": "a", "color": "red"}, "no setting 'color'"),
+        ({"bundles": "a", "max_message": "64"}, "no unit of size"),
+        ({"bundles": "a", "max_message": "3B"}, "lets nothing through"),
+        ({"bundles": "a", "drain": "soon"}, "is not a duration"),
+        ({"bundles": "a", "listen": "here"}, "no address to listen on"),
+        ({"bundles": "a", "listen": "::1:50"}, "no address to listen on"),
+        ({"bundles": "a", "listen": "h:70000"}, "Ports go from 0 to 65535"),
+        ({"bundles": "a", "log_level": "loud"}, "--log-level is wrong"),
+    ],
+)
+def test_wrong_setting_is_named(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        load_settings(**given)
+
+
+def test_settings_file_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no settings file"):
+        load_settings(tmp_path / "none.toml")
+    (tmp_path / "broken.toml").write_text("= 1")
+    with pytest.raises(UsageError, match=r"broken\.toml cannot be read"):
+        load_settings(tmp_path / "broken.toml")
+
+
+def test_show_config_prints_the_settings_and_serves_nothing(tmp_path: Path) -> None:
+    arguments = ["serve", "--bundles", str(tmp_path), "--show-config", "--drain", "3s"]
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 0
+    assert json.loads(found.stdout)["drain"] == "3s"

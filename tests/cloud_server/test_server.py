@@ -1,0 +1,32 @@
+"""The server as an object: it starts, has an address, and ends."""
+
+import grpc
+import pytest
+
+from cloud_server.server import CloudServer
+from partitioner.bundle.bundle import Bundle
+from protos.errors import UsageError
+from tests.kit.cloud_calls import TIMEOUT_S, connected, crossing, oip_stub, refused, request_for
+
+
+def test_port_that_is_taken_is_a_clear_error(residual_bundle: Bundle) -> None:
+    with (
+        CloudServer(residual_bundle.path) as server,
+        pytest.raises(UsageError, match=r"cannot listen on .*in use.*Choose another --listen"),
+        CloudServer(residual_bundle.path, listen=server.address),
+    ):
+        pass
+
+
+def test_server_cannot_be_asked_for_its_address_before_it_runs(residual_bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="not running"):
+        _ = CloudServer(residual_bundle.path).address
+
+
+def test_stopped_server_refuses_connections(residual_bundle: Bundle) -> None:
+    with CloudServer(residual_bundle.path) as server:
+        address = server.address
+    request = request_for(residual_bundle, "cloud", crossing(residual_bundle, "cloud"))
+    with connected(address) as channel:
+        code, _ = refused(lambda: oip_stub(channel).ModelInfer(request, timeout=TIMEOUT_S))
+    assert code == grpc.StatusCode.UNAVAILABLE.name
