@@ -4,18 +4,17 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from contextlib import aclosing
 from functools import partial
-from itertools import count
 from time import perf_counter
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from edge_client import defaults
-from edge_client.client.completion import FrameCompletion, grace_s
-from edge_client.client.feed import Limited, WhenFree, as_async
+from edge_client.client.completion import FrameCompletion
 from edge_client.client.options import ClientOptions
+from edge_client.client.pipeline import FramePipeline, OnError
 from edge_client.client.session import CloudSession
-from edge_client.client.window import in_order
 from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.cloud.greeting import ServerInfo, report_telemetry
 from edge_client.cloud.stream import GrpcTransport
@@ -24,11 +23,8 @@ from edge_client.control.controller import Controller
 from edge_client.control.power_watch import FIXED, PowerWatch, why_unweighed
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.compute_thread import ComputeThread
-from edge_client.frames.failure import head_too_late
-from edge_client.frames.inputs import Inputs, check_inputs
-from edge_client.frames.outcome import served_by_none
-from edge_client.frames.prepared_frame import PreparedFrame
-from edge_client.frames.result import BUSY, SLOW, Missed, Result
+from edge_client.frames.inputs import Inputs
+from edge_client.frames.result import Result
 from edge_client.frames.runner import FrameRunner
 from edge_client.frames.slowdown import Slowdown
 from edge_client.frames.stages import Stages
@@ -42,12 +38,6 @@ from partitioner.policy.settings import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import SplitpointError, UsageError
 from protos.names import EDGE
-
-_THINK_AFTER_S = 0.005
-"""After a frame, if no other one comes before: what it teaches is weighed for the next one."""
-
-OnError = Literal["raise", "result"]
-"""What becomes of a frame that fails: an exception, or a Result that is served by none."""
 
 
 class AsyncEdgeClient:
@@ -90,18 +80,19 @@ class AsyncEdgeClient:
             self.bundle, options, self._transport, stages, self._breaker, self.control
         )
         self._completer = FrameCompletion(
+            options,
             self._runner,
             self._device,
             self._transport,
             self._breaker,
             self.control,
-            timeout_s=options.timeout_s,
-            on_failure=options.on_failure,
-            greet=self._meeting.greet_once,
+            self._meeting.greet_once,
         )
         self.exit_threshold = options.exit_threshold
-        self._frames = count()
-        self._in_flight = 0
+        self.pipeline = FramePipeline(
+            options, self._runner, self._device, self.control, self._completer
+        )
+        """What takes a frame from its inputs to its result."""
         self._connecting = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
         self.watch: CloudWatch | None = None
@@ -116,7 +107,6 @@ class AsyncEdgeClient:
             unweighed = why_unweighed(policy, adapts=options.adapts)
             self.power = PowerWatch(options.power, self.control.heed, unweighed=unweighed)
         self._powering: asyncio.Task[None] | None = None
-        self._thinking: asyncio.TimerHandle | None = None
         self._connected = False
 
     @classmethod
@@ -150,9 +140,7 @@ class AsyncEdgeClient:
     @property
     def choice(self) -> Choice:
         """The cut and the codec of the next frame, and why; UsageError before `auto` has connected."""
-        if self.control.current is None:
-            raise UsageError("the cut is not chosen yet: auto chooses when the client connects.")
-        return self.control.current
+        return self.control.chosen()
 
     @property
     def server(self) -> ServerInfo | None:
@@ -208,8 +196,7 @@ class AsyncEdgeClient:
     def exit_threshold(self) -> defaults.ExitThreshold:
         """Confidence from which an exit answers early: `own` is each exit's own; None: none does.
 
-        `auto`: within a latency or a deadline, while the cut adapts, the policy moves it (bounding.py);
-        else `own`.
+        `auto`: within a latency or a deadline, while the cut adapts, the policy moves it; else `own`.
         May be set at any time, for the frames to come; the policy counts on it. Raises UsageError for
         what is no confidence, and in a bundle without exits.
         """
@@ -279,7 +266,7 @@ class AsyncEdgeClient:
         """
         arrived_at = perf_counter() if arrived_at is None else arrived_at
         await self.connect()
-        return await self._infer(next(self._frames), inputs, arrived_at, on_error)
+        return await self.pipeline.infer(inputs, arrived_at, on_error)
 
     async def stream(
         self,
@@ -293,29 +280,15 @@ class AsyncEdgeClient:
         A frame is taken when there is room in the window, and with a deadline only when the device is free.
         """
         await self.connect()
-        source = as_async(frames)
-        limited = source if self.power is None else Limited(source, self.power.most_fps)
-        paced = None if self.deadline_s is None else WhenFree(limited, self._device)
-
-        async def run(index: int, inputs: Inputs) -> Result:
-            held = paced is not None and paced.held
-            return await self._infer(index, inputs, perf_counter(), on_error, held=held)
-
-        results = in_order(paced or limited, run, self.window)
-        self.control.learned.pace(paced is not None)
-        try:
+        most_fps = None if self.power is None else self.power.most_fps
+        async with aclosing(self.pipeline.stream(frames, on_error, most_fps)) as results:
             async for result in results:
                 yield result
-        finally:
-            self.control.learned.pace(-(paced is not None))
-            await results.aclose()
-            if hasattr(source, "aclose"):
-                await source.aclose()
 
     async def close(self) -> None:
         """Let go of the connections and of the device's threads. Does nothing twice."""
         self._meeting.end()
-        self._think_later(None)
+        self.pipeline.lookahead.end_pause()
         for task in filter(None, (self._watching, self._powering)):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -335,84 +308,3 @@ class AsyncEdgeClient:
         if self._transport is None:
             raise UsageError("this client was made without a server, so there is nobody to tell.")
         await report_telemetry(self._transport.channel, self._transport.address, snapshots)
-
-    def prepare(self, inputs: Inputs, arrived_at: float) -> PreparedFrame:
-        """Check one frame and run its head, in this thread; for callers that have one of their own."""
-        return self._prepare(next(self._frames), inputs, arrived_at, math.inf)
-
-    def finish(self, work: PreparedFrame) -> Result:
-        """Return the result of a prepared frame of which nothing crosses."""
-        return self._completer.answered_here(work)
-
-    async def complete(self, work: PreparedFrame) -> Result:
-        """Bring a prepared frame to its result."""
-        return await self._completer.complete(work)
-
-    async def _infer(
-        self,
-        frame: int,
-        inputs: Inputs,
-        arrived_at: float,
-        on_error: OnError,
-        *,
-        held: bool = False,
-    ) -> Result:
-        choice = self.choice
-        self._think_later(None)
-        try:
-            return await self._try(frame, inputs, arrived_at, held=held)
-        except SplitpointError as error:
-            if on_error == "raise":
-                raise
-            return served_by_none(frame, choice, arrived_at, error)
-        finally:
-            self._think_later(_THINK_AFTER_S)  # once the result is with the caller
-
-    def _think_later(self, after_s: float | None) -> None:
-        """Decide for the next frame in a while; None: not at all, as it is here."""
-        if self._thinking is not None:
-            self._thinking.cancel()
-            self._thinking = None
-        if after_s is not None and self.control.adapts:
-            loop = asyncio.get_running_loop()
-            self._thinking = loop.call_later(after_s, self.control.think_ahead)
-
-    async def _try(self, frame: int, inputs: Inputs, arrived_at: float, *, held: bool) -> Result:
-        deadline_at = arrived_at + (math.inf if self.deadline_s is None else self.deadline_s)
-        self._in_flight += 1
-        try:
-            async with asyncio.timeout(grace_s(arrived_at, deadline_at)):
-                prepare = partial(self._prepare, frame, inputs, arrived_at, deadline_at, held=held)
-                work: PreparedFrame = await self._device.run(arrived_at, prepare)
-        except TimeoutError:
-            late, choice = head_too_late(deadline_at - arrived_at), self.choice
-            missed = self._missed_head(choice.cut.id, arrived_at)
-            return served_by_none(frame, choice, arrived_at, late, missed=missed)
-        else:
-            return await self.complete(work)
-        finally:
-            self._in_flight -= 1
-
-    def _missed_head(self, cut_id: str, arrived_at: float) -> Missed:
-        """Return why a head was not done in time, and what the frame would have taken here."""
-        stages = self._runner.stages
-        head_s, tail_s = stages.head_s(cut_id), stages.tail_s(cut_id)
-        rest_s = 0.0 if cut_id == EDGE else tail_s
-        known = head_s > 0 and rest_s is not None
-        needed_s = perf_counter() - arrived_at + head_s + (rest_s or 0.0) if known else None
-        return Missed(SLOW if head_s > (self.deadline_s or math.inf) else BUSY, needed_s)
-
-    def _prepare(
-        self,
-        frame: int,
-        inputs: Inputs,
-        arrived_at: float,
-        deadline_at: float,
-        *,
-        held: bool = False,
-    ) -> PreparedFrame:
-        checked = check_inputs(inputs, self.bundle.inputs)
-        choice = self.control.next(arrived_at, held=held or self._in_flight >= self.window)
-        work = self._runner.prepare(checked, frame, arrived_at, deadline_at, choice)
-        self.control.learned.prepared(work)
-        return work

@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import perf_counter
 
+from edge_client.client.options import ClientOptions
 from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.cloud.reply import Reply, check_outputs
 from edge_client.cloud.stream import GrpcTransport
 from edge_client.control.controller import Controller
-from edge_client.defaults import OnFailure
 from edge_client.frames.compute_thread import ComputeThread
 from edge_client.frames.failure import CloudFailure, misfit, unanswered
 from edge_client.frames.outcome import (
@@ -49,14 +49,12 @@ class FrameCompletion:
 
     def __init__(
         self,
+        options: ClientOptions,
         runner: FrameRunner,
         device: ComputeThread,
         transport: GrpcTransport | None,
         breaker: Breaker,
         controller: Controller,
-        *,
-        timeout_s: float,
-        on_failure: OnFailure,
         greet: Greet,
     ) -> None:
         self.fallbacks: Counter[str] = Counter()
@@ -67,8 +65,8 @@ class FrameCompletion:
         self._transport = transport
         self._breaker = breaker
         self._controller = controller
-        self._timeout_s = timeout_s
-        self._on_failure = on_failure
+        self._timeout_s = options.timeout_s
+        self._on_failure = options.on_failure
         self._greet = greet
 
     @property

@@ -112,10 +112,10 @@ class EdgeClient:
         if self._client.deadline_s is not None:
             return self._loop.run(self._client.infer(inputs))
         arrived_at = perf_counter()
-        work = self._client.prepare(inputs, arrived_at)
+        work = self._client.pipeline.prepare(inputs, arrived_at)
         if work.message is None:
-            return self._client.finish(work)
-        return self._loop.run(self._client.complete(work))
+            return self._client.pipeline.finish(work)
+        return self._loop.run(self._client.pipeline.complete(work))
 
     def stream(
         self, frames: Iterable[Inputs], on_error: Literal["raise", "result"] = "raise"

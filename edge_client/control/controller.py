@@ -109,6 +109,12 @@ class Controller:
         """What the last frame was told, or the next will be; None before anything is known."""
         return self._told
 
+    def chosen(self) -> Choice:
+        """Return the choice of the next frame; UsageError before `auto` has connected."""
+        if self._told is None:
+            raise UsageError("the cut is not chosen yet: auto chooses when the client connects.")
+        return self._told
+
     def hold(self, choice: Choice) -> None:
         """Stay at one choice from the next frame on; no policy moves it any more."""
         with self._lock:
@@ -177,11 +183,7 @@ class Controller:
             before = self._bounded
             if before is not None:
                 return self._decide(before, now_s)
-            if self._told is None:
-                raise UsageError(
-                    "the cut is not chosen yet: auto chooses when the client connects."
-                )
-            return self._told
+            return self.chosen()
 
     def conditions(self, now_s: float) -> Conditions:
         """Return what is known now; UsageError without a plan."""

@@ -306,11 +306,11 @@ async def test_next_frame_is_decided_for_after_each_one(
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
     ):
         await client.infer(inputs)
-        assert client._thinking is None  # a cut that is fixed needs no thought
+        assert client.pipeline.lookahead.timer is None  # a cut that is fixed needs no thought
         follow(client, planned)
         await client.infer(inputs)
-        assert client._thinking is not None
-        due_at = client._thinking.when()
+        assert client.pipeline.lookahead.timer is not None
+        due_at = client.pipeline.lookahead.timer.when()
         await client.infer(inputs)
-        assert client._thinking.when() > due_at
-    assert client._thinking is None
+        assert client.pipeline.lookahead.timer.when() > due_at
+    assert client.pipeline.lookahead.timer is None

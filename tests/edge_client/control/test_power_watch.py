@@ -178,7 +178,7 @@ async def test_low_battery_moves_the_cut_and_slows_the_stream(
     slow = Rule(name="slow", temperature_c=80, recovers=72, max_fps=50)
     rules = PowerRules(rules=(LOW, slow), least_s=0)
     monkeypatch.setattr(
-        "edge_client.client.async_client.Limited", partial(Limited, clock=time, wait=wait)
+        "edge_client.client.pipeline.Limited", partial(Limited, clock=time, wait=wait)
     )
     inputs = frames(residual_bundle, 1)
     async with (

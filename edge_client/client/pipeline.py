@@ -1,0 +1,158 @@
+"""Frames from their inputs to their results: each checked, given a choice, its head run, and completed."""
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from functools import partial
+from itertools import count
+from time import perf_counter
+from typing import Literal
+
+from edge_client.client.completion import FrameCompletion, grace_s
+from edge_client.client.feed import Limited, WhenFree, as_async
+from edge_client.client.options import ClientOptions
+from edge_client.client.window import in_order
+from edge_client.control.controller import Controller
+from edge_client.control.lookahead import Lookahead
+from edge_client.frames.compute_thread import ComputeThread
+from edge_client.frames.failure import head_too_late
+from edge_client.frames.inputs import Inputs, check_inputs
+from edge_client.frames.outcome import served_by_none
+from edge_client.frames.prepared_frame import PreparedFrame
+from edge_client.frames.result import BUSY, SLOW, Missed, Result
+from edge_client.frames.runner import FrameRunner
+from protos.errors import SplitpointError
+from protos.names import EDGE
+
+OnError = Literal["raise", "result"]
+"""What becomes of a frame that fails: an exception, or a Result that is served by none."""
+
+
+class FramePipeline:
+    """Takes frames through head and completion. Used in one event loop, but for `prepare`."""
+
+    def __init__(
+        self,
+        options: ClientOptions,
+        runner: FrameRunner,
+        device: ComputeThread,
+        controller: Controller,
+        completion: FrameCompletion,
+    ) -> None:
+        self.lookahead = Lookahead(controller)
+        self._bundle = runner.stages.bundle
+        self._runner = runner
+        self._device = device
+        self._controller = controller
+        self._completion = completion
+        self._window = options.window
+        self._deadline_s = math.inf if options.deadline_s is None else options.deadline_s
+        self._numbers = count()
+        self._in_flight = 0
+
+    def prepare(self, inputs: Inputs, arrived_at: float) -> PreparedFrame:
+        """Check one frame and run its head, in this thread; for callers that have one of their own."""
+        return self._prepare(next(self._numbers), inputs, arrived_at, math.inf)
+
+    def finish(self, work: PreparedFrame) -> Result:
+        """Return the result of a prepared frame of which nothing crosses."""
+        return self._completion.answered_here(work)
+
+    async def complete(self, work: PreparedFrame) -> Result:
+        """Bring a prepared frame to its result."""
+        return await self._completion.complete(work)
+
+    async def infer(
+        self,
+        inputs: Inputs,
+        arrived_at: float,
+        on_error: OnError,
+        *,
+        frame: int | None = None,
+        held: bool = False,
+    ) -> Result:
+        """Bring a frame to its result; `frame`: its number, None for the next; `held`: see Controller.next.
+
+        With on_error="result" what it fails with is a Result that is served by none.
+        """
+        number = next(self._numbers) if frame is None else frame
+        choice = self._controller.chosen()
+        self.lookahead.end_pause()
+        try:
+            return await self._try(number, inputs, arrived_at, held=held)
+        except SplitpointError as error:
+            if on_error == "raise":
+                raise
+            return served_by_none(number, choice, arrived_at, error)
+        finally:
+            self.lookahead.begin_pause()  # once the result is with the caller
+
+    async def stream(
+        self,
+        frames: Iterable[Inputs] | AsyncIterable[Inputs],
+        on_error: OnError,
+        most_fps: Callable[[], float | None] | None = None,
+    ) -> AsyncGenerator[Result, None]:
+        """Yield one result for each frame, in order, with up to `window` frames at work.
+
+        With a deadline a frame is taken only when the device is free. `most_fps`: how many frames a second
+        may be taken now; None: as many as come.
+        """
+        source = as_async(frames)
+        limited = source if most_fps is None else Limited(source, most_fps)
+        paced = WhenFree(limited, self._device) if self._deadline_s < math.inf else None
+
+        async def run(index: int, inputs: Inputs) -> Result:
+            held = paced is not None and paced.held
+            return await self.infer(inputs, perf_counter(), on_error, frame=index, held=held)
+
+        results = in_order(paced or limited, run, self._window)
+        self._controller.learned.pace(paced is not None)
+        try:
+            async for result in results:
+                yield result
+        finally:
+            self._controller.learned.pace(-(paced is not None))
+            await results.aclose()
+            if hasattr(source, "aclose"):
+                await source.aclose()
+
+    async def _try(self, frame: int, inputs: Inputs, arrived_at: float, *, held: bool) -> Result:
+        deadline_at = arrived_at + self._deadline_s
+        self._in_flight += 1
+        try:
+            async with asyncio.timeout(grace_s(arrived_at, deadline_at)):
+                prepare = partial(self._prepare, frame, inputs, arrived_at, deadline_at, held=held)
+                work: PreparedFrame = await self._device.run(arrived_at, prepare)
+        except TimeoutError:
+            late, choice = head_too_late(self._deadline_s), self._controller.chosen()
+            missed = self._missed_head(choice.cut.id, arrived_at)
+            return served_by_none(frame, choice, arrived_at, late, missed=missed)
+        else:
+            return await self._completion.complete(work)
+        finally:
+            self._in_flight -= 1
+
+    def _prepare(
+        self,
+        frame: int,
+        inputs: Inputs,
+        arrived_at: float,
+        deadline_at: float,
+        *,
+        held: bool = False,
+    ) -> PreparedFrame:
+        checked = check_inputs(inputs, self._bundle.inputs)
+        choice = self._controller.next(arrived_at, held=held or self._in_flight >= self._window)
+        work = self._runner.prepare(checked, frame, arrived_at, deadline_at, choice)
+        self._controller.learned.prepared(work)
+        return work
+
+    def _missed_head(self, cut_id: str, arrived_at: float) -> Missed:
+        """Return why a head was not done in time, and what the frame would have taken here."""
+        stages = self._runner.stages
+        head_s, tail_s = stages.head_s(cut_id), stages.tail_s(cut_id)
+        rest_s = 0.0 if cut_id == EDGE else tail_s
+        known = head_s > 0 and rest_s is not None
+        needed_s = perf_counter() - arrived_at + head_s + (rest_s or 0.0) if known else None
+        return Missed(SLOW if head_s > self._deadline_s else BUSY, needed_s)
