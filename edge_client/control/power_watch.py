@@ -50,7 +50,7 @@ class _Last:
 
 
 class PowerWatch:
-    """Keeps the rules that hold. `step` reads and judges; `run` does so again and again.
+    """Keeps the rules that hold. `tick` reads and judges; `run` does so again and again.
 
     Reads every source when it is made: FileError if one cannot be read. One that fails later, by whatever
     exception, is remarked on once, and its last reading counts for `hold_s`.
@@ -72,7 +72,7 @@ class PowerWatch:
         self._power = power
         self._on_power_demand = on_power_demand
         self._clock = clock
-        self._held: tuple[InForce, ...] = ()
+        self._in_force: tuple[InForce, ...] = ()
         now_s = clock()
         self._last = [_Last(source, _read(source), now_s) for source in power.sources]
         for caveat in _caveats(power.rules, self._last, unweighed):
@@ -80,11 +80,11 @@ class PowerWatch:
         self._judge()
 
     async def run(self) -> None:
-        """Step until cancelled; a sensor that takes its time holds nobody up."""
-        step = partial(asyncio.to_thread, self.step)
-        await repeat(step, self._power.rules.every_s, "looking at battery and heat")
+        """Tick until cancelled; a sensor that takes its time holds nobody up."""
+        tick = partial(asyncio.to_thread, self.tick)
+        await repeat(tick, self._power.rules.every_s, "looking at battery and heat")
 
-    def step(self) -> None:
+    def tick(self) -> None:
         """Read what can be read, and judge."""
         for last in self._last:
             self._read(last)
@@ -123,10 +123,11 @@ class PowerWatch:
         self.reading = _together(
             last.reading for last in self._last if now_s - last.read_at <= rules.hold_s
         )
-        before, self._held = self._held, judge_power(rules, self.reading, self._held, now_s)
-        self.power_demand = power_demand_of(rules, self._held, weighs=not self._unweighed)
+        before = self._in_force
+        self._in_force = judge_power(rules, self.reading, before, now_s)
+        self.power_demand = power_demand_of(rules, self._in_force, weighs=not self._unweighed)
         self._on_power_demand(self.power_demand)
-        self._tell({each.rule.name for each in before}, {each.rule.name for each in self._held})
+        self._tell({each.rule.name for each in before}, {each.rule.name for each in self._in_force})
 
     def _tell(self, before: set[str], now: set[str]) -> None:
         if before == now:

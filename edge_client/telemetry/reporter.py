@@ -67,7 +67,7 @@ class TelemetryBuffer:
 
 
 class Reporter:
-    """Looks, writes and sends at its times. `step` does what is due now; `run` calls it again and again.
+    """Looks, writes and sends at its times. `tick` does what is due now; `run` calls it again and again.
 
     `every_s`: seconds between snapshots; None: none are made, and only health is looked at. `write` gets
     `{"health": …}` when it changes and `{"telemetry": …}`, `on_change` the state. Used in the client's loop.
@@ -96,13 +96,13 @@ class Reporter:
         self._health = observer.look().health
 
     async def run(self) -> None:
-        """Step until cancelled; a report that waits for a dead link does not hold up the looking."""
+        """Tick until cancelled; a report that waits for a dead link does not hold up the looking."""
         async with asyncio.TaskGroup() as tasks:
             for work in (self._observe, self._deliver):
                 # When nobody reads what is written any more, the command ends.
                 tasks.create_task(repeat(work, TICK_S, "telemetry", ends_with=BrokenPipeError))
 
-    async def step(self) -> None:
+    async def tick(self) -> None:
         """Do what is due now, if anything is."""
         await self._observe()
         await self._deliver()

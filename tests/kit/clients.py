@@ -1,9 +1,11 @@
 """Clients whose link, machines and cloud are what a test says, at the moment that it says."""
 
 import asyncio
+from collections.abc import Callable
 from time import perf_counter
 
 from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.control.cloud_watch import CloudWatch
 from edge_client.control.controller import Limits
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import Transfer
@@ -44,10 +46,15 @@ async def loaded(client: AsyncEdgeClient, cut: str) -> None:
     await asyncio.to_thread(client._runner.stages.warm, cut)
 
 
+def set_clock(watch: CloudWatch, clock: Callable[[], float]) -> None:
+    """Let a watch, and all that it probes with, tell the time by `clock`."""
+    watch._clock = watch._retry._clock = watch._probes._clock = clock
+
+
 async def look_again(client: AsyncEdgeClient) -> None:
     """Let the client look for the cloud as it does when some time has passed."""
     assert client.watch is not None
     assert client._watching is not None
     client._watching.cancel()  # it would look by itself in a moment: only one is to look
-    client.watch._clock = lambda: perf_counter() + 10
-    await client.watch.step()
+    set_clock(client.watch, lambda: perf_counter() + 10)
+    await client.watch.tick()

@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.cloud import probe_connection
 from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.cloud.reply import Reply
 from edge_client.control import cloud_watch
@@ -22,7 +23,7 @@ from protos.errors import FaultError, LateError, UnreachableError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import EDGE
 from protos.splitpoint_pb2 import GetServerInfoResponse, ProbeRequest, ProbeResponse
-from tests.kit.clients import follow, loaded, look_again, see
+from tests.kit.clients import follow, loaded, look_again, see, set_clock
 from tests.kit.clocks import FakeClock
 from tests.kit.fake_cloud import FakeCloud
 from tests.kit.frames import frames
@@ -33,7 +34,7 @@ def watch_of(client: AsyncEdgeClient) -> tuple[CloudWatch, FakeClock]:
     assert client.watch is not None
     assert client._watching is not None
     client._watching.cancel()
-    client.watch._clock = clock = FakeClock(perf_counter())
+    set_clock(client.watch, clock := FakeClock(perf_counter()))
     return client.watch, clock
 
 
@@ -76,7 +77,7 @@ async def test_cloud_is_found_within_a_third_of_a_second_of_its_return(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        cloud_watch, "_GREET_S", 30.0
+        probe_connection, "_GREET_S", 30.0
     )  # what a busy test machine takes is no matter
     cloud = FakeCloud(residual_bundle)
     async with cloud:
@@ -85,12 +86,12 @@ async def test_cloud_is_found_within_a_third_of_a_second_of_its_return(
         watch, clock = watch_of(client)
         for _ in range(20):  # it stays away for 2 s, and is looked for all the time
             clock.now_s += TICK_S
-            await watch.step()
+            await watch.tick()
         async with FakeCloud(residual_bundle, port=int(cloud.address.split(":")[1])):
             returned_at = clock.now_s
             while client.cloud_is_away:
                 clock.now_s += TICK_S
-                await watch.step()
+                await watch.tick()
             assert clock.now_s - returned_at <= 0.3
 
 
@@ -124,12 +125,12 @@ async def test_greeting_that_was_damaged_is_repeated(
         with monkeypatch.context() as patched:
             patched.setattr(cloud, method, damaged)
             clock.now_s += 1
-            await watch.step()
+            await watch.tick()
             assert client._breaker.circuit is Circuit.OPEN
             assert isinstance(client._breaker.error, FaultError)
             assert "makes no sense" in str(client._breaker.error)
         clock.now_s += 1
-        await watch.step()
+        await watch.tick()
         assert client._breaker.circuit is Circuit.TRYING
 
 
@@ -142,14 +143,14 @@ async def test_watch_goes_on_after_a_bug_and_says_so(
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
     ):
         watch, _ = watch_of(client)
-        steps, again = iter([ValueError("a bug")]), asyncio.Event()
+        bugs, again = iter([ValueError("a bug")]), asyncio.Event()
 
-        async def step() -> None:
-            for error in steps:
+        async def tick() -> None:
+            for error in bugs:
                 raise error
             again.set()
 
-        monkeypatch.setattr(watch, "step", step)
+        monkeypatch.setattr(watch, "tick", tick)
         running = asyncio.create_task(watch.run())
         await again.wait()
         running.cancel()
@@ -185,11 +186,11 @@ async def test_plan_that_fails_after_long_measuring_is_not_begun_anew_at_once_un
             clock.now_s += took_s
             raise error
 
-        monkeypatch.setattr(watch, "_on_back", plan_for_long)
+        monkeypatch.setattr(watch._retry, "_on_back", plan_for_long)
         client._breaker.trip(UnreachableError("gone."), clock.now_s)
         clock.now_s += 1
         with contextlib.suppress(ValueError):
-            await watch.step()
+            await watch.tick()
         assert not client._breaker.is_due(clock.now_s + rest_s - 0.01)
         assert client._breaker.is_due(clock.now_s + rest_s + 0.01)
 
@@ -206,10 +207,10 @@ async def test_bug_in_looking_for_the_cloud_waits_for_its_next_turn(
     ):
         watch, clock = watch_of(client)
         client._breaker.trip(UnreachableError("gone."), clock.now_s)
-        monkeypatch.setattr(cloud_watch, "greet", fail)
+        monkeypatch.setattr(probe_connection, "greet", fail)
         clock.now_s += 1
         with pytest.raises(ValueError, match="a bug"):
-            await watch.step()
+            await watch.tick()
         assert not client._breaker.is_due(clock.now_s)
         assert client._breaker.is_due(clock.now_s + 1)
 
@@ -230,7 +231,7 @@ async def test_cloud_that_comes_back_with_smaller_messages_gets_smaller_ones(
         client._breaker.trip(UnreachableError("gone."), clock.now_s)
         cloud.max_message_bytes = int(sizes[2])
         clock.now_s += 1
-        await watch.step()
+        await watch.tick()
         fitting = [option for option in planned.options if option.upload_bytes <= sizes[2]]
         await loaded(client, min(fitting, key=lambda option: option.total_s).cut)
         see(client, 1e9)
@@ -373,7 +374,7 @@ async def test_link_is_taken_from_the_fastest_probes_after_a_return(
         cloud.probe = probe  # type: ignore[method-assign]
         client._breaker.trip(UnreachableError("gone."), clock.now_s)
         clock.now_s += 0.1
-        await watch.step()
+        await watch.tick()
         assert client.control.learned.link is not None
         large = sizes[-1]
         assert sizes == [1, 1, 1, 4096, large, large, large]
@@ -402,7 +403,7 @@ async def test_link_that_came_back_much_slower_is_asked_for_little(
         client._breaker.trip(UnreachableError("gone."), clock.now_s)
         clock.now_s += 0.1
         begun_at = clock.now_s
-        await watch.step()
+        await watch.tick()
         assert clock.now_s - begun_at < 2
         assert max(sizes) == 4096  # 0.8 s; the 12 kB of before would have taken 2.5
         assert client.control.learned.link is not None
@@ -423,7 +424,7 @@ async def test_probe_that_says_it_took_longer_than_it_did_is_not_believed(
         monkeypatch.setattr(cloud, "probe", lie)
         watch, _ = watch_of(client)
         with pytest.raises(FaultError, match="longer there than altogether"):
-            await watch._transfer(1)
+            await watch._probes.transfer(1)
         await watch.close()
 
 
@@ -439,17 +440,17 @@ async def test_link_is_probed_only_for_frames_that_do_not_use_it(
         watch = client.watch
         assert watch is not None
         await client.infer(inputs)  # went to the cloud, and told what the link can
-        await watch.step()
+        await watch.tick()
         assert watch.probes == 0
         await loaded(client, EDGE)
         see(client, 0.2e6)
         assert (await client.infer(inputs)).cut == EDGE
-        watch._clock = lambda: perf_counter() + 1
-        await watch.step()
+        set_clock(watch, lambda: perf_counter() + 1)
+        await watch.tick()
         assert watch.probes >= 3  # one connects, two tell
         before = watch.probes
-        watch._clock = lambda: perf_counter() + 60  # and nobody has asked for a minute
-        await watch.step()
+        set_clock(watch, lambda: perf_counter() + 60)  # and nobody has asked for a minute
+        await watch.tick()
         assert watch.probes == before
 
 
@@ -457,7 +458,7 @@ async def test_silence_is_broken_off_when_a_probe_is_met_with_silence_too(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cloud_watch, "SILENCE_S", -1.0)
-    monkeypatch.setattr(cloud_watch, "PROBE_LIMIT_S", 0.05)
+    monkeypatch.setattr(probe_connection, "PROBE_LIMIT_S", 0.05)
     (inputs,) = frames(residual_bundle, 1)
     asked, never = asyncio.Event(), asyncio.Event()
 
@@ -478,10 +479,10 @@ async def test_silence_is_broken_off_when_a_probe_is_met_with_silence_too(
         client._watching.cancel()
         waiting = asyncio.create_task(client.infer(inputs))
         await asked.wait()
-        await client.watch.step()
+        await client.watch.tick()
         assert not waiting.done()  # the server is slow, and alive
         cloud.probe = hang  # type: ignore[method-assign]
-        await client.watch.step()
+        await client.watch.tick()
         result = await waiting
         assert (result.served_by, client._breaker.is_open) == (ServedBy.EDGE, True)
         assert result.reason.startswith("cloud unreachable")

@@ -23,7 +23,7 @@ from protos.codecs.calibration import Calibration
 from protos.codecs.registry import is_calibrated
 from protos.errors import MismatchError
 from protos.names import CLOUD, EDGE
-from tests.kit.clients import follow, loaded
+from tests.kit.clients import follow, loaded, set_clock
 from tests.kit.fake_cloud import FakeCloud
 from tests.kit.frames import frames
 from tests.kit.profiles import profile_of
@@ -141,11 +141,11 @@ async def test_cloud_that_gets_the_calibration_is_trusted_again(
             assert client.watch is not None
             assert client._watching is not None
             client._watching.cancel()
-            await client.watch.step()
+            await client.watch.tick()
             assert client.trouble is not None
             cloud.calibration = bundle.ranges
-            client.watch._clock = lambda: perf_counter() + GREET_EVERY_S
-            await client.watch.step()
+            set_clock(client.watch, lambda: perf_counter() + GREET_EVERY_S)
+            await client.watch.tick()
             assert client.trouble is None
             assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
 

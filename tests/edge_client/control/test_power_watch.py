@@ -68,15 +68,15 @@ def test_watch_says_when_a_rule_begins_and_ends() -> None:
     assert said == ["power: battery 40 %, 50 °C"]
     assert heard == [NO_POWER_DEMAND]
     battery.reading = Reading(0.3, False)
-    watch.step()
+    watch.tick()
     assert watch.most_fps() == 2
     assert heard[-1].names == ("low",)
-    watch.step()
+    watch.tick()
     heat.reading, battery.reading = Reading(temperature_c=85.0), Reading(0.4, False)
-    watch.step()
+    watch.tick()
     assert (watch.most_fps(), heard[-1].energy_factor) == (None, 2)
     heat.reading = Reading(temperature_c=60.0)
-    watch.step()
+    watch.tick()
     assert heard[-1] == NO_POWER_DEMAND
     assert said[1:] == [
         "power: low begins (battery 30 %, 50 °C): energy counts 1000x, at most 2 frames a second",
@@ -92,17 +92,17 @@ def test_last_reading_holds_for_its_time_and_is_remarked_on_once() -> None:
     battery.error = "--battery x cannot be read: gone."
     for _ in range(12):
         time.now_s += 5
-        watch.step()
+        watch.tick()
     assert watch.power_demand.names == ("low",)  # 60 s later
     assert said == [
         "power: --battery x cannot be read: gone. The last reading, battery 20 %, holds for 60.0 s."
     ]
     time.now_s += 5
-    watch.step()
+    watch.tick()
     assert (watch.power_demand, watch.reading) == (NO_POWER_DEMAND, Reading(temperature_c=50.0))
     assert said[1:] == ["power: low is over (50 °C): nothing is asked for"]
     battery.error, battery.reading = None, Reading(battery=0.19)
-    watch.step()
+    watch.tick()
     assert watch.power_demand.names == ("low",)
     assert said[2] == "power: the gauge can be read again: battery 19 %"
 
@@ -121,17 +121,17 @@ def test_source_that_fails_by_any_exception_is_read_again() -> None:
     for error in (OSError("no such device"), ZeroDivisionError()):
         gauge.error = error
         time.now_s += 5
-        watch.step()
+        watch.tick()
     assert watch.power_demand.names == ("low",)
     assert said == [
         "power: the gauge cannot be read: no such device. The last reading, battery 20 %, holds for 60.0 s."
     ]
     gauge.error, gauge.reading = None, None  # type: ignore[assignment]
     time.now_s += 51
-    watch.step()  # 61 s later
+    watch.tick()  # 61 s later
     assert (watch.power_demand, len(said)) == (NO_POWER_DEMAND, 2)
     gauge.reading = Reading(battery=0.9)
-    watch.step()
+    watch.tick()
     assert said[2] == "power: the gauge can be read again: battery 90 %"
     gauge.error = OSError("no such device")
     with pytest.raises(FileError, match="the gauge cannot be read: no such device"):
@@ -196,7 +196,7 @@ async def test_low_battery_moves_the_cut_and_slows_the_stream(
         first = await client.infer(inputs[0])
         assert first.cut == planned.best.cut != EDGE
         gauge.reading = Reading(0.2, False)
-        client.power.step()
+        client.power.tick()
         second = await client.infer(inputs[0])
         # What crosses takes 100 J a Mbit, so that no second is worth it.
         assert second.cut == EDGE
@@ -215,20 +215,20 @@ async def test_low_battery_moves_the_cut_and_slows_the_stream(
             1.5
         )  # half a second before the second, the third and the end
         gauge.reading = Reading(0.9, False)
-        client.power.step()
+        client.power.tick()
         third = await client.infer(inputs[0])
         assert third.cut == planned.best.cut
         assert third.reason.startswith("low is over; ")
         gauge.reading = Reading(0.9, False, 85.0)
-        client.power.step()
+        client.power.tick()
         fourth = await client.infer(inputs[0])  # nothing moves, and the reason says what holds
         assert fourth.reason == f"{third.reason} (slow: at most 50 frames a second)"
         gauge.reading = Reading(0.9, False, 60.0)
-        client.power.step()
+        client.power.tick()
         assert (await client.infer(inputs[0])).reason == third.reason
         client.set_option(EDGE)  # and from now on no weight changes any more
         gauge.reading = Reading(0.2, False)
-        client.power.step()
+        client.power.tick()
         assert client.power.power_demand == PowerDemand(("low",), 1.0, 2.0, rules.seconds_per_joule)
     assert client._powering is not None
     assert client._powering.done()

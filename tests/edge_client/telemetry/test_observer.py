@@ -80,11 +80,11 @@ async def test_health_follows_the_cloud(residual_bundle: Bundle) -> None:
         client._breaker.trip(UnreachableError("gone."), float("inf"))  # and no probe comes
         for step_s in (0.0, 1.0):
             time.now_s += step_s
-            await reporter.step()
+            await reporter.tick()
         client._breaker.succeeded()
         for step_s in (0.0, 3.0):  # what failed before the absence is forgotten; all has to settle
             time.now_s += step_s
-            await reporter.step()
+            await reporter.tick()
     assert seen == [Health.DEGRADED, Health.OFFLINE, Health.DEGRADED, Health.HEALTHY]
 
 

@@ -103,7 +103,7 @@ async def test_what_was_observed_offline_arrives_when_the_cloud_is_back(
         for _ in range(45):
             time.now_s += 10
             observer.add(result(0.01, ServedBy.EDGE, fallback="cloud unreachable"))
-            await reporter.step()
+            await reporter.tick()
         assert (len(reporter.buffer), reporter.buffer.lost) == (40, 5)
         assert not list(cloud.edges.newest())
         client._breaker.succeeded()

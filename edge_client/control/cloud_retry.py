@@ -1,0 +1,77 @@
+"""Retrying a dead cloud: greetings until it is back, then its link measured and a plan made anew.
+
+The circuit breaker says when the next try is due, and lets no frame through before one succeeds.
+"""
+
+import math
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+
+from edge_client.cloud.circuit_breaker import Breaker
+from edge_client.cloud.greeting import ServerInfo
+from edge_client.cloud.probe_connection import ProbeConnection
+from edge_client.cloud.stream import GrpcTransport
+from edge_client.control.controller import Controller
+from partitioner.bundle.bundle import Bundle
+from protos.errors import FaultError, NetworkError, SplitpointError
+
+_LONGEST_REST_S = 30.0
+"""After a plan that failed, however long it had taken."""
+
+OnBack = Callable[[ServerInfo], Awaitable[None]]
+
+
+class CloudRetry:
+    """Tries a cloud that is away. `on_back` hears of the server when it answers, and may refuse it."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        transport: GrpcTransport,
+        breaker: Breaker,
+        controller: Controller,
+        probes: ProbeConnection,
+        on_back: OnBack,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self._bundle = bundle
+        self._transport = transport
+        self._breaker = breaker
+        self._controller = controller
+        self._probes = probes
+        self._on_back = on_back
+        self._clock = clock
+
+    def is_due(self, now_s: float) -> bool:
+        """Tell whether the cloud is away and should be tried now."""
+        return self._breaker.is_due(now_s)
+
+    async def retry(self) -> None:
+        """Greet, over a new connection each time: an old one may still wait for what is lost."""
+        await self._probes.hang_up()
+        planned_at = math.inf
+        try:
+            info = await self._probes.greet(self._bundle)
+            if self._controller.adapts and info.probes:
+                pair = await self._probes.two_over_a_new_link(self._controller.probe_bytes())
+                self._controller.learned.measured(*pair)
+            planned_at = self._clock()
+            await self._on_back(info)
+        except SplitpointError as error:
+            await self._probes.hang_up()
+            self._failed(error, planned_at)
+            return
+        except Exception as error:
+            self._failed(FaultError(f"looking for it failed: {error!r}"), planned_at)
+            raise
+        await self._transport.close()  # whatever hung there hangs no longer
+        self._breaker.probed(None, self._clock())
+
+    def _failed(self, error: SplitpointError, planned_at: float) -> None:
+        """Tell the breaker; both sides may have measured since `planned_at`, which is not begun anew at once.
+
+        Unless it was the link that failed: it may be well again at any moment.
+        """
+        now_s = self._clock()
+        measured_s = 0.0 if isinstance(error, NetworkError) else now_s - planned_at
+        self._breaker.probed(error, now_s, wait_s=min(measured_s, _LONGEST_REST_S))
