@@ -27,7 +27,7 @@ from benchmarks import reporting
 from benchmarks.serving import apart, bound, copied, played, served
 from benchmarks.slow_device import SlowBundle
 from edge_client.client.sync_client import EdgeClient
-from edge_client.cloud.probe import measure_link, probing
+from edge_client.cloud.link_measurement import measure_link, probing
 from edge_client.frames.result import Result
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.memory import keep_freed_pages

@@ -15,7 +15,7 @@ MODULES = (
     "edge_client.cli.settings",
     "edge_client.relay.player",
     "edge_client.cloud.download",
-    "edge_client.cloud.probe",
+    "edge_client.cloud.link_measurement",
 )
 
 

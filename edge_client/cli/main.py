@@ -170,7 +170,7 @@ def probe(cloud: Cloud, json: console.JsonFlag = False) -> None:
 
     Example: splitpoint-edge probe --cloud 10.0.0.2:50051
     """
-    from edge_client.cloud.probe import measure_link, probing
+    from edge_client.cloud.link_measurement import measure_link, probing
 
     with console.working("measuring the link"), probing(cloud) as send:
         found = measure_link(send)

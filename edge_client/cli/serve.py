@@ -15,7 +15,7 @@ from edge_client.cli.remarks import (
     tell_of_health,
     tell_of_move,
 )
-from edge_client.cli.result_records import RecordWriter
+from edge_client.cli.result_json import RecordWriter
 from edge_client.cli.settings import LocalServeSettings
 from edge_client.cli.summary import sum_up
 from edge_client.cli.tally import Tally

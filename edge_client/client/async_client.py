@@ -17,15 +17,15 @@ from edge_client.client.pipeline import FramePipeline, OnError
 from edge_client.client.session import CloudSession
 from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.cloud.greeting import ServerInfo, report_telemetry
-from edge_client.cloud.stream import GrpcTransport
+from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.cloud_watch import CloudWatch
 from edge_client.control.controller import Controller
 from edge_client.control.power_watch import FIXED, PowerWatch, why_unweighed
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.compute_thread import ComputeThread
+from edge_client.frames.head import HeadRunner
 from edge_client.frames.inputs import Inputs
 from edge_client.frames.result import Result
-from edge_client.frames.runner import FrameRunner
 from edge_client.frames.slowdown import Slowdown
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
@@ -65,7 +65,7 @@ class AsyncEdgeClient:
             raise UsageError(f"cut {options.cut!r} needs a server. Give cloud=HOST:PORT{other}.")
         runtime = RuntimeOptions(options.threads, options.provider)
         stages = Stages(self.bundle, runtime, options.memory_bytes, Slowdown(options.slow))
-        self._runner = FrameRunner(stages)
+        self._runner = HeadRunner(stages)
         self._device, self._breaker = ComputeThread(), Breaker()
         policy = PolicySettings(
             objective=objective if isinstance(objective, Objective) else Objective.parse(objective),

@@ -16,10 +16,11 @@ from time import perf_counter
 from edge_client.client.options import ClientOptions
 from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.cloud.reply import Reply, check_outputs
-from edge_client.cloud.stream import GrpcTransport
+from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller
 from edge_client.frames.compute_thread import ComputeThread
 from edge_client.frames.failure import CloudFailure, misfit, unanswered
+from edge_client.frames.head import HeadRunner
 from edge_client.frames.outcome import (
     served_by_cloud,
     served_by_edge,
@@ -28,7 +29,6 @@ from edge_client.frames.outcome import (
 )
 from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import Missed, Result
-from edge_client.frames.runner import FrameRunner
 from partitioner.common.units import format_duration
 from protos.codecs.registry import is_calibrated
 from protos.errors import LateError, MismatchError, SplitpointError, UnreachableError
@@ -50,7 +50,7 @@ class FrameCompletion:
     def __init__(
         self,
         options: ClientOptions,
-        runner: FrameRunner,
+        runner: HeadRunner,
         device: ComputeThread,
         transport: GrpcTransport | None,
         breaker: Breaker,

@@ -9,18 +9,19 @@ from time import perf_counter
 from typing import Literal
 
 from edge_client.client.completion import FrameCompletion, grace_s
-from edge_client.client.feed import Limited, WhenFree, as_async
+from edge_client.client.feed import as_async
 from edge_client.client.options import ClientOptions
 from edge_client.client.window import in_order
 from edge_client.control.controller import Controller
 from edge_client.control.lookahead import Lookahead
 from edge_client.frames.compute_thread import ComputeThread
 from edge_client.frames.failure import head_too_late
+from edge_client.frames.head import HeadRunner
 from edge_client.frames.inputs import Inputs, check_inputs
 from edge_client.frames.outcome import served_by_none
 from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import BUSY, SLOW, Missed, Result
-from edge_client.frames.runner import FrameRunner
+from edge_client.sources.frame_pacing import Limited, WhenFree
 from protos.errors import SplitpointError
 from protos.names import EDGE
 
@@ -34,7 +35,7 @@ class FramePipeline:
     def __init__(
         self,
         options: ClientOptions,
-        runner: FrameRunner,
+        runner: HeadRunner,
         device: ComputeThread,
         controller: Controller,
         completion: FrameCompletion,

@@ -8,7 +8,7 @@ from time import perf_counter
 from edge_client.client.options import AUTO, ClientOptions
 from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.cloud.greeting import ServerInfo, check_calibration, greet
-from edge_client.cloud.stream import GrpcTransport
+from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller, Limits
 from edge_client.control.startup_plan import best_of, choose_option, least, plan_without_cloud
 from edge_client.frames.choice import Choice, choose

@@ -1,4 +1,4 @@
-"""The transport of today: one long-lived ModelStreamInfer stream over gRPC."""
+"""One ModelStreamInfer call: many requests in flight, each matched with its answer."""
 
 import asyncio
 import logging
@@ -18,7 +18,6 @@ from protos.errors import (
     TensorError,
     TooLargeError,
     UnreachableError,
-    UsageError,
 )
 from protos.inference_pb2 import ModelInferResponse
 from protos.names import (
@@ -28,9 +27,6 @@ from protos.names import (
     PARAM_LOAD_NS,
     PARAM_QUEUE_NS,
 )
-from protos.rpc.addresses import check_server
-from protos.rpc.channels import channel_options
-from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 from protos.rpc.status import error_from
 from protos.wire.checksums import check_seal
 from protos.wire.framing import decode_stream_response
@@ -49,90 +45,7 @@ _BROKEN = (
 """Ways in which a stream, not a request, ends."""
 
 
-def unheard() -> None:
-    """Nobody wants to know when a message leaves."""
-
-
-class GrpcTransport:
-    """Requests over one stream, which is opened by the first and, once broken, by the next one."""
-
-    def __init__(
-        self,
-        address: str,
-        *,
-        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-        silence_s: float = 10.0,
-    ) -> None:
-        self.address = check_server(address)
-        self._max_request_bytes = max_message_bytes
-        self._options = channel_options(max_message_bytes)
-        self._silence_s = silence_s
-        self._channel: grpc.aio.Channel | None = None
-        self._stream: _Stream | None = None
-        self._ended = False
-
-    @property
-    def channel(self) -> grpc.aio.Channel:
-        """The connection, for calls beside the stream; connects when it is first used."""
-        if self._ended:
-            raise UsageError("the client was closed before this frame was done.")
-        if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self.address, options=self._options)
-        return self._channel
-
-    @property
-    def is_busy(self) -> bool:
-        """True while a request waits for its answer."""
-        return self._stream is not None and self._stream.is_busy
-
-    @property
-    def silent_s(self) -> float:
-        """Seconds without a sign of the server while requests wait; 0 while none does."""
-        return self._stream.silent_s if self._stream is not None and self.is_busy else 0.0
-
-    def limit_requests(self, max_bytes: int) -> None:
-        """Refuse larger requests from now on, before they cost the stream: the server's own limit."""
-        self._max_request_bytes = max_bytes
-
-    async def call(
-        self,
-        request_id: str,
-        message: bytes,
-        timeout_s: float,
-        leaves: Callable[[], None] = unheard,
-    ) -> Reply:
-        """Send a ModelInferRequest and return its answer; see Transport."""
-        if len(message) > self._max_request_bytes:
-            raise TooLargeError(
-                f"the request has {len(message)} bytes, and the server at {self.address} takes "
-                f"{self._max_request_bytes}. Use another cut or codec, or raise --max-message there."
-            )
-        stream = self._stream
-        if stream is None or stream.ended:
-            stream = self._stream = _Stream(self.channel, self.address)
-        try:
-            return await stream.call(request_id, _Pending(message, leaves), timeout_s)
-        except LateError:
-            if stream is self._stream and stream.silent_s >= self._silence_s:
-                await self.close()  # a black hole: only a new connection can find a way out
-            raise
-
-    async def end(self) -> None:
-        """Close for good: later calls raise UsageError."""
-        self._ended = True
-        await self.close()
-
-    async def close(self) -> None:
-        """Give up the connection; calls in flight fail, and the next one connects anew."""
-        stream, self._stream = self._stream, None
-        channel, self._channel = self._channel, None
-        if stream is not None:
-            await stream.close()
-        if channel is not None:
-            await channel.close()
-
-
-class _Pending:
+class PendingRequest:
     """A request on its way."""
 
     __slots__ = ("answer", "begun_at", "leaves", "message", "size")
@@ -145,7 +58,7 @@ class _Pending:
         self.begun_at = perf_counter()
 
 
-class _Stream:
+class InferStream:
     """One ModelStreamInfer call: a task that writes while there is something, and one that reads."""
 
     def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
@@ -153,8 +66,8 @@ class _Stream:
         self.ended = False
         self._address = address
         self._call = method()
-        self._pending: dict[str, _Pending] = {}
-        self._unsent: deque[_Pending] = deque()
+        self._pending: dict[str, PendingRequest] = {}
+        self._unsent: deque[PendingRequest] = deque()
         self._heard_at = perf_counter()
         self._writer: asyncio.Task[None] | None = None
         self._reader = asyncio.create_task(self._read_all())
@@ -169,7 +82,7 @@ class _Stream:
         """Seconds since the server was last heard, or since it was first asked something."""
         return perf_counter() - self._heard_at
 
-    async def call(self, request_id: str, pending: _Pending, timeout_s: float) -> Reply:
+    async def call(self, request_id: str, pending: PendingRequest, timeout_s: float) -> Reply:
         if not self._pending:
             self._heard_at = perf_counter()
         self._pending[request_id] = pending
@@ -289,7 +202,7 @@ class _Stream:
 def _reply(
     header: ModelInferResponse,
     tensors: list[memoryview],
-    pending: _Pending,
+    pending: PendingRequest,
     download_bytes: int,
     received_at: float,
 ) -> Reply:

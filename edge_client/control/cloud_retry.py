@@ -10,7 +10,7 @@ from time import perf_counter
 from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.cloud.greeting import ServerInfo
 from edge_client.cloud.probe_connection import ProbeConnection
-from edge_client.cloud.stream import GrpcTransport
+from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller
 from partitioner.bundle.bundle import Bundle
 from protos.errors import FaultError, NetworkError, SplitpointError

@@ -168,7 +168,7 @@ def _prefixed(whose: str, on_progress: OnProgress) -> OnProgress:
 
 
 def _measured_link(address: str, on_progress: OnProgress) -> Link:
-    from edge_client.cloud.probe import measure_link, probing
+    from edge_client.cloud.link_measurement import measure_link, probing
 
     on_progress("the link", 0, 1)
     with probing(address) as probe:

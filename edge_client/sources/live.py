@@ -1,9 +1,8 @@
-"""Time in sources: frames at a pace, the newest of them, and frames of videos and cameras."""
+"""Live sources: the newest frames of what comes by itself, and the frames of videos and cameras."""
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from time import monotonic, sleep
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -13,24 +12,6 @@ from protos.errors import SourceError
 from protos.tensors import Array
 
 T = TypeVar("T")
-
-
-def paced(
-    frames: Iterable[T],
-    fps: float,
-    clock: Callable[[], float] = monotonic,
-    wait: Callable[[float], None] = sleep,
-) -> Iterator[T]:
-    """Yield `frames` at most `fps` a second, on a steady beat; who comes a whole beat late starts anew."""
-    beat_s = 1 / fps
-    due = clock()
-    for frame in frames:
-        if (left_s := due - clock()) > 0:
-            wait(left_s)
-        yield frame
-        due += beat_s
-        if clock() - due > beat_s:
-            due = clock()
 
 
 class Newest(Generic[T]):

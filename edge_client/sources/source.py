@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from edge_client.sources.live import Newest, paced, video_frames
+from edge_client.sources.frame_pacing import paced
+from edge_client.sources.live import Newest, video_frames
 from partitioner.inputs.arrays import NPY_MAGIC, read_npy, read_npy_stream, read_npz
 from partitioner.inputs.images import IMAGE_SUFFIXES, ImageFitter, Say
 from protos.errors import SourceError, UsageError

@@ -12,8 +12,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from edge_client.cli import result_records as records
-from edge_client.cli.result_records import RecordWriter
+from edge_client.cli import result_json as records
+from edge_client.cli.result_json import RecordWriter
 from edge_client.cli.serve import Book, connected
 from edge_client.cli.settings import load_serve_settings
 from edge_client.client.async_client import AsyncEdgeClient

@@ -13,8 +13,8 @@ from edge_client.client.sync_client import EdgeClient
 from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.control.controller import Controller, Limits
 from edge_client.frames.choice import Choice, choose
+from edge_client.frames.head import HeadRunner
 from edge_client.frames.result import ServedBy
-from edge_client.frames.runner import FrameRunner
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import CONFIDENCE, BundleExits, ExitCost
@@ -215,7 +215,7 @@ def test_policy_moves_the_threshold_under_a_deadline_and_says_so(exiting: Bundle
     assert now.exits_from in {rung.thresholds.get(now.cut.id) for rung in ladder[1:]}
     assert f"exits from {now.exits_from:.3g} on (" in now.reason
     assert moves[-1] == now
-    runner = FrameRunner(stages)
+    runner = HeadRunner(stages)
     assert runner.exits_from(now) is None  # nobody has asked for early answers
     runner.answer_from("auto")
     assert runner.exits_from(now) == now.exits_from

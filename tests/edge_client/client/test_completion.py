@@ -8,7 +8,7 @@ import pytest
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
 from edge_client.cloud import stream
-from edge_client.cloud.stream import GrpcTransport
+from edge_client.cloud.transport import GrpcTransport
 from edge_client.frames.choice import choose
 from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from edge_client.client.async_client import AsyncEdgeClient
-from edge_client.client.feed import Limited
 from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.control.controller import Controller, Limits
 from edge_client.control.power_sources import PowerSource
 from edge_client.control.power_watch import FIXED, Power, PowerWatch, why_unweighed
 from edge_client.frames.stages import Stages
+from edge_client.sources.frame_pacing import Limited
 from edge_client.telemetry.observer import Observer
 from partitioner.bundle.bundle import Bundle
 from partitioner.planning.devices import Device

@@ -8,7 +8,7 @@ import pytest
 from edge_client.client import async_client
 from edge_client.client.sync_client import EdgeClient
 from edge_client.frames.choice import choose
-from edge_client.frames.runner import FrameRunner
+from edge_client.frames.head import HeadRunner
 from edge_client.frames.slowdown import Slowdown
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
@@ -86,7 +86,7 @@ def test_head_tail_and_encoding_of_a_frame_are_all_slowed(residual_bundle: Bundl
     cut = crossing_cuts(residual_bundle)[1]
     (inputs,) = frames(residual_bundle, 1)
     chosen = choose(residual_bundle, cut, "half", "test")
-    work = FrameRunner(stages).prepare(inputs, 0, 0.0, math.inf, chosen)
+    work = HeadRunner(stages).prepare(inputs, 0, 0.0, math.inf, chosen)
     assert len(waited) == 2  # head and encoding
     stages.run_tail(cut, work.values)
     assert len(waited) == 3
@@ -95,7 +95,7 @@ def test_head_tail_and_encoding_of_a_frame_are_all_slowed(residual_bundle: Bundl
 
 def test_exit_is_slowed_and_what_it_answers_is_not_encoded(exiting: Bundle) -> None:
     waited: list[float] = []
-    runner = FrameRunner(
+    runner = HeadRunner(
         Stages(exiting, RuntimeOptions(), slowdown=Slowdown(8, sleep=waited.append))
     )
     runner.answer_from(1e-9)

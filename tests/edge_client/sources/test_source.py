@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from edge_client.cli.settings import load_settings
-from edge_client.sources.live import paced
+from edge_client.sources.frame_pacing import paced
 from edge_client.sources.source import Frame, FrameSource, Pace, open_source, play
 from protos.errors import SourceError, UsageError
 from protos.tensors import TensorSpec

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_client.cloud.stream import GrpcTransport
+from edge_client.cloud.transport import GrpcTransport
 from edge_client.relay.relay import Relay
 from partitioner.network.link import Link
 from protos.errors import UsageError

@@ -19,7 +19,7 @@ from protos.wire.framing import encode_request
 from protos.wire.messages import pack_request
 
 
-class FrameRunner:
+class HeadRunner:
     """Runs heads and exits, and encodes frontiers. Safe to call from several threads."""
 
     def __init__(self, stages: Stages) -> None:

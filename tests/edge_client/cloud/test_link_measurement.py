@@ -3,7 +3,7 @@
 import pytest
 
 from cloud_server.server import CloudServer
-from edge_client.cloud.probe import ROUND_TRIPS, measure_link, probing
+from edge_client.cloud.link_measurement import ROUND_TRIPS, measure_link, probing
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
 from protos.errors import TooLargeError, UnreachableError

@@ -1,0 +1,100 @@
+"""The transport of requests: a connection to the server, and one long-lived stream over it."""
+
+from collections.abc import Callable
+
+import grpc
+import grpc.aio
+
+from edge_client.cloud.reply import Reply
+from edge_client.cloud.stream import InferStream, PendingRequest
+from protos.errors import LateError, TooLargeError, UsageError
+from protos.rpc.addresses import check_server
+from protos.rpc.channels import channel_options
+from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
+
+
+def unheard() -> None:
+    """Nobody wants to know when a message leaves."""
+
+
+class GrpcTransport:
+    """Requests over one stream, which is opened by the first and, once broken, by the next one."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        silence_s: float = 10.0,
+    ) -> None:
+        self.address = check_server(address)
+        self._max_request_bytes = max_message_bytes
+        self._options = channel_options(max_message_bytes)
+        self._silence_s = silence_s
+        self._channel: grpc.aio.Channel | None = None
+        self._stream: InferStream | None = None
+        self._ended = False
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The connection, for calls beside the stream; connects when it is first used."""
+        if self._ended:
+            raise UsageError("the client was closed before this frame was done.")
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self.address, options=self._options)
+        return self._channel
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a request waits for its answer."""
+        return self._stream is not None and self._stream.is_busy
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds without a sign of the server while requests wait; 0 while none does."""
+        return self._stream.silent_s if self._stream is not None and self.is_busy else 0.0
+
+    def limit_requests(self, max_bytes: int) -> None:
+        """Refuse larger requests from now on, before they cost the stream: the server's own limit."""
+        self._max_request_bytes = max_bytes
+
+    async def call(
+        self,
+        request_id: str,
+        message: bytes,
+        timeout_s: float,
+        leaves: Callable[[], None] = unheard,
+    ) -> Reply:
+        """Send a ModelInferRequest and return its answer; `leaves` hears when it begins to leave.
+
+        Raises TooLargeError for what the server would refuse, LateError after `timeout_s`, UnreachableError
+        when the stream breaks, FaultError for an answer that makes no sense, and what the server answers.
+        """
+        if len(message) > self._max_request_bytes:
+            raise TooLargeError(
+                f"the request has {len(message)} bytes, and the server at {self.address} takes "
+                f"{self._max_request_bytes}. Use another cut or codec, or raise --max-message there."
+            )
+        stream = self._stream
+        if stream is None or stream.ended:
+            stream = self._stream = InferStream(self.channel, self.address)
+        try:
+            return await stream.call(request_id, PendingRequest(message, leaves), timeout_s)
+        except LateError:
+            if stream is self._stream and stream.silent_s >= self._silence_s:
+                await self.close()  # a black hole: only a new connection can find a way out
+            raise
+
+    async def end(self) -> None:
+        """Close for good: later calls raise UsageError."""
+        self._ended = True
+        await self.close()
+
+    async def close(self) -> None:
+        """Give up the connection; calls in flight fail, and the next one connects anew."""
+        stream, self._stream = self._stream, None
+        channel, self._channel = self._channel, None
+        if stream is not None:
+            await stream.close()
+        if channel is not None:
+            await channel.close()
