@@ -17,7 +17,6 @@ from benchmarks import reporting
 from partitioner.bundle.accuracy import Accuracy
 from partitioner.bundle.bundle import Bundle
 from partitioner.calibration.calibrator import Sample, measure_cut
-from partitioner.reports.calibration import accuracy_json
 from protos.codecs.base import Codec
 from protos.codecs.registry import codecs_for, get_codec
 from protos.names import CLOUD
@@ -38,7 +37,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "frames": len(samples),
         "whole_accuracy": accuracy[0].whole_right / len(samples),
-        "options": [{**accuracy_json(found), **ratios(bundle, found)} for found in accuracy],
+        "options": [{**found.to_dict(), **ratios(bundle, found)} for found in accuracy],
         "seconds_per_100000_values": {
             cut: seconds(bundle, cut, samples[:WARM_FRAMES], arguments.rounds) for cut in cuts
         },

@@ -1,7 +1,7 @@
 """What an option costs in accuracy: measured against the whole model, with its uncertainty."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -64,6 +64,16 @@ class Accuracy(FrozenModel):
             low, high = wilson(self.agreeing, self.samples)
             return 100 * (1 - high), 100 * (1 - low)
         return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was measured as plain data, with what follows from it."""
+        interval = self.interval_points
+        return {
+            **self.model_dump(mode="json"),
+            "measure": self.measure,
+            "drop_points": self.drop_points,
+            "interval_points": None if interval is None else list(interval),
+        }
 
 
 def wilson(hits: int, trials: int, z: float = Z95) -> tuple[float, float]:

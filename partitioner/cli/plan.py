@@ -210,9 +210,8 @@ def _print_json(
     decision: "Selection", front: "Sequence[Candidate]", metrics: Sequence[str]
 ) -> None:
     from partitioner.reports.costs import decision_json, front_json
-    from partitioner.reports.plan import plan_json
 
-    document = {**plan_json(decision.plan, decision.best.option), **decision_json(decision)}
+    document = {**decision.plan.to_dict(decision.best.option), **decision_json(decision)}
     if metrics:
         document["pareto"] = front_json(front, metrics)
     print_json(document)

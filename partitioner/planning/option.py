@@ -1,6 +1,7 @@
 """An option: a cut with a codec, and what a frame of it takes on one link."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from partitioner.bundle.accuracy import Accuracy
 from partitioner.common.units import format_duration, format_size
@@ -14,6 +15,9 @@ class LastResort:
     agreement: float
     """Share of held-out inputs to which it gave the whole model's class."""
     exit_s: float
+
+
+CELLS = ("option", "upload", "edge", "network", "cloud", "total")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,40 @@ class Option:
         parts = ", ".join(f"{name} {format_duration(seconds)}" for name, seconds in stages)
         total, sent = format_duration(self.total_s), format_size(self.upload_bytes)
         return f"<Option {self.label}: {total} ({parts}), {sent} up>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the option as plain data: seconds and bytes."""
+        return {
+            "cut": self.cut,
+            "codec": self.codec,
+            "edge_s": self.edge_s,
+            "upload_bytes": self.upload_bytes,
+            "network_s": self.network_s,
+            "cloud_s": self.cloud_s,
+            "download_bytes": self.download_bytes,
+            "exit_s": self.exit_s,
+            "exit_rate": self.exit_rate,
+            "total_s": self.total_s,
+            "frontier_bytes": self.frontier_bytes,
+            "edge_memory_bytes": self.edge_memory_bytes,
+            "cloud_memory_bytes": self.cloud_memory_bytes,
+            "accuracy": self.accuracy.to_dict() if self.accuracy else None,
+            "last_resort": asdict(self.last_resort) if self.last_resort else None,
+        }
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the same without what is nested, and with its label and what it loses."""
+        numbers = self.to_dict()
+        del numbers["accuracy"], numbers["last_resort"]
+        lost = self.accuracy.drop_points if self.accuracy else None
+        return {"option": self.label, **numbers, "drop_points": lost}
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What a small table shows of it, under CELLS; times in ms, an exit's with the edge's."""
+        seconds = (self.edge_s + self.exit_s, self.network_s, self.cloud_s, self.total_s)
+        times = (f"{1e3 * each:.1f}" for each in seconds)
+        return self.label, format_size(self.upload_bytes), *times
 
     @property
     def total_s(self) -> float:

@@ -7,28 +7,22 @@ For a fixed pair of profiles T is a straight line in 1/uplink, so the best optio
 envelope of a few lines, and each switching point is the crossing of two of them.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from partitioner.bundle.accuracy import is_allowed
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import Exit, ExitCost
+from partitioner.common.tables import data_frame, html_table, text_table
 from partitioner.common.units import format_duration
 from partitioner.network.link import Link
-from partitioner.planning.option import LastResort, Option
+from partitioner.planning.option import CELLS, LastResort, Option
+from partitioner.planning.switches import Switch, find_switches, leading
 from partitioner.profiles.profile import CutProfile, Profile, StageProfile
 from protos.codecs.registry import codec_name, is_calibrated
 from protos.errors import ProfileError, UnknownNameError, UsageError
 from protos.names import EDGE
-
-
-@dataclass(frozen=True)
-class Switch:
-    """Below `uplink_bps` the best option is `below`, above it is `above`."""
-
-    uplink_bps: float
-    below: Option
-    above: Option
 
 
 @dataclass(frozen=True)
@@ -46,8 +40,8 @@ class Plan:
     """Options that lose more, or nobody knows how much."""
 
     def __repr__(self) -> str:
-        best = f"best {self.best.label} in {format_duration(self.best.total_s)}"
-        return f"<Plan of {self.bundle.name} on {self.link}: {len(self.options)} options, {best}>"
+        count = len(self.options)
+        return f"<Plan of {self.bundle.name} on {self.link}: {count} options, {self._best}>"
 
     @property
     def heads_only(self) -> bool:
@@ -58,6 +52,10 @@ class Plan:
     def best(self) -> Option:
         """The option with the smallest total; the earlier cut if two are equal."""
         return min(self.options, key=lambda option: option.total_s)
+
+    @property
+    def _best(self) -> str:
+        return f"best {self.best.label} in {format_duration(self.best.total_s)}"
 
     def at(self, link: Link) -> "Plan":
         """Return the same options on another link."""
@@ -79,7 +77,47 @@ class Plan:
 
     def switches(self) -> tuple[Switch, ...]:
         """Return the uplinks at which the best option changes, slowest link first; the rest is fixed."""
-        return tuple(_switches(self.options, self.link))
+        return find_switches(self.options, self.link)
+
+    @property
+    def leading(self) -> tuple[Option, ...]:
+        """What can matter: those that are best on some uplink, and the fastest of each end."""
+        return leading(self.options, self.link)
+
+    def to_dict(self, best: Option | None = None) -> dict[str, Any]:
+        """Return the whole plan as plain data; `best` is the option chosen, if not the fastest."""
+        best = best or self.best
+        sides = (("edge", self.edge), ("cloud", self.cloud))
+        return {
+            "bundle": {"name": self.bundle.name, "digest": self.bundle.digest},
+            "link": asdict(self.link),
+            "profiles": {role: _profile_dict(profile) for role, profile in sides},
+            "options": [option.to_dict() for option in self.options],
+            "best": {"cut": best.cut, "codec": best.codec},
+            "switches": [switch.to_dict() for switch in self.switches()],
+            "accuracy_drop": self.accuracy_drop,
+            "left_out": self.left_out,
+            "heads_only": self.heads_only,
+        }
+
+    def to_pandas(self) -> Any:
+        """Return a pandas.DataFrame with a row for each option; UsageError where pandas is missing."""
+        return data_frame([option.to_row() for option in self.options])
+
+    def __str__(self) -> str:
+        title, header, rows = self._table()
+        return text_table(title, header, rows)
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table(), bold=self.leading.index(self.best))
+
+    def _table(self) -> tuple[str, Sequence[str], Sequence[Sequence[str]]]:
+        """Return title, header and cells of what can matter."""
+        title = (
+            f"{self.bundle.name} on {self.link}: {self._best}; of {len(self.options)} options those that "
+            "can matter, in ms"
+        )
+        return title, CELLS, [option.cells for option in self.leading]
 
 
 def plan(
@@ -219,33 +257,14 @@ def _last_resort(exit_: Exit | None, here: CutProfile) -> LastResort | None:
     return LastResort(exit_.agreement, exit_.meta.head_share * _seconds(here.head))
 
 
+def _profile_dict(profile: Profile) -> dict[str, Any]:
+    return {
+        "machine": profile.machine.model_dump(),
+        "measured_at": profile.measured_at,
+        "inputs": profile.inputs,
+        "scale": profile.scale,
+    }
+
+
 def _seconds(stage: StageProfile | None) -> float:
     return stage.timing.median_s if stage else 0.0
-
-
-def _switches(options: tuple[Option, ...], link: Link) -> Iterator[Switch]:
-    """Walk the lower envelope of the lines T(x) = fixed + 8 * upload * x, x = 1/uplink, from x = 0."""
-
-    def fixed(option: Option) -> float:
-        return option.total_s - 8 * sent(option) / link.uplink_bps
-
-    def sent(option: Option) -> float:
-        return option.expected.upload_bytes
-
-    current = min(options, key=lambda option: (fixed(option), sent(option)))
-    x, found = 0.0, []
-    while True:
-        crossings = [
-            (
-                (fixed(other) - fixed(current)) / (8 * (sent(current) - sent(other))),
-                other,
-            )
-            for other in options
-            if sent(other) < sent(current)
-        ]
-        if not crossings:
-            break
-        x, following = min(crossings, key=lambda c: (max(c[0], x), sent(c[1])))
-        found.append(Switch(1 / x if x > 0 else float("inf"), following, current))
-        current = following
-    yield from reversed(found)

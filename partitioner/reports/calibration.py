@@ -6,7 +6,7 @@ from partitioner.bundle.accuracy import Accuracy
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import BundleCalibration
 from partitioner.common.units import format_size
-from partitioner.reports.accuracy import accuracy_json, format_points
+from partitioner.reports.accuracy import format_points
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
 
@@ -19,7 +19,7 @@ def calibration_json(bundle: Bundle, found: BundleCalibration) -> dict[str, Any]
         "digest": meta.digest,
         "range_samples": meta.range_samples,
         "values": [value.model_dump(mode="json") for value in meta.values],
-        "accuracies": [accuracy_json(accuracy) for accuracy in meta.accuracies],
+        "accuracies": [accuracy.to_dict() for accuracy in meta.accuracies],
     }
 
 

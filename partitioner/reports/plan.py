@@ -1,44 +1,12 @@
-"""Tables of the command `splitpoint`, for people and as JSON."""
-
-import math
-from dataclasses import asdict
-from typing import Any
+"""A plan for people: its table, and what there is to say of it."""
 
 from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
 from partitioner.common.units import format_rate, format_size
 from partitioner.planning.option import Option
-from partitioner.planning.plan import Plan, Switch, stale_profiles
-from partitioner.reports.accuracy import accuracy_json, format_points
+from partitioner.planning.plan import Plan, stale_profiles
+from partitioner.reports.accuracy import format_points
 from partitioner.reports.profile import RESTART, noise_text
 from partitioner.terminal.folding_table import FoldingTable, new_table
-
-
-def plan_json(plan: Plan, best: Option | None = None) -> dict[str, Any]:
-    """Return the whole plan; `best` is the option chosen, if not the fastest."""
-    link, best = plan.link, best or plan.best
-    return {
-        "bundle": {"name": plan.bundle.name, "digest": plan.bundle.digest},
-        "link": {
-            "uplink_bps": link.uplink_bps,
-            "downlink_bps": link.downlink_bps,
-            "rtt_s": link.rtt_s,
-        },
-        "profiles": {
-            role: {
-                "machine": profile.machine.model_dump(),
-                "measured_at": profile.measured_at,
-                "inputs": profile.inputs,
-                "scale": profile.scale,
-            }
-            for role, profile in (("edge", plan.edge), ("cloud", plan.cloud))
-        },
-        "options": [_option_json(option) for option in plan.options],
-        "best": {"cut": best.cut, "codec": best.codec},
-        "switches": [_switch_json(switch) for switch in plan.switches()],
-        "accuracy_drop": plan.accuracy_drop,
-        "left_out": plan.left_out,
-        "heads_only": plan.heads_only,
-    }
 
 
 def fastest_of_each_cut(plan: Plan) -> list[Option]:
@@ -167,34 +135,6 @@ def scale_text(plan: Plan) -> str | None:
     if stale := stale_text(plan):
         remarks.append(stale)
     return "; ".join(remarks) + "." if remarks else None
-
-
-def _option_json(option: Option) -> dict[str, Any]:
-    return {
-        "cut": option.cut,
-        "codec": option.codec,
-        "edge_s": option.edge_s,
-        "upload_bytes": option.upload_bytes,
-        "network_s": option.network_s,
-        "cloud_s": option.cloud_s,
-        "download_bytes": option.download_bytes,
-        "exit_s": option.exit_s,
-        "exit_rate": option.exit_rate,
-        "total_s": option.total_s,
-        "frontier_bytes": option.frontier_bytes,
-        "edge_memory_bytes": option.edge_memory_bytes,
-        "cloud_memory_bytes": option.cloud_memory_bytes,
-        "accuracy": accuracy_json(option.accuracy) if option.accuracy else None,
-        "last_resort": asdict(option.last_resort) if option.last_resort else None,
-    }
-
-
-def _switch_json(switch: Switch) -> dict[str, Any]:
-    return {
-        "uplink_bps": switch.uplink_bps if math.isfinite(switch.uplink_bps) else None,
-        "below": {"cut": switch.below.cut, "codec": switch.below.codec},
-        "above": {"cut": switch.above.cut, "codec": switch.above.codec},
-    }
 
 
 def _ms(seconds: float) -> str:

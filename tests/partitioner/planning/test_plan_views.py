@@ -1,0 +1,63 @@
+"""A plan as plain data, and as the small table that a notebook shows."""
+
+import json
+import sys
+
+import pytest
+
+from partitioner.network.link import Link
+from partitioner.planning.plan import Plan, plan
+from tests.kit.plans import example
+from tests.kit.profiles import EXAMPLE, make
+
+
+@pytest.fixture
+def made() -> Plan:
+    bundle, profile = make(EXAMPLE)
+    return plan(bundle, Link(1e6, 2e6, 0.05), profile, profile.scaled(0.1))
+
+
+def test_dict_is_plain_data_in_seconds_and_bytes(made: Plan) -> None:
+    found = made.to_dict()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["link"] == {"uplink_bps": 1e6, "downlink_bps": 2e6, "rtt_s": 0.05}
+    assert found["best"] == {"cut": "edge", "codec": "raw"}
+    assert [option["total_s"] for option in found["options"]] == [o.total_s for o in made.options]
+    assert found["switches"][0]["below"] == {"cut": "edge", "codec": "raw"}
+
+
+def test_leading_options_are_those_of_the_envelope_and_both_ends() -> None:
+    made = example()
+    assert [option.label for option in made.leading] == ["cloud/raw", "cut-01/raw", "edge"]
+    on_envelope = {s.below.label for s in made.switches()} | {
+        s.above.label for s in made.switches()
+    }
+    assert on_envelope <= {option.label for option in made.leading}
+
+
+def test_table_has_the_best_option_in_its_title_and_a_row_for_each_leading_one(made: Plan) -> None:
+    title, header, *rows = str(made).splitlines()
+    assert title.startswith("m on 1.00 Mbit/s up, 2.00 Mbit/s down, RTT 50.0 ms: best edge in ")
+    assert header.split() == ["option", "upload", "edge", "network", "cloud", "total"]
+    assert [row.split()[0] for row in rows] == [option.label for option in made.leading]
+    assert rows[-1].split() == ["edge", "0", "B", "100.0", "0.0", "0.0", "100.0"]
+
+
+def test_notebook_shows_the_same_with_the_best_in_bold(made: Plan) -> None:
+    page = made._repr_html_()
+    assert page.count("<tr>") == 1 + len(made.leading)
+    assert "<td><b>edge</b></td>" in page
+    assert len(page) < 4000
+
+
+def test_data_frame_has_a_row_for_each_option(made: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pandas:
+        class DataFrame:
+            @staticmethod
+            def from_records(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+                return rows
+
+    monkeypatch.setitem(sys.modules, "pandas", Pandas)
+    rows = made.to_pandas()
+    assert [row["option"] for row in rows] == [option.label for option in made.options]
+    assert all(not isinstance(value, dict | list) for row in rows for value in row.values())
