@@ -27,7 +27,9 @@ from partitioner.terminal.console import JsonFlag, print_json, remark, screen
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
     from partitioner.bundle.exits import ExitCost
+    from partitioner.planning.answer import Answer
     from partitioner.planning.constraints import Candidate, Constraint
+    from partitioner.planning.guesses import Guess
     from partitioner.planning.selection import Selection
 
 _CHOICE = "Choice"
@@ -110,6 +112,9 @@ def plan(
             help="Draw bars per cut and latency against bandwidth, or with --pareto the front: FILE.png."
         ),
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show all options, not only those that can matter.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Price every cut on a link, and mark the best.
@@ -122,12 +127,15 @@ def plan(
     from partitioner.bundle.bundle import Bundle
     from partitioner.common.units import parse_duration, parse_rate
     from partitioner.network.link import Link
+    from partitioner.planning.answer import Answer
     from partitioner.planning.constraints import max_accuracy_drop
     from partitioner.planning.devices import scaled_to
+    from partitioner.planning.guesses import guesses
     from partitioner.planning.objective import Objective, parse_metrics
     from partitioner.planning.plan import plan as make_plan
     from partitioner.planning.selection import select
     from partitioner.profiles.store import find_profiles
+    from partitioner.reports.answer import answer_text
     from protos.errors import InfeasibleError
 
     check_target("--plot", plot)
@@ -161,10 +169,14 @@ def plan(
     front = decision.front(metrics) if metrics else ()
     if plot:
         _draw(decision, metrics, plot)
+    answer = Answer(decision)
+    found = guesses(decision.plan, by_gflops=terms.device is not None and edge_scale is None)
     if as_json:
-        _print_json(decision, front, metrics)
+        _print_json(answer, found, front, metrics)
         return
-    _print_tables(decision, front, metrics)
+    screen.print(answer_text(answer, found))
+    _print_tables(answer, front, metrics, every=every)
+    _print_notes(decision)
     if plot:
         remark(f"Plot: {plot}")
 
@@ -207,38 +219,55 @@ def _draw(decision: "Selection", metrics: Sequence[str], path: Path) -> None:
 
 
 def _print_json(
-    decision: "Selection", front: "Sequence[Candidate]", metrics: Sequence[str]
+    answer: "Answer",
+    found: "Sequence[Guess]",
+    front: "Sequence[Candidate]",
+    metrics: Sequence[str],
 ) -> None:
+    from partitioner.reports.answer import answer_json
     from partitioner.reports.costs import decision_json, front_json
 
-    document = {**decision.plan.to_dict(decision.best.option), **decision_json(decision)}
+    decision = answer.selection
+    document = {
+        "answer": answer_json(answer, found),
+        **decision.plan.to_dict(decision.best.option),
+        **decision_json(decision),
+    }
     if metrics:
         document["pareto"] = front_json(front, metrics)
     print_json(document)
 
 
 def _print_tables(
-    decision: "Selection", front: "Sequence[Candidate]", metrics: Sequence[str]
+    answer: "Answer", front: "Sequence[Candidate]", metrics: Sequence[str], *, every: bool
 ) -> None:
     from partitioner.planning.objective import LATENCY
     from partitioner.planning.terms import Terms
     from partitioner.reports.costs import costs_table, front_table
-    from partitioner.reports.plan import (
-        bound_text,
-        heads_text,
-        plan_table,
-        points_text,
-        scale_text,
-        switches_text,
-    )
+    from partitioner.reports.plan import plan_table, switches_text
+    from partitioner.reports.plan_rows import rows_worth_showing
 
-    made = decision.plan
+    decision = answer.selection
+    rows = decision.candidates if every else rows_worth_showing(answer)
+    options = [candidate.option for candidate in rows]
+    screen.print(plan_table(decision.plan, options, decision.best.option))
     asked = (decision.objective, decision.constraints, decision.terms)
-    plain = asked == (LATENCY, (), Terms())
-    screen.print(plan_table(made, decision.best.option))
-    screen.print(switches_text(made) if plain else costs_table(decision))
+    if asked == (LATENCY, (), Terms()):
+        screen.print(switches_text(decision.plan))
+    else:
+        screen.print(costs_table(decision, rows))
     if metrics:
         screen.print(front_table(front, metrics))
+    if len(rows) < len(decision.candidates):
+        remark(
+            f"{len(rows)} of {len(decision.candidates)} options are shown; --all shows the rest."
+        )
+
+
+def _print_notes(decision: "Selection") -> None:
+    from partitioner.reports.plan import bound_text, heads_text, points_text, scale_text
+
+    made = decision.plan
     for text in (points_text(made), bound_text(made), heads_text(made)):
         if text:
             remark(text)

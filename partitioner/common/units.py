@@ -2,6 +2,9 @@
 
 import math
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
 
 from protos.errors import UsageError
 
@@ -28,6 +31,13 @@ _SIZES = {
     "MiB": 2**20,
     "GiB": 2**30,
 }
+
+Units = tuple[tuple[float, str], ...]
+"""Units of one quantity with what they are worth, the largest first."""
+RATES: Units = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s"))
+DURATIONS: Units = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+SIZES: Units = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
+ENERGIES: Units = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
 
 MAX_BPS = 1e15
 """A petabit a second: no link has it."""
@@ -86,24 +96,64 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 def format_rate(bps: float) -> str:
     """Return a bandwidth as people write it."""
-    return _scaled(bps, ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s")))
+    return _scaled(bps, RATES)
 
 
 def format_duration(seconds: float) -> str:
     """Return a time with a unit that suits its size."""
     if math.isinf(seconds):
         return "never"
-    return _scaled(seconds, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")))
+    return _scaled(seconds, DURATIONS)
 
 
 def format_size(count: float) -> str:
     """Return a number of bytes, in powers of ten."""
-    return _scaled(count, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")))
+    return _scaled(count, SIZES)
 
 
 def format_energy(joules: float) -> str:
     """Return an energy with a unit that suits its size."""
-    return _scaled(joules, ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ")))
+    return _scaled(joules, ENERGIES)
+
+
+@dataclass(frozen=True)
+class ColumnUnit:
+    """One unit and one number of decimals for a whole column, so that its numbers compare at a glance."""
+
+    name: str
+    factor: float
+    decimals: int
+
+    @classmethod
+    def of(cls, values: Iterable[float], units: Units) -> "ColumnUnit":
+        """Return the largest unit in which the middle one of `values` is 1 or more, and the least 0.01.
+
+        The middle one then shows three digits, and the least two. Zeros say nothing.
+        """
+        sizes = [abs(value) for value in values if value and math.isfinite(value)] or [1.0]
+        middle, least = median(sizes), min(sizes)
+        fitting = (one for one in units if middle >= one[0] and least >= 0.01 * one[0])
+        factor, name = next(fitting, units[-1])
+        digits = max(3 - _places(middle / factor), 2 - _places(least / factor), 0)
+        return cls(name, factor, 0 if name == "B" else digits)
+
+    def write(self, value: float) -> str:
+        """Return the number alone, as the unit stands in the column's header."""
+        return f"{value / self.factor:.{self.decimals}f}"
+
+    def header(self, title: str) -> str:
+        """Return the header of the column: its title, and the unit below it."""
+        return f"{title}\n{self.name}"
+
+
+def _places(value: float) -> int:
+    """Return how many digits a number has before its point; 0 or less below 0.1."""
+    return math.floor(math.log10(value)) + 1
+
+
+def plural(count: int, noun: str, many: str = "") -> str:
+    """Return `1 frame`, `2 frames`, `1,024 frames`; `many` where the plural is not the noun with an s."""
+    return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
 
 
 def _split(text: str, wanted: str) -> tuple[float, str]:
@@ -125,7 +175,7 @@ def _positive(value: float, text: str, what: str) -> float:
     return value
 
 
-def _scaled(value: float, steps: tuple[tuple[float, str], ...]) -> str:
+def _scaled(value: float, steps: Units) -> str:
     if value == 0:
         return f"0 {steps[-1][1]}"
     factor, unit = next((step for step in steps if abs(value) >= step[0]), steps[-1])

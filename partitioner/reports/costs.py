@@ -1,9 +1,9 @@
 """What options cost on given terms, and the Pareto front, for people and as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from partitioner.common.units import format_energy, format_size
+from partitioner.common.units import DURATIONS, ENERGIES, SIZES, ColumnUnit
 from partitioner.planning.constraints import Candidate, Constraint
 from partitioner.planning.metrics import METRICS
 from partitioner.planning.selection import Selection
@@ -52,33 +52,20 @@ def _candidate_json(
     }
 
 
-def costs_table(decision: Selection) -> FoldingTable:
-    """Return the costs of each cut's best option and of its raw one, and what limits they miss."""
-    headers = (
-        "latency\nms",
-        "p95\nms",
-        "frames\n/s",
-        "bytes",
-        "energy",
-        "cost",
-        "a month",
-        "slower",
-        "depth",
-    )
-    found = _worth_a_row(decision)
-    rows = [_cells(candidate, decision.terms) for candidate in found]
-    shown = [at for at in range(len(headers)) if any(row[at] for row in rows)]
+def costs_table(decision: Selection, shown: Sequence[Candidate]) -> FoldingTable:
+    """Return what these candidates cost, and what limits they miss; the best is marked."""
+    columns = [column for column in _columns(decision, shown) if any(column[1])]
     asked = ", ".join(map(str, (decision.objective, *decision.constraints)))
-    names = [headers[at] for at in shown]
-    columns = ("cut", "codec", *names, "misses", "")
-    table = new_table(f"smallest {asked}", *columns, left=2, keys=2)
-    for candidate, row in zip(found, rows, strict=True):
+    limited = "misses" if decision.constraints else ""
+    headers = ("cut", "codec", *(header for header, _ in columns), limited, "")
+    table = new_table(f"smallest {asked}", *headers, left=2, keys=2)
+    for at, candidate in enumerate(shown):
         best = candidate == decision.best
         misses = [c.flag for c in decision.constraints if not c.admits(candidate)]
         table.add_row(
             candidate.option.cut,
             candidate.option.codec if candidate.option.upload_bytes else "",
-            *(row[at] for at in shown),
+            *(cells[at] for _, cells in columns),
             ", ".join(misses),
             "◀" if best else "",
             style="bold green" if best else None,
@@ -86,32 +73,28 @@ def costs_table(decision: Selection) -> FoldingTable:
     return table
 
 
-def _worth_a_row(decision: Selection) -> list[Candidate]:
-    """Return each cut's raw candidate, and the one that misses the fewest limits and scores best."""
+def _columns(
+    decision: Selection, shown: Sequence[Candidate]
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield each column's header and cells, empty ones where the terms say nothing of it."""
+    terms, costs = decision.terms, [candidate.costs for candidate in shown]
+    times = ColumnUnit.of((one.latency_s for one in costs), DURATIONS)
+    size = ColumnUnit.of((one.bytes for one in costs), SIZES)
+    energy = ColumnUnit.of((one.energy_j or 0.0 for one in costs), ENERGIES)
+    months = [one.monthly(terms.fps) if terms.fps else None for one in costs]
+    yield times.header("latency"), [times.write(one.latency_s) for one in costs]
+    yield times.header("p95"), [times.write(one.p95_s) for one in costs]
+    yield "frames\n/s", [f"{one.throughput_fps:.1f}" for one in costs]
+    yield size.header("bytes"), [size.write(one.bytes) for one in costs]
+    yield energy.header("energy"), [_known(one.energy_j, energy.write) for one in costs]
+    yield "cost", [_known(one.money, "{:.3g}".format) for one in costs]
+    yield "cost\na month", [_known(month, "{:,.2f}".format) for month in months]
+    yield "slower", [f"{one.slowdown:.2f}x" if terms.sustained else "" for one in costs]
+    yield "depth\n%", [f"{100 * candidate.depth:.0f}" for candidate in shown]
 
-    def rank(candidate: Candidate) -> tuple[int, float]:
-        misses = sum(not constraint.admits(candidate) for constraint in decision.constraints)
-        return misses, decision.objective.score(candidate.costs)
 
-    ranked = sorted(decision.candidates, key=rank, reverse=True)
-    best = {candidate.option.cut: candidate for candidate in ranked}
-    return [c for c in decision.candidates if c.option.codec == "raw" or c is best[c.option.cut]]
-
-
-def _cells(candidate: Candidate, terms: Terms) -> tuple[str, ...]:
-    costs = candidate.costs
-    month = costs.monthly(terms.fps) if terms.fps else None
-    return (
-        f"{1e3 * costs.latency_s:.1f}",
-        f"{1e3 * costs.p95_s:.1f}",
-        f"{costs.throughput_fps:.1f}",
-        format_size(costs.bytes),
-        "" if costs.energy_j is None else format_energy(costs.energy_j),
-        "" if costs.money is None else f"{costs.money:.3g}",
-        "" if month is None else f"{month:,.2f}",
-        f"{costs.slowdown:.2f}x" if terms.sustained else "",
-        f"{100 * candidate.depth:.0f} %",
-    )
+def _known(value: float | None, write: Callable[[float], str]) -> str:
+    return "" if value is None else write(value)
 
 
 def front_json(front: Sequence[Candidate], metrics: Sequence[str]) -> list[dict[str, Any]]:

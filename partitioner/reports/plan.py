@@ -1,7 +1,9 @@
 """A plan for people: its table, and what there is to say of it."""
 
+from collections.abc import Sequence
+
 from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
-from partitioner.common.units import format_rate, format_size
+from partitioner.common.units import DURATIONS, SIZES, ColumnUnit, format_rate, plural
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan, stale_profiles
 from partitioner.reports.accuracy import format_points
@@ -9,39 +11,40 @@ from partitioner.reports.profile import RESTART, noise_text
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
 
-def fastest_of_each_cut(plan: Plan) -> list[Option]:
-    """Return each cut's fastest option, and its raw one: ten codecs to a cut fill many screens."""
-    fastest = {
-        cut: min((o for o in plan.options if o.cut == cut), key=lambda o: o.total_s)
-        for cut in dict.fromkeys(option.cut for option in plan.options)
-    }
-    return [o for o in plan.options if o.codec == "raw" or o is fastest[o.cut]]
-
-
-def plan_table(plan: Plan, best: Option | None = None) -> FoldingTable:
-    """Return the fastest options with their times; `best`, or else the fastest, is marked."""
-    marked = best or plan.best
-    exits = "exit" * any(option.exit_rate or option.exit_s for option in plan.options)
-    columns = ("upload", "edge", exits, "network", "cloud", "total", _points_of(plan), "")
+def plan_table(plan: Plan, shown: Sequence[Option], best: Option) -> FoldingTable:
+    """Return these options with their times; `best` is marked."""
+    asked = any(option.exit_rate or option.exit_s for option in plan.options)
+    size = ColumnUnit.of((option.upload_bytes for option in shown), SIZES)
+    times = ColumnUnit.of((option.total_s for option in shown), DURATIONS)
     table = new_table(
-        f"{plan.bundle.name} on {plan.link}; times in ms", "cut", "codec", *columns, left=2, keys=2
+        f"{plan.bundle.name} on {plan.link}",
+        *("cut", "codec", size.header("upload"), times.header("edge")),
+        *(f"exit\n{times.name} %" if asked else "",),
+        *(times.header(part) for part in ("network", "cloud", "total")),
+        *(_points_header(plan), ""),
+        left=2,
+        keys=2,
     )
-    shown = fastest_of_each_cut(plan)
-    for option in (o for o in plan.options if o in shown or o == marked):
+    for option in shown:
         table.add_row(
             option.cut,
             option.codec if option.upload_bytes else "",
-            format_size(option.upload_bytes),
-            _ms(option.edge_s),
-            f"{_ms(option.exit_s)} {100 * option.exit_rate:.0f} %" if option.exit_s else "",
-            _ms(option.network_s),
-            _ms(option.cloud_s),
-            _ms(option.total_s),
+            size.write(option.upload_bytes),
+            times.write(option.edge_s),
+            f"{times.write(option.exit_s)} {100 * option.exit_rate:.0f}" if option.exit_s else "",
+            times.write(option.network_s),
+            times.write(option.cloud_s),
+            times.write(option.total_s),
             format_points(option.accuracy),
-            "◀" if option == marked else "",
-            style="bold green" if option == marked else None,
+            "◀" if option == best else "",
+            style="bold green" if option == best else None,
         )
     return table
+
+
+def _points_header(plan: Plan) -> str:
+    word = _points_of(plan)
+    return f"{word}\npoints" if word else ""
 
 
 def _points_of(plan: Plan) -> str:
@@ -68,7 +71,7 @@ def bound_text(plan: Plan) -> str | None:
         return None
     if plan.bundle.calibration is None:
         return (
-            f"What codecs lose with this bundle was never measured. The {len(plan.options)} options shown "
+            f"What codecs lose with this bundle was never measured. {plural(len(plan.options), 'option')} "
             "lose nothing, or send the input as JPEG or WebP, as cameras do; the other "
             f"{plan.left_out} are left out. To have them measured: "
             f"splitpoint calibrate {plan.bundle.path} --data DIR."
@@ -76,9 +79,9 @@ def bound_text(plan: Plan) -> str | None:
     most = DEFAULT_ACCURACY_DROP if plan.accuracy_drop is None else plan.accuracy_drop
     word = _points_of(plan)
     return (
-        f"{len(plan.options)} options lose nothing, or were measured to lose at most {most:g} points"
-        f"{f' of {word}' if word else ''} (chance is not allowed for); {plan.left_out} that lose more or "
-        f"were never measured are left out"
+        f"{plural(len(plan.options), 'option')} lose nothing, or were measured to lose at most {most:g} "
+        f"points{f' of {word}' if word else ''} (chance is not allowed for); {plan.left_out} that lose "
+        f"more or were never measured are left out"
         f"{', and so are q2 to q6 (see the note)' if stale_sides(plan) else ''}."
     )
 
@@ -101,7 +104,7 @@ def points_text(plan: Plan) -> str | None:
     if not known:
         return None
     shown = plan.best.accuracy or known[0]
-    text = f"{word}: points above (+) or below (-) the whole model, on {shown.samples} inputs."
+    text = f"{word}: points above (+) or below (-) the whole model, on {plural(shown.samples, 'input')}."
     if interval := shown.interval_points:
         low, high = interval
         text += (
@@ -135,10 +138,6 @@ def scale_text(plan: Plan) -> str | None:
     if stale := stale_text(plan):
         remarks.append(stale)
     return "; ".join(remarks) + "." if remarks else None
-
-
-def _ms(seconds: float) -> str:
-    return f"{1e3 * seconds:.1f}"
 
 
 def stale_sides(plan: Plan) -> list[str]:

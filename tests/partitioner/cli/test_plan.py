@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.head_export import export_heads
 from partitioner.cli.main import app
-from partitioner.common.units import format_energy
+from partitioner.common.units import DURATIONS, ENERGIES, ColumnUnit
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
 from partitioner.runtime.sessions import RuntimeOptions
@@ -101,6 +101,21 @@ def test_front_as_document_table_and_picture(
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+def test_answer_comes_first_and_the_table_is_short(
+    command: Command, document: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = document()["answer"]
+    command()
+    shown = capsys.readouterr()
+    first = " ".join(shown.out.split("\n\n")[0].split())
+    assert first.startswith(" ".join(answer["sentence"].split()))
+    assert "options are shown; --all shows the rest." in shown.err
+    command("--all")
+    every = capsys.readouterr()
+    assert len(every.out.splitlines()) > len(shown.out.splitlines())
+    assert "--all" not in every.err
+
+
 def test_wide_tables_go_below_each_other_and_lose_no_number(
     command: Command, document: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,13 +127,13 @@ def test_wide_tables_go_below_each_other_and_lose_no_number(
         "latency,energy,bytes,throughput",
     )
     costs = document(*wide)["costs"]
-    command(*wide)
+    command(*wide, "--all")
     shown = capsys.readouterr().out
     assert "…" not in shown
     assert max(map(len, shown.splitlines())) <= 80
     edge = costs[-1]
-    assert f"{1e3 * edge['latency_s']:.1f}" in shown
-    assert format_energy(edge["energy_j"]) in shown
+    for key, units in (("latency_s", DURATIONS), ("energy_j", ENERGIES)):
+        assert ColumnUnit.of((one[key] for one in costs), units).write(edge[key]) in shown
     assert all(word in shown for word in ("a month", "slower", "depth", "--keep-input-local"))
 
 

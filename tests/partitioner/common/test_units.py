@@ -3,6 +3,10 @@
 import pytest
 
 from partitioner.common.units import (
+    DURATIONS,
+    ENERGIES,
+    SIZES,
+    ColumnUnit,
     format_duration,
     format_rate,
     format_size,
@@ -10,6 +14,7 @@ from partitioner.common.units import (
     parse_rate,
     parse_shape,
     parse_size,
+    plural,
 )
 from protos.errors import UsageError
 
@@ -74,3 +79,26 @@ def test_quantities_are_written_as_people_do() -> None:
     assert format_duration(0.0205) == "20.5 ms"
     assert format_size(0) == "0 B"
     assert format_size(73_900) == "73.9 kB"
+
+
+def test_column_has_one_unit_in_which_the_middle_one_shows_three_digits() -> None:
+    sizes = ColumnUnit.of([425, 1080, 15_700, 307_000, 0], SIZES)
+    assert [sizes.write(size) for size in (0, 425, 307_000)] == ["0.00", "0.42", "307.00"]
+    assert sizes.header("upload") == "upload\nkB"
+    times = ColumnUnit.of([0.0475, 0.052, 0.8521], DURATIONS)
+    assert [times.write(s) for s in (0.0003, 0.0475, 0.8521)] == ["0.3", "47.5", "852.1"]
+    assert ColumnUnit.of([0, 12, 900], SIZES).write(12) == "12"
+    assert ColumnUnit.of([], DURATIONS).name == "s"
+
+
+def test_small_one_in_a_column_does_not_become_zero() -> None:
+    joules = ColumnUnit.of([0.00178, 12.4, 12.6], ENERGIES)
+    assert joules.header("energy") == "energy\nmJ"
+    assert [joules.write(one) for one in (0.00178, 12.4)] == ["1.8", "12400.0"]
+
+
+def test_one_is_not_several() -> None:
+    assert plural(1, "frame") == "1 frame"
+    assert plural(0, "frame") == "0 frames"
+    assert plural(12_000, "frame") == "12,000 frames"
+    assert plural(2, "match", "matches") == "2 matches"

@@ -1,0 +1,134 @@
+"""Times that were scaled instead of measured: how wrong they may be, and whether the answer survives it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import product
+
+from partitioner.planning.constraints import Candidate
+from partitioner.planning.plan import Plan
+from partitioner.planning.selection import Selection, select
+from protos.errors import InfeasibleError
+
+GFLOPS_RANGE = (0.5, 3.0)
+"""Times scaled from a device's `gflops` may really be so many times as long. 0.5: `gflops` is half of the
+peak, which nothing exceeds. 3: on a Raspberry Pi 4 ncnn's own benchmark takes 487 ms for ResNet-50, where its
+24 GFLOP/s say 342, and 75.8 ms for MobileNetV2, where they say 25.4 (Tencent/ncnn, benchmark/README.md)."""
+BY_HAND_RANGE = (0.5, 2.0)
+"""A factor that somebody gave by hand may be off by two either way: a convention."""
+_STEPS = 24
+"""Halvings of the range, on a logarithmic scale, to find where the answer changes."""
+
+
+class GuessKind(StrEnum):
+    """Why the times of a side are no measurement."""
+
+    GFLOPS = "gflops"
+    FACTOR = "factor"
+    ASSUMED = "assumed"
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One side whose times were not measured; they may be `low` to `high` times as long."""
+
+    role: str
+    kind: GuessKind
+    scale: float
+    """What the measured times were multiplied by."""
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Between which factors on one side's times the answer stays, and what it is at the range's ends."""
+
+    guess: Guess
+    same_from: float
+    same_to: float
+    at_low: Candidate | None
+    """The best at `guess.low`; None: nothing keeps the limits there."""
+    at_high: Candidate | None
+
+
+def guesses(plan: Plan, *, by_gflops: bool = False) -> tuple[Guess, ...]:
+    """Return the sides of a plan that were not measured; `by_gflops`: the edge was scaled to a device."""
+    found = []
+    if plan.edge.scale != 1:
+        kind = GuessKind.GFLOPS if by_gflops else GuessKind.FACTOR
+        bounds = GFLOPS_RANGE if by_gflops else BY_HAND_RANGE
+        found.append(Guess("edge", kind, plan.edge.scale, *bounds))
+    assumed = plan.cloud.measured_at == plan.edge.measured_at
+    if assumed or plan.cloud.scale != 1:
+        kind = GuessKind.ASSUMED if assumed else GuessKind.FACTOR
+        found.append(Guess("cloud", kind, plan.cloud.scale, *BY_HAND_RANGE))
+    return tuple(found)
+
+
+def reach_of(selection: Selection, guess: Guess) -> Reach:
+    """Return how far the answer holds when one side's times are other than guessed."""
+    low, high = (best_at(selection, {guess.role: factor}) for factor in (guess.low, guess.high))
+    return Reach(
+        guess,
+        guess.low if _same(low, selection) else _turn(selection, guess.role, guess.low),
+        guess.high if _same(high, selection) else _turn(selection, guess.role, guess.high),
+        low,
+        high,
+    )
+
+
+def survives(selection: Selection, found: Sequence[Guess]) -> bool:
+    """Tell whether the answer is the same at every corner of the ranges, all sides together.
+
+    Scores are linear in the times (but p95 and sustained load, nearly), so an option that is the best
+    at all corners is the best between them.
+    """
+    corners = product(*((guess.low, guess.high) for guess in found))
+    roles = [guess.role for guess in found]
+    return all(
+        _same(best_at(selection, dict(zip(roles, corner, strict=True))), selection)
+        for corner in corners
+    )
+
+
+def best_at(selection: Selection, factors: dict[str, float]) -> Candidate | None:
+    """Return the best where each side takes so many times as long; None: nothing keeps the limits."""
+    plan = stretched(selection.plan, factors.get("edge", 1.0), factors.get("cloud", 1.0))
+    try:
+        return select(plan, selection.terms, selection.objective, selection.constraints).best
+    except InfeasibleError:
+        return None
+
+
+def stretched(plan: Plan, edge: float, cloud: float) -> Plan:
+    """Return the plan's options with the times of either side multiplied; its profiles stay as they are."""
+    options = tuple(
+        replace(
+            option,
+            edge_s=option.edge_s * edge,
+            exit_s=option.exit_s * edge,
+            handing_s=option.handing_s * edge,
+            encode_s=option.encode_s * edge,
+            cloud_s=option.cloud_s * cloud,
+        )
+        for option in plan.options
+    )
+    return replace(plan, options=options)
+
+
+def _same(found: Candidate | None, selection: Selection) -> bool:
+    return found is not None and found.option.label == selection.best.option.label
+
+
+def _turn(selection: Selection, role: str, far: float) -> float:
+    """Return the factor nearest to `far`, from 1 on, at which the answer is still the same."""
+    same, other = 0.0, math.log(far)
+    for _ in range(_STEPS):
+        middle = (same + other) / 2
+        if _same(best_at(selection, {role: math.exp(middle)}), selection):
+            same = middle
+        else:
+            other = middle
+    return math.exp(same)
