@@ -210,7 +210,8 @@ def _constraints(
 
 
 def _draw(decision: "Selection", metrics: Sequence[str], path: Path) -> None:
-    from partitioner.reports.plan_plot import draw_front, draw_plan
+    from partitioner.reports.front_plot import draw_front
+    from partitioner.reports.plan_plot import draw_plan
 
     if metrics:
         draw_front(decision, metrics, path)

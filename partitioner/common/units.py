@@ -125,16 +125,16 @@ class ColumnUnit:
     decimals: int
 
     @classmethod
-    def of(cls, values: Iterable[float], units: Units) -> "ColumnUnit":
+    def of(cls, values: Iterable[float], units: Units, least_digits: int = 2) -> "ColumnUnit":
         """Return the largest unit in which the middle one of `values` is 1 or more, and the least 0.01.
 
-        The middle one then shows three digits, and the least two. Zeros say nothing.
+        The middle one then shows three digits, and the least `least_digits`. Zeros say nothing.
         """
         sizes = [abs(value) for value in values if value and math.isfinite(value)] or [1.0]
         middle, least = median(sizes), min(sizes)
         fitting = (one for one in units if middle >= one[0] and least >= 0.01 * one[0])
         factor, name = next(fitting, units[-1])
-        digits = max(3 - _places(middle / factor), 2 - _places(least / factor), 0)
+        digits = max(3 - _places(middle / factor), least_digits - _places(least / factor), 0)
         return cls(name, factor, 0 if name == "B" else digits)
 
     def write(self, value: float) -> str:

@@ -15,7 +15,7 @@ def plan_table(plan: Plan, shown: Sequence[Option], best: Option) -> FoldingTabl
     """Return these options with their times; `best` is marked."""
     asked = any(option.exit_rate or option.exit_s for option in plan.options)
     size = ColumnUnit.of((option.upload_bytes for option in shown), SIZES)
-    times = ColumnUnit.of((option.total_s for option in shown), DURATIONS)
+    times = ColumnUnit.of((s for option in shown for s in _parts_s(option)), DURATIONS, 1)
     table = new_table(
         f"{plan.bundle.name} on {plan.link}",
         *("cut", "codec", size.header("upload"), times.header("edge")),
@@ -40,6 +40,10 @@ def plan_table(plan: Plan, shown: Sequence[Option], best: Option) -> FoldingTabl
             style="bold green" if option == best else None,
         )
     return table
+
+
+def _parts_s(option: Option) -> tuple[float, ...]:
+    return option.edge_s, option.exit_s, option.network_s, option.cloud_s
 
 
 def _points_header(plan: Plan) -> str:

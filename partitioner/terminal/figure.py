@@ -22,8 +22,20 @@ def figure_for(path: Path, width: float, height: float) -> Iterator[Any]:
     yield figure
     try:
         with whole_file(path, UsageError) as partial:
-            figure.savefig(partial, format=path.suffix.removeprefix(".").lower() or "png")
+            kind = path.suffix.removeprefix(".").lower() or "png"
+            figure.savefig(partial, format=kind)
+            if kind == "png":
+                _shrink(partial)
     except ValueError as error:
         raise UsageError(
             f"the plot {path} cannot be written: {error}. Give a file such as plan.png."
         ) from error
+
+
+def _shrink(path: Path) -> None:
+    """Keep 128 colours of a PNG: plots have few, and it takes a third of the bytes."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        few = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    few.save(path, format="png", optimize=True)
