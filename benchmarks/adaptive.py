@@ -3,7 +3,7 @@
 The real server and the real edge, over bandwidth traces that our own relay plays. Every option that could
 ever be the best runs over the same trace, then the policy. The clairvoyant takes in each second the fixed
 option that was the fastest in that second: it knows what comes, and pays nothing for moving. The device is
-made slower by waiting: a head that took 1 ms then waits so that it took `slowdown` ms.
+rehearsed `slowdown` times as slow as this one (`slow`): it computes, then waits.
 """
 
 import argparse
@@ -18,7 +18,6 @@ from typing import Any
 
 from benchmarks import reporting
 from benchmarks.serving import served
-from benchmarks.slow_device import SlowBundle
 from benchmarks.synthetic_traces import read_traces
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.frames.result import Result
@@ -47,13 +46,13 @@ DOWN_BPS = 20e6
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Play each trace to every option that is ever the best, and to the policy."""
     keep_freed_pages()
-    bundle = SlowBundle.of(Bundle.load(DIGITS / "bundle"), arguments.slowdown)
+    bundle = Bundle.load(DIGITS / "bundle")
     frames = _frames(bundle)
     with served(DIGITS / "bundle") as address:
-        options = RuntimeOptions()
-        edge = measure_profile(bundle, options, budget_s=arguments.budget)
+        edge = measure_profile(bundle, RuntimeOptions(), budget_s=arguments.budget)
         cloud = measure_remote_profile(address, bundle, budget_s=arguments.budget)
-        known = plan(bundle, Link(5e6, DOWN_BPS, RTT_S), edge, cloud)
+        slower = edge.scaled(arguments.slowdown)
+        known = plan(bundle, Link(5e6, DOWN_BPS, RTT_S), slower, cloud)
         rates = [1e5 * 1.3**step for step in range(24)]
         found: dict[str, Any] = {}
         for trace in read_traces(Path(arguments.traces))[: arguments.most_traces]:
@@ -138,8 +137,9 @@ class _Run:
         schedule = Schedule(first, self._trace)
         async with Relay("127.0.0.1:0", self._address, first) as relay:
             cut, codec = (option.cut, option.codec) if option else (EDGE, None)
+            slow = self._known.edge.scale
             async with AsyncEdgeClient(
-                relay.address, self._bundle, cut, codec=codec, window=1, adapt=False
+                relay.address, self._bundle, cut, codec=codec, window=1, adapt=False, slow=slow
             ) as client:
                 if option is None:
                     _adapt(client, self._known.at(first))

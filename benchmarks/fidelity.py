@@ -2,7 +2,8 @@
 
 A real server and a real edge, each on a core of its own, over links that the project's relay plays. Every
 option that survives, which is the fastest at some uplink and some load of either machine, runs on every
-link, in turns, frame by frame. The edge is made slower by waiting, so that there is something to choose.
+link, in turns, frame by frame. The edge rehearses a slower one (`slow`), so that there is something to
+choose.
 Three predictions stand beside what was measured:
 
     set      the plan for the link as it was set, from profiles measured before everything else
@@ -25,7 +26,6 @@ import numpy as np
 
 from benchmarks import reporting
 from benchmarks.serving import apart, bound, copied, played, served
-from benchmarks.slow_device import SlowBundle
 from edge_client.client.sync_client import EdgeClient
 from edge_client.cloud.link_measurement import measure_link, probing
 from edge_client.frames.result import Result
@@ -62,20 +62,21 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     keep_freed_pages()
     here, there = apart()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        bundle = SlowBundle.of(copied(Path(arguments.bundle), Path(name)), arguments.slowdown)
+        bundle = copied(Path(arguments.bundle), Path(name))
         frames = load_inputs(Path(arguments.frames_from), bundle.inputs, arguments.frames)
         cloud = stack.enter_context(served(Path(name), cores=there))
         stack.enter_context(bound(here))
         edge = measure_profile(bundle, budget_s=arguments.budget, feeds=frames[:8])
-        profiles = (edge, measure_remote_profile(cloud, bundle, arguments.budget))
+        profiles = (
+            edge.scaled(arguments.slowdown),
+            measure_remote_profile(cloud, bundle, arguments.budget),
+        )
         rows = []
         for mbit in _numbers(arguments.mbit):
             for rtt_ms in _numbers(arguments.rtt_ms):
                 link = Link(1e6 * mbit, 1e6 * mbit, 1e-3 * rtt_ms)
                 with played(link, cloud, there) as address:
-                    rows.append(
-                        _on_link(link, bundle, profiles, frames, address, arguments.accuracy_drop)
-                    )
+                    rows.append(_on_link(link, bundle, profiles, frames, address, arguments))
     return {"summary": _summary(rows), "bounds": BOUNDS, "links": rows}
 
 
@@ -85,14 +86,15 @@ def _on_link(
     profiles: tuple[Profile, Profile],
     frames: Feeds,
     address: str,
-    accuracy_drop: float,
+    arguments: argparse.Namespace,
 ) -> dict[str, Any]:
     with probing(address) as probe:
         probed = measure_link(probe).link
     as_set, as_probed = (
-        plan(bundle, chosen, *profiles, accuracy_drop=accuracy_drop) for chosen in (link, probed)
+        plan(bundle, chosen, *profiles, accuracy_drop=arguments.accuracy_drop)
+        for chosen in (link, probed)
     )
-    runs = _run(_survivors(as_set.options), bundle, frames, address)
+    runs = _run(_survivors(as_set.options), bundle, frames, address, arguments.slowdown)
     options = []
     for option in runs:
         others = {other: runs[other] for other in runs if other != option}
@@ -126,11 +128,15 @@ def _survivors(options: Sequence[Option]) -> list[Option]:
     return [options[place] for place in np.unique(np.argmin(totals, axis=0))]
 
 
-def _run(options: Sequence[Option], bundle: Bundle, frames: Feeds, address: str) -> Runs:
+def _run(
+    options: Sequence[Option], bundle: Bundle, frames: Feeds, address: str, slowdown: float
+) -> Runs:
     """Run all options on each frame, in an order that is shuffled anew, so that a drift hits them all."""
     runs: Runs = {option: [] for option in options}
     turns = random.Random(0)
-    with EdgeClient(address, bundle, "cloud", window=1, timeout_s=60, memory_bytes=4 << 30) as edge:
+    with EdgeClient(
+        address, bundle, "cloud", window=1, timeout_s=60, memory_bytes=4 << 30, slow=slowdown
+    ) as edge:
         for number in range(-WARM_UP, len(frames)):
             for option in turns.sample(options, len(options)):
                 edge.set_option(option.cut, option.codec if option.upload_bytes else None)
