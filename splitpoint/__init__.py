@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from partitioner.network.link import Link
     from partitioner.planning.plan import Plan, plan
     from partitioner.profiles.profile import Profile
+    from partitioner.simulation.simulation import Simulation
+    from partitioner.simulation.what_if import simulate
     from protos.errors import SplitpointError
 
 __all__ = [
@@ -28,8 +30,10 @@ __all__ = [
     "Plan",
     "Profile",
     "Result",
+    "Simulation",
     "SplitpointError",
     "plan",
+    "simulate",
 ]
 
 _HOMES = {
@@ -41,8 +45,10 @@ _HOMES = {
     "Plan": "partitioner.planning.plan",
     "Profile": "partitioner.profiles.profile",
     "Result": "edge_client.frames.result",
+    "Simulation": "partitioner.simulation.simulation",
     "SplitpointError": "protos.errors",
     "plan": "partitioner.planning.plan",
+    "simulate": "partitioner.simulation.what_if",
 }
 
 

@@ -1,6 +1,5 @@
-"""What a sweep comes to: a table of the options that win, JSON, CSV rows and a picture."""
+"""What a sweep comes to: a table of the options that win, and a picture."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ from partitioner.reports.plan_plot import draw_bars, draw_lines
 from partitioner.simulation.sweep import Sweep
 from partitioner.terminal.figure import figure_for
 from partitioner.terminal.folding_table import FoldingTable, new_table
-
-POINT_COLUMNS = ("edge_scale", "cloud_load", "rtt_s", "uplink_bps", "option", "total_s")
 
 _COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c")
 
@@ -37,31 +34,6 @@ def sweep_table(swept: Sweep) -> FoldingTable:
             f"{one.worst_ratio:.1f}x",
         )
     return table
-
-
-def sweep_json(swept: Sweep) -> dict[str, Any]:
-    """Return the standings of all options, and every point."""
-    return {
-        "options": [
-            {
-                "option": one.label,
-                "best_share": one.share,
-                "uplinks_bps": one.uplinks_bps,
-                "mean_ratio": one.mean_ratio,
-                "worst_ratio": one.worst_ratio,
-            }
-            for one in swept.standings
-        ],
-        "downlink_bps": swept.grid.downlink_bps,
-        "points": [dict(zip(POINT_COLUMNS, row, strict=True)) for row in point_rows(swept)],
-    }
-
-
-def point_rows(swept: Sweep) -> Iterator[tuple[object, ...]]:
-    """Yield a row of POINT_COLUMNS for each point."""
-    found = zip(swept.choices.ravel().tolist(), swept.totals_s.ravel().tolist(), strict=True)
-    for point, (place, total_s) in zip(swept.grid.points(), found, strict=True):
-        yield (*point, swept.labels[place], total_s)
 
 
 def draw_sweep(swept: Sweep, plan: Plan, path: Path) -> None:

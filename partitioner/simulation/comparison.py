@@ -1,5 +1,6 @@
 """Policies side by side over one trace."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from partitioner.common.progress import OnProgress, unheard
@@ -8,7 +9,7 @@ from partitioner.planning.plan import Plan
 from partitioner.policy.policy import contenders
 from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.adaptive import ADAPTIVE, Adaptive
-from partitioner.simulation.demand import Demand, contending, demands_of
+from partitioner.simulation.demand import Demand, contending, demands_of, pick
 from partitioner.simulation.exit_draws import Exiting
 from partitioner.simulation.pipeline import Setup
 from partitioner.simulation.replay import (
@@ -19,6 +20,7 @@ from partitioner.simulation.replay import (
     run_policy,
     unasked,
 )
+from protos.errors import UsageError
 
 
 def compare_policies(
@@ -28,15 +30,16 @@ def compare_policies(
     settings: PolicySettings,
     loads: tuple[float, float] = (1.0, 1.0),
     *,
-    every: bool = False,
+    policies: str | Sequence[str] | None = None,
     exiting: Exiting | None = None,
     on_progress: OnProgress = unheard,
 ) -> list[Run]:
-    """Return the runs of the fixed options, the adaptive policy and the clairvoyant one, in this order.
+    """Return a run of each policy: fixed options by their labels, ADAPTIVE and CLAIRVOYANT, as listed.
 
-    `loads` are by how much device and cloud are slower than the plan believes: the adaptive policy has
-    to find out. Options that another beats on every stage are left out unless `every` is set. With
-    `exiting` exits answer first; they move their thresholds under the adaptive policy alone.
+    `policies` None: the options that no other beats on every stage, then those two; `all`: all options,
+    then those two. `loads` are by how much device and cloud are slower than the plan believes: the
+    adaptive policy has to find out. With `exiting` exits answer first; they move their thresholds under
+    the adaptive policy alone. Raises UnknownNameError for a policy that is none.
     """
     edge_load, cloud_load = loads
     if exiting is not None:
@@ -46,18 +49,39 @@ def compare_policies(
     }
     able = _able(plan, demands)
     ask = unasked if exiting is None else partial(_ask, exiting)
-    shown = list(demands.values()) if every else able
+
+    def run(name: str) -> Run:
+        if name == ADAPTIVE:
+            link = first_link(setup)
+            return run_policy(
+                setup, Adaptive(plan, demands, setup, link, settings, exiting), frames
+            )
+        if name == CLAIRVOYANT:
+            heard = partial(on_progress, CLAIRVOYANT)
+            return run_clairvoyant(setup, able, frames, lambda done: heard(done, frames), ask)
+        return run_policy(setup, Fixed(demands[name], ask), frames)
+
+    names = _names(policies, demands, able)
     runs = []
-    for place, demand in enumerate(shown):
-        on_progress(demand.label, place, len(shown))
-        runs.append(run_policy(setup, Fixed(demand, ask), frames))
-    on_progress(ADAPTIVE, 0, 1)
-    adaptive = Adaptive(plan, demands, setup, first_link(setup), settings, exiting)
-    runs.append(run_policy(setup, adaptive, frames))
-    known = run_clairvoyant(
-        setup, able, frames, lambda done: on_progress(CLAIRVOYANT, done, frames), ask
-    )
-    return [*runs, known]
+    for place, name in enumerate(names):
+        on_progress(name, place, len(names))
+        runs.append(run(name))
+    return runs
+
+
+def _names(
+    policies: str | Sequence[str] | None, demands: dict[str, Demand], able: Sequence[Demand]
+) -> list[str]:
+    """Return the policies' names, each of which exists."""
+    if policies is None:
+        return [*(demand.label for demand in able), ADAPTIVE, CLAIRVOYANT]
+    if policies == "all":
+        return [*demands, ADAPTIVE, CLAIRVOYANT]
+    names = [policies] if isinstance(policies, str) else list(policies)
+    pick(demands, (name for name in names if name not in (ADAPTIVE, CLAIRVOYANT)))
+    if not names:
+        raise UsageError("no policy is no simulation. Name one, such as adaptive.")
+    return names
 
 
 def _able(plan: Plan, demands: dict[str, Demand]) -> list[Demand]:

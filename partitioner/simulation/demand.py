@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 
 from partitioner.planning.option import Option
 from partitioner.planning.pareto import undominated
 from partitioner.planning.plan import Plan
 from partitioner.profiles.variation import STEADY, Variation, variation_of
 from protos.errors import UnknownNameError
+
+_NEAREST = 5
+"""Options that an error names, the nearest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,14 @@ def demand_of(option: Option, plan: Plan) -> Demand:
 
 
 def pick(demands: dict[str, Demand], labels: Iterable[str]) -> list[Demand]:
-    """Return the demands with these labels; UnknownNameError lists those that exist."""
+    """Return the demands with these labels; UnknownNameError names the nearest."""
     chosen = []
     for label in labels:
         if label not in demands:
+            near = get_close_matches(label, demands, n=_NEAREST, cutoff=0.0)
+            more = f" and {len(demands) - len(near)} more" if len(demands) > len(near) else ""
             raise UnknownNameError(
-                f"the plan has no option {label!r}. It has: {', '.join(demands)}. Use one of these."
+                f"the plan has no option {label!r}. It has: {', '.join(near)}{more}. Use one of these."
             )
         chosen.append(demands[label])
     return chosen

@@ -1,15 +1,19 @@
 """The best option over a grid of links and loads: the plan's arithmetic, on whole arrays at once."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from partitioner.common.tables import data_frame, html_table, text_table
 from partitioner.common.units import parse_duration, parse_rate
 from partitioner.planning.plan import Plan
 from protos.errors import UsageError
+
+POINT_COLUMNS = ("edge_scale", "cloud_load", "rtt_s", "uplink_bps", "option", "total_s")
 
 Floats = npt.NDArray[np.float64]
 
@@ -80,6 +84,59 @@ class Sweep:
     totals_s: Floats = field(repr=False)
     standings: tuple[OptionStanding, ...] = field(repr=False)
     """By share, largest first."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the standings of all options, and every point, as plain data."""
+        return {
+            "options": [
+                {
+                    "option": one.label,
+                    "best_share": one.share,
+                    "uplinks_bps": None if one.uplinks_bps is None else list(one.uplinks_bps),
+                    "mean_ratio": one.mean_ratio,
+                    "worst_ratio": one.worst_ratio,
+                }
+                for one in self.standings
+            ],
+            "downlink_bps": self.grid.downlink_bps,
+            "points": self._points(),
+        }
+
+    def to_pandas(self) -> Any:
+        """Return a pandas.DataFrame with a row for each point; UsageError where pandas is missing."""
+        return data_frame(self._points())
+
+    def point_rows(self) -> Iterator[tuple[object, ...]]:
+        """Yield a row of POINT_COLUMNS for each point."""
+        found = zip(self.choices.ravel().tolist(), self.totals_s.ravel().tolist(), strict=True)
+        for point, (place, total_s) in zip(self.grid.points(), found, strict=True):
+            yield (*point, self.labels[place], total_s)
+
+    def _points(self) -> list[dict[str, object]]:
+        return [dict(zip(POINT_COLUMNS, row, strict=True)) for row in self.point_rows()]
+
+    def __str__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table(), bold=0)
+
+    def _table(self) -> tuple[str, Sequence[str], Sequence[Sequence[str]]]:
+        """Return title, header and cells of a small table: the options that are the best somewhere."""
+        title = (
+            f"{self.totals_s.size} points; what an option takes everywhere, over each point's best"
+        )
+        rows = [
+            (
+                one.label,
+                f"{100 * one.share:.1f} %",
+                f"{one.mean_ratio:.2f}x",
+                f"{one.worst_ratio:.1f}x",
+            )
+            for one in self.standings
+            if one.uplinks_bps
+        ]
+        return title, ("option", "best at", "mean", "worst"), rows
 
 
 def sweep(plan: Plan, grid: Grid) -> Sweep:

@@ -43,14 +43,8 @@ def sweep(
     from partitioner.planning.plan import plan as make_plan
     from partitioner.profiles.store import find_profiles
     from partitioner.reports.plan import scale_text
-    from partitioner.reports.sweep import (
-        POINT_COLUMNS,
-        draw_sweep,
-        point_rows,
-        sweep_json,
-        sweep_table,
-    )
-    from partitioner.simulation.sweep import parse_grid
+    from partitioner.reports.sweep import draw_sweep, sweep_table
+    from partitioner.simulation.sweep import POINT_COLUMNS, parse_grid
     from partitioner.simulation.sweep import sweep as sweep_plan
 
     check_target("--csv", csv)
@@ -64,12 +58,12 @@ def sweep(
     )
     swept = sweep_plan(made, grid)
     if csv:
-        write_csv(csv, POINT_COLUMNS, point_rows(swept))
+        write_csv(csv, POINT_COLUMNS, swept.point_rows())
     if plot:
         draw_sweep(swept, made, plot)
     if as_json:
         bundle_json = {"name": loaded.name, "digest": loaded.digest}
-        print_json({"bundle": bundle_json, **sweep_json(swept)}, indent=None)
+        print_json({"bundle": bundle_json, **swept.to_dict()}, indent=None)
         return
     screen.print(sweep_table(swept))
     if caveat := scale_text(made):

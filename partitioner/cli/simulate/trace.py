@@ -1,6 +1,5 @@
 """`splitpoint simulate trace`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from partitioner.planning.plan import Plan
     from partitioner.policy.settings import PolicySettings
     from partitioner.simulation.exit_draws import Exiting
-    from partitioner.simulation.pipeline import Setup
-    from partitioner.simulation.replay import Run
+    from partitioner.simulation.simulation import Simulation
 
 _MOST_FRAMES = 1_000_000
 
@@ -143,10 +141,10 @@ def trace(
     from partitioner.planning.terms import Terms
     from partitioner.policy.settings import PolicySettings
     from partitioner.reports.plan import scale_text
-    from partitioner.reports.trace import FRAME_COLUMNS, frame_rows, runs_json
     from partitioner.reports.trace_plot import draw_runs
     from partitioner.simulation.comparison import compare_policies
     from partitioner.simulation.pipeline import Setup
+    from partitioner.simulation.simulation import FRAME_COLUMNS, Simulation
 
     check_target("--csv", csv)
     check_target("--plot", plot)
@@ -194,17 +192,18 @@ def trace(
 
         loads = (edge_load, cloud_load)
         runs = compare_policies(
-            made, setup, count, settings, loads, every=every, exiting=exiting, on_progress=show
-        )
+            made, setup, count, settings, loads,
+            policies="all" if every else None, exiting=exiting, on_progress=show,
+        )  # fmt: skip
+    done = Simulation(made, setup, settings, tuple(runs))
     if csv:
-        write_csv(csv, FRAME_COLUMNS, frame_rows(runs, setup))
+        write_csv(csv, FRAME_COLUMNS, done.frame_rows())
     if plot:
         draw_runs(runs, setup, plot)
     if as_json:
-        bundle_json = {"name": loaded.name, "digest": loaded.digest}
-        print_json({"bundle": bundle_json, **runs_json(runs, setup, settings)})
+        print_json(done.to_dict())
         return
-    _show(runs, setup, settings, every=every)
+    _show(done, every=every)
     if caveat := scale_text(made):
         remark(f"Note: {caveat}")
     for name, path in (("Frames", csv), ("Plot", plot)):
@@ -237,17 +236,15 @@ def _plan(
     return plan(bundle, link, here, there, codec=codec)
 
 
-def _show(
-    runs: "Sequence[Run]", setup: "Setup", settings: "PolicySettings", *, every: bool
-) -> None:
-    from partitioner.reports.trace import choices_text, runs_table, worth_showing
+def _show(done: "Simulation", *, every: bool) -> None:
+    from partitioner.reports.trace import choices_text, runs_table
 
-    shown = runs if every else worth_showing(runs)
-    screen.print(runs_table(shown, setup, settings))
-    screen.print(choices_text(runs))
-    if len(shown) < len(runs):
+    shown = done.runs if every else done.leading
+    screen.print(runs_table(done, shown))
+    screen.print(choices_text(done.runs))
+    if len(shown) < len(done.runs):
         remark(
-            f"{len(runs) - len(shown)} fixed options that came off worse are left out; see --all."
+            f"{len(done.runs) - len(shown)} fixed options that came off worse are left out; see --all."
         )
 
 

@@ -1,0 +1,128 @@
+"""`simulate`: the question `what if`, asked of a plan in one call."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from partitioner.common.defaults import DEFAULT_TIMEOUT_S, DEFAULT_WINDOW, ExitThreshold
+from partitioner.common.progress import OnProgress, unheard
+from partitioner.exits.ladder import check_threshold, ladder_for, own_rung
+from partitioner.network.link import Link
+from partitioner.network.trace import Trace
+from partitioner.network.trace_files import read_trace
+from partitioner.planning.objective import LATENCY, Objective
+from partitioner.planning.plan import Plan
+from partitioner.planning.terms import NO_TERMS, Terms
+from partitioner.policy.settings import PolicySettings
+from partitioner.simulation.adaptive import ADAPTIVE
+from partitioner.simulation.comparison import compare_policies
+from partitioner.simulation.exit_draws import Exiting
+from partitioner.simulation.pipeline import Setup
+from partitioner.simulation.simulation import Simulation
+from protos.errors import UsageError
+
+_LINK_S = 60.0
+"""Of a link that never changes, if nobody says for how long."""
+_MOST_FRAMES = 1_000_000
+
+
+def simulate(
+    plan: Plan,
+    over: Link | Trace | str | Path,
+    *,
+    fps: float = 5.0,
+    seconds: float | None = None,
+    window: int = DEFAULT_WINDOW,
+    policies: str | Sequence[str] | None = None,
+    seed: int | None = 0,
+    deadline_s: float | None = None,
+    latency_s: float | None = None,
+    exit_threshold: ExitThreshold = None,
+    objective: Objective | str = LATENCY,
+    terms: Terms = NO_TERMS,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    workers: int = 1,
+    edge_load: float = 1.0,
+    cloud_load: float = 1.0,
+    on_progress: OnProgress = unheard,
+) -> Simulation:
+    """Send frames over a link or a trace: the same ones under every policy.
+
+    `over`: a link, a trace, or a trace's file; what a trace does not say is the plan's round trip, and
+    as much down as up. `fps`: frames a second. `seconds`: how long they come (None: the trace once, of a
+    link a minute). `window`: frames at work at once. `policies`: options of the plan by their labels, as
+    `cut-04/q2`, `adaptive`, and `clairvoyant`, which knows the trace and takes long to choose; None: the
+    plan's leading options and `adaptive`; `all`: all of them. `seed`: of what single frames take; None:
+    all take the medians.
+
+    `deadline_s` counts late frames, and the adaptive policy heeds it, as `latency_s`: what a frame may
+    take on average. `objective` and `terms`: what that policy minimises, and what joules and money need.
+    `exit_threshold`: see EdgeClient. `timeout_s`: until an answer counts as lost. `workers`: of the
+    cloud, for this device. `edge_load`, `cloud_load`: the machines take so many times what the plan
+    believes. `on_progress` hears what is being simulated.
+
+    Raises UsageError for numbers without meaning, UnknownNameError for a policy that is none, and what
+    `read_trace` does.
+    """
+    trace = _trace(over).filled(plan.link.rtt_s)
+    frames = _frames(_seconds(over, trace, seconds), fps)
+    for name, load in (("edge_load", edge_load), ("cloud_load", cloud_load)):
+        if not 0 < load < math.inf:
+            raise UsageError(f"{name} {load} has no meaning. Give a factor above 0, such as 2.")
+    paced = deadline_s is not None
+    setup = Setup(trace, 1 / fps, window, timeout_s, workers, seed, device_paced=paced)
+    settings = PolicySettings(
+        objective=objective if isinstance(objective, Objective) else Objective.parse(objective),
+        terms=replace(terms, fps=fps, workers=workers),
+        deadline_s=deadline_s,
+        latency_s=latency_s,
+        window=window,
+    )
+    exiting = _exiting(plan, exit_threshold, settings, seed or 0)
+    loads = (edge_load, cloud_load)
+    runs = compare_policies(
+        plan, setup, frames, settings, loads,
+        policies=_policies(plan) if policies is None else policies, exiting=exiting, on_progress=on_progress,
+    )  # fmt: skip
+    return Simulation(plan, setup, settings, tuple(runs))
+
+
+def _policies(plan: Plan) -> list[str]:
+    return [*(option.label for option in plan.leading), ADAPTIVE]
+
+
+def _trace(over: Link | Trace | str | Path) -> Trace:
+    if isinstance(over, Link):
+        return Trace.constant(over)
+    return over if isinstance(over, Trace) else read_trace(Path(over))
+
+
+def _seconds(over: Link | Trace | str | Path, trace: Trace, asked: float | None) -> float:
+    if asked is not None:
+        return asked
+    return _LINK_S if isinstance(over, Link) else trace.duration_s
+
+
+def _frames(seconds: float, fps: float) -> int:
+    for name, value in (("seconds", seconds), ("fps", fps)):
+        if not 0 < value < math.inf:
+            raise UsageError(f"{name} {value} has no meaning. Give a number above 0, such as 10.")
+    frames = max(1, round(seconds * fps))
+    if frames > _MOST_FRAMES:
+        raise UsageError(
+            f"{frames} frames come in {seconds:g} s at {fps:g} a second, and at most {_MOST_FRAMES} are "
+            "simulated. Give fewer seconds."
+        )
+    return frames
+
+
+def _exiting(
+    plan: Plan, threshold: ExitThreshold, settings: PolicySettings, seed: int
+) -> Exiting | None:
+    if threshold is None:
+        return None
+    exits = plan.bundle.known_exits()
+    fixed = own_rung(exits, None if isinstance(threshold, str) else check_threshold(threshold))
+    ladder = ladder_for(exits, threshold, settings.deadline_s, settings.latency_s)
+    return Exiting(exits, ladder, fixed, seed)
