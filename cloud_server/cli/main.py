@@ -7,10 +7,11 @@ import typer
 
 from cloud_server import defaults
 from partitioner.terminal import console
+from partitioner.terminal.app import new_app
 from protos.errors import UsageError
 from protos.rpc.addresses import check_server
 
-app = console.new_app(help="The cloud side of Splitpoint: serve the tails of bundles.")
+app = new_app(help="The cloud side of Splitpoint: serve the tails of bundles.")
 
 _HEALTHY = "SERVING"
 _HEALTH_TIMEOUT_S = 3.0

@@ -9,16 +9,18 @@ import typer
 from edge_client import defaults
 from edge_client.cli import flags
 from edge_client.cli.flags import flag
+from partitioner.cli.flags.link import LinkFlags
 from partitioner.common.memory import keep_freed_pages
 from partitioner.terminal import console
+from partitioner.terminal.app import new_app
+from partitioner.terminal.flags import option
+from partitioner.terminal.panels import CHOICE, LINK, OUTPUT, RELAY
 from protos.errors import UsageError
 
-app = console.new_app(
-    help="The edge side of Splitpoint: stream frames, serve programs, emulate links."
-)
+app = new_app(help="The edge side of Splitpoint: stream frames, serve programs, emulate links.")
 
 
-Cloud = Annotated[str, typer.Option("--cloud", help="HOST:PORT of the cloud server.")]
+Cloud = Annotated[str, option("The cloud server.", "HOST:PORT", "--cloud", panel=LINK)]
 
 
 @app.callback()
@@ -118,15 +120,26 @@ def serve(
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="The bundle's name at the server.")],
+    name: Annotated[str, typer.Argument(help="The bundle's name at the server.", metavar="NAME")],
     cloud: Cloud,
-    out: Annotated[Path, typer.Option("--out", help="The new folder.")],
+    out: Annotated[Path, option("The new folder.", "BUNDLE", panel=OUTPUT)],
     heads_only: Annotated[
         bool,
-        typer.Option("--heads-only", help="No tails, nor their weights: heads and exits alone."),
+        option(
+            "No tails, nor their weights: heads and exits alone.",
+            None,
+            "--heads-only",
+            panel=CHOICE,
+        ),
     ] = False,
     cuts: Annotated[
-        str | None, flag("With --heads-only: the heads of these, as cut-04,cut-07.", "all")
+        str | None,
+        option(
+            "With --heads-only: the heads of these, as cut-04,cut-07.",
+            "CUTS",
+            panel=CHOICE,
+            default="all",
+        ),
     ] = None,
     json: console.JsonFlag = False,
 ) -> None:
@@ -189,35 +202,51 @@ def probe(cloud: Cloud, json: console.JsonFlag = False) -> None:
 
 @app.command()
 def link(
-    listen: Annotated[str, typer.Option(help="HOST:PORT to take connections at.")],
-    to: Annotated[str, typer.Option(help="HOST:PORT to pass them on to.")],
-    bandwidth: Annotated[
-        str | None, flag("Rate of the uplink, such as 5mbit; needed without a trace.")
-    ] = None,
-    rtt: Annotated[str, typer.Option(help="Round-trip time, such as 40ms.")] = "0ms",
-    down: Annotated[str | None, flag("Rate of the downlink.", "that of the uplink")] = None,
+    listen: Annotated[str, option("Take connections here.", "HOST:PORT", panel=RELAY)],
+    to: Annotated[str, option("Pass them on to there.", "HOST:PORT", panel=RELAY)],
+    rates: LinkFlags,
     trace: Annotated[
-        Path | None, flag("A bandwidth trace: `seconds Mbit/s` a line, Mahimahi, or CSV.")
+        Path | None,
+        option(
+            "A trace of the uplink: `seconds Mbit/s` a line, Mahimahi, or CSV.", "TRACE", panel=LINK
+        ),
     ] = None,
-    trace_end: Annotated[str, typer.Option(help="At the trace's end: loop or hold.")] = "loop",
+    trace_end: Annotated[
+        str,
+        option(
+            "At the trace's end: loop or hold.",
+            "END",
+            panel=LINK,
+            choices=lambda: ("loop", "hold"),
+        ),
+    ] = "loop",
     blackout: Annotated[
-        list[str] | None, flag("Nothing gets through: START+LENGTH, such as 10s+5s; repeatable.")
+        list[str] | None,
+        option(
+            "Nothing gets through, as 10s+5s; may be given several times.",
+            "START+LENGTH",
+            panel=LINK,
+        ),
     ] = None,
-    drop: Annotated[str | None, flag("Reset all connections this often, such as 30s.")] = None,
+    drop: Annotated[
+        str | None, option("Reset all connections this often, as 30s.", "TIME", panel=LINK)
+    ] = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Be a slow link: a TCP relay with a rate and a round-trip time, until Ctrl-C or SIGTERM.
 
-    Rates may follow a trace. A black-out lets connections be and passes nothing, as a dead spot does.
+    A trace says the uplink; --rtt and --down, or --link, say what it does not, and without a rate the
+    downlink has its highest. A black-out lets connections be and passes nothing, as a dead spot does.
 
-    Example: splitpoint-edge link --listen 127.0.0.1:6000 --to 127.0.0.1:50051 --bandwidth 5mbit --rtt 40ms
+    Example: splitpoint-edge link --listen 127.0.0.1:6000 --to 127.0.0.1:50051 --link 5mbit,40ms
     """
     import asyncio
 
     from edge_client.relay.player import fine_loop, relay_until_stopped
     from edge_client.relay.schedule import read_schedule
 
-    schedule = read_schedule(bandwidth, down, rtt, trace, trace_end, blackout or (), drop)
+    up, down, rtt = rates.texts()
+    schedule = read_schedule(up, down, rtt or "0ms", trace, trace_end, blackout or (), drop)
 
     def ready(address: str) -> None:
         if json:

@@ -1,37 +1,18 @@
 """`splitpoint calibrate`."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from partitioner.cli.arguments import BundleArgument, Provider, Threads
-from partitioner.common.defaults import (
-    DEFAULT_CALIBRATION_SAMPLES,
-    DEFAULT_PROVIDER,
-    DEFAULT_THREADS,
-)
+from partitioner.cli.flags.arguments import BundleArgument, DataOption, LabelsOption, MaxSamples
+from partitioner.cli.flags.runtime import RuntimeFlags
+from partitioner.common.defaults import DEFAULT_CALIBRATION_SAMPLES
 from partitioner.common.files import check_target
 from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen
 
 
 def calibrate(
     bundle: BundleArgument,
-    data: Annotated[
-        Path,
-        typer.Option(
-            help="Inputs like those to come: a folder of images, .npy or .npz.", show_default=False
-        ),
-    ],
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="A CSV of file,label; else codecs are held against the whole model."),
-    ] = None,
-    max_samples: Annotated[
-        int, typer.Option(help="Use at most this many inputs.", min=1)
-    ] = DEFAULT_CALIBRATION_SAMPLES,
-    threads: Threads = DEFAULT_THREADS,
-    provider: Provider = DEFAULT_PROVIDER,
+    data: DataOption,
+    runtime: RuntimeFlags,
+    labels: LabelsOption = None,
+    max_samples: MaxSamples = DEFAULT_CALIBRATION_SAMPLES,
     as_json: JsonFlag = False,
 ) -> None:
     """Find the ranges for low-bit codecs, and measure what every codec loses at every cut.
@@ -52,7 +33,6 @@ def calibrate(
         calibration_table,
         calibration_text,
     )
-    from partitioner.runtime.sessions import RuntimeOptions
 
     loaded = Bundle.load(bundle, calibrated=False)
     check_target("the calibration", loaded.path / CALIBRATION_FILE)
@@ -65,7 +45,7 @@ def calibrate(
         def show(cut: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, description=f"calibrating {cut}")
 
-        found = find_calibration(loaded, samples, RuntimeOptions(threads, provider), show)
+        found = find_calibration(loaded, samples, runtime.read(), show)
     found.save(loaded.path)
     if as_json:
         print_json(calibration_json(loaded, found))

@@ -4,18 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from partitioner.cli.arguments import BundleArgument, Provider, Threads
-from partitioner.common.defaults import (
-    DEFAULT_AGREEMENT,
-    DEFAULT_EPOCHS,
-    DEFAULT_EXIT_SAMPLES,
-    DEFAULT_PROVIDER,
-    DEFAULT_THREADS,
+from partitioner.cli.flags.arguments import (
+    BundleArgument,
+    CutList,
+    DataOption,
+    LabelsOption,
+    MaxSamples,
 )
+from partitioner.cli.flags.runtime import RuntimeFlags
+from partitioner.common.defaults import DEFAULT_AGREEMENT, DEFAULT_EPOCHS, DEFAULT_EXIT_SAMPLES
 from partitioner.common.files import check_target
-from partitioner.terminal.console import JsonFlag, new_app, print_json, progress, remark, screen
+from partitioner.terminal.app import new_app
+from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen
+from partitioner.terminal.flags import option
+from partitioner.terminal.panels import CHOICE, DATA
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
@@ -25,51 +27,41 @@ if TYPE_CHECKING:
 
 exits = new_app(help="Small classifiers at the cuts that may answer early.")
 
-Labels = Annotated[
-    Path | None, typer.Option(help="A CSV of file,label; else the whole model is what counts.")
+Agreement = Annotated[
+    float,
+    option(
+        "Share of those that exit which shall get the whole model's class, at least: chance is allowed for.",
+        "SHARE",
+        panel=CHOICE,
+    ),
 ]
-MaxSamples = Annotated[int, typer.Option(help="Use at most this many inputs.", min=1)]
 
 
 @exits.command()
 def train(
     bundle: BundleArgument,
-    data: Annotated[
-        Path,
-        typer.Option(
-            help="Inputs like those to come: a folder of images, .npy or .npz.", show_default=False
-        ),
-    ],
-    labels: Labels = None,
+    data: DataOption,
+    runtime: RuntimeFlags,
+    labels: LabelsOption = None,
     held_out: Annotated[
         Path | None,
-        typer.Option(
-            help="Other inputs, to calibrate and judge with.",
-            show_default="every fifth of --data, which is then not trained on",
+        option(
+            "Other inputs, to calibrate and judge with.",
+            "INPUTS",
+            panel=DATA,
+            default="every fifth of --data, which is then not trained on",
         ),
     ] = None,
     held_out_labels: Annotated[
-        Path | None, typer.Option(help="The CSV of file,label of --held-out.")
+        Path | None,
+        option("The CSV of file,label of --held-out.", "LABELS.csv", panel=DATA),
     ] = None,
-    cuts: Annotated[
-        str | None,
-        typer.Option(
-            help="Where, as cut-04,cut-11.", show_default="every cut where it is possible"
-        ),
-    ] = None,
-    agreement: Annotated[
-        float,
-        typer.Option(
-            help="Share of those that exit which shall get the whole model's class, at least: chance is "
-            "allowed for."
-        ),
-    ] = DEFAULT_AGREEMENT,
-    epochs: Annotated[
-        int, typer.Option(help="Times that all inputs are trained on.", min=1)
-    ] = DEFAULT_EPOCHS,
     max_samples: MaxSamples = DEFAULT_EXIT_SAMPLES,
-    threads: Threads = DEFAULT_THREADS,
-    provider: Provider = DEFAULT_PROVIDER,
+    cuts: CutList = None,
+    agreement: Agreement = DEFAULT_AGREEMENT,
+    epochs: Annotated[
+        int, option("Times that all inputs are trained on.", "N", panel=CHOICE, min=1)
+    ] = DEFAULT_EPOCHS,
     as_json: JsonFlag = False,
 ) -> None:
     """Train an exit at every cut to answer as the whole model does, and choose its threshold.
@@ -83,7 +75,6 @@ def train(
     from partitioner.bundle.bundle import Bundle
     from partitioner.bundle.exits import EXITS_FILE
     from partitioner.exits.trainer import classifier_output, train_exits
-    from partitioner.runtime.sessions import RuntimeOptions
     from protos.errors import UsageError
 
     loaded = Bundle.load(bundle)
@@ -108,7 +99,7 @@ def train(
             cuts=cuts.split(",") if cuts else (),
             agreement=agreement,
             epochs=epochs,
-            options=RuntimeOptions(threads, provider),
+            options=runtime.read(),
             on_progress=show,
         )
     found.save(loaded.path)
@@ -119,10 +110,7 @@ def train(
 @exits.command()
 def threshold(
     bundle: BundleArgument,
-    agreement: Annotated[
-        float,
-        typer.Option(help="Share of those that exit which shall get the whole model's class."),
-    ] = DEFAULT_AGREEMENT,
+    agreement: Agreement = DEFAULT_AGREEMENT,
     as_json: JsonFlag = False,
 ) -> None:
     """Choose the exits' thresholds anew, for another agreement; nothing is trained.
@@ -143,26 +131,29 @@ def threshold(
 @exits.command()
 def report(
     bundle: BundleArgument,
+    runtime: RuntimeFlags,
     data: Annotated[
         Path | None,
-        typer.Option(
-            help="Other inputs to judge the exits with.",
-            show_default="what was measured when they were trained",
+        option(
+            "Other inputs to judge the exits with.",
+            "INPUTS",
+            panel=DATA,
+            default="what was measured when they were trained",
         ),
     ] = None,
-    labels: Labels = None,
+    labels: LabelsOption = None,
+    max_samples: MaxSamples = DEFAULT_EXIT_SAMPLES,
     threshold: Annotated[
         list[float] | None,
-        typer.Option(
-            help="Show this threshold; may be given several times.",
+        option(
+            "Show this threshold; may be given several times.",
+            "SHARE",
+            panel=CHOICE,
             min=0,
             max=1,
-            show_default="those that a limit may choose from",
+            default="those that a limit may choose from",
         ),
     ] = None,
-    max_samples: MaxSamples = DEFAULT_EXIT_SAMPLES,
-    threads: Threads = DEFAULT_THREADS,
-    provider: Provider = DEFAULT_PROVIDER,
     as_json: JsonFlag = False,
 ) -> None:
     """Show how often each exit answers, how often it is right, and how honest its confidence is.
@@ -171,7 +162,6 @@ def report(
     """
     from partitioner.bundle.bundle import Bundle
     from partitioner.exits.trainer import measure_exits
-    from partitioner.runtime.sessions import RuntimeOptions
     from protos.errors import UsageError
 
     loaded = Bundle.load(bundle)
@@ -180,7 +170,7 @@ def report(
         raise UsageError("--labels are of --data, which is missing. Give both.")
     if data:
         inputs = _read(loaded, data, labels, max_samples)
-        outcomes = measure_exits(loaded, found, inputs, RuntimeOptions(threads, provider))
+        outcomes = measure_exits(loaded, found, inputs, runtime.read())
     else:
         outcomes = {cut: exit_.outcomes for cut, exit_ in found.exits.items()}
     _show(loaded, found, outcomes, threshold or None, data, as_json=as_json)

@@ -3,22 +3,17 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from partitioner.cli.arguments import BundleArgument
+from partitioner.cli.flags.arguments import BundleArgument, CutList, Force
 from partitioner.terminal.console import JsonFlag, print_json, remark, screen
+from partitioner.terminal.flags import option
+from partitioner.terminal.panels import OUTPUT
 
 
 def export_heads_command(
     bundle: BundleArgument,
-    out: Annotated[Path, typer.Option(help="The folder to make.", show_default=False)],
-    cuts: Annotated[
-        str | None,
-        typer.Option(help="Whose heads, as cut-04,cut-11.", show_default="all inside the model"),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the bundle at --out if it exists.")
-    ] = False,
+    out: Annotated[Path, option("The folder to make.", "BUNDLE", panel=OUTPUT)],
+    cuts: CutList = None,
+    force: Force = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a head-only bundle for a device: no tails, and of the weights only what the heads read.

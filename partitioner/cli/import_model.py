@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
+from partitioner.cli.flags.arguments import Force
 from partitioner.common.defaults import MAX_CUTS
 from partitioner.terminal.console import JsonFlag, print_json, remark, screen, working
+from partitioner.terminal.flags import option
+from partitioner.terminal.panels import CHOICE, DATA, MODEL, OUTPUT
 from protos.errors import FileError, ModelError, UsageError, reason
 
 
@@ -14,41 +17,59 @@ def import_command(
     source: Annotated[
         str,
         typer.Argument(
-            help="model.onnx, package.module:factory or file.py:factory.", show_default=False
+            help="model.onnx, package.module:factory or file.py:factory.",
+            metavar="MODEL",
+            show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The folder to make.", show_default=False)],
+    out: Annotated[Path, option("The folder to make.", "BUNDLE", panel=OUTPUT)],
     input_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--input", help="NAME=1x3x224x224 (for integers NAME=1x128:int64); once an input."
+        option(
+            "Its shape (for integers NAME=1x128:int64); once an input.",
+            "NAME=1x3x224x224",
+            "--input",
+            panel=MODEL,
         ),
     ] = None,
     preprocess: Annotated[
         str | None,
-        typer.Option(
-            help="Take uint8 images and normalise in the graph: imagenet, unit, raw, or numbers as "
-            "mean=0.5:0.5:0.5,std=0.2:0.2:0.2,scale=0.00392,layout=nchw."
+        option(
+            "Take uint8 images and normalise in the graph: imagenet, unit, raw, or numbers as "
+            "mean=0.5:0.5:0.5,std=0.2:0.2:0.2,scale=0.00392,layout=nchw.",
+            "NUMBERS",
+            panel=MODEL,
+            choices=lambda: ("imagenet", "unit", "raw"),
         ),
     ] = None,
     frame: Annotated[
         str | None,
-        typer.Option(help="Height x width of the images, as 480x640; else the model's own."),
+        option(
+            "Height x width of the images, as 480x640.",
+            "HxW",
+            panel=MODEL,
+            default="the model's own",
+        ),
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Class names, one a line.")] = None,
+    labels: Annotated[
+        Path | None, option("Class names, one a line.", "FILE.txt", panel=DATA)
+    ] = None,
     samples: Annotated[
         Path | None,
-        typer.Option(help="A few inputs to keep in the bundle: a folder of images, .npy or .npz."),
+        option(
+            "A few inputs to keep in the bundle: a folder of images, .npy or .npz.",
+            "INPUTS",
+            panel=DATA,
+        ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name on the server; else that of the folder.")
+        str | None,
+        option("Name on the server.", "NAME", panel=OUTPUT, default="that of the folder"),
     ] = None,
     max_cuts: Annotated[
-        int, typer.Option(help="Keep at most this many interior cuts.", min=1)
+        int, option("Keep at most this many interior cuts.", "N", panel=CHOICE, min=1)
     ] = MAX_CUTS,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the bundle if it exists.")
-    ] = False,
+    force: Force = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a bundle: the model, cut at every place that is worth it.

@@ -10,7 +10,8 @@ from partitioner.cli.search import search
 from partitioner.cli.simulate.app import app as simulate
 from partitioner.cli.tiers import tiers
 from partitioner.cli.verify import verify
-from partitioner.terminal.console import VersionFlag, new_app, run
+from partitioner.terminal.app import new_app
+from partitioner.terminal.console import VersionFlag, run
 
 app = new_app(help="Cut a model in two, and choose the cut that is fastest on your link.")
 app.command("import")(import_command)

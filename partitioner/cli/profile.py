@@ -3,29 +3,37 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from partitioner.cli.arguments import Budget, BundleArgument, Provider, Threads
-from partitioner.common.defaults import DEFAULT_BUDGET_S, DEFAULT_PROVIDER, DEFAULT_THREADS
+from partitioner.cli.flags.arguments import Budget, BundleArgument
+from partitioner.cli.flags.runtime import RuntimeFlags
+from partitioner.common.defaults import DEFAULT_BUDGET_S
 from partitioner.common.files import check_target
 from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen
+from partitioner.terminal.flags import option
+from partitioner.terminal.panels import DATA, OUTPUT, PROFILES
 from protos.errors import UsageError
 
 
 def profile(
     bundle: BundleArgument,
+    runtime: RuntimeFlags,
     cloud: Annotated[
-        str | None, typer.Option(help="HOST:PORT of a splitpoint-cloud that measures its side too.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Where this machine's profile goes; else into the bundle.")
+        str | None,
+        option("A splitpoint-cloud that measures its side too.", "HOST:PORT", panel=PROFILES),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Real inputs, to measure codecs with: images, .npy or .npz.")
+        Path | None,
+        option("Real inputs, to measure codecs with: images, .npy or .npz.", "INPUTS", panel=DATA),
     ] = None,
     budget: Budget = f"{DEFAULT_BUDGET_S:g}s",
-    threads: Threads = DEFAULT_THREADS,
-    provider: Provider = DEFAULT_PROVIDER,
+    out: Annotated[
+        Path | None,
+        option(
+            "Where this machine's profile goes.",
+            "PROFILE.json",
+            panel=OUTPUT,
+            default="into the bundle",
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure this machine: every head, tail and codec of a bundle; with --cloud, the server as well.
@@ -38,7 +46,6 @@ def profile(
     from partitioner.profiles.profiler import measure_profile
     from partitioner.profiles.remote import measure_remote_profile
     from partitioner.reports.profile import noise_text, profile_table, server_text
-    from partitioner.runtime.sessions import RuntimeOptions
 
     loaded = Bundle.load(bundle)
     budget_s = parse_duration(budget)
@@ -59,8 +66,7 @@ def profile(
             measured[role] = measure_remote_profile(cloud, loaded, budget_s, on_progress=show)
             measured[role].save(loaded.profiles / "cloud.json")
         role = "edge"
-        options = RuntimeOptions(threads, provider)
-        measured[role] = measure_profile(loaded, options, budget_s, feeds, show)
+        measured[role] = measure_profile(loaded, runtime.read(), budget_s, feeds, show)
         measured[role].save(target)
     if as_json:
         print_json({role: found.model_dump(mode="json") for role, found in measured.items()})
@@ -74,7 +80,7 @@ def profile(
         return
     if as_json:
         return
-    next_step = f"splitpoint plan {bundle} --bandwidth 10mbit --rtt 20ms"
+    next_step = f"splitpoint plan {bundle} --link 10mbit,20ms"
     if not (loaded.profiles / "cloud.json").exists():
         next_step = (
             f"measure the server: splitpoint profile {bundle} --cloud HOST:PORT"

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from partitioner.cli.arguments import BundleArgument
+from partitioner.cli.flags.arguments import Budget, BundleArgument
+from partitioner.cli.flags.link import LinkFlags
+from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.common.defaults import DEFAULT_BUDGET_S
 from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen, working
+from partitioner.terminal.flags import option
+from partitioner.terminal.panels import CHOICE, LOAD, OUTPUT
 from protos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,50 +18,45 @@ if TYPE_CHECKING:
     from partitioner.search.survivors import Survivor
 
 _MOST_ADDED = 16
+_RTT, _DOWN = "20ms", "100mbit"
+_USUAL = LinkFlags(rtt=_RTT)
 
 
 def search(
     bundle: BundleArgument,
-    rtt: Annotated[str, typer.Option(help="Round-trip time.")] = "20ms",
-    down: Annotated[str, typer.Option(help="Downlink.")] = "100mbit",
-    bandwidth: Annotated[
-        str | None, typer.Option(help="Say also which cut of all is best on this uplink.")
-    ] = None,
+    *,
+    link: LinkFlags = _USUAL,
     bits: Annotated[
-        str, typer.Option(help="Bits that a float may take on the wire; raw: as many as it has.")
+        str,
+        option(
+            "Bits that a float may take on the wire; raw: as many as it has.", "BITS", panel=CHOICE
+        ),
     ] = "raw,8,2",
+    most: Annotated[
+        int, option("Add at most this many cuts.", "N", panel=CHOICE, min=1)
+    ] = _MOST_ADDED,
     edge_load: Annotated[
-        str, typer.Option(help="Times as long as measured that the edge may take.")
+        str, option("Times as long as measured that the edge may take.", "FACTORS", panel=LOAD)
     ] = "1,4",
-    cloud_load: Annotated[str, typer.Option(help="The same for the cloud.")] = "1,4",
-    edge: Annotated[
-        Path | None, typer.Option(help="The edge's profile; else the bundle's own.")
-    ] = None,
-    cloud: Annotated[
-        Path | None, typer.Option(help="The cloud's profile; else the bundle's own.")
-    ] = None,
-    edge_scale: Annotated[
-        float, typer.Option(help="What if the edge took this many times as long?")
-    ] = 1.0,
-    cloud_scale: Annotated[
-        float | None,
-        typer.Option(help="The same for the cloud; without a cloud profile, of the edge's times."),
-    ] = None,
+    cloud_load: Annotated[str, option("The same for the cloud.", "FACTORS", panel=LOAD)] = "1,4",
+    profiles: ProfileFlags,
+    budget: Budget = f"{DEFAULT_BUDGET_S:g}s",
     out: Annotated[
-        Path | None, typer.Option(help="Where the bundle with new cuts goes; else into its place.")
+        Path | None,
+        option(
+            "Where the bundle with new cuts goes.", "BUNDLE", panel=OUTPUT, default="into its place"
+        ),
     ] = None,
-    most: Annotated[int, typer.Option(help="Add at most this many cuts.", min=1)] = _MOST_ADDED,
-    budget: Annotated[
-        str, typer.Option(help="Time to measure the new cuts in.")
-    ] = f"{DEFAULT_BUDGET_S:g}s",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what is found; change nothing.")
+        bool,
+        option("Only show what is found; change nothing.", None, "--dry-run", panel=OUTPUT),
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Find every cut that some link, load or codec makes best; add the missing ones, and time them.
 
-    The bundle with new cuts has a new digest, so both sides have to get it.
+    Every uplink is looked at, with a round trip of --rtt; with --bandwidth or --link, that one says also
+    which cut of all is best there. The bundle with new cuts has a new digest, so both sides have to get it.
 
     Example: splitpoint search resnet50 --cloud-scale 0.2 --dry-run
     """
@@ -72,11 +69,12 @@ def search(
     from partitioner.bundle.bundle import Bundle
     from partitioner.common.units import parse_duration, parse_rate
     from partitioner.network.link import Link
-    from partitioner.profiles.store import find_profiles
     from partitioner.reports.search import Row, search_json, search_table
     from partitioner.search.survivors import assumptions
 
-    link = Link(parse_rate(bandwidth or down), parse_rate(down), parse_duration(rtt))
+    up, down, rtt = link.texts(_USUAL)
+    down = down or up or _DOWN
+    asked = Link(parse_rate(up or down), parse_rate(down), parse_duration(rtt or _RTT))
     wanted = assumptions(
         [None if word.strip() == "raw" else _number("--bits", word) for word in bits.split(",")],
         [_number("--edge-load", word) for word in edge_load.split(",")],
@@ -84,29 +82,29 @@ def search(
     )
     budget_s = parse_duration(budget)
     loaded = Bundle.load(bundle)
-    profiles = find_profiles(loaded, edge, cloud, edge_scale=edge_scale, cloud_scale=cloud_scale)
+    measured = profiles.read(loaded)
     with working("searching"):
-        survivors = search_bundle(loaded, *profiles, link, wanted)
-        answer = best_on(loaded, *profiles, link, wanted[0]) if bandwidth else None
+        survivors = search_bundle(loaded, *measured, asked, wanted)
+        answer = best_on(loaded, *measured, asked, wanted[0]) if up else None
     before = known_cuts(loaded, survivors)
     missing = [one for one, cut in zip(survivors, before, strict=True) if cut is None]
     chosen = sorted(missing, key=lambda one: -one.reach)[:most]
     if chosen and not dry_run:
         loaded = _add(loaded, chosen, out, budget_s)
-        if not (edge or cloud):
-            profiles = find_profiles(loaded, edge_scale=edge_scale, cloud_scale=cloud_scale)
+        if not (profiles.edge or profiles.cloud):
+            measured = profiles.read(loaded)
     after = known_cuts(loaded, survivors)
     rows = [
         Row(one, cut, added=cut is not None and old is None)
         for one, old, cut in zip(survivors, before, after, strict=True)
     ]
     if as_json:
-        print_json(search_json(loaded, rows, profiles, answer))
+        print_json(search_json(loaded, rows, measured, answer))
         return
     if rows:
-        screen.print(search_table(loaded, rows, profiles))
+        screen.print(search_table(loaded, rows, measured))
     if answer:
-        screen.print(f"Best on {link}: {answer.after}, {1e3 * answer.total_s:.1f} ms.")
+        screen.print(f"Best on {asked}: {answer.after}, {1e3 * answer.total_s:.1f} ms.")
     _say_next(loaded, bundle, [row.cut for row in rows])
 
 

@@ -1,12 +1,15 @@
 """`splitpoint tiers`."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from partitioner.cli.arguments import BundleArgument
+from partitioner.cli.flags.arguments import BundleArgument
+from partitioner.cli.flags.link import LINK_HELP
+from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.terminal.console import JsonFlag, print_json, remark, screen
+from partitioner.terminal.flags import option
+from partitioner.terminal.panels import LINK, PROFILES
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
@@ -17,35 +20,57 @@ if TYPE_CHECKING:
 _SHOWN = 12
 
 
+@dataclass(frozen=True)
+class NearFlags:
+    """What the machine between device and cloud is."""
+
+    near: Annotated[
+        Path | None,
+        option(
+            "The near edge's profile.",
+            "PROFILE.json",
+            panel=PROFILES,
+            default="the device's, see --near-scale",
+        ),
+    ] = None
+    near_scale: Annotated[
+        float | None,
+        option(
+            "What if the near edge took this many times as long? Without --near, of the device's times.",
+            "FACTOR",
+            panel=PROFILES,
+        ),
+    ] = None
+
+    def read(self, bundle: "Bundle", profiles: ProfileFlags) -> "Profile":
+        """Return the near edge's profile. Raises ProfileError or UsageError."""
+        files = replace(profiles, edge=self.near or profiles.edge, edge_scale=self.near_scale)
+        return files.read(bundle)[0]
+
+    def check(self) -> None:
+        """Raise UsageError where nothing is known of it."""
+        from partitioner.profiles.store import check_scale
+        from protos.errors import UsageError
+
+        if self.near is None and self.near_scale is None:
+            raise UsageError(
+                "nothing is known of the near edge. Give its profile with --near, or --near-scale 0.5 for "
+                "one twice as fast as the device was measured."
+            )
+        if self.near_scale is not None:
+            check_scale("--near-scale", self.near_scale)
+
+
 def tiers(
     bundle: BundleArgument,
     near_link: Annotated[
-        str, typer.Option(help="Device to near edge: 100mbit,5ms or UP/DOWN,RTT.")
+        str, option(f"Device to near edge, {LINK_HELP}.", "UP[/DOWN],RTT", panel=LINK)
     ],
-    cloud_link: Annotated[str, typer.Option(help="Near edge to cloud, in the same form.")],
-    edge: Annotated[
-        Path | None, typer.Option(help="The device's profile; else the bundle's own.")
-    ] = None,
-    near: Annotated[
-        Path | None,
-        typer.Option(help="The near edge's profile; else the device's, see --near-scale."),
-    ] = None,
-    cloud: Annotated[
-        Path | None, typer.Option(help="The cloud's profile; else the bundle's own.")
-    ] = None,
-    edge_scale: Annotated[
-        float, typer.Option(help="What if the device took this many times as long?")
-    ] = 1.0,
-    near_scale: Annotated[
-        float | None,
-        typer.Option(help="The same for the near edge; without --near, of the device's times."),
-    ] = None,
-    cloud_scale: Annotated[
-        float | None,
-        typer.Option(
-            help="The same for the cloud; without a cloud profile, of the device's times."
-        ),
-    ] = None,
+    cloud_link: Annotated[
+        str, option("Near edge to cloud, in the same form.", "UP[/DOWN],RTT", panel=LINK)
+    ],
+    near: NearFlags,
+    profiles: ProfileFlags,
     as_json: JsonFlag = False,
 ) -> None:
     """Plan for three machines: the device, a near edge and the cloud, with two cuts and two links.
@@ -55,30 +80,17 @@ def tiers(
     from partitioner.bundle.bundle import Bundle
     from partitioner.network.link import Link
     from partitioner.planning.tiers import plan_tiers
-    from partitioner.profiles.store import check_scale, find_profiles
     from partitioner.reports.tiers import tiers_json, tiers_table
-    from protos.errors import UsageError
 
-    if near is None and near_scale is None:
-        raise UsageError(
-            "nothing is known of the near edge. Give its profile with --near, or --near-scale 0.5 for one "
-            "twice as fast as the device was measured."
-        )
-    scale = 1.0 if near_scale is None else near_scale
-    check_scale("--near-scale", scale)
+    near.check()
     links = (Link.parse(near_link), Link.parse(cloud_link))
     loaded = Bundle.load(bundle)
-    device_profile, cloud_profile = find_profiles(
-        loaded, edge, cloud, edge_scale=edge_scale, cloud_scale=cloud_scale
-    )
-    near_profile, _ = find_profiles(
-        loaded, near or edge, cloud, edge_scale=scale, cloud_scale=cloud_scale
-    )
-    profiles = (device_profile, near_profile, cloud_profile)
-    options = plan_tiers(loaded, links, profiles)
-    answer = _best_of_all(loaded, profiles, links)
+    here, there = profiles.read(loaded)
+    machines = (here, near.read(loaded, profiles), there)
+    options = plan_tiers(loaded, links, machines)
+    answer = _best_of_all(loaded, machines, links)
     if as_json:
-        print_json(tiers_json(loaded, links, profiles, options, answer))
+        print_json(tiers_json(loaded, links, machines, options, answer))
         return
     screen.print(tiers_table(loaded, links, options[:_SHOWN]))
     if len(options) > _SHOWN:

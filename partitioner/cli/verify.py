@@ -6,24 +6,32 @@ from typing import Annotated
 
 import typer
 
-from partitioner.cli.arguments import BundleArgument, Provider, Threads
-from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS, DEFAULT_TOLERANCE
+from partitioner.cli.flags.arguments import BundleArgument
+from partitioner.cli.flags.runtime import RuntimeFlags
+from partitioner.common.defaults import DEFAULT_TOLERANCE
 from partitioner.terminal.console import JsonFlag, print_json, progress, screen
+from partitioner.terminal.flags import option
+from partitioner.terminal.panels import CHOICE, DATA
 from protos.errors import UsageError
 
 
 def verify(
     bundle: BundleArgument,
+    runtime: RuntimeFlags,
     data: Annotated[
         Path | None,
-        typer.Option(help="Inputs: a folder of images, .npy or .npz; else random ones."),
+        option(
+            "Inputs: a folder of images, .npy or .npz.", "INPUTS", panel=DATA, default="random ones"
+        ),
     ] = None,
     tolerance: Annotated[
         float,
-        typer.Option(help="Largest difference allowed, relative to an output's largest value."),
+        option(
+            "Largest difference allowed, relative to an output's largest value.",
+            "SHARE",
+            panel=CHOICE,
+        ),
     ] = DEFAULT_TOLERANCE,
-    threads: Threads = DEFAULT_THREADS,
-    provider: Provider = DEFAULT_PROVIDER,
     as_json: JsonFlag = False,
 ) -> None:
     """Run head + tail against the whole model at every cut; exit status 1 if any differs.
@@ -37,7 +45,6 @@ def verify(
     from partitioner.inputs.files import load_inputs
     from partitioner.profiles.samples import natural_feeds
     from partitioner.reports.bundle import checks_json, checks_table
-    from partitioner.runtime.sessions import RuntimeOptions
 
     if not 0 <= tolerance < math.inf:
         raise UsageError(f"--tolerance {tolerance} can never be met. Give 0 or more, such as 1e-4.")
@@ -51,7 +58,7 @@ def verify(
         checks = verify_bundle(
             loaded,
             feeds,
-            RuntimeOptions(threads, provider),
+            runtime.read(),
             tolerance,
             lambda cut, done, _: bar.update(task, completed=done, description=f"verifying {cut}"),
         )

@@ -27,13 +27,8 @@ class Link:
     @classmethod
     def parse(cls, text: str) -> "Link":
         """Return the link in `10mbit,20ms` or `UP/DOWN,RTT`. Raises UsageError."""
-        rates, comma, rtt = text.partition(",")
-        if not comma:
-            raise UsageError(
-                f"{text!r} is no link. Write UPLINK,RTT as in 10mbit,20ms, or UPLINK/DOWNLINK,RTT as in "
-                "10mbit/50mbit,20ms."
-            )
-        return cls(*_parse_rates(rates), parse_duration(rtt))
+        up, down, rtt = split_link(text)
+        return cls(parse_rate(up), parse_rate(down or up), parse_duration(rtt))
 
     def predict_s(self, upload_bytes: float, download_bytes: float) -> float:
         """Return the seconds that one request and its reply spend on the network.
@@ -54,10 +49,19 @@ class Link:
         )
 
 
-def _parse_rates(text: str) -> tuple[float, float]:
-    """Return up and down; a slash may divide them, or stand in a unit such as Mbit/s."""
-    for slash in (found.start() for found in re.finditer("/", text)):
-        if re.match(r"\s*\.?\d", text[slash + 1 :]):
-            return parse_rate(text[:slash]), parse_rate(text[slash + 1 :])
-    both = parse_rate(text)
-    return both, both
+def split_link(text: str) -> tuple[str, str | None, str]:
+    """Return the texts of uplink, downlink (None: as the uplink) and round trip in `UP[/DOWN],RTT`.
+
+    Nothing is read of them yet: each may be a range. Raises UsageError.
+    """
+    rates, comma, rtt = text.rpartition(",")
+    if not comma:
+        raise UsageError(
+            f"{text!r} is no link. Write UPLINK,RTT as in 10mbit,20ms, or UPLINK/DOWNLINK,RTT as in "
+            "10mbit/50mbit,20ms."
+        )
+    # A slash may divide the rates, or stand in a unit such as Mbit/s.
+    for slash in (found.start() for found in re.finditer("/", rates)):
+        if re.match(r"\s*\.?\d", rates[slash + 1 :]):
+            return rates[:slash], rates[slash + 1 :], rtt
+    return rates, None, rtt

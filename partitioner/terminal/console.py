@@ -25,11 +25,11 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from typer.core import TyperCommand
 
 from partitioner.terminal.entrypoint import INTERRUPTED
 from partitioner.terminal.log_format import PlainFormatter
-from protos.errors import FileError, SplitpointError, UsageError
+from partitioner.terminal.panels import OUTPUT
+from protos.errors import FileError, SplitpointError
 
 _REMEDIES = {
     errno.ENOSPC: " Make room, and try again.",
@@ -66,7 +66,10 @@ notes = _Console(stderr=True, highlight=False, emoji=False)
 """Progress and remarks; never anything that a program would read."""
 
 JsonFlag = Annotated[
-    bool, typer.Option("--json", help="Print JSON on stdout and nothing else there.")
+    bool,
+    typer.Option(
+        "--json", help="Print JSON on stdout and nothing else there.", rich_help_panel=OUTPUT
+    ),
 ]
 
 
@@ -80,39 +83,6 @@ VersionFlag = Annotated[
     bool,
     typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
 ]
-
-
-class _Command(TyperCommand):
-    """Refuses a flag whose value is given twice, as the last would win, and nobody would be told; and
-    one whose value is empty, as of a variable that is not set, where that has no meaning."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        found, _, given = self.make_parser(ctx).parse_args(args=list(args))
-        values: list[Any] = [
-            one for one in given if one.param_type_name == "option" and not one.multiple
-        ]
-        for one in values:
-            if values.count(one) > 1 and not one.is_flag and not one.count:
-                raise UsageError(f"{one.opts[0]} is given {values.count(one)} times. Give it once.")
-            if found[one.name] == "" != one.default:
-                raise UsageError(f"{one.opts[0]} is empty. Give a value, or leave it out.")
-        return super().parse_args(ctx, args)
-
-
-class _App(typer.Typer):
-    def command(self, name: str | None = None, **settings: Any) -> Any:
-        return super().command(name, **{"cls": _Command, **settings})
-
-
-def new_app(**settings: Any) -> typer.Typer:
-    """Return a command group with the manners that all our commands share."""
-    return _App(
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
-        **settings,
-    )
 
 
 def print_json(document: Any, *, indent: int | None = 1) -> None:

@@ -34,6 +34,11 @@ def codec_name(name: str) -> str:
     )
 
 
+def codec_names() -> tuple[str, ...]:
+    """Return the codecs by name, image codecs at their usual quality."""
+    return (*_FIXED, *(f"q{bits}" for bits in LOW_BITS), *_IMAGES)
+
+
 def is_calibrated(name: str) -> bool:
     """Tell whether `name` is a codec that needs the bundle's calibration."""
     return name in {f"q{bits}" for bits in LOW_BITS}

@@ -3,7 +3,7 @@
 from partitioner.cli.simulate.fleet import fleet
 from partitioner.cli.simulate.sweep import sweep
 from partitioner.cli.simulate.trace import trace
-from partitioner.terminal.console import new_app
+from partitioner.terminal.app import new_app
 
 app = new_app(help="What if the link, the load or the number of devices were different?")
 app.command()(sweep)

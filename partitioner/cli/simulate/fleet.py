@@ -1,93 +1,141 @@
 """`splitpoint simulate fleet`."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from partitioner.cli import arguments
+from partitioner.cli.flags.arguments import BundleArgument
+from partitioner.cli.flags.link import LinkFlags
+from partitioner.cli.flags.output import RowsFlags
+from partitioner.cli.flags.profiles import ProfileFlags
+from partitioner.cli.flags.terms import TermsFlags
 from partitioner.common.defaults import DEFAULT_WINDOW
-from partitioner.common.files import check_target
-from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen
+from partitioner.terminal.console import print_json, progress, remark, screen
+from partitioner.terminal.flags import option
+from partitioner.terminal.panels import LINK, LOAD
 from protos.errors import UsageError
 
 if TYPE_CHECKING:
     from partitioner.network.link import Link
     from partitioner.network.trace import Trace
-    from partitioner.reports.fleet import Bill
+    from partitioner.simulation.demand import Demand
     from partitioner.simulation.fleet import Fleet, FleetRun
 
 AUTO = "auto"
 
 
-def fleet(
-    bundle: arguments.BundleArgument,
-    rtt: Annotated[
-        str, typer.Option(help="Round-trip time, as 50ms, where the trace does not say.")
-    ],
-    bandwidth: Annotated[
-        str | None, typer.Option(help="A constant uplink, as 20mbit, instead of a trace.")
-    ] = None,
+@dataclass(frozen=True)
+class UplinkFlags:
+    """What devices share."""
+
     trace: Annotated[
         Path | None,
-        typer.Option(help="The uplinks over time; each starts at a random moment of it."),
-    ] = None,
-    devices: Annotated[int, typer.Option(help="How many devices.", min=1)] = 100,
-    fps: Annotated[float, typer.Option(help="Frames a second of each device.")] = 1.0,
-    share: Annotated[int, typer.Option(help="Devices on each uplink.", min=1)] = 1,
-    workers: Annotated[
-        str, typer.Option(help="Workers of the cloud; auto: as few as --p99 allows.")
-    ] = "1",
-    p99: Annotated[str | None, typer.Option(help="With --workers auto: the p99 to keep.")] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="CUT/CODEC or edge; given several times, the devices take them in turn. Else the best of "
-            "the plan on the mean share of an uplink."
+        option(
+            "The uplinks over time, instead of a constant one; each starts at a random moment of it.",
+            "TRACE",
+            panel=LINK,
         ),
-    ] = None,
-    batch: Annotated[int, typer.Option(help="Frames that a worker takes at once.", min=1)] = 1,
-    batch_cost: Annotated[
-        float, typer.Option(help="A further frame in a batch takes this part of a frame alone.")
-    ] = 1.0,
-    duration: Annotated[str, typer.Option(help="Simulated time of a run.")] = "10min",
-    runs: Annotated[int, typer.Option(help="Independent runs.", min=1)] = 1,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal results.", min=0)] = 0,
+    ] = None
+    share: Annotated[int, option("Devices on each uplink.", "N", panel=LINK, min=1)] = 1
+
+    def read(self, link: LinkFlags) -> "Trace":
+        """Return the uplinks: a link that never changes, or the trace, with what it does not say.
+
+        Raises UsageError or TraceError.
+        """
+        from partitioner.network.trace import Trace
+        from partitioner.network.trace_files import read_trace
+
+        constant = link.link or link.bandwidth
+        if (constant is None) == (self.trace is None):
+            raise UsageError(
+                "a fleet needs uplinks: give either --bandwidth 20mbit or --trace FILE, each with --rtt; or "
+                "--link 20mbit,50ms."
+            )
+        if self.trace is None:
+            return Trace.constant(link.read())
+        return read_trace(self.trace).filled(*link.read_beside_trace())
+
+
+@dataclass(frozen=True)
+class FleetFlags:
+    """The devices, the workers of their cloud, and the runs."""
+
+    devices: Annotated[int, option("How many devices.", "N", panel=LOAD, min=1)] = 100
+    fps: Annotated[float, option("Frames a second of each device.", "RATE", panel=LOAD)] = 1.0
+    options: Annotated[
+        list[str] | None,
+        option(
+            "CUT/CODEC or edge; given several times, the devices take them in turn.",
+            "OPTION",
+            "--option",
+            panel=LOAD,
+            default="the best of the plan on the mean share of an uplink",
+        ),
+    ] = None
+    window: Annotated[int, option("Frames at work on a device.", "N", panel=LOAD, min=1)] = (
+        DEFAULT_WINDOW
+    )
     deadline: Annotated[
         str | None,
-        typer.Option(help="Count frames later than this; devices then take a frame when free."),
-    ] = None,
-    window: Annotated[
-        int, typer.Option(help="Frames at work on a device.", min=1)
-    ] = DEFAULT_WINDOW,
-    down: Annotated[str | None, typer.Option(help="Downlink; else as the uplink.")] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="What the edges are, name or file: for their energy and, unless --edge-scale is there, "
-            "their speed: scaled, not measured."
+        option(
+            "Count frames later than this; devices then take a frame when free.",
+            "TIME",
+            panel=LOAD,
         ),
-    ] = None,
-    radio: Annotated[str | None, typer.Option(help="Its radio; else that of the device.")] = None,
-    price_worker_hour: Annotated[float, typer.Option(help="Price of a worker's hour.")] = 0.0,
-    price_gb: Annotated[float, typer.Option(help="Price of a GB of traffic.")] = 0.0,
-    edge: arguments.EdgeProfile = None,
-    cloud: arguments.CloudProfile = None,
-    edge_scale: Annotated[
-        float | None,
-        typer.Option(
-            help="What if the edges took this many times as long? 1 with a --device: the profile is of it."
+    ] = None
+    workers: Annotated[
+        str,
+        option(
+            "Workers of the cloud; auto: as few as --p99 allows.",
+            "N",
+            panel=LOAD,
+            choices=lambda: (AUTO,),
         ),
-    ] = None,
-    cloud_scale: arguments.CloudScale = None,
-    csv: arguments.CsvFile = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw the latencies' distribution: FILE.png.")
-    ] = None,
-    as_json: JsonFlag = False,
+    ] = "1"
+    p99: Annotated[
+        str | None, option("With --workers auto: the p99 to keep.", "TIME", panel=LOAD)
+    ] = None
+    batch: Annotated[int, option("Frames that a worker takes at once.", "N", panel=LOAD, min=1)] = 1
+    batch_cost: Annotated[
+        float,
+        option("A further frame in a batch takes this part of a frame alone.", "SHARE", panel=LOAD),
+    ] = 1.0
+    duration: Annotated[str, option("Simulated time of a run.", "TIME", panel=LOAD)] = "10min"
+    runs: Annotated[int, option("Independent runs.", "N", panel=LOAD, min=1)] = 1
+    seed: Annotated[int, option("Equal seeds give equal results.", "N", panel=LOAD, min=0)] = 0
+
+    def check(self) -> None:
+        """Raise UsageError for a rate without meaning."""
+        if not 0 < self.fps < float("inf"):
+            raise UsageError(f"--fps {self.fps} has no meaning. Give a rate above 0, such as 2.")
+
+    def fleet(self, demands: "Sequence[Demand]", uplinks: "Trace", share: int) -> "Fleet":
+        """Return the fleet whose devices ask for these in turn. Raises UsageError."""
+        from partitioner.common.units import parse_duration
+        from partitioner.simulation.fleet import Fleet
+
+        return Fleet(
+            tuple(demands), uplinks, self.devices, 1 / self.fps, self.window,
+            _worker_count(self.workers, self.p99), share, self.batch, self.batch_cost,
+            parse_duration(self.duration), device_paced=self.deadline is not None,
+        )  # fmt: skip
+
+
+def fleet(
+    bundle: BundleArgument,
+    link: LinkFlags,
+    uplink: UplinkFlags,
+    load: FleetFlags,
+    terms: TermsFlags,
+    profiles: ProfileFlags,
+    output: RowsFlags,
 ) -> None:
     """Run many devices on shared uplinks and one cloud: latency, deadlines, load, energy and the bill.
+
+    With a --trace, --rtt and --down say what it does not. A picture has the distribution of latencies.
 
     Example: splitpoint simulate fleet resnet50 --trace tram.txt --rtt 50ms --workers auto --p99 200ms
     """
@@ -95,11 +143,10 @@ def fleet(
         raise UsageError("fleets need simpy. Install it with: pip install 'splitpoint[simulate]'.")
     from partitioner.bundle.bundle import Bundle
     from partitioner.common.files import write_csv
-    from partitioner.common.units import parse_duration, parse_rate
-    from partitioner.planning.devices import scaled_to
+    from partitioner.common.units import parse_duration
     from partitioner.planning.plan import plan as make_plan
-    from partitioner.profiles.store import find_profiles
     from partitioner.reports.fleet import (
+        Bill,
         draw_fleet,
         fleet_json,
         fleet_table,
@@ -109,60 +156,33 @@ def fleet(
     )
     from partitioner.reports.plan import scale_text
     from partitioner.simulation.demand import demands_of, pick
-    from partitioner.simulation.fleet import Fleet
 
-    if not 0 < fps < float("inf"):
-        raise UsageError(f"--fps {fps} has no meaning. Give a rate above 0, such as 2.")
-    check_target("--csv", csv)
-    check_target("--plot", plot)
-    rtt_s, down_bps = parse_duration(rtt), parse_rate(down) if down else None
-    uplinks = _uplinks(bandwidth, trace, rtt_s, down_bps)
-    bill = _bill(device, radio, price_worker_hour, price_gb)
+    load.check()
+    output.check()
+    uplinks = uplink.read(link)
+    priced = terms.read()
     loaded = Bundle.load(bundle)
-    scale = 1.0 if edge_scale is None else edge_scale
-    here, there = find_profiles(loaded, edge, cloud, edge_scale=scale, cloud_scale=cloud_scale)
-    if bill.device and edge_scale is None:
-        here = scaled_to(bill.device, here, loaded.manifest.flops)
-    plan = make_plan(loaded, _mean_link(uplinks, share), here, there)
-    chosen = pick(demands_of(plan), option or [plan.best.label])
-    asked = Fleet(
-        tuple(chosen), uplinks, devices, 1 / fps, window, _worker_count(workers, p99), share,
-        batch, batch_cost, parse_duration(duration), device_paced=deadline is not None,
-    )  # fmt: skip
-    p99_s = parse_duration(p99) if p99 else None
-    deadline_s = parse_duration(deadline) if deadline else p99_s
-    done = _simulate(asked, runs, seed, p99_s if workers == AUTO else None)
+    mean = _mean_link(uplinks, uplink.share)
+    plan = make_plan(loaded, mean, *profiles.read(loaded, priced.device))
+    chosen = pick(demands_of(plan), load.options or [plan.best.label])
+    asked = load.fleet(chosen, uplinks, uplink.share)
+    p99_s = parse_duration(load.p99) if load.p99 else None
+    deadline_s = parse_duration(load.deadline) if load.deadline else p99_s
+    done = _simulate(asked, load.runs, load.seed, p99_s if load.workers == AUTO else None)
+    bill = Bill(priced.device, priced.radio, priced.prices)
     each = [measures(run, deadline_s, bill) for run in done]
-    if csv:
-        write_csv(csv, ("run", *each[0]), run_rows(each))
-    if plot:
-        draw_fleet(done, deadline_s, plot)
-    if as_json:
+    if output.csv:
+        write_csv(output.csv, ("run", *each[0]), run_rows(each))
+    if output.plot:
+        draw_fleet(done, deadline_s, output.plot)
+    if output.as_json:
         bundle_json = {"name": loaded.name, "digest": loaded.digest}
-        print_json({"bundle": bundle_json, **fleet_json(done, each, seed)})
+        print_json({"bundle": bundle_json, **fleet_json(done, each, load.seed)})
         return
     screen.print(fleet_table(done, summarise(each)))
     if caveat := scale_text(plan):
         remark(f"Note: {caveat}")
-    for name, path in (("Runs", csv), ("Plot", plot)):
-        if path:
-            remark(f"{name}: {path}")
-
-
-def _uplinks(
-    bandwidth: str | None, path: Path | None, rtt_s: float, down_bps: float | None
-) -> "Trace":
-    from partitioner.common.units import parse_rate
-    from partitioner.network.link import Link
-    from partitioner.network.trace import Trace
-    from partitioner.network.trace_files import read_trace
-
-    if (bandwidth is None) == (path is None):
-        raise UsageError("a fleet needs uplinks: give either --bandwidth 20mbit or --trace FILE.")
-    if path:
-        return read_trace(path).filled(rtt_s, down_bps)
-    rate_bps = parse_rate(bandwidth or "")
-    return Trace.constant(Link(rate_bps, down_bps or rate_bps, rtt_s))
+    output.tell()
 
 
 def _mean_link(uplinks: "Trace", share: int) -> "Link":
@@ -181,22 +201,6 @@ def _worker_count(text: str, p99: str | None) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise UsageError(f"--workers {text!r} is no number of workers. Give 1 or more, or auto.")
     return int(text)
-
-
-def _bill(device: str | None, radio: str | None, worker_hour: float, gb: float) -> "Bill":
-    from partitioner.planning.devices import load_device, load_radio
-    from partitioner.planning.terms import Prices
-    from partitioner.reports.fleet import Bill
-
-    if radio and not device:
-        raise UsageError("--radio needs the device that it is in: --device NAME.")
-    prices = Prices(worker_hour, gb)
-    loaded = load_device(device) if device else None
-    return Bill(
-        loaded,
-        load_radio(radio or loaded.radio) if loaded else None,
-        prices if prices != Prices() else None,
-    )
 
 
 def _simulate(asked: "Fleet", runs: int, seed: int, p99_s: float | None) -> "list[FleetRun]":

@@ -1,39 +1,46 @@
 """`splitpoint simulate sweep`."""
 
-from pathlib import Path
 from typing import Annotated
 
-import typer
+from partitioner.cli.flags.arguments import BundleArgument, OnlyCodec
+from partitioner.cli.flags.link import LinkFlags
+from partitioner.cli.flags.output import RowsFlags
+from partitioner.cli.flags.profiles import ProfileFiles
+from partitioner.terminal.console import print_json, remark, screen
+from partitioner.terminal.flags import option
+from partitioner.terminal.panels import LOAD, PROFILES
 
-from partitioner.cli import arguments
-from partitioner.common.files import check_target
-from partitioner.terminal.console import JsonFlag, print_json, remark, screen
+_UPLINKS, _RTTS = "0.1mbit:100mbit:50", "5ms:200ms:10"
+_USUAL = LinkFlags(bandwidth=_UPLINKS, rtt=_RTTS)
 
 
 def sweep(
-    bundle: arguments.BundleArgument,
-    bandwidth: Annotated[
-        str, typer.Option(help="Uplinks: FROM:TO:STEPS in equal ratios, or a list with commas.")
-    ] = "0.1mbit:100mbit:50",
-    rtt: Annotated[str, typer.Option(help="Round-trip times, in the same way.")] = "5ms:200ms:10",
+    bundle: BundleArgument,
+    *,
+    link: LinkFlags = _USUAL,
     cloud_load: Annotated[
-        str, typer.Option(help="The cloud takes so many times as long, in the same way.")
+        str,
+        option(
+            "The cloud takes so many times as long: values in the same way.", "RANGE", panel=LOAD
+        ),
     ] = "1",
     edge_scale: Annotated[
-        str, typer.Option(help="The edge takes so many times as long, in the same way.")
+        str,
+        option(
+            "The edge takes so many times as long: values in the same way.",
+            "RANGE",
+            panel=PROFILES,
+        ),
     ] = "1",
-    down: Annotated[str | None, typer.Option(help="Downlink; else that of the uplink.")] = None,
-    codec: arguments.OnlyCodec = None,
-    edge: arguments.EdgeProfile = None,
-    cloud: arguments.CloudProfile = None,
-    cloud_scale: arguments.CloudScale = None,
-    csv: arguments.CsvFile = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw bars, the envelope and a map: FILE.png.")
-    ] = None,
-    as_json: JsonFlag = False,
+    profiles: ProfileFiles,
+    codec: OnlyCodec = None,
+    output: RowsFlags,
 ) -> None:
     """Find the best option on every link and under every load of a grid.
+
+    The uplink and the round trip may each be a range, FROM:TO:STEPS in equal ratios, in --link as well:
+    --link 0.1mbit:100mbit:50,20ms. The separate flags also take a list, as --rtt 5ms,20ms. A picture has
+    bars, the best total of all, and a map.
 
     Example: splitpoint simulate sweep resnet50 --bandwidth 0.1mbit:100mbit:50 --edge-scale 1:16:5
     """
@@ -41,33 +48,28 @@ def sweep(
     from partitioner.common.files import write_csv
     from partitioner.network.link import Link
     from partitioner.planning.plan import plan as make_plan
-    from partitioner.profiles.store import find_profiles
     from partitioner.reports.plan import scale_text
     from partitioner.reports.sweep import draw_sweep, sweep_table
     from partitioner.simulation.sweep import POINT_COLUMNS, parse_grid
     from partitioner.simulation.sweep import sweep as sweep_plan
 
-    check_target("--csv", csv)
-    check_target("--plot", plot)
-    grid = parse_grid(bandwidth, rtt, cloud_load, edge_scale, down)
+    output.check()
+    up, down, rtt = link.texts(_USUAL)
+    grid = parse_grid(up or _UPLINKS, rtt or _RTTS, cloud_load, edge_scale, down)
     loaded = Bundle.load(bundle)
-    profiles = find_profiles(loaded, edge, cloud, cloud_scale=cloud_scale)
     uplink = grid.uplinks_bps[0]
-    made = make_plan(
-        loaded, Link(uplink, grid.downlink_bps or uplink, grid.rtts_s[0]), *profiles, codec=codec
-    )
+    first = Link(uplink, grid.downlink_bps or uplink, grid.rtts_s[0])
+    made = make_plan(loaded, first, *profiles.read(loaded), codec=codec)
     swept = sweep_plan(made, grid)
-    if csv:
-        write_csv(csv, POINT_COLUMNS, swept.point_rows())
-    if plot:
-        draw_sweep(swept, made, plot)
-    if as_json:
+    if output.csv:
+        write_csv(output.csv, POINT_COLUMNS, swept.point_rows())
+    if output.plot:
+        draw_sweep(swept, made, output.plot)
+    if output.as_json:
         bundle_json = {"name": loaded.name, "digest": loaded.digest}
         print_json({"bundle": bundle_json, **swept.to_dict()}, indent=None)
         return
     screen.print(sweep_table(swept))
     if caveat := scale_text(made):
         remark(f"Note: {caveat}")
-    for name, path in (("Points", csv), ("Plot", plot)):
-        if path:
-            remark(f"{name}: {path}")
+    output.tell()

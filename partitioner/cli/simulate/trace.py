@@ -1,239 +1,296 @@
 """`splitpoint simulate trace`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from partitioner.cli import arguments
-from partitioner.cli.terms import (
-    DeviceFlag,
-    MinimizeFlag,
-    PriceGbFlag,
-    PriceWorkerHourFlag,
-    RadioFlag,
-    WeightsFlag,
-)
+from partitioner.cli.flags.arguments import BundleArgument, OnlyCodec
+from partitioner.cli.flags.link import LinkFlags
+from partitioner.cli.flags.output import RowsFlags
+from partitioner.cli.flags.profiles import ProfileFlags
+from partitioner.cli.flags.terms import ObjectiveFlags, TermsFlags
 from partitioner.common.defaults import DEFAULT_TIMEOUT_S, DEFAULT_WINDOW
-from partitioner.common.files import check_target
-from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen
+from partitioner.terminal.console import print_json, progress, remark, screen
+from partitioner.terminal.flags import option
+from partitioner.terminal.panels import CHOICE, LINK, LOAD, OUTPUT
 from protos.errors import UsageError
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
-    from partitioner.network.link import Link
+    from partitioner.network.trace import Trace
     from partitioner.planning.devices import Device
     from partitioner.planning.plan import Plan
     from partitioner.policy.settings import PolicySettings
     from partitioner.simulation.exit_draws import Exiting
+    from partitioner.simulation.pipeline import Setup
     from partitioner.simulation.simulation import Simulation
 
 _MOST_FRAMES = 1_000_000
 
 
+@dataclass(frozen=True)
+class TraceFlags:
+    """How a file is read as a trace."""
+
+    trace_format: Annotated[
+        str | None,
+        option(
+            "rates, mahimahi or csv; else found out.",
+            "FORMAT",
+            panel=LINK,
+            choices=lambda: ("rates", "mahimahi", "csv"),
+        ),
+    ] = None
+    at_end: Annotated[
+        str,
+        option(
+            "After its end the trace does loop, or hold.",
+            "END",
+            panel=LINK,
+            choices=lambda: ("loop", "hold"),
+        ),
+    ] = "loop"
+
+    def read(self, file: Path) -> "Trace":
+        """Return the trace. Raises UsageError or TraceError."""
+        from partitioner.network.trace import parse_at_end
+        from partitioner.network.trace_files import parse_format, read_trace
+
+        return read_trace(file, parse_format(self.trace_format), parse_at_end(self.at_end))
+
+
+@dataclass(frozen=True)
+class StreamFlags:
+    """The frames, and the machines that they meet."""
+
+    fps: Annotated[
+        float, option("Frames a second; 0: as fast as they are taken.", "RATE", panel=LOAD)
+    ] = 5
+    frames: Annotated[
+        int | None,
+        option("How many; else as many as come in the trace once.", "N", panel=LOAD, min=1),
+    ] = None
+    window: Annotated[int, option("Frames at work at once.", "N", panel=LOAD, min=1)] = (
+        DEFAULT_WINDOW
+    )
+    timeout: Annotated[str, option("Until an answer counts as lost.", "TIME", panel=LOAD)] = (
+        f"{DEFAULT_TIMEOUT_S:g}s"
+    )
+    deadline: Annotated[
+        str | None,
+        option("Count frames later than this; the adaptive policy heeds it.", "TIME", panel=LOAD),
+    ] = None
+    workers: Annotated[
+        int, option("Cloud workers that serve this device.", "N", panel=LOAD, min=1)
+    ] = 1
+    cloud_load: Annotated[
+        float,
+        option("The cloud takes this many times what the plan believes.", "FACTOR", panel=LOAD),
+    ] = 1.0
+    edge_load: Annotated[
+        float,
+        option("The device takes this many times what the plan believes.", "FACTOR", panel=LOAD),
+    ] = 1.0
+    seed: Annotated[
+        int,
+        option(
+            "Frames and their times are drawn; equal seeds give equal results.",
+            "N",
+            panel=LOAD,
+            min=0,
+        ),
+    ] = 0
+
+    def check(self) -> None:
+        """Raise UsageError for a rate or a load without meaning."""
+        if not 0 <= self.fps < float("inf"):
+            raise UsageError(f"--fps {self.fps} has no meaning. Give a rate such as 10, or 0.")
+        for flag, load in (("--cloud-load", self.cloud_load), ("--edge-load", self.edge_load)):
+            if not 0 < load < float("inf"):
+                raise UsageError(f"{flag} {load} has no meaning. Give a factor above 0, such as 2.")
+
+    def setup(self, trace: "Trace") -> "Setup":
+        """Return what the frames are sent over, and how. Raises UsageError."""
+        from partitioner.common.units import parse_duration
+        from partitioner.simulation.pipeline import Setup
+
+        period_s = 1 / self.fps if self.fps else 0.0
+        timeout_s, paced = parse_duration(self.timeout), self.deadline is not None
+        return Setup(
+            trace, period_s, self.window, timeout_s, self.workers, self.seed, device_paced=paced
+        )
+
+    def count(self, duration_s: float) -> int:
+        """Return how many frames there are. Raises UsageError where nobody can tell, or for too many."""
+        if self.frames:
+            return self.frames
+        if not self.fps:
+            raise UsageError("--fps 0 has no end by itself. Say how many: --frames 500.")
+        count = max(1, round(duration_s * self.fps))
+        if count > _MOST_FRAMES:
+            raise UsageError(
+                f"{count} frames come in this trace at {self.fps:g} a second. Say how many of them: "
+                "--frames 1000."
+            )
+        return count
+
+
+@dataclass(frozen=True)
+class EarlyFlags:
+    """When exits answer early."""
+
+    exit_threshold: Annotated[
+        str,
+        option(
+            "Exits answer early from this confidence: own, none, 0.9 …, or auto: own, and under the "
+            "adaptive policy as high as --latency or --deadline allows.",
+            "SHARE",
+            panel=CHOICE,
+            choices=lambda: ("own", "none", "auto"),
+        ),
+    ] = "none"
+    latency: Annotated[
+        str | None,
+        option(
+            "What a frame may be expected to take on average under the adaptive policy, as 100ms.",
+            "TIME",
+            panel=CHOICE,
+        ),
+    ] = None
+    exit_floor: Annotated[
+        float | None,
+        option(
+            "For auto: agreement below which no threshold goes.",
+            "SHARE",
+            panel=CHOICE,
+            default="what the exits were trained for",
+        ),
+    ] = None
+
+    def read(self, bundle: "Bundle", settings: "PolicySettings", seed: int) -> "Exiting | None":
+        """Return how exits answer; None: they don't. Raises UsageError."""
+        from partitioner.exits.ladder import ladder_for, own_rung, parse_threshold
+        from partitioner.simulation.exit_draws import Exiting
+
+        asked, floor = parse_threshold(self.exit_threshold), self.exit_floor
+        if floor is not None and (asked != "auto" or settings.limit_s is None):
+            raise UsageError(
+                "--exit-floor bounds a threshold that moves. Give --exit-threshold auto, and --latency or "
+                "--deadline."
+            )
+        if asked is None:
+            return None
+        exits = bundle.known_exits()
+        fixed = own_rung(exits, None if isinstance(asked, str) else asked)
+        ladder = ladder_for(exits, asked, settings.deadline_s, settings.latency_s, floor)
+        return Exiting(exits, ladder, fixed, seed)
+
+
 def trace(
-    bundle: arguments.BundleArgument,
+    bundle: BundleArgument,
     file: Annotated[
         Path,
         typer.Argument(
             help="The trace: `seconds Mbit/s` a line, Mahimahi's milliseconds, or CSV with a header.",
+            metavar="TRACE",
             show_default=False,
         ),
     ],
-    rtt: Annotated[
-        str, typer.Option(help="Round-trip time, as 50ms, where the trace does not say.")
-    ],
-    fps: Annotated[float, typer.Option(help="Frames a second; 0: as fast as they are taken.")] = 5,
-    frames: Annotated[
-        int | None, typer.Option(help="How many; else as many as come in the trace once.", min=1)
-    ] = None,
-    down: Annotated[
-        str | None, typer.Option(help="Downlink, where the trace does not say; else as the uplink.")
-    ] = None,
-    window: Annotated[int, typer.Option(help="Frames at work at once.", min=1)] = DEFAULT_WINDOW,
-    timeout: Annotated[
-        str, typer.Option(help="Until an answer counts as lost.")
-    ] = f"{DEFAULT_TIMEOUT_S:g}s",
-    workers: Annotated[int, typer.Option(help="Cloud workers that serve this device.", min=1)] = 1,
-    cloud_load: Annotated[
-        float, typer.Option(help="The cloud takes this many times what the plan believes.")
-    ] = 1.0,
-    edge_load: Annotated[
-        float, typer.Option(help="The device takes this many times what the plan believes.")
-    ] = 1.0,
-    deadline: Annotated[
-        str | None, typer.Option(help="Count frames later than this; the adaptive policy heeds it.")
-    ] = None,
-    exit_threshold: Annotated[
-        str,
-        typer.Option(
-            help="Exits answer early from this confidence: own, none, 0.9 …, or auto: own, and under the "
-            "adaptive policy as high as --latency or --deadline allows."
-        ),
-    ] = "none",
-    latency: Annotated[
-        str | None,
-        typer.Option(
-            help="What a frame may be expected to take on average under the adaptive policy, as 100ms."
-        ),
-    ] = None,
-    exit_floor: Annotated[
-        float | None,
-        typer.Option(
-            help="For auto: agreement below which no threshold goes.",
-            show_default="what the exits were trained for",
-        ),
-    ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            help="Frames and their times are drawn; equal seeds give equal results.", min=0
-        ),
-    ] = 0,
-    trace_format: Annotated[
-        str | None, typer.Option(help="rates, mahimahi or csv; else found out.")
-    ] = None,
-    at_end: Annotated[
-        str, typer.Option(help="After its end the trace does loop, or hold.")
-    ] = "loop",
+    link: LinkFlags,
+    reading: TraceFlags,
+    stream: StreamFlags,
+    early: EarlyFlags,
+    objective: ObjectiveFlags,
+    terms: TermsFlags,
+    profiles: ProfileFlags,
+    output: RowsFlags,
+    codec: OnlyCodec = None,
     every: Annotated[
         bool,
-        typer.Option(
-            "--all", help="Show every fixed option, also those that another beats on every stage."
+        option(
+            "Show every fixed option, also those that another beats on every stage.",
+            None,
+            "--all",
+            panel=OUTPUT,
         ),
     ] = False,
-    codec: arguments.OnlyCodec = None,
-    edge: arguments.EdgeProfile = None,
-    cloud: arguments.CloudProfile = None,
-    edge_scale: Annotated[
-        float | None,
-        typer.Option(
-            help="What if the edge took this many times as long? 1 with a --device: the profile is of it."
-        ),
-    ] = None,
-    cloud_scale: arguments.CloudScale = None,
-    minimize: MinimizeFlag = "latency",
-    weights: WeightsFlag = None,
-    device: DeviceFlag = None,
-    radio: RadioFlag = None,
-    price_worker_hour: PriceWorkerHourFlag = None,
-    price_gb: PriceGbFlag = None,
-    csv: arguments.CsvFile = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw bandwidth, choices, latency and CDFs: FILE.png.")
-    ] = None,
-    as_json: JsonFlag = False,
 ) -> None:
     """Send frames over a trace: every fixed option, the adaptive policy, and one that knows the future.
 
+    The trace says the uplink; where it says no round trip or downlink, --rtt and --down do, or --link.
     The adaptive policy minimises what --minimize or --weights say, the one that knows the future the mean
-    latency.
+    latency. A picture has bandwidth, choices, latency and its distributions.
 
     Example: splitpoint simulate trace resnet50 tram.txt --rtt 50ms --fps 10 --plot tram.png
     """
     from partitioner.bundle.bundle import Bundle
     from partitioner.common.files import write_csv
-    from partitioner.common.units import parse_duration, parse_rate
-    from partitioner.network.link import Link
-    from partitioner.network.trace import parse_at_end
-    from partitioner.network.trace_files import parse_format, read_trace
-    from partitioner.planning.objective import Objective
-    from partitioner.planning.terms import Terms
+    from partitioner.common.units import parse_duration
     from partitioner.policy.settings import PolicySettings
     from partitioner.reports.plan import scale_text
     from partitioner.reports.trace_plot import draw_runs
     from partitioner.simulation.comparison import compare_policies
-    from partitioner.simulation.pipeline import Setup
     from partitioner.simulation.simulation import FRAME_COLUMNS, Simulation
 
-    check_target("--csv", csv)
-    check_target("--plot", plot)
-    _check_factors(fps=fps, cloud_load=cloud_load, edge_load=edge_load)
-    link_trace = read_trace(file, parse_format(trace_format), parse_at_end(at_end))
-    full = link_trace.filled(parse_duration(rtt), parse_rate(down) if down else None)
-    period_s = 1 / fps if fps else 0.0
-    setup = Setup(
-        full,
-        period_s,
-        window,
-        parse_duration(timeout),
-        workers,
-        seed,
-        device_paced=deadline is not None,
-    )
-    count = frames or _frames_in(full.duration_s, fps)
-    deadline_s = parse_duration(deadline) if deadline else None
-    terms = Terms.named(
-        device,
-        radio,
-        price_worker_hour=price_worker_hour,
-        price_gb=price_gb,
-        fps=fps or None,
-        workers=workers,
-    )
+    output.check()
+    stream.check()
+    rtt_s, down_bps = link.read_beside_trace()
+    full = reading.read(file).filled(rtt_s, down_bps)
+    setup, count = stream.setup(full), stream.count(full.duration_s)
+    priced = terms.read(stream.fps or None, stream.workers)
     settings = PolicySettings(
-        objective=Objective.asked(minimize, weights),
-        terms=terms,
-        deadline_s=deadline_s,
-        latency_s=parse_duration(latency) if latency else None,
-        window=window,
+        objective=objective.read(),
+        terms=priced,
+        deadline_s=parse_duration(stream.deadline) if stream.deadline else None,
+        latency_s=parse_duration(early.latency) if early.latency else None,
+        window=stream.window,
     )
     loaded = Bundle.load(bundle)
-    mean = full.uplink_bps.mean
-    link = Link(mean, mean, parse_duration(rtt))
-    scales = (edge_scale, cloud_scale)
-    made = _plan(loaded, link, (edge, cloud), scales, terms.device, codec)
-    exiting = _exiting(loaded, exit_threshold, settings, exit_floor, seed)
+    made = _plan(loaded, full, rtt_s, profiles, priced.device, codec)
+    exiting = early.read(loaded, settings, stream.seed)
     with progress() as bar:
         task = bar.add_task("simulating", total=None)
 
         def show(policy: str, done: int, total: int) -> None:
             bar.update(task, description=policy, completed=done, total=total)
 
-        loads = (edge_load, cloud_load)
+        loads = (stream.edge_load, stream.cloud_load)
         runs = compare_policies(
             made, setup, count, settings, loads,
             policies="all" if every else None, exiting=exiting, on_progress=show,
         )  # fmt: skip
     done = Simulation(made, setup, settings, tuple(runs))
-    if csv:
-        write_csv(csv, FRAME_COLUMNS, done.frame_rows())
-    if plot:
-        draw_runs(runs, setup, plot)
-    if as_json:
+    if output.csv:
+        write_csv(output.csv, FRAME_COLUMNS, done.frame_rows())
+    if output.plot:
+        draw_runs(runs, setup, output.plot)
+    if output.as_json:
         print_json(done.to_dict())
         return
     _show(done, every=every)
     if caveat := scale_text(made):
         remark(f"Note: {caveat}")
-    for name, path in (("Frames", csv), ("Plot", plot)):
-        if path:
-            remark(f"{name}: {path}")
+    output.tell()
 
 
 def _plan(
     bundle: "Bundle",
-    link: "Link",
-    profiles: tuple[Path | None, Path | None],
-    scales: tuple[float | None, float | None],
+    trace: "Trace",
+    rtt_s: float,
+    profiles: ProfileFlags,
     device: "Device | None",
     codec: str | None,
 ) -> "Plan":
-    """Plan with what edge and cloud measured, scaled as asked, or the edge to a device."""
-    from partitioner.planning.devices import scaled_to
+    """Plan for the mean of the trace."""
+    from partitioner.network.link import Link
     from partitioner.planning.plan import plan
-    from partitioner.profiles.store import find_profiles
 
-    edge_scale, cloud_scale = scales
-    here, there = find_profiles(
-        bundle,
-        *profiles,
-        edge_scale=1.0 if edge_scale is None else edge_scale,
-        cloud_scale=cloud_scale,
+    mean_bps = trace.uplink_bps.mean
+    return plan(
+        bundle, Link(mean_bps, mean_bps, rtt_s), *profiles.read(bundle, device), codec=codec
     )
-    if device and edge_scale is None:
-        here = scaled_to(device, here, bundle.manifest.flops)
-    return plan(bundle, link, here, there, codec=codec)
 
 
 def _show(done: "Simulation", *, every: bool) -> None:
@@ -246,47 +303,3 @@ def _show(done: "Simulation", *, every: bool) -> None:
         remark(
             f"{len(done.runs) - len(shown)} fixed options that came off worse are left out; see --all."
         )
-
-
-def _exiting(
-    bundle: "Bundle",
-    threshold: str,
-    settings: "PolicySettings",
-    floor: float | None,
-    seed: int,
-) -> "Exiting | None":
-    from partitioner.exits.ladder import ladder_for, own_rung, parse_threshold
-    from partitioner.simulation.exit_draws import Exiting
-
-    asked = parse_threshold(threshold)
-    if floor is not None and (asked != "auto" or settings.limit_s is None):
-        raise UsageError(
-            "--exit-floor bounds a threshold that moves. Give --exit-threshold auto, and --latency or "
-            "--deadline."
-        )
-    if asked is None:
-        return None
-    exits = bundle.known_exits()
-    fixed = own_rung(exits, None if isinstance(asked, str) else asked)
-    ladder = ladder_for(exits, asked, settings.deadline_s, settings.latency_s, floor)
-    return Exiting(exits, ladder, fixed, seed)
-
-
-def _check_factors(*, fps: float, **loads: float) -> None:
-    if not 0 <= fps < float("inf"):
-        raise UsageError(f"--fps {fps} has no meaning. Give a rate such as 10, or 0.")
-    for name, load in loads.items():
-        if not 0 < load < float("inf"):
-            flag = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{flag} {load} has no meaning. Give a factor above 0, such as 2.")
-
-
-def _frames_in(duration_s: float, fps: float) -> int:
-    if not fps:
-        raise UsageError("--fps 0 has no end by itself. Say how many: --frames 500.")
-    count = max(1, round(duration_s * fps))
-    if count > _MOST_FRAMES:
-        raise UsageError(
-            f"{count} frames come in this trace at {fps:g} a second. Say how many of them: --frames 1000."
-        )
-    return count

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.cli.search import search
-from partitioner.cli.tiers import tiers
+from partitioner.cli.main import app
 from partitioner.graph.cuts import find_cuts
 from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.network.link import Link
@@ -27,6 +26,11 @@ def splitpoint(*words: object) -> subprocess.CompletedProcess[str]:
     code = "from partitioner.cli.main import main; main()"
     command = [sys.executable, "-c", code, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def here(*words: object) -> None:
+    """Run the command in this process."""
+    app([str(word) for word in words], standalone_mode=False)
 
 
 def document(done: subprocess.CompletedProcess[str]) -> Any:
@@ -96,15 +100,15 @@ def test_tiers_price_two_cuts_on_two_links(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "wanted"),
     [
-        ({"bits": "none"}, "--bits 'none' is no number above 0"),
-        ({"cloud_load": "1,0"}, "--cloud-load '0' is no number above 0"),
+        (("--bits", "none"), "--bits 'none' is no number above 0"),
+        (("--cloud-load", "1,0"), "--cloud-load '0' is no number above 0"),
     ],
 )
 def test_search_refuses_flags_without_meaning(
-    bundle: Path, flags: dict[str, str], wanted: str
+    bundle: Path, flags: tuple[str, ...], wanted: str
 ) -> None:
     with pytest.raises(UsageError, match=wanted):
-        search(bundle, **flags)  # type: ignore[arg-type]
+        here("search", bundle, *flags)
 
 
 @pytest.mark.parametrize(
@@ -119,15 +123,16 @@ def test_search_refuses_flags_without_meaning(
 def test_tiers_refuse_flags_without_meaning(
     bundle: Path, near_link: str, near_scale: float | None, wanted: str
 ) -> None:
+    scale = () if near_scale is None else ("--near-scale", near_scale)
     with pytest.raises(UsageError, match=wanted):
-        tiers(bundle, near_link, "9mbit,1ms", near_scale=near_scale)
+        here("tiers", bundle, "--near-link", near_link, "--cloud-link", "9mbit,1ms", *scale)
 
 
 def test_profile_without_nodes_is_to_be_measured_again(bundle: Path, tmp_path: Path) -> None:
     old = Profile.load(bundle / "profiles" / "edge.json").model_copy(update={"node_s": None})
     old.save(tmp_path / "old.json")
     with pytest.raises(ProfileError, match="Measure it again"):
-        search(bundle, edge=tmp_path / "old.json", cloud_scale=0.2)
+        here("search", bundle, "--edge", tmp_path / "old.json", "--cloud-scale", 0.2)
 
 
 def test_demo_bundle_can_be_searched_and_keeps_what_was_found_at_its_cuts() -> None:
@@ -142,15 +147,16 @@ def test_demo_bundle_can_be_searched_and_keeps_what_was_found_at_its_cuts() -> N
 def test_search_that_finds_nothing_says_so(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    search(bundle, cloud_scale=1, rtt="60s", bits="raw", dry_run=True)
+    here("search", bundle, "--cloud-scale", 1, "--rtt", "60s", "--bits", "raw", "--dry-run")
     shown = capsys.readouterr()
     assert "cuts that some link" not in shown.out
     assert "one of its ends always is" in shown.err
 
 
 def test_tables_fit_a_terminal(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    search(bundle, edge_scale=1000, cloud_scale=10, rtt="1ms", dry_run=True)
-    tiers(bundle, "100mbit,2ms", "5mbit,30ms", edge_scale=500, near_scale=50, cloud_scale=1)
+    here("search", bundle, *SLOW, "--dry-run")
+    links = ("--near-link", "100mbit,2ms", "--cloud-link", "5mbit,30ms")
+    here("tiers", bundle, *links, "--edge-scale", 500, "--near-scale", 50, "--cloud-scale", 1)
     shown = capsys.readouterr().out
     assert "◀" in shown
     assert "…" not in shown, shown

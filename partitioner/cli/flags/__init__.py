@@ -1,0 +1,1 @@
+"""Flags that several commands share: groups of them, and the function that reads each."""

@@ -1,0 +1,45 @@
+"""Arguments that several commands share, described once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from partitioner.cli.flags import choices
+from partitioner.terminal.flags import option
+from partitioner.terminal.panels import CHOICE, DATA, OUTPUT, RUNTIME
+
+BundleArgument = Annotated[
+    Path, typer.Argument(help="The bundle's folder.", metavar="BUNDLE", show_default=False)
+]
+Budget = Annotated[
+    str,
+    option(
+        "Time for one side, as 30s; at least three runs of every head and tail take longer.",
+        "TIME",
+        panel=RUNTIME,
+    ),
+]
+OnlyCodec = Annotated[
+    str | None,
+    option("Only options with this codec.", "CODEC", panel=CHOICE, choices=choices.codecs),
+]
+CutList = Annotated[
+    str | None,
+    option("These cuts alone, as cut-04,cut-11.", "CUTS", panel=CHOICE, default="all"),
+]
+DataOption = Annotated[
+    Path,
+    option("Inputs like those to come: a folder of images, .npy or .npz.", "INPUTS", panel=DATA),
+]
+LabelsOption = Annotated[
+    Path | None,
+    option(
+        "A CSV of file,label.",
+        "LABELS.csv",
+        panel=DATA,
+        default="the whole model's answers are what counts",
+    ),
+]
+MaxSamples = Annotated[int, option("Use at most this many inputs.", "N", panel=DATA, min=1)]
+Force = Annotated[bool, option("Replace the bundle if it exists.", None, "--force", panel=OUTPUT)]

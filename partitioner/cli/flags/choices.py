@@ -1,0 +1,38 @@
+"""What completion offers: names that are known without opening a bundle."""
+
+from collections.abc import Iterable
+
+
+def codecs() -> Iterable[str]:
+    """Yield the codecs by name; image codecs take a quality too, as jpeg-90."""
+    from protos.codecs.registry import codec_names
+
+    return codec_names()
+
+
+def metrics() -> Iterable[str]:
+    """Return what can be minimised."""
+    from partitioner.planning.metrics import METRICS
+
+    return METRICS
+
+
+def devices() -> Iterable[str]:
+    """Return the devices that come with Splitpoint."""
+    from partitioner.planning.devices import device_names
+
+    return device_names()
+
+
+def radios() -> Iterable[str]:
+    """Return the radios that come with Splitpoint."""
+    from partitioner.planning.devices import radio_names
+
+    return radio_names()
+
+
+def providers() -> Iterable[str]:
+    """Return the execution providers that the runtime here was built with."""
+    import onnxruntime
+
+    return list(onnxruntime.get_available_providers())

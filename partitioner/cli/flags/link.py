@@ -1,0 +1,84 @@
+"""The flags of a link: the same ones, with the same meaning, in every command."""
+
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+from partitioner.common.units import parse_duration, parse_rate
+from partitioner.network.link import Link, split_link
+from partitioner.terminal.flags import option
+from partitioner.terminal.panels import LINK as PANEL
+from protos.errors import UsageError
+
+LINK_HELP = "as 10mbit,20ms, or 10mbit/50mbit,20ms where the downlink differs"
+_RATE, _TIME = "RATE", "TIME"
+
+
+class LinkTexts(NamedTuple):
+    """What the flags say, as it was written; None: nothing."""
+
+    up: str | None
+    down: str | None
+    rtt: str | None
+
+
+@dataclass(frozen=True)
+class LinkFlags:
+    """`--link UP[/DOWN],RTT`, or `--bandwidth`, `--down` and `--rtt`."""
+
+    link: Annotated[
+        str | None,
+        option(f"All of it at once, {LINK_HELP}.", "UP[/DOWN],RTT", panel=PANEL),
+    ] = None
+    bandwidth: Annotated[
+        str | None, option("Uplink, as 10mbit, 1.5Mbit/s or 2MB/s.", _RATE, panel=PANEL)
+    ] = None
+    down: Annotated[str | None, option("Downlink; else as the uplink.", _RATE, panel=PANEL)] = None
+    rtt: Annotated[str | None, option("Round-trip time, as 20ms.", _TIME, panel=PANEL)] = None
+
+    def texts(self, usual: "LinkFlags | None" = None) -> LinkTexts:
+        """Return what is said; what `usual` says is a default, which --link replaces.
+
+        Raises UsageError for --link beside a flag that it excludes.
+        """
+        if self.link is None:
+            return LinkTexts(self.bandwidth, self.down, self.rtt)
+        names = ("bandwidth", "down", "rtt")
+        apart = [
+            f"--{name}"
+            for name in names
+            if getattr(self, name) not in (None, getattr(usual, name, None))
+        ]
+        if apart:
+            raise UsageError(
+                f"--link and {', '.join(apart)} exclude each other. Give --link UP[/DOWN],RTT, or only the "
+                "separate flags."
+            )
+        return LinkTexts(*split_link(self.link))
+
+    def read(self) -> Link:
+        """Return the link. Raises UsageError, which names what is missing."""
+        up, down, rtt = self.texts()
+        if up is None and rtt is None:
+            raise UsageError(
+                "a link is missing. Give it as --link 10mbit,20ms, or by --bandwidth and --rtt."
+            )
+        if up is None or rtt is None:
+            name, example = ("--bandwidth", "10mbit") if up is None else ("--rtt", "20ms")
+            raise UsageError(
+                f"{name} is missing. Give it, as {name} {example}, or all of the link by --link 10mbit,20ms."
+            )
+        return Link(parse_rate(up), parse_rate(down or up), parse_duration(rtt))
+
+    def read_beside_trace(self) -> tuple[float, float | None]:
+        """Return the round trip in seconds and the downlink in bits per second for where a trace does not
+        say them; None: the downlink is as the trace's uplink, which nothing here replaces.
+
+        Raises UsageError without a round trip.
+        """
+        up, down, rtt = self.texts()
+        if rtt is None:
+            raise UsageError(
+                "--rtt is missing. Give the round trip, as --rtt 50ms, for where the trace does not say it."
+            )
+        rate = down or up
+        return parse_duration(rtt), parse_rate(rate) if rate else None

@@ -1,0 +1,76 @@
+"""The manners that all our commands share: completion, flags refused, words in the help."""
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from partitioner.terminal.flags import spread
+from protos.errors import UsageError
+
+
+def _without_types(params: list[Any]) -> list[Any]:
+    """Leave out of the help that a flag without a value is a `bool`, and BUNDLE a `path`."""
+    for one in params:
+        if getattr(one, "is_flag", False) and one.metavar is None:
+            one.metavar = ""
+        if one.param_type_name == "argument" and one.metavar:
+            one.display_type_rich = _no_type
+    return params
+
+
+def _no_type(ctx: Any) -> str:  # noqa: ARG001 - as typer calls it
+    return ""
+
+
+class _Command(TyperCommand):
+    """Refuses a flag whose value is given twice, as the last would win, and nobody would be told; and
+    one whose value is empty, as of a variable that is not set, where that has no meaning."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:  # and not while a shell completes what is half written
+            self._check(ctx, args)
+        return super().parse_args(ctx, args)
+
+    def _check(self, ctx: Any, args: list[str]) -> None:
+        found, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        values: list[Any] = [
+            one for one in given if one.param_type_name == "option" and not one.multiple
+        ]
+        for one in values:
+            if values.count(one) > 1 and not one.is_flag and not one.count:
+                raise UsageError(f"{one.opts[0]} is given {values.count(one)} times. Give it once.")
+            if found[one.name] == "" != one.default:
+                raise UsageError(f"{one.opts[0]} is empty. Give a value, or leave it out.")
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
+
+class _App(typer.Typer):
+    def command(self, name: str | None = None, **settings: Any) -> Any:
+        """Register a command, its groups of flags spread, and leave the function as it is."""
+        register = super().command(name, **{"cls": _Command, **settings})
+
+        def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+            register(spread(command))
+            return command
+
+        return decorate
+
+
+def new_app(**settings: Any) -> typer.Typer:
+    """Return a command group with the manners that all our commands share."""
+    return _App(
+        cls=_Group,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        **settings,
+    )
