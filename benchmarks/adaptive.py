@@ -148,7 +148,7 @@ class _Run:
 
 def _adapt(client: AsyncEdgeClient, known: Plan) -> None:
     """Begin with the plan's best on the first link, as `auto` does with kept profiles."""
-    from edge_client.control.controller import Limits
+    from edge_client.control.offer import Limits
 
     client.control.follow(known, known.best, "the plan's best", Limits())
 

@@ -17,7 +17,8 @@ from typing import Any
 from benchmarks import reporting
 from benchmarks.serving import copied, served
 from edge_client.client.sync_client import EdgeClient
-from edge_client.control.controller import Controller, Limits
+from edge_client.control.controller import Controller
+from edge_client.control.offer import Limits
 from edge_client.frames.choice import Choice
 from edge_client.frames.result import Result
 from edge_client.sources.frame_pacing import paced

@@ -14,7 +14,7 @@ from protos.names import (
     PARAM_CHECKSUM,
     PARAM_COMPUTE_NS,
     PARAM_DECODE_NS,
-    PARAM_LOAD_NS,
+    PARAM_OPEN_NS,
     PARAM_QUEUE_NS,
 )
 from protos.serving.answering import Job, Later, check_digest, requested_outputs
@@ -116,7 +116,7 @@ class Engine:
         answer.parameters[PARAM_DECODE_NS].int64_param = decoded_ns - started_ns
         answer.parameters[PARAM_COMPUTE_NS].int64_param = computed_ns - decoded_ns
         if loaded:
-            answer.parameters[PARAM_LOAD_NS].int64_param = loaded.took_ns
+            answer.parameters[PARAM_OPEN_NS].int64_param = loaded.took_ns
         if PARAM_CHECKSUM in header.parameters:
             seal(answer, buffers)
         return job.encode(answer, buffers)

@@ -23,8 +23,8 @@ PARAM_DECODE_NS = "decode_ns"
 PARAM_COMPUTE_NS = "compute_ns"
 """On a response: nanoseconds waiting for a worker, decoding the inputs, and running the graph."""
 
-PARAM_LOAD_NS = "load_ns"
-"""There too, if the tail had to be loaded first: the nanoseconds of queue_ns that this took."""
+PARAM_OPEN_NS = "open_ns"
+"""There too, if the tail had to be opened first: the nanoseconds of queue_ns that this took."""
 
 PARAM_SERVED_BY = "served_by"
 PARAM_REASON = "reason"

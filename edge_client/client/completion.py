@@ -207,10 +207,10 @@ class FrameCompletion:
         return min(self._timeout_s, left_s - reserved_s - _SPARE_S)
 
     def _tail_s(self, work: PreparedFrame) -> float:
-        """Return what the rest takes here; infinite if it would have to be loaded first."""
+        """Return what the rest takes here; infinite if it would have to be opened first."""
         cut_id = work.choice.cut.id
         known_s = self._stages.tail_s(cut_id)
-        if not self._stages.is_loaded("tail", cut_id) or known_s is None:
+        if not self._stages.is_open("tail", cut_id) or known_s is None:
             return math.inf
         return (1 + _SPARE) * known_s
 

@@ -9,8 +9,9 @@ from edge_client.client.options import AUTO, ClientOptions
 from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.cloud.greeting import ServerInfo, check_calibration, greet
 from edge_client.cloud.transport import GrpcTransport
-from edge_client.control.controller import Controller, Limits
-from edge_client.control.startup_plan import best_of, choose_option, least, plan_without_cloud
+from edge_client.control.controller import Controller
+from edge_client.control.offer import Limits
+from edge_client.control.startup_plan import best_of, least, plan_with_cloud, plan_without_cloud
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
@@ -56,7 +57,7 @@ class CloudSession:
         self._planned = self._ended = self._overruled = False
         self._deciding = Lock()
         if options.cut != AUTO:
-            control.hold(choose(bundle, options.cut, options.codec, "chosen by the caller"))
+            control.stay_at(choose(bundle, options.cut, options.codec, "chosen by the caller"))
 
     async def begin(self) -> None:
         """Greet the server and choose; without one, go on alone until `is_back` is called.
@@ -98,7 +99,7 @@ class CloudSession:
         """Stay at the caller's choice, even if a plan is being made meanwhile."""
         with self._deciding:
             self._overruled = True
-            self._control.hold(choice)
+            self._control.stay_at(choice)
 
     def end(self) -> None:
         """Give up what is being measured."""
@@ -144,23 +145,21 @@ class CloudSession:
     def _choose(self) -> None:
         if self._transport is None:
             raise UsageError("the cut auto needs a server. Give cloud=HOST:PORT, or the cut edge.")
-        found = choose_option(
+        made = plan_with_cloud(
             self._bundle,
             self._transport.address,
             self._stages.options,
             link=self.link,
             codec=self._options.codec,
             accuracy_drop=self._options.accuracy_drop,
-            max_message_bytes=(most := self.server.max_message_bytes if self.server else None),
-            policy=self._control.settings,
             slowdown=self._options.slow,
             on_progress=self._note,
         )
-        usable = self._control.usable(found.plan)
-        if found.option not in usable.options:
-            found = replace(best_of(usable, most, self._control.settings), plan=found.plan)
-        self.link = found.link
-        self._follow(found.plan, found.option, found.reason)
+        most_bytes = self.server.max_message_bytes if self.server else None
+        usable = self._control.usable(made)
+        option, reason = best_of(usable, most_bytes, self._control.settings)
+        self.link = made.link
+        self._follow(made, option, reason)
         self._planned = True
 
     def _choose_alone(self) -> None:
@@ -177,7 +176,7 @@ class CloudSession:
             alone = choose(self._bundle, cut_alone(self._bundle), None, reason)
             with self._deciding:
                 if not self._overruled:
-                    self._control.hold(alone)
+                    self._control.stay_at(alone)
 
     def _follow(self, plan: Plan, option: Option, reason: str) -> None:
         with self._deciding:
@@ -189,7 +188,7 @@ class CloudSession:
             option, reason = self._given(plan), "chosen by the caller"
         if not self._options.adapts:
             choice = choose(self._bundle, option.cut, option.codec, reason)
-            self._control.hold(replace(choice, option=option))
+            self._control.stay_at(replace(choice, option=option))
             return
         message_bytes = self.server.max_message_bytes if self.server else None
         limits = Limits(message_bytes, self._stages.memory_bytes)
@@ -204,7 +203,7 @@ class CloudSession:
             )
         return least(of_cut, plan, self._control.settings)
 
-    def _note(self, step: str, done: int, total: int) -> None:
+    def _note(self, what: str, done: int, total: int) -> None:
         if self._ended:
             raise UsageError("the client was closed while it measured.")
-        self._options.on_progress(step, done, total)
+        self._options.on_progress(what, done, total)

@@ -125,19 +125,19 @@ class EdgeClient:
         `frames` is iterated in a thread of its own.
         """
         results = self._client.stream(frames, on_error)
-        turn = asyncio.Lock()  # an interrupted step has to end before the stream can be closed
+        turn = asyncio.Lock()  # an interrupted wait has to end before the stream can be closed
 
-        step: asyncio.Task[object] | None = None
+        waiting: asyncio.Task[object] | None = None
 
         async def following() -> Result | None:
-            nonlocal step
-            step = asyncio.current_task()
+            nonlocal waiting
+            waiting = asyncio.current_task()
             async with turn:
                 return await anext(results, None)
 
         async def closing() -> None:
-            if step is not None:  # interrupted after it was begun, and before it was waited for
-                step.cancel()
+            if waiting is not None:  # interrupted after it was begun, and before it was waited for
+                waiting.cancel()
             async with turn:
                 await results.aclose()
 

@@ -13,7 +13,7 @@ class Reply:
 
     `begun_at` (the first byte was handed over) and `received_at` are seconds of one monotonic clock;
     `upload_bytes` and `download_bytes` are whole messages; queue_s, decode_s and compute_s are the
-    server's own account. load_s is the part of queue_s that a tail took which was not in memory yet.
+    server's own account. open_s is the part of queue_s that opening the tail took, 0 if it was open.
     """
 
     outputs: Mapping[str, Array] = field(repr=False)
@@ -24,7 +24,7 @@ class Reply:
     queue_s: float
     decode_s: float
     compute_s: float
-    load_s: float = 0.0
+    open_s: float = 0.0
 
     @property
     def network_s(self) -> float:

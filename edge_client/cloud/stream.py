@@ -24,7 +24,7 @@ from protos.names import (
     PARAM_COMPUTE_NS,
     PARAM_DECODE_NS,
     PARAM_ERROR_CODE,
-    PARAM_LOAD_NS,
+    PARAM_OPEN_NS,
     PARAM_QUEUE_NS,
 )
 from protos.rpc.status import error_from
@@ -206,12 +206,12 @@ def _reply(
     download_bytes: int,
     received_at: float,
 ) -> Reply:
-    times = (PARAM_QUEUE_NS, PARAM_DECODE_NS, PARAM_COMPUTE_NS, PARAM_LOAD_NS)
-    queue_s, decode_s, compute_s, load_s = (
+    times = (PARAM_QUEUE_NS, PARAM_DECODE_NS, PARAM_COMPUTE_NS, PARAM_OPEN_NS)
+    queue_s, decode_s, compute_s, open_s = (
         integer_parameter(header.parameters, name) / 1e9 for name in times
     )
     took_s = received_at - pending.begun_at
-    if min(queue_s, decode_s, compute_s, load_s) < 0 or queue_s + decode_s + compute_s > took_s:
+    if min(queue_s, decode_s, compute_s, open_s) < 0 or queue_s + decode_s + compute_s > took_s:
         raise TensorError(
             f"it took {queue_s:g} + {decode_s:g} + {compute_s:g} s there, and {took_s:g} s in all."
         )
@@ -224,5 +224,5 @@ def _reply(
         queue_s=queue_s,
         decode_s=decode_s,
         compute_s=compute_s,
-        load_s=load_s,
+        open_s=open_s,
     )

@@ -10,19 +10,17 @@ from time import perf_counter
 from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.control.estimates import EdgeEstimates
 from edge_client.control.listeners import Listeners
+from edge_client.control.offer import Limits, likely_cuts, offer_at, without_calibrated
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
 from partitioner.exits.ladder import Rung
-from partitioner.network.link import Link
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.decision import Decision
 from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
-from partitioner.policy.policy import contenders
 from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
-from partitioner.policy.score import further_axes
 from partitioner.policy.settings import PolicySettings
 from protos.codecs.registry import is_calibrated
 from protos.errors import MismatchError, UsageError
@@ -30,23 +28,8 @@ from protos.names import EDGE
 
 _log = logging.getLogger(__name__)
 
-_LIKELY = (0.5, 2.0)
-"""Heads that are best at these multiples of the rate are loaded ahead."""
 _STALE_S = 1.0
 """What was decided so long ago is decided again: loads fade, and a link that is not used grows uncertain."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the server and this device allow an option to be."""
-
-    message_bytes: int | None = None
-    memory_bytes: int | None = None
-
-    def allow(self, option: Option) -> bool:
-        """Tell whether an option's messages and head stay within them."""
-        fits = self.message_bytes is None or option.upload_bytes <= self.message_bytes
-        return fits and (self.memory_bytes is None or option.edge_memory_bytes <= self.memory_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +75,7 @@ class Controller:
         self._stages = stages
         self._breaker = breaker
         self._told: Choice | None = None
-        self._steps: tuple[RungPlan, ...] = ()
+        self._rung_plans: tuple[RungPlan, ...] = ()
         self._offered: tuple[Plan, Limits] | None = None
         self._ladder: tuple[Rung, ...] = (Rung(),)
         self._bounded: RungDecision | None = None
@@ -102,7 +85,7 @@ class Controller:
     @property
     def adapts(self) -> bool:
         """True once the policy decides."""
-        return bool(self._steps)
+        return bool(self._rung_plans)
 
     @property
     def current(self) -> Choice | None:
@@ -115,16 +98,16 @@ class Controller:
             raise UsageError("the cut is not chosen yet: auto chooses when the client connects.")
         return self._told
 
-    def hold(self, choice: Choice) -> None:
+    def stay_at(self, choice: Choice) -> None:
         """Stay at one choice from the next frame on; no policy moves it any more."""
         with self._lock:
-            self._steps, self._bounded = (), None
+            self._rung_plans, self._bounded = (), None
             self._told = choice
 
     def follow(self, plan: Plan, first: Option, reason: str, limits: Limits) -> None:
         """Let the policy decide among the plan's options, beginning with `first`."""
         with self._lock:
-            self._steps = self._climb(plan, limits)
+            self._rung_plans = self._climb(plan, limits)
             self._offered = plan, limits
             self.learned.begin(plan.link)
             self._stages.know(plan.edge)
@@ -132,7 +115,7 @@ class Controller:
             seen = self.conditions(now_s)
             unmoved = replace(seen, power_demand=NO_POWER_DEMAND)  # nothing of it is in `first`
             self._tell(Decision(first, reason, first.total_s, unmoved, now_s), plan)
-            self._load_ahead(seen, now_s)
+            self._open_ahead(seen, now_s)
 
     def heed_limit(self, message_bytes: int) -> None:
         """Choose from the next frame on only what the server takes, which may be another one now."""
@@ -142,14 +125,14 @@ class Controller:
             plan, limits = self._offered
             if limits.message_bytes != message_bytes:
                 self._offered = plan, replace(limits, message_bytes=message_bytes)
-                self._open_again()
+                self._offer_again()
 
     def expect_exits(self, ladder: Sequence[Rung]) -> None:
         """Count from the next frame on with exits: at the first rung, or under a deadline at any of them."""
         with self._lock:
             self._ladder = tuple(ladder)
             if self._bounded is not None and self._offered is not None:
-                self._open_again()
+                self._offer_again()
                 self._tell(self._bounded.decision, self._offered[0])
 
     def heed(self, power_demand: PowerDemand) -> None:
@@ -164,16 +147,13 @@ class Controller:
         with self._lock:
             before, self.distrusts = self.distrusts, error
             if changed := (before is None) != (error is None):
-                self._open_again()
+                self._offer_again()
         if changed:
             self.on_distrust.tell(error)
 
     def usable(self, plan: Plan) -> Plan:
         """Return the plan without the options that the cloud's calibration does not suit."""
-        if self.distrusts is None:
-            return plan
-        options = tuple(option for option in plan.options if not is_calibrated(option.codec))
-        return replace(plan, options=options) if options else plan
+        return plan if self.distrusts is None else without_calibrated(plan)
 
     def next(self, arrived_at: float, *, held: bool = False) -> Choice:
         """Return what a frame does that arrived at `arrived_at`; `held`: it had to wait until then."""
@@ -200,31 +180,21 @@ class Controller:
                 return
             state, now_s = self._state, perf_counter()  # the state first: it may change meanwhile
             seen = self.conditions(now_s)
-            decided = decide_bounded(self._steps, seen, before, now_s, self.settings)
+            decided = decide_bounded(self._rung_plans, seen, before, now_s, self.settings)
             self._ahead = _Ahead(state, now_s, seen, decided)
 
     def probe_bytes(self) -> int:
         """Return what a probe should carry: what the largest option would, within reason."""
-        steps = self._steps
-        if not steps:
+        rung_plans = self._rung_plans
+        if not rung_plans:
             return 1
-        largest_bytes = max(option.upload_bytes for option in steps[0].plan.options)
+        largest_bytes = max(option.upload_bytes for option in rung_plans[0].plan.options)
         return self.learned.probe_bytes(largest_bytes, perf_counter())
 
     def _climb(self, plan: Plan, limits: Limits) -> tuple[RungPlan, ...]:
         """Return a plan for each rung, with the options that may be best and stay within the limits."""
-        return tuple(RungPlan(rung, self._opened(plan, limits, rung)) for rung in self._ladder)
-
-    def _opened(self, plan: Plan, limits: Limits, rung: Rung) -> Plan:
-        within = filter(limits.allow, self.usable(plan.with_exits(rung.costs)).options)
-        options = contenders(within, further_axes(plan, self.settings.objective))
-        if not options:
-            raise UsageError(
-                "no option of the plan stays within the memory budget, the server's message limit and "
-                "its calibration. Allow more memory, raise the server's --max-message, or calibrate both "
-                "sides alike."
-            )
-        return replace(plan, options=options)
+        usable, objective = self.usable(plan), self.settings.objective
+        return tuple(offer_at(rung, usable, limits, objective) for rung in self._ladder)
 
     def _tell(self, decision: Decision, plan: Plan) -> None:
         """Begin anew at the first rung, with the option as it is there."""
@@ -242,7 +212,7 @@ class Controller:
             self.learned.count,
             self._breaker.circuit,
             self._power_demand,
-            self._steps,
+            self._rung_plans,
             self._bounded,
         )
 
@@ -252,17 +222,17 @@ class Controller:
             seen, decided = ahead.seen, ahead.decided
         else:
             seen = self.conditions(now_s)
-            decided = decide_bounded(self._steps, seen, before, now_s, self.settings)
+            decided = decide_bounded(self._rung_plans, seen, before, now_s, self.settings)
         if _label(decided) != _label(before) and not self._is_ready(decided, seen):
             return self._choice(before)
         return self._beside_a_trial(self._take(decided), seen, now_s)
 
-    def _open_again(self) -> None:
+    def _offer_again(self) -> None:
         """Offer what is usable and allowed now; all as before if that is nothing: frames fall back then."""
         if self._bounded is None or self._offered is None:
             return
         try:
-            self._steps = self._climb(*self._offered)
+            self._rung_plans = self._climb(*self._offered)
         except UsageError as error:
             _log.warning("%s Until then frames go on without the cloud, as on_failure says.", error)
 
@@ -271,8 +241,8 @@ class Controller:
         if choice.cut.id == EDGE or not self._breaker.is_trying:
             return choice
         away = replace(seen, cloud_reachable=False)
-        alone = decide_bounded(self._steps, away, None, now_s, self.settings)
-        if not self._stages.is_loaded("head", alone.decision.option.cut):
+        alone = decide_bounded(self._rung_plans, away, None, now_s, self.settings)
+        if not self._stages.is_open("head", alone.decision.option.cut):
             return choice
         reason = "the cloud is back, and another frame tries it"
         return self._choice(replace(alone, decision=replace(alone.decision, reason=reason)))
@@ -293,7 +263,7 @@ class Controller:
         moved = before is None or _label(before) != _label(decided)
         if moved:
             self.switches += 1
-            self._load_ahead(decided.decision.conditions, decided.decision.since_s)
+            self._open_ahead(decided.decision.conditions, decided.decision.since_s)
         self._told = self._choice(decided)
         if moved or (before is not None and before.place != decided.place):
             self.on_move.tell(self._told)
@@ -314,31 +284,26 @@ class Controller:
         return known
 
     def _is_ready(self, decided: RungDecision, seen: Conditions) -> bool:
-        """Tell whether a move costs no loading; what is not loaded is loaded meanwhile.
+        """Tell whether a move waits for no head; one that is not open is opened meanwhile.
 
         Without a cloud there is nothing to wait for: the frame would be finished here anyway.
         """
         cut_id = decided.decision.option.cut
-        if self._stages.is_loaded("head", cut_id):
+        if self._stages.is_open("head", cut_id):
             return True
         self._stages.prefetch("head", cut_id)
         return not seen.cloud_reachable
 
-    def _load_ahead(self, seen: Conditions, now_s: float) -> None:
-        """Load what is likely next: what needs no cloud, this cut's tail, and the best at other rates."""
+    def _open_ahead(self, seen: Conditions, now_s: float) -> None:
+        """Open what is likely next: this cut's tail, and the heads of the cuts that may be best soon."""
         if self._bounded is None:
             return
-        away = replace(seen, cloud_reachable=False)
-        alone = decide_bounded(self._steps, away, None, now_s, self.settings)
-        self._stages.prefetch("head", alone.decision.option.cut)
+        cuts = likely_cuts(self._rung_plans, seen, now_s, self.settings)
+        self._stages.prefetch("head", next(cuts))  # needed when the cloud is away
         if (cut_id := self._bounded.decision.option.cut) != EDGE:
             self._stages.prefetch("tail", cut_id)
-        for factor in _LIKELY:
-            link = seen.link.link
-            other = Link(factor * link.uplink_bps, factor * link.downlink_bps, link.rtt_s)
-            shifted = replace(seen, link=replace(seen.link, link=other), cloud_reachable=True)
-            likely = decide_bounded(self._steps, shifted, None, now_s, self.settings)
-            self._stages.prefetch("head", likely.decision.option.cut)
+        for cut_id in cuts:
+            self._stages.prefetch("head", cut_id)
 
 
 def _label(decided: RungDecision) -> str:

@@ -34,9 +34,9 @@ class EdgeEstimates(Estimates):
         seen = Transfer(*sizes, reply.begun_at, reply.received_at, reply.queue_s + cloud_s)
         option = work.choice.option
         profiled_s = (
-            0.0 if option is None or reply.load_s else option.cloud_s
+            0.0 if option is None or reply.open_s else option.cloud_s
         )  # a first run is slow
-        self.served(seen, max(0.0, reply.queue_s - reply.load_s), cloud_s, profiled_s)
+        self.served(seen, max(0.0, reply.queue_s - reply.open_s), cloud_s, profiled_s)
 
     def failed(self, work: PreparedFrame, error: SplitpointError, lost_s: float) -> None:
         """Learn from a frame that the cloud failed, after `lost_s`."""

@@ -1,7 +1,6 @@
 """The cut `auto`: profiles of both sides, the link, and the plan's best option."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.memory import release_freed_pages
@@ -27,31 +26,7 @@ GUESS = Link(5e6, 5e6, 0.05)
 EDGE_PROFILE, CLOUD_PROFILE = "edge.json", "cloud.json"
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The best option, why it is the best, and what was known when it was chosen."""
-
-    plan: Plan
-    option: Option
-    reason: str
-
-    @property
-    def link(self) -> Link:
-        """The link that was planned for."""
-        return self.plan.link
-
-    @property
-    def cut(self) -> str:
-        """The id of the cut."""
-        return self.option.cut
-
-    @property
-    def codec(self) -> str:
-        """The name of the codec."""
-        return self.option.codec
-
-
-def choose_option(
+def plan_with_cloud(
     bundle: Bundle,
     address: str,
     options: RuntimeOptions,
@@ -59,17 +34,14 @@ def choose_option(
     link: Link | None = None,
     codec: str | None = None,
     accuracy_drop: float | None = None,
-    max_message_bytes: int | None = None,
-    policy: PolicySettings | None = None,
     slowdown: float = 1.0,
     on_progress: OnProgress = unheard,
-) -> Chosen:
-    """Plan for `link`, or for the link to `address` as measured now, and return the best option.
+) -> Plan:
+    """Return the plan for `link`, or for the link to `address` as measured now.
 
     Profiles that the bundle lacks, or that come from another machine, are measured (10 s a side) and
     kept in it where that is possible. They hold for this device as it is; the plan is for one that takes
-    `slowdown` times as long. Options whose messages the server refuses are left out. The best is that by
-    the objective of `policy`.
+    `slowdown` times as long.
     """
     try:
         edge = _slower(_edge_profile(bundle, options, on_progress), slowdown)
@@ -77,8 +49,7 @@ def choose_option(
     finally:
         release_freed_pages()  # every head and every tail has been in memory
     way = link or _measured_link(address, on_progress)
-    found = plan(bundle, way, edge, cloud, codec=codec, accuracy_drop=accuracy_drop)
-    return best_of(found, max_message_bytes, policy)
+    return plan(bundle, way, edge, cloud, codec=codec, accuracy_drop=accuracy_drop)
 
 
 def plan_without_cloud(
@@ -101,8 +72,11 @@ def plan_without_cloud(
 
 def best_of(
     found: Plan, max_message_bytes: int | None = None, policy: PolicySettings | None = None
-) -> Chosen:
-    """Return the plan's best option whose message fits, with the reason in words."""
+) -> tuple[Option, str]:
+    """Return the plan's best option by the objective of `policy`, and the reason in words.
+
+    Raises TooLargeError when every option sends more than `max_message_bytes`, which the server takes.
+    """
     policy = policy or PolicySettings()
     fitting = [
         option
@@ -116,7 +90,7 @@ def best_of(
         )
     best = least(fitting, found, policy)
     words = say_amounts(policy.objective, price(best, found, policy.terms).metric)
-    return Chosen(found, best, f"auto: {words} predicted on {found.link}")
+    return best, f"auto: {words} predicted on {found.link}"
 
 
 def least(options: Iterable[Option], found: Plan, policy: PolicySettings) -> Option:

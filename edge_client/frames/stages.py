@@ -1,4 +1,4 @@
-"""The heads and tails on this device: loaded when they are first needed, run one at a time."""
+"""The heads, exits and tails of this device: opened when first needed, run one at a time."""
 
 import logging
 import threading
@@ -23,14 +23,14 @@ Side = Literal["head", "exit", "tail"]
 Key = tuple[Side, str]
 
 KEPT = 4
-"""Heads, and as many tails, that stay loaded where no memory budget is given: a cut that moves back and
+"""Heads, and as many tails, that stay open where no memory budget is given: a cut that moves back and
 forth costs nothing, and one that wanders over all cuts does not fill a small device's memory."""
 
 
 class Stages:
     """The sessions of one bundle that this device holds. Safe to call from several threads.
 
-    One stage runs at a time: on a small device two would only slow each other down. Loading one (with its
+    One stage runs at a time: on a small device two would only slow each other down. Opening one (with its
     first run, on a GPU) keeps no other from running. `memory_bytes` bounds what all together take; the one
     that was not used for longest makes way, and the one in use stays even if it alone is larger. All that
     they say of seconds is that of the device that `slowdown` rehearses; None: of this one. Raises
@@ -54,23 +54,23 @@ class Stages:
         self._sizes: dict[Key, int] = {}
         self._seconds: dict[Key, float] = {}
         self._wanted: set[Key] = set()
-        self._table, self._loading, self._turn = (
+        self._table, self._opening, self._turn = (
             threading.Lock(),
             threading.Lock(),
             threading.Lock(),
         )
-        self._loader: ThreadPoolExecutor | None = None
+        self._opener: ThreadPoolExecutor | None = None
 
     def know(self, profile: Profile) -> None:
         """Take sizes and seconds from this device's profile."""
         self._profile = profile
 
-    def is_loaded(self, side: Side, cut_id: str) -> bool:
+    def is_open(self, side: Side, cut_id: str) -> bool:
         """Tell whether a stage can run at once."""
         return (side, cut_id) in self._stages
 
     def warm(self, cut_id: str) -> None:
-        """Load the head of a cut, so that its first frame does not wait for it.
+        """Open the head of a cut, so that its first frame does not wait for it.
 
         Raises UsageError when it takes more than the memory budget.
         """
@@ -85,7 +85,7 @@ class Stages:
             )
 
     def rehearse_tail(self, cut_id: str) -> None:
-        """Load the tail of a cut and run it once, so that it is known what finishing here takes.
+        """Open the tail of a cut and run it once, so that it is known what finishing here takes.
 
         Does nothing where there are heads only.
         """
@@ -95,7 +95,7 @@ class Stages:
         self.run_tail(cut_id, random_feeds(self.bundle.cut(cut_id).frontier, rng))
 
     def prefetch(self, side: Side, cut_id: str) -> None:
-        """Load a stage in the background, unless it is loaded, absent, or larger than the whole budget."""
+        """Open a stage in the background, unless it is open, absent, or larger than the whole budget."""
         if side == "tail" and self.bundle.heads_only:
             return
         key = (side, cut_id)
@@ -106,9 +106,9 @@ class Stages:
             if key in self._wanted:
                 return
             self._wanted.add(key)
-            if self._loader is None:
-                self._loader = ThreadPoolExecutor(1, thread_name_prefix="splitpoint-loader")
-            self._loader.submit(self._fetch, key)
+            if self._opener is None:
+                self._opener = ThreadPoolExecutor(1, thread_name_prefix="splitpoint-opener")
+            self._opener.submit(self._fetch, key)
 
     def tail_s(self, cut_id: str) -> float | None:
         """Return the seconds that a tail takes here: as last measured, or profiled; None if unknown."""
@@ -141,9 +141,9 @@ class Stages:
         return self._run(("tail", cut_id), frontier)
 
     def close(self) -> None:
-        """Stop loading; what is loaded goes with this object. Does nothing twice."""
-        if self._loader is not None:
-            self._loader.shutdown(wait=False, cancel_futures=True)
+        """Stop opening; what is open goes with this object. Does nothing twice."""
+        if self._opener is not None:
+            self._opener.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, key: Key, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
         stage = self._get(key)
@@ -154,17 +154,17 @@ class Stages:
         return values, took_s
 
     def _get(self, key: Key) -> Stage:
-        """Return a stage, loaded if it has to be, and count this as its latest use."""
+        """Return a stage, opened if it has to be, and count this as its latest use."""
         if (stage := self._use(key)) is not None:
             return stage
-        with self._loading:
-            if (stage := self._use(key)) is not None:  # somebody else loaded it meanwhile
+        with self._opening:
+            if (stage := self._use(key)) is not None:  # somebody else opened it meanwhile
                 return stage
             if self.memory_bytes is None:
                 self._make_room(key, 0)
             else:
                 self._make_room(key, self._size(key))
-            stage = self._load(key)
+            stage = self._open(key)
             with self._table:
                 self._stages[key] = stage
             self._make_room(key, 0)
@@ -177,7 +177,7 @@ class Stages:
                 self._stages[key] = stage
             return stage
 
-    def _load(self, key: Key) -> Stage:
+    def _open(self, key: Key) -> Stage:
         side, cut_id = key
         open_stage: Callable[[str, RuntimeOptions], Stage] = {
             "head": self.bundle.open_head,
@@ -202,7 +202,7 @@ class Stages:
         return sum(map(self._size, self._stages)) + needed > self.memory_bytes
 
     def _size(self, key: Key) -> int:
-        """Return the bytes that a stage takes: as profiled, else as seen when it was loaded."""
+        """Return the bytes that a stage takes: as profiled, else as seen when it was opened."""
         side, cut_id = key
         known = self._profile.cuts.get(cut_id) if self._profile else None
         stage = None if known is None else {"head": known.head, "tail": known.tail}.get(side)

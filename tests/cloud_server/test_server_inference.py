@@ -18,7 +18,7 @@ from protos.names import (
     PARAM_CODEC,
     PARAM_COMPUTE_NS,
     PARAM_DECODE_NS,
-    PARAM_LOAD_NS,
+    PARAM_OPEN_NS,
     PARAM_QUEUE_NS,
 )
 from protos.wire.messages import integer_parameter
@@ -89,11 +89,11 @@ def test_answer_tells_once_what_loading_its_tail_took(residual_bundle: Bundle) -
     ):
         stub, request = oip_stub(channel), good_request(residual_bundle)
         first, second = (stub.ModelInfer(request, timeout=TIMEOUT_S) for _ in range(2))
-    load_ns, queue_ns = (
-        integer_parameter(first.parameters, key) for key in (PARAM_LOAD_NS, PARAM_QUEUE_NS)
+    open_ns, queue_ns = (
+        integer_parameter(first.parameters, key) for key in (PARAM_OPEN_NS, PARAM_QUEUE_NS)
     )
-    assert 0 < load_ns < queue_ns
-    assert PARAM_LOAD_NS not in second.parameters
+    assert 0 < open_ns < queue_ns
+    assert PARAM_OPEN_NS not in second.parameters
 
 
 def test_typed_contents_are_taken_as_raw_ones_are(

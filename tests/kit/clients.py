@@ -6,7 +6,7 @@ from time import perf_counter
 
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.control.cloud_watch import CloudWatch
-from edge_client.control.controller import Limits
+from edge_client.control.offer import Limits
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import Transfer
 from partitioner.planning.plan import Plan

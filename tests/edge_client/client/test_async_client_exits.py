@@ -11,7 +11,8 @@ from edge_client.cli.remarks import tell_of_exits
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
 from edge_client.cloud.circuit_breaker import Breaker
-from edge_client.control.controller import Controller, Limits
+from edge_client.control.controller import Controller
+from edge_client.control.offer import Limits
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.head import HeadRunner
 from edge_client.frames.result import ServedBy

@@ -187,5 +187,5 @@ def test_tails_are_neither_rehearsed_nor_loaded_ahead(held: Bundle, exiting: Bun
     stages.rehearse_tail(cut)
     stages.prefetch("tail", cut)
     assert stages.tail_s(cut) is None
-    assert stages._loader is None
-    assert not stages.is_loaded("tail", cut)
+    assert stages._opener is None
+    assert not stages.is_open("tail", cut)

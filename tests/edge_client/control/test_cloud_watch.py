@@ -295,13 +295,13 @@ async def test_one_late_trial_keeps_no_other_frame_from_the_cloud(residual_bundl
     assert [result.served_by for result in results] == [ServedBy.CLOUD] * 2
 
 
-def reply(planned: Plan, load_s: float) -> Reply:
-    """An answer over 20 Mbit/s and 15 ms, whose tail took `load_s` to come and then 1 ms, as profiled."""
+def reply(planned: Plan, open_s: float) -> Reply:
+    """An answer over 20 Mbit/s and 15 ms, whose tail took `open_s` to come and then 1 ms, as profiled."""
     best, now = planned.best, perf_counter()
     network_s = Link(20e6, 20e6, 0.015).predict_s(best.upload_bytes, 100)
-    begun_at = now - network_s - load_s - best.cloud_s * (5 if load_s else 1)
-    compute_s = best.cloud_s * (5 if load_s else 1)
-    return Reply({}, int(best.upload_bytes), 100, begun_at, now, load_s, 0.0, compute_s, load_s)
+    begun_at = now - network_s - open_s - best.cloud_s * (5 if open_s else 1)
+    compute_s = best.cloud_s * (5 if open_s else 1)
+    return Reply({}, int(best.upload_bytes), 100, begun_at, now, open_s, 0.0, compute_s, open_s)
 
 
 async def test_tail_that_had_to_be_loaded_counts_neither_as_queue_nor_as_load_nor_as_link(
@@ -312,7 +312,7 @@ async def test_tail_that_had_to_be_loaded_counts_neither_as_queue_nor_as_load_no
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
     ):
         seen = []
-        for load_s in (0.0, 0.5):
+        for open_s in (0.0, 0.5):
             follow(client, planned)
             control = client.control
             control.learned._cloud, control.learned._queue = (
@@ -320,7 +320,7 @@ async def test_tail_that_had_to_be_loaded_counts_neither_as_queue_nor_as_load_no
                 type(control.learned._queue)(),
             )
             work = PreparedFrame(0, client.choice, 0.0, 1.0, {}, b"", "0", 0.0)
-            control.learned.answered(work, reply(planned, load_s))
+            control.learned.answered(work, reply(planned, open_s))
             seen.append(control.conditions(perf_counter()))
     warm, cold = seen
     assert (cold.cloud_queue_s, cold.cloud_load) == (0.0, 1.0)

@@ -11,7 +11,9 @@ import pytest
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.control import controller as controlling
-from edge_client.control.controller import Controller, Limits
+from edge_client.control import offer
+from edge_client.control.controller import Controller
+from edge_client.control.offer import Limits
 from edge_client.frames.choice import choose
 from edge_client.frames.result import ServedBy
 from edge_client.frames.stages import Stages
@@ -58,26 +60,26 @@ async def test_cut_moves_when_the_uplink_falls_and_again_when_it_recovers(
         assert_same(result.outputs, whole(residual_bundle, frame))
 
 
-async def test_move_waits_until_the_head_is_loaded(residual_bundle: Bundle, planned: Plan) -> None:
+async def test_move_waits_until_the_head_is_open(residual_bundle: Bundle, planned: Plan) -> None:
     (inputs,) = frames(residual_bundle, 1)
     async with (
         FakeCloud(residual_bundle) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
     ):
         stages = client._runner.stages
-        stages._loading.acquire()  # whatever is to be loaded has to wait
+        stages._opening.acquire()  # whatever is to be loaded has to wait
         await client.infer(inputs)
         follow(client, planned)
-        client.control.hold(client.choice)
-        stages._loading.release()
+        client.control.stay_at(client.choice)
+        stages._opening.release()
         follow(client, planned)
-        stages._loading.acquire()
+        stages._opening.acquire()
         for name in residual_bundle.cuts:
             if name != planned.best.cut:
                 stages._stages.pop(("head", name), None)
         see(client, 0.2e6)
         assert client.control.next(perf_counter()).cut.id == planned.best.cut
-        stages._loading.release()
+        stages._opening.release()
         await loaded(client, EDGE)
         assert client.control.next(perf_counter()).cut.id == EDGE
 
@@ -218,7 +220,7 @@ def test_cut_that_is_held_while_a_frame_is_decided_stays_and_costs_no_frame(
     stages, held = control._stages, choose(residual_bundle, "cut-02", None, "held")
     control.follow(planned, planned.best, "the plan's best", Limits())
     stages.warm(EDGE)
-    holding = threading.Thread(target=control.hold, args=[held])
+    holding = threading.Thread(target=control.stay_at, args=[held])
 
     def prefetch(_side: str, _cut: str) -> None:
         """In the midst of a move: let the caller's thread hold the cut, if it may."""
@@ -282,6 +284,7 @@ async def test_frame_takes_what_was_decided_for_it_unless_more_is_learnt(
         await loaded(client, planned.best.cut)
         see(client, 0.2e6)
         monkeypatch.setattr(controlling, "decide_bounded", counted)
+        monkeypatch.setattr(offer, "decide_bounded", counted)
         begun = perf_counter()  # a frame a second
         client.control.think_ahead()
         assert client.choice.cut.id == planned.best.cut  # until a frame takes it

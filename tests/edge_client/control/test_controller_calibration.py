@@ -11,7 +11,7 @@ import pytest
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.cloud.circuit_breaker import Circuit
 from edge_client.control.cloud_watch import GREET_EVERY_S
-from edge_client.control.controller import Limits
+from edge_client.control.offer import Limits
 from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle
 from partitioner.calibration.calibrator import Sample, calibrate

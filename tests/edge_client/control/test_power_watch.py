@@ -7,7 +7,8 @@ import pytest
 
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.cloud.circuit_breaker import Breaker
-from edge_client.control.controller import Controller, Limits
+from edge_client.control.controller import Controller
+from edge_client.control.offer import Limits
 from edge_client.control.power_sources import PowerSource
 from edge_client.control.power_watch import FIXED, Power, PowerWatch, why_unweighed
 from edge_client.frames.stages import Stages

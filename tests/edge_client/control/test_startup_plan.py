@@ -12,7 +12,7 @@ from edge_client.client import session
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
 from edge_client.control import startup_plan
-from edge_client.control.startup_plan import best_of, choose_option, plan_without_cloud
+from edge_client.control.startup_plan import best_of, plan_with_cloud, plan_without_cloud
 from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
@@ -51,17 +51,18 @@ def own_bundle(residual_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_kept_profiles_and_a_given_link_decide_without_any_server(own_bundle: Bundle) -> None:
-    chosen = choose_option(own_bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK)
-    assert chosen.cut == "edge"  # a tiny model: 0.1 s of RTT never pays
-    assert chosen.link == LINK
-    assert "predicted on 1.00 Mbit/s up" in chosen.reason
+    made = plan_with_cloud(own_bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK)
+    option, reason = best_of(made)
+    assert option.cut == "edge"  # a tiny model: 0.1 s of RTT never pays
+    assert made.link == LINK
+    assert "predicted on 1.00 Mbit/s up" in reason
 
 
 def test_plan_of_a_slowed_device_is_that_of_edge_scale(own_bundle: Bundle) -> None:
     edge, cloud = find_profiles(own_bundle, edge_scale=8)
     wanted = plan(own_bundle, LINK, edge, cloud).options
-    chosen = choose_option(own_bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK, slowdown=8)
-    assert chosen.plan.options == wanted
+    slowed = plan_with_cloud(own_bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK, slowdown=8)
+    assert slowed.options == wanted
     alone = plan_without_cloud(own_bundle, LINK, None, slowdown=8)
     assert alone is not None
     assert alone.options == wanted
@@ -71,9 +72,10 @@ def test_plan_of_a_slowed_device_is_that_of_edge_scale(own_bundle: Bundle) -> No
 def test_options_over_the_message_limit_are_left_out(own_bundle: Bundle) -> None:
     edge, cloud = profile_of(own_bundle, 1.0), profile_of(own_bundle, 0.001)
     found = plan(own_bundle, Link(1e12, 1e12, 0.0), edge, cloud)
-    assert best_of(found).cut == "cloud"
-    limited = best_of(found, max_message_bytes=5000)
-    assert limited.option.upload_bytes <= 5000
+    best, _ = best_of(found)
+    assert best.cut == "cloud"
+    limited, _ = best_of(found, max_message_bytes=5000)
+    assert limited.upload_bytes <= 5000
     with pytest.raises(TooLargeError, match="every option"):
         best_of(plan_without_edge(found), max_message_bytes=10)
 
@@ -98,7 +100,7 @@ def test_profile_of_another_machine_is_measured_again_and_kept(
     assert is_of_this_machine(here, here.machine.model_copy(update={"hostname": "renamed"}))
     monkeypatch.setattr(startup_plan, "MEASURE_S", 0.1)
     steps: list[str] = []
-    choose_option(
+    plan_with_cloud(
         bundle,
         "127.0.0.1:1",
         RuntimeOptions(),
@@ -153,7 +155,7 @@ def test_profile_of_another_server_is_measured_again_once(
     ):
         server.machine = machine
         for _ in range(2):  # what was measured is kept, and fits then
-            choose_option(bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK)
+            plan_with_cloud(bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK)
         assert server.measured == measured
 
 
@@ -163,7 +165,7 @@ def test_memory_of_the_measuring_is_given_back_before_the_first_frame(
     Server(Profile.load(own_bundle.profiles / "cloud.json"), monkeypatch)
     released: list[bool] = []
     monkeypatch.setattr(startup_plan, "release_freed_pages", lambda: released.append(True))
-    choose_option(own_bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK)
+    plan_with_cloud(own_bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK)
     assert released == [True]
 
 
@@ -187,12 +189,12 @@ async def test_client_of_a_slowed_device_plans_for_that_device(
     own_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Server(Profile.load(own_bundle.profiles / "cloud.json"), monkeypatch)
-    wanted = choose_option(own_bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK, slowdown=8)
+    wanted = plan_with_cloud(own_bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK, slowdown=8)
     async with (
         FakeCloud(own_bundle) as cloud,
         AsyncEdgeClient(cloud.address, own_bundle, link=LINK, slow=8) as client,
     ):
-        assert client.choice.option == wanted.option
+        assert client.choice.option == best_of(wanted)[0]
 
 
 async def test_cut_that_the_caller_sets_while_auto_measures_stays(
@@ -202,9 +204,9 @@ async def test_cut_that_the_caller_sets_while_auto_measures_stays(
 
     def set_meanwhile(*args: object, **options: object) -> object:
         client.set_option("cut-01")
-        return choose_option(*args, **options)  # type: ignore[arg-type]
+        return plan_with_cloud(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(session, "choose_option", set_meanwhile)
+    monkeypatch.setattr(session, "plan_with_cloud", set_meanwhile)
     async with FakeCloud(own_bundle) as cloud:
         client = AsyncEdgeClient(cloud.address, own_bundle, "auto", link=LINK)
         async with client:
@@ -269,9 +271,9 @@ async def test_cloud_that_cannot_be_measured_now_is_measured_when_it_can(
     def refused_once(*args: object, **options: object) -> object:
         for each in errors:
             raise each
-        return choose_option(*args, **options)  # type: ignore[arg-type]
+        return plan_with_cloud(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(session, "choose_option", refused_once)
+    monkeypatch.setattr(session, "plan_with_cloud", refused_once)
     (inputs,) = frames(own_bundle, 1)
     async with FakeCloud(own_bundle) as cloud:
         async with AsyncEdgeClient(cloud.address, own_bundle, "auto", link=LINK) as client:
@@ -298,7 +300,7 @@ def test_profile_that_cannot_be_kept_serves_all_the_same(
     monkeypatch.setattr(remote, "measure_remote_profile", lambda *_, **__: measured)
     shutil.rmtree(bundle.profiles)
     bundle.profiles.write_text("no folder, as on a volume that is mounted read-only")
-    assert choose_option(bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK).plan.edge is measured
+    assert plan_with_cloud(bundle, "127.0.0.1:1", RuntimeOptions(), link=LINK).edge is measured
 
 
 @pytest.mark.parametrize(
@@ -343,12 +345,13 @@ def test_auto_keeps_the_accuracy_bound(
     calibrated_profile.scaled(1000).save(bundle.profiles / "edge.json")
     calibrated_profile.save(bundle.profiles / "cloud.json")
     for bound in (0.0, 100.0):
-        chosen = choose_option(
+        made = plan_with_cloud(
             bundle,
             calibrated_address,
             RuntimeOptions(),
             link=Link(1e5, 1e5, 0.0),
             accuracy_drop=bound,
         )
-        lost = chosen.option.accuracy.drop_points if chosen.option.accuracy else 0.0
+        best, _ = best_of(made)
+        lost = best.accuracy.drop_points if best.accuracy else 0.0
         assert lost <= bound

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from edge_client.cloud.circuit_breaker import Breaker
-from edge_client.control.controller import Controller, Limits
+from edge_client.control.controller import Controller
+from edge_client.control.offer import Limits
 from edge_client.frames.stages import KEPT, Stages
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
@@ -116,8 +117,8 @@ def test_stage_that_cannot_be_loaded_ahead_is_told_once_and_left_alone(
     cut = crossing_cuts(loads)[0]
     for _ in range(3):
         stages.prefetch("head", cut)
-        assert stages._loader is not None
-        stages._loader.submit(lambda: None).result()  # by now it has been tried
+        assert stages._opener is not None
+        stages._opener.submit(lambda: None).result()  # by now it has been tried
     assert tried == [cut]
     assert [record.getMessage() for record in caplog.records] == [
         f"the head of {cut} cannot be loaded, and is not tried again"
@@ -131,13 +132,13 @@ def test_stages_stay_within_their_memory_and_the_one_in_use_stays(
     stages.know(profile_of(residual_bundle, 0.01))  # a million bytes each
     for cut in ("cut-01", "cut-02", "cut-03"):
         stages.warm(cut)
-    assert [stages.is_loaded("head", f"cut-0{n}") for n in (1, 2, 3)] == [False, True, True]
+    assert [stages.is_open("head", f"cut-0{n}") for n in (1, 2, 3)] == [False, True, True]
     tight = Stages(residual_bundle, RuntimeOptions(), memory_bytes=900_000)
     tight.know(profile_of(residual_bundle, 0.01))
     tight.prefetch("head", "cut-01")
     with pytest.raises(UsageError, match="the head of cut-02 takes about 1.00 MB"):
         tight.warm("cut-02")
-    assert not tight.is_loaded("head", "cut-01")
+    assert not tight.is_open("head", "cut-01")
 
 
 def test_head_of_the_best_exit_is_loaded_ahead(exiting: Bundle, held: Bundle) -> None:
