@@ -113,11 +113,12 @@ class Plan:
 
     def _table(self) -> tuple[str, Sequence[str], Sequence[Sequence[str]]]:
         """Return title, header and cells of what can matter."""
+        shown = self.leading
         title = (
-            f"{self.bundle.name} on {self.link}: {self._best}; of {len(self.options)} options those that "
-            "can matter, in ms"
+            f"{self.bundle.name} on {self.link}: {self._best} ({len(shown)} of {len(self.options)} options, "
+            "times in ms)"
         )
-        return title, CELLS, [option.cells for option in self.leading]
+        return title, CELLS, [option.cells for option in shown]
 
 
 def plan(
