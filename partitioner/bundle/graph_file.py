@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from partitioner.bundle.manifest import GRAPH_FILE
 from partitioner.common.files import read_document
@@ -16,7 +16,10 @@ GRAPH_SCHEMA_VERSION: Final = 1
 
 
 class _Document(BaseModel):
-    """Nodes as [name, op, inputs, outputs, flops], values as {name: [dtype, shape]}."""
+    """Nodes as [name, op, inputs, outputs, flops], values as {name: [dtype, shape]}.
+
+    `layers` has the layer of every node, in the order of the nodes, where any is known.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,11 +28,19 @@ class _Document(BaseModel):
     outputs: tuple[str, ...]
     nodes: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...], int], ...]
     values: dict[str, tuple[str, tuple[int, ...]]]
+    layers: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_every_node(self) -> Self:
+        if self.layers and len(self.layers) != len(self.nodes):
+            raise ValueError(f"{len(self.layers)} layers for {len(self.nodes)} nodes")
+        return self
 
 
 def save_graph(folder: Path, graph: Graph) -> None:
     """Write the graph into the folder of a bundle in the making; values that are constant stay out."""
     flowing = [*graph.inputs, *graph.producer]
+    layers = tuple(node.layer for node in graph.nodes)
     document = _Document(
         inputs=graph.inputs,
         outputs=graph.outputs,
@@ -39,8 +50,10 @@ def save_graph(folder: Path, graph: Graph) -> None:
             for name in flowing
             if name in graph.values
         },
+        layers=layers if any(layers) else (),
     )
-    text = json.dumps(document.model_dump(mode="json"), separators=(",", ":"))
+    content = document.model_dump(mode="json", exclude=None if document.layers else {"layers"})
+    text = json.dumps(content, separators=(",", ":"))
     (folder / GRAPH_FILE).write_text(text + "\n")
 
 
@@ -50,8 +63,11 @@ def load_graph(path: Path) -> Graph:
         document = _Document.model_validate_json(read_document(path))
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} is no graph: {error}. Import the bundle again.") from error
+    layers = document.layers or ("",) * len(document.nodes)
     return Graph(
-        nodes=tuple(Node(*fields) for fields in document.nodes),
+        nodes=tuple(
+            Node(*fields, layer) for fields, layer in zip(document.nodes, layers, strict=True)
+        ),
         inputs=document.inputs,
         outputs=document.outputs,
         values={name: TensorSpec(name, *spec) for name, spec in document.values.items()},

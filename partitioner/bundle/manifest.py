@@ -58,7 +58,7 @@ class Cut(FrozenModel):
 
     id: str
     after: str
-    """Where it cuts, in the words of the model: the nodes whose values cross."""
+    """Where it cuts, in the words of the model: the layers whose values cross."""
     frontier: tuple[TensorSpec, ...]
     head_graph: str | None
     tail_graph: str | None

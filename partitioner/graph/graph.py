@@ -20,6 +20,13 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     flops: int
+    layer: str = ""
+    """The layer that it is of, as a person knows it, such as `features.4.body.6`; empty: nobody said."""
+
+    @property
+    def title(self) -> str:
+        """What a person calls it: its layer, or else its name."""
+        return self.layer or self.name
 
 
 @dataclass(frozen=True)
@@ -88,9 +95,9 @@ class Graph:
         return frozenset(found)
 
     def place(self, frontier: Iterable[str]) -> str:
-        """Return where a frontier lies, in the words of the model: the nodes that make its values."""
+        """Return where a frontier lies, in the words of the model: the layers that make its values."""
         names = [
-            self.nodes[self.producer[value]].name if value in self.producer else value
+            self.nodes[self.producer[value]].title if value in self.producer else value
             for value in frontier
         ]
         return ", ".join(dict.fromkeys(names))

@@ -18,6 +18,7 @@ from partitioner.bundle.manifest import NAME_PATTERN, WEIGHTS_FILE, FileDigest, 
 from partitioner.common.defaults import MAX_CUTS
 from partitioner.graph.cuts import find_cuts
 from partitioner.graph.graph import Graph
+from partitioner.importer.layer_names import layer_names
 from partitioner.importer.onnx_file import check_types, load_model, pin_inputs, strip_remarks
 from partitioner.importer.onnx_graph import read_graph
 from partitioner.importer.pieces import PieceWriter
@@ -78,14 +79,14 @@ def import_model(
     with new_folder(target, replace=chosen.replace) as folder:
         (folder / "graphs").mkdir()
         on_step("reading the model")
-        model, parameters = _read(str(source), folder, chosen)
+        model, parameters, layers = _read(str(source), folder, chosen)
         wanted = None
         if chosen.preprocess:
             wanted = parse_preprocess(chosen.preprocess, model, chosen.frame)
             prepend(model, wanted)
         on_step("running it to learn its values")
         samples = load_inputs(chosen.samples, input_specs(model)) if chosen.samples else []
-        graph, places = read_graph(model, trace(model, folder / "graphs", samples))
+        graph, places = read_graph(model, trace(model, folder / "graphs", samples), layers)
         _check_outputs(graph)
         on_step("finding the cuts")
         cuts = find_cuts(graph, chosen.max_cuts)
@@ -133,14 +134,18 @@ def _check_opens(folder: Path) -> None:
     bundle.open_tail(CLOUD).run(feeds)
 
 
-def _read(source: str, folder: Path, options: ImportOptions) -> tuple[onnx.ModelProto, int]:
-    """Return the model with concrete inputs and its weights moved into the bundle, and their number."""
+def _read(
+    source: str, folder: Path, options: ImportOptions
+) -> tuple[onnx.ModelProto, int, dict[str, str]]:
+    """Return the model with concrete inputs and its weights moved into the bundle, their number, and the
+    names of its layers."""
     with tempfile.TemporaryDirectory(prefix=".export.", dir=folder) as scratch:
         path = Path(source)
         if is_factory(source):
             path = Path(scratch) / "model.onnx"
             export_factory(source, options.input_shapes, options.input_dtypes, path)
         model = load_model(path)
+        layers = layer_names(model.graph)
         strip_remarks(model)
         if not is_factory(source):
             check_types(model, options.input_dtypes)
@@ -150,7 +155,7 @@ def _read(source: str, folder: Path, options: ImportOptions) -> tuple[onnx.Model
         make_weights_dense(model.graph)
         constants_to_initializers(model.graph)
         order_by_use(model.graph)
-        return model, move_weights(model.graph, path.parent, folder / WEIGHTS_FILE)
+        return model, move_weights(model.graph, path.parent, folder / WEIGHTS_FILE), layers
 
 
 def _check_outputs(graph: Graph) -> None:

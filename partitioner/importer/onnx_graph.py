@@ -42,15 +42,20 @@ def reads_of(node: onnx.NodeProto) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def read_graph(model: onnx.ModelProto, values: Mapping[str, TensorSpec]) -> tuple[Graph, list[int]]:
-    """Return the DAG without its constants, and for each of its nodes the index in the ONNX graph."""
+def read_graph(
+    model: onnx.ModelProto, values: Mapping[str, TensorSpec], layers: Mapping[str, str]
+) -> tuple[Graph, list[int]]:
+    """Return the DAG without its constants, and for each of its nodes the index in the ONNX graph.
+
+    `layers` are the names of layers that are known, by the first output of a node.
+    """
     graph = model.graph
     constants = constant_nodes(graph)
     fixed = {tensor.name for tensor in graph.initializer}
     fixed |= {name for index in constants for name in graph.node[index].output}
     places = [index for index in range(len(graph.node)) if index not in constants]
     weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-    nodes = tuple(_node(graph.node[index], fixed, values, weights) for index in places)
+    nodes = tuple(_node(graph.node[index], fixed, values, weights, layers) for index in places)
     inputs = tuple(value.name for value in graph.input)
     return Graph(nodes, inputs, tuple(value.name for value in graph.output), values), places
 
@@ -76,6 +81,7 @@ def _node(
     fixed: set[str],
     values: Mapping[str, TensorSpec],
     weights: Mapping[str, tuple[int, ...]],
+    layers: Mapping[str, str],
 ) -> Node:
     return Node(
         name=node.name or (node.output[0] if node.output else node.op_type),
@@ -83,6 +89,7 @@ def _node(
         inputs=tuple(name for name in reads_of(node) if name not in fixed),
         outputs=tuple(name for name in node.output if name),
         flops=_flops(node, values, weights),
+        layer=layers.get(node.output[0], "") if node.output else "",
     )
 
 
