@@ -1,17 +1,19 @@
 """The server as a Python object, for programs, tests and the command."""
 
 import asyncio
+import math
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from cloud_server.cli.settings import ServeSettings, load_settings
 from cloud_server.engine import EXTENSIONS, Engine
 from cloud_server.measuring import ProfileMeter
 from cloud_server.model_store import ModelStore, load_bundles
+from cloud_server.options import ServerOptions
 from cloud_server.splitpoint_service import SERVICE, SplitpointService
 from cloud_server.telemetry import EdgeBook
 from partitioner.common.event_loop import LoopThread
+from partitioner.common.options import spelled_out
 from partitioner.runtime.sessions import RuntimeOptions
 from protos import splitpoint_pb2
 from protos.errors import UsageError
@@ -23,30 +25,25 @@ from protos.serving.oip_server import OipServer, Service
 class CloudServer:
     """Serves the tails of bundles. Use it with `async with`, with `with`, or by `start` and `stop`.
 
-    `bundles` is a folder of bundle folders, or one bundle; `listen` is HOST:PORT, port 0 for any
-    free one; further settings as in `ServeSettings` (`workers=2`), or all of them in `settings`.
-    With `with`, the server runs in a thread of its own. Starting raises BundleError for bundles
-    that cannot be loaded and UsageError for settings or an address that cannot be used.
+    With `with`, the server runs in a thread of its own. ServerOptions lists what it takes. Starting raises
+    BundleError for bundles that cannot be loaded and UsageError for an address that cannot be used.
     """
 
-    def __init__(
-        self,
-        bundles: str | Path | None = None,
-        listen: str = "127.0.0.1:0",
-        *,
-        settings: ServeSettings | None = None,
-        **more: Any,
-    ) -> None:
-        self.settings = settings or load_settings(
-            None, bundles=None if bundles is None else str(bundles), listen=listen, **more
-        )
+    @spelled_out(ServerOptions)
+    def __init__(self, options: ServerOptions) -> None:
+        self.options = options
         self._running: _Running | None = None
         self._thread: LoopThread | None = None
 
     def __repr__(self) -> str:
         if self._running is None:
-            return f"<CloudServer of {self.settings.bundles}, not running>"
-        return f"<CloudServer of {self.settings.bundles} on {self._running.address}>"
+            return f"<CloudServer of {self.options.bundles}, not running>"
+        return f"<CloudServer of {self.options.bundles} on {self._running.address}>"
+
+    @classmethod
+    def of(cls, options: ServerOptions) -> Self:
+        """Return a server with all of these options."""
+        return cls(**vars(options))
 
     @property
     def address(self) -> str:
@@ -72,13 +69,13 @@ class CloudServer:
         """Load the bundles, bind the address and serve."""
         if self._running is not None:
             raise UsageError("this server has started already. Make another one.")
-        self._running = await _run(self.settings)
+        self._running = await _run(self.options)
 
     async def stop(self, grace_s: float | None = None) -> None:
-        """Drain: refuse new calls, let those in flight finish for `grace_s` (default: the setting)."""
+        """Drain: refuse new calls, let those in flight finish for `grace_s` (default: the option)."""
         running, self._running = self._running, None
         if running is not None:
-            await running.stop(self.settings.drain_s if grace_s is None else grace_s)
+            await running.stop(self.options.drain_s if grace_s is None else grace_s)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -123,23 +120,23 @@ class CloudServer:
 class _Running:
     """What a started server is made of."""
 
-    def __init__(self, settings: ServeSettings, store: ModelStore, options: RuntimeOptions) -> None:
+    def __init__(self, options: ServerOptions, store: ModelStore, runtime: RuntimeOptions) -> None:
         self.store = store
         self.drain = Drain()
         self.edges = EdgeBook()
-        limit = settings.max_message_bytes
+        limit = options.max_message_bytes
         self._engine = Engine(
-            store, settings.workers, settings.max_queue, settings.max_decoded_bytes
+            store, options.workers, options.max_queue, options.max_decoded_bytes or limit
         )
         splitpoint = SplitpointService(
-            store, ProfileMeter(self.drain), settings.workers, limit, options, self.edges
+            store, ProfileMeter(self.drain), options.workers, limit, runtime, self.edges
         )
         self._server = OipServer(
             store,
             self._engine,
             self.drain,
             max_message_bytes=limit,
-            stream_window=settings.stream_window,
+            stream_window=options.stream_window,
             extensions=EXTENSIONS,
             beside=[Service(SERVICE, splitpoint.handlers(), splitpoint_pb2)],
         )
@@ -162,14 +159,15 @@ class _Running:
         self.store.close()
 
 
-async def _run(settings: ServeSettings) -> _Running:
-    options = RuntimeOptions(threads=settings.threads, provider=settings.provider)
-    bundles = await asyncio.to_thread(load_bundles, settings.bundles)
-    store = ModelStore(bundles, options, settings.max_sessions, settings.memory_bytes)
-    await store.preload(settings.preload)
-    running = _Running(settings, store, options)
+async def _run(options: ServerOptions) -> _Running:
+    runtime = RuntimeOptions(threads=options.threads, provider=options.provider)
+    bundles = await asyncio.to_thread(load_bundles, Path(options.bundles))
+    memory = math.inf if options.memory_bytes is None else options.memory_bytes
+    store = ModelStore(bundles, runtime, options.max_sessions, memory)
+    await store.preload(options.preload)
+    running = _Running(options, store, runtime)
     try:
-        await running.start(settings.listen)
+        await running.start(options.listen)
     except BaseException:
         running.close()
         raise

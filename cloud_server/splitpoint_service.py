@@ -8,9 +8,9 @@ from pathlib import Path
 
 import grpc
 
-from cloud_server.cli.settings import available_cores
 from cloud_server.measuring import ProfileMeter
 from cloud_server.model_store import ModelStore
+from cloud_server.options import available_cores
 from cloud_server.telemetry import EdgeBook
 from partitioner.bundle.calibration import CALIBRATION_FILE
 from partitioner.bundle.exits import EXITS_FILE

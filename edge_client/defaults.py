@@ -1,36 +1,14 @@
-"""The defaults of the edge, stated once; light, so that `--help` can show them."""
+"""Numbers of the edge that are no options, or that several rooms share."""
 
 from typing import Literal
 
-from partitioner.common.defaults import (
-    DEFAULT_DRAIN,
-    DEFAULT_MAX_MESSAGE,
-    DEFAULT_PROVIDER,
-    DEFAULT_TIMEOUT_S,
-    DEFAULT_WINDOW,
-)
 from partitioner.common.defaults import ExitThreshold as ExitThreshold
 
 OnFailure = Literal["finish", "fail"]
 
-CUT = "auto"
-LINK = "measure"
-WINDOW = DEFAULT_WINDOW
-TIMEOUT_S = DEFAULT_TIMEOUT_S
-DEADLINE = "none"
-ON_FAILURE: OnFailure = "finish"
-EXIT_THRESHOLD = "none"
-THREADS = 1
-PROVIDER = DEFAULT_PROVIDER
-MINIMIZE = "latency"
-
-LISTEN = "127.0.0.1:8001"
 MAX_QUEUE = 64
 STREAM_WINDOW = 32
-MAX_MESSAGE = DEFAULT_MAX_MESSAGE
-DRAIN = DEFAULT_DRAIN
 
-TELEMETRY = "none"
 TELEMETRY_KEPT = 360
 """Snapshots that wait for the cloud: an hour's at one in ten seconds; then the oldest makes way."""
 

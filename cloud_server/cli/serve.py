@@ -1,7 +1,6 @@
 """The life of the command `serve`: from its settings to the end of its drain."""
 
 import contextlib
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -24,10 +23,6 @@ def run_server(settings: ServeSettings, announce: Callable[[Ready], None]) -> No
 
     `announce` gets the ready event: `address`, `http` (empty: off) and `bundles`.
     """
-    console.set_up_logs(settings.log_level)
-    # Their records of every connection and load are for those who look for them.
-    for chatty in ("asyncio", "uvicorn"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     keep_freed_pages()
     # A tenth of the overhead of a request less than with the loop of the standard library.
     uvloop.run(_serve(settings, announce))
@@ -45,14 +40,14 @@ def ready_sentence(ready: Ready) -> str:
 async def _serve(settings: ServeSettings, announce: Callable[[Ready], None]) -> None:
     stop = stop_event()
     async with contextlib.AsyncExitStack() as stack:
-        server = await stack.enter_async_context(CloudServer(settings=settings))
+        server = await stack.enter_async_context(CloudServer.of(settings.server))
         http = ""
         if settings.http:
             http = await stack.enter_async_context(serve_web(server, settings.http))
         announce(_ready(server, http))
         await stop.wait()
         console.remark(
-            f"draining for at most {format_duration(settings.drain_s)}; again to end at once"
+            f"draining for at most {format_duration(settings.server.drain_s)}; again to end at once"
         )
 
 

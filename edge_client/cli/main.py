@@ -2,25 +2,33 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Unpack
+from typing import Annotated, Any
 
 import typer
 
-from edge_client import defaults
-from edge_client.cli import flags
-from edge_client.cli.flags import flag
+from edge_client.cli.settings import PROGRAM, LocalServeSettings, RunSettings
+from partitioner.cli.flags import choices
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.common.memory import keep_freed_pages
 from partitioner.terminal import console
 from partitioner.terminal.app import new_app
 from partitioner.terminal.flags import option
 from partitioner.terminal.panels import CHOICE, LINK, OUTPUT, RELAY
+from partitioner.terminal.settings_flags import takes_settings
 from protos.errors import UsageError
 
 app = new_app(help="The edge side of Splitpoint: stream frames, serve programs, emulate links.")
 
 
 Cloud = Annotated[str, option("The cloud server.", "HOST:PORT", "--cloud", panel=LINK)]
+
+_CHOICES = {
+    "codec": choices.codecs,
+    "provider": choices.providers,
+    "minimize": choices.metrics,
+    "device": choices.devices,
+    "radio": choices.radios,
+}
 
 
 @app.callback()
@@ -29,30 +37,12 @@ def _commands(_version: console.VersionFlag = False) -> None:
 
 
 @app.command()
-@flags.sharing
-def run(
-    source: Annotated[
-        str | None,
-        flag("Folder of images, image, .npy, .npz, video, camera's number, or - for stdin."),
-    ] = None,
-    fps: Annotated[float | None, flag("Frames a second, at most.", "as fast as it goes")] = None,
-    loop: Annotated[
-        bool | None, flag("Start the source again when it ends.", "no-loop", "--loop/--no-loop")
-    ] = None,
-    drop: Annotated[
-        bool | None,
-        flag("Drop the oldest frames when the window is full.", "no-drop", "--drop/--no-drop"),
-    ] = None,
-    max_frames: Annotated[int | None, flag("Stop after as many frames.", "all")] = None,
-    labels: Annotated[Path | None, flag("A CSV of file,label to compare with.")] = None,
-    config: flags.Config = None,
-    json: console.JsonFlag = False,
-    **shared: Unpack[flags.Shared],
-) -> None:
+@takes_settings(PROGRAM, RunSettings, **_CHOICES)
+def run(settings: RunSettings, json: console.JsonFlag = False) -> None:
     """Stream frames through the split model: heads here, tails in the cloud.
 
-    Every setting may also come from the environment, as SPLITPOINT_EDGE_CLOUD and so on. With --json,
-    each frame is a line on stdout, and the summary the last one.
+    Every setting may also come from the environment, as SPLITPOINT_EDGE_CLOUD and so on, or from --config;
+    docs/settings.md lists them. With --json, each frame is a line on stdout, and the summary the last one.
 
     Ends with status 0 when every frame was served, 7 when some were not, such as those that missed their
     deadline, and 1 when none was.
@@ -61,60 +51,26 @@ def run(
     """
     keep_freed_pages()
     from edge_client.cli.run import run_source
-    from edge_client.cli.settings import load_settings
 
-    settings = load_settings(
-        config,
-        source=source,
-        fps=fps,
-        loop=loop,
-        drop=drop,
-        max_frames=max_frames,
-        labels=labels,
-        **shared,
-    )
     if status := run_source(settings, as_json=json):
         raise typer.Exit(status)
 
 
 @app.command()
-@flags.sharing
-def serve(
-    listen: Annotated[str | None, flag("HOST:PORT of gRPC.", defaults.LISTEN)] = None,
-    max_queue: Annotated[
-        int | None, flag("Requests in the server; more are refused.", str(defaults.MAX_QUEUE))
-    ] = None,
-    max_message: Annotated[
-        str | None, flag("Larger requests are refused.", defaults.MAX_MESSAGE)
-    ] = None,
-    drain: Annotated[
-        str | None, flag("Time for requests in flight after SIGTERM.", defaults.DRAIN)
-    ] = None,
-    config: flags.Config = None,
-    json: console.JsonFlag = False,
-    **shared: Unpack[flags.Shared],
-) -> None:
+@takes_settings(PROGRAM, LocalServeSettings, **_CHOICES)
+def serve(settings: LocalServeSettings, json: console.JsonFlag = False) -> None:
     """Offer the split model to programs on this device, as if it were here, until SIGTERM or Ctrl-C.
 
     They speak the Open Inference Protocol over gRPC (KServe's and Triton's); all share one stream to the
     cloud. The parameters of an answer say who served it, why, and how long each stage took. Settings may
-    come from the environment, as for run. With --json, a line on stdout says when it is ready, each
-    frame is a line, and the summary the last one.
+    come from the environment or a file, as for run. With --json, a line on stdout says when it is ready,
+    each frame is a line, and the summary the last one.
 
     Example: splitpoint-edge serve --cloud 10.0.0.2:50051 --bundle digits --listen 127.0.0.1:8001
     """
     keep_freed_pages()
     from edge_client.cli.serve import serve_model
-    from edge_client.cli.settings import load_serve_settings
 
-    settings = load_serve_settings(
-        config,
-        listen=listen,
-        max_queue=max_queue,
-        max_message=max_message,
-        drain=drain,
-        **shared,
-    )
     serve_model(settings, as_json=json)
 
 

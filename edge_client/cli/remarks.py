@@ -4,52 +4,40 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from edge_client.cli.settings import EdgeSettings, parse_link
-from edge_client.control.power_watch import Power, find_power
+from edge_client.cli.settings import EdgeSettings
+from edge_client.client.options import ClientOptions
+from edge_client.control.power_watch import find_power
 from edge_client.frames.choice import Choice
 from edge_client.telemetry.health import State
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.defaults import ExitThreshold
-from partitioner.common.progress import OnProgress
+from partitioner.common.progress import OnProgress, unheard
 from partitioner.exits.ladder import outdated_text
 from partitioner.terminal import console
 from protos.errors import MismatchError, SplitpointError, UsageError
 
 
-def client_options(settings: EdgeSettings) -> dict[str, Any]:
-    """Return the keyword arguments of EdgeClient and AsyncEdgeClient that settings speak of.
+def client_options(
+    settings: EdgeSettings, bundle: Bundle, on_progress: OnProgress = unheard
+) -> ClientOptions:
+    """Return the options of the client that a command runs its `bundle` with.
 
     Raises UsageError or FileError for an objective, a device or power rules that cannot be.
     """
-    return {
-        "codec": settings.codec,
-        "accuracy_drop": settings.accuracy_drop,
-        "link": parse_link(settings.link),
-        "window": settings.window,
-        "timeout_s": settings.timeout_s,
-        "deadline_s": settings.deadline_s,
-        "adapt": settings.adapt,
-        "memory_bytes": settings.memory_bytes,
-        "exit_threshold": settings.exit_confidence,
-        "exit_floor": settings.exit_floor,
-        "latency_s": settings.latency_s,
-        "threads": settings.threads,
-        "provider": settings.provider,
-        "on_failure": settings.on_failure,
-        "objective": settings.objective,
-        "terms": settings.terms,
-        "power": _power(settings),
-    }
-
-
-def _power(settings: EdgeSettings) -> Power | None:
-    rules = settings.power_rules
-    if rules is None:
-        return None
-    return find_power(settings.battery, settings.temperature, rules, console.remark)
+    rules, power = settings.power_rules, settings.power
+    return replace(
+        settings.client,
+        bundle=bundle,
+        objective=settings.aims.objective,
+        terms=settings.terms,
+        power=find_power(power.battery, power.temperature, rules, console.remark)
+        if rules
+        else None,
+        on_progress=on_progress,
+    )
 
 
 @contextmanager

@@ -43,26 +43,26 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
     1: none was; 130: interrupted. The summary of what was done comes last, whatever ended the frames;
     their error is raised after it.
     """
-    bundle = Bundle.load(settings.bundle)
+    bundle = settings.client.load_bundle()
     source = open_source(settings.source, bundle.inputs, console.remark)
     labels = read_labels(settings.labels, bundle.manifest.labels) if settings.labels else {}
-    check_free(settings.metrics)
+    check_free(settings.reports.metrics)
     with ExitStack() as stack:
         client = stack.enter_context(_connected(settings, bundle))
-        if settings.heartbeat:
-            beat(settings.heartbeat)
-        observer = Observer(client.asynchronous, settings.name)
-        stack.enter_context(shown_metrics(settings.metrics, observer))
+        if settings.reports.heartbeat:
+            beat(settings.reports.heartbeat)
+        observer = Observer(client.asynchronous, settings.reports.name)
+        stack.enter_context(shown_metrics(settings.reports.metrics, observer))
         # Only now: a server that is away must not cost the records of the last run.
-        writer = stack.enter_context(RecordWriter(settings.output, as_json))
+        writer = stack.enter_context(RecordWriter(settings.reports.output, as_json))
         tell_of_choice(client.choice, client.trouble, client.bundle)
         tell_of_exits(client.bundle, client.exit_threshold)
         client.asynchronous.control.on_distrust.add(tell_of_distrust)
         reporter = Reporter(
-            client.asynchronous, observer, settings.telemetry_s, writer.note, tell_of_health
+            client.asynchronous, observer, settings.reports.telemetry_s, writer.note, tell_of_health
         )
         reporting = client.accompany(reporter.run())
-        tally = Tally(bundle, labels, monotonic, settings.deadline_s)
+        tally = Tally(bundle, labels, monotonic, settings.client.deadline_s)
         try:
             interrupted = _stream(client, source, settings, tally, observer, writer)
         finally:
@@ -79,9 +79,7 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
 
 def _connected(settings: RunSettings, bundle: Bundle) -> EdgeClient:
     with shown_progress() as show:
-        return EdgeClient(
-            settings.cloud, bundle, settings.cut, on_progress=show, **client_options(settings)
-        )
+        return EdgeClient.of(client_options(settings, bundle, show))
 
 
 def _stream(
@@ -94,7 +92,7 @@ def _stream(
 ) -> bool:
     """Stream everything; return True if it was interrupted."""
     names: deque[str] = deque()
-    total = settings.max_frames if settings.loop else source.total
+    total = settings.pace.max_frames if settings.pace.loop else source.total
     frames = _noting(play(source, settings.pace), names)
     with LiveView(total) as view:
         try:
@@ -103,8 +101,8 @@ def _stream(
                 before = tell_of_move(before, client.choice)
                 observer.add(result)
                 writer.write(tally.add(result, names.popleft()))
-                if settings.heartbeat:
-                    beat(settings.heartbeat)
+                if settings.reports.heartbeat:
+                    beat(settings.reports.heartbeat)
                 view.show(result, tally)
                 console.check_readers()
         except KeyboardInterrupt:

@@ -46,24 +46,24 @@ def serve_model(settings: LocalServeSettings, *, as_json: bool) -> None:
 
 async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
     stop = stop_event()
-    bundle = Bundle.load(settings.bundle)
+    bundle = settings.client.load_bundle()
     open_listener(settings.listen, "--listen").close()  # measuring first would be for nothing
-    check_free(settings.metrics)
+    check_free(settings.reports.metrics)
     async with AsyncExitStack() as stack:
         client = await connected(settings, bundle, stack, stop)
         if client is None:
             return
-        if settings.heartbeat:
-            beat(settings.heartbeat)
-        observer = Observer(client, settings.name)
-        stack.enter_context(shown_metrics(settings.metrics, observer))
-        writer = stack.enter_context(RecordWriter(settings.output, as_json))
+        if settings.reports.heartbeat:
+            beat(settings.reports.heartbeat)
+        observer = Observer(client, settings.reports.name)
+        stack.enter_context(shown_metrics(settings.reports.metrics, observer))
+        writer = stack.enter_context(RecordWriter(settings.reports.output, as_json))
         book = Book(client, observer, writer, stop)
         server = LocalServer(
             client,
             settings.listen,
-            max_queue=settings.max_queue,
-            max_message_bytes=settings.max_message_bytes,
+            max_queue=settings.limits.max_queue,
+            max_message_bytes=settings.limits.max_message_bytes,
             on_result=book.note,
             health=lambda: observer.health,
         )
@@ -78,16 +78,16 @@ async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
             await tell_of_health(state)
             await server.show_health()
 
-        reporter = Reporter(client, observer, settings.telemetry_s, writer.note, changed)
+        reporter = Reporter(client, observer, settings.reports.telemetry_s, writer.note, changed)
         reporting = asyncio.create_task(reporter.run())
         reporting.add_done_callback(
             lambda _: stop.set()
         )  # by itself it ends if nobody reads any more
         try:
             await _until(stop, settings)
-            limit = format_duration(settings.drain_s)
+            limit = format_duration(settings.limits.drain_s)
             console.remark(f"draining for at most {limit}; again to end at once")
-            await server.stop(settings.drain_s)
+            await server.stop(settings.limits.drain_s)
             reporting.cancel()
             await reporter.finish()
         finally:
@@ -101,9 +101,7 @@ async def connected(
 ) -> AsyncEdgeClient | None:
     """Return a client that is connected, or None when it was told to stop meanwhile."""
     with shown_progress() as show:
-        client = AsyncEdgeClient(
-            settings.cloud, bundle, settings.cut, on_progress=show, **client_options(settings)
-        )
+        client = AsyncEdgeClient.of(client_options(settings, bundle, show))
         stack.push_async_callback(client.close)
         connecting, stopping = (
             asyncio.ensure_future(client.connect()),
@@ -137,10 +135,10 @@ def _announce(address: str, client: AsyncEdgeClient, *, as_json: bool) -> None:
 async def _until(stop: asyncio.Event, settings: LocalServeSettings) -> None:
     """Wait for the end, and show meanwhile that the loop turns."""
     while not stop.is_set():
-        if settings.heartbeat:
-            beat(settings.heartbeat)
+        if settings.reports.heartbeat:
+            beat(settings.reports.heartbeat)
         try:
-            await asyncio.wait_for(stop.wait(), _BEAT_S if settings.heartbeat else None)
+            await asyncio.wait_for(stop.wait(), _BEAT_S if settings.reports.heartbeat else None)
         except TimeoutError:
             continue
 

@@ -1,146 +1,89 @@
-"""What `splitpoint-edge run` and `serve` can be told: flags over environment over file over the defaults."""
+"""What `splitpoint-edge run` and `serve` can be told: a client's options, and what only a command has.
 
-import socket
-from dataclasses import replace
+Light, so that `--help` can read it; what is heavy is imported where a setting is used.
+"""
+
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
-
-from pydantic import AfterValidator, Field, field_validator
-from pydantic_settings import SettingsConfigDict
+from typing import TYPE_CHECKING
 
 from edge_client import defaults
-from edge_client.sources.source import MAX_FPS, MIN_FPS, Pace
-from partitioner.common.settings import Address, Duration, MemorySize, MessageSize, Settings, load
-from partitioner.common.units import parse_duration, parse_size
-from partitioner.exits.ladder import parse_threshold
-from partitioner.network.link import Link
-from partitioner.planning.objective import Objective
-from partitioner.planning.terms import Terms
-from partitioner.policy.power_rules import DEFAULT_RULES, PowerRules, load_rules
-from protos.errors import UsageError
+from edge_client.client.options import ClientOptions
+from edge_client.sources.pace import Pace
+from partitioner.common.kinds import ADDRESS, FILE, TIME, number, words
+from partitioner.common.options import Options, about, group, option, worked_out
+from partitioner.common.serving_limits import ServingLimits
+from partitioner.common.settings import EDGE_PREFIX, Program
 
-ENV_PREFIX = "SPLITPOINT_EDGE_"
-MEASURE = "measure"
+if TYPE_CHECKING:
+    from partitioner.planning.objective import Objective
+    from partitioner.planning.terms import Terms
+    from partitioner.policy.power_rules import PowerRules
+
 NONE, AUTO = "none", "auto"
 _OFTEN_S = 1.0
+_OBJECTIVE, _POWER, _REPORTS = "Objective", "Power", "Reports"
 
 
-def parse_link(text: str) -> Link | None:
-    """Return the link in `10mbit,20ms` or `UP/DOWN,RTT`; None for `measure`. Raises UsageError."""
-    if text == MEASURE:
-        return None
-    try:
-        return Link.parse(text)
-    except UsageError as error:
-        raise UsageError(f"{error} Or write {MEASURE}.") from error
-
-
-def _check_link(text: str) -> str:
-    parse_link(text)
-    return text
-
-
-def _check_timeout(text: str) -> str:
-    if parse_duration(text) <= 0:
-        raise UsageError(f"a timeout of {text} leaves no time for an answer. Give more than 0.")
-    return text
-
-
-def _check_deadline(text: str) -> str:
-    if text != NONE and parse_duration(text) <= 0:
-        raise UsageError(f"a deadline of {text} cannot be met. Give more than 0, or {NONE}.")
-    return text
-
-
-def _check_latency(text: str) -> str:
-    if text != NONE and parse_duration(text) <= 0:
-        raise UsageError(f"a latency of {text} cannot be kept. Give more than 0, or {NONE}.")
-    return text
-
-
-def _check_telemetry(text: str) -> str:
-    if text != NONE and parse_duration(text) < _OFTEN_S:
-        raise UsageError(
-            f"telemetry every {text} is too often. Give {_OFTEN_S:g}s or more, or {NONE}."
-        )
-    return text
+def _is_name(text: str) -> bool:
+    return 1 <= len(text) <= 64 and text.isascii() and text.isprintable()
 
 
 def _host_name() -> str:
+    import socket
+
     return socket.gethostname()[:64] or "edge"
 
 
-def _check_threshold(text: str) -> str:
-    parse_threshold(text)
-    return text
+@dataclass(frozen=True)
+class ObjectiveSettings(Options):
+    """What is minimised, and what joules and money need."""
 
-
-class EdgeSettings(Settings):
-    """What every command that runs frames can be told; each may come as SPLITPOINT_EDGE_<NAME>."""
-
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX)
-
-    cloud: str | None = None
-    """HOST:PORT of the server; needed by every cut but `edge`."""
-    bundle: Path
-    cut: str = defaults.CUT
-    codec: str | None = None
-    accuracy_drop: float | None = Field(default=None, ge=0, le=100)
-    """Of `auto`: percentage points that an option may have been measured to lose."""
-    link: Annotated[str, AfterValidator(_check_link)] = defaults.LINK
-    window: int = Field(default=defaults.WINDOW, ge=1)
-    output: Path | None = None
-    heartbeat: Path | None = None
-    """A file that every result of `run` touches, and `serve` while it can answer, for health checks."""
-    timeout: Annotated[str, AfterValidator(_check_timeout)] = f"{defaults.TIMEOUT_S:g}s"
-    deadline: Annotated[str, AfterValidator(_check_deadline)] = defaults.DEADLINE
-    """From a frame's arrival to its result; `none`: it may take as long as it takes."""
-    adapt: bool | None = None
-    """Move the cut as conditions change; not given: with the cut `auto`."""
-    memory: MemorySize = None
-    """What all loaded heads and tails may take together; not given: the last few of each stay."""
-    exit_threshold: Annotated[str, AfterValidator(_check_threshold)] = defaults.EXIT_THRESHOLD
-    """Confidence from which an exit answers early; `own`: each exit's own; `auto`: that too, but under a
-    deadline as high as it allows; `none`: none does."""
-    latency: Annotated[str, AfterValidator(_check_latency)] = defaults.DEADLINE
-    """What a frame may be expected to take, the mean of all, by cut, codec and thresholds; or `none`."""
-    exit_floor: float | None = Field(default=None, gt=0, le=1)
-    """Of `auto`: the agreement below which no threshold goes; not given: what exits were trained for."""
-    on_failure: defaults.OnFailure = defaults.ON_FAILURE
-    threads: int = Field(default=defaults.THREADS, ge=1)
-    provider: str = defaults.PROVIDER
-    minimize: str = defaults.MINIMIZE
-    weights: str | None = None
-    """A weighted sum instead, such as latency=1,energy=0.2."""
-    device: str | None = None
-    """For joules: a device by name, or a TOML file."""
-    radio: str | None = None
-    price_worker_hour: float | None = Field(default=None, ge=0)
-    price_gb: float | None = Field(default=None, ge=0)
-    power: str | None = None
-    """Rules for battery and heat: `auto` for ours, a file, or `none`; not given: ours if one of the next
-    two is."""
-    battery: str | None = None
-    """A file or a number, `auto` for the system's, or `none`; not given: the system's, if it has one."""
-    temperature: str | None = None
-    name: str = Field(default_factory=_host_name, min_length=1, max_length=64, pattern=r"^[ -~]+$")
-    """What this edge calls itself in metrics and telemetry; not given: the host's name."""
-    metrics: Address | None = None
-    """HOST:PORT of Prometheus metrics; not given: off."""
-    telemetry: Annotated[str, AfterValidator(_check_telemetry)] = defaults.TELEMETRY
-    """How often what was observed is written as a JSON line and sent to the cloud, such as 10s; or none."""
-
-    takes_frames: ClassVar[bool] = False
-    """True where frames are taken from a source, which can be told to wait."""
+    minimize: str = option(
+        "latency",
+        "latency, p95, throughput (the slowest stage), energy, bytes or cost.",
+        words("METRIC"),
+        panel=_OBJECTIVE,
+    )
+    weights: str | None = option(
+        None,
+        "A weighted sum instead, as latency=1,energy=0.2,bytes=1e-6.",
+        words("METRIC=WEIGHT,…"),
+        panel=_OBJECTIVE,
+    )
+    device: str | None = option(
+        None,
+        "What this device is, for its energy: raspberry-pi-4, raspberry-pi-5, jetson-orin-nano, phone, "
+        "laptop or FILE.toml.",
+        words("DEVICE"),
+        panel=_OBJECTIVE,
+    )
+    radio: str | None = option(
+        None,
+        "lte, 5g, wifi or FILE.toml.",
+        words("RADIO"),
+        shown="the device's own",
+        panel=_OBJECTIVE,
+    )
+    price_worker_hour: float | None = option(
+        None, "Money for an hour of a busy cloud worker.", number("MONEY"), panel=_OBJECTIVE
+    )
+    price_gb: float | None = option(
+        None, "Money for a GB (10^9 bytes), up or down.", number("MONEY"), panel=_OBJECTIVE
+    )
 
     @property
-    def objective(self) -> Objective:
+    def objective(self) -> "Objective":
         """What `minimize` or `weights` say. Raises UsageError."""
+        from partitioner.planning.objective import Objective
+
         return Objective.asked(self.minimize, self.weights)
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> "Terms":
         """The device and the prices. Raises UsageError, UnknownNameError or FileError."""
+        from partitioner.planning.terms import Terms
+
         return Terms.named(
             self.device,
             self.radio,
@@ -148,106 +91,134 @@ class EdgeSettings(Settings):
             price_gb=self.price_gb,
         )
 
+
+@dataclass(frozen=True)
+class PowerSettings(Options):
+    """Rules for battery and heat, and where these are read."""
+
+    power: str | None = option(
+        None,
+        "Rules for a low battery and heat: auto (those of docs/power.md), FILE.toml, FILE.json or none.",
+        words("auto|none|FILE"),
+        shown="none; auto with one of the next two",
+        panel=_POWER,
+    )
+    battery: str | None = option(
+        None,
+        "Where its level comes from: auto (the system), none, a file such as /sys/class/power_supply/BAT0, "
+        "or a number such as 20%.",
+        words("auto|none|FILE|LEVEL"),
+        shown="the system, if it has one",
+        panel=_POWER,
+    )
+    temperature: str | None = option(
+        None,
+        "The same for degrees Celsius: auto, none, a file such as /sys/class/thermal/thermal_zone0/temp, or "
+        "70.",
+        words("auto|none|FILE|DEGREES"),
+        shown="the system, if it tells",
+        panel=_POWER,
+    )
+
     @property
-    def power_rules(self) -> PowerRules | None:
+    def rules(self) -> "PowerRules | None":
         """The rules for battery and heat; None for none. Raises FileError."""
+        from partitioner.policy.power_rules import DEFAULT_RULES, load_rules
+
         told = self.battery is not None or self.temperature is not None
         power = self.power or (AUTO if told else NONE)
         if power == NONE:
             return None
-        rules = DEFAULT_RULES if power == AUTO else load_rules(Path(power))
-        return rules if self.takes_frames else rules.without_rates()
+        return DEFAULT_RULES if power == AUTO else load_rules(Path(power))
+
+
+@dataclass(frozen=True)
+class ReportSettings(Options):
+    """What is written and shown of the frames, and where."""
+
+    output: Path | None = option(
+        None, "Write a JSON line a frame to this file.", FILE, panel=_REPORTS
+    )
+    heartbeat: Path | None = option(
+        None,
+        "Touch this file with every result of run, and while serve can answer, for health checks.",
+        FILE,
+        panel=_REPORTS,
+    )
+    name: str = worked_out(
+        _host_name,
+        "What this edge calls itself in metrics and telemetry.",
+        words("NAME"),
+        shown="the host's name",
+        panel=_REPORTS,
+        holds=_is_name,
+        wrong="{!r} is no name. Give 1 to 64 printable ASCII characters.",
+    )
+    metrics: str | None = option(
+        None, "Address of Prometheus metrics.", ADDRESS, shown="off", panel=_REPORTS
+    )
+    telemetry_s: float | None = option(
+        None,
+        "Write and send to the cloud what was observed this often, as 10s.",
+        TIME,
+        none=NONE,
+        panel=_REPORTS,
+        holds=lambda seconds: seconds >= _OFTEN_S,
+        wrong=f"telemetry every {{:g}} s is too often. Give {_OFTEN_S:g}s or more, or {NONE}.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeSettings(Options):
+    """What every command that runs frames can be told; each may come as SPLITPOINT_EDGE_<NAME>."""
+
+    client: ClientOptions = group(ClientOptions, cloud=None)
+    aims: ObjectiveSettings = group(ObjectiveSettings)
+    power: PowerSettings = group(PowerSettings)
+    reports: ReportSettings = group(ReportSettings)
 
     @property
-    def timeout_s(self) -> float:
-        """`timeout` in seconds."""
-        return parse_duration(self.timeout)
+    def terms(self) -> "Terms":
+        """On what terms options are priced. Raises UsageError, UnknownNameError or FileError."""
+        return self.aims.terms
 
     @property
-    def deadline_s(self) -> float | None:
-        """`deadline` in seconds; None for none."""
-        return None if self.deadline == NONE else parse_duration(self.deadline)
-
-    @property
-    def latency_s(self) -> float | None:
-        """`latency` in seconds; None for none."""
-        return None if self.latency == NONE else parse_duration(self.latency)
-
-    @property
-    def exit_confidence(self) -> defaults.ExitThreshold:
-        """`exit_threshold` as the client takes it."""
-        return parse_threshold(self.exit_threshold)
-
-    @property
-    def telemetry_s(self) -> float | None:
-        """`telemetry` in seconds; None for none."""
-        return None if self.telemetry == NONE else parse_duration(self.telemetry)
-
-    @property
-    def memory_bytes(self) -> int | None:
-        """`memory` in bytes."""
-        return parse_size(self.memory) if self.memory else None
+    def power_rules(self) -> "PowerRules | None":
+        """The rules that a command can keep; one whose frames come from callers cannot slow them down."""
+        rules = self.power.rules
+        return rules.without_rates() if rules else None
 
 
+@dataclass(frozen=True, kw_only=True)
 class RunSettings(EdgeSettings):
     """All settings of `splitpoint-edge run`."""
 
-    takes_frames = True
-
-    source: str
-    fps: float | None = Field(default=None, ge=MIN_FPS, le=MAX_FPS)
-    loop: bool = False
-    drop: bool = False
-    """A paced source drops its oldest frames when the window is full, as a camera does."""
-    max_frames: int | None = Field(default=None, ge=1)
-    labels: Path | None = None
-
-    @field_validator("source", mode="before")
-    @classmethod
-    def _number_or_name(cls, value: object) -> object:
-        return str(value) if isinstance(value, int) else value  # a camera's number in TOML
+    source: str = field(
+        metadata=about(
+            "Folder of images, image, .npy, .npz, video, camera's number, or - for stdin.",
+            words("SOURCE"),
+        )
+    )
+    pace: Pace = group(Pace)
+    labels: Path | None = option(None, "A CSV of file,label to compare with.", FILE)
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> "Terms":
         """Those of every command, and the rate."""
-        return replace(super().terms, fps=self.fps)
+        return replace(super().terms, fps=self.pace.fps)
 
     @property
-    def pace(self) -> Pace:
-        """How the source is played."""
-        return Pace(self.fps, self.loop, self.max_frames, self.drop)
+    def power_rules(self) -> "PowerRules | None":
+        """All rules, as a source can be told to wait."""
+        return self.power.rules
 
 
+@dataclass(frozen=True, kw_only=True)
 class LocalServeSettings(EdgeSettings):
     """All settings of `splitpoint-edge serve`."""
 
-    listen: Address = defaults.LISTEN
-    max_queue: int = Field(default=defaults.MAX_QUEUE, ge=1)
-    """Requests that may be in the server at the same time; more are refused."""
-    max_message: MessageSize = defaults.MAX_MESSAGE
-    """Larger requests are refused."""
-    drain: Duration = defaults.DRAIN
-    """How long requests in flight may take to finish once the server is told to stop."""
-
-    @property
-    def max_message_bytes(self) -> int:
-        """`max_message` in bytes."""
-        return parse_size(self.max_message)
-
-    @property
-    def drain_s(self) -> float:
-        """`drain` in seconds."""
-        return parse_duration(self.drain)
+    listen: str = option("127.0.0.1:8001", "Where programs of this device ask, by gRPC.", ADDRESS)
+    limits: ServingLimits = group(ServingLimits, max_queue=defaults.MAX_QUEUE)
 
 
-def load_settings(config: Path | None = None, **given: Any) -> RunSettings:
-    """Return the settings from flags (None: not given), the environment and the TOML file `config`.
-
-    Raises UsageError, which names the setting and what is wrong with it.
-    """
-    return load(RunSettings, config, given)
-
-
-def load_serve_settings(config: Path | None = None, **given: Any) -> LocalServeSettings:
-    """Return the settings of `serve`, as load_settings does."""
-    return load(LocalServeSettings, config, given)
+PROGRAM = Program("splitpoint-edge", EDGE_PREFIX, {"run": RunSettings, "serve": LocalServeSettings})

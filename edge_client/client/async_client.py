@@ -28,7 +28,6 @@ from edge_client.frames.inputs import Inputs
 from edge_client.frames.result import Result
 from edge_client.frames.slowdown import Slowdown
 from edge_client.frames.stages import Stages
-from partitioner.bundle.bundle import Bundle
 from partitioner.common.options import spelled_out
 from partitioner.exits.ladder import check_threshold, ladder_for, parse_threshold
 from partitioner.network.link import Link
@@ -55,8 +54,8 @@ class AsyncEdgeClient:
 
     @spelled_out(ClientOptions)
     def __init__(self, options: ClientOptions) -> None:
-        given, objective = options.bundle, options.objective
-        self.bundle = given if isinstance(given, Bundle) else Bundle.load(given)
+        objective = options.objective
+        self.bundle = options.load_bundle()
         self.options = options
         self.window, self.deadline_s = options.window, options.deadline_s
         self._transport = GrpcTransport(options.cloud) if options.cloud else None

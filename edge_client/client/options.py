@@ -184,6 +184,12 @@ class ClientOptions(Options):
                 "than 0. Give more, the cut auto (or let it adapt), or leave it out."
             )
 
+    def load_bundle(self) -> "Bundle":
+        """Return the bundle, loaded now if it was named. Raises BundleError."""
+        from partitioner.bundle.bundle import Bundle
+
+        return self.bundle if isinstance(self.bundle, Bundle) else Bundle.load(self.bundle)
+
     @property
     def adapts(self) -> bool:
         """True where the policy moves the cut as conditions change."""

@@ -10,13 +10,12 @@ from typing import IO
 
 from edge_client.sources.frame_pacing import paced
 from edge_client.sources.live import Newest, video_frames
+from edge_client.sources.pace import Pace
 from partitioner.inputs.arrays import NPY_MAGIC, read_npy, read_npy_stream, read_npz
 from partitioner.inputs.images import IMAGE_SUFFIXES, ImageFitter, Say
 from protos.errors import SourceError, UsageError
 from protos.tensors import Array, TensorSpec
 
-MIN_FPS, MAX_FPS = 1e-6, 1e6
-"""A frame in eleven days; one a microsecond."""
 VIDEOS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
 STDIN = "-"
 
@@ -55,28 +54,6 @@ class FrameSource:
     def leave_out(self) -> None:
         """Count a frame that cannot be read."""
         self.unreadable += 1
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How a source is played: frames a second (None: as fast as they go), again and again, how many.
-
-    `drop`: when the window is full, newer frames replace older ones, as with a camera.
-    """
-
-    fps: float | None = None
-    loop: bool = False
-    max_frames: int | None = None
-    drop: bool = False
-
-    def __post_init__(self) -> None:
-        if self.fps is not None and not MIN_FPS <= self.fps <= MAX_FPS:
-            raise UsageError(
-                f"{self.fps} frames a second have no meaning. Give more than 0, such as 10, and at most "
-                f"{MAX_FPS:g}."
-            )
-        if self.max_frames is not None and self.max_frames < 1:
-            raise UsageError(f"--max-frames {self.max_frames} leaves no frame. Give 1 or more.")
 
 
 def open_source(

@@ -42,9 +42,3 @@ DEFAULT_WINDOW = 4
 
 DEFAULT_TIMEOUT_S = 10.0
 """Until the answer to a frame counts as lost."""
-
-DEFAULT_MAX_MESSAGE = "64MiB"
-"""Larger requests are refused by a server."""
-
-DEFAULT_DRAIN = "10s"
-"""For requests in flight once a server is told to stop."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from partitioner.common.units import parse_duration, parse_size
 from protos.errors import UsageError
-from protos.rpc.addresses import split_address
 
 
 def _same(value: Any) -> Any:
@@ -27,6 +26,8 @@ class Kind:
     read: Callable[[Any], Any] = _same
     write: Callable[[Any], Any] = str
     unit: str = ""
+    choices: tuple[str, ...] = ()
+    """All that there is, where that is known."""
 
 
 def words(metavar: str) -> Kind:
@@ -42,7 +43,7 @@ def one_of(*known: str) -> Kind:
             raise UsageError(f"{text!r} is none of: {', '.join(known)}.")
         return text
 
-    return Kind("|".join(known), read=read)
+    return Kind("|".join(known), read=read, choices=known)
 
 
 def count(metavar: str = "N") -> Kind:
@@ -56,6 +57,8 @@ def number(metavar: str) -> Kind:
 
 
 def _read_address(text: str) -> str:
+    from protos.rpc.addresses import split_address
+
     split_address(text)
     return text
 
@@ -74,7 +77,7 @@ def _write_size(size: int) -> str:
 TIME = Kind("TIME", read=parse_duration, write=lambda seconds: f"{seconds:g}s", unit="_s")
 SIZE = Kind("SIZE", read=parse_size, write=_write_size, unit="_bytes")
 SWITCH = Kind("", bool, write=_same)
-FILE = Kind("FILE", Path)
-FOLDER = Kind("FOLDER", Path)
+FILE = Kind("FILE", Path, read=Path)
+FOLDER = Kind("FOLDER", Path, read=Path)
 ADDRESS = Kind("HOST:PORT", read=_read_address)
 NAMES = Kind("NAME[,NAME…]", read=_read_names, write=",".join)

@@ -54,12 +54,14 @@ def option(default: T, sentence: str, kind: Kind | None = None, **more: Any) -> 
     `kind`: how it is written, where it can be; None: only a program can give it. `shown`: the default in
     words, where a value says less. `none`: the word that is written for None. `holds`: what is asked of a
     value that is not None, and `wrong`: the sentence of the UsageError otherwise, with {} for the value.
-    `panel`: the heading under which `--help` and the docs show it. A default that is a function is called.
+    `panel`: the heading under which `--help` and the docs show it.
     """
-    metadata = about(sentence, kind, **more)
-    if inspect.isfunction(default) and kind is not None:
-        return field(default_factory=default, metadata=metadata)  # type: ignore[no-any-return]
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=about(sentence, kind, **more))
+
+
+def worked_out(find: Callable[[], T], sentence: str, kind: Kind, **more: Any) -> T:
+    """Declare an option whose default is found out where it runs; `shown` says what that is."""
+    return field(default_factory=find, metadata=about(sentence, kind, **more))
 
 
 def group(kind: type[T], **defaults: object) -> T:
@@ -74,7 +76,9 @@ class Declared:
     name: str
     """As Python has it: `deadline_s`."""
     default: Any
-    """MISSING if it has to be given; a function that finds it if `shown` says what it finds."""
+    """MISSING if it has to be given, or is worked out."""
+    find: Any
+    """What works it out; MISSING if nothing does."""
     about: About
 
     @cached_property
@@ -91,7 +95,7 @@ class Declared:
     @property
     def required(self) -> bool:
         """True where there is no default."""
-        return self.default is MISSING
+        return self.default is MISSING and self.find is MISSING
 
     @property
     def kind(self) -> Kind:
@@ -103,7 +107,7 @@ class Declared:
     @property
     def written_default(self) -> Any:
         """The default as people would write it; None where that is not possible."""
-        default = self.default() if callable(self.default) else self.default
+        default = self.default if self.find is MISSING else self.find()
         return self.about.none or None if default is None else self.kind.write(default)
 
     def check(self, value: Any) -> None:
@@ -141,8 +145,8 @@ def options_of(kind: Any, *, nested: bool = True) -> tuple[Declared, ...]:
 def _options_of(kind: Any, defaults: Mapping[str, Any], nested: bool) -> Iterator[Declared]:
     for one in fields(kind):
         if _ABOUT in one.metadata:
-            default = one.default if one.default_factory is MISSING else one.default_factory
-            yield Declared(one.name, defaults.get(one.name, default), one.metadata[_ABOUT])
+            default = defaults.get(one.name, one.default)
+            yield Declared(one.name, default, one.default_factory, one.metadata[_ABOUT])
         elif nested and _GROUP in one.metadata:
             kind_of_group, own = one.metadata[_GROUP]
             yield from _options_of(kind_of_group, own, nested)

@@ -1,114 +1,156 @@
-"""How a program of ours is told what to do: flags over environment over file over the defaults."""
+"""How a command of ours is told what to do: flags over environment over file over the defaults."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from pydantic import AfterValidator, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
-
-from partitioner.common.defaults import DEFAULT_MAX_MESSAGE
-from partitioner.common.units import parse_duration, parse_size
+from partitioner.common.log_options import LogOptions
+from partitioner.common.options import Declared, make, writable
 from protos.errors import UsageError
-from protos.rpc.addresses import split_address
-from protos.rpc.message_limits import LEAST_MESSAGE_BYTES
+
+PREFIX = "SPLITPOINT_"
+EDGE_PREFIX, CLOUD_PREFIX = f"{PREFIX}EDGE_", f"{PREFIX}CLOUD_"
+
+S = TypeVar("S")
 
 
-def _check_address(text: str) -> str:
-    split_address(text)
-    return text
+@dataclass(frozen=True)
+class Program:
+    """A program's commands that take settings: their classes by name, and what its variables begin with."""
+
+    name: str
+    prefix: str
+    commands: Mapping[str, type]
+
+    @property
+    def keys(self) -> list[str]:
+        """The settings that any of its commands has, as a file names them."""
+        return list(dict.fromkeys(one.key for kind in self.commands.values() for one in told(kind)))
+
+    def variable(self, key: str) -> str:
+        """Return the variable that gives a setting."""
+        return f"{self.prefix}{key}".upper()
 
 
-def _check_message(text: str) -> str:
-    if (found := parse_size(text)) < LEAST_MESSAGE_BYTES:
-        raise UsageError(
-            f"a message limit of {found} bytes lets nothing through. Give at least 1KiB; "
-            f"{DEFAULT_MAX_MESSAGE} suits most models."
-        )
-    return text
+@dataclass(frozen=True)
+class Loaded(Generic[S]):
+    """What a command was told."""
+
+    settings: S
+    logs: LogOptions
+    written: dict[str, Any]
+    """The same as people write it, by key."""
 
 
-def _check_memory(text: str | None) -> str | None:
-    if text is not None:
-        parse_size(text)
-    return text
+def told(kind: type) -> tuple[Declared, ...]:
+    """Return all that a command with settings of this class can be told: these, and how it logs."""
+    return (*writable(kind), *writable(LogOptions))
 
 
-def _check_duration(text: str) -> str:
-    parse_duration(text)
-    return text
+def load(
+    program: Program, kind: type[S], given: Mapping[str, Any], config: Path | None = None
+) -> Loaded[S]:
+    """Return what a command is told.
 
-
-Address = Annotated[str, AfterValidator(_check_address)]
-"""HOST:PORT to listen on."""
-
-MessageSize = Annotated[str, AfterValidator(_check_message)]
-"""The largest message that is taken, such as 64MiB."""
-
-MemorySize = Annotated[str | None, AfterValidator(_check_memory)]
-"""Such as 500MB; None: not bounded."""
-
-Duration = Annotated[str, AfterValidator(_check_duration)]
-"""Such as 10s."""
-
-
-class Settings(BaseSettings):
-    """The base of each program's one settings class; `env_prefix` is in its model_config."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags over environment over the file, if one is given."""
-        del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
-
-
-S = TypeVar("S", bound=Settings)
-
-
-def load(kind: type[S], config: Path | None, given: dict[str, Any]) -> S:
-    """Return the settings from flags (None: not given), the environment and the TOML file `config`.
-
+    `given`: from flags, None where one is not given; `config`: a TOML file, whose keys are flags' names with
+    `-` or `_`. A key of the file that only another command of the program knows is left to that one.
     Raises UsageError, which names the setting and what is wrong with it.
     """
+    written = _gather(program, kind, given, config)
+    values = {one.name: one.read(written[one.key]) for one in told(kind)}
+    return Loaded(make(kind, values), make(LogOptions, values), written)
+
+
+def _gather(
+    program: Program, kind: type, given: Mapping[str, Any], config: Path | None
+) -> dict[str, Any]:
+    from pydantic import ValidationError
+
+    _check_variables(program)
     chosen = {name: value for name, value in given.items() if value is not None}
+    _check_keys(chosen, [one.key for one in told(kind)], "")
+    in_file = _read(config, program) if config else {}
+    model = _model(kind.__name__, told(kind), in_file)
     try:
-        return _with_file(kind, config)(**chosen)
+        gathered: dict[str, Any] = model(_env_prefix=program.prefix, **chosen).model_dump(
+            mode="json"
+        )
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise UsageError(_sentence(kind, name, first)) from error
-    except (OSError, ValueError) as error:  # no TOML, or no text at all
-        raise UsageError(f"the settings file {config} cannot be read: {error}.") from error
+        raise UsageError(_sentence(program, error.errors()[0])) from error
+    return gathered
 
 
-def _with_file(kind: type[S], config: Path | None) -> type[S]:
-    if config is None:
-        return kind
+def _read(config: Path, program: Program) -> dict[str, Any]:
     if not config.is_file():
         raise UsageError(f"there is no settings file {config}. Give a TOML file, or no --config.")
-    model_config = SettingsConfigDict(**{**kind.model_config, "toml_file": config})
-    return type("_FromFile", (kind,), {"model_config": model_config, "__module__": __name__})
+    import tomllib
+
+    try:
+        with config.open("rb") as file:
+            found = tomllib.load(file)
+    except (OSError, ValueError) as error:  # no TOML, or no text at all
+        raise UsageError(f"the settings file {config} cannot be read: {error}.") from error
+    _check_keys(found, program.keys, f"{config}: ")
+    return {_plain(key): _joined(value) for key, value in found.items()}
 
 
-def _sentence(kind: type[Settings], name: str, error: Mapping[str, object]) -> str:
-    flag, problem = f"--{name.replace('_', '-')}", error["type"]
-    if problem == "missing":
-        variable = f"{kind.model_config.get('env_prefix', '')}{name}".upper()
-        return f"{flag} is missing. Give it, or set {variable}."
-    if problem == "extra_forbidden":
-        return f"there is no setting {name!r}. There are: {', '.join(kind.model_fields)}."
+def _plain(key: str) -> str:
+    return key.replace("-", "_")
+
+
+def _joined(value: Any) -> Any:
+    is_list = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return ",".join(value) if is_list else value
+
+
+def _model(name: str, options: Iterable[Declared], in_file: Mapping[str, Any]) -> Any:
+    """Return a pydantic model of settings as they are written; what the file says are its defaults."""
+    from pydantic import create_model
+    from pydantic_settings import BaseSettings, SettingsConfigDict
+
+    class Written(BaseSettings):
+        model_config = SettingsConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+    fields: dict[str, Any] = {}
+    for one in options:
+        default = in_file.get(one.key, ... if one.required else one.written_default)
+        fields[one.key] = (one.kind.base if one.required else one.kind.base | None, default)
+    return create_model(name, __base__=Written, **fields)
+
+
+def _check_keys(found: Iterable[str], known: list[str], where: str) -> None:
+    for key in found:
+        if _plain(key) not in known:
+            names = [name.replace("_", "-") if "-" in key else name for name in known]
+            raise UsageError(
+                f"{where}there is no setting {key!r}. The nearest is {_nearest(key, names)}; there are: "
+                f"{', '.join(names)}."
+            )
+
+
+def _check_variables(program: Program) -> None:
+    """Refuse variables that look like ours and are none, other programs' excepted: they see to their own."""
+    known = [program.variable(key) for key in program.keys]
+    others = tuple({EDGE_PREFIX, CLOUD_PREFIX} - {program.prefix})
+    for name in map(str.upper, os.environ):
+        if name.startswith(PREFIX) and name not in known and not name.startswith(others):
+            raise UsageError(
+                f"the variable {name} is no setting of {program.name}. The nearest is "
+                f"{_nearest(name, known)}: call it so, or unset it."
+            )
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    return get_close_matches(name, known, n=1, cutoff=0.0)[0]
+
+
+def _sentence(program: Program, error: Mapping[str, Any]) -> str:
+    key = ".".join(map(str, error["loc"]))
+    flag = f"--{key.replace('_', '-')}"
+    if error["type"] == "missing":
+        return f"{flag} is missing. Give it, or set {program.variable(key)}."
     return f"{flag} is wrong: {error['msg']}, and {error['input']!r} was given."

@@ -14,7 +14,6 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -25,9 +24,11 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.text import Text
 
+from partitioner.common.log_options import LogOptions
+from partitioner.terminal import logs
 from partitioner.terminal.entrypoint import INTERRUPTED
-from partitioner.terminal.log_format import PlainFormatter
 from partitioner.terminal.panels import OUTPUT
 from protos.errors import FileError, SplitpointError
 
@@ -64,6 +65,15 @@ screen = _Console(highlight=False, emoji=False)
 
 notes = _Console(stderr=True, highlight=False, emoji=False)
 """Progress and remarks; never anything that a program would read."""
+
+
+class _Speech:
+    """How remarks are written: for people, or as events like those of the logs."""
+
+    as_json = False
+
+
+_speech = _Speech()
 
 JsonFlag = Annotated[
     bool,
@@ -108,7 +118,7 @@ def working(text: str) -> Iterator[Callable[[str], None]]:
 
 def _progress(*columns: ProgressColumn) -> Progress:
     ends = (SpinnerColumn(), TextColumn("{task.description}")), (TimeElapsedColumn(),)
-    kind = Progress if notes.is_terminal else LoggedProgress
+    kind = Progress if notes.is_terminal and not _speech.as_json else LoggedProgress
     return kind(*ends[0], *columns, *ends[1], console=notes, transient=True)
 
 
@@ -147,7 +157,7 @@ class LoggedProgress(Progress):
 
 def remark(text: str) -> None:
     """Say something to the person at the screen, on stderr."""
-    notes.print(escape(text), soft_wrap=True)
+    _say(logging.INFO, text, escape(text))
 
 
 def check_readers() -> None:
@@ -158,14 +168,24 @@ def check_readers() -> None:
 
 def complain(text: str) -> None:
     """Say on stderr what went wrong."""
-    notes.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+    _say(logging.ERROR, text, f"[bold red]error:[/] {escape(text)}")
 
 
-def set_up_logs(level: str) -> None:
-    """Send log records of `level` and above to stderr."""
-    handler = RichHandler(console=notes, show_path=False, markup=False)
-    handler.setFormatter(PlainFormatter("%(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+def set_up_logs(options: LogOptions) -> None:
+    """Write logs as they are asked for to stderr, and remarks as well if they are to be events."""
+    _speech.as_json = options.log_format == "json"
+    logs.set_up_logs(options, _write_line)
+
+
+def _write_line(line: str) -> None:
+    notes.print(Text(line), soft_wrap=True)
+
+
+def _say(level: int, text: str, markup: str) -> None:
+    if _speech.as_json:
+        _write_line(logs.event_line(level, text))
+    else:
+        notes.print(markup, soft_wrap=True)
 
 
 class _Interrupt:
@@ -202,7 +222,7 @@ def run(app: Callable[[], Any]) -> None:
 
 
 def _end_interrupted() -> NoReturn:
-    notes.print("interrupted")
+    _say(logging.WARNING, "interrupted", "interrupted")
     sys.exit(INTERRUPTED)
 
 

@@ -36,7 +36,7 @@ from tests.kit.cloud_calls import (
 
 @pytest.fixture(scope="module")
 def channel(residual_bundle: Bundle) -> Iterator[grpc.Channel]:
-    server = CloudServer(residual_bundle.path, max_message="1MiB", workers=2)
+    server = CloudServer(residual_bundle.path, max_message_bytes=1 << 20, workers=2)
     with server, connected(server.address) as channel:
         yield channel
 
@@ -254,7 +254,7 @@ def test_message_over_the_limit_is_refused(
 def test_coded_inputs_that_unfold_over_their_own_limit_are_refused(residual_bundle: Bundle) -> None:
     # A sample of 3*32*32 float32 unfolds to 12,288 bytes: two are 24 KiB.
     with (
-        CloudServer(residual_bundle.path, max_decoded="24KiB") as server,
+        CloudServer(residual_bundle.path, max_decoded_bytes=24 << 10) as server,
         connected(server.address) as channel,
     ):
         two, three = (

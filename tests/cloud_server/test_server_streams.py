@@ -33,7 +33,7 @@ from tests.kit.cloud_calls import (
 
 @pytest.fixture
 def server(residual_bundle: Bundle) -> Iterator[CloudServer]:
-    with CloudServer(residual_bundle.path, workers=2, preload="cloud") as server:
+    with CloudServer(residual_bundle.path, workers=2, preload=("cloud",)) as server:
         yield server
 
 
@@ -111,7 +111,7 @@ async def test_tail_that_loads_does_not_hold_up_those_that_are_loaded(
     frames = [frame(residual_bundle, interior, 1), frame(residual_bundle, "cloud", 2)]
     monkeypatch.setattr(Bundle, "open_tail", held)
     async with (
-        CloudServer(residual_bundle.path, workers=1, preload="cloud") as server,
+        CloudServer(residual_bundle.path, workers=1, preload=("cloud",)) as server,
         grpc.aio.insecure_channel(server.address) as channel,
     ):
         call = channel.stream_stream(STREAM)(timeout=TIMEOUT_S)
@@ -130,7 +130,7 @@ def test_window_bounds_what_one_stream_has_in_the_server(
     gate = Gate(monkeypatch)
     frames = [frame(residual_bundle, "cloud", seed) for seed in range(6)]
     with (
-        CloudServer(residual_bundle.path, workers=6, stream_window=2, preload="cloud") as server,
+        CloudServer(residual_bundle.path, workers=6, stream_window=2, preload=("cloud",)) as server,
         connected(server.address) as channel,
     ):
         call = channel.stream_stream(STREAM)(iter(frames), timeout=TIMEOUT_S)
@@ -151,7 +151,7 @@ def test_cancelled_stream_drops_what_has_not_begun(
 ) -> None:
     gate = Gate(monkeypatch)
     with (
-        CloudServer(residual_bundle.path, workers=1, preload="cloud") as server,
+        CloudServer(residual_bundle.path, workers=1, preload=("cloud",)) as server,
         connected(server.address) as channel,
         connected(server.address) as other,
     ):
@@ -174,7 +174,7 @@ def test_message_over_the_limit_ends_its_stream_and_no_other(
     values = crossing(residual_bundle, "cloud", batch=100)
     large = request_for(residual_bundle, "cloud", values).SerializeToString()
     with (
-        CloudServer(residual_bundle.path, max_message="1MiB") as server,
+        CloudServer(residual_bundle.path, max_message_bytes=1 << 20) as server,
         connected(server.address) as channel,
     ):
         code, sentence = refused(lambda: stream_all(channel, [large]))
@@ -187,7 +187,7 @@ def test_client_that_vanishes_leaves_no_trace_but_a_debug_line(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = Gate(monkeypatch)
-    with CloudServer(residual_bundle.path, workers=12, preload="cloud") as server:
+    with CloudServer(residual_bundle.path, workers=12, preload=("cloud",)) as server:
         for _ in range(5):
             with connected(server.address) as channel:
                 frames = [frame(residual_bundle, "cloud", seed) for seed in range(2)]
@@ -206,7 +206,7 @@ def test_drain_answers_what_is_in_flight_and_ends_the_stream(
 ) -> None:
     gate = Gate(monkeypatch)
     sent: queue.Queue[bytes | None] = queue.Queue()
-    server = CloudServer(residual_bundle.path, preload="cloud", drain="30s")
+    server = CloudServer(residual_bundle.path, preload=("cloud",), drain_s=30.0)
     with server, connected(server.address) as channel:
         call = channel.stream_stream(STREAM)(iter(sent.get, None), timeout=TIMEOUT_S)
         sent.put(frame(residual_bundle, "cloud", 5))
@@ -227,7 +227,7 @@ def test_requests_beyond_the_queue_are_refused_at_once_by_their_id(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(monkeypatch)
-    settings = {"workers": 1, "max_queue": 2, "preload": "cloud"}
+    settings = {"workers": 1, "max_queue": 2, "preload": ("cloud",)}
     with (
         CloudServer(residual_bundle.path, **settings) as server,
         connected(server.address) as channel,

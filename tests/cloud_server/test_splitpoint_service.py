@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 import partitioner.profiles.profiler
-from cloud_server.cli.settings import available_cores
+from cloud_server.options import available_cores
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.profiles.profile import Profile
@@ -23,7 +23,7 @@ from tests.kit.cloud_calls import TIMEOUT_S, connected, refused, splitpoint_stub
 
 @pytest.fixture(scope="module")
 def stub(residual_bundle: Bundle) -> Iterator[Any]:
-    server = CloudServer(residual_bundle.path, max_message="1MiB", workers=3)
+    server = CloudServer(residual_bundle.path, max_message_bytes=1 << 20, workers=3)
     with server, connected(server.address) as channel:
         yield splitpoint_stub(channel)
 

@@ -114,7 +114,7 @@ def test_damaged_bundle_ends_the_command_with_its_sentence(
 
 def test_light_commands_do_not_load_the_runtime() -> None:
     script = (
-        "import sys, cloud_server.cli\n"
+        "import sys, cloud_server.cli.main\n"
         "heavy = {'onnxruntime', 'fastapi', 'uvicorn', 'pydantic_settings', 'grpc'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

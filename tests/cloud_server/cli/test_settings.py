@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cloud_server.cli.main import app
-from cloud_server.cli.settings import load_settings
 from protos.errors import UsageError
+from tests.kit.settings import serve_settings
 
 
 def test_flags_go_before_environment_before_file_before_defaults(
@@ -19,19 +19,19 @@ def test_flags_go_before_environment_before_file_before_defaults(
     config.write_text('bundles = "a"\nthreads = 2\nmax_sessions = 3\npreload = ["c1", "c2"]\n')
     monkeypatch.setenv("SPLITPOINT_CLOUD_MAX_SESSIONS", "4")
     monkeypatch.setenv("SPLITPOINT_CLOUD_STREAM_WINDOW", "5")
-    found = load_settings(config, stream_window=6, workers=None)
+    found = serve_settings(config, stream_window=6, workers=None).server
     assert (found.bundles, found.threads, found.max_sessions) == (Path("a"), 2, 4)
     assert (found.stream_window, found.preload) == (6, ("c1", "c2"))
     assert (found.max_message_bytes, found.drain_s) == (64 << 20, 10.0)
     monkeypatch.setenv("SPLITPOINT_CLOUD_PRELOAD", "c3, c4")
-    assert load_settings(config).preload == ("c3", "c4")
+    assert serve_settings(config).server.preload == ("c3", "c4")
 
 
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
         ({}, r"--bundles is missing\. Give it, or set SPLITPOINT_CLOUD_BUNDLES"),
-        ({"bundles": "a", "workers": 0}, "--workers is wrong: .*greater than or equal to 1"),
+        ({"bundles": "a", "workers": 0}, "--workers is wrong: 0 workers serve nobody. Give 1 "),
         ({"bundles": "a", "color": "red"}, "no setting 'color'"),
         ({"bundles": "a", "max_message": "64"}, "no unit of size"),
         ({"bundles": "a", "max_message": "3B"}, "lets nothing through"),
@@ -44,15 +44,15 @@ def test_flags_go_before_environment_before_file_before_defaults(
 )
 def test_wrong_setting_is_named(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        load_settings(**given)
+        serve_settings(**given)
 
 
 def test_settings_file_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no settings file"):
-        load_settings(tmp_path / "none.toml")
+        serve_settings(tmp_path / "none.toml")
     (tmp_path / "broken.toml").write_text("= 1")
     with pytest.raises(UsageError, match=r"broken\.toml cannot be read"):
-        load_settings(tmp_path / "broken.toml")
+        serve_settings(tmp_path / "broken.toml")
 
 
 def test_show_config_prints_the_settings_and_serves_nothing(tmp_path: Path) -> None:

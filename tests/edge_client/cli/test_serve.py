@@ -15,7 +15,6 @@ import pytest
 from edge_client.cli import result_json as records
 from edge_client.cli.result_json import RecordWriter
 from edge_client.cli.serve import Book, connected
-from edge_client.cli.settings import load_serve_settings
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.local_server import LocalServer
 from edge_client.telemetry.observer import Observer
@@ -25,6 +24,7 @@ from protos.inference_pb2_grpc import GRPCInferenceServiceStub
 from tests.kit.cloud_calls import TIMEOUT_S
 from tests.kit.frames import frames
 from tests.kit.local_calls import CUT, agrees, request_of
+from tests.kit.settings import local_serve_settings
 
 
 def test_command_serves_until_sigterm_and_sums_up(residual_bundle: Bundle, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ async def test_who_is_told_to_stop_while_connecting_stops(residual_bundle: Bundl
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         cloud = f"127.0.0.1:{silent.getsockname()[1]}"
-        settings = load_serve_settings(bundle=residual_bundle.path, cloud=cloud, cut=CUT)
+        settings = local_serve_settings(bundle=residual_bundle.path, cloud=cloud, cut=CUT)
         async with AsyncExitStack() as stack:
             assert await connected(settings, residual_bundle, stack, stop) is None
 

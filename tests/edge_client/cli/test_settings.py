@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from edge_client.cli.settings import load_serve_settings, load_settings, parse_link
+from edge_client.client.options import ClientOptions
 from partitioner.bundle.bundle import Bundle
+from partitioner.common.options import options_of
 from partitioner.exits.ladder import parse_threshold
 from partitioner.network.link import Link
 from partitioner.planning.objective import Objective
@@ -15,32 +16,33 @@ from partitioner.policy.power_rules import DEFAULT_RULES
 from protos.errors import FileError, SplitpointError, UnknownNameError, UsageError
 from tests.kit.edge_commands import invoke, run_edge
 from tests.kit.power import RULES
+from tests.kit.settings import local_serve_settings, run_settings
 
 
 def test_settings_say_objective_terms_and_rules(tmp_path: Path) -> None:
     rules = tmp_path / "rules.json"
     rules.write_text(RULES.model_dump_json())
     given: dict[str, Any] = {"bundle": tmp_path, "source": "frames"}
-    plain = load_settings(**given)
-    assert (plain.objective, plain.terms, plain.power_rules) == (
+    plain = run_settings(**given)
+    assert (plain.aims.objective, plain.terms, plain.power_rules) == (
         Objective({"latency": 1.0}), Terms(), None,
     )  # fmt: skip
-    asked = load_settings(**given, weights="latency=1,energy=0.2", device="phone", fps=5.0)
-    assert asked.objective.weights == {"latency": 1.0, "energy": 0.2}
+    asked = run_settings(**given, weights="latency=1,energy=0.2", device="phone", fps=5.0)
+    assert asked.aims.objective.weights == {"latency": 1.0, "energy": 0.2}
     assert asked.terms.device is not None
     assert (asked.terms.device.name, asked.terms.fps) == ("phone", 5.0)
-    assert load_settings(**given, battery="20%").power_rules == DEFAULT_RULES
-    assert load_settings(**given, temperature="70").power_rules == DEFAULT_RULES
-    assert load_settings(**given, battery="20%", power="none").power_rules is None
-    assert load_settings(**given, power=str(rules)).power_rules == RULES
-    serve = load_serve_settings(bundle=tmp_path, power=str(rules)).power_rules
+    assert run_settings(**given, battery="20%").power_rules == DEFAULT_RULES
+    assert run_settings(**given, temperature="70").power_rules == DEFAULT_RULES
+    assert run_settings(**given, battery="20%", power="none").power_rules is None
+    assert run_settings(**given, power=str(rules)).power_rules == RULES
+    serve = local_serve_settings(bundle=tmp_path, power=str(rules)).power_rules
     assert serve is not None
     assert [rule.max_fps for rule in serve.rules] == [None, None]
     assert [rule.energy_factor for rule in serve.rules] == [1000, 2]
     with pytest.raises(FileError, match="cannot be read"):
-        _ = load_settings(**given, power="nowhere.toml").power_rules
+        _ = run_settings(**given, power="nowhere.toml").power_rules
     with pytest.raises(UnknownNameError, match="no device 'toaster'"):
-        _ = load_settings(**given, device="toaster").terms
+        _ = run_settings(**given, device="toaster").terms
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_settings_say_objective_terms_and_rules(tmp_path: Path) -> None:
         (["--minimize", "speed"], 2, "'speed' cannot be minimised"),
         (["--minimize", "bytes", "--weights", "latency=1,bytes=1"], 2, "exclude each other"),
         (["--radio", "lte"], 2, "--radio needs the device"),
-        (["--price-gb", "-1"], 2, "--price-gb is wrong"),
+        (["--price-gb", "-1"], 2, "-1.0 is no price"),
     ],
 )
 def test_wrong_flags_of_objective_and_power_are_clear_errors(
@@ -74,14 +76,14 @@ def test_wrong_flags_of_objective_and_power_are_clear_errors(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"telemetry": "0.1s"}, "telemetry every 0.1s is too often"),
+        ({"telemetry": "0.1s"}, "telemetry every 0.1 s is too often"),
         ({"metrics": "9090"}, "'9090' is no address to listen on"),
         ({"name": ""}, "--name is wrong"),
     ],
 )
 def test_bad_settings_are_named(given: dict[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        load_serve_settings(bundle="b", **given)
+        local_serve_settings(bundle="b", **given)
 
 
 def test_threshold_is_a_setting() -> None:
@@ -96,7 +98,7 @@ def test_threshold_is_a_setting() -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--deadline", "0ms"), "a deadline of 0ms cannot be met"),
+        (("--deadline", "0ms"), "a deadline of 0 s cannot be met"),
         (("--deadline", "soon"), "'soon' is not a duration"),
         (("--memory", "much"), "'much' is not a size"),
         (("--cut", "edge", "--adapt"), "needs a server"),
@@ -117,10 +119,11 @@ def test_settings_come_from_flags_over_environment_over_file(
     file.write_text('cloud = "file:1"\ncut = "cut-file"\nwindow = 7\nbundle = "b"\nsource = 0\n')
     monkeypatch.setenv("SPLITPOINT_EDGE_CLOUD", "env:1")
     monkeypatch.setenv("SPLITPOINT_EDGE_CUT", "cut-env")
-    settings = load_settings(file, cloud="flag:1", cut=None)
-    assert (settings.cloud, settings.cut, settings.window) == ("flag:1", "cut-env", 7)
+    settings = run_settings(file, cloud="flag:1", cut=None)
+    client = settings.client
+    assert (client.cloud, client.cut, client.window) == ("flag:1", "cut-env", 7)
     assert settings.source == "0"
-    assert settings.timeout_s == 10.0
+    assert client.timeout_s == 10.0
 
 
 @pytest.mark.parametrize(
@@ -134,27 +137,27 @@ def test_settings_come_from_flags_over_environment_over_file(
 )
 def test_wrong_setting_is_named(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        load_settings(None, **given)
+        run_settings(None, **given)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"window", b"window = [\n"])
 def test_settings_file_that_is_no_toml_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "edge.toml").write_bytes(content)
     with pytest.raises(UsageError, match=r"settings file .*edge.toml cannot be read: "):
-        load_settings(tmp_path / "edge.toml", bundle="b", source="x")
+        run_settings(tmp_path / "edge.toml", bundle="b", source="x")
 
 
 def test_wrong_setting_is_shown() -> None:
     with pytest.raises(
-        UsageError, match="--window is wrong: .* greater than or equal to 1, and -3 was"
+        UsageError, match="--window is wrong: a window of -3 frames lets none through. Give 1 or"
     ):
-        load_settings(None, bundle="b", source="x", window=-3)
+        run_settings(None, bundle="b", source="x", window=-3)
 
 
 def test_wrong_units_are_named() -> None:
     for given in ({"link": "fast"}, {"timeout": "0s"}, {"timeout": "soon"}):
         with pytest.raises(UsageError, match=r"no link|leaves no time|not a duration"):
-            load_settings(None, bundle="b", source="x", **given)
+            run_settings(None, bundle="b", source="x", **given)
 
 
 @pytest.mark.parametrize(
@@ -168,4 +171,5 @@ def test_wrong_units_are_named() -> None:
     ],
 )
 def test_links_are_read_as_people_write_them(text: str, link: Link | None) -> None:
-    assert parse_link(text) == link
+    (option,) = (one for one in options_of(ClientOptions) if one.name == "link")
+    assert option.read(text) == link

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from edge_client.sources.live import Newest
-from edge_client.sources.source import Frame, FrameSource, Pace, play
+from edge_client.sources.pace import Pace
+from edge_client.sources.source import Frame, FrameSource, play
 from protos.errors import SourceError
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_client.cli.settings import load_settings
 from edge_client.sources.frame_pacing import paced
-from edge_client.sources.source import Frame, FrameSource, Pace, open_source, play
+from edge_client.sources.pace import Pace
+from edge_client.sources.source import Frame, FrameSource, open_source, play
 from protos.errors import SourceError, UsageError
 from protos.tensors import TensorSpec
+from tests.kit.settings import run_settings
 
 IMAGE = (TensorSpec("image", "uint8", (-1, 4, 6, 3)),)
 VECTOR = (TensorSpec("x", "float32", (-1, 5)),)
@@ -217,4 +218,4 @@ def test_pace_that_nothing_keeps_is_refused(fps: float) -> None:
     with pytest.raises(UsageError, match="frames a second have no meaning. Give more than 0"):
         Pace(fps=fps)
     with pytest.raises(UsageError, match="--fps is wrong"):
-        load_settings(None, bundle="b", source="x", fps=fps)
+        run_settings(None, bundle="b", source="x", fps=fps)

@@ -52,7 +52,7 @@ def test_batch_fits_the_message_and_has_one_snapshot_at_least() -> None:
 async def test_telemetry_reaches_a_cloud_that_takes_small_messages(residual_bundle: Bundle) -> None:
     time = FakeClock()
     async with (
-        CloudServer(residual_bundle.path, max_message="4KiB") as cloud,
+        CloudServer(residual_bundle.path, max_message_bytes=4 << 10) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, "edge", adapt=False) as client,
     ):
         client.set_option("cut-05", "int8")

@@ -9,7 +9,6 @@ import pytest
 
 from cloud_server.model_store import ModelStore
 from edge_client.cli.remarks import client_options
-from edge_client.cli.settings import load_settings
 from edge_client.client.sync_client import EdgeClient
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
@@ -19,6 +18,7 @@ from partitioner.runtime.providers import CUDA, check_provider
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.errors import UsageError
 from protos.names import CLOUD, EDGE
+from tests.kit.settings import run_settings
 
 # What the runtime's loader says where the libraries are not there, and where there is no GPU.
 MISSING = "Failed to load libcublas.so.13: libcublas.so.13: cannot open shared object file"
@@ -112,11 +112,11 @@ async def test_stage_on_another_provider_has_run_before_its_first_frame(
 
 
 def test_edge_computes_with_the_provider_that_it_is_told(residual_bundle: Bundle) -> None:
-    settings = load_settings(
+    settings = run_settings(
         bundle=str(residual_bundle.path), source="frames", cut=EDGE, provider="TPU"
     )
     with pytest.raises(UsageError, match="has no provider 'TPU'"):
-        EdgeClient(None, residual_bundle, EDGE, **client_options(settings))
+        EdgeClient.of(client_options(settings, residual_bundle))
 
 
 def test_gpu_is_named_as_its_driver_names_it(

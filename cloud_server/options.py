@@ -1,0 +1,88 @@
+"""Every option of the server, declared once: CloudServer, the settings, the flags and the docs follow.
+
+Light, so that `--help` can read it.
+"""
+
+import os
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+
+from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS
+from partitioner.common.kinds import ADDRESS, FOLDER, NAMES, SIZE, count, words
+from partitioner.common.options import about, option, worked_out
+from partitioner.common.serving_limits import PANEL, ServingLimits
+
+_RUNTIME = "Runtime"
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _at_least_one(found: int) -> bool:
+    return found >= 1
+
+
+@dataclass(frozen=True)
+class ServerOptions(ServingLimits):
+    """What a server can be told. Raises UsageError for values that cannot be."""
+
+    bundles: str | Path = field(
+        metadata=about("A folder of bundle folders, or one bundle.", FOLDER)
+    )
+    listen: str = option("127.0.0.1:0", "Address of gRPC; port 0 is any free one.", ADDRESS)
+    _: KW_ONLY
+    preload: tuple[str, ...] = option(
+        (),
+        "Cuts (of every bundle that has them) or models to load before the first request.",
+        NAMES,
+        shown="none",
+    )
+    workers: int = worked_out(
+        available_cores,
+        "Inferences that run at the same time.",
+        count(),
+        shown="one for each core",
+        panel=_RUNTIME,
+        holds=_at_least_one,
+        wrong="{} workers serve nobody. Give 1 or more.",
+    )
+    threads: int = option(
+        DEFAULT_THREADS, "Intra-op threads of one inference.", count(), panel=_RUNTIME
+    )
+    provider: str = option(
+        DEFAULT_PROVIDER, "Execution provider of ONNX Runtime.", words("PROVIDER"), panel=_RUNTIME
+    )
+    stream_window: int = option(
+        32,
+        "Requests of one stream that are in the server at the same time.",
+        count(),
+        panel=PANEL,
+        holds=_at_least_one,
+        wrong="a stream window of {} requests lets none through. Give 1 or more.",
+    )
+    max_decoded_bytes: int | None = option(
+        None,
+        "Requests whose coded inputs unfold to more are refused, unless it is one sample.",
+        SIZE,
+        shown="as the largest message",
+        panel=PANEL,
+    )
+    max_sessions: int = option(
+        32,
+        "Tails kept in memory; the one not used for longest goes first.",
+        count(),
+        panel=PANEL,
+        holds=_at_least_one,
+        wrong="{} tails in memory serve nobody. Give 1 or more.",
+    )
+    memory_bytes: int | None = option(
+        None,
+        "What all loaded tails may take together (not of a GPU), as 2GiB.",
+        SIZE,
+        shown="any amount",
+        panel=PANEL,
+    )

@@ -1,0 +1,36 @@
+"""The pace of a source: how fast, how long, and whether it starts again."""
+
+from dataclasses import dataclass
+
+from partitioner.common.kinds import SWITCH, count, number
+from partitioner.common.options import Options, option
+
+MIN_FPS, MAX_FPS = 1e-6, 1e6
+"""A frame in eleven days; one a microsecond."""
+
+
+@dataclass(frozen=True)
+class Pace(Options):
+    """How a source is played."""
+
+    fps: float | None = option(
+        None,
+        "Frames a second, at most.",
+        number("RATE"),
+        shown="as fast as it goes",
+        holds=lambda fps: MIN_FPS <= fps <= MAX_FPS,
+        wrong="{} frames a second have no meaning. Give more than 0, such as 10, and at most "
+        f"{MAX_FPS:g}.",
+    )
+    loop: bool = option(False, "Start the source again when it ends.", SWITCH)
+    drop: bool = option(
+        False, "Drop the oldest frames when the window is full, as a camera does.", SWITCH
+    )
+    max_frames: int | None = option(
+        None,
+        "Stop after as many frames.",
+        count(),
+        shown="all",
+        holds=lambda frames: frames >= 1,
+        wrong="{} frames are none. Give 1 or more.",
+    )

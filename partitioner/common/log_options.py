@@ -1,0 +1,30 @@
+"""How any command of ours logs, declared once for all."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from partitioner.common.kinds import one_of
+from partitioner.common.options import Options, option
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["text", "json"]
+
+_PANEL = "Logs"
+
+
+@dataclass(frozen=True)
+class LogOptions(Options):
+    """What a command says of its work on stderr, and how."""
+
+    log_level: Level = option(
+        "info",
+        "The least that is logged; of libraries, warnings and errors at most.",
+        one_of(*get_args(Level)),
+        panel=_PANEL,
+    )
+    log_format: Format = option(
+        "text",
+        "Lines on stderr: text for people, or json, one object an event, remarks included.",
+        one_of(*get_args(Format)),
+        panel=_PANEL,
+    )

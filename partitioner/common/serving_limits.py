@@ -1,0 +1,38 @@
+"""Within what limits a server of ours takes requests, declared once for the edge's and the cloud's."""
+
+from dataclasses import dataclass
+
+from partitioner.common.kinds import SIZE, TIME, count
+from partitioner.common.options import Options, option
+from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES, LEAST_MESSAGE_BYTES
+
+PANEL = "Limits"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingLimits(Options):
+    """How much a server takes at once, and how long it takes to stop."""
+
+    max_queue: int = option(
+        256,
+        "Requests that may be in the server at the same time; more are refused, to be tried elsewhere.",
+        count(),
+        panel=PANEL,
+        holds=lambda requests: requests >= 1,
+        wrong="a queue of {} requests lets none through. Give 1 or more.",
+    )
+    max_message_bytes: int = option(
+        DEFAULT_MAX_MESSAGE_BYTES,
+        "Larger requests are refused.",
+        SIZE,
+        panel=PANEL,
+        holds=lambda size: size >= LEAST_MESSAGE_BYTES,
+        wrong="a message limit of {} bytes lets nothing through. Give at least 1KiB; 64MiB suits most "
+        "models.",
+    )
+    drain_s: float = option(
+        10.0,
+        "How long requests in flight may take to finish once the server is told to stop.",
+        TIME,
+        panel=PANEL,
+    )

@@ -1,0 +1,93 @@
+"""Flags of commands that take settings: derived from the options, which know all that a flag says."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, TypeVar
+
+from partitioner.common.kinds import SWITCH
+from partitioner.common.options import Declared
+from partitioner.common.settings import Program, load, told
+from partitioner.terminal import console, flags
+
+S = TypeVar("S")
+
+Choices = Callable[[], Iterable[str]]
+
+_Config = Annotated[
+    Path | None,
+    flags.option("A TOML file of settings; flags and environment go before it.", "FILE.toml"),
+]
+_ShowConfig = Annotated[
+    bool, flags.option("Print the settings as JSON and end.", None, "--show-config")
+]
+
+
+def takes_settings(
+    program: Program, kind: type[S], **choices: Choices
+) -> Callable[[Callable[Concatenate[S, ...], None]], Callable[..., None]]:
+    """Give a command, whose first parameter is its settings, a flag for each of them.
+
+    `--config` and `--show-config` come with them. `choices`: what completion offers for some, by key.
+    """
+
+    def decorate(command: Callable[Concatenate[S, ...], None]) -> Callable[..., None]:
+        options = told(kind)
+
+        def called(config: Path | None, show_config: bool, **given: Any) -> None:
+            written = {one.key: given.pop(one.key) for one in options}
+            loaded = load(program, kind, written, config)
+            if show_config:
+                console.print_json(loaded.written)
+                return
+            console.set_up_logs(loaded.logs)
+            command(loaded.settings, **given)
+
+        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
+        called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # typer reads it
+            [
+                *(flag_of(one, choices.get(one.key)) for one in options),
+                _keyword("config", _Config, None),
+                _keyword("show_config", _ShowConfig, False),
+                *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own),
+            ]
+        )
+        return called
+
+    return decorate
+
+
+def flag_of(declared: Declared, choices: Choices | None = None) -> inspect.Parameter:
+    """Return the flag of an option as typer takes it: None when it is not given."""
+    kind, known = declared.kind, declared.kind.choices
+    switch = kind is SWITCH
+    found = flags.option(
+        declared.about.sentence,
+        None if switch else kind.metavar,
+        f"{declared.flag}/--no-{declared.flag.removeprefix('--')}" if switch else declared.flag,
+        panel=declared.about.panel or None,
+        default=default_text(declared),
+        choices=(lambda: known) if known else choices,
+    )
+    annotation: Any = Annotated[kind.base | None, found]
+    return _keyword(declared.key, annotation, None)
+
+
+def default_text(declared: Declared) -> str:
+    """Return the default in words; empty where there is none."""
+    if declared.about.shown or declared.required:
+        return declared.about.shown
+    written = declared.written_default
+    if isinstance(written, bool):
+        return (
+            declared.flag.removeprefix("--")
+            if written
+            else f"no-{declared.flag.removeprefix('--')}"
+        )
+    return "" if written is None else f"{written:g}" if isinstance(written, float) else str(written)
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, keyword, annotation=annotation, default=default)

@@ -1,0 +1,90 @@
+"""Settings: one declaration, and what flags, variables and a file make of it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from partitioner.common.kinds import NAMES, SIZE, TIME, count, words
+from partitioner.common.options import Options, about, group, option
+from partitioner.common.settings import EDGE_PREFIX, Program, load
+from protos.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Limits(Options):
+    room_bytes: int = option(64 << 20, "The room.", SIZE)
+    wait_s: float | None = option(None, "The wait.", TIME, none="none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Come(Options):
+    who: str = field(metadata=about("Who comes.", words("NAME")))
+    exit_floor: int = option(
+        1, "The floor.", count(), holds=lambda floor: floor >= 0, wrong="a floor of {} is a cellar."
+    )
+    limits: Limits = group(Limits, wait_s=2.0)
+
+
+@dataclass(frozen=True)
+class Go(Options):
+    stops: tuple[str, ...] = option((), "Where to.", NAMES)
+
+
+PROGRAM = Program("test", EDGE_PREFIX, {"come": Come, "go": Go})
+
+
+def come(config: Path | None = None, **given: Any) -> Come:
+    return load(PROGRAM, Come, {"who": "me", **given}, config).settings
+
+
+def file_of(folder: Path, text: str) -> Path:
+    file = folder / "settings.toml"
+    file.write_text(text)
+    return file
+
+
+def test_values_are_read_as_people_write_them_and_groups_have_the_commands_defaults() -> None:
+    assert come() == Come(who="me", limits=Limits(wait_s=2.0))
+    assert come(wait="none", room="1KiB").limits == Limits(room_bytes=1024)
+    with pytest.raises(UsageError, match="--exit-floor is wrong: a floor of -1 is a cellar"):
+        come(exit_floor=-1)
+
+
+def test_what_was_told_is_kept_as_it_was_written() -> None:
+    written = load(PROGRAM, Come, {"who": "me", "wait": "90ms"}).written
+    assert written == {
+        "who": "me", "exit_floor": 1, "room": "64MiB", "wait": "90ms", "log_level": "info",
+        "log_format": "text",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["exit-floor", "exit_floor"])
+def test_key_of_a_file_is_the_flags_name_with_either_dash(key: str, tmp_path: Path) -> None:
+    assert come(file_of(tmp_path, f"{key} = 3")).exit_floor == 3
+
+
+def test_file_may_be_shared_by_the_commands_of_a_program(tmp_path: Path) -> None:
+    config = file_of(tmp_path, 'exit-floor = 3\nstops = ["a", "b"]\n')
+    assert come(config).exit_floor == 3
+    assert load(PROGRAM, Go, {}, config).settings == Go(stops=("a", "b"))
+
+
+def test_key_that_no_command_knows_is_an_error_that_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"settings.toml: .*'exit-flor'.* nearest is exit-floor;"):
+        come(file_of(tmp_path, "exit-flor = 3"))
+
+
+def test_variable_that_no_command_knows_is_an_error_that_names_the_nearest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SPLITPOINT_CLOUD_ANYTHING", "1")  # which that program sees to
+    monkeypatch.setenv("SPLITPOINT_EDGE_STOPS", "a,b")
+    assert load(PROGRAM, Go, {}).settings == Go(stops=("a", "b"))
+    assert come().who == "me"
+    for wrong, meant in (("EDGE_EXIT_FLOR", "EDGE_EXIT_FLOOR"), ("EGDE_WHO", "EDGE_WHO")):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"SPLITPOINT_{wrong}", "1")
+            with pytest.raises(UsageError, match=f"{wrong} is no .* nearest is SPLITPOINT_{meant}"):
+                come()
