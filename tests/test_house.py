@@ -15,6 +15,19 @@ MODULES = sorted(
     for path in (ROOT / package).rglob("*.py")
     if "_pb2" not in path.name
 )
+ROOMS = sorted({path.parent.relative_to(ROOT) for path in MODULES} - {Path("splitpoint")})
+"""The packages and their sub-packages; `splitpoint` is their front door, and no room."""
+MOST_MODULES = 14
+LARGER = {
+    "partitioner/planning": 18,
+    "partitioner/policy": 15,
+    "partitioner/reports": 18,
+    "partitioner/simulation": 15,
+}
+"""Rooms that have outgrown this, with their sizes: no further module may move in."""
+NOUNS = ("frame_pacing", "timing", "preprocessing", "spending", "greeting", "framing", "batching")
+VERBS = ("answering", "measuring", "wording")
+"""Modules that a verb still names: no further one may be added."""
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
@@ -54,6 +67,36 @@ def test_what_tests_share_stands_in_the_kit_and_in_no_test(module: Path) -> None
     assert [name for name in others if not re.match(r"tests\.kit(\.|$)", name)] == []
 
 
+@pytest.mark.parametrize("room", ROOMS, ids=str)
+def test_room_is_one_sentence_and_few_modules_that_nouns_name(room: Path) -> None:
+    modules = [path.stem for path in MODULES if path.parent == ROOT / room]
+    modules.remove("__init__")
+    assert len(modules) <= LARGER.get(room.as_posix(), MOST_MODULES), "find the room within it"
+    assert [name for name in modules if name.endswith("ing") and name not in NOUNS + VERBS] == []
+    said = ast.parse((ROOT / room / "__init__.py").read_text())
+    assert len(said.body) == 1
+    assert ast.get_docstring(said)
+
+
+def test_tests_have_the_rooms_of_the_packages() -> None:
+    """A room within a room may leave its tests to the larger one."""
+    folders = {path.parent.relative_to(ROOT / "tests") for path in TESTS}
+    assert {room for room in ROOMS if len(room.parts) <= 2} - folders == set()
+    assert folders - {*ROOMS, Path(), Path("kit"), Path("splitpoint")} == set()
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=str)
+def test_file_of_tests_names_a_module_of_its_room(room: Path) -> None:
+    """And after it, perhaps, what of that module: `test_completion_heads_only`."""
+    modules = {path.stem for path in (ROOT / room).iterdir() if path.suffix in ("", ".py")}
+    named = [path.stem.removeprefix("test_") for path in (ROOT / "tests" / room).glob("test_*.py")]
+    assert [
+        name
+        for name in named
+        if not any(name == module or name.startswith(f"{module}_") for module in modules)
+    ] == []
+
+
 def test_no_path_of_a_machine_is_committed() -> None:
     found = []
     for path in tracked():
@@ -74,16 +117,8 @@ def test_no_path_of_a_machine_is_committed() -> None:
     assert found == []
 
 
-ROOMS = sorted(
-    path.parent
-    for package in PACKAGES
-    for path in (ROOT / package).glob("*/__init__.py")
-    if package != "splitpoint"
-)
-
-
-@pytest.mark.parametrize("room", ROOMS, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("room", [room for room in ROOMS if len(room.parts) == 2], ids=str)
 def test_map_of_the_architecture_says_what_each_room_says_of_itself(room: Path) -> None:
-    sentence = ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
+    sentence = ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))
     rows = (ROOT / "docs" / "architecture.md").read_text().splitlines()
     assert f"| `{room.name}/` | {sentence} |" in rows

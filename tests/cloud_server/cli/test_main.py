@@ -1,4 +1,4 @@
-"""The command `splitpoint-cloud`: its settings, its start and its end."""
+"""The command `splitpoint-cloud`: its start, its signals and its end."""
 
 import json
 import os

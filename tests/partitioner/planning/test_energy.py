@@ -1,4 +1,4 @@
-"""What devices draw: the data that we ship, and joules and degrees by hand."""
+"""What a frame costs in joules, by hand."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a frame costs, by hand, and which option is best by which measure, against trying them all."""
+"""What a plan is asked for: terms, and objectives as people write them."""
 
 import math
 

@@ -8,20 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos.codecs.registry import RAW, get_codec
-from protos.errors import (
-    BundleError,
-    FaultError,
-    LateError,
-    MismatchError,
-    OverloadedError,
-    SplitpointError,
-    TensorError,
-    TooLargeError,
-    UnknownNameError,
-    UnreachableError,
-)
+from protos.errors import SplitpointError, TensorError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
-from protos.rpc.status import code_of, error_from
 from protos.tensors import TensorSpec
 from protos.wire import framing
 from protos.wire.messages import pack_request, pack_response, unpack_request, unpack_response
@@ -157,27 +145,6 @@ def test_inputs_of_different_batch_are_refused() -> None:
     values = {"a": np.zeros((1, 1), np.uint8), "b": np.zeros((2, 1), np.uint8)}
     with pytest.raises(TensorError, match="disagree on the batch"):
         unpack_request(*pack_request("m", "1", values, specs), specs)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        UnknownNameError,
-        TensorError,
-        MismatchError,
-        TooLargeError,
-        OverloadedError,
-        LateError,
-        UnreachableError,
-        BundleError,
-        FaultError,
-    ],
-)
-def test_error_keeps_its_kind_and_sentence_across_the_wire(kind: type[SplitpointError]) -> None:
-    error = kind("found this, wanted that")
-    back = error_from(code_of(error).name, str(error))
-    assert type(back) is kind
-    assert str(back) == "found this, wanted that"
 
 
 def test_raw_codec_does_not_copy() -> None:

@@ -15,6 +15,7 @@ from cloud_server import model_store
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import RuntimeOptions, Stage
+from protos.inference_pb2 import ServerLiveRequest
 from protos.names import PARAM_ERROR_CODE
 from protos.tensors import Array
 from protos.wire.framing import decode_stream_response
@@ -24,6 +25,7 @@ from tests.kit.cloud_calls import (
     Gate,
     connected,
     crossing,
+    oip_stub,
     refused,
     request_for,
     stream_all,
@@ -161,6 +163,7 @@ def test_cancelled_stream_drops_what_has_not_begun(
         call.cancel()
         with pytest.raises(grpc.RpcError):
             next(call)
+        oip_stub(channel).ServerLive(ServerLiveRequest(), timeout=TIMEOUT_S)  # behind the cancel
         gate.opened.set()
         answers = stream_all(other, [frame(residual_bundle, "cloud", 9)])
     assert_equal(answers["9"][2], uncut(residual_bundle, 9))

@@ -1,0 +1,100 @@
+"""The command simulate fleet."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from partitioner.bundle.bundle import Bundle
+from protos.errors import SplitpointError
+from tests.kit.documents import Simulate, document
+
+
+def test_fleet_has_intervals_and_a_bill(simulate: Simulate, tram: Path, tmp_path: Path) -> None:
+    made = document(
+        simulate(
+            "fleet", "--trace", tram, "--rtt", "20ms", "--devices", 6, "--share", 2, "--workers", "auto",
+            "--p99", "2s", "--duration", "60s", "--runs", 3, "--option", "cloud/raw", "--option", "edge",
+            "--device", "raspberry-pi-4", "--price-worker-hour", 0.5, "--price-gb", 0.1,
+            "--csv", tmp_path / "r.csv", "--plot", tmp_path / "f.png", "--json",
+        )
+    )  # fmt: skip
+    assert made["fleet"]["options"] == ["cloud/raw", "edge"]
+    assert made["fleet"]["workers"] == 1
+    figures = made["figures"]
+    assert 0.1 < figures["p99_s"]["mean"] <= 2
+    assert figures["p99_s"]["ci95"] > 0
+    assert figures["cost_a_month"]["mean"] > 0.5 * 730
+    assert figures["energy_j_a_frame"]["mean"] > 0
+    assert made["frames"] == pytest.approx(3 * 6 * 60, rel=0.02)
+    with (tmp_path / "r.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["p99_s"]) for row in rows] == [run["p99_s"] for run in made["runs"]]
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_default_option_of_a_fleet_is_planned_for_the_traces_own_columns(
+    simulate: Simulate, tmp_path: Path
+) -> None:
+    # 20 ms of round trip were asked for, and the trace says 2 s.
+    far = tmp_path / "far.csv"
+    far.write_text("time_s,uplink_mbps,downlink_mbps,rtt_ms\n0,100,100,2000\n1,100,100,2000\n")
+    words = ("--rtt", "20ms", "--devices", 1, "--duration", "20s", "--json")
+    assert document(simulate("fleet", "--trace", far, *words))["fleet"]["options"] == ["edge"]
+    near = document(simulate("fleet", "--bandwidth", "100mbit", *words))
+    assert near["fleet"]["options"] != ["edge"]
+
+
+def test_device_scales_the_fleet_as_it_does_a_plan(
+    simulate: Simulate, residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    mine = tmp_path / "slow.toml"
+    # The whole model takes 100 ms on what was profiled, and 300 ms at a third of its rate.
+    gflops = residual_bundle.manifest.flops / 0.3 / 1e9
+    mine.write_text(f'title = "s"\nidle_w = 1.0\ncompute_w = 3.0\ngflops = {gflops}\n')
+    words = ("--bandwidth", "1mbit", "--rtt", "20ms", "--devices", 1, "--duration", "20s", "--json",
+             "--option", "edge", "--device", mine)  # fmt: skip
+
+    def p50_s(*more: object) -> float:
+        found: float = document(simulate("fleet", *words, *more))["figures"]["p50_s"]["mean"]
+        return found
+
+    scaled_s, own_s = p50_s(), p50_s("--edge-scale", 1)
+    assert scaled_s == pytest.approx(3 * own_s)
+
+
+def test_fleet_as_a_table(simulate: Simulate) -> None:
+    done = simulate(
+        "fleet", "--bandwidth", "5mbit", "--rtt", "20ms", "--devices", 3, "--duration", "20s"
+    )
+    assert done.exception is None
+    assert "3 devices" in " ".join(done.stdout.split())
+    assert "p99" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "either --bandwidth 20mbit or --trace FILE"),
+        (["--bandwidth", "1mbit", "--trace", "TRAM"], "either"),
+        (["--bandwidth", "1mbit", "--fps", 0], "--fps 0.0"),
+        (["--bandwidth", "1mbit", "--workers", "auto"], "--p99 200ms"),
+        (["--bandwidth", "1mbit", "--workers", "many"], "no number of workers"),
+        (["--bandwidth", "1mbit", "--workers", "²"], "no number of workers"),
+        (["--bandwidth", "1mbit", "--option", "cut-99/raw"], "no option 'cut-99/raw'"),
+        (["--bandwidth", "1mbit", "--radio", "lte"], "--radio needs the device"),
+        (["--bandwidth", "1mbit", "--device", "abacus"], "abacus"),
+        (["--bandwidth", "1mbit", "--price-gb", -1], "--price-gb -1"),
+        (["--bandwidth", "1mbit", "--duration", "0s"], "duration above 0"),
+        (["--bandwidth", "1mbit", "--duration", "20s", "--workers", "auto", "--p99", "1ms"],
+         "no number of workers brings the p99 to 1 ms"),
+    ],
+)  # fmt: skip
+def test_mistakes_about_fleets_are_answered(
+    words: list[object], sentence: str, simulate: Simulate, tram: Path
+) -> None:
+    line = (tram if word == "TRAM" else word for word in words)
+    done = simulate("fleet", "--rtt", "20ms", *line, "--json")
+    assert isinstance(done.exception, SplitpointError)
+    assert sentence in str(done.exception)
+    assert done.stdout == ""
