@@ -9,12 +9,15 @@ profiled (partitioner/profiles/variation.py).
 
 import math
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from partitioner.common.tables import data_frame, html_table, text_table
+from partitioner.common.units import format_duration
 from partitioner.network.step_function import Steps
 from partitioner.network.trace import Trace
 from partitioner.profiles.variation import STEADY, Variation
@@ -72,12 +75,12 @@ class Fleet:
         return trace.uplink_bps, trace.downlink_bps, trace.rtt_s
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FleetRun:
     """What one run came to."""
 
-    fleet: Fleet = field(repr=False)
-    latencies_s: npt.NDArray[np.float64] = field(repr=False)
+    fleet: Fleet
+    latencies_s: npt.NDArray[np.float64]
     lost: int
     """Frames that never got through: the trace ended without bandwidth."""
     network_s: float
@@ -114,6 +117,68 @@ class FleetRun:
         """Return the share of frames that are later than a deadline, or never come."""
         late = int(np.count_nonzero(self.latencies_s > deadline_s)) + self.lost
         return late / (len(self.latencies_s) + self.lost)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fleet and what its frames came to as plain data, in SI units."""
+        fleet = self.fleet
+        return {
+            "devices": fleet.devices,
+            "workers": fleet.workers,
+            "share": fleet.share,
+            "options": [demand.label for demand in fleet.demands],
+            "offered_fps": 1 / fleet.period_s,
+            "duration_s": fleet.duration_s,
+            "mean_s": float(self.latencies_s.mean()),
+            **{f"p{percent}_s": self.latency_s(percent) for percent in (50, 95, 99)},
+            "fps": self.in_time / fleet.duration_s,
+            "lost": self.lost,
+            "edge_s": self.edge_s,
+            "network_s": self.network_s,
+            "queue_s": self.queue_s,
+            "cloud_s": self.cloud_s,
+            "cloud_share": self.cloud_share,
+            "uplink_share": self.uplink_share,
+            "upload_bytes": self.upload_bytes,
+            "download_bytes": self.download_bytes,
+            "batches": self.batches,
+        }
+
+    def to_pandas(self) -> Any:
+        """Return a pandas.DataFrame with one row, so that runs stack; UsageError where pandas is missing."""
+        row = self.to_dict()
+        return data_frame([{**row, "options": ", ".join(row["options"])}])
+
+    def __repr__(self) -> str:
+        return (
+            f"<FleetRun of {self.fleet.devices} devices on {self.fleet.workers} workers: "
+            f"{len(self.latencies_s)} frames, p99 {format_duration(self.latency_s(99))}>"
+        )
+
+    def __str__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table())
+
+    def _table(self) -> tuple[str, Sequence[str], Sequence[Sequence[str]]]:
+        """Return title, header and cells of a small table."""
+        fleet = self.fleet
+        title = (
+            f"{fleet.devices} devices on {fleet.workers} workers for {fleet.duration_s:g} s: "
+            f"{len(self.latencies_s)} frames, {self.lost} lost"
+        )
+        rows = [
+            ("mean", format_duration(float(self.latencies_s.mean()))),
+            *(
+                (f"p{percent}", format_duration(self.latency_s(percent)))
+                for percent in (50, 95, 99)
+            ),
+            ("waiting for a worker", format_duration(self.queue_s)),
+            ("frames a second", f"{self.in_time / fleet.duration_s:.1f}"),
+            ("workers busy", f"{100 * self.cloud_share:.1f} %"),
+            ("uplinks busy", f"{100 * self.uplink_share:.1f} %"),
+        ]
+        return title, ("", "value"), rows
 
 
 def run_fleet(fleet: Fleet, seed: int = 0, run: int = 0, on_time: OnTime | None = None) -> FleetRun:

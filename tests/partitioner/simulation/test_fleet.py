@@ -1,5 +1,6 @@
 """Fleets: against the pipeline of one device, queueing theory, and hand."""
 
+import json
 import math
 import random
 from dataclasses import replace
@@ -251,3 +252,14 @@ def test_senseless_fleets_are_refused() -> None:
             fleet(**wrong)
     with pytest.raises(UsageError, match="filled"):
         run_fleet(fleet(trace=Trace("t", Steps([0.0], [1e6], 1.0))))
+
+
+def test_run_shows_itself_in_a_line_and_a_small_table() -> None:
+    run = run_fleet(fleet(devices=3, workers=2))
+    found = run.to_dict()
+    assert found["devices"] == 3
+    assert found["p99_s"] == run.latency_s(99)
+    assert json.loads(json.dumps(found)) == found
+    assert len(repr(run)) < 120
+    assert len(str(run)) < 1000
+    assert run._repr_html_().count("<tr>") == len(str(run).splitlines()) - 1
