@@ -5,12 +5,15 @@ from collections.abc import Callable
 from time import perf_counter
 
 from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.control.cloud_watch import CloudWatch
 from edge_client.control.offer import Limits
+from edge_client.frames.stages import Stages
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import Transfer
 from partitioner.planning.plan import Plan
 from partitioner.policy.load_estimator import LoadEstimator
+from protos.errors import UnreachableError
 
 
 class AsProfiled(LoadEstimator):
@@ -20,9 +23,33 @@ class AsProfiled(LoadEstimator):
         pass
 
 
+def breaker_of(client: AsyncEdgeClient) -> Breaker:
+    """The breaker of a client: to trip it, and to see what the client alone does not say."""
+    return client._breaker
+
+
+def stages_of(client: AsyncEdgeClient) -> Stages:
+    """The stages that a client holds."""
+    return client._runner.stages
+
+
+def lose_cloud(client: AsyncEdgeClient, now_s: float) -> None:
+    """Let the client find its cloud gone."""
+    breaker_of(client).trip(UnreachableError("gone."), now_s)
+
+
+def stop_watching(client: AsyncEdgeClient) -> CloudWatch:
+    """Return the client's watch, which looks for the cloud by itself no more."""
+    assert client.watch is not None
+    assert client._watching is not None
+    client._watching.cancel()
+    return client.watch
+
+
 def follow(client: AsyncEdgeClient, planned: Plan) -> None:
+    """Let the policy choose from `planned`, on a link and machines that only the test changes."""
     if client._watching is not None:
-        client._watching.cancel()  # nothing is to be probed but when the test says so
+        stop_watching(client)  # nothing is to be probed but when the test says so
     # Both machines are this one; what they really take must not be learnt.
     client.control.learned._edge, client.control.learned._cloud = AsProfiled(), AsProfiled()
     client.control.follow(planned, planned.best, "the plan's best", Limits())
@@ -36,6 +63,7 @@ def crossings(uplink_bps: float, rtt_s: float = 0.0005) -> list[Transfer]:
 
 
 def see(client: AsyncEdgeClient, uplink_bps: float) -> None:
+    """Let the client see a link of this uplink."""
     for seen in crossings(uplink_bps):
         client.control.learned._link._free_at = 0.0  # type: ignore[union-attr]  # each alone on the link
         client.control.learned.crossed(seen)
@@ -43,7 +71,7 @@ def see(client: AsyncEdgeClient, uplink_bps: float) -> None:
 
 async def loaded(client: AsyncEdgeClient, cut: str) -> None:
     """Let the background load what the next cut needs."""
-    await asyncio.to_thread(client._runner.stages.warm, cut)
+    await asyncio.to_thread(stages_of(client).warm, cut)
 
 
 def set_clock(watch: CloudWatch, clock: Callable[[], float]) -> None:
@@ -53,8 +81,6 @@ def set_clock(watch: CloudWatch, clock: Callable[[], float]) -> None:
 
 async def look_again(client: AsyncEdgeClient) -> None:
     """Let the client look for the cloud as it does when some time has passed."""
-    assert client.watch is not None
-    assert client._watching is not None
-    client._watching.cancel()  # it would look by itself in a moment: only one is to look
-    set_clock(client.watch, lambda: perf_counter() + 10)
-    await client.watch.tick()
+    watch = stop_watching(client)  # it would look by itself in a moment: only one is to look
+    set_clock(watch, lambda: perf_counter() + 10)
+    await watch.tick()

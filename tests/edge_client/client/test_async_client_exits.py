@@ -28,6 +28,7 @@ from partitioner.policy.settings import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import UsageError
 from protos.names import EDGE
+from tests.kit.clients import stages_of
 from tests.kit.exit_models import colours, first_cut
 from tests.kit.fake_cloud import FakeCloud, silence
 from tests.kit.frames import assert_same, whole
@@ -105,7 +106,7 @@ async def test_exit_answers_when_the_cloud_fails_and_the_tail_does_not_fit(
         FakeCloud(exiting, silence) as cloud,
         AsyncEdgeClient(cloud.address, exiting, cut, deadline_s=0.5) as client,
     ):
-        monkeypatch.setattr(client._runner.stages, "tail_s", lambda _: 60.0)
+        monkeypatch.setattr(stages_of(client), "tail_s", lambda _: 60.0)
         result = await client.infer(FRAMES[:1])
     assert result.served_by is ServedBy.EXIT
     assert result.error is None

@@ -16,7 +16,7 @@ from partitioner.network.link import Link
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import BundleError, UnreachableError, UsageError
 from protos.tensors import Array
-from tests.kit.clients import look_again
+from tests.kit.clients import look_again, stages_of
 from tests.kit.exit_models import answer_of_exit, best_exit, colours, exit_cuts, without_exits
 from tests.kit.fake_cloud import FakeCloud, answering, silence
 from tests.kit.frames import assert_same, whole
@@ -55,7 +55,7 @@ async def test_frames_that_the_cloud_fails_get_the_exits_answer_however_unsure(
         AsyncEdgeClient(cloud.address, held, cut) as client,
     ):
         results = [r async for r in client.stream({"x": f[None]} for f in FRAMES)]
-        loaded = set(client._runner.stages._stages)
+        loaded = set(stages_of(client)._stages)
         fallbacks = dict(client.fallbacks)
     assert [result.frame for result in results] == list(range(len(FRAMES)))
     for result, frame in zip(results, FRAMES, strict=True):

@@ -23,7 +23,16 @@ from protos.errors import FaultError, LateError, UnreachableError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import EDGE
 from protos.splitpoint_pb2 import GetServerInfoResponse, ProbeRequest, ProbeResponse
-from tests.kit.clients import follow, loaded, look_again, see, set_clock
+from tests.kit.clients import (
+    breaker_of,
+    follow,
+    loaded,
+    look_again,
+    lose_cloud,
+    see,
+    set_clock,
+    stop_watching,
+)
 from tests.kit.clocks import FakeClock
 from tests.kit.fake_cloud import FakeCloud
 from tests.kit.frames import frames
@@ -31,11 +40,9 @@ from tests.kit.frames import frames
 
 def watch_of(client: AsyncEdgeClient) -> tuple[CloudWatch, FakeClock]:
     """Return the client's watch, which no longer runs by itself, with a clock of the test's."""
-    assert client.watch is not None
-    assert client._watching is not None
-    client._watching.cancel()
-    set_clock(client.watch, clock := FakeClock(perf_counter()))
-    return client.watch, clock
+    watch = stop_watching(client)
+    set_clock(watch, clock := FakeClock(perf_counter()))
+    return watch, clock
 
 
 def tried(late: int = 0) -> Breaker:
@@ -121,17 +128,17 @@ async def test_greeting_that_was_damaged_is_repeated(
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
     ):
         watch, clock = watch_of(client)
-        client._breaker.trip(UnreachableError("gone."), clock.now_s)
+        lose_cloud(client, clock.now_s)
         with monkeypatch.context() as patched:
             patched.setattr(cloud, method, damaged)
             clock.now_s += 1
             await watch.tick()
-            assert client._breaker.circuit is Circuit.OPEN
-            assert isinstance(client._breaker.error, FaultError)
-            assert "makes no sense" in str(client._breaker.error)
+            assert client.cloud_is_away
+            assert isinstance(client.trouble, FaultError)
+            assert "makes no sense" in str(client.trouble)
         clock.now_s += 1
         await watch.tick()
-        assert client._breaker.circuit is Circuit.TRYING
+        assert breaker_of(client).circuit is Circuit.TRYING
 
 
 async def test_watch_goes_on_after_a_bug_and_says_so(
@@ -187,12 +194,12 @@ async def test_plan_that_fails_after_long_measuring_is_not_begun_anew_at_once_un
             raise error
 
         monkeypatch.setattr(watch._retry, "_on_back", plan_for_long)
-        client._breaker.trip(UnreachableError("gone."), clock.now_s)
+        lose_cloud(client, clock.now_s)
         clock.now_s += 1
         with contextlib.suppress(ValueError):
             await watch.tick()
-        assert not client._breaker.is_due(clock.now_s + rest_s - 0.01)
-        assert client._breaker.is_due(clock.now_s + rest_s + 0.01)
+        assert not breaker_of(client).is_due(clock.now_s + rest_s - 0.01)
+        assert breaker_of(client).is_due(clock.now_s + rest_s + 0.01)
 
 
 async def test_bug_in_looking_for_the_cloud_waits_for_its_next_turn(
@@ -206,13 +213,13 @@ async def test_bug_in_looking_for_the_cloud_waits_for_its_next_turn(
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
     ):
         watch, clock = watch_of(client)
-        client._breaker.trip(UnreachableError("gone."), clock.now_s)
+        lose_cloud(client, clock.now_s)
         monkeypatch.setattr(probe_connection, "greet", fail)
         clock.now_s += 1
         with pytest.raises(ValueError, match="a bug"):
             await watch.tick()
-        assert not client._breaker.is_due(clock.now_s)
-        assert client._breaker.is_due(clock.now_s + 1)
+        assert not breaker_of(client).is_due(clock.now_s)
+        assert breaker_of(client).is_due(clock.now_s + 1)
 
 
 async def test_cloud_that_comes_back_with_smaller_messages_gets_smaller_ones(
@@ -228,7 +235,7 @@ async def test_cloud_that_comes_back_with_smaller_messages_gets_smaller_ones(
         assert client.choice.option is not None
         assert client.choice.option.upload_bytes > sizes[2]
         watch, clock = watch_of(client)
-        client._breaker.trip(UnreachableError("gone."), clock.now_s)
+        lose_cloud(client, clock.now_s)
         cloud.max_message_bytes = int(sizes[2])
         clock.now_s += 1
         await watch.tick()
@@ -257,9 +264,9 @@ async def test_frames_beside_a_trial_stay_here_and_move_no_cut(
     ):
         follow(client, planned)
         await loaded(client, EDGE)
-        client._breaker.trip(UnreachableError("gone."), perf_counter())
+        lose_cloud(client, perf_counter())
         assert client.control.next(perf_counter()).cut.id == EDGE
-        client._breaker.probed(None, perf_counter())
+        breaker_of(client).probed(None, perf_counter())
         see(client, 1e9)
         while client.control.next(perf_counter()).cut.id == EDGE:
             pass  # a gain has to last some frames before the cut moves
@@ -286,7 +293,7 @@ async def test_one_late_trial_keeps_no_other_frame_from_the_cloud(residual_bundl
         FakeCloud(residual_bundle, first_is_lost) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", timeout_s=0.05) as client,
     ):
-        client._breaker.trip(UnreachableError("gone."), perf_counter())
+        lose_cloud(client, perf_counter())
         await look_again(client)
         late = await client.infer(inputs[0])
         client.timeout_s = 10.0
@@ -344,8 +351,8 @@ async def test_late_trial_is_no_news_of_the_link(residual_bundle: Bundle, planne
         assert (await client.infer(inputs)).served_by is ServedBy.CLOUD  # and is connected
         see(client, 1e9)
         cloud.answer, client.timeout_s = lost, 0.1
-        client._breaker.trip(UnreachableError("gone."), perf_counter())
-        client._breaker.probed(None, perf_counter())
+        lose_cloud(client, perf_counter())
+        breaker_of(client).probed(None, perf_counter())
         before = client.control.learned.link
         assert (await client.infer(inputs)).fallback == "cloud too slow"
         assert client.control.learned.link == before
@@ -372,7 +379,7 @@ async def test_link_is_taken_from_the_fastest_probes_after_a_return(
         watch, clock = watch_of(client)
         follow(client, planned)
         cloud.probe = probe  # type: ignore[method-assign]
-        client._breaker.trip(UnreachableError("gone."), clock.now_s)
+        lose_cloud(client, clock.now_s)
         clock.now_s += 0.1
         await watch.tick()
         assert client.control.learned.link is not None
@@ -400,7 +407,7 @@ async def test_link_that_came_back_much_slower_is_asked_for_little(
         watch, clock = watch_of(client)
         follow(client, planned)
         cloud.probe = probe  # type: ignore[method-assign]
-        client._breaker.trip(UnreachableError("gone."), clock.now_s)
+        lose_cloud(client, clock.now_s)
         clock.now_s += 0.1
         begun_at = clock.now_s
         await watch.tick()
@@ -474,16 +481,14 @@ async def test_silence_is_broken_off_when_a_probe_is_met_with_silence_too(
         FakeCloud(residual_bundle, silent) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
     ):
-        assert client.watch is not None
-        assert client._watching is not None
-        client._watching.cancel()
+        watch = stop_watching(client)
         waiting = asyncio.create_task(client.infer(inputs))
         await asked.wait()
-        await client.watch.tick()
+        await watch.tick()
         assert not waiting.done()  # the server is slow, and alive
         cloud.probe = hang  # type: ignore[method-assign]
-        await client.watch.tick()
+        await watch.tick()
         result = await waiting
-        assert (result.served_by, client._breaker.is_open) == (ServedBy.EDGE, True)
+        assert (result.served_by, client.cloud_is_away) == (ServedBy.EDGE, True)
         assert result.reason.startswith("cloud unreachable")
         never.set()

@@ -24,10 +24,10 @@ from partitioner.network.link_estimator import LinkEstimator
 from partitioner.planning.plan import Plan
 from partitioner.policy.settings import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
-from protos.errors import OverloadedError, UnreachableError, UsageError
+from protos.errors import OverloadedError, UsageError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import EDGE
-from tests.kit.clients import follow, loaded, look_again, see
+from tests.kit.clients import follow, loaded, look_again, lose_cloud, see, stages_of
 from tests.kit.fake_cloud import FakeCloud, error_answer, silence
 from tests.kit.frames import assert_same, frames, whole
 
@@ -66,7 +66,7 @@ async def test_move_waits_until_the_head_is_open(residual_bundle: Bundle, planne
         FakeCloud(residual_bundle) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
     ):
-        stages = client._runner.stages
+        stages = stages_of(client)
         stages._opening.acquire()  # whatever is to be loaded has to wait
         await client.infer(inputs)
         follow(client, planned)
@@ -153,8 +153,8 @@ async def test_silent_cloud_leaves_time_to_finish_here_within_the_deadline(
         FakeCloud(residual_bundle, silent) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", deadline_s=2.0) as client,
     ):
-        await asyncio.to_thread(client._runner.stages.warm, "cut-04")
-        known = client._runner.stages._seconds
+        await asyncio.to_thread(stages_of(client).warm, "cut-04")
+        known = stages_of(client)._seconds
         known["tail", "cut-04"] = 1.0 / 1.2
         result = await client.infer(inputs)
     assert result.served_by is ServedBy.EDGE
@@ -172,7 +172,7 @@ async def test_frame_that_cannot_be_finished_in_time_is_an_error_result_in_time(
         FakeCloud(residual_bundle, silence) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", deadline_s=0.3) as client,
     ):
-        client._runner.stages._seconds["tail", "cut-04"] = 5.0
+        stages_of(client)._seconds["tail", "cut-04"] = 5.0
         result = await client.infer(inputs)
     assert result.served_by is ServedBy.NONE
     assert "the deadline of 300 ms cannot be met: cloud too slow" in result.reason
@@ -184,7 +184,7 @@ async def test_frame_that_cannot_be_finished_in_time_is_an_error_result_in_time(
 async def test_head_that_outlasts_the_deadline_is_not_waited_for(residual_bundle: Bundle) -> None:
     (inputs,) = frames(residual_bundle, 1)
     async with AsyncEdgeClient(None, residual_bundle, EDGE, deadline_s=0.05) as client:
-        with client._runner.stages._turn:
+        with stages_of(client)._turn:
             result = await client.infer(inputs)
             assert result.served_by is ServedBy.NONE
             assert "passed before the head was done" in result.reason
@@ -295,7 +295,7 @@ async def test_frame_takes_what_was_decided_for_it_unless_more_is_learnt(
         moved = client.control.next(begun + 1)
         assert moved.cut.id == planned.best.cut
         client.control.think_ahead()
-        client._breaker.trip(UnreachableError("gone."), perf_counter())
+        lose_cloud(client, perf_counter())
         assert client.control.next(begun + 2).cut.id == EDGE
         assert client.control.switches == 3
 

@@ -23,7 +23,7 @@ from protos.codecs.calibration import Calibration
 from protos.codecs.registry import is_calibrated
 from protos.errors import MismatchError
 from protos.names import CLOUD, EDGE
-from tests.kit.clients import follow, loaded, set_clock
+from tests.kit.clients import breaker_of, follow, loaded, set_clock, stop_watching
 from tests.kit.fake_cloud import FakeCloud
 from tests.kit.frames import frames
 from tests.kit.profiles import profile_of
@@ -108,7 +108,7 @@ async def test_edge_moves_to_a_codec_that_needs_none_and_the_cloud_stays_in_use(
         assert [result.served_by for result in after] == [ServedBy.CLOUD] * 2
         assert not any(is_calibrated(result.codec) for result in after)
         assert after[0].reason.startswith("the cloud has another calibration; ")
-        assert client._breaker.circuit is Circuit.CLOSED
+        assert breaker_of(client).circuit is Circuit.CLOSED
         assert len(told) == 1
 
 
@@ -138,14 +138,12 @@ async def test_cloud_that_gets_the_calibration_is_trusted_again(
     async with FakeCloud(bundle) as cloud:
         cloud.calibration = theirs
         async with AsyncEdgeClient(cloud.address, bundle, CUT, codec="q4") as client:
-            assert client.watch is not None
-            assert client._watching is not None
-            client._watching.cancel()
-            await client.watch.tick()
+            watch = stop_watching(client)
+            await watch.tick()
             assert client.trouble is not None
             cloud.calibration = bundle.ranges
-            set_clock(client.watch, lambda: perf_counter() + GREET_EVERY_S)
-            await client.watch.tick()
+            set_clock(watch, lambda: perf_counter() + GREET_EVERY_S)
+            await watch.tick()
             assert client.trouble is None
             assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
 
@@ -192,7 +190,7 @@ async def test_edge_to_which_nothing_else_is_open_finishes_frames_here_and_asks_
         refused = [await client.infer(frame) for frame in inputs[:2]]
         assert [result.served_by for result in refused] == [ServedBy.EDGE] * 2
         assert "no option of the plan stays within" in caplog.text
-        assert client._breaker.circuit is Circuit.CLOSED
+        assert breaker_of(client).circuit is Circuit.CLOSED
         client.exit_threshold = None  # which prices anew what there is
         cloud.calibration = bundle.ranges
         client.control.distrust(None)

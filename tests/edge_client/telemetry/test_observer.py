@@ -13,9 +13,9 @@ from edge_client.telemetry.health import Health, State
 from edge_client.telemetry.observer import Observer
 from edge_client.telemetry.reporter import Reporter
 from partitioner.bundle.bundle import Bundle
-from protos.errors import UnreachableError
 from protos.serving.metrics import registry_of
 from protos.telemetry import read_snapshot
+from tests.kit.clients import breaker_of, lose_cloud
 from tests.kit.clocks import FakeClock
 from tests.kit.exit_models import first_cut
 from tests.kit.fake_cloud import FakeCloud, error_answer
@@ -77,11 +77,11 @@ async def test_health_follows_the_cloud(residual_bundle: Bundle) -> None:
         refused = await client.infer(inputs)
         assert (refused.served_by, refused.fallback) == (ServedBy.EDGE, "cloud overloaded")
         observer.add(refused)
-        client._breaker.trip(UnreachableError("gone."), float("inf"))  # and no probe comes
+        lose_cloud(client, float("inf"))  # and no probe comes
         for step_s in (0.0, 1.0):
             time.now_s += step_s
             await reporter.tick()
-        client._breaker.succeeded()
+        breaker_of(client).succeeded()
         for step_s in (0.0, 3.0):  # what failed before the absence is forgotten; all has to settle
             time.now_s += step_s
             await reporter.tick()

@@ -16,6 +16,7 @@ from edge_client.telemetry.observer import Observer
 from edge_client.telemetry.reporter import Reporter, TelemetryBuffer
 from partitioner.bundle.bundle import Bundle
 from protos.errors import UnreachableError
+from tests.kit.clients import breaker_of, lose_cloud
 from tests.kit.clocks import FakeClock
 from tests.kit.fake_cloud import FakeCloud
 from tests.kit.frames import frames
@@ -99,14 +100,14 @@ async def test_what_was_observed_offline_arrives_when_the_cloud_is_back(
         reporter = Reporter(
             client, observer, 10.0, written.append, quiet, capacity=40, clock=lambda: time.now_s
         )
-        client._breaker.trip(UnreachableError("gone."), float("inf"))
+        lose_cloud(client, float("inf"))
         for _ in range(45):
             time.now_s += 10
             observer.add(result(0.01, ServedBy.EDGE, fallback="cloud unreachable"))
             await reporter.tick()
         assert (len(reporter.buffer), reporter.buffer.lost) == (40, 5)
         assert not list(cloud.edges.newest())
-        client._breaker.succeeded()
+        breaker_of(client).succeeded()
         await reporter.finish()
         (seen,) = cloud.edges.newest()
         assert (seen.number, seen.fallbacks) == (45, {"cloud unreachable": 45})
