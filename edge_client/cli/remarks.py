@@ -55,6 +55,12 @@ def shown_progress() -> Iterator[OnProgress]:
         yield show
 
 
+def tell_of_slowness(times: float) -> None:
+    """Say so where the device is a rehearsal of a slower one."""
+    if times > 1:
+        console.remark(f"a rehearsal: the device is played {times:g} times as slow as this one")
+
+
 def tell_of_choice(choice: Choice, trouble: SplitpointError | None, bundle: Bundle) -> None:
     """Say where the cut is and why, and what is wrong with the cloud, if anything is."""
     console.remark(f"cut {choice.label}, {choice.reason}")

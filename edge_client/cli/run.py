@@ -15,6 +15,7 @@ from edge_client.cli.remarks import (
     tell_of_exits,
     tell_of_health,
     tell_of_move,
+    tell_of_slowness,
 )
 from edge_client.cli.result_json import RecordWriter
 from edge_client.cli.settings import RunSettings
@@ -47,6 +48,8 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
     source = open_source(settings.source, bundle.inputs, console.remark)
     labels = read_labels(settings.labels, bundle.manifest.labels) if settings.labels else {}
     check_free(settings.reports.metrics)
+    slow = settings.client.slow
+    tell_of_slowness(slow)
     with ExitStack() as stack:
         client = stack.enter_context(_connected(settings, bundle))
         if settings.reports.heartbeat:
@@ -72,8 +75,9 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
             finally:
                 dropped, unreadable = source.dropped, source.unreadable
                 sum_up(
-                    tally, client, writer, as_json=as_json, dropped=dropped, unreadable=unreadable
-                )
+                    tally, client, writer,
+                    as_json=as_json, slow=slow, dropped=dropped, unreadable=unreadable,
+                )  # fmt: skip
     return _exit_status(tally, source, interrupted)
 
 

@@ -14,6 +14,7 @@ from edge_client.cli.remarks import (
     tell_of_exits,
     tell_of_health,
     tell_of_move,
+    tell_of_slowness,
 )
 from edge_client.cli.result_json import RecordWriter
 from edge_client.cli.settings import LocalServeSettings
@@ -49,6 +50,7 @@ async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
     bundle = settings.client.load_bundle()
     open_listener(settings.listen, "--listen").close()  # measuring first would be for nothing
     check_free(settings.reports.metrics)
+    tell_of_slowness(settings.client.slow)
     async with AsyncExitStack() as stack:
         client = await connected(settings, bundle, stack, stop)
         if client is None:
@@ -174,6 +176,7 @@ class Book:
 
     def close(self, *, as_json: bool) -> None:
         """Sum up; raises FileError if the file took no more, and OSError if stdout did."""
-        sum_up(self._tally, self._client, self._writer, as_json=as_json)
+        slow = self._client.options.slow
+        sum_up(self._tally, self._client, self._writer, as_json=as_json, slow=slow)
         if self._error is not None:
             raise self._error

@@ -21,12 +21,16 @@ def sum_up(
     writer: RecordWriter,
     *,
     as_json: bool,
+    slow: float,
     dropped: int = 0,
     unreadable: int = 0,
 ) -> None:
-    """Write the summary of what was done, as a table where people read, and what would make it better."""
+    """Write the summary of what was done, as a table where people read, and what would make it better.
+
+    `slow`: how many times as slow as this one the device was played.
+    """
     summary = tally.summary(dropped=dropped, unreadable=unreadable, link=client.link)
-    summary |= {"fallbacks": dict(client.fallbacks), "switches": client.switches}
+    summary |= {"fallbacks": dict(client.fallbacks), "switches": client.switches, "slow": slow}
     bundle = client.bundle
     if not as_json:
         print_summary(summary, bundle)
@@ -48,6 +52,8 @@ def print_summary(summary: dict[str, Any], bundle: Bundle) -> None:
 
 def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("served by", _counts(summary["served_by"]))]
+    if summary["slow"] > 1:
+        rows.append(("device", f"played {summary['slow']:g} times as slow"))
     for name in ("failed", "dropped", "unreadable"):
         if summary[name]:
             rows.append((name, str(summary[name])))

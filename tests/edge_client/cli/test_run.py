@@ -55,6 +55,24 @@ def test_run_shows_rules_in_remarks_and_telemetry(residual_bundle: Bundle, sourc
     }  # fmt: skip
 
 
+def test_run_of_a_slower_device_says_so_first_and_last(
+    residual_bundle: Bundle, source: Path
+) -> None:
+    done = run_edge(residual_bundle, source, "--slow", 2, "--json", "--max-frames", 1)
+    assert done.exit_code == 0, done.output
+    first, *_ = done.stderr.splitlines()
+    assert first == "a rehearsal: the device is played 2 times as slow as this one"
+    assert json.loads(done.stdout.splitlines()[-1])["summary"]["slow"] == 2
+
+
+@pytest.mark.parametrize("name", ["run", "serve"])
+def test_device_cannot_be_played_faster_than_it_is(residual_bundle: Bundle, name: str) -> None:
+    words = ["--cut", "edge", "--slow", 0.5] + ["--source", "-"] * (name == "run")
+    done = invoke(name, "--bundle", residual_bundle.path, *words)
+    assert isinstance(done.exception, UsageError)
+    assert "a device 0.5 times as slow as this one cannot be rehearsed" in str(done.exception)
+
+
 def test_run_writes_telemetry_beside_the_frames_and_sends_it(
     image_bundle: Bundle, tmp_path: Path
 ) -> None:

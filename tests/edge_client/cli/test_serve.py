@@ -32,7 +32,7 @@ def test_command_serves_until_sigterm_and_sums_up(residual_bundle: Bundle, tmp_p
     code = "from edge_client.cli.main import main; main()"
     flags = ("--bundle", str(residual_bundle.path), "--cut", "edge", "--listen", "127.0.0.1:0")
     beat, output = tmp_path / "beat", tmp_path / "out.jsonl"
-    more = ("--heartbeat", str(beat), "--output", str(output), "--json")
+    more = ("--heartbeat", str(beat), "--output", str(output), "--slow", "2", "--json")
     process = subprocess.Popen(
         [sys.executable, "-c", code, "serve", *flags, *more],
         stdout=subprocess.PIPE,
@@ -56,6 +56,7 @@ def test_command_serves_until_sigterm_and_sums_up(residual_bundle: Bundle, tmp_p
     record, last = [json.loads(line) for line in rest.splitlines()]
     assert (record["source"], record["served_by"]) == ("seven", "edge")
     assert last["summary"]["frames"] == 1
+    assert last["summary"]["slow"] == 2
     assert [json.loads(line) for line in output.read_text().splitlines()] == [record, last]
 
 

@@ -10,13 +10,15 @@ from edge_client.frames.result import Result, ServedBy, Timings
 from partitioner.bundle.bundle import Bundle
 
 
-def shown(bundle: Bundle, capsys: pytest.CaptureFixture[str], *servers: ServedBy) -> str:
+def shown(
+    bundle: Bundle, capsys: pytest.CaptureFixture[str], *servers: ServedBy, slow: float = 1.0
+) -> str:
     tally = Tally(bundle, {}, lambda: 1.0)
     served = Result(0, {}, ServedBy.CLOUD, "", "cut-03", "raw", 100, 10, Timings(0.01, 0.01))
     for server in servers:
         tally.add(replace(served, served_by=server), "")
     summary = tally.summary(dropped=0, unreadable=0, link=None)
-    print_summary({**summary, "fallbacks": {}, "switches": 0}, bundle)
+    print_summary({**summary, "fallbacks": {}, "switches": 0, "slow": slow}, bundle)
     return capsys.readouterr().out
 
 
@@ -28,3 +30,10 @@ def test_latency_says_how_many_frames_it_is_over_where_some_were_lost(
     whole = shown(residual_bundle, capsys, ServedBy.CLOUD, ServedBy.EDGE)
     assert "latency p50" in whole
     assert " served " not in whole.replace("served by", "")
+
+
+def test_summary_says_how_slow_the_device_was_played(
+    residual_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "played 8 times as slow" in shown(residual_bundle, capsys, ServedBy.EDGE, slow=8.0)
+    assert "played" not in shown(residual_bundle, capsys, ServedBy.EDGE)
