@@ -10,9 +10,8 @@ from pathlib import Path
 from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS
 from partitioner.common.kinds import ADDRESS, FOLDER, NAMES, SIZE, count, words
 from partitioner.common.options import about, option, worked_out
-from partitioner.common.serving_limits import PANEL, ServingLimits
-
-_RUNTIME = "Runtime"
+from partitioner.common.panels import LIMITS, LINK, MODEL, RUNTIME
+from partitioner.common.serving_limits import ServingLimits
 
 
 def available_cores() -> int:
@@ -31,14 +30,17 @@ class ServerOptions(ServingLimits):
     """What a server can be told. Raises UsageError for values that cannot be."""
 
     bundles: str | Path = field(
-        metadata=about("A folder of bundle folders, or one bundle.", FOLDER)
+        metadata=about("A folder of bundle folders, or one bundle.", FOLDER, panel=MODEL)
     )
-    listen: str = option("127.0.0.1:0", "Address of gRPC; port 0 is any free one.", ADDRESS)
+    listen: str = option(
+        "127.0.0.1:0", "Address of gRPC; port 0 is any free one.", ADDRESS, panel=LINK
+    )
     _: KW_ONLY
     preload: tuple[str, ...] = option(
         (),
         "Cuts (of every bundle that has them) or models to load before the first request.",
         NAMES,
+        panel=MODEL,
         shown="none",
     )
     workers: int = worked_out(
@@ -46,21 +48,21 @@ class ServerOptions(ServingLimits):
         "Inferences that run at the same time.",
         count(),
         shown="one for each core",
-        panel=_RUNTIME,
+        panel=RUNTIME,
         holds=_at_least_one,
         wrong="{} workers serve nobody. Give 1 or more.",
     )
     threads: int = option(
-        DEFAULT_THREADS, "Intra-op threads of one inference.", count(), panel=_RUNTIME
+        DEFAULT_THREADS, "Intra-op threads of one inference.", count(), panel=RUNTIME
     )
     provider: str = option(
-        DEFAULT_PROVIDER, "Execution provider of ONNX Runtime.", words("PROVIDER"), panel=_RUNTIME
+        DEFAULT_PROVIDER, "Execution provider of ONNX Runtime.", words("PROVIDER"), panel=RUNTIME
     )
     stream_window: int = option(
         32,
         "Requests of one stream that are in the server at the same time.",
         count(),
-        panel=PANEL,
+        panel=LIMITS,
         holds=_at_least_one,
         wrong="a stream window of {} requests lets none through. Give 1 or more.",
     )
@@ -69,13 +71,13 @@ class ServerOptions(ServingLimits):
         "Requests whose coded inputs unfold to more are refused, unless it is one sample.",
         SIZE,
         shown="as the largest message",
-        panel=PANEL,
+        panel=LIMITS,
     )
     max_sessions: int = option(
         32,
         "Tails kept in memory; the one not used for longest goes first.",
         count(),
-        panel=PANEL,
+        panel=LIMITS,
         holds=_at_least_one,
         wrong="{} tails in memory serve nobody. Give 1 or more.",
     )
@@ -84,5 +86,5 @@ class ServerOptions(ServingLimits):
         "What all loaded tails may take together (not of a GPU), as 2GiB.",
         SIZE,
         shown="any amount",
-        panel=PANEL,
+        panel=LIMITS,
     )

@@ -6,6 +6,7 @@ from cloud_server import defaults
 from cloud_server.options import ServerOptions
 from partitioner.common.kinds import ADDRESS
 from partitioner.common.options import Options, group, option
+from partitioner.common.panels import LINK
 from partitioner.common.settings import CLOUD_PREFIX, Program
 
 
@@ -15,7 +16,7 @@ class ServeSettings(Options):
 
     server: ServerOptions = group(ServerOptions, listen=defaults.LISTEN)
     http: str | None = option(
-        None, "Address of REST health, metadata and metrics.", ADDRESS, shown="off"
+        None, "Address of REST health, metadata and metrics.", ADDRESS, shown="off", panel=LINK
     )
 
 

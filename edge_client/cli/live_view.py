@@ -23,7 +23,7 @@ class LiveView:
             TextColumn("{task.fields[now]}"),
             console=console.notes,
             transient=True,
-            disable=not console.notes.is_terminal,
+            disable=not console.is_watched(),
         )
         self._task = self._progress.add_task("", total=total, now="")
 

@@ -10,10 +10,10 @@ from edge_client.cli.settings import PROGRAM, LocalServeSettings, RunSettings
 from partitioner.cli.flags import choices
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.common.memory import keep_freed_pages
+from partitioner.common.panels import CHOICE, LINK, OUTPUT, RELAY
 from partitioner.terminal import console
 from partitioner.terminal.app import new_app
 from partitioner.terminal.flags import option
-from partitioner.terminal.panels import CHOICE, LINK, OUTPUT, RELAY
 from partitioner.terminal.settings_flags import takes_settings
 from protos.errors import UsageError
 

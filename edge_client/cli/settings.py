@@ -12,6 +12,7 @@ from edge_client.client.options import ClientOptions
 from edge_client.sources.pace import Pace
 from partitioner.common.kinds import ADDRESS, FILE, TIME, number, words
 from partitioner.common.options import Options, about, group, option, worked_out
+from partitioner.common.panels import CHOICE, DATA, LINK, OUTPUT, POWER, TERMS
 from partitioner.common.serving_limits import ServingLimits
 from partitioner.common.settings import EDGE_PREFIX, Program
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 NONE, AUTO = "none", "auto"
 _OFTEN_S = 1.0
-_OBJECTIVE, _POWER, _REPORTS = "Objective", "Power", "Reports"
 
 
 def _is_name(text: str) -> bool:
@@ -43,33 +43,33 @@ class ObjectiveSettings(Options):
         "latency",
         "latency, p95, throughput (the slowest stage), energy, bytes or cost.",
         words("METRIC"),
-        panel=_OBJECTIVE,
+        panel=CHOICE,
     )
     weights: str | None = option(
         None,
         "A weighted sum instead, as latency=1,energy=0.2,bytes=1e-6.",
         words("METRIC=WEIGHT,…"),
-        panel=_OBJECTIVE,
+        panel=CHOICE,
     )
     device: str | None = option(
         None,
         "What this device is, for its energy: raspberry-pi-4, raspberry-pi-5, jetson-orin-nano, phone, "
         "laptop or FILE.toml.",
         words("DEVICE"),
-        panel=_OBJECTIVE,
+        panel=TERMS,
     )
     radio: str | None = option(
         None,
         "lte, 5g, wifi or FILE.toml.",
         words("RADIO"),
         shown="the device's own",
-        panel=_OBJECTIVE,
+        panel=TERMS,
     )
     price_worker_hour: float | None = option(
-        None, "Money for an hour of a busy cloud worker.", number("MONEY"), panel=_OBJECTIVE
+        None, "Money for an hour of a busy cloud worker.", number("MONEY"), panel=TERMS
     )
     price_gb: float | None = option(
-        None, "Money for a GB (10^9 bytes), up or down.", number("MONEY"), panel=_OBJECTIVE
+        None, "Money for a GB (10^9 bytes), up or down.", number("MONEY"), panel=TERMS
     )
 
     @property
@@ -101,7 +101,7 @@ class PowerSettings(Options):
         "Rules for a low battery and heat: auto (those of docs/power.md), FILE.toml, FILE.json or none.",
         words("auto|none|FILE"),
         shown="none; auto with one of the next two",
-        panel=_POWER,
+        panel=POWER,
     )
     battery: str | None = option(
         None,
@@ -109,7 +109,7 @@ class PowerSettings(Options):
         "or a number such as 20%.",
         words("auto|none|FILE|LEVEL"),
         shown="the system, if it has one",
-        panel=_POWER,
+        panel=POWER,
     )
     temperature: str | None = option(
         None,
@@ -117,7 +117,7 @@ class PowerSettings(Options):
         "70.",
         words("auto|none|FILE|DEGREES"),
         shown="the system, if it tells",
-        panel=_POWER,
+        panel=POWER,
     )
 
     @property
@@ -137,32 +137,32 @@ class ReportSettings(Options):
     """What is written and shown of the frames, and where."""
 
     output: Path | None = option(
-        None, "Write a JSON line a frame to this file.", FILE, panel=_REPORTS
+        None, "Write a JSON line a frame to this file.", FILE, panel=OUTPUT
     )
     heartbeat: Path | None = option(
         None,
         "Touch this file with every result of run, and while serve can answer, for health checks.",
         FILE,
-        panel=_REPORTS,
+        panel=OUTPUT,
     )
     name: str = worked_out(
         _host_name,
         "What this edge calls itself in metrics and telemetry.",
         words("NAME"),
         shown="the host's name",
-        panel=_REPORTS,
+        panel=OUTPUT,
         holds=_is_name,
         wrong="{!r} is no name. Give 1 to 64 printable ASCII characters.",
     )
     metrics: str | None = option(
-        None, "Address of Prometheus metrics.", ADDRESS, shown="off", panel=_REPORTS
+        None, "Address of Prometheus metrics.", ADDRESS, shown="off", panel=OUTPUT
     )
     telemetry_s: float | None = option(
         None,
         "Write and send to the cloud what was observed this often, as 10s.",
         TIME,
         none=NONE,
-        panel=_REPORTS,
+        panel=OUTPUT,
         holds=lambda seconds: seconds >= _OFTEN_S,
         wrong=f"telemetry every {{:g}} s is too often. Give {_OFTEN_S:g}s or more, or {NONE}.",
     )
@@ -197,10 +197,11 @@ class RunSettings(EdgeSettings):
         metadata=about(
             "Folder of images, image, .npy, .npz, video, camera's number, or - for stdin.",
             words("SOURCE"),
+            panel=DATA,
         )
     )
     pace: Pace = group(Pace)
-    labels: Path | None = option(None, "A CSV of file,label to compare with.", FILE)
+    labels: Path | None = option(None, "A CSV of file,label to compare with.", FILE, panel=DATA)
 
     @property
     def terms(self) -> "Terms":
@@ -217,7 +218,9 @@ class RunSettings(EdgeSettings):
 class LocalServeSettings(EdgeSettings):
     """All settings of `splitpoint-edge serve`."""
 
-    listen: str = option("127.0.0.1:8001", "Where programs of this device ask, by gRPC.", ADDRESS)
+    listen: str = option(
+        "127.0.0.1:8001", "Where programs of this device ask, by gRPC.", ADDRESS, panel=LINK
+    )
     limits: ServingLimits = group(ServingLimits, max_queue=defaults.MAX_QUEUE)
 
 

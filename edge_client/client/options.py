@@ -18,6 +18,7 @@ from partitioner.common.defaults import (
 )
 from partitioner.common.kinds import FOLDER, SIZE, SWITCH, TIME, Kind, count, number, one_of, words
 from partitioner.common.options import Options, about, option
+from partitioner.common.panels import CHOICE, EXITS, LIMITS, LINK, RUNTIME
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.network.link import Link
 from protos.errors import UsageError
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from partitioner.planning.terms import Terms
 
 AUTO = "auto"
-
-_LIMITS, _EXITS, _RUNTIME = "Limits", "Early exits", "Runtime"
 
 
 def _read_threshold(text: str) -> ExitThreshold:
@@ -48,25 +47,32 @@ class ClientOptions(Options):
     """What a client can be told. Raises UsageError for values that cannot be, alone or together."""
 
     cloud: str | None = field(
-        metadata=about("The cloud server; not needed by the cut edge.", words("HOST:PORT"))
+        metadata=about(
+            "The cloud server; not needed by the cut edge.", words("HOST:PORT"), panel=LINK
+        )
     )
-    bundle: "str | Path | Bundle" = field(metadata=about("The bundle's folder.", FOLDER))
+    bundle: "str | Path | Bundle" = field(
+        metadata=about("The bundle's folder.", FOLDER, panel=CHOICE)
+    )
     cut: str = option(
         AUTO,
         "A cut's id, cloud, edge, or auto: the best of the plan for the link.",
         words("CUT"),
+        panel=CHOICE,
     )
     _: KW_ONLY
     codec: str | None = option(
         None,
         "raw, half, int8, q2 to q6, jpeg, webp, jpeg-90 …",
         words("CODEC"),
+        panel=CHOICE,
         shown="raw; with the cut auto: the best",
     )
     accuracy_drop: float | None = option(
         None,
         "For auto: percentage points that an option may have been measured to lose.",
         number("POINTS"),
+        panel=CHOICE,
         shown=f"{DEFAULT_ACCURACY_DROP:g}",
         holds=lambda points: 0 <= points <= 100,
         wrong="an accuracy drop of {} points has no meaning. Give 0 to 100.",
@@ -76,15 +82,16 @@ class ClientOptions(Options):
         "For auto: the link to plan for, as 10mbit,20ms or 10mbit/50mbit,20ms; measure asks it.",
         _LINK,
         none="measure",
+        panel=LINK,
     )
     adapt: bool | None = option(
-        None, "Move the cut as conditions change.", SWITCH, shown="with the cut auto"
+        None, "Move the cut as conditions change.", SWITCH, shown="with the cut auto", panel=CHOICE
     )
     window: int = option(
         DEFAULT_WINDOW,
         "Frames at work at the same time.",
         count(),
-        panel=_LIMITS,
+        panel=LIMITS,
         holds=lambda frames: frames >= 1,
         wrong="a window of {} frames lets none through. Give 1 or more.",
     )
@@ -92,7 +99,7 @@ class ClientOptions(Options):
         DEFAULT_TIMEOUT_S,
         "How long an answer may take until it counts as lost.",
         TIME,
-        panel=_LIMITS,
+        panel=LIMITS,
         holds=lambda seconds: seconds > 0,
         wrong="a timeout of {:g} s leaves no time for an answer. Give more than 0.",
     )
@@ -101,7 +108,7 @@ class ClientOptions(Options):
         "From a frame's arrival to its result, as 100ms.",
         TIME,
         none="none",
-        panel=_LIMITS,
+        panel=LIMITS,
         holds=lambda seconds: seconds > 0,
         wrong="a deadline of {:g} s cannot be met. Give more than 0, or none.",
     )
@@ -110,7 +117,7 @@ class ClientOptions(Options):
         "What a frame may be expected to take on average, by cut, codec and exits.",
         TIME,
         none="none",
-        panel=_LIMITS,
+        panel=LIMITS,
         shown="the deadline",
     )
     memory_bytes: int | None = option(
@@ -118,13 +125,13 @@ class ClientOptions(Options):
         "What all loaded heads and tails may take, as 500MB.",
         SIZE,
         shown="the last 4 of each",
-        panel=_LIMITS,
+        panel=LIMITS,
     )
     on_failure: defaults.OnFailure = option(
         "finish",
         "Without an answer of the cloud: finish the frame here, or fail it.",
         one_of(*get_args(defaults.OnFailure)),
-        panel=_LIMITS,
+        panel=LIMITS,
         holds=lambda word: word in get_args(defaults.OnFailure),
         wrong="on_failure={!r} is neither 'finish' nor 'fail'.",
     )
@@ -134,30 +141,30 @@ class ClientOptions(Options):
         "deadline allows, else own.",
         _THRESHOLD,
         none="none",
-        panel=_EXITS,
+        panel=EXITS,
     )
     exit_floor: float | None = option(
         None,
         "For auto: the agreement below which no threshold goes.",
         number("SHARE"),
         shown="what the exits were trained for",
-        panel=_EXITS,
+        panel=EXITS,
     )
     threads: int = option(
-        DEFAULT_THREADS, "Intra-op threads of the runtime.", count(), panel=_RUNTIME
+        DEFAULT_THREADS, "Intra-op threads of the runtime.", count(), panel=RUNTIME
     )
     provider: str = option(
         DEFAULT_PROVIDER,
         "Execution provider of ONNX Runtime.",
         words("PROVIDER"),
-        panel=_RUNTIME,
+        panel=RUNTIME,
     )
     slow: float = option(
         1.0,
         "Rehearse a device that is so many times as slow as this one: compute, then wait.",
         number("TIMES"),
         shown="1: as fast as this one",
-        panel=_RUNTIME,
+        panel=RUNTIME,
         holds=lambda times: 1 <= times <= 1000,
         wrong="a device {:g} times as slow as this one cannot be rehearsed. Give 1 to 1000, such as 8.",
     )

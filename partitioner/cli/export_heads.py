@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 from partitioner.cli.flags.arguments import BundleArgument, CutList, Force
+from partitioner.common.panels import OUTPUT
 from partitioner.terminal.console import JsonFlag, print_json, remark, screen
 from partitioner.terminal.flags import option
-from partitioner.terminal.panels import OUTPUT
 
 
 def export_heads_command(

@@ -7,9 +7,9 @@ import typer
 
 from partitioner.cli.flags.arguments import Force
 from partitioner.common.defaults import MAX_CUTS
+from partitioner.common.panels import CHOICE, DATA, MODEL, OUTPUT
 from partitioner.terminal.console import JsonFlag, print_json, remark, screen, working
 from partitioner.terminal.flags import option
-from partitioner.terminal.panels import CHOICE, DATA, MODEL, OUTPUT
 from protos.errors import FileError, ModelError, UsageError, reason
 
 

@@ -12,9 +12,9 @@ from partitioner.cli.flags.output import PlotFlags
 from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.cli.flags.terms import LoadFlags, ObjectiveFlags, TermsFlags
 from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
+from partitioner.common.panels import CHOICE, OUTPUT
 from partitioner.terminal.console import print_json, remark, screen
 from partitioner.terminal.flags import option
-from partitioner.terminal.panels import CHOICE, OUTPUT
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle

@@ -8,9 +8,9 @@ from partitioner.cli.flags.arguments import Budget, BundleArgument
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.common.defaults import DEFAULT_BUDGET_S
+from partitioner.common.panels import CHOICE, LOAD, OUTPUT
 from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen, working
 from partitioner.terminal.flags import option
-from partitioner.terminal.panels import CHOICE, LOAD, OUTPUT
 from protos.errors import UsageError
 
 if TYPE_CHECKING:

@@ -5,11 +5,10 @@ from typing import Literal, get_args
 
 from partitioner.common.kinds import one_of
 from partitioner.common.options import Options, option
+from partitioner.common.panels import LOGS
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["text", "json"]
-
-_PANEL = "Logs"
 
 
 @dataclass(frozen=True)
@@ -20,11 +19,11 @@ class LogOptions(Options):
         "info",
         "The least that is logged; of libraries, warnings and errors at most.",
         one_of(*get_args(Level)),
-        panel=_PANEL,
+        panel=LOGS,
     )
     log_format: Format = option(
         "text",
         "Lines on stderr: text for people, or json, one object an event, remarks included.",
         one_of(*get_args(Format)),
-        panel=_PANEL,
+        panel=LOGS,
     )

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from partitioner.common.kinds import SIZE, TIME, count
 from partitioner.common.options import Options, option
+from partitioner.common.panels import LIMITS
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES, LEAST_MESSAGE_BYTES
-
-PANEL = "Limits"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +16,7 @@ class ServingLimits(Options):
         256,
         "Requests that may be in the server at the same time; more are refused, to be tried elsewhere.",
         count(),
-        panel=PANEL,
+        panel=LIMITS,
         holds=lambda requests: requests >= 1,
         wrong="a queue of {} requests lets none through. Give 1 or more.",
     )
@@ -25,7 +24,7 @@ class ServingLimits(Options):
         DEFAULT_MAX_MESSAGE_BYTES,
         "Larger requests are refused.",
         SIZE,
-        panel=PANEL,
+        panel=LIMITS,
         holds=lambda size: size >= LEAST_MESSAGE_BYTES,
         wrong="a message limit of {} bytes lets nothing through. Give at least 1KiB; 64MiB suits most "
         "models.",
@@ -34,5 +33,5 @@ class ServingLimits(Options):
         10.0,
         "How long requests in flight may take to finish once the server is told to stop.",
         TIME,
-        panel=PANEL,
+        panel=LIMITS,
     )

@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from partitioner.terminal.flags import spread
+from partitioner.terminal.settings_flags import logged
 from protos.errors import UsageError
 
 
@@ -55,11 +56,11 @@ class _Group(TyperGroup):
 
 class _App(typer.Typer):
     def command(self, name: str | None = None, **settings: Any) -> Any:
-        """Register a command, its groups of flags spread, and leave the function as it is."""
+        """Register a command, with its groups of flags spread and those of logs; the function stays."""
         register = super().command(name, **{"cls": _Command, **settings})
 
         def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-            register(spread(command))
+            register(logged(spread(command)))
             return command
 
         return decorate

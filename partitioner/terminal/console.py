@@ -27,9 +27,9 @@ from rich.progress import (
 from rich.text import Text
 
 from partitioner.common.log_options import LogOptions
+from partitioner.common.panels import OUTPUT
 from partitioner.terminal import logs
 from partitioner.terminal.entrypoint import INTERRUPTED
-from partitioner.terminal.panels import OUTPUT
 from protos.errors import FileError, SplitpointError
 
 _REMEDIES = {
@@ -103,6 +103,11 @@ def print_json(document: Any, *, indent: int | None = 1) -> None:
     sys.stdout.flush()
 
 
+def is_watched() -> bool:
+    """Tell whether somebody sees what moves on stderr."""
+    return notes.is_terminal and not _speech.as_json
+
+
 def progress() -> Progress:
     """Return a progress bar on stderr; where nobody watches, a line every few seconds instead."""
     return _progress(BarColumn(bar_width=28), MofNCompleteColumn())
@@ -118,7 +123,7 @@ def working(text: str) -> Iterator[Callable[[str], None]]:
 
 def _progress(*columns: ProgressColumn) -> Progress:
     ends = (SpinnerColumn(), TextColumn("{task.description}")), (TimeElapsedColumn(),)
-    kind = Progress if notes.is_terminal and not _speech.as_json else LoggedProgress
+    kind = Progress if is_watched() else LoggedProgress
     return kind(*ends[0], *columns, *ends[1], console=notes, transient=True)
 
 

@@ -1,12 +1,14 @@
 """Flags of commands that take settings: derived from the options, which know all that a flag says."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, TypeVar
 
 from partitioner.common.kinds import SWITCH
-from partitioner.common.options import Declared
+from partitioner.common.log_options import LogOptions
+from partitioner.common.options import Declared, make, writable
+from partitioner.common.panels import SETTINGS
 from partitioner.common.settings import Program, load, told
 from partitioner.terminal import console, flags
 
@@ -16,10 +18,12 @@ Choices = Callable[[], Iterable[str]]
 
 _Config = Annotated[
     Path | None,
-    flags.option("A TOML file of settings; flags and environment go before it.", "FILE.toml"),
+    flags.option(
+        "A TOML file of settings; flags and environment go before it.", "FILE.toml", panel=SETTINGS
+    ),
 ]
 _ShowConfig = Annotated[
-    bool, flags.option("Print the settings as JSON and end.", None, "--show-config")
+    bool, flags.option("Print the settings as JSON and end.", None, "--show-config", panel=SETTINGS)
 ]
 
 
@@ -36,6 +40,7 @@ def takes_settings(
 
         def called(config: Path | None, show_config: bool, **given: Any) -> None:
             written = {one.key: given.pop(one.key) for one in options}
+            console.set_up_logs(_logs_of(written))  # for what is said while the rest is read
             loaded = load(program, kind, written, config)
             if show_config:
                 console.print_json(loaded.written)
@@ -56,6 +61,31 @@ def takes_settings(
         return called
 
     return decorate
+
+
+def logged(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the flags of its logs, unless its settings have them."""
+    own = inspect.signature(command, eval_str=True).parameters
+    options = writable(LogOptions)
+    if options[0].key in own:
+        return command
+
+    def called(**given: Any) -> Any:
+        console.set_up_logs(_logs_of({one.key: given.pop(one.key) for one in options}))
+        return command(**given)
+
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # typer reads it
+        [*(one.replace(kind=keyword) for one in own.values()), *map(flag_of, options)]
+    )
+    return called
+
+
+def _logs_of(written: Mapping[str, Any]) -> LogOptions:
+    known = writable(LogOptions)
+    values = {one.name: one.read(written[one.key] or one.written_default) for one in known}
+    return make(LogOptions, values)
 
 
 def flag_of(declared: Declared, choices: Choices | None = None) -> inspect.Parameter:

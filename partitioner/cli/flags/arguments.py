@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from partitioner.cli.flags import choices
+from partitioner.common.panels import CHOICE, DATA, OUTPUT, RUNTIME
 from partitioner.terminal.flags import option
-from partitioner.terminal.panels import CHOICE, DATA, OUTPUT, RUNTIME
 
 BundleArgument = Annotated[
     Path, typer.Argument(help="The bundle's folder.", metavar="BUNDLE", show_default=False)

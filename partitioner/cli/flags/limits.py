@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
+from partitioner.common.panels import CHOICE
 from partitioner.terminal.flags import option
-from partitioner.terminal.panels import CHOICE
 
 if TYPE_CHECKING:
     from partitioner.planning.constraints import Constraint

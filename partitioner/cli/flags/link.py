@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
+from partitioner.common.panels import LINK as PANEL
 from partitioner.common.units import parse_duration, parse_rate
 from partitioner.network.link import Link, split_link
 from partitioner.terminal.flags import option
-from partitioner.terminal.panels import LINK as PANEL
 from protos.errors import UsageError
 
 LINK_HELP = "as 10mbit,20ms, or 10mbit/50mbit,20ms where the downlink differs"

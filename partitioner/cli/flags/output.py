@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 from partitioner.common.files import check_target
+from partitioner.common.panels import OUTPUT
 from partitioner.terminal.console import JsonFlag, remark
 from partitioner.terminal.flags import option
-from partitioner.terminal.panels import OUTPUT
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from partitioner.common.panels import PROFILES
 from partitioner.terminal.flags import option
-from partitioner.terminal.panels import PROFILES
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle

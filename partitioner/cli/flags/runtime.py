@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from partitioner.cli.flags import choices
 from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS
+from partitioner.common.panels import RUNTIME
 from partitioner.terminal.flags import option
-from partitioner.terminal.panels import RUNTIME
 
 if TYPE_CHECKING:
     from partitioner.runtime.sessions import RuntimeOptions

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from partitioner.cli.flags import choices
+from partitioner.common.panels import CHOICE, TERMS
 from partitioner.terminal.flags import option
-from partitioner.terminal.panels import CHOICE, TERMS
 
 if TYPE_CHECKING:
     from partitioner.planning.objective import Objective

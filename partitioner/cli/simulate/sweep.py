@@ -6,9 +6,9 @@ from partitioner.cli.flags.arguments import BundleArgument, OnlyCodec
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.flags.output import RowsFlags
 from partitioner.cli.flags.profiles import ProfileFiles
+from partitioner.common.panels import LOAD, PROFILES
 from partitioner.terminal.console import print_json, remark, screen
 from partitioner.terminal.flags import option
-from partitioner.terminal.panels import LOAD, PROFILES
 
 _UPLINKS, _RTTS = "0.1mbit:100mbit:50", "5ms:200ms:10"
 _USUAL = LinkFlags(bandwidth=_UPLINKS, rtt=_RTTS)

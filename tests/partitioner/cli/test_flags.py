@@ -23,7 +23,7 @@ from protos.errors import UsageError
 
 PANELS = {
     "Arguments", "Options", "Commands", "Model", "Link", "Relay", "Choice", "Terms", "Profiles",
-    "Load", "Data", "Runtime", "Output",
+    "Load", "Data", "Runtime", "Output", "Limits", "Early exits", "Power", "Logs", "Settings",
 }  # fmt: skip
 
 
@@ -37,7 +37,8 @@ def commands(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 OURS = [("splitpoint", app, name) for name, _ in commands(get_command(app))]
-OURS += [("splitpoint-edge", edge, name) for name in ("fetch", "probe", "link")]
+OURS += [("splitpoint-edge", edge, name) for name, _ in commands(get_command(edge))]
+OURS += [("splitpoint-cloud", cloud, name) for name, _ in commands(get_command(cloud))]
 
 
 def test_link_is_read_from_one_flag_or_from_three() -> None:

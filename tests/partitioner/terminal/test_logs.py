@@ -1,0 +1,93 @@
+"""Logs of all commands: one event a line, with time and zone, as text or JSON."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+
+from partitioner.common.log_options import LogOptions
+from partitioner.terminal.logs import set_up_logs
+
+COMMANDS = {
+    "splitpoint": ("partitioner.cli.main", "verify", "nowhere"),
+    "splitpoint-edge": ("edge_client.cli.main", "run", "--bundle", "nowhere", "--source", "x"),
+    "splitpoint-cloud": ("cloud_server.cli.main", "serve", "--bundles", "nowhere"),
+}
+LONG = "a word and another " * 30
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    found: list[str] = []
+    yield found
+    set_up_logs(LogOptions(), found.append)
+
+
+def stderr_of(command: str, *more: str) -> list[str]:
+    module, *words = COMMANDS[command]
+    code = f"from {module} import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words, *more], capture_output=True, text=True, check=False
+    )
+    assert done.returncode not in (0, 1)
+    return done.stderr.splitlines()
+
+
+def has_zone(text: str) -> bool:
+    return datetime.fromisoformat(text).utcoffset() is not None
+
+
+def test_text_is_one_line_with_time_zone_level_and_logger(lines: list[str]) -> None:
+    set_up_logs(LogOptions(), lines.append)
+    logging.getLogger("edge_client.test").info("%s\nand so on", LONG)
+    (line,) = lines
+    time, level, logger, message = line.split(" ", 3)
+    assert has_zone(time)
+    assert (level, logger) == ("INFO", "edge_client.test:")
+    assert message == f"{LONG}\\nand so on"
+
+
+def test_json_is_one_object_an_event_with_the_traceback_in_it(lines: list[str]) -> None:
+    set_up_logs(LogOptions(log_format="json"), lines.append)
+    try:
+        raise ValueError("broken\x1b[1m")
+    except ValueError:
+        logging.getLogger("protos.test").exception("it failed")
+    (line,) = lines
+    event = json.loads(line)
+    assert line.isprintable()
+    assert has_zone(event["time"])
+    assert (event["level"], event["logger"], event["message"]) == (
+        "error", "protos.test", "it failed",
+    )  # fmt: skip
+    assert event["traceback"].startswith("Traceback")
+
+
+def test_level_holds_for_our_records_and_of_libraries_only_warnings_come(lines: list[str]) -> None:
+    set_up_logs(LogOptions(log_level="debug"), lines.append)
+    logging.getLogger("partitioner.test").debug("ours")
+    logging.getLogger("uvicorn").info("theirs")
+    logging.getLogger("uvicorn").warning("their trouble")
+    set_up_logs(LogOptions(log_level="error"), lines.append)
+    logging.getLogger("partitioner.test").warning("ours")
+    logging.getLogger("uvicorn").warning("their trouble")
+    assert [line.split(": ")[1] for line in lines] == ["ours", "their trouble"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_errors_of_every_command_are_events_when_logs_are_json(command: str) -> None:
+    (line,) = stderr_of(command, "--log-format", "json")
+    event = json.loads(line)
+    assert has_zone(event["time"])
+    assert event["level"] == "error"
+    assert "nowhere" in event["message"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_level_of_every_command_is_one_of_four(command: str) -> None:
+    text = " ".join(stderr_of(command, "--log-level", "loud"))
+    assert "--log-level is wrong: 'loud' is none of: debug, info, warning, error." in text
