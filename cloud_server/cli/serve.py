@@ -11,7 +11,7 @@ from cloud_server.server import CloudServer
 from cloud_server.web import serve_web
 from partitioner.common.event_loop import stop_event
 from partitioner.common.memory import keep_freed_pages
-from partitioner.common.units import format_duration
+from partitioner.common.units import format_duration, plural
 from partitioner.terminal import console
 from protos.names import EDGE
 
@@ -31,7 +31,7 @@ def run_server(settings: ServeSettings, announce: Callable[[Ready], None]) -> No
 def ready_sentence(ready: Ready) -> str:
     """Return the ready event as one line for people."""
     bundles = ", ".join(
-        f"{entry['name']} ({len(entry['cuts'])} cuts)" for entry in ready["bundles"]
+        f"{entry['name']} ({plural(len(entry['cuts']), 'cut')})" for entry in ready["bundles"]
     )
     web = f", HTTP on {ready['http']}" if ready["http"] else ""
     return f"serving {bundles} on {ready['address']}{web}; stop with Ctrl-C"

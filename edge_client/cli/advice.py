@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edge_client.frames.result import BUSY, Result, ServedBy
-from partitioner.common.units import format_duration
+from partitioner.common.units import format_duration, plural
 
 _MOST = 0.95
 """The share of frames whose deadline is looked for."""
@@ -70,8 +70,8 @@ def advise(summary: dict[str, Any], *, has_exits: bool, name: str) -> str | None
     why = ", ".join(f"{text} {count}" for text, count in found["why"].items())
     limit = format_duration(found["deadline_s"])
     return (
-        f"{found['missed']} of {summary['frames']} frames missed the deadline of {limit} and have no "
-        f"answer: {why}. {'; or '.join(_ways(found, has_exits=has_exits, name=name))}."
+        f"{found['missed']} of {plural(summary['frames'], 'frame')} missed the deadline of {limit} and have "
+        f"no answer: {why}. {'; or '.join(_ways(found, has_exits=has_exits, name=name))}."
     )
 
 

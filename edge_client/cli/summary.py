@@ -11,7 +11,7 @@ from edge_client.cli.tally import Tally
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
 from partitioner.bundle.bundle import Bundle
-from partitioner.common.units import format_duration, format_rate, format_size
+from partitioner.common.units import format_duration, format_rate, format_size, plural
 from partitioner.terminal import console
 
 
@@ -41,7 +41,9 @@ def sum_up(
 
 def print_summary(summary: dict[str, Any], bundle: Bundle) -> None:
     """Print the summary of a run as a table."""
-    table = Table(title=f"{bundle.name}: {summary['frames']} frames", title_justify="left")
+    table = Table(
+        title=f"{bundle.name}: {plural(summary['frames'], 'frame')}", title_justify="left"
+    )
     table.add_column("")
     table.add_column("", justify="right")
     for name, value in _rows(summary):
@@ -75,7 +77,7 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("frames a second", f"{summary['fps']:.1f}"))
     rows.append(("cut", _counts(summary["cuts"])))
     if summary["switches"]:
-        rows.append(("cut moved", f"{summary['switches']} times"))
+        rows.append(("cut moved", plural(summary["switches"], "time")))
     if summary["fallbacks"]:
         rows.append(("without the cloud", _tallied(summary["fallbacks"])))
     if link := summary["link"]:

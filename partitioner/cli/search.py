@@ -69,7 +69,7 @@ def search(
     from partitioner.bundle.bundle import Bundle
     from partitioner.common.units import parse_duration, parse_rate
     from partitioner.network.link import Link
-    from partitioner.reports.search import Row, search_json, search_table
+    from partitioner.reports.search import Row, search_json, search_table, search_text
     from partitioner.search.survivors import assumptions
 
     up, down, rtt = link.texts(_USUAL)
@@ -101,10 +101,9 @@ def search(
     if as_json:
         print_json(search_json(loaded, rows, measured, answer))
         return
+    screen.print(search_text(rows, asked, answer))
     if rows:
         screen.print(search_table(loaded, rows, measured))
-    if answer:
-        screen.print(f"Best on {asked}: {answer.after}, {1e3 * answer.total_s:.1f} ms.")
     _say_next(loaded, bundle, [row.cut for row in rows])
 
 
@@ -119,13 +118,14 @@ def _add(
             f"adding cuts needs {error.name}. Install it with: pip install 'splitpoint[onnx]', or "
             "look only with --dry-run."
         ) from error
+    from partitioner.common.units import plural
     from partitioner.search.explorer import extend_profiles, load_profiles
 
     profiles, wrong = load_profiles(bundle)
     for sentence in wrong:
         remark(sentence)
     found = sorted((one.cut for one in chosen), key=lambda cut: cut.flops)
-    with working(f"adding {len(found)} cuts"):
+    with working(f"adding {plural(len(found), 'cut')}"):
         made, added = add_cuts(bundle, found, out or bundle.path, replace=out is None)
     with progress() as bar:
         task = bar.add_task("measuring", total=None)
@@ -146,15 +146,10 @@ def _add(
 
 
 def _say_next(bundle: "Bundle", asked: Path, cuts: Sequence[str | None]) -> None:
-    missing = cuts.count(None)
-    if not cuts:
-        remark("No link makes a cut within the model best: one of its ends always is.")
-    elif missing:
+    if None in cuts:
         remark(
-            f"{missing} of {len(cuts)} are not in the bundle; search without --dry-run adds them."
+            f"{cuts.count(None)} of {len(cuts)} are not in the bundle; search without --dry-run adds them."
         )
-    else:
-        remark(f"{bundle.path} has them all.")
     if bundle.path != asked:
         remark(f"{asked} is left as it was.")
 

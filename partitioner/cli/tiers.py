@@ -78,9 +78,10 @@ def tiers(
     Example: splitpoint tiers resnet50 --near-scale 0.5 --near-link 100mbit,5ms --cloud-link 10mbit,40ms
     """
     from partitioner.bundle.bundle import Bundle
+    from partitioner.common.units import format_duration
     from partitioner.network.link import Link
     from partitioner.planning.tiers import plan_tiers
-    from partitioner.reports.tiers import tiers_json, tiers_table
+    from partitioner.reports.tiers import tiers_json, tiers_table, tiers_text
 
     near.check()
     links = (Link.parse(near_link), Link.parse(cloud_link))
@@ -92,13 +93,14 @@ def tiers(
     if as_json:
         print_json(tiers_json(loaded, links, machines, options, answer))
         return
+    screen.print(tiers_text(options))
     screen.print(tiers_table(loaded, links, options[:_SHOWN]))
     if len(options) > _SHOWN:
         remark(f"The {_SHOWN} fastest of {len(options)}; --json has them all.")
     if answer:
         remark(
             f"Of all cuts, by the seconds of nodes and with raw activations: {answer.first_after}, then "
-            f"{answer.second_after}: {1e3 * answer.total_s:.1f} ms."
+            f"{answer.second_after}: {format_duration(answer.total_s)}."
         )
 
 

@@ -156,6 +156,18 @@ def plural(count: int, noun: str, many: str = "") -> str:
     return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
 
 
+def compare(value: float, other: float) -> str:
+    """Return `9 % less than`, `3 % more than` or `as much as`: how a value is to another one."""
+    if value == other:
+        return "as much as"
+    share = abs(1 - value / other) if other else math.inf
+    size = (
+        f"{100 * share:.0f} %" if share < 10 else f"{value / other:.0f} times" if other else "much"
+    )
+    word = "less" if value < other else "more"
+    return f"{'hardly' if share < 0.005 else size} {word} than"
+
+
 def _split(text: str, wanted: str) -> tuple[float, str]:
     found = _NUMBER.fullmatch(text)
     if not found:

@@ -16,6 +16,7 @@ from partitioner.bundle.folder import new_folder
 from partitioner.bundle.graph_file import save_graph
 from partitioner.bundle.manifest import NAME_PATTERN, WEIGHTS_FILE, FileDigest, Manifest
 from partitioner.common.defaults import MAX_CUTS
+from partitioner.common.units import plural
 from partitioner.graph.cuts import find_cuts
 from partitioner.graph.graph import Graph
 from partitioner.importer.layer_names import layer_names
@@ -90,7 +91,7 @@ def import_model(
         _check_outputs(graph)
         on_step("finding the cuts")
         cuts = find_cuts(graph, chosen.max_cuts)
-        on_step(f"writing {len(cuts)} heads and tails")
+        on_step(f"writing the heads and tails of {plural(len(cuts), 'cut')}")
         writer = PieceWriter(model, graph, places, folder)
         writer.write_model()
         made = tuple(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from partitioner.common.units import format_duration, format_energy, format_size, plural
+from partitioner.common.units import compare, format_duration, format_energy, format_size, plural
 from partitioner.planning.answer import Answer, LoneFrame, is_end, lone_frame_of
 from partitioner.planning.constraints import Candidate
 from partitioner.planning.guesses import Guess
@@ -70,7 +70,7 @@ def _split_text(answer: Answer) -> str:
     end = "the better end" if others else "the only end"
     known = "".join(f"; {_named(answer, other)}" for other in others)
     return (
-        f"{taken}, {_margin(answer, rival)} than {end}, {_end_name(rival.option)} "
+        f"{taken}, {_margin(answer, rival)} {end}, {_end_name(rival.option)} "
         f"({_value(answer, rival)}{known})"
     )
 
@@ -92,12 +92,8 @@ def _margin(answer: Answer, rival: Candidate) -> str:
     """Return by how much the best is better than its rival, as a share of the rival's."""
     best, other = answer.score(answer.best), answer.score(rival)
     if set(answer.selection.objective.weights) == {"throughput"}:  # seconds, but written as a rate
-        return f"{_percent(other / best - 1)} more" if best else "more"
-    return f"{_percent(1 - best / other)} less" if other else "no less"
-
-
-def _percent(share: float) -> str:
-    return "less than 1 %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
+        return compare(other, best)
+    return compare(best, other)
 
 
 def _value(answer: Answer, candidate: Candidate) -> str:

@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.verification import CutCheck
-from partitioner.common.units import format_size
+from partitioner.common.units import SIZES, ColumnUnit, format_size
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
 
@@ -43,14 +43,17 @@ def bundle_table(bundle: Bundle) -> FoldingTable:
         f"{bundle.name}: {manifest.parameters / 1e6:.1f} M parameters, "
         f"{manifest.flops / 1e9:.2f} GFLOP, {format_size(bundle.size_bytes)} on disk"
     )
-    table = new_table(title, "cut", "after", "frontier", "bytes", "head work", left=3)
-    for cut in bundle.cuts.values():
+    sizes = [sum(spec.nbytes() for spec in cut.frontier) for cut in bundle.cuts.values()]
+    unit = ColumnUnit.of(sizes, SIZES)
+    columns = ("cut", "after", "frontier", unit.header("size"), "head work\n%")
+    table = new_table(title, *columns, left=3)
+    for cut, size in zip(bundle.cuts.values(), sizes, strict=True):
         table.add_row(
             cut.id,
             escape(cut.after),
             escape("\n".join(str(spec) for spec in cut.frontier) or "nothing crosses"),
-            format_size(sum(spec.nbytes() for spec in cut.frontier)),
-            f"{100 * cut.head_flops / max(manifest.flops, 1):.0f} %",
+            unit.write(size),
+            f"{100 * cut.head_flops / max(manifest.flops, 1):.0f}",
         )
     return table
 

@@ -5,7 +5,7 @@ from typing import Any
 from partitioner.bundle.accuracy import Accuracy
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import BundleCalibration
-from partitioner.common.units import format_size
+from partitioner.common.units import SIZES, ColumnUnit, plural
 from partitioner.reports.accuracy import format_points
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
@@ -27,19 +27,26 @@ def calibration_table(bundle: Bundle, found: BundleCalibration) -> FoldingTable:
     """Return bytes and lost points of every codec at every cut."""
     codecs = list(dict.fromkeys(accuracy.codec for accuracy in found.meta.accuracies))
     title = f"{bundle.name}: bytes of the encoded frontier, and percentage points"
-    table = new_table(title, "cut", "float32", *codecs, left=1)
+    sizes = {cut.id: sum(spec.nbytes() for spec in cut.frontier) for cut in bundle.cuts.values()}
+    raw = ColumnUnit.of(sizes.values(), SIZES)
+    columns = {codec: _unit_of(codec, found) for codec in codecs}
+    headers = (unit.header(codec) for codec, unit in columns.items())
+    table = new_table(title, "cut", raw.header("float32"), *headers, left=1)
     for cut in bundle.cuts.values():
         cells = [found.accuracies.get((cut.id, codec)) for codec in codecs]
         if any(cells):
-            raw = format_size(sum(spec.nbytes() for spec in cut.frontier))
-            table.add_row(cut.id, raw, *(_loss_cell(cell) for cell in cells))
+            losses = (_loss_cell(cell, columns[cell.codec]) if cell else "" for cell in cells)
+            table.add_row(cut.id, raw.write(sizes[cut.id]), *losses)
     return table
 
 
-def _loss_cell(found: Accuracy | None) -> str:
-    if found is None:
-        return ""
-    return f"{format_size(found.payload_bytes)} {format_points(found)}"
+def _unit_of(codec: str, found: BundleCalibration) -> ColumnUnit:
+    measured = (one.payload_bytes for one in found.meta.accuracies if one.codec == codec)
+    return ColumnUnit.of(measured, SIZES)
+
+
+def _loss_cell(found: Accuracy, unit: ColumnUnit) -> str:
+    return f"{unit.write(found.payload_bytes)} {format_points(found)}"
 
 
 def calibration_text(found: BundleCalibration) -> str:
@@ -63,5 +70,5 @@ def calibration_text(found: BundleCalibration) -> str:
     )
     return (
         f"Points are of {what}; + is above the whole model, - below. Ranges come from "
-        f"{found.meta.range_samples} inputs, points from {first.samples} others.{spread}"
+        f"{plural(found.meta.range_samples, 'input')}, points from {first.samples} others.{spread}"
     )

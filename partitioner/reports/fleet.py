@@ -11,7 +11,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from partitioner.common.units import format_rate, format_size
+from partitioner.common.units import format_duration, format_rate, format_size, plural
 from partitioner.planning.devices import Device
 from partitioner.planning.energy import compute_power_w, frame_energy
 from partitioner.planning.radio import Radio
@@ -80,14 +80,40 @@ def summarise(runs: Sequence[dict[str, float]]) -> dict[str, Estimate]:
     return summary
 
 
+def fleet_text(
+    runs: Sequence[FleetRun], summary: dict[str, Estimate], asked_p99_s: float | None
+) -> str:
+    """Return in a sentence how the fleet fares; `asked_p99_s`: its workers are the fewest that keep that."""
+    fleet = runs[0].fleet
+    late = summary.get("missed_share")
+    fewest = (
+        f"{plural(fleet.workers, 'worker')} {'is' if fleet.workers == 1 else 'are'} the fewest that keep a "
+        f"p99 of {format_duration(asked_p99_s)}. "
+        if asked_p99_s is not None
+        else ""
+    )
+    lost = summary["lost"].mean
+    return (
+        f"{fewest}{plural(fleet.devices, 'device')} on {plural(fleet.workers, 'worker')}: "
+        f"{format_duration(summary['mean_s'].mean)} a frame on average, "
+        f"{format_duration(summary['p99_s'].mean)} at p99"
+        f"{f', {100 * late.mean:.1f} % later than the deadline' if late else ''}; workers are busy "
+        f"{100 * summary['cloud_share'].mean:.0f} % of the time, uplinks "
+        f"{100 * summary['uplink_share'].mean:.0f} %; "
+        f"{plural(round(lost), 'frame') if lost else 'no frame'} {'are' if round(lost) > 1 else 'is'} lost."
+    )
+
+
 def fleet_table(runs: Sequence[FleetRun], summary: dict[str, Estimate]) -> Table:
     """Return the figures, a row each."""
     fleet = runs[0].fleet
     options = ", ".join(demand.label for demand in fleet.demands)
     title = (
-        f"{fleet.devices} devices, {1 / fleet.period_s:g} frames/s each, {options}; {fleet.share} on each "
-        f"uplink ({fleet.trace.name}, mean {format_rate(fleet.trace.uplink_bps.mean)}); "
-        f"{fleet.workers} workers, batches of up to {fleet.batch}; {len(runs)} x {fleet.duration_s:g} s"
+        f"{plural(fleet.devices, 'device')}, {1 / fleet.period_s:g} fps each, {options}; "
+        f"{fleet.share} on each uplink ({fleet.trace.name}, mean "
+        f"{format_rate(fleet.trace.uplink_bps.mean)}); "
+        f"{plural(fleet.workers, 'worker')}, batches of up to {fleet.batch}; {len(runs)} x "
+        f"{fleet.duration_s:g} s"
     )
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("", "mean", "± 95 %"):
@@ -148,7 +174,7 @@ def draw_fleet(runs: Sequence[FleetRun], deadline_s: float | None, path: Path) -
         axes.set_xscale("log")
         axes.set_xlabel("latency (ms)")
         axes.set_ylabel("share of frames that are faster")
-        axes.set_title(f"{fleet.devices} devices, {fleet.workers} workers")
+        axes.set_title(f"{plural(fleet.devices, 'device')}, {plural(fleet.workers, 'worker')}")
         axes.legend(fontsize=8)
         axes.grid(alpha=0.2)
 

@@ -1,7 +1,7 @@
 """Profiles as tables, and what is to be said of how they were measured."""
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.common.units import format_size
+from partitioner.common.units import SIZES, ColumnUnit, plural
 from partitioner.profiles.profile import Profile, StageProfile
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
@@ -15,12 +15,14 @@ _NOISY = 0.5
 def profile_table(profile: Profile, role: str) -> FoldingTable:
     """Return the times and memory of every head and tail."""
     machine = profile.machine
-    title = f"{role}: {machine.cpu}, {machine.threads} thread(s), {machine.runtime}"
-    heads = ("head ms", "p10 – p90", "MB", "tail ms", "p10 – p90", "MB")
-    table = new_table(title, "cut", *heads, "frontier", left=1)
+    title = f"{role}: {machine.cpu}, {plural(machine.threads, 'thread')}, {machine.runtime}"
+    side = ("p10 – p90\nms", "memory\nMB")
+    heads = ("head\nms", *side, "tail\nms", *side)
+    size = ColumnUnit.of((cut.frontier_bytes for cut in profile.cuts.values()), SIZES)
+    table = new_table(title, "cut", *heads, size.header("frontier"), left=1)
     for name, cut in profile.cuts.items():
         cells = [*_stage_cells(cut.head), *_stage_cells(cut.tail)]
-        table.add_row(name, *cells, format_size(cut.frontier_bytes))
+        table.add_row(name, *cells, size.write(cut.frontier_bytes))
     return table
 
 

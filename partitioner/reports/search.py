@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.common.units import format_rate
+from partitioner.common.units import DURATIONS, ColumnUnit, format_duration, format_rate
+from partitioner.network.link import Link
 from partitioner.profiles.profile import Profile, StageProfile
 from partitioner.search.explorer import Answer
 from partitioner.search.survivors import Survivor, Win
 from partitioner.terminal.folding_table import FoldingTable, new_table
+from protos.names import CLOUD, EDGE
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,35 @@ def search_json(
     }
 
 
+def search_text(rows: Sequence[Row], link: Link, answer: Answer | None) -> str:
+    """Return in a sentence the best cut on a link, if that was asked, and how many cuts were found."""
+    best = f"{_best_text(link, answer)} " if answer else ""
+    if not rows:
+        return f"{best}No link makes a cut within the model best: one of its ends always is."
+    added, missing = sum(row.added for row in rows), sum(row.cut is None for row in rows)
+    parts = [f"{added} of them added"] if added else []
+    parts += [f"{missing} of them not in the bundle"] if missing else []
+    found = (
+        "1 cut within the model is" if len(rows) == 1 else f"{len(rows)} cuts within the model are"
+    )
+    return f"{best}{found} best on some link: {', '.join(parts) or 'the bundle has them all'}."
+
+
+def _best_text(link: Link, answer: Answer) -> str:
+    ends = {CLOUD: "everything in the cloud is best", EDGE: "everything on the edge is best"}
+    what = ends.get(answer.after, f"of all cuts the one after {answer.after} is best")
+    return f"On {link} {what}: {format_duration(answer.total_s)}, by the seconds of nodes."
+
+
 def search_table(
     bundle: Bundle, rows: Sequence[Row], profiles: tuple[Profile, Profile]
 ) -> FoldingTable:
     """Return the survivors with their times, predicted from nodes and measured, in ms."""
     columns = ("head", "timed", "tail", "timed")
-    title = (
-        f"{bundle.name}: cuts that some link, load or codec makes best; from nodes and timed, in ms"
-    )
-    table = new_table(title, "cut", "best on uplinks", "with", *columns, left=3)
+    title = f"{bundle.name}: cuts that some link, load or codec makes best; from nodes, and timed"
+    times = ColumnUnit.of((s for row in rows for s in _times_s(row, profiles)), DURATIONS, 1)
+    headers = (times.header(column) for column in columns)
+    table = new_table(title, "cut", "best on uplinks", "with", *headers, left=3)
     for row in rows:
         head, tail = _measured(row.cut, profiles)
         win, *more = row.survivor.wins
@@ -69,10 +91,10 @@ def search_table(
             row.cut or "–",
             f"{format_rate(win.from_bps)} – {_upper(win)}",
             f"{win.assumption}{f' (+{len(more)})' if more else ''}",
-            _ms(row.survivor.edge_s),
-            _timed(head),
-            _ms(row.survivor.cloud_s),
-            _timed(tail),
+            times.write(row.survivor.edge_s),
+            times.write(head.timing.median_s) if head else "–",
+            times.write(row.survivor.cloud_s),
+            times.write(tail.timing.median_s) if tail else "–",
             style="bold green" if row.added else None,
         )
     return table
@@ -109,9 +131,6 @@ def _measured_json(cut: str | None, profiles: tuple[Profile, Profile]) -> dict[s
     }
 
 
-def _timed(stage: StageProfile | None) -> str:
-    return _ms(stage.timing.median_s) if stage else "–"
-
-
-def _ms(seconds: float) -> str:
-    return f"{1e3 * seconds:.1f}" if seconds < 0.1 else f"{1e3 * seconds:.0f}"
+def _times_s(row: Row, profiles: tuple[Profile, Profile]) -> tuple[float, ...]:
+    timed = [stage.timing.median_s for stage in _measured(row.cut, profiles) if stage]
+    return row.survivor.edge_s, row.survivor.cloud_s, *timed

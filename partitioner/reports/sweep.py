@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from partitioner.common.units import format_duration, format_rate
+from partitioner.common.units import format_duration, format_rate, plural
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
 from partitioner.reports.plan_plot import draw_bars, draw_lines
@@ -17,9 +17,25 @@ from partitioner.terminal.folding_table import FoldingTable, new_table
 _COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c")
 
 
+def sweep_text(swept: Sweep) -> str:
+    """Return in a sentence which options win, and which to take if it has to be one."""
+    points = f"{plural(swept.totals_s.size, 'point')}"
+    winners = [one for one in swept.standings if one.uplinks_bps]
+    first, *more = winners
+    if not more:
+        return f"{first.label} is the best at all of {points}."
+    safest = min(swept.standings, key=lambda one: one.mean_ratio)
+    return (
+        f"{len(winners)} options are the best somewhere among {points}, {first.label} at most of them "
+        f"({100 * first.share:.0f} %). If it has to be one: {safest.label}, which takes "
+        f"{safest.mean_ratio:.2f}x as long as the best of each point on average, and "
+        f"{safest.worst_ratio:.1f}x at worst."
+    )
+
+
 def sweep_table(swept: Sweep) -> FoldingTable:
     """Return the options that are the best somewhere, and what each costs if it is taken everywhere."""
-    title = f"{swept.totals_s.size} points; ratios to the best option of each point"
+    title = f"{plural(swept.totals_s.size, 'point')}; ratios to the best option of each point"
     columns = ("option", "best at", "on uplinks", "everywhere: mean", "worst")
     table = new_table(title, *columns, left=1)
     for one in swept.standings:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from partitioner.common.units import plural
 from partitioner.simulation.adaptive import ADAPTIVE
 from partitioner.simulation.pipeline import Setup
 from partitioner.simulation.replay import CLAIRVOYANT, Run
@@ -29,7 +30,7 @@ def draw_runs(runs: Sequence[Run], setup: Setup, path: Path) -> None:
         _draw_choices(chosen, runs)
         _draw_latencies(latency, runs)
         _draw_distributions(spread, runs)
-        figure.suptitle(f"{len(runs[0].passages)} frames over {setup.trace.name}")
+        figure.suptitle(f"{plural(len(runs[0].passages), 'frame')} over {setup.trace.name}")
 
 
 def _draw_rate(axes: Any, setup: Setup, end_s: float) -> None:

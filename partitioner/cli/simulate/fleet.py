@@ -150,6 +150,7 @@ def fleet(
         draw_fleet,
         fleet_json,
         fleet_table,
+        fleet_text,
         measures,
         run_rows,
         summarise,
@@ -179,7 +180,9 @@ def fleet(
         bundle_json = {"name": loaded.name, "digest": loaded.digest}
         print_json({"bundle": bundle_json, **fleet_json(done, each, load.seed)})
         return
-    screen.print(fleet_table(done, summarise(each)))
+    summary = summarise(each)
+    screen.print(fleet_text(done, summary, p99_s if load.workers == AUTO else None))
+    screen.print(fleet_table(done, summary))
     if caveat := scale_text(plan):
         remark(f"Note: {caveat}")
     output.tell()
@@ -205,6 +208,7 @@ def _worker_count(text: str, p99: str | None) -> int:
 
 def _simulate(asked: "Fleet", runs: int, seed: int, p99_s: float | None) -> "list[FleetRun]":
     """Run the fleet, first with as few workers as keep the p99 if one is given."""
+    from partitioner.common.units import plural
     from partitioner.simulation.fleet import find_workers, run_fleet
 
     with progress() as bar:
@@ -215,7 +219,7 @@ def _simulate(asked: "Fleet", runs: int, seed: int, p99_s: float | None) -> "lis
             return run_fleet(fleet, seed, run, lambda now: bar.update(task, completed=round(now)))
 
         def p99_of(fleet: "Fleet") -> float:
-            return run_once(fleet, 0, f"{fleet.workers} workers").latency_s(99)
+            return run_once(fleet, 0, plural(fleet.workers, "worker")).latency_s(99)
 
         if p99_s is not None:
             asked = find_workers(asked, p99_s, p99_of)

@@ -49,7 +49,7 @@ def sweep(
     from partitioner.network.link import Link
     from partitioner.planning.plan import plan as make_plan
     from partitioner.reports.plan import scale_text
-    from partitioner.reports.sweep import draw_sweep, sweep_table
+    from partitioner.reports.sweep import draw_sweep, sweep_table, sweep_text
     from partitioner.simulation.sweep import POINT_COLUMNS, parse_grid
     from partitioner.simulation.sweep import sweep as sweep_plan
 
@@ -69,6 +69,7 @@ def sweep(
         bundle_json = {"name": loaded.name, "digest": loaded.digest}
         print_json({"bundle": bundle_json, **swept.to_dict()}, indent=None)
         return
+    screen.print(sweep_text(swept))
     screen.print(sweep_table(swept))
     if caveat := scale_text(made):
         remark(f"Note: {caveat}")

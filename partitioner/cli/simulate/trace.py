@@ -294,12 +294,15 @@ def _plan(
 
 
 def _show(done: "Simulation", *, every: bool) -> None:
-    from partitioner.reports.trace import choices_text, runs_table
+    from partitioner.common.units import plural
+    from partitioner.reports.trace import choices_text, runs_table, runs_text
 
     shown = done.runs if every else done.leading
+    screen.print(runs_text(done.runs, done.settings))
     screen.print(runs_table(done, shown))
     screen.print(choices_text(done.runs))
     if len(shown) < len(done.runs):
         remark(
-            f"{len(done.runs) - len(shown)} fixed options that came off worse are left out; see --all."
+            f"{len(shown)} of {plural(len(done.runs), 'policy', 'policies')} are shown; --all shows the "
+            "fixed options that came off worse."
         )

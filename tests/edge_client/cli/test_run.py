@@ -203,7 +203,7 @@ def test_full_disk_is_a_sentence_after_the_summary(image_bundle: Bundle, folder:
     assert lines(done.stdout)[-1]["summary"]["frames"] == 1
     table = invoke(*words, "--output", "/dev/full")
     assert isinstance(table.exception, FileError)
-    assert "image: 1 frames" in table.stdout
+    assert "image: 1 frame " in table.stdout
 
 
 def test_output_of_the_last_run_survives_a_server_that_is_away(

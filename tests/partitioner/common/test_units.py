@@ -7,6 +7,7 @@ from partitioner.common.units import (
     ENERGIES,
     SIZES,
     ColumnUnit,
+    compare,
     format_duration,
     format_rate,
     format_size,
@@ -102,3 +103,12 @@ def test_one_is_not_several() -> None:
     assert plural(0, "frame") == "0 frames"
     assert plural(12_000, "frame") == "12,000 frames"
     assert plural(2, "match", "matches") == "2 matches"
+
+
+def test_values_are_compared_in_words() -> None:
+    assert compare(91, 100) == "9 % less than"
+    assert compare(103, 100) == "3 % more than"
+    assert compare(99.9, 100) == "hardly less than"
+    assert compare(5, 5) == "as much as"
+    assert compare(3000, 100) == "30 times more than"
+    assert compare(1, 0) == "much more than"
