@@ -1,1 +1,1 @@
-"""The body in the data centre: tails behind the Open Inference Protocol."""
+"""The server in the data centre: it serves tails by the Open Inference Protocol."""

@@ -1,4 +1,4 @@
-"""Where the server is, stated once; light, so that `--help` can show it."""
+"""The defaults of the server's address, stated once. It imports little, so that `--help` is fast."""
 
 LISTEN = "127.0.0.1:50051"
 """Of the command `serve`, and of those that ask it."""

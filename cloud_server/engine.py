@@ -1,4 +1,4 @@
-"""From the bytes of a request to the bytes of its answer, off the event loop, in one hop."""
+"""The engine: a worker thread turns the bytes of a request into the bytes of its answer."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from protos.wire.checksums import check_seal, seal
 from protos.wire.messages import pack_response, unpack_request
 
 EXTENSIONS = ("model_stream_infer", "splitpoint_tails", "splitpoint_codecs")
-"""What is offered beyond the protocol."""
+"""The extensions that the server offers beyond the protocol."""
 
 
 class Loaded(NamedTuple):

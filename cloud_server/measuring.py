@@ -14,7 +14,7 @@ from protos.splitpoint_pb2 import MeasureProfileResponse
 
 
 class _StoppedError(Exception):
-    """Nobody waits for the measurement any more."""
+    """The caller has given the measurement up."""
 
 
 class ProfileMeter:

@@ -57,7 +57,7 @@ class CloudServer:
 
     @property
     def edges(self) -> EdgeBook:
-        """What edges have told of themselves; raises UsageError before the server has started."""
+        """The telemetry that edges have sent; raises UsageError before the server has started."""
         return self._started().edges
 
     @property
@@ -118,7 +118,7 @@ class CloudServer:
 
 
 class _Running:
-    """What a started server is made of."""
+    """The parts of a started server."""
 
     def __init__(self, options: ServerOptions, store: ModelStore, runtime: RuntimeOptions) -> None:
         self.store = store

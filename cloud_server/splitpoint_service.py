@@ -33,7 +33,7 @@ _FRAMING_BYTES = 64
 
 
 class SplitpointService:
-    """What the Open Inference Protocol has no word for."""
+    """The methods of splitpoint.v1, for which the Open Inference Protocol has none."""
 
     def __init__(
         self,

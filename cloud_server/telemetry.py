@@ -1,4 +1,4 @@
-"""What edges tell of themselves: the newest of each, for the metrics, and changes of health for the log."""
+"""Telemetry from edges: the newest snapshot of each for the metrics, and changes of health for the log."""
 
 import asyncio
 import logging

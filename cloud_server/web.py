@@ -1,4 +1,4 @@
-"""The REST side of the Open Inference Protocol, for load balancers and for curl: health and metadata."""
+"""The REST service: health and metadata by the Open Inference Protocol, for load balancers and curl."""
 
 import asyncio
 import contextlib

@@ -1,1 +1,1 @@
-"""The body on the device: frames in, head, stream, results out."""
+"""The client on the device: it runs heads, streams to the cloud, and returns results."""

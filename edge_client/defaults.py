@@ -19,6 +19,6 @@ DEGRADED_SHARE = 0.1
 HEALTHY_SHARE = 0.02
 """Down to this share of the last frames failing, a degraded edge may become HEALTHY again."""
 SETTLE_S = 3.0
-"""So long must all be well before a degraded edge is HEALTHY."""
+"""All must be well for so long before a degraded edge is HEALTHY."""
 FAILING_HALF_LIFE_S = 2.0
-"""In which the last frames are forgotten by half."""
+"""The weight of a frame in these shares halves in so long."""

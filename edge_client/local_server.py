@@ -1,4 +1,4 @@
-"""The split model for applications on the device, by the Open Inference Protocol, as if it were all here."""
+"""The local server: it offers the split model to applications by the Open Inference Protocol."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ from protos.wire.checksums import check_seal, seal
 from protos.wire.messages import pack_response, unpack_request
 
 CLOUD_SERVICE = "splitpoint.cloud"
-"""Of grpc.health.v1: the cloud, as seen from here."""
+"""The name under which grpc.health.v1 tells of the cloud."""
 
 EXTENSIONS = ("model_stream_infer", "splitpoint_served_by")
 
@@ -47,7 +47,7 @@ OnResult = Callable[[Result, str], None]
 
 
 def unheard(_result: Result, _request_id: str) -> None:
-    """Nobody wants to know the results."""
+    """Do nothing with a result."""
 
 
 class LocalServer:

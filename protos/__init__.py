@@ -1,1 +1,1 @@
-"""What two machines must agree on: schemas and stubs, tensors and messages, codecs, errors."""
+"""The protocol, on which two machines must agree: schemas, tensors, messages, codecs, errors."""

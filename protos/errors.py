@@ -13,7 +13,7 @@
     │   ├── SourceError          frames that cannot be read
     │   └── TraceError           a trace that is damaged, or of an unknown format
     ├── NetworkError         the link between edge and cloud
-    │   ├── UnreachableError     nobody answers at the address
+    │   ├── UnreachableError     no server answers at the address
     │   └── LateError            no answer before the deadline
     └── ServerError          the cloud side
         ├── MismatchError        the cloud's bundle differs from the edge's
@@ -101,7 +101,7 @@ class NetworkError(SplitpointError):
 
 
 class UnreachableError(NetworkError):
-    """Nobody answers at the cloud's address."""
+    """No server answers at the cloud's address."""
 
 
 class LateError(NetworkError):

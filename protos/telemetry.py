@@ -1,4 +1,4 @@
-"""What an edge tells of itself: one document for its JSON lines, its metrics and the cloud."""
+"""The telemetry document of an edge, for its JSON lines, its metrics and the cloud."""
 
 from typing import Annotated, Literal
 
@@ -63,7 +63,7 @@ class Move(_Document):
 
 
 class Estimates(_Document):
-    """What the edge believes of the link and of both machines."""
+    """The edge's estimates of the link and of both machines."""
 
     uplink_bps: float = _Seconds
     downlink_bps: float = _Seconds
@@ -82,7 +82,7 @@ class PowerSeen(_Document):
     """Battery and heat of the device, and what the rules that hold ask for."""
 
     battery: float | None = Field(default=None, ge=0, le=1)
-    """The share of a full one; None: nobody tells."""
+    """The share of a full one; None: not known."""
     charging: bool | None = None
     temperature_c: float | None = Field(default=None, allow_inf_nan=False)
     rules: tuple[Annotated[str, _Word], ...] = Field(default=(), max_length=16)
@@ -96,7 +96,7 @@ class Telemetry(_Document):
     """One interval of an edge's life. Counts are since its start, spreads of the interval."""
 
     edge: str = _Name
-    """What it calls itself."""
+    """The name of the edge."""
     bundle: str = Field(min_length=1, max_length=255, pattern=r"^[ -~]+$")
     started_s: float = _Seconds
     """Unix time of the edge's start; with `number` it tells one snapshot from any other."""
@@ -108,11 +108,11 @@ class Telemetry(_Document):
     health_reason: str = _Text
     cut: str = _Word
     reason: str = _Text
-    """Why the cut is where it is."""
+    """The reason for the cut."""
     exits_from: float | None = Field(default=None, ge=0, le=1)
     """Confidence from which the exit at the cut answers early; None: none does."""
     served_by: dict[str, _Frames] = Field(max_length=8)
-    """Frames by who ran the last layer; `none`: nobody did."""
+    """Frames by who ran the last layer; `none`: there was no answer."""
     fallbacks: dict[str, _Frames] = Field(max_length=32)
     """Frames that the cloud was meant to serve and did not, by what it failed with."""
     switches: int = _Count
@@ -126,7 +126,7 @@ class Telemetry(_Document):
     estimates: Estimates | None = None
     """None while nothing is known of the link."""
     power: PowerSeen | None = None
-    """None where nobody looks at it."""
+    """None where battery and heat are not watched."""
 
 
 def read_snapshot(text: str) -> Telemetry:

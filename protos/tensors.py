@@ -45,7 +45,7 @@ _CONTENTS_FIELD = {
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What is known of a tensor before it exists.
+    """A tensor's name, type and shape.
 
     `dtype` is numpy's name (`float32`); in `shape`, -1 is the batch axis, which takes any size.
     """

@@ -1,4 +1,4 @@
-"""The command `splitpoint-cloud`. What is heavy is imported within the commands."""
+"""The command `splitpoint-cloud`. Each subcommand imports the heavy modules that it needs."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The life of the command `serve`: from its settings to the end of its drain."""
+"""The command `splitpoint-cloud serve`: it starts a server, waits for a signal, and drains."""
 
 import contextlib
 from collections.abc import Callable

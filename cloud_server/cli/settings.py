@@ -1,4 +1,4 @@
-"""What `splitpoint-cloud serve` can be told: a server's options, and what only the command has."""
+"""The settings of `splitpoint-cloud serve`: a server's options, and what only the command has."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What to tell somebody whose frames missed their deadline: how many, why, and what would help."""
+"""Advice after a run that missed deadlines: how many frames did, why, and what would help."""
 
 import math
 from collections import Counter

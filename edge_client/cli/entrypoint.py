@@ -1,4 +1,4 @@
-"""Where `splitpoint-edge` starts: light, so that Ctrl-C is heard while the rest is being loaded."""
+"""The entry point of `splitpoint-edge`. It imports little, so that Ctrl-C works from the start."""
 
 from partitioner.terminal.entrypoint import start
 

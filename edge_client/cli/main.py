@@ -1,4 +1,4 @@
-"""The command `splitpoint-edge`. What is heavy is imported within the commands."""
+"""The command `splitpoint-edge`. Each subcommand imports the heavy modules that it needs."""
 
 from collections.abc import Callable
 from pathlib import Path

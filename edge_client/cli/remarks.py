@@ -1,4 +1,4 @@
-"""What `run` and `serve` have in common: a client as the settings say, and word of how it fares."""
+"""The remarks of `run` and `serve` on stderr: progress, the cut, exits, moves and health."""
 
 import errno
 import os
@@ -42,13 +42,13 @@ def client_options(
 
 @contextmanager
 def shown_progress() -> Iterator[OnProgress]:
-    """Show what takes long while connecting: as a bar where somebody watches, else as remarks."""
+    """Show what takes long while connecting: as a bar on a terminal, else as remarks."""
     with console.progress() as progress:
         task = progress.add_task("connecting", total=None)
 
         def show(step: str, done: int, total: int) -> None:
             progress.update(task, description=f"measuring {step}", completed=done, total=total)
-            if progress.disable and done == 0:  # nobody watches a bar, but a log wants to know
+            if progress.disable and done == 0:  # no bar: the log gets a line
                 steps = f" (1 of {total})" if total else ""
                 console.remark(f"measuring {step.rstrip(', ')}{steps}")
 

@@ -1,4 +1,4 @@
-"""The command `splitpoint-edge run`: frames from a source through the client to whoever reads."""
+"""The command `splitpoint-edge run`: it streams a source through the client and records results."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ from protos.errors import SourceError
 from protos.tensors import Array
 
 SOME_FAILED = 7
-"""The exit status of a run in which some frames, but not all, were served by nobody."""
+"""The exit status of a run in which some frames, but not all, got no answer."""
 
 
 def run_source(settings: RunSettings, *, as_json: bool) -> int:
@@ -123,7 +123,7 @@ def _noting(frames: Iterator[Frame], names: deque[str]) -> Iterator[dict[str, Ar
 
 def _exit_status(tally: Tally, source: FrameSource, interrupted: bool) -> int:
     if interrupted:
-        return INTERRUPTED  # and whoever ends the command says so
+        return INTERRUPTED  # the entry point says so
     if tally.frames == 0:
         raise SourceError(
             f"no frame came out of the source ({source.unreadable} could not be read). Check it."

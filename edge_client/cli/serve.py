@@ -1,4 +1,4 @@
-"""The life of the command `splitpoint-edge serve`: from its settings to the end of its drain."""
+"""The command `splitpoint-edge serve`: it starts the local server, waits for a signal, and drains."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -82,9 +82,7 @@ async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
 
         reporter = Reporter(client, observer, settings.reports.telemetry_s, writer.note, changed)
         reporting = asyncio.create_task(reporter.run())
-        reporting.add_done_callback(
-            lambda _: stop.set()
-        )  # by itself it ends if nobody reads any more
+        reporting.add_done_callback(lambda _: stop.set())  # it ends by itself when stdout is closed
         try:
             await _until(stop, settings)
             limit = format_duration(settings.limits.drain_s)

@@ -1,4 +1,4 @@
-"""The summary of a run: a table where people read, a JSON line, and advice."""
+"""The summary of a run: a table on a terminal, a JSON line, and advice."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a run came to: one record a frame, and their sum."""
+"""The tally of a run: it counts results, makes a record of each, and sums them up."""
 
 import statistics
 from collections import Counter, deque
@@ -60,7 +60,7 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        """Frames that nobody served."""
+        """Frames without an answer."""
         return self.served_by[str(ServedBy.NONE)]
 
     @property

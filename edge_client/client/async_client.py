@@ -1,4 +1,4 @@
-"""The client: a bundle here, its server there, frames in and results out."""
+"""AsyncEdgeClient: split inference of one bundle with one server, in an event loop."""
 
 import asyncio
 import math
@@ -74,7 +74,7 @@ class AsyncEdgeClient:
             window=options.window,
         )
         self.control = Controller(self.bundle, stages, self._breaker, policy)
-        """What decides, what it believes of link and loads, and how often the cut has moved."""
+        """Decides on cuts, and keeps the estimates of the link and of loads."""
         self._meeting = CloudSession(
             self.bundle, options, self._transport, stages, self._breaker, self.control
         )
@@ -91,17 +91,17 @@ class AsyncEdgeClient:
         self.pipeline = FramePipeline(
             options, self._runner, self._device, self.control, self._completer
         )
-        """What takes a frame from its inputs to its result."""
+        """Takes frames from their inputs to their results."""
         self._connecting = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
         self.watch: CloudWatch | None = None
-        """What looks after the cloud while no frame does; None without a server."""
+        """Watches the cloud while no frame goes there; None without a server."""
         if self._transport is not None:
             self.watch = CloudWatch(
                 self.bundle, self._transport, self._breaker, self.control, self._meeting.is_back
             )
         self.power: PowerWatch | None = None
-        """What looks after battery and heat; None unless it was asked for."""
+        """Watches battery and heat; None unless it was asked for."""
         if options.power is not None:
             unweighed = why_unweighed(policy, adapts=options.adapts)
             self.power = PowerWatch(options.power, self.control.heed, unweighed=unweighed)
@@ -143,14 +143,14 @@ class AsyncEdgeClient:
 
     @property
     def server(self) -> ServerInfo | None:
-        """What the server said of itself; None before it was asked."""
+        """The server's answer to the greeting; None before it was greeted."""
         return self._meeting.server
 
     @property
     def link(self) -> Link | None:
         """The link as it is believed to be: given, measured while connecting, or followed since.
 
-        None while it is only guessed, as nobody has been met.
+        None while it is only a guess, as no server has answered yet.
         """
         if self._meeting.link is None and not self.control.learned.has_seen_link:
             return None
@@ -158,7 +158,7 @@ class AsyncEdgeClient:
 
     @property
     def trouble(self) -> SplitpointError | None:
-        """What the cloud failed with last, or what is wrong with its calibration; None while all is well."""
+        """The cloud's last failure, or the mismatch of its calibration; None while all is well."""
         return self._breaker.error or self.control.distrusts
 
     @property
@@ -179,7 +179,7 @@ class AsyncEdgeClient:
 
     @property
     def switches(self) -> int:
-        """How often the policy has moved the cut."""
+        """The number of times that the policy has moved the cut."""
         return self.control.switches
 
     @property
@@ -261,7 +261,7 @@ class AsyncEdgeClient:
         (None: now). Raises TensorError for wrong inputs, and with on_failure="fail" whatever the call
         came to, such as LateError or MismatchError; without, such a frame is finished here, and its
         reason says why. With on_error="result" what would be raised is a Result that is served by none,
-        as in any case a frame is whose deadline nobody could meet.
+        as is any frame that neither cloud, exit nor edge could answer in time.
         """
         arrived_at = perf_counter() if arrived_at is None else arrived_at
         await self.connect()

@@ -1,4 +1,4 @@
-"""From a frame's head to its result: through the cloud, or without it, and in time either way.
+"""Completion of a frame after its head: by the cloud, else by the tail here, the exit, or without an answer.
 
 A fallback is a value: whatever happens to the cloud, the frame goes on from the frontier that exists.
 Where the rest of the model fits into what is left of the deadline it is computed here; otherwise the
@@ -39,7 +39,7 @@ _SPARE_S = 0.002
 _SPARE = 0.2
 """And this share of a tail's usual time, since it varies."""
 GRACE = 0.05
-"""Of a deadline: so late may a computation that is nearly done be, rather than be for nothing."""
+"""Share of a deadline by which a computation here may be late: nearly done, it should not be for nothing."""
 
 Greet = Callable[[], Awaitable[None]]
 

@@ -1,4 +1,4 @@
-"""Frames from any iterable into the event loop: what blocks is waited for on a thread of its own."""
+"""Any iterable of frames as an asynchronous one: a thread of its own waits for sources that block."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ T = TypeVar("T")
 class ThreadedFrames(Generic[T]):
     """An iterable as an async iterator. The next item is taken only when it is asked for.
 
-    The thread is a daemon, so that a source which blocks for ever (stdin, a camera) holds up nobody.
+    The thread is a daemon, so that a program can end while its source blocks for ever (stdin, a camera).
     """
 
     def __init__(self, frames: Iterable[T]) -> None:
@@ -43,7 +43,7 @@ class ThreadedFrames(Generic[T]):
                 self._answer(future, next(iterator), None)
             except StopIteration:
                 self._answer(future, None, StopAsyncIteration())
-            except Exception as error:  # noqa: BLE001 - it belongs to whoever reads the frames
+            except Exception as error:  # noqa: BLE001 - it is raised where the frames are read
                 self._answer(future, None, error)
             except BaseException as error:  # noqa: BLE001 - as above, but it would end the loop
                 ended = RuntimeError(f"the source of frames has ended its thread: {error!r}")
@@ -55,7 +55,7 @@ class ThreadedFrames(Generic[T]):
     def _answer(
         self, future: "asyncio.Future[T]", item: T | None, error: BaseException | None
     ) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop has been closed, and with it the stream
             self._loop.call_soon_threadsafe(_settle, future, item, error)
 
 

@@ -44,7 +44,7 @@ _THRESHOLD = Kind("own|auto|none|SHARE", read=_read_threshold)
 
 @dataclass(frozen=True)
 class ClientOptions(Options):
-    """What a client can be told. Raises UsageError for values that cannot be, alone or together."""
+    """The options of a client. Raises UsageError for values that cannot be, alone or together."""
 
     cloud: str | None = field(
         metadata=about(

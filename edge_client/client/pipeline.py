@@ -26,7 +26,7 @@ from protos.errors import SplitpointError
 from protos.names import EDGE
 
 OnError = Literal["raise", "result"]
-"""What becomes of a frame that fails: an exception, or a Result that is served by none."""
+"""A frame that fails raises, or becomes a Result that is served by none."""
 
 
 class FramePipeline:

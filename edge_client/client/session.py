@@ -1,4 +1,4 @@
-"""Coming together with a server: the greeting, the plan that needs one, and what to do without."""
+"""The session with a server: greet it, plan with it, or go on alone."""
 
 import asyncio
 from dataclasses import replace
@@ -34,7 +34,7 @@ _CONNECT_S = 5.0
 
 
 class CloudSession:
-    """Greets the server when it is there, at first or later, and then tells the controller what to do."""
+    """Greets the server, at first or once it is back, plans, and gives the controller a choice or a plan."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The client for programs without an event loop."""
+"""EdgeClient: the client for programs without an event loop."""
 
 import asyncio
 import logging
@@ -66,7 +66,7 @@ class EdgeClient:
 
     @property
     def trouble(self) -> SplitpointError | None:
-        """What the cloud failed with last; None while all is well."""
+        """The cloud's last failure; None while all is well."""
         return self._client.trouble
 
     @property
@@ -76,7 +76,7 @@ class EdgeClient:
 
     @property
     def switches(self) -> int:
-        """How often the policy has moved the cut."""
+        """The number of times that the policy has moved the cut."""
         return self._client.switches
 
     @property
@@ -159,7 +159,7 @@ class EdgeClient:
     def accompany(self, work: Coroutine[Any, Any, None]) -> "Future[None]":
         """Begin a coroutine in that loop; it is cancelled when the client closes, if not before.
 
-        What it fails with is logged when it does, as nobody may ask for it.
+        Its failure is logged at once, as the future may never be asked for it.
         """
         future = asyncio.run_coroutine_threadsafe(work, self._loop.loop)
         future.add_done_callback(_log_failure)
@@ -187,5 +187,5 @@ def _log_failure(future: "Future[None]") -> None:
     if future.cancelled() or (error := future.exception()) is None:
         return
     broken = isinstance(error, BaseExceptionGroup) and error.subgroup(BrokenPipeError)
-    if not broken:  # else whoever read the output has gone, which the frames notice too
+    if not broken:  # else the reader of the output has gone, which the frames notice too
         _log.error("what went on beside the frames has failed: %s", error, exc_info=error)

@@ -1,4 +1,4 @@
-"""Many frames at once, in a bounded window, with the results in order."""
+"""The window: a bounded number of frames at work at once, with their results in order."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator

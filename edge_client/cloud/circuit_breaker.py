@@ -1,4 +1,7 @@
-"""The circuit breaker: a cloud that fails is left alone until a probe, not a frame, has found it well."""
+"""The circuit breaker: no frame goes to a cloud that fails, until a probe has found it well.
+
+It decides when control/cloud_retry.py retries.
+"""
 
 import math
 from dataclasses import dataclass
@@ -17,25 +20,25 @@ from protos.errors import (
 
 
 class Circuit(StrEnum):
-    """Whether frames go to the cloud."""
+    """The states of the breaker: do frames go to the cloud?"""
 
     CLOSED = "closed"
-    """They do."""
+    """All frames go there."""
     OPEN = "open"
-    """None does."""
+    """No frame goes there."""
     TRYING = "trying"
-    """A probe got through: one frame does, and decides. If it is only late, another one may try."""
+    """A probe got through: one frame goes there, and decides. If it is only late, another one may try."""
 
 
 @dataclass(frozen=True)
 class BreakerSettings:
-    """When to give up, and how often to look again."""
+    """The limits of the breaker: failures before it opens, and seconds between probes."""
 
     failures: int = 2
-    """In a row: one broken stream or one late answer happens to a cloud that is well."""
+    """Failures in a row that open it: one broken stream or late answer happens to a cloud that is well."""
     first_wait_s: float = 0.1
     longest_wait_s: float = 0.8
-    """Until the cloud is asked again; doubles while it answers probes and fails frames."""
+    """Seconds until the cloud is probed again; they double while it answers probes and fails frames."""
 
 
 class Breaker:
@@ -48,7 +51,7 @@ class Breaker:
         self._settings = settings or BreakerSettings()
         self.circuit = Circuit.CLOSED
         self.error: SplitpointError | None = None
-        """What the cloud failed with last; None while all is well."""
+        """The cloud's last failure; None while all is well."""
         self._failures = 0
         self._failed_at = -math.inf
         self._wait_s = self._settings.first_wait_s

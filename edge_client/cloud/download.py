@@ -1,4 +1,4 @@
-"""Fetching a bundle, or the heads of some cuts, from a server; the folder appears whole or not at all."""
+"""The download of a bundle, or of the heads of some cuts; the folder appears whole or not at all."""
 
 import shutil
 import tempfile
@@ -38,7 +38,7 @@ IDLE_S = 120.0
 """A piece is 1 MiB at most, and comes whole: this allows for links of 70 kbit/s."""
 _ANSWER_S = 15.0
 _MANIFEST_BYTES = 1 << 20
-"""What may come beside the files that the server's list adds up: the manifest, and names."""
+"""Bytes allowed beside the files that the server lists: the manifest, and names."""
 _MAX_BUNDLE_BYTES = 1 << 40
 """More than any model; a hole of that size is read through in minutes."""
 

@@ -1,4 +1,4 @@
-"""The pieces of a bundle that a server sends, written to a folder: not more, and nowhere else."""
+"""Files from a server in pieces: written below one folder, within a limit of bytes."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -8,7 +8,7 @@ from protos.errors import BundleError
 from protos.splitpoint_pb2 import FetchBundleResponse
 
 _PIECE_BYTES = 1024
-"""What each piece counts at least, so that empty ones come to an end as well."""
+"""Bytes that each piece counts at least, so that empty pieces reach the limit too."""
 
 OnFile = Callable[[str, int, int], None]
 """Path of a file, its bytes that have come, and all of its bytes."""

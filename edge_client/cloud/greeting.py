@@ -1,4 +1,4 @@
-"""The first words with a server: who it is, what it takes, and whether its bundle is ours."""
+"""The greeting: ask a server for its version and limits, and compare bundles and calibrations."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """What a server says of itself. `version` is empty for a standard OIP server, which says nothing."""
+    """A server's answer to the greeting. `version` is empty for a standard OIP server, which gives none."""
 
     version: str
     max_message_bytes: int
@@ -51,7 +51,7 @@ async def greet(
 ) -> ServerInfo:
     """Ask the server who it is and compare bundles.
 
-    Raises UnreachableError when nobody is there, UnknownNameError when the server lacks the bundle,
+    Raises UnreachableError when no server answers, UnknownNameError when the server lacks the bundle,
     MismatchError when it has another one of that name, and FaultError when it answers nonsense.
     """
 

@@ -1,4 +1,4 @@
-"""Measuring a link: small round trips for the RTT, growing transfers for the rates."""
+"""The measurement of a link: small round trips give the RTT, growing transfers the rates."""
 
 import statistics
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
 ROUND_TRIPS = 8
 _ROUND_TRIPS_S = 0.3
 _TRANSFERS_S = 0.7
-"""What one direction may cost, about; both and the round trips stay below 2 s at 1 Mbit/s."""
+"""About the seconds of one direction; both and the round trips stay below 2 s at 1 Mbit/s."""
 _FIRST_BYTES = 8 << 10
 _LAST_BYTES = 4 << 20
 _GROWTH = 4
@@ -57,7 +57,7 @@ def measure_link(probe: Probe, clock: Callable[[], float] = perf_counter) -> Lin
 def probing(address: str, timeout_s: float = 15.0) -> Iterator[Probe]:
     """Return a probe of the server at `address` over a connection of its own.
 
-    The probe raises UnreachableError when nobody answers, or does not within `timeout_s`.
+    The probe raises UnreachableError when no answer comes within `timeout_s`.
     """
     with open_channel(address) as channel:
         call = channel.unary_unary(

@@ -1,4 +1,4 @@
-"""One answer of the cloud, and what is needed to know the part of the network in it."""
+"""One answer of the cloud, with the times that tell the network's part in it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from protos.tensors import Array, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer of the cloud: tensors by name, and what is needed to know the network's part.
+    """One answer of the cloud: tensors by name, and the times that tell the network's part.
 
     `begun_at` (the first byte was handed over) and `received_at` are seconds of one monotonic clock;
     `upload_bytes` and `download_bytes` are whole messages; queue_s, decode_s and compute_s are the

@@ -141,7 +141,7 @@ class InferStream:
         self._end(error)
 
     def _take(self, data: bytes) -> None:
-        """Match one answer to its request; an answer that nobody waits for any more is dropped."""
+        """Match one answer to its request; an answer whose request was given up is dropped."""
         try:
             message, header, tensors = decode_stream_response(data)
         except TensorError as error:

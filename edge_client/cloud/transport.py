@@ -14,7 +14,7 @@ from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 
 
 def unheard() -> None:
-    """Nobody wants to know when a message leaves."""
+    """Do nothing when a message leaves."""
 
 
 class GrpcTransport:

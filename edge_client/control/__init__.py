@@ -1,1 +1,1 @@
-"""What the edge learns while it runs, and what it decides from that."""
+"""Control: the estimates of a running edge, and the decisions that follow from them."""

@@ -1,4 +1,4 @@
-"""What the next frame does, because of what the edge has learnt of the link and of both machines."""
+"""The controller: it decides for each frame from the estimates of the link and of both machines."""
 
 import logging
 import math
@@ -29,12 +29,12 @@ from protos.names import EDGE
 _log = logging.getLogger(__name__)
 
 _STALE_S = 1.0
-"""What was decided so long ago is decided again: loads fade, and a link that is not used grows uncertain."""
+"""A decision that is older is made again: loads fade, and a link that is not used grows uncertain."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Ahead:
-    """What was decided before the frame had come."""
+    """A decision that was made before its frame had come."""
 
     state: tuple[object, ...]
     at_s: float
@@ -59,15 +59,15 @@ class Controller:
         self.bundle = bundle
         self.settings = settings
         self.learned = EdgeEstimates()
-        """What is believed of link and loads; whoever sees something of them tells it."""
+        """The estimates of link and loads, which every frame, reply and probe teaches."""
         self.switches = 0
-        """How often the option has moved."""
+        """The number of times that the option has moved."""
         self.called_at = float("-inf")
-        """When a frame last asked what to do."""
+        """The moment at which a frame was last decided for."""
         self.on_move = Listeners[Choice]()
         """Hear where each move of the policy leads, and why, on the thread of the heads."""
         self.distrusts: MismatchError | None = None
-        """What is wrong with the cloud's calibration; None while it is this bundle's."""
+        """The mismatch of the cloud's calibration; None while it is this bundle's."""
         self.on_distrust = Listeners[MismatchError | None]()
         """Hear what becomes wrong with the cloud's calibration, and None when it no longer is."""
         self._lock = RLock()
@@ -89,7 +89,7 @@ class Controller:
 
     @property
     def current(self) -> Choice | None:
-        """What the last frame was told, or the next will be; None before anything is known."""
+        """The choice of the last frame, or of the first one; None before anything is known."""
         return self._told
 
     def chosen(self) -> Choice:
@@ -128,7 +128,7 @@ class Controller:
                 self._offer_again()
 
     def expect_exits(self, ladder: Sequence[Rung]) -> None:
-        """Count from the next frame on with exits: at the first rung, or under a deadline at any of them."""
+        """Use these exit thresholds from the next frame on."""
         with self._lock:
             self._ladder = tuple(ladder)
             if self._bounded is not None and self._offered is not None:
@@ -136,7 +136,7 @@ class Controller:
                 self._tell(self._bounded.decision, self._offered[0])
 
     def heed(self, power_demand: PowerDemand) -> None:
-        """Count on what battery and heat ask for, from the next frame on."""
+        """Follow this demand of the power rules from the next frame on."""
         self._power_demand = power_demand
 
     def distrust(self, error: MismatchError | None) -> None:
@@ -207,7 +207,7 @@ class Controller:
 
     @property
     def _state(self) -> tuple[object, ...]:
-        """What a decision rests on, beside time: no decision from before holds once this is another."""
+        """All that a decision rests on beside time: once it is another, no earlier decision holds."""
         return (
             self.learned.count,
             self._breaker.circuit,

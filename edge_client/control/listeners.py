@@ -1,4 +1,4 @@
-"""Listeners: everybody who wants to hear of the same thing, in the order of asking."""
+"""Listeners: functions that are called with each piece of news, in the order in which they were added."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 class Listeners(Generic[T]):
-    """Tells a piece of news to all who were added, on the thread of whoever tells it."""
+    """Calls all that were added, on the thread that tells the news."""
 
     def __init__(self) -> None:
         self._listeners: tuple[Callable[[T], None], ...] = ()

@@ -1,11 +1,11 @@
-"""Deciding ahead: while no frame is at work, the controller decides for the next one."""
+"""The lookahead: in a pause between frames the controller decides for the next one."""
 
 import asyncio
 
 from edge_client.control.controller import Controller
 
 _PAUSE_S = 0.005
-"""After a frame, if no other one comes before: what it teaches is weighed for the next one."""
+"""Seconds after a frame's result, if no other frame comes before."""
 
 
 class Lookahead:

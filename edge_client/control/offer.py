@@ -22,7 +22,7 @@ _LIKELY = (0.5, 2.0)
 
 @dataclass(frozen=True)
 class Limits:
-    """What the server and this device allow an option to be."""
+    """The largest message that the server takes, and the memory that a head may take here."""
 
     message_bytes: int | None = None
     memory_bytes: int | None = None

@@ -1,4 +1,4 @@
-"""Where battery level and temperature come from: the system by psutil, files as of Linux, or numbers."""
+"""Sources of battery level and temperature: the system by psutil, files as of Linux, or given numbers."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ AUTO, NONE = "auto", "none"
 
 _NUMBER = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(%|°?C)?")
 _CHIPS = ("cpu", "soc", "core", "k10", "zen", "x86")
-"""How the sensors of processors are called; of other sensors only the hottest counts, if there are none."""
+"""Names of processors' sensors begin so; without one of them the hottest of all sensors counts."""
 _COLDEST_C, _HOTTEST_C = -60.0, 200.0
 _MILLI = 1000.0
-"""From so many degrees on a file means thousandths of a degree, as Linux does."""
+"""A number in a file that is as large or larger is in thousandths of a degree, as on Linux."""
 
 
 class PowerSource(Protocol):
@@ -26,7 +26,7 @@ class PowerSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What it reads, in a word or two."""
+        """Its name in messages, a word or two."""
 
     def read(self) -> Reading:
         """Return what it is now; FileError when it cannot be told. May block for some milliseconds."""
@@ -34,7 +34,7 @@ class PowerSource(Protocol):
 
 @dataclass(frozen=True)
 class Given:
-    """The same for ever."""
+    """A reading that never changes."""
 
     reading: Reading
     name: str = "a given number"
@@ -45,7 +45,7 @@ class Given:
 
 
 class SystemBattery:
-    """What psutil finds; UsageError when made, if it finds none."""
+    """The battery that psutil finds; UsageError when made, if it finds none."""
 
     name = "the battery"
 
@@ -77,7 +77,7 @@ class SystemTemperature:
             )
 
     def read(self) -> Reading:
-        """Return it."""
+        """Return the hottest sensor now."""
         found = _hottest_c(_temperatures())
         if found is None:
             raise FileError("the temperature is not shown any more.")

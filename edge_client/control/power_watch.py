@@ -1,4 +1,4 @@
-"""Battery and heat on the running edge: read now and then, judged by the rules, told to who decides."""
+"""The watch over battery and heat: it reads them, judges by the rules, and tells what these ask for."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
@@ -23,16 +23,16 @@ from partitioner.policy.settings import PolicySettings
 from protos.errors import FileError, UsageError
 
 FIXED = "the cut is fixed"
-"""Why no rule changes a weight where no policy decides."""
+"""The reason why no rule changes a weight where no policy decides."""
 
 
 def unheard(_text: str) -> None:
-    """Nobody wants to hear of it."""
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
 class Power:
-    """What tells of battery and heat, and the rules; `say` hears in words when a rule begins or ends."""
+    """The sources of battery and heat, and the rules; `say` hears in words when a rule begins or ends."""
 
     sources: tuple[PowerSource, ...]
     rules: PowerRules = DEFAULT_RULES
@@ -41,7 +41,7 @@ class Power:
 
 @dataclass
 class _Last:
-    """What a source said last."""
+    """The last reading of a source."""
 
     source: PowerSource
     reading: Reading
@@ -50,7 +50,7 @@ class _Last:
 
 
 class PowerWatch:
-    """Keeps the rules that hold. `tick` reads and judges; `run` does so again and again.
+    """Keeps the rules in force. `tick` reads and judges; `run` does so again and again.
 
     Reads every source when it is made: FileError if one cannot be read. One that fails later, by whatever
     exception, is remarked on once, and its last reading counts for `hold_s`.
@@ -65,9 +65,9 @@ class PowerWatch:
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self.power_demand = NO_POWER_DEMAND
-        """What the rules that hold ask for."""
+        """The demand of the rules in force."""
         self.reading = Reading()
-        """What is known now."""
+        """The last readings of all sources together."""
         self._unweighed = unweighed
         self._power = power
         self._on_power_demand = on_power_demand
@@ -80,7 +80,7 @@ class PowerWatch:
         self._judge()
 
     async def run(self) -> None:
-        """Tick until cancelled; a sensor that takes its time holds nobody up."""
+        """Tick until cancelled; a slow sensor delays no frame."""
         tick = partial(asyncio.to_thread, self.tick)
         await repeat(tick, self._power.rules.every_s, "looking at battery and heat")
 

@@ -1,4 +1,4 @@
-"""The cut `auto`: profiles of both sides, the link, and the plan's best option."""
+"""The plan for the cut `auto`: profiles and link, measured where they are missing, and the best option."""
 
 from collections.abc import Iterable
 
@@ -59,7 +59,7 @@ def plan_without_cloud(
     accuracy_drop: float | None = None,
     slowdown: float = 1.0,
 ) -> Plan | None:
-    """Return a plan from what the bundle keeps, while nobody can be asked; None if that is too little.
+    """Return a plan from what the bundle keeps, without a server; None if that is too little.
 
     Without a link it is priced on a guess, which the first probes replace.
     """

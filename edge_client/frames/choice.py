@@ -14,13 +14,13 @@ from protos.names import EDGE
 
 @dataclass(frozen=True)
 class Choice:
-    """What the next frame does: where it is cut, how the frontier travels, and why."""
+    """A cut, the codec for its frontier, and the reason."""
 
     cut: Cut
     codec: Codec
     reason: str
     option: Option | None = None
-    """What the plan knows of it; None without a plan."""
+    """Its row of the plan; None without a plan."""
     exits_from: float | None = None
     """Confidence from which the exit at the cut answers, by the policy; None: as the client is told."""
 

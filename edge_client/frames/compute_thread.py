@@ -1,4 +1,4 @@
-"""The one thread that computes: of the frames that wait for it, the oldest goes first."""
+"""The thread that computes on the device: of the frames that wait for it, the oldest goes first."""
 
 import asyncio
 import math
@@ -77,7 +77,7 @@ class ComputeThread:
         if future.set_running_or_notify_cancel():
             try:
                 tell = partial(future.set_result, work())
-            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the work
+            except BaseException as error:  # noqa: BLE001 - it is raised where the work is awaited
                 tell = partial(future.set_exception, error)
         self._done += 1
         tell()

@@ -1,4 +1,4 @@
-"""What the cloud failed a frame with, in words: the kind, the reason of a result, and what to do about it."""
+"""Failures of frames in words: the kind of the cloud's failure, the reason in a result, and the remedy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _REASONS = {
 }
 
 _OTHER_BUNDLE = (MismatchError, UnknownNameError)
-"""What a server says after it has been restarted with other bundles: only a person can mend that."""
+"""The errors of a server that was restarted with other bundles: only a person can mend that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class CloudFailure:
 
     @property
     def kind(self) -> str:
-        """In a few words what the cloud failed with."""
+        """The cloud's failure in a few words."""
         return next(
             (text for kind, text in _REASONS.items() if isinstance(self.error, kind)), "failed"
         )

@@ -1,4 +1,4 @@
-"""The device's part of a frame: its head, the exit at its cut, and the message for the cloud."""
+"""The head of a frame: it is run, the exit at its cut asked, and its frontier encoded for the cloud."""
 
 import math
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class HeadRunner:
 
     @property
     def exit_threshold(self) -> ExitThreshold:
-        """What the caller asked for; None: no exit answers early."""
+        """The threshold that the caller asked for; None: no exit answers early."""
         return self._exit_threshold
 
     def answer_from(self, threshold: ExitThreshold) -> None:

@@ -1,4 +1,4 @@
-"""The border to the caller: what comes in is checked here, once, and is right from then on."""
+"""The check of a caller's inputs: names, types and shapes, once, at the border."""
 
 from collections.abc import Mapping, Sequence
 

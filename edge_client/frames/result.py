@@ -1,4 +1,4 @@
-"""What a frame comes to: its outputs, who served it, and where the time went."""
+"""The result of a frame: its outputs, who served it, and the seconds of every stage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from protos.tensors import Array
 
 
 class ServedBy(StrEnum):
-    """Where the last layer ran."""
+    """The place where the last layer ran."""
 
     CLOUD = "cloud"
     EXIT = "exit"
@@ -44,7 +44,7 @@ SLOW = "this device is too slow"
 
 @dataclass(frozen=True)
 class Missed:
-    """Why a frame missed its deadline, and what it would have taken here, as far as that is known."""
+    """The cause of a missed deadline, and the seconds that the frame would have taken here, if known."""
 
     why: str
     needed_s: float | None
@@ -55,7 +55,7 @@ class Result:
     """One frame's result. `outputs` maps the model's output names to arrays [batch, …].
 
     The arrays may be read-only views of the received message. `frame` counts from 0: within its
-    stream, or over the calls of `infer`. `error` is set only when nobody served the frame.
+    stream, or over the calls of `infer`. `error` is set only when the frame got no answer.
     """
 
     frame: int
@@ -71,7 +71,7 @@ class Result:
     missed: Missed | None = None
     """Set when there is no answer because the deadline had passed."""
     fallback: str | None = None
-    """What the cloud failed with, where it was meant to serve this frame and did not."""
+    """The kind of the cloud's failure, where it was meant to serve this frame and did not."""
 
     def __repr__(self) -> str:
         where = self.cut if self.cut == EDGE else f"{self.cut}/{self.codec}"

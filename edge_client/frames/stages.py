@@ -158,7 +158,7 @@ class Stages:
         if (stage := self._use(key)) is not None:
             return stage
         with self._opening:
-            if (stage := self._use(key)) is not None:  # somebody else opened it meanwhile
+            if (stage := self._use(key)) is not None:  # another thread opened it meanwhile
                 return stage
             if self.memory_bytes is None:
                 self._make_room(key, 0)
@@ -218,7 +218,7 @@ class Stages:
             self._get(key)
             if side == "head" and self.has_exit(cut_id):
                 self._get(("exit", cut_id))
-        except Exception:  # noqa: BLE001 - nobody waits for it who could be told
+        except Exception:  # noqa: BLE001 - no caller waits for it
             _log.exception("the %s of %s cannot be loaded, and is not tried again", side, cut_id)
         else:
             self._wanted.discard(key)

@@ -1,4 +1,4 @@
-"""The arithmetic of a slow link: when bytes that come now are delivered."""
+"""The pacer of bytes on a slow link: it computes when bytes that come now are delivered."""
 
 from dataclasses import dataclass
 
@@ -35,12 +35,12 @@ class Pacer:
 
     @property
     def chunk_bytes(self) -> int:
-        """How much to admit at once: 2 ms of the line, but at least a packet and at most 64 KiB."""
+        """Bytes to admit at once: 2 ms of the line, but at least a packet and at most 64 KiB."""
         return int(min(65536, max(1448, self._line.rate_bps * 0.002 / 8)))
 
     @property
     def capacity_bytes(self) -> int:
-        """What one connection may have under way: as much as the line holds twice, and 64 KiB."""
+        """Bytes that one connection may have under way: as much as the line holds twice, and 64 KiB."""
         under_way_s = 2 * (self._line.delay_s + self._horizon_s)
         return int(65536 + self._line.rate_bps * under_way_s / 8)
 

@@ -1,4 +1,4 @@
-"""The relay as a process, and the relay that follows a schedule."""
+"""The player of schedules: it changes a relay's link as time passes, as a process if wanted."""
 
 import asyncio
 import contextlib

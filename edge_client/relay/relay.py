@@ -1,4 +1,4 @@
-"""A TCP relay that is a slow link: rate and delay in both directions, without root."""
+"""The relay: TCP connections through it see a link's rate and delay in both directions; needs no root."""
 
 import asyncio
 import contextlib
@@ -18,12 +18,12 @@ _log = logging.getLogger(__name__)
 _QUEUE_BYTES = 32 << 10
 """A reader stops at twice this much per connection and direction; TCP then slows the sender."""
 _EARLY_S = 0.0003
-"""What a sleep is usually late by, in a loop whose timer is fine (see `fine_loop`)."""
+"""Seconds by which a sleep is usually late, in a loop whose timer is fine (see `fine_loop`)."""
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
 Mangle = Callable[[bytes], bytes]
-"""What becomes of a chunk's bytes on the way; nothing, if they are lost."""
+"""Returns the bytes that arrive of a chunk; none, if they are lost."""
 
 
 class Relay:
@@ -140,14 +140,14 @@ class Relay:
         except* OSError as reset:
             if far_out is None:
                 self._note(reset.exceptions[0])
-            near_out.transport.abort()  # nobody there, or reset: the other side is to see it too
+            near_out.transport.abort()  # no server, or reset: the other side has to see it too
         finally:
             for out in (near_out, far_out):
                 if out is not None:
                     out.transport.abort() if _is_cancelled() else out.close()
 
     def _note(self, refusal: BaseException | None) -> None:
-        """Say once that nobody answers, and once that somebody does again: callers may try often."""
+        """Log once that the server does not answer, and once that it does again: callers may try often."""
         if refusal and not self._is_refused:
             _log.warning("nobody answers at %s:%s: %s", *self._to, refusal)
         elif self._is_refused and not refusal:
@@ -204,7 +204,7 @@ class _Direction:
 
 
 class _Travelling:
-    """What one connection has on the line: chunks, and when each arrives."""
+    """The chunks of one connection that are on the line, and when each arrives."""
 
     def __init__(self) -> None:
         self._chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()

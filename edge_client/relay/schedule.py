@@ -1,4 +1,4 @@
-"""What a played link does when: a trace, black-outs, and connections that are reset."""
+"""The schedule of a played link: a trace, black-outs, and resets of connections."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from protos.errors import UsageError
 
 @dataclass(frozen=True)
 class Blackout:
-    """From `start_s` on nothing gets through for `length_s`; connections stay, and hear nothing."""
+    """A black-out: from `start_s` on nothing gets through for `length_s`; connections stay open."""
 
     start_s: float
     length_s: float

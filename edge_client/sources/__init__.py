@@ -1,1 +1,1 @@
-"""Where frames come from: folders, arrays, videos, cameras, standard input."""
+"""Sources of frames (folders, arrays, videos, cameras, standard input) and their pace."""

@@ -1,4 +1,4 @@
-"""When frames are taken: at a rate, at no more than a rate that changes, or when the device is free."""
+"""The pacing of frames: at a steady rate, below a rate that may change, or when the device is free."""
 
 import asyncio
 import math
@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 T = TypeVar("T")
 
 _AT_ONCE = 0.25
-"""Of the wait for the device: a frame that comes so soon after it might have come before."""
+"""Share of the wait for the device: a frame that comes so soon after it might have come before."""
 _HEARD_S = 0.5
 """A change of the rate takes effect within so long."""
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Newest(Generic[T]):
-    """Frames of a live source, taken as they come: while nobody asks, the oldest make way.
+    """Frames of a live source, taken as they come: those that are not asked for make way for newer ones.
 
     Iterates `frames` on a thread of its own, from the first request on; `dropped` counts what made way.
     """

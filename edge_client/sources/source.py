@@ -1,4 +1,4 @@
-"""Where frames come from: folders, images, arrays, videos, cameras and stdin."""
+"""The sources of frames: folders, images, arrays, videos, cameras and stdin."""
 
 import io
 import os
@@ -22,7 +22,7 @@ STDIN = "-"
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame: where it came from, and the model's inputs by name, with batch axis."""
+    """One frame: the name of its source, and the model's inputs by name, with batch axis."""
 
     source: str
     inputs: dict[str, Array] = field(repr=False)

@@ -1,1 +1,1 @@
-"""What the edge tells of itself: health, metrics, reports to the cloud."""
+"""Telemetry of the edge: its health, metrics, and reports to the cloud."""

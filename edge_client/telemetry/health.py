@@ -1,4 +1,4 @@
-"""How the edge fares, in one word: a pure function of what was seen, with hysteresis.
+"""The health of the edge: healthy, degraded or offline, as a pure function of signs, with hysteresis.
 
 OFFLINE: the cloud has been away for some time, and everything is done here. DEGRADED: it is there and fails
 frames, or frames get no answer at all, or it has been away for a moment only. HEALTHY: neither. It takes more
@@ -25,25 +25,25 @@ class HealthSettings:
     """The thresholds."""
 
     offline_after_s: float = defaults.OFFLINE_AFTER_S
-    """So long may the cloud be away before the edge is offline."""
+    """The cloud may be away for so long before the edge is offline."""
     degraded_share: float = defaults.DEGRADED_SHARE
     """From this share of the last frames failing, the edge is degraded."""
     healthy_share: float = defaults.HEALTHY_SHARE
-    """Down to this share it has to come before the edge may be healthy again …"""
+    """A degraded edge may become healthy again once the share is down to this …"""
     settle_s: float = defaults.SETTLE_S
-    """… and it has to stay there for so long."""
+    """… and has stayed there for so long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What was seen."""
+    """The signs by which health is judged."""
 
     failing_share: float = 0.0
-    """Of the last frames: the cloud failed them, or nobody served them."""
+    """Share of the last frames that the cloud failed, or that got no answer."""
     away_s: float | None = None
     """Seconds since the cloud was found to be away; None while it is there, or none is needed."""
     lost_share: float = 0.0
-    """Of the last frames: nobody served them. The rest of those that failed were finished here."""
+    """Share of the last frames without an answer. The rest of those that failed were finished here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the edge knows of itself: counts, times of stages, moves of the cut, and its health."""
+"""The observer of a client: it counts results, times of stages and moves, and judges health."""
 
 import bisect
 import math
@@ -72,7 +72,7 @@ class Observer:
 
     @property
     def health(self) -> Health:
-        """How the edge fared when it was last looked at."""
+        """The health as it was last judged."""
         return self._state.health
 
     def add(self, result: Result) -> None:

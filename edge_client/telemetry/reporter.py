@@ -1,4 +1,4 @@
-"""Telling others: health as it changes, and what was observed, to a file and to the cloud once it listens."""
+"""The reporter: it writes health and snapshots to a file, and sends snapshots to the cloud."""
 
 import asyncio
 import math
@@ -20,9 +20,9 @@ TICK_S = 0.5
 _AT_ONCE = 16
 """Snapshots in one message: some 20 kB, so that frames do not wait long behind what was kept."""
 _FRAMING_BYTES = 16
-"""What a snapshot takes in a message beside its own bytes, at most."""
+"""Bytes that a snapshot takes in a message beside its own, at most."""
 _LAST_S = 2.0
-"""What the end of a run may wait for its last report."""
+"""Seconds that the end of a run may wait for its last report."""
 
 Write = Callable[[dict[str, Any]], None]
 
@@ -99,7 +99,7 @@ class Reporter:
         """Tick until cancelled; a report that waits for a dead link does not hold up the looking."""
         async with asyncio.TaskGroup() as tasks:
             for work in (self._observe, self._deliver):
-                # When nobody reads what is written any more, the command ends.
+                # When the reader of the output has gone, the command ends.
                 tasks.create_task(repeat(work, TICK_S, "telemetry", ends_with=BrokenPipeError))
 
     async def tick(self) -> None:

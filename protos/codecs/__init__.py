@@ -1,1 +1,1 @@
-"""Codecs: how the values that cross a cut become bytes, and come back."""
+"""Codecs: they encode the values that cross a cut, and decode them."""

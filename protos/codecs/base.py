@@ -1,4 +1,4 @@
-"""The interface of a codec: how one tensor of the frontier becomes bytes and comes back."""
+"""The interface of a codec: it encodes one tensor of the frontier, and decodes it."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""What low-bit codecs know of the values of one bundle: found once, equal on both sides."""
+"""The calibration of low-bit codecs: ranges of a bundle's values, which both sides must share."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -14,14 +14,14 @@ LOW_BITS = (2, 3, 4, 5, 6)
 MAX_CHANNELS = 2048
 MAX_DICTIONARY_BYTES = 1 << 16
 _SLACK = 1e-3
-"""Of a step, that a level may lie outside its symbol's bounds, beside the rounding of float32."""
+"""Share of a step that a level may lie outside its symbol's bounds, beside the rounding of float32."""
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Ranges:
-    """How the channels of one value are quantised to `bits`.
+    """The ranges by which the channels of one value are quantised to `bits`.
 
     `axis`: that of the channels, None for one range over all; `low`, `step` [channels]: symbol k
     goes from low + k·step to low + (k + 1)·step, and what lies beyond is clipped; `levels`

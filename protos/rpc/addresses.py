@@ -1,4 +1,4 @@
-"""Addresses as people write them: HOST:PORT."""
+"""Addresses in the form HOST:PORT: parsing, checking, and opening a listener."""
 
 import socket
 

@@ -18,7 +18,7 @@ def open_channel(address: str) -> grpc.Channel:
 
 
 def translate(failure: grpc.RpcError, address: str) -> SplitpointError:
-    """Return our error for a failed unary call to `address`: nobody there, or what the server said."""
+    """Return our error for a failed unary call to `address`: no server there, or what the server said."""
     code, details = failure.code(), failure.details() or ""
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return UnreachableError(

@@ -1,4 +1,4 @@
-"""How long a message may be: both sides refuse a longer one before anything of it is decoded."""
+"""The limit on a message's length: both sides refuse a longer one before they decode any of it."""
 
 DEFAULT_MAX_MESSAGE_BYTES = 64 << 20
 """Larger messages are refused by their receiver, before anything is decoded."""

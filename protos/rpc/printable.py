@@ -1,4 +1,4 @@
-"""Words from the network on their way into a log: they must not forge lines or move a terminal's cursor."""
+"""Text from the network made safe for a log: it forges no lines and moves no terminal's cursor."""
 
 MOST = 2_000
 """Characters of one record's words that are kept."""

@@ -1,4 +1,4 @@
-"""The seam between the protocol and whoever computes: a request becomes a job, a job its answer's bytes."""
+"""The seam between the protocol and an answerer: a request becomes a job, and the answerer its answer."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from protos.wire.framing import decode_request
 Encode = Callable[[ModelInferResponse, Sequence[Buffer]], bytes]
 
 Later: TypeAlias = Callable[[], Awaitable[bytes]]
-"""What to call and await for an answer that needs more than one step."""
+"""A function to call and await, for an answer that is computed in several parts."""
 
 _OUTPUT_PARAMETERS_REFUSED = ("classification", "shared_memory_region")
 

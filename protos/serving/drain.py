@@ -1,4 +1,4 @@
-"""The end of a server: what is in flight finishes, and what could last for ever is told to end."""
+"""The drain of a server that stops: requests in flight finish, and endless calls are told to end."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Methods as gRPC handlers: a method takes a request and returns its answer, or raises."""
+"""gRPC handlers of plain methods, which take a request and return its answer, or raise."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -41,7 +41,7 @@ def answers(method: Callable[[Any], AsyncIterator[Any]], request: Any, answer: A
                 async for item in stream:
                     await context.write(item)
         except grpc.aio.InternalError:
-            # The client is gone: there is nobody left to tell.
+            # The client has gone.
             return
         except Exception as error:  # noqa: BLE001 - what is unexpected goes to the log there
             await refuse(context, error)

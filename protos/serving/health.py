@@ -1,4 +1,4 @@
-"""grpc.health.v1 and reflection, for orchestrators and for people with grpcurl."""
+"""The services grpc.health.v1 and reflection, for orchestrators and grpcurl."""
 
 import asyncio
 from collections.abc import Sequence

@@ -50,12 +50,12 @@ class InferenceService:
         self._stream_window = stream_window
 
     async def server_live(self, request: oip.ServerLiveRequest) -> oip.ServerLiveResponse:
-        """Whoever gets this answer knows it."""
+        """Answer that the server is alive."""
         del request
         return oip.ServerLiveResponse(live=True)
 
     async def server_ready(self, request: oip.ServerReadyRequest) -> oip.ServerReadyResponse:
-        """Ready until the server drains."""
+        """Answer that the server is ready, until it drains."""
         del request
         return oip.ServerReadyResponse(ready=not self._drain.started)
 

@@ -1,4 +1,4 @@
-"""A gRPC server of the Open Inference Protocol with health and reflection, from its start to its drain."""
+"""A gRPC server of the Open Inference Protocol, with health and reflection."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Failures as the caller sees them: a status and a public sentence, and nothing of our insides."""
+"""Refusals: the status and the public sentence that a caller gets for a failure."""
 
 import logging
 from typing import Any, NoReturn, TypeAlias

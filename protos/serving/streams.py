@@ -1,4 +1,4 @@
-"""ModelStreamInfer: many requests of one client in flight, each answered as soon as it is done."""
+"""The server's side of ModelStreamInfer: many requests in flight, each answered as soon as it is done."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""A checksum of what a message carries: TCP's own lets one damaged packet in some thousand through.
+"""The checksum of a message: TCP's own lets one damaged packet in some thousand through.
 
 It covers the name of the model, the id, and every tensor's name, type, shape, codec and bytes, so that
 neither a value nor whose it is can change on the way. It tells accidents, not attacks; those are TLS's.
