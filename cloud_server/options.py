@@ -27,7 +27,7 @@ def _at_least_one(found: int) -> bool:
 
 @dataclass(frozen=True)
 class ServerOptions(ServingLimits):
-    """What a server can be told. Raises UsageError for values that cannot be."""
+    """The options of a server. Raises UsageError for values that cannot be."""
 
     bundles: str | Path = field(
         metadata=about("A folder of bundle folders, or one bundle.", FOLDER, panel=MODEL)

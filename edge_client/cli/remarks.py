@@ -1,4 +1,4 @@
-"""The remarks of `run` and `serve` on stderr: progress, the cut, exits, moves and health."""
+"""The remarks of `run` and `serve` on stderr (progress, cut, exits, moves, health); a client's options."""
 
 import errno
 import os

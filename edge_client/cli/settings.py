@@ -1,6 +1,6 @@
-"""What `splitpoint-edge run` and `serve` can be told: a client's options, and what only a command has.
+"""The settings of `splitpoint-edge run` and `serve`: a client's options, and those of the commands.
 
-Light, so that `--help` can read it; what is heavy is imported where a setting is used.
+It imports little, so that `--help` is fast; heavy modules are imported where a setting is used.
 """
 
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge_client import defaults
 from edge_client.client.options import ClientOptions
-from edge_client.sources.pace import Pace
+from edge_client.sources.pace_options import Pace
 from partitioner.common.kinds import ADDRESS, FILE, TIME, number, words
 from partitioner.common.options import Options, about, group, option, worked_out
 from partitioner.common.panels import CHOICE, DATA, LINK, OUTPUT, POWER, TERMS
@@ -37,7 +37,7 @@ def _host_name() -> str:
 
 @dataclass(frozen=True)
 class ObjectiveSettings(Options):
-    """What is minimised, and what joules and money need."""
+    """The objective to minimise, and what joules and money are computed from."""
 
     minimize: str = option(
         "latency",
@@ -74,7 +74,7 @@ class ObjectiveSettings(Options):
 
     @property
     def objective(self) -> "Objective":
-        """What `minimize` or `weights` say. Raises UsageError."""
+        """The objective that `minimize` or `weights` name. Raises UsageError."""
         from partitioner.planning.objective import Objective
 
         return Objective.asked(self.minimize, self.weights)
@@ -134,7 +134,7 @@ class PowerSettings(Options):
 
 @dataclass(frozen=True)
 class ReportSettings(Options):
-    """What is written and shown of the frames, and where."""
+    """The settings of records, heartbeat, metrics and telemetry."""
 
     output: Path | None = option(
         None, "Write a JSON line a frame to this file.", FILE, panel=OUTPUT
@@ -170,7 +170,7 @@ class ReportSettings(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeSettings(Options):
-    """What every command that runs frames can be told; each may come as SPLITPOINT_EDGE_<NAME>."""
+    """The settings of every command that runs frames; each may come as SPLITPOINT_EDGE_<NAME>."""
 
     client: ClientOptions = group(ClientOptions, cloud=None)
     aims: ObjectiveSettings = group(ObjectiveSettings)

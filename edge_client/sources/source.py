@@ -10,7 +10,7 @@ from typing import IO
 
 from edge_client.sources.frame_pacing import paced
 from edge_client.sources.live import Newest, video_frames
-from edge_client.sources.pace import Pace
+from edge_client.sources.pace_options import Pace
 from partitioner.inputs.arrays import NPY_MAGIC, read_npy, read_npy_stream, read_npz
 from partitioner.inputs.images import IMAGE_SUFFIXES, ImageFitter, Say
 from protos.errors import SourceError, UsageError

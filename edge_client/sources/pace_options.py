@@ -1,4 +1,4 @@
-"""The pace of a source: how fast, how long, and whether it starts again."""
+"""The options of a source's pace: frames a second, how many, and in a loop or once."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ MIN_FPS, MAX_FPS = 1e-6, 1e6
 
 @dataclass(frozen=True)
 class Pace(Options):
-    """How a source is played."""
+    """The pace of a source."""
 
     fps: float | None = option(
         None,
