@@ -5,13 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from partitioner.cli.flags.arguments import BundleArgument, OnlyCodec
+from partitioner.cli.flags.arguments import AccuracyDrop, BundleArgument, OnlyCodec
 from partitioner.cli.flags.limits import LimitFlags
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.flags.output import PlotFlags
 from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.cli.flags.terms import LoadFlags, ObjectiveFlags, TermsFlags
-from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
 from partitioner.common.panels import CHOICE, OUTPUT
 from partitioner.terminal.console import print_json, remark, screen
 from partitioner.terminal.flags import option
@@ -35,16 +34,7 @@ def plan(
     profiles: ProfileFlags,
     output: PlotFlags,
     codec: OnlyCodec = None,
-    accuracy_drop: Annotated[
-        float | None,
-        option(
-            "Only options measured to lose no more percentage points than this: of accuracy where "
-            "calibrate had labels, else of agreement with the whole model.",
-            "POINTS",
-            panel=CHOICE,
-            default=f"{DEFAULT_ACCURACY_DROP:g}, and image codecs though unmeasured",
-        ),
-    ] = None,
+    accuracy_drop: AccuracyDrop = None,
     exits: Annotated[
         bool,
         option("Let exits answer first, each at its own threshold.", None, "--exits", panel=CHOICE),

@@ -92,6 +92,15 @@ def load_radio(name: str) -> Radio:
     return _load(Radio, "radio", name)
 
 
+def template(name: str) -> str:
+    """Return the file of a device or radio that we know, as text, to write one of one's own from.
+
+    Raises UnknownNameError.
+    """
+    word = "radio" if name in radio_names() else "device"
+    return _text(word, name)
+
+
 def scaled_to(device: Device, profile: Profile, flops: int) -> Profile:
     """Return the profile as the device would have it: an estimate, from rates of computing alone.
 

@@ -1,10 +1,24 @@
 """Profiles on disk: where a bundle keeps them, and whether they still hold."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.profiles.profile import Machine, Profile
 from protos.errors import FileError, ProfileError, UsageError
+
+
+@dataclass(frozen=True)
+class KeptProfile:
+    """A profile in a bundle's folder, and what is wrong with it."""
+
+    name: str
+    """Of the file, without its ending: `edge`, `cloud`."""
+    profile: Profile | None
+    """None where it cannot be read."""
+    wrong: str
+    """Why it cannot be read, or is stale; empty: it holds."""
+
 
 MAX_SCALE = 1e6
 """Between a microcontroller and a data centre."""
@@ -71,6 +85,33 @@ def is_of_that_server(profile: Profile, machine: Machine) -> bool:
 def _speed_of(machine: Machine) -> tuple[str | int, ...]:
     computes_with = machine.provider, machine.accelerator
     return machine.cpu, machine.cores, machine.runtime, *computes_with, machine.threads
+
+
+def kept_profiles(bundle: Bundle) -> tuple[KeptProfile, ...]:
+    """Return all profiles in the bundle's folder, stale and damaged ones too, by name."""
+    return tuple(_kept(bundle, path) for path in sorted(bundle.profiles.glob("*.json")))
+
+
+def _kept(bundle: Bundle, path: Path) -> KeptProfile:
+    try:
+        profile = Profile.load(path)
+    except ProfileError as error:
+        return KeptProfile(path.stem, None, str(error))
+    return KeptProfile(path.stem, profile, _staleness(bundle, profile))
+
+
+def _staleness(bundle: Bundle, profile: Profile) -> str:
+    """Say why a profile does not hold for the bundle as it is; empty: it does."""
+    if profile.bundle_digest != bundle.digest:
+        return f"stale: of another version of the bundle, {profile.bundle_digest[:12]}…"
+    missing = [cut for cut in bundle.cuts if cut not in profile.cuts]
+    if missing and not profile.heads_only:
+        return f"stale: it lacks {', '.join(missing)}"
+    ours = bundle.ranges.digest if bundle.ranges else ""
+    if profile.calibration_digest != ours:
+        had = "another calibration" if profile.calibration_digest else "no calibration"
+        return f"stale: measured with {had}, so q2 to q6 are not planned"
+    return ""
 
 
 def kept_profile(bundle: Bundle, name: str) -> Profile | None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from partitioner.cli.flags import choices
+from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
 from partitioner.common.panels import CHOICE, DATA, OUTPUT, RUNTIME
 from partitioner.terminal.flags import option
 
@@ -23,6 +24,16 @@ Budget = Annotated[
 OnlyCodec = Annotated[
     str | None,
     option("Only options with this codec.", "CODEC", panel=CHOICE, choices=choices.codecs),
+]
+AccuracyDrop = Annotated[
+    float | None,
+    option(
+        "Only options measured to lose no more percentage points than this: of accuracy where "
+        "calibrate had labels, else of agreement with the whole model.",
+        "POINTS",
+        panel=CHOICE,
+        default=f"{DEFAULT_ACCURACY_DROP:g}, and image codecs though unmeasured",
+    ),
 ]
 CutList = Annotated[
     str | None,

@@ -73,3 +73,16 @@ class ProfileFlags(ProfileFiles):
         if device and self.edge_scale is None:
             here = scaled_to(device, here, bundle.manifest.flops)
         return here, there
+
+
+@dataclass(frozen=True)
+class ScaleFlags:
+    """What the own profiles of several bundles are scaled by."""
+
+    edge_scale: EdgeScale = None
+    cloud_scale: CloudScale = None
+
+    def read(self, bundle: "Bundle", device: "Device | None" = None) -> "tuple[Profile, Profile]":
+        """Return a bundle's own profiles of edge and cloud, as `ProfileFlags.read` does."""
+        flags = ProfileFlags(edge_scale=self.edge_scale, cloud_scale=self.cloud_scale)
+        return flags.read(bundle, device)

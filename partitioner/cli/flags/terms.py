@@ -42,20 +42,23 @@ class ObjectiveFlags:
         return Objective.asked(self.minimize, self.weights)
 
 
-@dataclass(frozen=True)
-class DeviceFlags:
-    """What the edge is, and what it bills for in joules."""
+DeviceOption = Annotated[
+    str | None,
+    option(
+        "What the edge is: raspberry-pi-4, raspberry-pi-5, jetson-orin-nano, phone, laptop or "
+        "FILE.toml. Gives its energy, and unless --edge-scale is there its speed: scaled, not measured.",
+        "DEVICE",
+        panel=TERMS,
+        choices=choices.devices,
+    ),
+]
 
-    device: Annotated[
-        str | None,
-        option(
-            "What the edge is: raspberry-pi-4, raspberry-pi-5, jetson-orin-nano, phone, laptop or "
-            "FILE.toml. Gives its energy, and unless --edge-scale is there its speed: scaled, not measured.",
-            "DEVICE",
-            panel=TERMS,
-            choices=choices.devices,
-        ),
-    ] = None
+
+@dataclass(frozen=True)
+class TermsFlags:
+    """Device, radio and prices."""
+
+    device: DeviceOption = None
     radio: Annotated[
         str | None,
         option(
@@ -65,11 +68,6 @@ class DeviceFlags:
             choices=choices.radios,
         ),
     ] = None
-
-
-@dataclass(frozen=True)
-class TermsFlags(DeviceFlags):
-    """Device, radio and prices."""
 
     price_worker_hour: Annotated[
         float | None,

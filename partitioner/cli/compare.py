@@ -1,0 +1,63 @@
+"""`splitpoint compare`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from partitioner.cli.flags.arguments import AccuracyDrop, OnlyCodec
+from partitioner.cli.flags.link import LinkFlags
+from partitioner.cli.flags.profiles import ScaleFlags
+from partitioner.cli.flags.terms import DeviceOption
+from partitioner.terminal.console import JsonFlag, print_json, remark, screen
+from protos.errors import UsageError
+
+
+def compare(
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of bundles.", metavar="BUNDLE…", show_default=False),
+    ],
+    link: LinkFlags,
+    scales: ScaleFlags,
+    device: DeviceOption = None,
+    codec: OnlyCodec = None,
+    accuracy_drop: AccuracyDrop = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Plan several bundles on one link: which is fastest, and what that costs in accuracy.
+
+    Import a model with another input, another width or fewer layers, profile each bundle, and see whether
+    it helps. Accuracy is known where calibrate had labels.
+
+    Example: splitpoint compare net-224 net-160 --link 10mbit,20ms --device raspberry-pi-4
+    """
+    from partitioner.bundle.bundle import Bundle
+    from partitioner.planning.devices import load_device
+    from partitioner.planning.plan import plan
+    from partitioner.reports.comparison import (
+        Compared,
+        comparison_json,
+        comparison_table,
+        comparison_text,
+    )
+    from partitioner.reports.plan import scale_text
+
+    if len(bundles) < 2:
+        raise UsageError("there is nothing to compare with. Give two bundles or more.")
+    asked = link.read()
+    target = load_device(device) if device else None
+    found = []
+    for path in bundles:
+        loaded = Bundle.load(path)
+        profiles = scales.read(loaded, target)
+        made = plan(loaded, asked, *profiles, codec=codec, accuracy_drop=accuracy_drop)
+        found.append(Compared(str(path), made))
+    if as_json:
+        print_json(comparison_json(found))
+        return
+    screen.print(comparison_text(found))
+    screen.print(comparison_table(found))
+    for one in found:
+        if caveat := scale_text(one.plan):
+            remark(f"{one.label}: {caveat}")

@@ -1,0 +1,138 @@
+"""Several bundles on one link, for people and as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from partitioner.common.units import format_duration, format_size
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan
+from partitioner.terminal.folding_table import FoldingTable, new_table
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A bundle, as the command's line has it, and its plan."""
+
+    label: str
+    plan: Plan
+
+    @property
+    def best(self) -> Option:
+        """The option with the smallest latency."""
+        return self.plan.best
+
+    @property
+    def whole_accuracy(self) -> float | None:
+        """The share of labels that the whole model gets right; None: nobody measured it."""
+        calibration = self.plan.bundle.calibration
+        known = (one for one in calibration.meta.accuracies if one.labelled) if calibration else ()
+        return next((one.whole_right / one.labelled for one in known), None)
+
+    @property
+    def accuracy(self) -> float | None:
+        """The same with the best option, whose codec may lose some."""
+        measured = self.best.accuracy
+        if measured is None or not measured.labelled:
+            return self.whole_accuracy
+        return measured.right / measured.labelled
+
+    @property
+    def input_text(self) -> str:
+        """What a frame is."""
+        return ", ".join(map(str, self.plan.bundle.inputs))
+
+
+def comparison_json(found: Sequence[Compared]) -> dict[str, Any]:
+    """Return what each bundle comes to, in the order of the command, and the fastest."""
+    link = found[0].plan.link
+    return {
+        "link": {
+            "uplink_bps": link.uplink_bps,
+            "downlink_bps": link.downlink_bps,
+            "rtt_s": link.rtt_s,
+        },
+        "bundles": [_bundle_json(one) for one in found],
+        "fastest": min(found, key=_total_s).label,
+    }
+
+
+def _bundle_json(one: Compared) -> dict[str, Any]:
+    bundle, best = one.plan.bundle, one.best
+    return {
+        "bundle": one.label,
+        "name": bundle.name,
+        "digest": bundle.digest,
+        "inputs": [
+            {"name": s.name, "dtype": s.dtype, "shape": list(s.shape)} for s in bundle.inputs
+        ],
+        "size_bytes": bundle.size_bytes,
+        "parameters": bundle.manifest.parameters,
+        "flops": bundle.manifest.flops,
+        "accuracy": one.accuracy,
+        "whole_accuracy": one.whole_accuracy,
+        "edge_scale": one.plan.edge.scale,
+        "cloud_scale": one.plan.cloud.scale,
+        "best": {
+            "cut": best.cut,
+            "codec": best.codec,
+            "total_s": best.total_s,
+            "edge_s": best.edge_s,
+            "network_s": best.network_s,
+            "cloud_s": best.cloud_s,
+            "upload_bytes": best.upload_bytes,
+            "download_bytes": best.download_bytes,
+        },
+    }
+
+
+def comparison_table(found: Sequence[Compared]) -> FoldingTable:
+    """Return a line a bundle; the fastest is marked."""
+    columns = (
+        "input",
+        "best option",
+        "latency ms",
+        "bytes a frame",
+        "accuracy",
+        "GFLOP",
+        "size",
+        "",
+    )
+    table = new_table(f"on {found[0].plan.link}", "bundle", *columns, left=3)
+    fastest = min(found, key=_total_s)
+    for one in found:
+        bundle = one.plan.bundle
+        table.add_row(
+            one.label,
+            one.input_text,
+            one.best.label,
+            f"{1e3 * one.best.total_s:.1f}",
+            format_size(one.best.upload_bytes + one.best.download_bytes),
+            "" if one.accuracy is None else f"{100 * one.accuracy:.1f} %",
+            f"{bundle.manifest.flops / 1e9:.2f}",
+            format_size(bundle.size_bytes),
+            "◀" if one is fastest else "",
+            style="bold green" if one is fastest else None,
+        )
+    return table
+
+
+def comparison_text(found: Sequence[Compared]) -> str:
+    """Say which bundle is the fastest, by how much, and what that does to accuracy."""
+    first, second = sorted(found, key=_total_s)[:2]
+    less = 100 * (1 - _total_s(first) / _total_s(second))
+    text = (
+        f"{first.label} is the fastest: {format_duration(_total_s(first))} with {first.best.label}, "
+        f"{less:.0f} % less than {second.label} ({format_duration(_total_s(second))} with "
+        f"{second.best.label}). "
+    )
+    if first.accuracy is None or second.accuracy is None:
+        unknown = ", ".join(one.label for one in (first, second) if one.accuracy is None)
+        return f"{text}How often {unknown} is right is not known: calibrate with --labels."
+    points = 100 * (first.accuracy - second.accuracy)
+    word = "more" if points >= 0 else "less"
+    return f"{text}It is right {abs(points):.1f} points {word} often."
+
+
+def _total_s(one: Compared) -> float:
+    return one.best.total_s
