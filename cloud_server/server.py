@@ -147,7 +147,7 @@ class _Running:
 
     async def start(self, listen: str) -> None:
         # Tried first with a socket, which says why it fails.
-        open_listener(listen, "--listen").close()
+        open_listener(listen, "listen").close()
         await self._server.start(listen)
 
     async def stop(self, grace_s: float) -> None:

@@ -86,7 +86,7 @@ async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
         import uvicorn
     except ImportError as error:
         raise UsageError(
-            f"--http needs {error.name}. Install it with: pip install 'splitpoint[cloud]'."
+            f"`http` needs {error.name}. Install it with: pip install 'splitpoint[cloud]'."
         ) from error
 
     class Quiet(uvicorn.Server):
@@ -95,7 +95,7 @@ async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
             # The command handles signals itself, to drain.
             yield
 
-    bound = open_listener(listen, "--http")
+    bound = open_listener(listen, "http")
     web = Quiet(uvicorn.Config(create_app(server), log_config=None, access_log=False))
     serving = asyncio.create_task(web.serve(sockets=[bound]))
     host, port = bound.getsockname()[:2]

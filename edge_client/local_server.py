@@ -88,7 +88,7 @@ class LocalServer:
         """Connect the client, bind the address and serve."""
         if self._server is not None:
             raise UsageError("this server has started already. Make another one.")
-        open_listener(self._listen, "--listen").close()
+        open_listener(self._listen, "listen").close()
         await self._client.connect()
         bundle = self._client.bundle
         catalogue = _OneModel(

@@ -2,7 +2,7 @@
 
     SplitpointError
     ├── CallerError          the person or the program that called us
-    │   ├── UsageError           a flag, a unit or a combination that has no meaning
+    │   ├── UsageError           a parameter, a unit or a combination that has no meaning
     │   ├── ModelError           a source model that cannot be imported or run
     │   ├── UnknownNameError     no such bundle, cut or codec
     │   ├── TensorError          a tensor of the wrong name, type, shape or size
@@ -21,8 +21,9 @@
         ├── OverloadedError      the server takes no more work now
         └── FaultError           the server failed; its log says why
 
-The text of an error is its public sentence: what was found, what was wanted, what to do. It may
-cross the wire. What only a developer should see stays in `__cause__` and in the log.
+The text of an error is its public sentence: what was found, what was wanted, what to do. A parameter
+stands in backticks in it, as `deadline`; commands show the flag instead (partitioner/terminal/flags.py).
+It may cross the wire. What only a developer should see stays in `__cause__` and in the log.
 """
 
 import re
@@ -47,7 +48,7 @@ class CallerError(SplitpointError):
 
 
 class UsageError(CallerError):
-    """A flag, a unit or a combination of them that has no meaning."""
+    """A parameter, a unit or a combination of them that has no meaning."""
 
 
 class ModelError(CallerError):

@@ -48,7 +48,7 @@ def serve_model(settings: LocalServeSettings, *, as_json: bool) -> None:
 async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
     stop = stop_event()
     bundle = settings.client.load_bundle()
-    open_listener(settings.listen, "--listen").close()  # measuring first would be for nothing
+    open_listener(settings.listen, "listen").close()  # measuring first would be for nothing
     check_free(settings.reports.metrics)
     tell_of_slowness(settings.client.slow)
     async with AsyncExitStack() as stack:

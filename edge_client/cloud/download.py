@@ -60,7 +60,7 @@ def fetch_bundle(
     when it is damaged, more than was listed, or outside of the folder. Nothing is left behind then.
     """
     if out.exists():
-        raise UsageError(f"{out} exists already. Give another --out, or remove it first.")
+        raise UsageError(f"{out} exists already. Give another `out`, or remove it first.")
     partial = _new_folder(out)
     try:
         listed = _download(address, name, partial, on_file, heads_of, idle_s)
@@ -90,7 +90,7 @@ def _new_folder(out: Path) -> Path:
 def _unwritable(out: Path, error: OSError) -> FileError:
     return FileError(
         f"the bundle cannot be written to {out}: {error.strerror or error}. "
-        "Make room, or give another --out."
+        "Make room, or give another `out`."
     )
 
 

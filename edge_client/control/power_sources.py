@@ -52,8 +52,8 @@ class SystemBattery:
     def __init__(self) -> None:
         if _battery() is None:
             raise UsageError(
-                "this machine shows no battery. Give a file or a number: --battery "
-                "/sys/class/power_supply/BAT0, or --battery none."
+                "this machine shows no battery. Give a file or a number: `battery` "
+                "/sys/class/power_supply/BAT0, or `battery` none."
             )
 
     def read(self) -> Reading:
@@ -72,8 +72,8 @@ class SystemTemperature:
     def __init__(self) -> None:
         if _hottest_c(_temperatures()) is None:
             raise UsageError(
-                "this machine shows no temperature. Give a file or a number: --temperature "
-                "/sys/class/thermal/thermal_zone0/temp, or --temperature none."
+                "this machine shows no temperature. Give a file or a number: `temperature` "
+                "/sys/class/thermal/thermal_zone0/temp, or `temperature` none."
             )
 
     def read(self) -> Reading:
@@ -88,7 +88,7 @@ class BatteryFile:
     """A file that holds the level; or a folder with `capacity`, whose `status` says whether it charges."""
 
     def __init__(self, path: Path) -> None:
-        self.name = f"--battery {path}"
+        self.name = f"`battery` {path}"
         self._level = path / "capacity" if path.is_dir() else path
         self._status = self._level.with_name("status") if self._level.name == "capacity" else None
 
@@ -114,7 +114,7 @@ class TemperatureFile:
     """A file that holds degrees Celsius, or thousandths of them as Linux has it."""
 
     def __init__(self, path: Path) -> None:
-        self.name = f"--temperature {path}"
+        self.name = f"`temperature` {path}"
         self._path = path
 
     def read(self) -> Reading:
@@ -151,7 +151,7 @@ def parse_temperature(text: str) -> float | None:
 
 
 def battery_source(text: str | None) -> PowerSource | None:
-    """Return the source that --battery names; for None the system's battery, if it has one.
+    """Return the source that `text` names; for None the system's battery, if it has one.
 
     Raises UsageError for a number that is no level, and for `auto` without a battery.
     """
@@ -165,12 +165,12 @@ def battery_source(text: str | None) -> PowerSource | None:
         return BatteryFile(Path(text))
     level = parse_level(text)
     if level is None:
-        raise UsageError(f"--battery {text} is no level. Give 0 to 100, a file, auto or none.")
+        raise UsageError(f"`battery` {text} is no level. Give 0 to 100, a file, auto or none.")
     return Given(Reading(battery=level))
 
 
 def temperature_source(text: str | None) -> PowerSource | None:
-    """Return the source that --temperature names; for None the system's sensors, if it has any.
+    """Return the source that `text` names; for None the system's sensors, if it has any.
 
     Raises UsageError for a number that is no temperature, and for `auto` without a sensor.
     """
@@ -185,7 +185,7 @@ def temperature_source(text: str | None) -> PowerSource | None:
     found = parse_temperature(text)
     if found is None:
         raise UsageError(
-            f"--temperature {text} is no temperature. Give degrees Celsius, a file, auto or none."
+            f"`temperature` {text} is no temperature. Give degrees Celsius, a file, auto or none."
         )
     return Given(Reading(temperature_c=found))
 

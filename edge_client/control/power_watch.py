@@ -141,7 +141,7 @@ class PowerWatch:
 def find_power(
     battery: str | None, temperature: str | None, rules: PowerRules, say: Callable[[str], None]
 ) -> Power:
-    """Return what --battery and --temperature name; for None what the system shows, if it does.
+    """Return the sources that are named; for None what the system shows, if it does.
 
     Raises UsageError if nothing tells either.
     """
@@ -149,8 +149,8 @@ def find_power(
     sources = tuple(source for source in found if source is not None)
     if not sources:
         raise UsageError(
-            "--power has nothing to go by: this machine shows neither a battery nor a temperature. Give "
-            "--battery or --temperature a file or a number, or leave --power out."
+            "`power` has nothing to go by: this machine shows neither a battery nor a temperature. Give "
+            "`battery` or `temperature` a file or a number, or leave `power` out."
         )
     return Power(sources, rules, say)
 
@@ -158,7 +158,7 @@ def find_power(
 def why_unweighed(policy: PolicySettings, *, adapts: bool) -> str:
     """Return why rules change no weight of energy; empty where the policy will weigh it."""
     if not policy.terms.knows_energy:
-        return "without --device nobody knows what a frame takes in joules"
+        return "without `device` nobody knows what a frame takes in joules"
     if not adapts:
         return FIXED
     if not (policy.objective.seconds or policy.objective.weights.get("energy")):

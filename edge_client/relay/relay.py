@@ -100,7 +100,7 @@ class Relay:
             self._server = await asyncio.start_server(self._serve, host, port, limit=_QUEUE_BYTES)
         except OSError as error:
             raise UsageError(
-                f"cannot listen at {host}:{port}: {error.strerror or error}. Give another --listen."
+                f"cannot listen at {host}:{port}: {error.strerror or error}. Give another `listen`."
             ) from error
 
     async def stop(self) -> None:

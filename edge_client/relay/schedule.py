@@ -92,7 +92,7 @@ def read_schedule(
     played = read_trace(trace, at_end=parse_at_end(trace_end)) if trace else None
     if bandwidth is None and played is None:
         raise UsageError(
-            "a link needs a rate. Give --link 5mbit,40ms, --bandwidth 5mbit or --trace FILE."
+            "a link needs a rate. Give `link` 5mbit,40ms, `bandwidth` 5mbit or `trace` FILE."
         )
     first_bps = max(played.uplink_bps.values) if played else 0.0
     up_bps = parse_rate(bandwidth) if bandwidth else first_bps

@@ -87,7 +87,7 @@ def open_source(
 def play(source: FrameSource, pace: Pace) -> Iterator[Frame]:
     """Yield the frames of `source` as `pace` says; those that were dropped count for nothing."""
     if pace.loop and not source.repeatable:
-        raise UsageError("this source cannot start again. Leave out --loop.")
+        raise UsageError("this source cannot start again. Leave out `loop`.")
     frames: Iterable[Frame] = _again(source) if pace.loop else source.frames()
     if pace.fps is not None:
         frames = paced(frames, pace.fps)

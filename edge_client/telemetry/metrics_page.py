@@ -11,7 +11,7 @@ from protos.rpc.addresses import open_listener, split_address
 def check_free(address: str | None) -> None:
     """Raise UsageError unless metrics can be served at `address`: measuring first would be for nothing."""
     if address is not None:
-        open_listener(address, "--metrics").close()
+        open_listener(address, "metrics").close()
 
 
 @contextmanager

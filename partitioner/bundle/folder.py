@@ -18,10 +18,12 @@ def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
     Raises BundleError when `target` is in the way, FileError when the disk refuses.
     """
     if target.exists() and not replace:
-        raise BundleError(f"{target} exists. Choose another --out, or give --force to replace it.")
+        raise BundleError(
+            f"{target} exists. Choose another `out`, or give `replace` to replace it."
+        )
     if target.exists() and not (target / MANIFEST_FILE).exists():
         raise BundleError(
-            f"{target} exists and is no bundle; it is left alone. Choose another --out."
+            f"{target} exists and is no bundle; it is left alone. Choose another `out`."
         )
     try:
         target.absolute().parent.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,7 @@ def _check_apart(whole: Path, out: Path) -> None:
     if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
         raise UsageError(
             f"heads in {out} would take the place of the bundle {whole} that they come from, or lie in "
-            "it. Give an --out beside it."
+            "it. Give an `out` beside it."
         )
 
 

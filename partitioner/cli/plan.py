@@ -13,6 +13,7 @@ from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.cli.flags.terms import LoadFlags, ObjectiveFlags, TermsFlags
 from partitioner.common.panels import CHOICE, OUTPUT
 from partitioner.terminal.console import print_json, remark, screen
+from partitioner.terminal.flag_names import document_with_flags
 from partitioner.terminal.flags import option
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def plan(
             decision = select(wider, priced, wanted, constraints)
     except InfeasibleError as error:
         if output.as_json:
-            print_json(error.document)
+            print_json(document_with_flags(error.document))
         raise
     front = decision.front(metrics) if metrics else ()
     if output.plot:

@@ -58,7 +58,7 @@ class NearFlags:
                 "one twice as fast as the device was measured."
             )
         if self.near_scale is not None:
-            check_scale("--near-scale", self.near_scale)
+            check_scale("near_scale", self.near_scale)
 
 
 def tiers(

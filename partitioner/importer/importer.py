@@ -73,7 +73,7 @@ def import_model(
     chosen = options or ImportOptions()
     if chosen.frame and not chosen.preprocess:
         raise UsageError(
-            "--frame is the size of images, which need --preprocess. Give both, or none."
+            "`frame` is the size of images, which need `preprocess`. Give both, or none."
         )
     target = Path(out)
     name = _checked_name(chosen.name or target.absolute().name.removesuffix(".bundle"))
@@ -122,7 +122,7 @@ def import_model(
 def _checked_name(name: str) -> str:
     if not re.fullmatch(NAME_PATTERN, name):
         raise UsageError(
-            f"{name!r} cannot be the name of a bundle. Give --name, with letters, digits, dots, "
+            f"{name!r} cannot be the name of a bundle. Give a `name` with letters, digits, dots, "
             "dashes and underscores only."
         )
     return name

@@ -83,7 +83,7 @@ def _pin(value: onnx.ValueInfoProto, wanted: tuple[int, ...] | None) -> None:
             shown = [dim.dim_param or dim.dim_value or "?" for dim in tensor.shape.dim]
             raise ModelError(
                 f"input {value.name!r} has the shape {shown}, which leaves sizes open. "
-                f"Say them with --input {value.name}=1x3x224x224 (with the right numbers)."
+                f"Say them with `input_shapes` {value.name}=1x3x224x224 (with the right numbers)."
             )
         wanted = tuple(size or 1 for size in said)
     elif tensor.HasField("shape") and (

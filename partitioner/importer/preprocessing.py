@@ -39,7 +39,7 @@ class _Step:
 
 
 def parse_preprocess(text: str, model: onnx.ModelProto, frame: str | None) -> Preprocess:
-    """Return what `--preprocess` and `--frame` ask for, fitted to the model's one image input.
+    """Return what `preprocess` and `frame` ask for, fitted to the model's one image input.
 
     `text` is a preset (imagenet, unit, raw) or numbers: `mean=0.5:0.5:0.5,std=0.2:0.2:0.2,scale=0.0039`,
     with `layout=nhwc` for models that take channels last. Raises UsageError or ModelError.
@@ -52,14 +52,14 @@ def parse_preprocess(text: str, model: onnx.ModelProto, frame: str | None) -> Pr
     height, width, channels = sizes[1:] if layout == "nhwc" else (*sizes[2:], sizes[1])
     if channels not in (1, 3):
         raise ModelError(
-            f"the model's input has {channels} channels; an image has 1 or 3. Import without --preprocess."
+            f"the model's input has {channels} channels; an image has 1 or 3. Import without `preprocess`."
         )
     wanted = parse_shape(frame) if frame else (height, width)
     if len(wanted) != 2:
-        raise UsageError(f"--frame {frame!r} is no height and width. Write it as 480x640.")
+        raise UsageError(f"`frame` {frame!r} is no height and width. Write it as 480x640.")
     if math.prod(wanted) > _MAX_PIXELS:
         raise UsageError(
-            f"--frame {frame} has {math.prod(wanted)} pixels, and at most {_MAX_PIXELS} can be read. Give "
+            f"`frame` {frame} has {math.prod(wanted)} pixels, and at most {_MAX_PIXELS} can be read. Give "
             "the size in which frames come."
         )
     for name in ("mean", "std"):
@@ -67,7 +67,7 @@ def parse_preprocess(text: str, model: onnx.ModelProto, frame: str | None) -> Pr
             numbers[name] *= channels
         if len(numbers[name]) != channels:
             raise UsageError(
-                f"--preprocess gives {len(numbers[name])} numbers for {name}, but the model takes "
+                f"`preprocess` gives {len(numbers[name])} numbers for {name}, but the model takes "
                 f"{channels} channels. Give one number, or {channels}."
             )
     return Preprocess(
@@ -87,7 +87,7 @@ def prepend(model: onnx.ModelProto, wanted: Preprocess) -> None:
     if wanted.resize and opset < _RESIZE_OPSET:
         raise ModelError(
             f"the model has opset {opset}, and resizing needs {_RESIZE_OPSET}. Export it with a newer "
-            "opset, or give --frame the model's own size."
+            "opset, or give `frame` the model's own size."
         )
     steps = _steps(wanted, inner.type.tensor_type.elem_type, opset)
     value = name
@@ -159,8 +159,8 @@ def _image_input(model: onnx.ModelProto) -> tuple[int, ...]:
     if len(inputs) != 1 or len(inputs[0].type.tensor_type.shape.dim) != 4:
         shown = ", ".join(value.name for value in inputs)
         raise ModelError(
-            f"--preprocess needs a model with one image input of four axes; this one has: {shown}. "
-            "Import without --preprocess."
+            f"`preprocess` needs a model with one image input of four axes; this one has: {shown}. "
+            "Import without `preprocess`."
         )
     return tuple(dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim)
 
@@ -173,7 +173,7 @@ def _parse_numbers(text: str) -> dict[str, Any]:
             numbers[key] = _PARSERS[key](value)
         except (KeyError, ValueError):
             raise UsageError(
-                f"--preprocess {text!r} is not understood at {part!r}. Use {', '.join(PRESETS)}, or "
+                f"`preprocess` {text!r} is not understood at {part!r}. Use {', '.join(PRESETS)}, or "
                 "numbers such as mean=0.5:0.5:0.5,std=0.2:0.2:0.2,scale=0.00392,layout=nchw, with every "
                 "std above 0."
             ) from None

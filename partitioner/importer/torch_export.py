@@ -120,7 +120,7 @@ def _arguments(
         return parameters[: len(tensors)], tensors
     if not shapes:
         raise ModelError(
-            f"{source} came without example inputs. Say the shape of each with --input "
+            f"{source} came without example inputs. Say the shape of each with `input_shapes` "
             f"{parameters[0] if parameters else 'x'}=1x3x224x224, or let the factory return "
             "(module, example_inputs)."
         )

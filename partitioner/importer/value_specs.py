@@ -37,7 +37,7 @@ def trace(
     if isinstance(one, Exception):
         raise ModelError(
             f"the model fails on {'the given' if samples else 'random'} inputs: {one}. "
-            "Give inputs that it accepts with --samples."
+            "Give inputs that it accepts with `samples`."
         ) from one
     two = _run(model, folder, second)
     steady = _steady(one, one if isinstance(two, Exception) else two)

@@ -81,6 +81,6 @@ def image_input(inputs: Sequence[TensorSpec]) -> TensorSpec:
     takes = ", ".join(f"{spec.name} {spec}" for spec in inputs)
     raise SourceError(
         f"images cannot be fed to this model: it takes {takes}, not uint8[batch, height, width, 3]. "
-        "Import it again with --preprocess, which puts scaling and layout into the graph, or give "
+        "Import it again with `preprocess`, which puts scaling and layout into the graph, or give "
         "arrays as .npy or .npz."
     )

@@ -52,12 +52,12 @@ def labels_of(
         shown = ", ".join(f"{spec.name} {spec}" for spec in outputs)
         raise UsageError(
             f"labels need a model with one output of classes, and this one has: {shown}. "
-            "Leave out --labels: the whole model is then what counts as right."
+            "Leave out `labels`: the whole model is then what counts as right."
         )
     if missing := [name for name in names if name not in labels]:
         raise SourceError(
             f"{len(missing)} of {len(names)} inputs have no label: {', '.join(missing[:3])}, … "
-            "Add them to the labels file, or leave out --labels."
+            "Add them to the labels file, or leave out `labels`."
         )
     classes = outputs[0].shape[1]
     if wrong := [name for name in names if not 0 <= labels[name] < classes]:

@@ -31,11 +31,12 @@ class Candidate:
 class Constraint:
     """One limit on a candidate: at most `limit`, or at least."""
 
-    flag: str
+    parameter: str
+    """Of `select`'s caller: what the limit is called."""
     limit: float
     measure: Callable[[Candidate], float]
     write: Callable[[float], str] | None
-    """A value as one types it after the flag; None: the flag has no value."""
+    """A value as people write it; None: the limit has no size."""
     at_least: bool = False
 
     def admits(self, candidate: Candidate) -> bool:
@@ -60,13 +61,15 @@ class Constraint:
         return _three_digits(self.measure(candidate), rounding)
 
     def __str__(self) -> str:
-        return f"{self.flag} {self.write(self.limit)}" if self.write else self.flag
+        return (
+            f"`{self.parameter}` {self.write(self.limit)}" if self.write else f"`{self.parameter}`"
+        )
 
 
 def max_edge_memory(limit_bytes: float) -> Constraint:
     """The head's session takes at most this on the device."""
     return Constraint(
-        "--max-edge-memory",
+        "max_edge_memory",
         limit_bytes,
         lambda c: c.option.edge_memory_bytes,
         _compact(format_size),
@@ -76,27 +79,27 @@ def max_edge_memory(limit_bytes: float) -> Constraint:
 def max_energy(limit_j: float) -> Constraint:
     """A frame takes at most these joules from the device."""
     return Constraint(
-        "--max-energy", limit_j, lambda c: c.costs.metric("energy"), _compact(format_energy)
+        "max_energy", limit_j, lambda c: c.costs.metric("energy"), _compact(format_energy)
     )
 
 
 def deadline(limit_s: float) -> Constraint:
     """A frame takes at most these seconds, by medians."""
     if not limit_s > 0:
-        raise UsageError(f"--deadline {limit_s:g}s is over before it starts. It must be above 0.")
-    return Constraint("--deadline", limit_s, lambda c: c.costs.latency_s, _compact(format_duration))
+        raise UsageError(f"`deadline` {limit_s:g}s is over before it starts. It must be above 0.")
+    return Constraint("deadline", limit_s, lambda c: c.costs.latency_s, _compact(format_duration))
 
 
 def min_depth(share: float) -> Constraint:
     """At least this share of the model's FLOPs is computed on the device."""
     if not 0 <= share <= 1:
-        raise UsageError(f"--min-depth {share} is no share. Give 0 to 1, such as 0.3.")
-    return Constraint("--min-depth", share, lambda c: c.depth, "{:g}".format, at_least=True)
+        raise UsageError(f"`min_depth` {share} is no share. Give 0 to 1, such as 0.3.")
+    return Constraint("min_depth", share, lambda c: c.depth, "{:g}".format, at_least=True)
 
 
 def max_accuracy_drop(points: float) -> Constraint:
     """The codec was seen to lose at most these percentage points; one that is exact loses none."""
-    return Constraint("--accuracy-drop", points, _drop_points, "{:g}".format)
+    return Constraint("accuracy_drop", points, _drop_points, "{:g}".format)
 
 
 def _drop_points(candidate: Candidate) -> float:
@@ -106,7 +109,7 @@ def _drop_points(candidate: Candidate) -> float:
 
 def keep_input_local() -> Constraint:
     """No input of the model leaves the device, be it encoded or not."""
-    return Constraint("--keep-input-local", 0.0, lambda c: float(c.sends_input), None)
+    return Constraint("keep_input_local", 0.0, lambda c: float(c.sends_input), None)
 
 
 def feasible(
@@ -184,7 +187,7 @@ def _relaxation_json(way: Relaxation) -> dict[str, object]:
     return {
         "changes": [
             {
-                "flag": constraint.flag,
+                "parameter": constraint.parameter,
                 "from": constraint.limit if constraint.write else None,
                 "to": constraint.relaxed_for(way.admits) if constraint.write else None,
             }
@@ -196,10 +199,11 @@ def _relaxation_json(way: Relaxation) -> dict[str, object]:
 
 def _step(constraint: Constraint, candidate: Candidate) -> str:
     if constraint.write is None:
-        return f"leave {constraint.flag} out"
+        return f"leave `{constraint.parameter}` out"
     to = constraint.relaxed_for(candidate)
     by = constraint.write(_three_digits(abs(to - constraint.limit), ROUND_HALF_EVEN))
-    return f"{constraint.flag} to {constraint.write(to)} ({by} {'less' if constraint.at_least else 'more'})"
+    way = "less" if constraint.at_least else "more"
+    return f"`{constraint.parameter}` to {constraint.write(to)} ({by} {way})"
 
 
 def _three_digits(value: float, rounding: str) -> float:

@@ -112,13 +112,13 @@ def scaled_to(device: Device, profile: Profile, flops: int) -> Profile:
     if EDGE not in profile.cuts:
         raise ProfileError(
             f"the edge profile lacks the cut {EDGE}, so its times cannot be scaled to {device.name}. "
-            "Measure it with the whole bundle, or give --edge-scale."
+            "Measure it with the whole bundle, or give `edge_scale`."
         )
     whole = profile.cuts[EDGE].head
     if not flops or whole is None or not whole.timing.median_s:
         raise UsageError(
             f"the bundle does not say how much work the model is, so its times cannot be scaled to "
-            f"{device.name}. Give --edge-scale; 1 if the profile is of that device."
+            f"{device.name}. Give `edge_scale`; 1 if the profile is of that device."
         )
     return profile.scaled(flops / whole.timing.median_s / (1e9 * device.gflops))
 

@@ -122,9 +122,9 @@ METRICS = {
     "latency": Metric("s", Meter.latency_s, "latency_s"),
     "p95": Metric("s", Meter.p95_s, "p95_s"),
     "throughput": Metric("s/frame of the slowest stage", Meter.bottleneck_s, "bottleneck_s"),
-    "energy": Metric("J/frame", Meter.energy_j, "energy_j", "--device NAME"),
+    "energy": Metric("J/frame", Meter.energy_j, "energy_j", "`device` NAME"),
     "bytes": Metric("B/frame", Meter.bytes, "bytes"),
-    "cost": Metric("money/frame", Meter.money, "money", "--price-worker-hour or --price-gb"),
+    "cost": Metric("money/frame", Meter.money, "money", "`price_worker_hour` or `price_gb`"),
 }
 """What can be minimised."""
 

@@ -40,9 +40,9 @@ class Objective:
 
     @classmethod
     def asked(cls, minimize: str, weights: str | None) -> "Objective":
-        """Return what the flags --minimize and --weights say; only one of them may."""
+        """Return what `minimize` or `weights` says; only one of them may be given."""
         if weights and minimize != "latency":
-            raise UsageError("--minimize and --weights exclude each other. Give one of them.")
+            raise UsageError("`minimize` and `weights` exclude each other. Give one of them.")
         return cls.parse(weights or minimize)
 
     def check(self, terms: Terms) -> None:
@@ -72,7 +72,7 @@ def parse_metrics(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     if len(set(names)) != len(names) or len(names) < 2 or not set(names) <= set(METRICS):
         raise UsageError(
-            f"--pareto {text}: a front needs two different metrics or more, with commas, as "
+            f"`pareto` {text}: a front needs two different metrics or more, with commas, as "
             f"latency,energy. Choose from: {', '.join(METRICS)}."
         )
     return names

@@ -173,11 +173,11 @@ def _check_bound(bundle: Bundle, accuracy_drop: float | None) -> None:
         return
     if not 0 <= accuracy_drop <= 100:
         raise UsageError(
-            f"--accuracy-drop {accuracy_drop} has no meaning. Give percentage points, such as 0.5."
+            f"`accuracy_drop` {accuracy_drop} has no meaning. Give percentage points, such as 0.5."
         )
     if bundle.calibration is None:
         raise UsageError(
-            f"--accuracy-drop needs to know what codecs lose, and nobody has measured that of "
+            f"`accuracy_drop` needs to know what codecs lose, which was not measured for "
             f"{bundle.name}. Run: splitpoint calibrate {bundle.path} --data DIR."
         )
 

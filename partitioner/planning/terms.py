@@ -19,9 +19,9 @@ class Prices:
     gb: float = 0.0
 
     def __post_init__(self) -> None:
-        for flag, price in (("--price-worker-hour", self.worker_hour), ("--price-gb", self.gb)):
+        for name, price in (("price_worker_hour", self.worker_hour), ("price_gb", self.gb)):
             if not 0 <= price < math.inf:
-                raise UsageError(f"{flag} {price} is no price. Give 0 or more.")
+                raise UsageError(f"`{name}` {price} is no price. Give 0 or more.")
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Terms:
 
     def __post_init__(self) -> None:
         if self.fps is not None and not 0 < self.fps < math.inf:
-            raise UsageError(f"--fps {self.fps} has no meaning. Give a rate above 0, such as 10.")
+            raise UsageError(f"`fps` {self.fps} has no meaning. Give a rate above 0, such as 10.")
         if self.workers < 1:
-            raise UsageError(f"--workers {self.workers} serve nobody. Give 1 or more.")
+            raise UsageError(f"`workers` {self.workers} serve nothing. Give 1 or more.")
         if self.sustained and (self.device is None or self.fps is None):
-            raise UsageError("--sustained needs a device and a rate: --device NAME --fps 10.")
+            raise UsageError("`sustained` needs a device and a rate: `device` NAME `fps` 10.")
         if self.radio is not None and self.device is None:
-            raise UsageError("--radio needs the device that it is in: --device NAME.")
+            raise UsageError("`radio` needs the device that it is in: `device` NAME.")
 
     @classmethod
     def named(

@@ -69,7 +69,7 @@ def _thermal_of(device: Device) -> Thermal:
     if device.thermal is None:
         raise UsageError(
             f"{device.name} has no thermal model. Add a [thermal] table to its file, or leave "
-            "--sustained out."
+            "`sustained` out."
         )
     return device.thermal
 

@@ -28,7 +28,7 @@ def check_scale(name: str, scale: float) -> None:
     """Raise UsageError unless some machine might be `scale` times as slow as the one that was measured."""
     if not 1 / MAX_SCALE <= scale <= MAX_SCALE:
         raise UsageError(
-            f"{name} {scale} has no meaning. Give a factor above 0, such as 6 or 0.2, and at most "
+            f"`{name}` {scale} has no meaning. Give a factor above 0, such as 6 or 0.2, and at most "
             f"{MAX_SCALE:g}."
         )
 
@@ -46,7 +46,7 @@ def find_profiles(
     `cloud_scale` without a cloud profile prices a cloud that takes that many times the edge's
     measured time (0.2: five times as fast); the result says that it is scaled, not measured.
     """
-    for name, scale in (("--edge-scale", edge_scale), ("--cloud-scale", cloud_scale)):
+    for name, scale in (("edge_scale", edge_scale), ("cloud_scale", cloud_scale)):
         if scale is not None:
             check_scale(name, scale)
     command = f"splitpoint profile {bundle.path}"
@@ -55,11 +55,11 @@ def find_profiles(
     cloud_path = cloud or bundle.profiles / "cloud.json"
     command += " --cloud HOST:PORT"
     if cloud is None and not cloud_path.exists():
-        command += ", or --cloud-scale 0.2 to assume one five times as fast as the edge"
+        command += ", or give `cloud_scale` 0.2 to assume one five times as fast as the edge"
     if cloud is None and cloud_scale is not None and not cloud_path.exists():
         if edge_profile.heads_only:
             raise ProfileError(
-                f"the edge profile is of heads alone, so no cloud can be assumed from it with --cloud-scale. "
+                f"the edge profile is of heads alone, so no cloud can be assumed from it with `cloud_scale`. "
                 f"Measure one: splitpoint profile {bundle.path} --cloud HOST:PORT."
             )
         cloud_profile = edge_profile

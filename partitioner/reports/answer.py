@@ -10,6 +10,7 @@ from partitioner.planning.guesses import Guess
 from partitioner.planning.objective import LATENCY
 from partitioner.planning.option import Option
 from partitioner.reports.guesses import guesses_json, guesses_text
+from partitioner.terminal.flag_names import flag_of, with_flags
 from protos.codecs.registry import codec_name
 from protos.names import EDGE
 
@@ -29,7 +30,7 @@ def answer_text(answer: Answer, found: Sequence[Guess] = ()) -> str:
 
     `found` are the sides that were not measured.
     """
-    limits = ", ".join(map(str, answer.selection.constraints))
+    limits = with_flags(", ".join(map(str, answer.selection.constraints)))
     best = _end_text(answer) if is_end(answer.best) else _split_text(answer)
     lines = (
         f"{f'Within {limits}: ' if limits else ''}{best}; {_loss_text(answer.best.option)}.",
@@ -172,7 +173,7 @@ def _ends_text(answer: Answer) -> str:
     """Say which ends miss a limit, and which are not there."""
     texts = []
     for end in answer.ends:
-        missed = [c.flag for c in answer.selection.constraints if not c.admits(end)]
+        missed = [flag_of(c.parameter) for c in answer.selection.constraints if not c.admits(end)]
         if missed:
             name = _end_name(end.option)
             texts.append(f"{name[0].upper()}{name[1:]} misses {', '.join(missed)}.")
@@ -206,7 +207,9 @@ def _candidate_json(answer: Answer, candidate: Candidate | None) -> dict[str, An
         "codec": candidate.option.codec,
         "score": answer.score(candidate),
         "latency_s": candidate.costs.latency_s,
-        "misses": [c.flag for c in answer.selection.constraints if not c.admits(candidate)],
+        "misses": [
+            flag_of(c.parameter) for c in answer.selection.constraints if not c.admits(candidate)
+        ],
     }
 
 

@@ -8,6 +8,7 @@ from partitioner.planning.constraints import Candidate, Constraint
 from partitioner.planning.metrics import METRICS
 from partitioner.planning.selection import Selection
 from partitioner.planning.terms import Terms
+from partitioner.terminal.flag_names import flag_of, with_flags
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
 
@@ -16,7 +17,7 @@ def decision_json(decision: Selection) -> dict[str, Any]:
     terms, constraints = decision.terms, decision.constraints
     return {
         "objective": decision.objective.weights,
-        "constraints": [str(constraint) for constraint in constraints],
+        "constraints": [with_flags(str(constraint)) for constraint in constraints],
         "terms": {
             "device": terms.device.model_dump(exclude={"sources"}) if terms.device else None,
             "radio": terms.radio.model_dump(exclude={"sources"}) if terms.radio else None,
@@ -48,20 +49,20 @@ def _candidate_json(
         "cost_month": costs.monthly(terms.fps) if terms.fps else None,
         "depth": candidate.depth,
         "sends_input": candidate.sends_input,
-        "misses": [c.flag for c in constraints if not c.admits(candidate)],
+        "misses": [flag_of(c.parameter) for c in constraints if not c.admits(candidate)],
     }
 
 
 def costs_table(decision: Selection, shown: Sequence[Candidate]) -> FoldingTable:
     """Return what these candidates cost, and what limits they miss; the best is marked."""
     columns = [column for column in _columns(decision, shown) if any(column[1])]
-    asked = ", ".join(map(str, (decision.objective, *decision.constraints)))
+    asked = with_flags(", ".join(map(str, (decision.objective, *decision.constraints))))
     limited = "misses" if decision.constraints else ""
     headers = ("cut", "codec", *(header for header, _ in columns), limited, "")
     table = new_table(f"smallest {asked}", *headers, left=2, keys=2)
     for at, candidate in enumerate(shown):
         best = candidate == decision.best
-        misses = [c.flag for c in decision.constraints if not c.admits(candidate)]
+        misses = [flag_of(c.parameter) for c in decision.constraints if not c.admits(candidate)]
         table.add_row(
             candidate.option.cut,
             candidate.option.codec if candidate.option.upload_bytes else "",

@@ -64,7 +64,7 @@ class Fleet:
         if not (0 < self.period_s < math.inf and 0 < self.duration_s < math.inf):
             raise UsageError("a fleet needs a frame rate and a duration above 0.")
         if not 0 <= self.batch_cost < math.inf:
-            raise UsageError(f"--batch-cost {self.batch_cost} has no meaning. Give 0 or more.")
+            raise UsageError(f"`batch_cost` {self.batch_cost} has no meaning. Give 0 or more.")
 
     @property
     def paths(self) -> tuple[Steps, Steps, Steps]:
@@ -223,7 +223,7 @@ def run_fleet(fleet: Fleet, seed: int = 0, run: int = 0, on_time: OnTime | None 
     if not tally.latencies:
         raise UsageError(
             f"no frame of a run of {fleet.duration_s:g} s has a result; {lost} were begun. Give a "
-            "longer --duration, or a trace that does not end without bandwidth."
+            "longer `duration_s`, or a trace that does not end without bandwidth."
         )
     carried = sum(uplink.carried_bytes for uplink in uplinks)
     return tally.result(fleet, lost, cloud, carried / capacity if capacity else 0.0)

@@ -6,7 +6,7 @@
 Each stage serves the frames in their order, one at a time, the cloud as many as it has workers. At most
 `window` frames are at work; results are handed on in order, and only then is there room for another,
 as in the client's pipeline. Frames come on a steady beat, and one that comes a whole beat late starts
-the beat anew, as with the client's `--fps`. A call that is not answered in `timeout_s` is given up,
+the beat anew, as with the client's `fps`. A call that is not answered in `timeout_s` is given up,
 with what is still on the uplink, and the device runs the tail itself.
 """
 

@@ -181,10 +181,10 @@ def parse_grid(
 ) -> Grid:
     """Return the grid of what was asked on the command line."""
     return Grid(
-        edge_scales=parse_axis(edge_scale, _factor, "--edge-scale"),
-        cloud_loads=parse_axis(cloud_load, _factor, "--cloud-load"),
-        rtts_s=parse_axis(rtt, parse_duration, "--rtt"),
-        uplinks_bps=parse_axis(bandwidth, parse_rate, "--bandwidth"),
+        edge_scales=parse_axis(edge_scale, _factor, "`edge_scale`"),
+        cloud_loads=parse_axis(cloud_load, _factor, "`cloud_load`"),
+        rtts_s=parse_axis(rtt, parse_duration, "`rtt`"),
+        uplinks_bps=parse_axis(bandwidth, parse_rate, "`bandwidth`"),
         downlink_bps=parse_rate(down) if down else None,
     )
 

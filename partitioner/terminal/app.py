@@ -6,6 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from partitioner.terminal.flag_names import flags_in_errors
 from partitioner.terminal.flags import spread
 from partitioner.terminal.settings_flags import logged
 from protos.errors import UsageError
@@ -36,6 +37,14 @@ class _Command(TyperCommand):
         if not ctx.resilient_parsing:  # and not while a shell completes what is half written
             self._check(ctx, args)
         return super().parse_args(ctx, args)
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        with flags_in_errors():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        with flags_in_errors():
+            return super().invoke(ctx)
 
     def _check(self, ctx: Any, args: list[str]) -> None:
         found, _, given = self.make_parser(ctx).parse_args(args=list(args))

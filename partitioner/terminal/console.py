@@ -30,6 +30,7 @@ from partitioner.common.log_options import LogOptions
 from partitioner.common.panels import OUTPUT
 from partitioner.terminal import logs
 from partitioner.terminal.entrypoint import INTERRUPTED
+from partitioner.terminal.flag_names import with_flags
 from protos.errors import FileError, SplitpointError
 
 _REMEDIES = {
@@ -162,7 +163,8 @@ class LoggedProgress(Progress):
 
 def remark(text: str) -> None:
     """Say something to the person at the screen, on stderr."""
-    _say(logging.INFO, text, escape(text))
+    named = with_flags(text)
+    _say(logging.INFO, named, escape(named))
 
 
 def check_readers() -> None:

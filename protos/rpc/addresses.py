@@ -22,8 +22,8 @@ def split_address(address: str, purpose: str = _TO_LISTEN) -> tuple[str, int]:
     return bare, int(port)
 
 
-def open_listener(address: str, flag: str) -> socket.socket:
-    """Return a socket that listens on `address`; UsageError names the `flag` that chose it."""
+def open_listener(address: str, parameter: str) -> socket.socket:
+    """Return a socket that listens on `address`; UsageError names the `parameter` that chose it."""
     host, port = split_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -32,7 +32,7 @@ def open_listener(address: str, flag: str) -> socket.socket:
         # Python adds the address once more, in brackets.
         reason = str(error.strerror or error).partition(" (")[0]
         raise UsageError(
-            f"cannot listen on {address}: {reason}. Choose another {flag}, or end "
+            f"cannot listen on {address}: {reason}. Choose another `{parameter}`, or end "
             "what uses the port."
         ) from error
 

@@ -65,7 +65,7 @@ class OipServer:
             port = self._server.add_insecure_port(listen)
         except RuntimeError as error:
             raise UsageError(
-                f"cannot listen on {listen}: {error}. Choose another --listen."
+                f"cannot listen on {listen}: {error}. Choose another `listen`."
             ) from error
         self.address = f"{listen.rpartition(':')[0]}:{port}"
         await self._server.start()

@@ -12,7 +12,7 @@ from tests.kit.cloud_calls import TIMEOUT_S, connected, crossing, oip_stub, refu
 def test_port_that_is_taken_is_a_clear_error(residual_bundle: Bundle) -> None:
     with (
         CloudServer(residual_bundle.path) as server,
-        pytest.raises(UsageError, match=r"cannot listen on .*in use.*Choose another --listen"),
+        pytest.raises(UsageError, match=r"cannot listen on .*in use.*Choose another `listen`"),
         CloudServer(residual_bundle.path, listen=server.address),
     ):
         pass

@@ -45,6 +45,6 @@ async def test_http_is_served_beside_grpc(residual_bundle: Bundle) -> None:
         serve_web(server, "127.0.0.1:0") as address,
     ):
         assert await asyncio.to_thread(ask, address) == {"ready": True}
-        with pytest.raises(UsageError, match=r"cannot listen on .*in use.*Choose another --http"):
+        with pytest.raises(UsageError, match=r"cannot listen on .*in use.*Choose another `http`"):
             async with serve_web(server, address):
                 pass

@@ -58,12 +58,12 @@ def test_battery_of_linux_says_whether_it_charges(tmp_path: Path) -> None:
 
 def test_file_that_tells_nothing_is_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "level"
-    with pytest.raises(FileError, match=r"--battery .*level cannot be read: No such file"):
+    with pytest.raises(FileError, match=r"`battery` .*level cannot be read: No such file"):
         BatteryFile(path).read()
     path.write_text("soon empty")
     with pytest.raises(FileError, match=r"holds 'soon empty', and not a level.* such as 0.35"):
         BatteryFile(path).read()
-    with pytest.raises(FileError, match=r"--temperature .* not a temperature.* such as 48500"):
+    with pytest.raises(FileError, match=r"`temperature` .* not a temperature.* such as 48500"):
         TemperatureFile(path).read()
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(FileError, match="cannot be read: it is no text"):
@@ -94,7 +94,7 @@ def test_system_shows_its_battery_and_the_hottest_core(monkeypatch: pytest.Monke
 
 def test_machine_that_shows_nothing_says_what_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
     shown(monkeypatch, None, {})
-    with pytest.raises(UsageError, match=r"neither a battery nor a temperature.*--battery or"):
+    with pytest.raises(UsageError, match=r"neither a battery nor a temperature.*`battery` or"):
         find_power(None, None, RULES, print)
     with pytest.raises(UsageError, match=r"shows no battery.*BAT0"):
         battery_source("auto")
@@ -106,9 +106,9 @@ def test_machine_that_shows_nothing_says_what_to_give(monkeypatch: pytest.Monkey
         find_power(None, "none", RULES, print)
     assert find_power("20", None, RULES, print).sources == (Given(Reading(battery=0.2)),)
     for wrong in ("120", "20C"):
-        with pytest.raises(UsageError, match=f"--battery {wrong} is no level"):
+        with pytest.raises(UsageError, match=f"`battery` {wrong} is no level"):
             battery_source(wrong)
-    with pytest.raises(UsageError, match="--temperature 70% is no temperature"):
+    with pytest.raises(UsageError, match="`temperature` 70% is no temperature"):
         temperature_source("70%")
 
 

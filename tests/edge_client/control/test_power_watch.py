@@ -90,13 +90,13 @@ def test_last_reading_holds_for_its_time_and_is_remarked_on_once() -> None:
     time, battery, heat = FakeClock(), Gauge(battery=0.2), Gauge(temperature_c=50.0)
     watch, said, _ = watched(battery, heat, time=time)
     del said[:]
-    battery.error = "--battery x cannot be read: gone."
+    battery.error = "battery x cannot be read: gone."
     for _ in range(12):
         time.now_s += 5
         watch.tick()
     assert watch.power_demand.names == ("low",)  # 60 s later
     assert said == [
-        "power: --battery x cannot be read: gone. The last reading, battery 20 %, holds for 60.0 s."
+        "power: battery x cannot be read: gone. The last reading, battery 20 %, holds for 60.0 s."
     ]
     time.now_s += 5
     watch.tick()
@@ -110,7 +110,7 @@ def test_last_reading_holds_for_its_time_and_is_remarked_on_once() -> None:
 
 def test_source_that_cannot_be_read_at_the_start_is_an_error() -> None:
     broken = Gauge()
-    broken.error = "--battery x cannot be read: gone."
+    broken.error = "battery x cannot be read: gone."
     with pytest.raises(FileError, match="gone"):
         watched(broken, time=FakeClock())
 
@@ -144,7 +144,7 @@ def test_source_that_fails_by_any_exception_is_read_again() -> None:
     [
         ("latency", THIRSTY, True, ""),
         ("bytes=1,energy=2", THIRSTY, True, ""),
-        ("latency", Terms(), True, "without --device nobody knows what a frame takes in joules"),
+        ("latency", Terms(), True, "without `device` nobody knows what a frame takes in joules"),
         ("latency", THIRSTY, False, "the cut is fixed"),
         ("bytes", THIRSTY, True, "bytes counts neither seconds nor energy"),
     ],
@@ -263,7 +263,7 @@ async def test_cut_of_the_caller_is_left_alone_by_the_rules(residual_bundle: Bun
 async def test_client_takes_an_objective_and_refuses_what_it_cannot_count(
     residual_bundle: Bundle,
 ) -> None:
-    with pytest.raises(UsageError, match="energy is not known without --device"):
+    with pytest.raises(UsageError, match="energy is not known without `device`"):
         AsyncEdgeClient(None, residual_bundle, EDGE, objective="energy")
     with pytest.raises(UsageError, match="'speed' cannot be minimised"):
         AsyncEdgeClient(None, residual_bundle, EDGE, objective="speed")

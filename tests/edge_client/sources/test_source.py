@@ -80,7 +80,7 @@ def test_image_of_another_size_is_resized_and_that_is_said_once(tmp_path: Path) 
 
 
 def test_images_for_a_float_model_say_to_import_with_preprocess(folder: Path) -> None:
-    with pytest.raises(SourceError, match="--preprocess"):
+    with pytest.raises(SourceError, match="`preprocess`"):
         open_source(str(folder), VECTOR)
 
 
@@ -184,7 +184,7 @@ def test_what_does_not_exist_or_is_of_no_known_kind_is_said(tmp_path: Path) -> N
 def test_loop_starts_again_and_max_frames_ends_it(folder: Path) -> None:
     found = frames_of(open_source(str(folder), IMAGE), Pace(loop=True, max_frames=7))
     assert [frame.source[0] for frame in found] == list("abcabca")
-    with pytest.raises(UsageError, match="--loop"):
+    with pytest.raises(UsageError, match="`loop`"):
         frames_of(open_source("-", IMAGE, stdin=io.BufferedReader(io.BytesIO())), Pace(loop=True))  # type: ignore[arg-type]
 
 

@@ -29,7 +29,7 @@ async def test_metrics_of_the_edge_are_prometheus(residual_bundle: Bundle, capsy
 
             text = await asyncio.to_thread(read)
             busy = where.removeprefix("http://").removesuffix("/metrics")
-            with pytest.raises(UsageError, match=r"cannot listen on .*Choose another --metrics"):
+            with pytest.raises(UsageError, match=r"cannot listen on .*Choose another `metrics`"):
                 shown_metrics(busy, observer).__enter__()
     found = families(text)
     assert found["splitpoint_edge_frames_total"] == {("cloud",): 3}

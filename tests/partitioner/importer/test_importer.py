@@ -85,7 +85,7 @@ def test_open_sizes_are_asked_for(tmp_path: Path) -> None:
     b = models.Builder()
     x = b.conv_bn_relu(b.input("x", ["n", 3, "height", "width"]), 3, 8)
     path = models.save(b.model(b.classify(b.conv_bn_relu(x, 8, 8), 8)), tmp_path / "open.onnx")
-    refuse(path, tmp_path / "out", "--input x=1x3x224x224")
+    refuse(path, tmp_path / "out", "`input_shapes` x=1x3x224x224")
     wrong = ImportOptions(input_shapes={"y": (1, 3, 16, 16)})
     refuse(path, tmp_path / "out", "no input y", wrong)
     wrong = ImportOptions(input_shapes={"x": (1, 4, 16, 16)})
@@ -101,7 +101,7 @@ def test_what_is_said_of_inputs_has_to_be_true_of_them(
     refuse(
         file, out, "given as int64, .* takes float32", ImportOptions(input_dtypes={"x": "int64"})
     )
-    refuse(file, out, "--frame .* need --preprocess", ImportOptions(frame="48x64"))
+    refuse(file, out, "`frame` .* need `preprocess`", ImportOptions(frame="48x64"))
     huge = ImportOptions(preprocess="unit", frame="99999999x999999")
     refuse(file, out, "99999899000001 pixels, and at most", huge)
     import_model(file, out, ImportOptions(input_dtypes={"x": "float32"}))
@@ -176,8 +176,8 @@ def test_samples_are_kept_and_come_back_one_by_one(
 def test_name_that_no_server_could_offer_is_refused(
     tmp_path: Path, onnx_files: Callable[[str], Path]
 ) -> None:
-    refuse(onnx_files("residual"), tmp_path / "my model", "Give --name")
-    refuse(onnx_files("residual"), tmp_path / "out", "Give --name", ImportOptions(name="a/b"))
+    refuse(onnx_files("residual"), tmp_path / "my model", "Give a `name`")
+    refuse(onnx_files("residual"), tmp_path / "out", "Give a `name`", ImportOptions(name="a/b"))
 
 
 def test_interrupted_replacement_keeps_the_old_bundle(
@@ -210,7 +210,7 @@ def test_existing_folder_is_not_overwritten(
     tmp_path: Path, onnx_files: Callable[[str], Path]
 ) -> None:
     bundle = import_model(onnx_files("residual"), tmp_path / "out")
-    with pytest.raises(BundleError, match="exists.*--force"):
+    with pytest.raises(BundleError, match="exists.*`replace`"):
         import_model(onnx_files("inception"), tmp_path / "out")
     assert Bundle.load(tmp_path / "out").digest == bundle.digest
     replaced = import_model(onnx_files("inception"), tmp_path / "out", ImportOptions(replace=True))

@@ -26,7 +26,7 @@ def test_device_scales_the_profile_by_its_rate() -> None:
     device = Device(name="slow", title="s", idle_w=1, compute_w=2, gflops=5.0)
     assert scaled_to(device, profile, 2_000_000_000).scale == pytest.approx(4)
     assert scaled_to(BOARD, profile, 2_000_000_000) == profile
-    with pytest.raises(UsageError, match="cannot be scaled to slow. Give --edge-scale"):
+    with pytest.raises(UsageError, match="cannot be scaled to slow. Give `edge_scale`"):
         scaled_to(device, profile, 0)
 
 

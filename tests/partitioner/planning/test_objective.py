@@ -15,20 +15,20 @@ from tests.kit.plans import BOARD, RADIO, costs_of, example
 
 
 def test_terms_that_lack_something_are_refused() -> None:
-    for text, match in (("energy", "--device NAME"), ("cost", "--price-worker-hour or --price-gb")):
+    for text, match in (("energy", "`device` NAME"), ("cost", "`price_worker_hour` or `price_gb`")):
         with pytest.raises(UsageError, match=match):
             Objective.parse(text).score(costs_of(example(), Terms()))
-    with pytest.raises(UsageError, match="--sustained needs a device and a rate"):
+    with pytest.raises(UsageError, match="`sustained` needs a device and a rate"):
         Terms(device=BOARD, sustained=True)
-    with pytest.raises(UsageError, match="--radio needs"):
+    with pytest.raises(UsageError, match="`radio` needs"):
         Terms(radio=RADIO)
-    with pytest.raises(UsageError, match="--workers 0"):
+    with pytest.raises(UsageError, match="`workers` 0"):
         Terms(workers=0)
     for fps in (0, -1, math.inf, math.nan):
-        with pytest.raises(UsageError, match="--fps"):
+        with pytest.raises(UsageError, match="`fps`"):
             Terms(fps=fps)
     for wrong in (-0.1, math.inf, math.nan):
-        with pytest.raises(UsageError, match="--price-gb"):
+        with pytest.raises(UsageError, match="`price_gb`"):
             Prices(gb=wrong)
 
 

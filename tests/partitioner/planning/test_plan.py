@@ -149,7 +149,7 @@ def test_profile_of_another_bundle_is_refused() -> None:
 
 @pytest.mark.parametrize("scale", [0, -1, 1e308, 1e-308, float("inf"), float("nan")])
 def test_senseless_scale_is_refused(scale: float, residual_bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match="--edge-scale"):
+    with pytest.raises(UsageError, match="`edge_scale`"):
         find_profiles(residual_bundle, edge_scale=scale)
 
 

@@ -71,20 +71,20 @@ def sentence(*constraints: Constraint) -> str:
 def test_infeasible_request_says_which_single_constraint_to_relax_and_how_far() -> None:
     # cut-01 misses the deadline by 43.4 ms, the cloud the energy by 400.4 mJ; both are rounded up.
     assert sentence(deadline(0.100), max_energy(0.5)) == (
-        "no option meets --deadline 100ms, --max-energy 500mJ. Relax one: "
-        "--deadline to 144ms (44.0ms more), which admits cut-01/raw; or "
-        "--max-energy to 901mJ (401mJ more), which admits cloud/raw."
+        "no option meets `deadline` 100ms, `max_energy` 500mJ. Relax one: "
+        "`deadline` to 144ms (44.0ms more), which admits cut-01/raw; or "
+        "`max_energy` to 901mJ (401mJ more), which admits cloud/raw."
     )
     # 25 % of the depth, where 30 were wanted; or edge, which is too late. Depths are rounded down.
     assert sentence(deadline(0.2), min_depth(0.3)) == (
-        "no option meets --deadline 200ms, --min-depth 0.3. Relax one: "
-        "--deadline to 300ms (100ms more), which admits edge; or "
-        "--min-depth to 0.25 (0.05 less), which admits cut-01/raw."
+        "no option meets `deadline` 200ms, `min_depth` 0.3. Relax one: "
+        "`deadline` to 300ms (100ms more), which admits edge; or "
+        "`min_depth` to 0.25 (0.05 less), which admits cut-01/raw."
     )
     assert sentence(deadline(0.1), keep_input_local()) == (
-        "no option meets --deadline 100ms, --keep-input-local. Relax one: "
-        "--deadline to 144ms (44.0ms more), which admits cut-01/raw; or "
-        "leave --keep-input-local out, which admits cloud/raw."
+        "no option meets `deadline` 100ms, `keep_input_local`. Relax one: "
+        "`deadline` to 144ms (44.0ms more), which admits cut-01/raw; or "
+        "leave `keep_input_local` out, which admits cloud/raw."
     )
 
 
@@ -92,13 +92,13 @@ def test_infeasible_request_that_no_single_constraint_mends_names_every_pair() -
     # cloud fails energy and privacy; cut-01 deadline and energy; edge deadline and memory.
     wanted = (deadline(0.1), max_energy(0.25), max_edge_memory(100_000_000), keep_input_local())
     assert sentence(*wanted) == (
-        "no option meets --deadline 100ms, --max-energy 250mJ, --max-edge-memory 100MB, "
-        "--keep-input-local. No single one suffices; relax 2 together: "
-        "--deadline to 144ms (44.0ms more) and --max-energy to 300mJ (50.0mJ more), which admits "
+        "no option meets `deadline` 100ms, `max_energy` 250mJ, `max_edge_memory` 100MB, "
+        "`keep_input_local`. No single one suffices; relax 2 together: "
+        "`deadline` to 144ms (44.0ms more) and `max_energy` to 300mJ (50.0mJ more), which admits "
         "cut-01/raw; or "
-        "--deadline to 300ms (200ms more) and --max-edge-memory to 250MB (150MB more), which admits "
+        "`deadline` to 300ms (200ms more) and `max_edge_memory` to 250MB (150MB more), which admits "
         "edge; or "
-        "--max-energy to 901mJ (651mJ more) and leave --keep-input-local out, which admits cloud/raw."
+        "`max_energy` to 901mJ (651mJ more) and leave `keep_input_local` out, which admits cloud/raw."
     )
 
 
@@ -108,7 +108,7 @@ def test_accuracy_is_a_limit_like_the_others() -> None:
     found = (*FOUND, candidate("cut-02", 0.090, 0.4, 1, 0.5, accuracy=lossy))
     with pytest.raises(InfeasibleError) as caught:
         feasible(found, (deadline(0.1), max_accuracy_drop(1.0), keep_input_local()))
-    assert "--accuracy-drop to 1.5 (0.5 more), which admits cut-02/raw" in str(caught.value)
+    assert "`accuracy_drop` to 1.5 (0.5 more), which admits cut-02/raw" in str(caught.value)
     assert len(feasible(found, (max_accuracy_drop(1.0),))) == 3
 
 
@@ -118,14 +118,14 @@ def test_infeasible_request_is_plain_data_too() -> None:
     assert caught.value.exit_status == 6
     assert caught.value.document == {
         "infeasible": {
-            "constraints": ["--deadline 100ms", "--keep-input-local"],
+            "constraints": ["`deadline` 100ms", "`keep_input_local`"],
             "relax": [
                 {
-                    "changes": [{"flag": "--deadline", "from": 0.1, "to": 0.144}],
+                    "changes": [{"parameter": "deadline", "from": 0.1, "to": 0.144}],
                     "admits": {"cut": "cut-01", "codec": "raw"},
                 },
                 {
-                    "changes": [{"flag": "--keep-input-local", "from": None, "to": None}],
+                    "changes": [{"parameter": "keep_input_local", "from": None, "to": None}],
                     "admits": {"cut": "cloud", "codec": "raw"},
                 },
             ],
@@ -134,10 +134,10 @@ def test_infeasible_request_is_plain_data_too() -> None:
 
 
 LIMITS: dict[str, tuple[Callable[[float], Constraint], Callable[[str], float]]] = {
-    "--deadline": (deadline, parse_duration),
-    "--max-energy": (max_energy, parse_energy),
-    "--max-edge-memory": (max_edge_memory, parse_size),
-    "--min-depth": (min_depth, float),
+    "deadline": (deadline, parse_duration),
+    "max_energy": (max_energy, parse_energy),
+    "max_edge_memory": (max_edge_memory, parse_size),
+    "min_depth": (min_depth, float),
 }
 seconds = st.floats(0.001, 10)
 some_candidates = st.lists(
@@ -156,7 +156,7 @@ some_constraints = st.lists(
         st.builds(keep_input_local),
     ),
     max_size=5,
-    unique_by=lambda constraint: constraint.flag,
+    unique_by=lambda constraint: constraint.parameter,
 )
 
 
@@ -175,17 +175,17 @@ def test_every_relaxation_suffices_as_it_is_written_and_none_is_left_out(
     # The smallest number of constraints that any candidate fails, over all candidates.
     fewest = min(sum(not c.admits(one) for c in constraints) for one in found)
     failed = {
-        frozenset(c.flag for c in constraints if not c.admits(one))
+        frozenset(c.parameter for c in constraints if not c.admits(one))
         for one in found
         if sum(not c.admits(one) for c in constraints) == fewest
     }
-    assert {frozenset(c.flag for c in way.constraints) for way in ways} == failed
+    assert {frozenset(c.parameter for c in way.constraints) for way in ways} == failed
 
 
 def retyped(constraint: Constraint, admitted: Candidate) -> Constraint:
     """The constraint with the value that the message tells one to type."""
     assert constraint.write is not None
-    make_one, parse = LIMITS[constraint.flag]
+    make_one, parse = LIMITS[constraint.parameter]
     return make_one(parse(constraint.write(constraint.relaxed_for(admitted))))
 
 
@@ -250,5 +250,5 @@ def test_cut_whose_frontier_holds_an_input_sends_it() -> None:
 
 def test_senseless_depth_is_refused() -> None:
     for share in (-0.1, 1.1, float("nan")):
-        with pytest.raises(UsageError, match="--min-depth"):
+        with pytest.raises(UsageError, match="`min_depth`"):
             min_depth(share)

@@ -219,7 +219,7 @@ def test_contenders_hold_the_best_by_every_metric(exits: bool) -> None:
 
 
 def test_objective_that_nobody_can_count_is_refused_at_once() -> None:
-    for objective, match in (("energy", "--device NAME"), ("latency=1,cost=2", "--price-gb")):
+    for objective, match in (("energy", "`device` NAME"), ("latency=1,cost=2", "`price_gb`")):
         with pytest.raises(UsageError, match=match):
             PolicySettings(objective=Objective.parse(objective))
     PolicySettings(objective=Objective({"latency": 1.0, "energy": 0.0}))  # it does not count

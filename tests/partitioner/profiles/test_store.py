@@ -48,7 +48,7 @@ def test_seconds_that_no_machine_measures_are_refused(seconds: str, tmp_path: Pa
 def test_missing_cloud_profile_says_how_to_get_one(residual_bundle: Bundle, tmp_path: Path) -> None:
     _, profile = make(EXAMPLE)
     profile.save(tmp_path / "edge.json")
-    with pytest.raises(ProfileError, match=r"no profile .*cloud.json.*PORT, or --cloud-scale"):
+    with pytest.raises(ProfileError, match=r"no profile .*cloud.json.*PORT, or give `cloud_scale`"):
         find_profiles(residual_bundle, tmp_path / "edge.json")
     with pytest.raises(
         ProfileError, match=rf"Measure it: splitpoint profile {residual_bundle.path}\.$"
