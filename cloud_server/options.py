@@ -8,10 +8,10 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS
-from partitioner.common.kinds import ADDRESS, FOLDER, NAMES, SIZE, count, words
-from partitioner.common.options import about, option, worked_out
-from partitioner.common.panels import LIMITS, LINK, MODEL, RUNTIME
-from partitioner.common.serving_limits import ServingLimits
+from partitioner.settings.declaration import about, option, worked_out
+from partitioner.settings.kinds import ADDRESS, FOLDER, NAMES, SIZE, count, words
+from partitioner.settings.panels import LIMITS, LINK, MODEL, RUNTIME
+from partitioner.settings.serving_limits import ServingLimits
 
 
 def available_cores() -> int:

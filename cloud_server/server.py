@@ -13,8 +13,8 @@ from cloud_server.options import ServerOptions
 from cloud_server.splitpoint_service import SERVICE, SplitpointService
 from cloud_server.telemetry import EdgeBook
 from partitioner.common.event_loop import LoopThread
-from partitioner.common.options import spelled_out
 from partitioner.runtime.sessions import RuntimeOptions
+from partitioner.settings.declaration import spelled_out
 from protos import splitpoint_pb2
 from protos.errors import UsageError
 from protos.rpc.addresses import open_listener

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from cloud_server import defaults
 from cloud_server.options import ServerOptions
-from partitioner.common.kinds import ADDRESS
-from partitioner.common.options import Options, group, option
-from partitioner.common.panels import LINK
-from partitioner.common.settings import CLOUD_PREFIX, Program
+from partitioner.settings.declaration import Options, group, option
+from partitioner.settings.kinds import ADDRESS
+from partitioner.settings.loader import CLOUD_PREFIX, Program
+from partitioner.settings.panels import LINK
 
 
 @dataclass(frozen=True, kw_only=True)

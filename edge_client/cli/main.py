@@ -10,7 +10,7 @@ from edge_client.cli.settings import PROGRAM, LocalServeSettings, RunSettings
 from partitioner.cli.flags import choices
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.common.memory import keep_freed_pages
-from partitioner.common.panels import CHOICE, LINK, OUTPUT, RELAY
+from partitioner.settings.panels import CHOICE, LINK, OUTPUT, RELAY
 from partitioner.terminal import console
 from partitioner.terminal.app import new_app
 from partitioner.terminal.flags import option

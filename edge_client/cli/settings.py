@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from edge_client import defaults
 from edge_client.client.options import ClientOptions
 from edge_client.sources.pace_options import Pace
-from partitioner.common.kinds import ADDRESS, FILE, TIME, number, words
-from partitioner.common.options import Options, about, group, option, worked_out
-from partitioner.common.panels import CHOICE, DATA, LINK, OUTPUT, POWER, TERMS
-from partitioner.common.serving_limits import ServingLimits
-from partitioner.common.settings import EDGE_PREFIX, Program
+from partitioner.settings.declaration import Options, about, group, option, worked_out
+from partitioner.settings.kinds import ADDRESS, FILE, TIME, number, words
+from partitioner.settings.loader import EDGE_PREFIX, Program
+from partitioner.settings.panels import CHOICE, DATA, LINK, OUTPUT, POWER, TERMS
+from partitioner.settings.serving_limits import ServingLimits
 
 if TYPE_CHECKING:
     from partitioner.planning.objective import Objective

@@ -28,13 +28,13 @@ from edge_client.frames.inputs import Inputs
 from edge_client.frames.result import Result
 from edge_client.frames.slowdown import Slowdown
 from edge_client.frames.stages import Stages
-from partitioner.common.options import spelled_out
 from partitioner.exits.ladder import check_threshold, ladder_for, parse_threshold
 from partitioner.network.link import Link
 from partitioner.planning.objective import Objective
 from partitioner.planning.terms import NO_TERMS
 from partitioner.policy.settings import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
+from partitioner.settings.declaration import spelled_out
 from protos.errors import SplitpointError, UsageError
 from protos.names import EDGE
 

@@ -16,11 +16,21 @@ from partitioner.common.defaults import (
     DEFAULT_WINDOW,
     ExitThreshold,
 )
-from partitioner.common.kinds import FOLDER, SIZE, SWITCH, TIME, Kind, count, number, one_of, words
-from partitioner.common.options import Options, about, option
-from partitioner.common.panels import CHOICE, EXITS, LIMITS, LINK, RUNTIME
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.network.link import Link
+from partitioner.settings.declaration import Options, about, option
+from partitioner.settings.kinds import (
+    FOLDER,
+    SIZE,
+    SWITCH,
+    TIME,
+    Kind,
+    count,
+    number,
+    one_of,
+    words,
+)
+from partitioner.settings.panels import CHOICE, EXITS, LIMITS, LINK, RUNTIME
 from protos.errors import UsageError
 
 if TYPE_CHECKING:

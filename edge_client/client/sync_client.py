@@ -17,8 +17,8 @@ from edge_client.frames.inputs import Inputs
 from edge_client.frames.result import Result
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.event_loop import LoopThread
-from partitioner.common.options import spelled_out
 from partitioner.network.link import Link
+from partitioner.settings.declaration import spelled_out
 from protos.errors import SplitpointError, UsageError
 
 T = TypeVar("T")

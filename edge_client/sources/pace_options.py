@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from partitioner.common.kinds import SWITCH, count, number
-from partitioner.common.options import Options, option
-from partitioner.common.panels import DATA
+from partitioner.settings.declaration import Options, option
+from partitioner.settings.kinds import SWITCH, count, number
+from partitioner.settings.panels import DATA
 
 MIN_FPS, MAX_FPS = 1e-6, 1e6
 """A frame in eleven days; one a microsecond."""

@@ -14,7 +14,7 @@ from partitioner.cli.flags.arguments import (
 from partitioner.cli.flags.runtime import RuntimeFlags
 from partitioner.common.defaults import DEFAULT_AGREEMENT, DEFAULT_EPOCHS, DEFAULT_EXIT_SAMPLES
 from partitioner.common.files import check_target
-from partitioner.common.panels import CHOICE, DATA
+from partitioner.settings.panels import CHOICE, DATA
 from partitioner.terminal.app import new_app
 from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen
 from partitioner.terminal.flags import option

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from partitioner.cli.flags.arguments import BundleArgument, CutList, Force
-from partitioner.common.panels import OUTPUT
+from partitioner.settings.panels import OUTPUT
 from partitioner.terminal.console import JsonFlag, print_json, remark, screen
 from partitioner.terminal.flags import option
 

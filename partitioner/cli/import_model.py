@@ -7,7 +7,7 @@ import typer
 
 from partitioner.cli.flags.arguments import Force
 from partitioner.common.defaults import MAX_CUTS
-from partitioner.common.panels import CHOICE, DATA, MODEL, OUTPUT
+from partitioner.settings.panels import CHOICE, DATA, MODEL, OUTPUT
 from partitioner.terminal.console import JsonFlag, print_json, remark, screen, working
 from partitioner.terminal.flags import option
 from protos.errors import FileError, ModelError, UsageError, reason

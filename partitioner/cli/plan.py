@@ -11,7 +11,7 @@ from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.flags.output import PlotFlags
 from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.cli.flags.terms import LoadFlags, ObjectiveFlags, TermsFlags
-from partitioner.common.panels import CHOICE, OUTPUT
+from partitioner.settings.panels import CHOICE, OUTPUT
 from partitioner.terminal.console import print_json, remark, screen
 from partitioner.terminal.flag_names import document_with_flags
 from partitioner.terminal.flags import option

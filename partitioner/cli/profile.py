@@ -7,7 +7,7 @@ from partitioner.cli.flags.arguments import Budget, BundleArgument
 from partitioner.cli.flags.runtime import RuntimeFlags
 from partitioner.common.defaults import DEFAULT_BUDGET_S
 from partitioner.common.files import check_target
-from partitioner.common.panels import DATA, OUTPUT, PROFILES
+from partitioner.settings.panels import DATA, OUTPUT, PROFILES
 from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen
 from partitioner.terminal.flags import option
 from protos.errors import UsageError

@@ -8,7 +8,7 @@ from partitioner.cli.flags.arguments import Budget, BundleArgument
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.common.defaults import DEFAULT_BUDGET_S
-from partitioner.common.panels import CHOICE, LOAD, OUTPUT
+from partitioner.settings.panels import CHOICE, LOAD, OUTPUT
 from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen, working
 from partitioner.terminal.flags import option
 from protos.errors import UsageError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from partitioner.cli.flags.arguments import BundleArgument
 from partitioner.cli.flags.link import LINK_HELP
 from partitioner.cli.flags.profiles import ProfileFlags
-from partitioner.common.panels import LINK, PROFILES
+from partitioner.settings.panels import LINK, PROFILES
 from partitioner.terminal.console import JsonFlag, print_json, remark, screen
 from partitioner.terminal.flags import option
 

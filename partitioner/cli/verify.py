@@ -9,7 +9,7 @@ import typer
 from partitioner.cli.flags.arguments import BundleArgument
 from partitioner.cli.flags.runtime import RuntimeFlags
 from partitioner.common.defaults import DEFAULT_TOLERANCE
-from partitioner.common.panels import CHOICE, DATA
+from partitioner.settings.panels import CHOICE, DATA
 from partitioner.terminal.console import JsonFlag, print_json, progress, screen
 from partitioner.terminal.flags import option
 from protos.errors import UsageError

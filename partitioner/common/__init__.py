@@ -1,1 +1,1 @@
-"""What every room may use: units, settings, defaults, files that appear whole, event loops."""
+"""What every room may use: units, defaults, files that appear whole, event loops."""

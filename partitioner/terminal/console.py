@@ -26,8 +26,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from partitioner.common.log_options import LogOptions
-from partitioner.common.panels import OUTPUT
+from partitioner.settings.log_options import LogOptions
+from partitioner.settings.panels import OUTPUT
 from partitioner.terminal import logs
 from partitioner.terminal.entrypoint import INTERRUPTED
 from partitioner.terminal.flag_names import with_flags

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from partitioner.common.log_options import LogOptions
+from partitioner.settings.log_options import LogOptions
 from partitioner.terminal.log_format import PlainFormatter
 
 _OURS = ("protos", "partitioner", "edge_client", "cloud_server", "splitpoint")

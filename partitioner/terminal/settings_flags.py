@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, TypeVar
 
-from partitioner.common.kinds import SWITCH
-from partitioner.common.log_options import LogOptions
-from partitioner.common.options import Declared, make, writable
-from partitioner.common.panels import SETTINGS
-from partitioner.common.settings import Program, load, told
+from partitioner.settings.declaration import Declared, make, writable
+from partitioner.settings.kinds import SWITCH
+from partitioner.settings.loader import Program, load, told
+from partitioner.settings.log_options import LogOptions
+from partitioner.settings.panels import SETTINGS
 from partitioner.terminal import console, flags
 
 S = TypeVar("S")

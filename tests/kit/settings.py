@@ -7,7 +7,7 @@ from cloud_server.cli.settings import PROGRAM as CLOUD
 from cloud_server.cli.settings import ServeSettings
 from edge_client.cli.settings import PROGRAM as EDGE
 from edge_client.cli.settings import LocalServeSettings, RunSettings
-from partitioner.common.settings import load
+from partitioner.settings.loader import load
 
 
 def run_settings(config: Path | None = None, **given: Any) -> RunSettings:

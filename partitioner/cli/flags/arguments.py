@@ -7,7 +7,7 @@ import typer
 
 from partitioner.cli.flags import choices
 from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
-from partitioner.common.panels import CHOICE, DATA, OUTPUT, RUNTIME
+from partitioner.settings.panels import CHOICE, DATA, OUTPUT, RUNTIME
 from partitioner.terminal.flags import option
 
 BundleArgument = Annotated[

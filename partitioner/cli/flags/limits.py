@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from partitioner.common.panels import CHOICE
+from partitioner.settings.panels import CHOICE
 from partitioner.terminal.flags import option
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
-from partitioner.common.panels import LINK as PANEL
 from partitioner.common.units import parse_duration, parse_rate
 from partitioner.network.link import Link, split_link
+from partitioner.settings.panels import LINK as PANEL
 from partitioner.terminal.flags import option
 from protos.errors import UsageError
 

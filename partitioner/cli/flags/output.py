@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from partitioner.common.files import check_target
-from partitioner.common.panels import OUTPUT
+from partitioner.settings.panels import OUTPUT
 from partitioner.terminal.console import JsonFlag, remark
 from partitioner.terminal.flags import option
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from partitioner.common.panels import PROFILES
+from partitioner.settings.panels import PROFILES
 from partitioner.terminal.flags import option
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from partitioner.cli.flags import choices
 from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS
-from partitioner.common.panels import RUNTIME
+from partitioner.settings.panels import RUNTIME
 from partitioner.terminal.flags import option
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from partitioner.cli.flags import choices
-from partitioner.common.panels import CHOICE, TERMS
+from partitioner.settings.panels import CHOICE, TERMS
 from partitioner.terminal.flags import option
 
 if TYPE_CHECKING:

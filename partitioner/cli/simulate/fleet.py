@@ -12,7 +12,7 @@ from partitioner.cli.flags.output import RowsFlags
 from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.cli.flags.terms import TermsFlags
 from partitioner.common.defaults import DEFAULT_WINDOW
-from partitioner.common.panels import LINK, LOAD
+from partitioner.settings.panels import LINK, LOAD
 from partitioner.terminal.console import print_json, progress, remark, screen
 from partitioner.terminal.flags import option
 from protos.errors import UsageError

@@ -6,7 +6,7 @@ from partitioner.cli.flags.arguments import BundleArgument, OnlyCodec
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.flags.output import RowsFlags
 from partitioner.cli.flags.profiles import ProfileFiles
-from partitioner.common.panels import LOAD, PROFILES
+from partitioner.settings.panels import LOAD, PROFILES
 from partitioner.terminal.console import print_json, remark, screen
 from partitioner.terminal.flags import option
 

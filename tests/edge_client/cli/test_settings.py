@@ -7,12 +7,12 @@ import pytest
 
 from edge_client.client.options import ClientOptions
 from partitioner.bundle.bundle import Bundle
-from partitioner.common.options import options_of
 from partitioner.exits.ladder import parse_threshold
 from partitioner.network.link import Link
 from partitioner.planning.objective import Objective
 from partitioner.planning.terms import Terms
 from partitioner.policy.power_rules import DEFAULT_RULES
+from partitioner.settings.declaration import options_of
 from protos.errors import FileError, SplitpointError, UnknownNameError, UsageError
 from tests.kit.edge_commands import invoke, run_edge
 from tests.kit.power import RULES

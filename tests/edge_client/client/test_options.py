@@ -10,8 +10,8 @@ from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.options import ClientOptions
 from edge_client.client.sync_client import EdgeClient
 from partitioner.bundle.bundle import Bundle
-from partitioner.common.options import options_of
 from partitioner.network.link import Link
+from partitioner.settings.declaration import options_of
 from protos.errors import UsageError
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pytest
 
-from partitioner.common.log_options import LogOptions
+from partitioner.settings.log_options import LogOptions
 from partitioner.terminal.logs import set_up_logs
 
 COMMANDS = {

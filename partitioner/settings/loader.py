@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from partitioner.common.log_options import LogOptions
-from partitioner.common.options import Declared, make, writable
+from partitioner.settings.declaration import Declared, make, writable
+from partitioner.settings.log_options import LogOptions
 from protos.errors import UsageError
 
 PREFIX = "SPLITPOINT_"

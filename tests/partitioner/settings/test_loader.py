@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from partitioner.common.kinds import NAMES, SIZE, TIME, count, words
-from partitioner.common.options import Options, about, group, option
-from partitioner.common.settings import EDGE_PREFIX, Program, load
+from partitioner.settings.declaration import Options, about, group, option
+from partitioner.settings.kinds import NAMES, SIZE, TIME, count, words
+from partitioner.settings.loader import EDGE_PREFIX, Program, load
 from protos.errors import UsageError
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from partitioner.common.kinds import SIZE, TIME, count
-from partitioner.common.options import Options, option
-from partitioner.common.panels import LIMITS
+from partitioner.settings.declaration import Options, option
+from partitioner.settings.kinds import SIZE, TIME, count
+from partitioner.settings.panels import LIMITS
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES, LEAST_MESSAGE_BYTES
 
 

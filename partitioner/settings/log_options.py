@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from partitioner.common.kinds import one_of
-from partitioner.common.options import Options, option
-from partitioner.common.panels import LOGS
+from partitioner.settings.declaration import Options, option
+from partitioner.settings.kinds import one_of
+from partitioner.settings.panels import LOGS
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["text", "json"]
