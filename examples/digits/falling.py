@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from processes import Command, Cores, console, follow, program, started
+from comparison import FRAMES, Scene
+from processes import console, follow, started
 from rich import box
 from rich.live import Live
 from rich.table import Table
@@ -125,30 +126,27 @@ def phases(each_s: float) -> list[Phase]:
     ]
 
 
-def adapt(
-    cloud: Cloud, bundle: Path, source: Sequence[str], out: Path, slowly: Cores, fast: Cores, *,
-    rtt: str, fps: float, phase_s: float,
-) -> None:  # fmt: skip
+def adapt(cloud: Cloud, scene: Scene, *, rtt_s: float, phase_s: float) -> None:
     """Stream through all phases with the cut `auto`, show it live, and say what became of the frames."""
-    plan = phases(phase_s)
-    trace = out / "falling.txt"
+    plan, rtt = phases(phase_s), f"{rtt_s}s"
+    trace = scene.out / "falling.txt"
     trace.write_text(_trace(plan))
-    frames = round(fps * (CONNECTING_S / 2 + sum(phase.seconds for phase in plan)))
+    frames = round(scene.fps * (CONNECTING_S / 2 + sum(phase.seconds for phase in plan)))
     console.print(
-        f"[bold]Now the link falls, and the cloud is killed.[/] {frames} frames, {fps:g} a second, "
+        f"\n[bold]Now the link falls, and the cloud is killed.[/] {frames} frames, {scene.fps:g} a second, "
         "the cut left to the edge."
     )
     cloud.begin()
     way = ("link", "--listen", "127.0.0.1:0", "--to", cloud.address, "--rtt", rtt)
-    with started(fast, out, "splitpoint-edge", *way, "--trace", trace) as relay:
-        begun_at = time.monotonic()
-        command = [
-            *program("splitpoint-edge", slowly), "run", "--json", "--cloud", relay["listen"], "--bundle",
-            str(bundle), *source, "--loop", "--fps", f"{fps:g}", "--max-frames", str(frames),
+    with started(scene.out, "splitpoint-edge", *way, "--trace", trace) as relay:
+        clock = partial(_elapsed, time.monotonic())
+        words = (
+            "splitpoint-edge", "run", "--json", "--cloud", relay["listen"], "--bundle", scene.bundle,
+            "--source", FRAMES, "--labels", FRAMES / "labels.csv", "--slow", f"{scene.slow:g}",
+            "--loop", "--fps", f"{scene.fps:g}", "--max-frames", frames,
             "--cut", "auto", "--link", f"20mbit,{rtt}", "--telemetry", TELEMETRY,
-        ]  # fmt: skip
-        clock = partial(_elapsed, begun_at)
-        seen, summary, comeback = _watch(command, plan, cloud, clock, frames, out)
+        )  # fmt: skip
+        seen, summary, comeback = _watch(words, plan, cloud, clock, frames, scene.out)
     _conclude([*plan[:-1], STARTING, plan[-1]], seen, summary, frames)
     console.print(comeback.sentence())
 
@@ -174,7 +172,7 @@ def _at(plan: Sequence[Phase], elapsed_s: float) -> Phase:
 
 
 def _watch(
-    command: Command,
+    words: Sequence[object],
     plan: Sequence[Phase],
     cloud: Cloud,
     clock: Callable[[], float],
@@ -185,7 +183,7 @@ def _watch(
     summary: Record = {}
     comeback, was_killed = Comeback(), False
     with (out / "adaptive.jsonl").open("w") as results, _display(frames) as show:
-        for record in follow(command, out / "adaptive.log"):
+        for record in follow(out / "adaptive.log", *words):
             results.write(json.dumps(record) + "\n")
             summary = record.get("summary", summary)
             if was_killed:
@@ -216,7 +214,10 @@ def _display(frames: int) -> Iterator[Callable[[Phase, Record], None]]:
             if now != tuple(before):
                 before[:] = now
                 live.console.print(
-                    _line(phase, record, frames) + f"  {record['reason']}", markup=False
+                    _line(phase, record, frames) + f"  {record['reason']}",
+                    markup=False,
+                    no_wrap=True,
+                    overflow="ellipsis",
                 )
             live.update(_line(phase, record, frames))
 

@@ -14,15 +14,18 @@ from rich.console import Console
 
 console = Console(highlight=False)
 
-Cores = set[int]
-Command = list[str]
+_STARTS = {
+    "splitpoint": "partitioner.terminal.entrypoint",
+    "splitpoint-edge": "edge_client.cli.entrypoint",
+    "splitpoint-cloud": "cloud_server.cli.entrypoint",
+}
 
 
 @contextmanager
-def started(cores: Cores, out: Path, *words: object) -> Iterator[Any]:
+def started(out: Path, *words: object) -> Iterator[Any]:
     """Run a server of ours until the end of the block; give the JSON line that says it is ready, and under
     `process` itself."""
-    command = [*program(str(words[0]), cores), *map(str, words[1:]), "--json"]
+    command = [*command_line(*words), "--json"]
     log = out / f"{words[1]}.log"
     with (
         log.open("a") as errors,
@@ -38,31 +41,22 @@ def started(cores: Cores, out: Path, *words: object) -> Iterator[Any]:
             process.terminate()
 
 
-def run_command(*words: object, slowly: Cores | None = None) -> str:
-    """Run one of our commands and return what it printed."""
-    return finish(begin(*words, slowly=slowly))
+def run_command(*words: object) -> str:
+    """Run one of our commands, as wide as this terminal, and return what it printed.
+
+    Raises CalledProcessError when it failed.
+    """
+    command, environment = command_line(*words), {**os.environ, "COLUMNS": str(console.width)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        console.print(done.stderr, markup=False)
+        raise subprocess.CalledProcessError(done.returncode, command)
+    return done.stdout.strip("\n")
 
 
-def begin(*words: object, slowly: Cores | None = None) -> "subprocess.Popen[str]":
-    """Start one of our commands, as wide as this terminal."""
-    command = [*program(str(words[0]), slowly), *map(str, words[1:])]
-    environment = {**os.environ, "COLUMNS": str(console.width)}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
-
-
-def finish(process: "subprocess.Popen[str]") -> str:
-    """Wait for a command and return what it printed; CalledProcessError when it failed."""
-    with process:
-        printed, problem = process.communicate()
-    if process.returncode:
-        console.print(problem, markup=False)
-        raise subprocess.CalledProcessError(process.returncode, process.args)
-    return printed.strip("\n")
-
-
-def follow(command: Command, errors: Path) -> Iterator[dict[str, Any]]:
+def follow(errors: Path, *words: object) -> Iterator[dict[str, Any]]:
     """Run a command and yield the JSON objects that it prints; CalledProcessError when it failed."""
+    command = command_line(*words)
     with (
         errors.open("w") as log,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
@@ -79,12 +73,7 @@ def follow(command: Command, errors: Path) -> Iterator[dict[str, Any]]:
         raise subprocess.CalledProcessError(process.returncode, command)
 
 
-def program(name: str, cores: Cores | None = None) -> Command:
-    """Return the command line of one of our commands, which binds itself to `cores` once it is loaded."""
-    package, heavy = {
-        "splitpoint": ("partitioner", "partitioner.profiles.profiler, partitioner.profiles.remote"),
-        "splitpoint-edge": ("edge_client", "edge_client.cli.run"),
-        "splitpoint-cloud": ("cloud_server", "cloud_server.server"),
-    }[name]
-    bind = f"import os, {heavy}; os.sched_setaffinity(0, {cores}); " if cores else ""
-    return [sys.executable, "-c", f"{bind}from {package}.cli.main import main; main()"]
+def command_line(*words: object) -> list[str]:
+    """Return how one of our commands is started with these words; the first is its name."""
+    name, *rest = map(str, words)
+    return [sys.executable, "-c", f"from {_STARTS[name]} import main; main()", *rest]
