@@ -1,9 +1,11 @@
 """`splitpoint compare`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from partitioner.cli.flags.arguments import AccuracyDrop, OnlyCodec
 from partitioner.cli.flags.link import LinkFlags
@@ -48,16 +50,22 @@ def compare(
     asked = link.read()
     target = load_device(device) if device else None
     found = []
-    for path in bundles:
+    for label, path in zip(_labels(bundles), bundles, strict=True):
         loaded = Bundle.load(path)
         profiles = scales.read(loaded, target)
         made = plan(loaded, asked, *profiles, codec=codec, accuracy_drop=accuracy_drop)
-        found.append(Compared(str(path), made))
+        found.append(Compared(label, made))
     if as_json:
         print_json(comparison_json(found))
         return
-    screen.print(comparison_text(found))
+    screen.print(escape(comparison_text(found)))
     screen.print(comparison_table(found))
     for one in found:
         if caveat := scale_text(one.plan):
             remark(f"{one.label}: {caveat}")
+
+
+def _labels(bundles: Sequence[Path]) -> list[str]:
+    """Return the folders' names, or their paths where two have the same name."""
+    names = [path.absolute().name for path in bundles]
+    return names if len(set(names)) == len(names) else [str(path) for path in bundles]

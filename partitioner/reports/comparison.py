@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.markup import escape
+
 from partitioner.common.units import format_duration, format_size
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
@@ -12,7 +14,7 @@ from partitioner.terminal.folding_table import FoldingTable, new_table
 
 @dataclass(frozen=True)
 class Compared:
-    """A bundle, as the command's line has it, and its plan."""
+    """A bundle by what tells it from the others, and its plan."""
 
     label: str
     plan: Plan
@@ -61,7 +63,7 @@ def _bundle_json(one: Compared) -> dict[str, Any]:
     bundle, best = one.plan.bundle, one.best
     return {
         "bundle": one.label,
-        "name": bundle.name,
+        "path": str(bundle.path),
         "digest": bundle.digest,
         "inputs": [
             {"name": s.name, "dtype": s.dtype, "shape": list(s.shape)} for s in bundle.inputs
@@ -103,8 +105,8 @@ def comparison_table(found: Sequence[Compared]) -> FoldingTable:
     for one in found:
         bundle = one.plan.bundle
         table.add_row(
-            one.label,
-            one.input_text,
+            escape(one.label),
+            escape(one.input_text),
             one.best.label,
             f"{1e3 * one.best.total_s:.1f}",
             format_size(one.best.upload_bytes + one.best.download_bytes),
@@ -130,8 +132,12 @@ def comparison_text(found: Sequence[Compared]) -> str:
         unknown = ", ".join(one.label for one in (first, second) if one.accuracy is None)
         return f"{text}How often {unknown} is right is not known: calibrate with --labels."
     points = 100 * (first.accuracy - second.accuracy)
-    word = "more" if points >= 0 else "less"
-    return f"{text}It is right {abs(points):.1f} points {word} often."
+    how = (
+        f"{abs(points):.1f} points {'more' if points > 0 else 'less'} often"
+        if points
+        else "as often"
+    )
+    return f"{text}It is right {how}."
 
 
 def _total_s(one: Compared) -> float:
