@@ -64,7 +64,7 @@ def _load(folder: Path) -> Bundle:
     bundle = Bundle.load(folder)
     bundle.need_whole("serving it")
     if bundle.exits is not None:
-        _log.info("%s has exits at %s", bundle.name, ", ".join(bundle.exits.exits))
+        _log.info("%s has exits at %s", bundle.name, ", ".join(bundle.exits.by_cut))
     return bundle
 
 

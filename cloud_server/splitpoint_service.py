@@ -71,7 +71,7 @@ class SplitpointService:
                     digest=bundle.digest,
                     size_bytes=bundle.size_bytes,
                     cuts=list(bundle.cuts),
-                    calibration_digest=bundle.ranges.digest if bundle.ranges else "",
+                    calibration_digest=bundle.calibration_digest,
                     calibration_bytes=bundle.calibration.size_bytes if bundle.calibration else 0,
                     exits_digest=exits.sha256 if exits else "",
                     exits_bytes=exits.size_bytes if exits else 0,

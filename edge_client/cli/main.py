@@ -123,7 +123,7 @@ def fetch(
                 "size_bytes": bundle.size_bytes,
                 "heads_only": bundle.heads_only,
                 "cuts": list(bundle.cuts),
-                "exits": list(bundle.exits.exits) if bundle.exits else [],
+                "exits": list(bundle.exits.by_cut) if bundle.exits else [],
             }
         )
     else:

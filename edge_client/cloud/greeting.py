@@ -153,7 +153,7 @@ def check_bundle(
 
 def check_calibration(theirs: str, address: str, bundle: Bundle) -> None:
     """Raise MismatchError if this bundle has a calibration, and the server's is another one, or none."""
-    ours = bundle.ranges.digest if bundle.ranges else ""
+    ours = bundle.calibration_digest
     if ours and theirs != ours:
         there = f"{theirs[:12]}… there" if theirs else "none there"
         raise MismatchError(

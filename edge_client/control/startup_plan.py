@@ -13,6 +13,8 @@ from partitioner.policy.settings import PolicySettings
 from partitioner.policy.wording import say_amounts
 from partitioner.profiles.profile import Machine, Profile
 from partitioner.profiles.store import (
+    CLOUD_PROFILE,
+    EDGE_PROFILE,
     is_of_that_server,
     is_of_this_machine,
     keep_profile,
@@ -23,7 +25,6 @@ from protos.errors import NetworkError, TooLargeError
 
 MEASURE_S = 10.0
 GUESS = Link(5e6, 5e6, 0.05)
-EDGE_PROFILE, CLOUD_PROFILE = "edge.json", "cloud.json"
 
 
 def plan_with_cloud(

@@ -48,7 +48,6 @@ class Stages:
         self.slowdown = slowdown or Slowdown()
         self.options = options
         self.memory_bytes = memory_bytes
-        self._exits = bundle.exits.exits if bundle.exits else {}
         self._profile: Profile | None = None
         self._stages: dict[Key, Stage] = {}
         self._sizes: dict[Key, int] = {}
@@ -126,7 +125,7 @@ class Stages:
 
     def has_exit(self, cut_id: str) -> bool:
         """Tell whether an exit was trained at a cut."""
-        return cut_id in self._exits
+        return self.bundle.exit_at(cut_id) is not None
 
     def run_exit(
         self, cut_id: str, frontier: Mapping[str, Array]

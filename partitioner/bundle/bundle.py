@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from partitioner.bundle.calibration import BundleCalibration
-from partitioner.bundle.exits import BundleExits, ExitCost, open_exit
+from partitioner.bundle.exits import BundleExits, Exit, ExitCost, open_exit
 from partitioner.bundle.files import check_file, read_manifest
 from partitioner.bundle.graph_file import load_graph
 from partitioner.bundle.heads import Held
@@ -94,6 +94,11 @@ class Bundle:
     def ranges(self) -> Calibration | None:
         """What low-bit codecs need to know of this bundle's values; None if it is not calibrated."""
         return self.calibration.ranges if self.calibration else None
+
+    @property
+    def calibration_digest(self) -> str:
+        """The digest of `ranges`; empty if it is not calibrated."""
+        return self.ranges.digest if self.ranges else ""
 
     @property
     def size_bytes(self) -> int:
@@ -183,6 +188,10 @@ class Bundle:
     def exit_costs(self, threshold: float | None = None) -> dict[str, ExitCost]:
         """Return what a plan needs of every exit at `threshold` (None: its own); UsageError without any."""
         return self.known_exits().costs(threshold)
+
+    def exit_at(self, cut_id: str) -> Exit | None:
+        """Return the exit at a cut; None where there is none."""
+        return self.exits.by_cut.get(cut_id) if self.exits else None
 
     def known_exits(self) -> BundleExits:
         """Return the exits; UsageError without any."""

@@ -98,7 +98,7 @@ class BundleCalibration:
         arrays: dict[str, Any] = {}
         for number, value in enumerate(self.meta.values):
             for bits in value.bits:
-                found = self.ranges.ranges[value.name][bits]
+                found = self.ranges.by_value[value.name][bits]
                 parts = (found.low, found.step, found.levels, _as_array(found.dictionary))
                 for kind, part in zip(_ARRAYS, parts, strict=True):
                     arrays[f"{number}/{bits}/{kind}"] = part
@@ -109,7 +109,7 @@ def described(ranges: Calibration) -> tuple[CalibratedValue, ...]:
     """Return what the meta data says of the values of `ranges`."""
     return tuple(
         CalibratedValue(name=name, axis=next(iter(found.values())).axis, bits=tuple(sorted(found)))
-        for name, found in sorted(ranges.ranges.items())
+        for name, found in sorted(ranges.by_value.items())
     )
 
 

@@ -92,12 +92,12 @@ class BundleExits:
         self, meta: ExitsMeta, exits: Mapping[str, Exit], file: FileDigest | None = None
     ) -> None:
         self.meta = meta
-        self.exits = dict(exits)
+        self.by_cut = dict(exits)
         self.file = file
         """Size and digest of the file that they were read from; None before they are saved."""
 
     def __repr__(self) -> str:
-        cuts = ", ".join(self.exits) or "none"
+        cuts = ", ".join(self.by_cut) or "none"
         return f"<BundleExits for an agreement of {100 * self.meta.agreement:g} %: {cuts}>"
 
     @classmethod
@@ -124,7 +124,7 @@ class BundleExits:
         wanted = self.meta.agreement
         return tuple(
             cut
-            for cut, found in self.exits.items()
+            for cut, found in self.by_cut.items()
             if found.meta.threshold != found.outcomes.threshold_for(wanted)
         )
 
@@ -138,7 +138,7 @@ class BundleExits:
                     update={"threshold": found.outcomes.threshold_for(agreement)}
                 ),
             )
-            for cut, found in self.exits.items()
+            for cut, found in self.by_cut.items()
         }
         meta = self.meta.model_copy(
             update={
@@ -151,7 +151,7 @@ class BundleExits:
     def save(self, folder: Path) -> None:
         """Write the exits into a bundle's folder; they appear whole or not at all."""
         arrays: dict[str, Any] = {}
-        for cut, found in self.exits.items():
+        for cut, found in self.by_cut.items():
             arrays[f"{cut}/graph"] = np.frombuffer(found.graph, np.uint8)
             arrays[f"{cut}/confidence"] = found.outcomes.confidence
             arrays[f"{cut}/agrees"] = found.outcomes.agrees
@@ -163,15 +163,15 @@ class BundleExits:
     def find(self, cut: str) -> Exit:
         """Return the exit at a cut; UnknownNameError names those that exist."""
         try:
-            return self.exits[cut]
+            return self.by_cut[cut]
         except KeyError:
             raise UnknownNameError(
-                f"no exit was trained at {cut!r}. There are exits at: {', '.join(self.exits)}."
+                f"no exit was trained at {cut!r}. There are exits at: {', '.join(self.by_cut)}."
             ) from None
 
     def costs(self, threshold: float | None = None) -> dict[str, ExitCost]:
         """Return what a plan needs of every exit; see `Exit.cost`."""
-        return {cut: found.cost(threshold) for cut, found in self.exits.items()}
+        return {cut: found.cost(threshold) for cut, found in self.by_cut.items()}
 
 
 def check_agreement(agreement: float) -> None:

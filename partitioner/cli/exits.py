@@ -103,7 +103,7 @@ def train(
             on_progress=show,
         )
     found.save(loaded.path)
-    outcomes = {cut: exit_.outcomes for cut, exit_ in found.exits.items()}
+    outcomes = {cut: exit_.outcomes for cut, exit_ in found.by_cut.items()}
     _show(loaded, found, outcomes, None, None, as_json=as_json)
 
 
@@ -124,7 +124,7 @@ def threshold(
     loaded = Bundle.load(bundle)
     found = loaded.known_exits().with_agreement(agreement)
     found.save(loaded.path)
-    outcomes = {cut: exit_.outcomes for cut, exit_ in found.exits.items()}
+    outcomes = {cut: exit_.outcomes for cut, exit_ in found.by_cut.items()}
     _show(loaded, found, outcomes, None, None, as_json=as_json)
 
 
@@ -172,7 +172,7 @@ def report(
         inputs = _read(loaded, data, labels, max_samples)
         outcomes = measure_exits(loaded, found, inputs, runtime.read())
     else:
-        outcomes = {cut: exit_.outcomes for cut, exit_ in found.exits.items()}
+        outcomes = {cut: exit_.outcomes for cut, exit_ in found.by_cut.items()}
     _show(loaded, found, outcomes, threshold or None, data, as_json=as_json)
 
 

@@ -30,7 +30,7 @@ def export_heads_command(
 
     whole = Bundle.load(bundle)
     made = export_heads(whole, out, cuts.split(",") if cuts else (), replace=force)
-    exits = [cut for cut in made.cuts if made.exits and cut in made.exits.exits]
+    exits = [cut for cut in made.cuts if made.exit_at(cut)]
     if as_json:
         print_json(
             {

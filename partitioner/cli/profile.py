@@ -45,13 +45,14 @@ def profile(
     from partitioner.inputs.files import load_inputs
     from partitioner.profiles.profiler import measure_profile
     from partitioner.profiles.remote import measure_remote_profile
+    from partitioner.profiles.store import CLOUD_PROFILE, EDGE_PROFILE, profile_path
     from partitioner.reports.profile import noise_text, profile_table, server_text
 
     loaded = Bundle.load(bundle)
     budget_s = parse_duration(budget)
     if budget_s <= 0:
         raise UsageError(f"--budget {budget} leaves no time to measure in. Give more, such as 10s.")
-    target = out or loaded.profiles / "edge.json"
+    target = out or profile_path(loaded, EDGE_PROFILE)
     check_target("--out" if out else "the profile", target, makes_folders=True)
     feeds = load_inputs(data, loaded.inputs) if data else []
     measured = {}
@@ -64,7 +65,7 @@ def profile(
         if cloud:
             role = "cloud"
             measured[role] = measure_remote_profile(cloud, loaded, budget_s, on_progress=show)
-            measured[role].save(loaded.profiles / "cloud.json")
+            measured[role].save(profile_path(loaded, CLOUD_PROFILE))
         role = "edge"
         measured[role] = measure_profile(loaded, runtime.read(), budget_s, feeds, show)
         measured[role].save(target)
@@ -81,7 +82,7 @@ def profile(
     if as_json:
         return
     next_step = f"splitpoint plan {bundle} --link 10mbit,20ms"
-    if not (loaded.profiles / "cloud.json").exists():
+    if not profile_path(loaded, CLOUD_PROFILE).exists():
         next_step = (
             f"measure the server: splitpoint profile {bundle} --cloud HOST:PORT"
             if loaded.heads_only

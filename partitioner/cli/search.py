@@ -119,7 +119,8 @@ def _add(
             "look only with --dry-run."
         ) from error
     from partitioner.common.units import plural
-    from partitioner.search.explorer import extend_profiles, load_profiles
+    from partitioner.profiles.store import load_profiles
+    from partitioner.search.explorer import extend_profiles
 
     profiles, wrong = load_profiles(bundle)
     for sentence in wrong:

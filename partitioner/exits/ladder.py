@@ -95,7 +95,7 @@ def ladder_for(
 
 def rung_at(exits: BundleExits, thresholds: Mapping[str, float]) -> Rung:
     """Return the rung of given thresholds, by cut; of exits that have none the cost is that of asking."""
-    known = exits.exits
+    known = exits.by_cut
     costs = {cut: found.cost(thresholds.get(cut, math.inf)) for cut, found in known.items()}
     measured = ((cut, known[cut].outcomes.at(limit).agreement) for cut, limit in thresholds.items())
     return Rung(costs, thresholds, {cut: share for cut, share in measured if share is not None})
@@ -104,8 +104,8 @@ def rung_at(exits: BundleExits, thresholds: Mapping[str, float]) -> Rung:
 def own_rung(exits: BundleExits, threshold: float | None = None) -> Rung:
     """Return the rung of one threshold for all exits; None: each one's own."""
     if threshold is not None:
-        return rung_at(exits, dict.fromkeys(exits.exits, threshold))
-    own = ((cut, found.meta.threshold) for cut, found in exits.exits.items())
+        return rung_at(exits, dict.fromkeys(exits.by_cut, threshold))
+    own = ((cut, found.meta.threshold) for cut, found in exits.by_cut.items())
     return rung_at(exits, {cut: limit for cut, limit in own if limit is not None})
 
 
@@ -132,6 +132,6 @@ def levels_of(found: Exit) -> Iterator[tuple[float, float]]:
 
 
 def _thresholds(exits: BundleExits, level: float) -> Iterator[tuple[str, float]]:
-    for cut, found in exits.exits.items():
+    for cut, found in exits.by_cut.items():
         if (threshold := found.outcomes.threshold_for(level)) is not None:
             yield cut, threshold

@@ -321,7 +321,7 @@ def measure_exits(
     labels = None if data.labels is None else np.asarray(data.labels, np.int64)
     return {
         cut_id: _measured(bundle, bundle.cut(cut_id), found, data.frames, (whole, labels), options)
-        for cut_id, found in exits.exits.items()
+        for cut_id, found in exits.by_cut.items()
     }
 
 

@@ -90,7 +90,7 @@ def _carry_findings(bundle: Bundle, folder: Path, split_digest: str) -> None:
         meta = calibration.meta.model_copy(update=update)
         BundleCalibration(meta, calibration.ranges).save(folder)
     if exits := bundle.exits:
-        BundleExits(exits.meta.model_copy(update=update), exits.exits).save(folder)
+        BundleExits(exits.meta.model_copy(update=update), exits.by_cut).save(folder)
 
 
 def _places(model: onnx.ModelProto, graph: Graph, folder: Path) -> list[int]:

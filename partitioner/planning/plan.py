@@ -20,6 +20,7 @@ from partitioner.network.link import Link
 from partitioner.planning.option import CELLS, LastResort, Option
 from partitioner.planning.switches import Switch, find_switches, leading
 from partitioner.profiles.profile import CutProfile, Profile, StageProfile
+from partitioner.profiles.store import stale_profiles
 from protos.codecs.registry import codec_name, is_calibrated
 from protos.errors import ProfileError, UnknownNameError, UsageError
 from protos.names import EDGE
@@ -182,13 +183,6 @@ def _check_bound(bundle: Bundle, accuracy_drop: float | None) -> None:
         )
 
 
-def stale_profiles(bundle: Bundle, edge: Profile, cloud: Profile) -> list[str]:
-    """Return the sides that were not measured with the calibration that the bundle has now."""
-    ours = bundle.ranges.digest if bundle.ranges else ""
-    sides = (("edge", edge), ("cloud", cloud))
-    return [role for role, profile in sides if profile.calibration_digest != ours]
-
-
 def _check_profile(bundle: Bundle, role: str, profile: Profile) -> None:
     if profile.bundle_digest != bundle.digest:
         raise ProfileError(
@@ -210,7 +204,7 @@ def _options(
 ) -> Iterator[Option]:
     measured = bundle.calibration.accuracies if bundle.calibration else {}
     stale = stale_profiles(bundle, edge, cloud)
-    exits = bundle.exits.exits if is_heads_only(bundle, edge) and bundle.exits else {}
+    alone = is_heads_only(bundle, edge)
     for cut in (cut for cut in bundle.cuts if cut in edge.cuts):
         here, there = edge.cuts[cut], cloud.cuts[cut]
         if cut == EDGE:
@@ -223,7 +217,7 @@ def _options(
                 yield replace(
                     option,
                     accuracy=measured.get((cut, name)),
-                    last_resort=_last_resort(exits.get(cut), here),
+                    last_resort=_last_resort(bundle.exit_at(cut), here) if alone else None,
                 )
 
 

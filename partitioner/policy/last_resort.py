@@ -46,9 +46,8 @@ def cut_alone(bundle: Bundle) -> str:
     """
     if not bundle.heads_only:
         return EDGE
-    exits = bundle.exits.exits if bundle.exits else {}
-    able = [cut for cut in bundle.cuts if cut in exits]
-    return max(able, key=lambda cut: exits[cut].agreement, default=CLOUD)
+    able = {cut: found.agreement for cut in bundle.cuts if (found := bundle.exit_at(cut))}
+    return max(able, key=able.__getitem__, default=CLOUD)
 
 
 def agreement(option: Option) -> float:

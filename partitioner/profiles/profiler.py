@@ -85,7 +85,7 @@ def measure_profile(
         resume_s=frames.resume_s,
         crossing_s=crossing_s,
         frame_factors=frame_factors(frames.seconds),
-        calibration_digest=bundle.ranges.digest if bundle.ranges else "",
+        calibration_digest=bundle.calibration_digest,
     )
 
 

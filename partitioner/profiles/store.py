@@ -7,6 +7,11 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.profiles.profile import Machine, Profile
 from protos.errors import FileError, ProfileError, UsageError
 
+MAX_SCALE = 1e6
+"""Between a microcontroller and a data centre."""
+EDGE_PROFILE, CLOUD_PROFILE = "edge", "cloud"
+"""The names under which a bundle keeps the profiles of its two sides."""
+
 
 @dataclass(frozen=True)
 class KeptProfile:
@@ -20,8 +25,9 @@ class KeptProfile:
     """Why it cannot be read, or is stale; empty: it holds."""
 
 
-MAX_SCALE = 1e6
-"""Between a microcontroller and a data centre."""
+def profile_path(bundle: Bundle, name: str) -> Path:
+    """Return where a bundle keeps a profile."""
+    return bundle.profiles / f"{name}.json"
 
 
 def check_scale(name: str, scale: float) -> None:
@@ -50,9 +56,9 @@ def find_profiles(
         if scale is not None:
             check_scale(name, scale)
     command = f"splitpoint profile {bundle.path}"
-    own = bundle.profiles / "edge.json"
+    own = profile_path(bundle, EDGE_PROFILE)
     edge_profile = Profile.load(edge or own, f"{command} --out {edge}" if edge else command)
-    cloud_path = cloud or bundle.profiles / "cloud.json"
+    cloud_path = cloud or profile_path(bundle, CLOUD_PROFILE)
     command += " --cloud HOST:PORT"
     if cloud is None and not cloud_path.exists():
         command += ", or give `cloud_scale` 0.2 to assume one five times as fast as the edge"
@@ -107,20 +113,37 @@ def _staleness(bundle: Bundle, profile: Profile) -> str:
     missing = [cut for cut in bundle.cuts if cut not in profile.cuts]
     if missing and not profile.heads_only:
         return f"stale: it lacks {', '.join(missing)}"
-    ours = bundle.ranges.digest if bundle.ranges else ""
-    if profile.calibration_digest != ours:
+    if profile.calibration_digest != bundle.calibration_digest:
         had = "another calibration" if profile.calibration_digest else "no calibration"
         return f"stale: measured with {had}, so q2 to q6 are not planned"
     return ""
 
 
+def load_profiles(bundle: Bundle) -> tuple[dict[str, Profile], tuple[str, ...]]:
+    """Return the profiles of this very bundle by file name, and what is wrong with unreadable ones."""
+    found, wrong = {}, []
+    for one in kept_profiles(bundle):
+        if one.profile is None:
+            wrong.append(one.wrong)
+        elif one.profile.bundle_digest == bundle.digest:
+            found[f"{one.name}.json"] = one.profile
+    return found, tuple(wrong)
+
+
+def stale_profiles(bundle: Bundle, edge: Profile, cloud: Profile) -> list[str]:
+    """Return the sides that were not measured with the calibration that the bundle has now."""
+    ours = bundle.calibration_digest
+    sides = (("edge", edge), ("cloud", cloud))
+    return [role for role, profile in sides if profile.calibration_digest != ours]
+
+
 def kept_profile(bundle: Bundle, name: str) -> Profile | None:
     """Return the bundle's own profile, or None if it has none that is of any use."""
     try:
-        profile = Profile.load(bundle.profiles / name)
+        profile = Profile.load(profile_path(bundle, name))
     except ProfileError:
         return None
-    ranges = bundle.ranges.digest if bundle.ranges else profile.calibration_digest
+    ranges = bundle.calibration_digest or profile.calibration_digest
     fits = (
         profile.bundle_digest == bundle.digest
         and set(bundle.cuts) <= set(profile.cuts)
@@ -131,7 +154,7 @@ def kept_profile(bundle: Bundle, name: str) -> Profile | None:
 
 def keep_profile(bundle: Bundle, name: str, profile: Profile) -> Profile:
     try:
-        profile.save(bundle.profiles / name)
+        profile.save(profile_path(bundle, name))
     except (OSError, FileError):
         return profile  # a bundle that cannot be written to; it is measured again next time
     return profile

@@ -101,7 +101,7 @@ def trained_table(exits: BundleExits) -> FoldingTable:
     """Return the exits with their own thresholds, and what they did on held-out inputs."""
     title = f"exits, on {exits.meta.held_out_samples} inputs that they were not trained on"
     table = new_table(title, "cut", "threshold", "answers", "agrees with the model", left=1)
-    for cut, found in exits.exits.items():
+    for cut, found in exits.by_cut.items():
         own = found.meta.threshold
         table.add_row(
             cut,
@@ -162,7 +162,7 @@ def _exits_json(exits: BundleExits) -> dict[str, Any]:
                 "exit_rate": found.cost().rate,
                 "agreement": found.agreement,
             }
-            for cut, found in exits.exits.items()
+            for cut, found in exits.by_cut.items()
         ],
     }
 

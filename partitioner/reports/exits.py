@@ -20,7 +20,7 @@ def standings(
     `thresholds` None: the lowest for each of LEVELS, among which a limit may choose.
     """
     found = []
-    for cut, exit_ in exits.exits.items():
+    for cut, exit_ in exits.by_cut.items():
         own = exit_.meta.threshold
         shown = thresholds
         if shown is None:
@@ -55,7 +55,7 @@ def exits_json(
                     {**asdict(row), "own": own} for cut, row, own in rows if cut == exit_.meta.cut
                 ],
             }
-            for exit_ in exits.exits.values()
+            for exit_ in exits.by_cut.values()
         ],
     }
 
@@ -94,7 +94,7 @@ def exits_text(exits: BundleExits, outcomes: Mapping[str, Outcomes]) -> str:
         "model's class; at least: the lower end of its 95 % interval. accuracy: of all inputs, where the "
         f"whole model answers the others. *: chosen for an agreement of at least {100 * meta.agreement:g} %."
     )
-    if never := [cut for cut, found in exits.exits.items() if found.meta.threshold is None]:
+    if never := [cut for cut, found in exits.by_cut.items() if found.meta.threshold is None]:
         text += f" No threshold reaches that at {', '.join(never)}, so no frame exits there"
         text += _too_few(meta.held_out_samples, meta.agreement)
     if any(found.right is None for found in outcomes.values()):

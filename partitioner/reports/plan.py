@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
 from partitioner.common.units import DURATIONS, SIZES, ColumnUnit, format_rate, plural
 from partitioner.planning.option import Option
-from partitioner.planning.plan import Plan, stale_profiles
+from partitioner.planning.plan import Plan
+from partitioner.profiles.store import stale_profiles
 from partitioner.reports.accuracy import format_points
 from partitioner.reports.profile import RESTART, noise_text
 from partitioner.terminal.folding_table import FoldingTable, new_table

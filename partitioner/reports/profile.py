@@ -47,7 +47,7 @@ def noise_text(profile: Profile, role: str) -> str | None:
 def server_text(bundle: Bundle, cloud: Profile, address: str) -> str | None:
     """Say that the server at `address` measured with another calibration than `bundle` has, and what to
     do before it is measured again; None: it has the same, or both have none."""
-    ours = bundle.ranges.digest if bundle.ranges else ""
+    ours = bundle.calibration_digest
     if cloud.calibration_digest == ours:
         return None
     if not ours:

@@ -132,20 +132,6 @@ def known_cuts(bundle: Bundle, survivors: Sequence[Survivor]) -> tuple[str | Non
     )
 
 
-def load_profiles(bundle: Bundle) -> tuple[dict[str, Profile], tuple[str, ...]]:
-    """Return the profiles in the bundle's folder by file name, and what is wrong with unreadable ones."""
-    found, wrong = {}, []
-    for path in sorted(bundle.profiles.glob("*.json")):
-        try:
-            profile = Profile.load(path)
-        except ProfileError as error:
-            wrong.append(str(error))
-            continue
-        if profile.bundle_digest == bundle.digest:
-            found[path.name] = profile
-    return found, tuple(wrong)
-
-
 def extend_profiles(
     profiles: Mapping[str, Profile],
     after: Bundle,

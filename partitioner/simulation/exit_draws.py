@@ -27,9 +27,10 @@ class Exiting:
         """Return what a frame asks once the exit at its cut was asked: nothing more where it answers."""
         cut = demand.label.partition("/")[0]
         threshold = rung.thresholds.get(cut)
-        if cut not in self.exits.exits or (threshold is None and demand.fallback != "exit"):
+        exit_ = self.exits.by_cut.get(cut)
+        if exit_ is None or (threshold is None and demand.fallback != "exit"):
             return demand
-        outcomes = self.exits.exits[cut].outcomes
+        outcomes = exit_.outcomes
         drawn = np.random.default_rng((self.seed, frame)).integers(len(outcomes.confidence))
         agrees = bool(outcomes.agrees[drawn])
         if threshold is None or outcomes.confidence[drawn] < threshold:

@@ -75,7 +75,7 @@ class Ranges:
 class Calibration:
     """The ranges of a bundle's values, by the value's name and by the number of bits."""
 
-    ranges: Mapping[str, Mapping[int, Ranges]] = field(repr=False)
+    by_value: Mapping[str, Mapping[int, Ranges]] = field(repr=False)
 
     @cached_property
     def digest(self) -> str:
@@ -93,9 +93,9 @@ class Calibration:
 
     def of_bits(self, bits: int) -> dict[str, Ranges]:
         """Return the ranges for one number of bits, by the value's name."""
-        return {value: found[bits] for value, found in self.ranges.items() if bits in found}
+        return {value: found[bits] for value, found in self.by_value.items() if bits in found}
 
     def _sorted(self) -> Iterator[tuple[str, Ranges]]:
-        for value in sorted(self.ranges):
-            for bits in sorted(self.ranges[value]):
-                yield value, self.ranges[value][bits]
+        for value in sorted(self.by_value):
+            for bits in sorted(self.by_value[value]):
+                yield value, self.by_value[value][bits]

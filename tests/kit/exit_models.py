@@ -39,18 +39,18 @@ def first_cut(bundle: Bundle) -> str:
 
 
 def exit_cuts(bundle: Bundle) -> list[str]:
-    return [cut for cut in bundle.cuts if cut in bundle.known_exits().exits]
+    return [cut for cut in bundle.cuts if cut in bundle.known_exits().by_cut]
 
 
 def best_exit(bundle: Bundle) -> str:
     """The cut whose exit has named the whole model's class most often."""
-    exits = bundle.known_exits().exits
+    exits = bundle.known_exits().by_cut
     return max(exit_cuts(bundle), key=lambda cut: float(np.mean(exits[cut].outcomes.agrees)))
 
 
 def without_exits(bundle: Bundle, *cuts: str) -> Bundle:
     found = bundle.known_exits()
-    kept = {cut: exit_ for cut, exit_ in found.exits.items() if cut not in cuts}
+    kept = {cut: exit_ for cut, exit_ in found.by_cut.items() if cut not in cuts}
     metas = tuple(exit_.meta for exit_ in kept.values())
     BundleExits(found.meta.model_copy(update={"exits": metas}), kept).save(bundle.path)
     return Bundle.load(bundle.path)

@@ -50,7 +50,7 @@ def of_a_bundle(digits: Bundle, made: Plan) -> Iterator[object]:
     yield from (digits, digits.manifest, digits.cut("cut-04"), digits.graph)
     calibration, exits = digits.calibration, digits.exits
     yield from (calibration, calibration.meta, calibration.ranges)
-    yield from (exits, exits.meta, *exits.exits.values(), *climb_down(exits))
+    yield from (exits, exits.meta, *exits.by_cut.values(), *climb_down(exits))
     yield from (made.edge, made.edge.machine, *made.edge.cuts.values())
 
 

@@ -132,7 +132,7 @@ def older(exits: BundleExits) -> BundleExits:
     """The same, as if their thresholds had been chosen without an allowance for chance."""
     known = {
         cut: replace(found, meta=found.meta.model_copy(update={"threshold": 0.4}))
-        for cut, found in exits.exits.items()
+        for cut, found in exits.by_cut.items()
     }
     meta = exits.meta.model_copy(update={"exits": tuple(found.meta for found in known.values())})
     return BundleExits(meta, known)
@@ -150,7 +150,7 @@ def test_thresholds_of_an_older_splitpoint_are_told_apart_until_they_are_chosen_
     assert remarks(exiting, "own") == ""
     older(exits).save(exiting.path)
     old = Bundle.load(exiting.path)
-    assert old.known_exits().outdated == tuple(exits.exits)
+    assert old.known_exits().outdated == tuple(exits.by_cut)
     way = f"splitpoint exits threshold {exiting.path} --agreement {exits.meta.agreement:g}."
     for threshold in ("own", "auto"):
         assert way in remarks(old, threshold)
@@ -162,7 +162,7 @@ def test_thresholds_of_an_older_splitpoint_are_told_apart_until_they_are_chosen_
         return told.out, " ".join(told.err.split())
 
     assert "chosen by another splitpoint, and are not what" in command("report", old.path)[1]
-    assert json.loads(command("report", old.path, "--json")[0])["outdated"] == list(exits.exits)
+    assert json.loads(command("report", old.path, "--json")[0])["outdated"] == list(exits.by_cut)
     command("threshold", old.path, "--agreement", exits.meta.agreement)
     assert "another splitpoint" not in command("report", old.path)[1]
 

@@ -76,7 +76,7 @@ def test_exits_that_changed_under_the_server_are_refused(
     path = exiting.path / EXITS_FILE
     data = bytearray(path.read_bytes())
     exits = exiting.known_exits()
-    BundleExits(exits.meta.model_copy(update={"made_at": "2001"}), exits.exits).save(exiting.path)
+    BundleExits(exits.meta.model_copy(update={"made_at": "2001"}), exits.by_cut).save(exiting.path)
     changed = path.read_bytes()
     size = max(len(data), len(changed))
     path.write_bytes(changed.ljust(size, b"\0"))  # a zip file may have something behind it

@@ -80,7 +80,7 @@ def test_chosen_threshold_keeps_its_promise_on_inputs_drawn_like_the_held_out_on
 
 
 def test_chance_to_exit_is_the_held_out_share_at_a_threshold(trained: BundleExits) -> None:
-    cut, found = next(iter(trained.exits.items()))
+    cut, found = next(iter(trained.by_cut.items()))
     confidence = found.outcomes.confidence
     assert trained.costs(0.7)[cut].rate == np.mean(confidence >= 0.7)
     assert trained.costs()[cut].rate == np.mean(confidence >= found.meta.threshold)

@@ -20,10 +20,10 @@ def test_exits_come_back_from_the_disk_and_leave_the_bundle_what_it_was(
     assert again is not None
     assert again.meta == trained.meta
     assert exiting.digest == classifier.digest
-    for cut, found in trained.exits.items():
-        assert again.exits[cut].graph == found.graph
+    for cut, found in trained.by_cut.items():
+        assert again.by_cut[cut].graph == found.graph
         np.testing.assert_array_equal(
-            again.exits[cut].outcomes.confidence, found.outcomes.confidence
+            again.by_cut[cut].outcomes.confidence, found.outcomes.confidence
         )
     assert classifier.exits is None
     with pytest.raises(UnknownNameError, match="no exit was trained at 'cut-99'"):
@@ -47,9 +47,9 @@ def test_damaged_exits_are_refused(exiting: Bundle, trained: BundleExits, damage
     elif damage == "text":
         path.write_text("no exits")
     else:
-        cut, found = next(iter(trained.exits.items()))
+        cut, found = next(iter(trained.by_cut.items()))
         short = replace(found.outcomes, agrees=found.outcomes.agrees[:-1])
-        BundleExits(trained.meta, {**trained.exits, cut: replace(found, outcomes=short)}).save(
+        BundleExits(trained.meta, {**trained.by_cut, cut: replace(found, outcomes=short)}).save(
             exiting.path
         )
     with pytest.raises(BundleError, match=r"damaged.*remove the file"):

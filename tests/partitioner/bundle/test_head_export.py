@@ -132,7 +132,7 @@ def test_exits_of_another_model_are_refused_before_heads_are_written(
     whole = Bundle.load(shutil.copytree(residual_bundle.path, tmp_path / "whole"))
     exits = exiting.known_exits()
     meta = exits.meta.model_copy(update={"split_digest": "f00d" * 16})
-    BundleExits(meta, exits.exits).save(whole.path)
+    BundleExits(meta, exits.by_cut).save(whole.path)
     with pytest.raises(BundleError, match="holds the exits of another model: f00df00df00d"):
         export_heads(whole, tmp_path / "held")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "whole"]

@@ -18,7 +18,7 @@ def test_export_command_says_what_it_made(exiting: Bundle, tmp_path: Path) -> No
     document = json.loads(result.stdout)
     assert document["digest"] == exiting.digest
     assert document["cuts"] == ["cloud", cut]
-    assert document["exits"] == [cut] * (cut in exiting.known_exits().exits)
+    assert document["exits"] == [cut] * (cut in exiting.known_exits().by_cut)
     assert document["size_bytes"] < document["whole_bytes"]
     assert runner.invoke(app, words).exit_code != 0  # it exists
     assert runner.invoke(app, [*words, "--force"]).exit_code == 0

@@ -16,10 +16,10 @@ from tests.kit.exit_models import colours, data
 def test_exits_agree_as_promised_on_inputs_that_nobody_has_seen(
     classifier: Bundle, trained: BundleExits
 ) -> None:
-    assert list(trained.exits) == [cut.id for cut in cuts_to_exit(classifier)]
+    assert list(trained.by_cut) == [cut.id for cut in cuts_to_exit(classifier)]
     frames, labels = colours(300, seed=9)
     measured = measure_exits(classifier, trained, data(frames, labels))
-    for cut, found in trained.exits.items():
+    for cut, found in trained.by_cut.items():
         assert found.meta.threshold is not None
         standing = measured[cut].at(found.meta.threshold)
         assert standing.exit_rate > 0.5

@@ -37,7 +37,7 @@ def test_plan_says_what_exits_are_worth_without_a_cloud(exiting: Bundle, tmp_pat
     edge, cloud, link = profile_of(exiting, 0.02), profile_of(exiting, 0.001), Link(1e6, 1e6, 0.05)
     full = plan(exiting, link, edge, cloud)
     assert all(option.last_resort is None for option in full.options)
-    exits = exiting.known_exits().exits
+    exits = exiting.known_exits().by_cut
     for option in plan(held, link, profile_of_heads(edge, held), cloud).options:
         if option.cut not in exits:
             assert option.last_resort is None

@@ -231,7 +231,7 @@ def test_ladder_goes_down_to_its_floor(trained: BundleExits) -> None:
             assert known.agreement_95 is not None
             assert known.agreement_95 >= 0.9
             assert rung.costs[cut].rate == known.exit_rate
-    for cut, found in trained.exits.items():
+    for cut, found in trained.by_cut.items():
         rates = [rung.costs[cut].rate for rung in low]
         assert rates == sorted(rates)
         levels = list(levels_of(found))
@@ -239,4 +239,4 @@ def test_ladder_goes_down_to_its_floor(trained: BundleExits) -> None:
         assert {level for level, _ in levels} <= set(LEVELS)
     with pytest.raises(UsageError, match=r"an agreement of 1\.5 has no meaning"):
         climb_down(trained, 1.5)
-    assert own_rung(trained, 0.7).words(next(iter(trained.exits))).startswith("exits from 0.7 on")
+    assert own_rung(trained, 0.7).words(next(iter(trained.by_cut))).startswith("exits from 0.7 on")

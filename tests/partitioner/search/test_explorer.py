@@ -20,11 +20,11 @@ from partitioner.network.link import Link
 from partitioner.planning.plan import plan
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
+from partitioner.profiles.store import load_profiles
 from partitioner.search.explorer import (
     best_on,
     extend_profiles,
     known_cuts,
-    load_profiles,
     node_seconds,
     search_bundle,
 )

@@ -124,7 +124,7 @@ def test_simulated_trace_moves_thresholds_and_shows_who_exits(
     known = exiting.known_exits()
     quick = {
         cut: replace(found, meta=found.meta.model_copy(update={"head_share": 0.1}))
-        for cut, found in known.exits.items()
+        for cut, found in known.by_cut.items()
     }
     meta = known.meta.model_copy(update={"exits": tuple(found.meta for found in quick.values())})
     BundleExits(meta, quick).save(exiting.path)
