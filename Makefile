@@ -2,14 +2,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint unit stubs bundle clean
+.PHONY: demo test quick lint unit stubs bundle clean
 
 ## demo: cut a model, serve both halves, stream real frames (no torch, no root)
 demo: .venv/.demo
 	@$(BIN)/python examples/digits/demo.py
 
-## test: formatting, lint, strict types, layers, stubs, and all tests
+## test: formatting, lint, strict types, layers, stubs, and all tests, also the slow ones
 test: lint unit
+
+## quick: the tests that take under 30 s together: none that starts a program, measures, trains or searches long
+quick: .venv/.dev
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """Bundles that many tests share; made once a session."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +20,23 @@ from tests.kit import exit_models, models
 from tests.kit.heads import middle
 from tests.kit.samples import samples
 
+SLOW_CALLS = re.compile(
+    r"^import torch|sys\.executable|"
+    r"\b(running|run_client|measure_profile|train_exits|calibrate|import_model)\(",
+    re.MULTILINE,
+)
+"""A file of tests that starts a program, measures, trains, calibrates or imports has this in it."""
+SLOW_FIXTURES = {"trained", "calibrated", "middle_head"}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no worker waits for it at the end."""
+    """Mark what `make quick` leaves out; begin with what takes longest, so that no worker waits for it."""
+    slow_files = {
+        path for path in {item.path for item in items} if SLOW_CALLS.search(path.read_text())
+    }
+    for item in items:
+        if item.path in slow_files or SLOW_FIXTURES.intersection(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: "test_readme" not in item.nodeid)
 
 

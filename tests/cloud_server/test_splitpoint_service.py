@@ -106,6 +106,7 @@ def test_probe_answers_with_as_many_bytes_as_asked_up_to_the_limit(
     assert 0 < answer.server_ns < TIMEOUT_S * 1e9
 
 
+@pytest.mark.slow
 def test_server_measures_a_profile_and_tells_how_far_it_is(
     residual_bundle: Bundle, stub: Any
 ) -> None:
@@ -119,6 +120,7 @@ def test_server_measures_a_profile_and_tells_how_far_it_is(
     assert set(profile.cuts) == set(residual_bundle.cuts)
 
 
+@pytest.mark.slow
 def test_server_is_measured_with_the_threads_that_it_serves_with(residual_bundle: Bundle) -> None:
     threads = available_cores() + 1
     with CloudServer(residual_bundle.path, threads=threads) as server:

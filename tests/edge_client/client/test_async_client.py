@@ -171,6 +171,7 @@ def test_frames_can_be_arrays_by_path_of_bundle(residual_bundle: Bundle) -> None
 
 
 @pytest.mark.parametrize("model", ["two_towers", "gated", "transformer"])
+@pytest.mark.slow
 def test_every_kind_of_input_crosses_every_cut(
     bundles: Callable[[str], Bundle], model: str
 ) -> None:

@@ -117,6 +117,7 @@ async def test_cloud_that_is_away_moves_everything_here_and_its_return_moves_it_
         assert client.fallbacks == {"cloud overloaded": 1}
 
 
+@pytest.mark.slow
 async def test_hundred_moves_in_a_stream_cost_no_frame_and_change_no_answer(
     residual_bundle: Bundle, planned: Plan
 ) -> None:

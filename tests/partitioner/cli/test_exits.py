@@ -20,6 +20,7 @@ def run(*words: object) -> None:
     app([str(word) for word in words], standalone_mode=False)
 
 
+@pytest.mark.slow
 def test_commands_train_and_report(
     classifier: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

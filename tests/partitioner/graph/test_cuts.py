@@ -46,6 +46,7 @@ def brute_force_heads(graph: Graph) -> set[frozenset[int]]:
 
 @settings(max_examples=300, deadline=None)
 @given(dags())
+@pytest.mark.slow
 def test_walk_finds_every_closed_cut_of_a_small_graph(graph: Graph) -> None:
     lattice = _Lattice(graph)
     found = {lattice.cut(ideal).head for ideal in _walk(lattice)}
@@ -54,6 +55,7 @@ def test_walk_finds_every_closed_cut_of_a_small_graph(graph: Graph) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(dags())
+@pytest.mark.slow
 def test_frontier_bytes_and_work_are_those_of_the_head(graph: Graph) -> None:
     lattice = _Lattice(graph)
     for ideal in _walk(lattice):
@@ -65,6 +67,7 @@ def test_frontier_bytes_and_work_are_those_of_the_head(graph: Graph) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(dags(), st.floats(0.01, 1e3), st.floats(0.01, 1e3))
+@pytest.mark.slow
 def test_dropped_cuts_never_win_by_more_than_the_width_of_the_window(
     graph: Graph, per_byte: float, per_flop: float
 ) -> None:

@@ -55,6 +55,7 @@ def test_p95_is_that_of_the_frames_that_were_measured() -> None:
     assert costs_of(both, Terms()).p95_s == pytest.approx(0.2175 + 0.125, rel=0.01)
 
 
+@pytest.mark.slow
 def test_p95_of_a_plan_is_that_of_the_simulator() -> None:
     made = example()
     edge, cloud = (

@@ -94,6 +94,7 @@ sizes = st.integers(100, 1_000_000)
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(costs, costs, sizes), min_size=1, max_size=8), costs)
+@pytest.mark.slow
 def test_switches_agree_with_a_search_at_every_bandwidth(
     cuts: list[tuple[float, float, int]], edge_s: float
 ) -> None:

@@ -162,6 +162,7 @@ some_constraints = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(some_candidates, some_constraints)
+@pytest.mark.slow
 def test_every_relaxation_suffices_as_it_is_written_and_none_is_left_out(
     found: list[Candidate], constraints: list[Constraint]
 ) -> None:

@@ -13,6 +13,7 @@ from protos.errors import UsageError
 from tests.kit.plans import BOARD, RADIO, example
 
 
+@pytest.mark.slow
 def test_pictures_show_the_choice(tmp_path: Path) -> None:
     decision = select(example(), Terms(device=BOARD, radio=RADIO), Objective.parse("energy"))
     draw_front(decision, ("latency", "energy"), tmp_path / "front.png")

@@ -50,6 +50,7 @@ def legend(where: Axes) -> list[str]:
     return [text.get_text() for text in found.get_texts()]
 
 
+@pytest.mark.slow
 def test_plan_is_drawn(tmp_path: Path) -> None:
     bundle, profile = make(EXAMPLE)
     made = plan(bundle, Link(1e6, 1e6, 0.01), profile, profile.scaled(0.1))

@@ -50,6 +50,7 @@ def test_arcs_that_follow_from_others_are_left_out_and_no_others() -> None:
 
 
 @pytest.mark.parametrize(("tiers", "most", "graphs"), [(2, 6, 2000), (3, 4, 200)])
+@pytest.mark.slow
 def test_tightest_bound_keeps_the_optimum(tiers: int, most: int, graphs: int) -> None:
     """Merged as far as the best placement's own price allows, less, or not at all: the same optimum."""
     rng = np.random.default_rng(300 + tiers)

@@ -17,6 +17,7 @@ EXACT = 1e-6
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.slow
 def test_best_of_two_tiers_is_that_of_exhaustive_search(seed: int) -> None:
     rng = np.random.default_rng(seed)
     for _ in range(600):
@@ -30,6 +31,7 @@ def test_best_of_two_tiers_is_that_of_exhaustive_search(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
+@pytest.mark.slow
 def test_envelope_is_that_of_exhaustive_search(seed: int) -> None:
     rng = np.random.default_rng(100 + seed)
     for _ in range(150):
@@ -56,6 +58,7 @@ def test_envelope_is_that_of_exhaustive_search(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
+@pytest.mark.slow
 def test_best_of_three_tiers_is_that_of_exhaustive_search(seed: int) -> None:
     rng = np.random.default_rng(200 + seed)
     for _ in range(100):

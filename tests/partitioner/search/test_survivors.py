@@ -17,6 +17,7 @@ LINK = Link(1e6, 1e8, 0.001)
 
 
 @pytest.mark.parametrize("name", ["inception", "two_towers", "unet"])
+@pytest.mark.slow
 def test_no_cut_beats_the_survivors_anywhere(name: str, bundles: Callable[[str], Bundle]) -> None:
     """At every link and load asked for, a survivor or an end costs what the minimum cut costs."""
     graph = graph_of(bundles(name))

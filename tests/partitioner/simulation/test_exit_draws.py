@@ -53,6 +53,7 @@ def runs(trace: Trace, frames: int, exiting: Exiting | None, deadline_s: float) 
     return {run.policy: run for run in found}
 
 
+@pytest.mark.slow
 def test_frames_exit_as_often_as_the_plan_says_and_take_as_long_on_average() -> None:
     exits, link = sure(), Link(1e6, 1e6, 0.02)
     fixed = own_rung(exits)

@@ -97,6 +97,7 @@ def test_many_equal_messages_share_as_one() -> None:
     assert run.in_time == 0
 
 
+@pytest.mark.slow
 def test_wait_for_one_of_three_workers_matches_erlang_c() -> None:
     """M/M/3 at a load of 0.8: Poisson arrivals, exponential service."""
     random_, clock, waits = random.Random(3), Clock(), []

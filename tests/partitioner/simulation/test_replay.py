@@ -126,6 +126,7 @@ def test_head_waits_for_a_tail_that_runs_on_the_device() -> None:
     assert run.passages[1].begun_at == pytest.approx(1.4)
 
 
+@pytest.mark.slow
 def test_wait_for_a_worker_matches_pollaczek_khinchine() -> None:
     """A head whose length is exponential makes Poisson arrivals behind it: M/D/1."""
     import random

@@ -3,10 +3,13 @@
 import csv
 from pathlib import Path
 
+import pytest
+
 from protos.errors import SplitpointError
 from tests.kit.documents import Simulate, document
 
 
+@pytest.mark.slow
 def test_sweep_lists_every_point(simulate: Simulate, tmp_path: Path) -> None:
     grid = ("--bandwidth", "0.1mbit:100mbit:20", "--rtt", "5ms:200ms:4", "--edge-scale", "1:16:3")
     files = ("--csv", tmp_path / "p.csv", "--plot", tmp_path / "s.png")

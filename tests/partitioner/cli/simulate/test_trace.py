@@ -17,6 +17,7 @@ from tests.kit.exit_models import first_cut
 from tests.kit.profiles import profile_of
 
 
+@pytest.mark.slow
 def test_trace_compares_all_policies(simulate: Simulate, tram: Path, tmp_path: Path) -> None:
     made = document(
         simulate(
@@ -71,6 +72,7 @@ def test_joules_and_money_of_fixed_options_on_a_steady_link_are_the_plans(
     assert runs["adaptive"]["energy_j"] == pytest.approx(least["energy_j"])
 
 
+@pytest.mark.slow
 def test_adaptive_policy_minimises_what_is_asked(simulate: Simulate, tram: Path) -> None:
     found = document(
         simulate("trace", tram, "--rtt", "20ms", "--frames", 20, "--minimize", "bytes", "--json")
