@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 from time import perf_counter
@@ -12,6 +12,7 @@ from typing import Self
 
 from edge_client import defaults
 from edge_client.client.completion import FrameCompletion
+from edge_client.client.feed import Source
 from edge_client.client.options import ClientOptions
 from edge_client.client.pipeline import FramePipeline, OnError
 from edge_client.client.session import CloudSession
@@ -255,11 +256,12 @@ class AsyncEdgeClient:
         arrived_at: float | None = None,
         on_error: OnError = "raise",
     ) -> Result:
-        """Run the model on `inputs`: one array, or arrays by name; [batch, …], or without the batch axis.
+        """Run the model on `inputs`: one array or arrays by name, [batch, …] or without the batch axis; an
+        image of PIL; or the path of an image, an .npy or an .npz. Images are resized to what the model takes.
 
         `arrived_at`: when the frame came, by perf_counter; its deadline and latency count from there
-        (None: now). Raises TensorError for wrong inputs, and with on_failure="fail" whatever the call
-        came to, such as LateError or MismatchError; without, such a frame is finished here, and its
+        (None: now). Raises TensorError or SourceError for wrong inputs, and with on_failure="fail" what the
+        call came to, such as LateError or MismatchError; without, such a frame is finished here, and its
         reason says why. With on_error="result" what would be raised is a Result that is served by none,
         as is any frame that neither cloud, exit nor edge could answer in time.
         """
@@ -269,11 +271,13 @@ class AsyncEdgeClient:
 
     async def stream(
         self,
-        frames: Iterable[Inputs] | AsyncIterable[Inputs],
+        frames: Source,
         on_error: OnError = "raise",
     ) -> AsyncGenerator[Result, None]:
         """Yield one result for each frame, in order, while the next heads run.
 
+        `frames`: what `infer` takes, again and again; or a source as for `splitpoint-edge run`: a folder, a
+        file, a video, a camera's number.
         A frame that fails raises in its place, or with on_error="result" becomes a Result that is
         served by none. What fails while connecting is raised in any case.
         A frame is taken when there is room in the window, and with a deadline only when the device is free.

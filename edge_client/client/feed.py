@@ -4,10 +4,19 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from edge_client.frames.inputs import Inputs
+from edge_client.sources.pace_options import Pace
+from edge_client.sources.source import open_source, play
+from protos.tensors import TensorSpec
 
 T = TypeVar("T")
+
+Source: TypeAlias = Iterable[Inputs] | AsyncIterable[Inputs] | str | Path
+"""Frames to come, or where they come from: a folder of images, a file, a video, a camera's number."""
 
 
 class ThreadedFrames(Generic[T]):
@@ -62,6 +71,18 @@ class ThreadedFrames(Generic[T]):
 def as_async(frames: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
     """Return an async iterator over `frames`, which may be a plain iterable that blocks."""
     return aiter(frames) if isinstance(frames, AsyncIterable) else ThreadedFrames(frames)
+
+
+def opened(
+    frames: Source, wanted: Sequence[TensorSpec]
+) -> Iterable[Inputs] | AsyncIterable[Inputs]:
+    """Return frames to iterate; those of a source that is named as for the command `run`, played.
+
+    Raises SourceError where the source does not exist or does not suit the `wanted` inputs.
+    """
+    if isinstance(frames, str | Path):
+        return (frame.inputs for frame in play(open_source(str(frames), wanted), Pace()))
+    return frames
 
 
 def _settle(future: "asyncio.Future[Any]", item: object, error: BaseException | None) -> None:

@@ -2,14 +2,14 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from itertools import count
 from time import perf_counter
 from typing import Literal
 
 from edge_client.client.completion import FrameCompletion, grace_s
-from edge_client.client.feed import as_async
+from edge_client.client.feed import Source, as_async, opened
 from edge_client.client.options import ClientOptions
 from edge_client.client.window import in_order
 from edge_client.control.controller import Controller
@@ -90,7 +90,7 @@ class FramePipeline:
 
     async def stream(
         self,
-        frames: Iterable[Inputs] | AsyncIterable[Inputs],
+        frames: Source,
         on_error: OnError,
         most_fps: Callable[[], float | None] | None = None,
     ) -> AsyncGenerator[Result, None]:
@@ -99,7 +99,7 @@ class FramePipeline:
         With a deadline a frame is taken only when the device is free. `most_fps`: how many frames a second
         may be taken now; None: as many as come.
         """
-        source = as_async(frames)
+        source = as_async(opened(frames, self._bundle.inputs))
         limited = source if most_fps is None else Limited(source, most_fps)
         paced = WhenFree(limited, self._device) if self._deadline_s < math.inf else None
 

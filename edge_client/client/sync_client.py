@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Coroutine, Generator, Iterable
 from concurrent.futures import Future
+from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -118,7 +119,7 @@ class EdgeClient:
         return self._loop.run(self._client.pipeline.complete(work))
 
     def stream(
-        self, frames: Iterable[Inputs], on_error: Literal["raise", "result"] = "raise"
+        self, frames: Iterable[Inputs] | str | Path, on_error: Literal["raise", "result"] = "raise"
     ) -> Generator[Result, None, None]:
         """Yield one result for each frame, in order; see AsyncEdgeClient.stream.
 

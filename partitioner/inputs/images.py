@@ -31,18 +31,24 @@ class ImageFitter:
     def read(self, path: Path) -> dict[str, Array]:
         """Return the frame in an image file; SourceError when it cannot be read."""
         # Here and not above: whoever streams arrays has no need of PIL in memory.
-        from PIL import Image, ImageOps
+        from PIL import Image
 
         try:
             with (
                 warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
                 Image.open(io.BytesIO(path.read_bytes())) as image,
             ):
-                return self._fit(ImageOps.exif_transpose(image))
+                return self.from_image(image)
         except Exception as error:  # decoders raise what they like on broken files
             raise SourceError(
                 f"{path} cannot be read as an image: {reason(error)}. Replace or remove it."
             ) from error
+
+    def from_image(self, image: Any) -> dict[str, Array]:
+        """Return the frame of an image of PIL, upright as its EXIF data say."""
+        from PIL import ImageOps
+
+        return self._fit(ImageOps.exif_transpose(image))
 
     def from_pixels(self, pixels: Array) -> dict[str, Array]:
         """Return the frame of uint8 pixels [height, width, 3] in RGB."""
