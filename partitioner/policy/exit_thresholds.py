@@ -1,4 +1,4 @@
-"""Which thresholds the exits have, so that a limit is kept at the highest agreement: beside `decide`.
+"""Exit thresholds at run time: the highest agreement whose latency stays within the limit.
 
 SPINN (Laskaridis et al., MobiCom 2020) chooses the split and the threshold together; so does this: a
 rung of the ladder is affordable if some option, with the chance to exit there, is expected in time.
@@ -52,7 +52,7 @@ class RungDecision:
 
 
 def decide_bounded(
-    steps: Sequence[RungPlan],
+    rungs: Sequence[RungPlan],
     seen: Conditions,
     current: RungDecision | None,
     now_s: float,
@@ -66,16 +66,16 @@ def decide_bounded(
     """
     settings = settings or PolicySettings()
     before = current.decision if current else None
-    if len(steps) == 1 or settings.limit_s is None:
-        decision = decide(steps[0].plan, seen, before, now_s, settings)
-        return RungDecision(decision, rung=steps[0].rung)
-    place, rising_to, since_s = _place(steps, seen, current, now_s, settings, settings.limit_s)
-    decision = decide(steps[place].plan, seen, before, now_s, settings)
+    if len(rungs) == 1 or settings.limit_s is None:
+        decision = decide(rungs[0].plan, seen, before, now_s, settings)
+        return RungDecision(decision, rung=rungs[0].rung)
+    place, rising_to, since_s = _place(rungs, seen, current, now_s, settings, settings.limit_s)
+    decision = decide(rungs[place].plan, seen, before, now_s, settings)
     if current is not None and place == current.place:
         began = current.seen or seen
-        return RungDecision(decision, place, steps[place].rung, began, rising_to, since_s)
-    reason = _reason(steps, place, decision, seen, current, settings)
-    return RungDecision(replace(decision, reason=reason), place, steps[place].rung, seen)
+        return RungDecision(decision, place, rungs[place].rung, began, rising_to, since_s)
+    reason = _reason(rungs, place, decision, seen, current, settings)
+    return RungDecision(replace(decision, reason=reason), place, rungs[place].rung, seen)
 
 
 class _Least(NamedTuple):
@@ -89,7 +89,7 @@ _NEVER = _Least(math.inf, math.inf)
 
 
 def _place(
-    steps: Sequence[RungPlan],
+    rungs: Sequence[RungPlan],
     seen: Conditions,
     current: RungDecision | None,
     now_s: float,
@@ -99,10 +99,10 @@ def _place(
     """Return the rung to take, the one to rise to later, and since when that is affordable."""
     if not seen.cloud_reachable:  # nothing crosses, whatever the thresholds
         return current.place if current else 0, None, now_s
-    least = _Leasts(steps, seen, settings)
+    least = _Leasts(rungs, seen, settings)
     needed = least.affordable(limit_s)
     if needed is None:
-        return len(steps) - 1, None, now_s
+        return len(rungs) - 1, None, now_s
     if current is None or needed >= current.place:
         return needed, None, now_s
     target = least.affordable((1 - settings.raise_room) * limit_s)
@@ -120,10 +120,10 @@ class _Leasts:
     """What the fastest option of each rung takes, computed once and only where it is asked for."""
 
     def __init__(
-        self, steps: Sequence[RungPlan], seen: Conditions, settings: PolicySettings
+        self, rungs: Sequence[RungPlan], seen: Conditions, settings: PolicySettings
     ) -> None:
-        self._steps, self._seen, self._settings = steps, seen, settings
-        self._first = self._least(steps[0].plan.options)
+        self._rungs, self._seen, self._settings = rungs, seen, settings
+        self._first = self._least(rungs[0].plan.options)
         self._known = {0: self._first}
 
     def affordable(self, limit_s: float) -> int | None:
@@ -135,16 +135,16 @@ class _Leasts:
             if self._first[by] <= limit_s:
                 return 0
             place = bisect_left(
-                range(1, len(self._steps)), True, key=lambda at: self.at(at)[by] <= limit_s
+                range(1, len(self._rungs)), True, key=lambda at: self.at(at)[by] <= limit_s
             )
-            if place + 1 < len(self._steps):
+            if place + 1 < len(self._rungs):
                 return place + 1
         return None
 
     def at(self, place: int) -> _Least:
         """Return what the fastest option of a rung takes; those without early answers are as on the first."""
         if place not in self._known:
-            self._known[place] = self._least(self._steps[place].answering, self._first)
+            self._known[place] = self._least(self._rungs[place].answering, self._first)
         return self._known[place]
 
     def _least(self, options: Sequence[Option], others: _Least = _NEVER) -> _Least:
@@ -157,7 +157,7 @@ class _Leasts:
 
 
 def _reason(
-    steps: Sequence[RungPlan],
+    rungs: Sequence[RungPlan],
     place: int,
     decision: Decision,
     seen: Conditions,
@@ -166,7 +166,7 @@ def _reason(
 ) -> str:
     limit_s = settings.limit_s or math.inf
     limit, option = settings.limit, decision.option
-    answers = steps[place].rung.words(option.cut)
+    answers = rungs[place].rung.words(option.cut)
     if current is None or current.seen is None:
         takes = f"is expected in {format_duration(decision.expected_s)}"
         return f"{option.label} {takes} with {answers}" if place else decision.reason

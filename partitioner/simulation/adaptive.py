@@ -47,7 +47,7 @@ class Adaptive:
         self._probed_at = self._asked_at = self._freed_at = 0.0
         further = further_axes(plan, settings.objective)
         ladder = exiting.ladder if exiting else (Rung(),)
-        self._steps = tuple(_step(rung, plan, further) for rung in ladder)
+        self._rungs = tuple(_rung_plan(rung, plan, further) for rung in ladder)
         self._exiting, self._frames = exiting, count()
         self._profiled = {option.label: option for option in plan.options}
         self._demands = demands
@@ -74,7 +74,7 @@ class Adaptive:
         waited = self._learned.device_paced and arrived_at <= self._freed_at
         self._learned.arrived(arrived_at, held=full or waited)
         seen = self._learned.conditions(begun_at)
-        found = decide_bounded(self._steps, seen, self._bounded, begun_at, self._settings)
+        found = decide_bounded(self._rungs, seen, self._bounded, begun_at, self._settings)
         self._bounded = found
         demand, frame = self._demands[found.decision.option.label], next(self._frames)
         return self._exiting.asked(demand, frame, found.rung) if self._exiting else demand
@@ -116,6 +116,6 @@ class Adaptive:
             self._learned.served(seen, passage.queue_s, passage.cloud_s, profiled.cloud_s)
 
 
-def _step(rung: Rung, plan: Plan, further: Callable[[Option], tuple[float, ...]]) -> RungPlan:
+def _rung_plan(rung: Rung, plan: Plan, further: Callable[[Option], tuple[float, ...]]) -> RungPlan:
     asked = plan.with_exits(rung.costs) if rung.costs else plan
     return RungPlan(rung, replace(asked, options=contenders(asked.options, further)))
