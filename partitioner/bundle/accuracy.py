@@ -1,4 +1,4 @@
-"""What an option costs in accuracy: measured against the whole model, with its uncertainty."""
+"""The accuracy that an option costs, measured against the whole model, with its uncertainty."""
 
 import math
 from typing import Any, Literal

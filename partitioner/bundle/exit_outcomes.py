@@ -1,4 +1,4 @@
-"""How an exit did on inputs that it has not seen: rates, agreement, accuracy and calibration error."""
+"""Outcomes of an exit on inputs that it has not seen: rates, agreement, accuracy, calibration error."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a device holds that has the heads of some cuts, and neither their tails nor the whole model.
+"""Head-only bundles: which heads a device holds, and the bytes they need.
 
 Such a folder has the manifest of the whole bundle, so that it is the same bundle to both sides, and
 `heads.json`, which says what is there: the graphs of these heads, and of the weights the stretches that

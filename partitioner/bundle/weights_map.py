@@ -1,4 +1,4 @@
-"""Which stretches of a bundle's weights its heads read, so that a device can hold those alone.
+"""A map of the weights: the ranges of bytes that each head reads, so that a device can hold those alone.
 
 The map is a file that the manifest names: the digest of each stretch is as certain as that of the whole.
 """

@@ -32,7 +32,7 @@ HELD_OUT_EVERY = 5
 """Of `exits train` without --held-out: every so many of its inputs judge, and are not trained on."""
 
 DEFAULT_ACCURACY_DROP = 1.0
-"""Points that an option may be seen to lose before a plan leaves it out, if nobody says otherwise."""
+"""Points that an option may be seen to lose before a plan leaves it out, unless another bound is given."""
 
 MAX_CUTS = 48
 """More interior cuts than this cost disk and profiling time, and differ by less than noise does."""

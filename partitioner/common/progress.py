@@ -7,4 +7,4 @@ OnProgress = Callable[[str, int, int], None]
 
 
 def unheard(_step: str, _done: int, _total: int) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""

@@ -1,4 +1,4 @@
-"""What an exit sees of a frontier: the values that it can use, made small enough to train on."""
+"""Features of a frontier for an exit: the values that it can use, made small enough to train on."""
 
 import math
 from collections.abc import Mapping

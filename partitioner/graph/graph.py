@@ -21,7 +21,7 @@ class Node:
     outputs: tuple[str, ...]
     flops: int
     layer: str = ""
-    """The layer that it is of, as a person knows it, such as `features.4.body.6`; empty: nobody said."""
+    """The layer that it is of, as a person knows it, such as `features.4.body.6`; empty: unknown."""
 
     @property
     def title(self) -> str:

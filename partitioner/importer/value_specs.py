@@ -1,4 +1,4 @@
-"""What every value of a model is, found by running it: data types, shapes, and the batch axis."""
+"""Data types, shapes and batch axis of every value of a model, found by running it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

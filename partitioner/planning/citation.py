@@ -1,4 +1,4 @@
-"""Where the numbers of devices and radios come from, and how sure they are."""
+"""Citations: where the numbers of devices and radios come from, and how sure they are."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -18,5 +18,5 @@ class Citation(FrozenModel):
 
 
 def citation_of(sources: Iterable[Citation], field: str) -> Citation | None:
-    """Return where the number in `field` comes from; None: nobody says."""
+    """Return where the number in `field` comes from; None: no citation does."""
     return next((source for source in sources if field in source.fields), None)

@@ -1,4 +1,4 @@
-"""What an option must keep to, and what to relax, how far, when none does."""
+"""Limits on options; where no option keeps to all of them, which limits to relax, and how far."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a frame of one option costs on the plan's link and on given terms."""
+"""Costs of a frame of one option, on the plan's link and on given terms."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a plan is to minimise: a weighted sum of what a frame costs."""
+"""An objective: the weighted sum of metrics that a plan minimises."""
 
 import math
 from dataclasses import dataclass

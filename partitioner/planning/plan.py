@@ -36,9 +36,9 @@ class Plan:
     cloud: Profile
     options: tuple[Option, ...]
     accuracy_drop: float | None = None
-    """Points that options were allowed to lose; None: nobody said, see `is_allowed`."""
+    """Points that options were allowed to lose; None: no bound was given, see `is_allowed`."""
     left_out: int = 0
-    """Options that lose more, or nobody knows how much."""
+    """Options that lose more, or an unknown amount."""
 
     def __repr__(self) -> str:
         count = len(self.options)

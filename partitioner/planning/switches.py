@@ -1,4 +1,4 @@
-"""Where the best option changes with the uplink: the lower envelope of a few straight lines."""
+"""Switching points: the uplinks at which the best option changes, on the lower envelope of straight lines."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Why the best option has changed: which of the conditions, put back, would undo it."""
+"""The cause of a move: the condition that, put back to what it was, would undo it."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What was seen of the link and of both machines, and which change of it explains a move."""
+"""Conditions: what was seen of the link and of both machines."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a frame of an option is expected to take under the conditions that were seen:
+"""The latency that a frame of an option is expected to have under the conditions that were seen:
 
     T = (edge_s + exit_s) · edge_load + (1 − exit_rate) · (network + cloud_queue_s + cloud_s · cloud_load)
 

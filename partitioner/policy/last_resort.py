@@ -1,4 +1,4 @@
-"""What remains without a cloud: the cut `edge`, and where a device has no tails the answer of an exit."""
+"""Answers without a cloud: the cut `edge`, or on a device without tails the answer of an exit."""
 
 import math
 from collections.abc import Sequence

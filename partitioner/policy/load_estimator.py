@@ -1,4 +1,4 @@
-"""How much slower than their profiles the two machines are at the moment, and how fast frames come."""
+"""Estimates of load and arrivals: how much slower than profiled a machine is, and how often frames come."""
 
 import math
 from dataclasses import dataclass

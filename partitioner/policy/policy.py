@@ -1,4 +1,4 @@
-"""Which option the next frame takes: a pure function of the plan, what was seen, and the clock.
+"""The policy: a pure function from plan, conditions and clock to the option of the next frame.
 
 The running edge and the simulator call the same `decide`.
 """

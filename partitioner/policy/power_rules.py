@@ -1,4 +1,4 @@
-"""What a low battery and heat ask for: a larger weight of energy and fewer frames, by stated rules.
+"""Power rules: at a low battery or in heat energy weighs more, and fewer frames are taken.
 
 Pure: rules, a reading and the clock in, the rules that hold out. docs/power.md has the table of ours.
 """
@@ -19,7 +19,7 @@ from protos.errors import FileError
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is known of battery and heat; None: nobody tells."""
+    """What is known of battery and heat; None: unknown."""
 
     battery: float | None = None
     """The share of a full one."""
@@ -101,7 +101,7 @@ class PowerRules(FrozenModel):
         return self
 
     def without_rates(self) -> "PowerRules":
-        """Return the same rules where nobody can be made to send fewer frames."""
+        """Return the same rules without their frame rates, for a server that cannot slow its callers."""
         rules = tuple(rule.model_copy(update={"max_fps": None}) for rule in self.rules)
         return self.model_copy(update={"rules": rules})
 
@@ -170,10 +170,10 @@ DEFAULT_RULES = PowerRules(
 
 
 def judge_power(
-    rules: PowerRules, seen: Reading, held: Sequence[InForce], now_s: float
+    rules: PowerRules, seen: Reading, in_force: Sequence[InForce], now_s: float
 ) -> tuple[InForce, ...]:
     """Return the rules that hold now, given those that held before, in their order."""
-    since = {each.rule.name: each.since_s for each in held}
+    since = {each.rule.name: each.since_s for each in in_force}
 
     def holds(rule: Rule) -> bool:
         if rule.name not in since:
@@ -184,14 +184,14 @@ def judge_power(
     return tuple(InForce(rule, since.get(rule.name, now_s)) for rule in rules.rules if holds(rule))
 
 
-def power_demand_of(rules: PowerRules, held: Sequence[InForce], *, weighs: bool) -> PowerDemand:
-    """Return what the rules that hold ask for; no factor where nobody weighs energy by it."""
-    if not held:
+def power_demand_of(rules: PowerRules, in_force: Sequence[InForce], *, weighs: bool) -> PowerDemand:
+    """Return what the rules that hold ask for; no factor unless the policy `weighs` energy by it."""
+    if not in_force:
         return NO_POWER_DEMAND
-    factor = max(each.rule.energy_factor for each in held)
-    rates = [each.rule.max_fps for each in held if each.rule.max_fps is not None]
+    factor = max(each.rule.energy_factor for each in in_force)
+    rates = [each.rule.max_fps for each in in_force if each.rule.max_fps is not None]
     return PowerDemand(
-        tuple(each.rule.name for each in held),
+        tuple(each.rule.name for each in in_force),
         factor if weighs else 1.0,
         min(rates, default=None),
         rules.seconds_per_joule,

@@ -1,4 +1,4 @@
-"""What an option is expected to take, gain and cost, in words."""
+"""Amounts in words: what an option is expected to take, gain and cost."""
 
 from collections.abc import Callable
 

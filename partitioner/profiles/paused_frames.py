@@ -1,4 +1,4 @@
-"""What a frame costs on a machine beside its stages: waking up, being handed on, and how much that varies."""
+"""Frames after a pause: the time beside their stages, for waking up and handing over, and how it varies."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What a bundle is measured on: its calibration's samples, else images of natural statistics."""
+"""Inputs to measure a bundle on: its calibration's samples, else images of natural statistics."""
 
 from collections.abc import Sequence
 

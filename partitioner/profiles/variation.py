@@ -1,4 +1,4 @@
-"""How much the times of frames vary around their medians: what simulations draw, and what a p95 sums up.
+"""Variation of frames' times around their medians; simulations draw from it, and a p95 sums it up.
 
 A profile holds how long frames took that came after a pause, as factors on their median. They vary since
 single frames wake a core that sleeps, and since the machine is slower for a while; both are in them, and
@@ -23,7 +23,7 @@ _POINTS = 128
 _MIXES = 32
 """How the parts of a sum may share it, in the table of its quantiles."""
 _LEAST = 1e-9
-"""Of shares: nobody is faster than that."""
+"""The smallest share: no frame counts as faster."""
 _NORMAL = NormalDist()
 
 

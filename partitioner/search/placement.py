@@ -1,4 +1,4 @@
-"""What is to be placed on a row of machines, and what a placement of it costs: plain data.
+"""A placement problem: work to place on a row of machines, and the cost of a placement; plain data.
 
 The machines (*tiers*) stand in a row, the device first and the cloud last, with a link between each and
 the next. Workload is placed on them so that no value ever flows back.

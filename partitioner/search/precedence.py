@@ -1,4 +1,4 @@
-"""Which readers and makers of a piece of work say all there is to say about its order."""
+"""Precedence: the few readers and makers of a piece of work that imply all others."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What one frame of an option asks of every stage, in plain numbers."""
+"""The demand of a frame: seconds and bytes that one option asks of every stage, in plain numbers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""What chance has in store for frames: drawn once, and the same whatever is chosen for them.
+"""Random draws of frames: drawn once, and the same whatever is chosen for them.
 
 So options and policies are compared on the same frames, and differ by nothing else.
 """

@@ -1,7 +1,7 @@
-"""The moving parts of a fleet, on SimPy's clock: devices, uplinks that they share, and the cloud.
+"""The queues of a fleet, on SimPy's clock: uplinks that devices share, and the cloud's workers.
 
-Built for few events a frame: heads and answers are computed ahead, since nobody else has a say in
-them; only what is shared (uplinks, workers) waits for its turn in simulated time.
+Built for few events a frame: heads and answers are computed ahead, since they depend on their own device
+alone; only what is shared waits for its turn in simulated time.
 """
 
 import heapq

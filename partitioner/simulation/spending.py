@@ -1,4 +1,4 @@
-"""What frames over a trace cost in joules of the device and in money, by the planner's formulas."""
+"""Joules and money that frames over a trace cost, by the planner's formulas."""
 
 from collections.abc import Callable
 from typing import NamedTuple

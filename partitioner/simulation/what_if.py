@@ -23,7 +23,7 @@ from partitioner.simulation.simulation import Simulation
 from protos.errors import UsageError
 
 _LINK_S = 60.0
-"""Of a link that never changes, if nobody says for how long."""
+"""Of a link that never changes, unless a duration is given."""
 _MOST_FRAMES = 1_000_000
 
 
