@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from edge_client.control import startup_plan
 from edge_client.control.startup_plan import best_of, plan_with_cloud, plan_without_cloud
 from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle
+from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.network.link import Link
 from partitioner.network.link_estimator import Transfer
 from partitioner.planning.plan import plan
@@ -170,16 +172,16 @@ def test_memory_of_the_measuring_is_given_back_before_the_first_frame(
 
 
 def test_client_measures_profiles_and_link_and_streams_with_the_best_cut(
-    residual_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    onnx_files: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(residual_bundle.path, tmp_path / "b")
+    bundle = import_model(onnx_files("residual"), tmp_path / "b", ImportOptions(max_cuts=1))
     monkeypatch.setattr(startup_plan, "MEASURE_S", 0.1)
     with (
         CloudServer(bundles=tmp_path / "b", listen="127.0.0.1:0") as server,
         EdgeClient(server.address, tmp_path / "b") as client,
     ):
         assert client.link is not None
-        results = list(client.stream(frames(residual_bundle, 3)))
+        results = list(client.stream(frames(bundle, 3)))
         assert {result.reason for result in results} == {client.choice.reason}
     assert (tmp_path / "b/profiles/cloud.json").exists()
     assert (tmp_path / "b/profiles/edge.json").exists()

@@ -79,7 +79,7 @@ def test_calibration_with_any_bytes_damaged_is_refused_or_whole(
     path, rng = tmp_path / CALIBRATION_FILE, random.Random(0)
     good = (calibrated.path / CALIBRATION_FILE).read_bytes()
     refused = 0
-    for size in 100 * (1, 2, 4):
+    for size in 40 * (1, 2, 4):
         damaged, at = bytearray(good), rng.randrange(len(good) - size)
         damaged[at : at + size] = rng.randbytes(size)
         path.write_bytes(damaged)
@@ -88,4 +88,4 @@ def test_calibration_with_any_bytes_damaged_is_refused_or_whole(
         except BundleError as error:
             assert "is damaged" in str(error)  # noqa: PT017 - some damage changes nothing that is read
             refused += 1
-    assert refused > 200
+    assert refused > 80

@@ -1,6 +1,6 @@
 """The plan under a bound on the accuracy."""
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,8 +8,10 @@ from typer.testing import CliRunner
 
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
-from partitioner.bundle.calibration import CALIBRATION_FILE, BundleCalibration
+from partitioner.bundle.calibration import BundleCalibration
+from partitioner.calibration.calibrator import calibrate
 from partitioner.cli.main import app
+from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.network.link import Link
 from partitioner.planning.answer import Answer
 from partitioner.planning.plan import plan
@@ -19,6 +21,7 @@ from partitioner.profiles.profiler import measure_profile
 from partitioner.reports.plan import bound_text, scale_text
 from partitioner.reports.plan_rows import rows_worth_showing
 from protos.errors import UsageError
+from tests.kit.samples import samples
 
 
 def test_plan_keeps_the_bound_and_says_so(calibrated: Bundle, calibrated_profile: Profile) -> None:
@@ -78,17 +81,17 @@ def test_profile_from_before_the_calibration_offers_no_low_bits(
 
 
 def test_profile_of_a_server_with_an_older_calibration_says_to_restart_it(
-    image_bundle: Bundle, calibrated: Bundle, tmp_path: Path
+    onnx_files: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "image"
-    shutil.copytree(image_bundle.path, folder)
+    folder, options = tmp_path / "image", ImportOptions(preprocess="imagenet", max_cuts=1)
+    bundle = import_model(onnx_files("residual"), folder, options)
     with CloudServer(bundles=folder, listen="127.0.0.1:0") as server:
         address = server.address
         words = ["profile", str(folder), "--cloud", address, "--budget", "50ms"]
         before = CliRunner().invoke(app, words).stderr
         assert "calibration" not in before
         assert "Next: splitpoint plan" in before
-        shutil.copy(calibrated.path / CALIBRATION_FILE, folder)
+        calibrate(bundle, samples(bundle, 40)).save(folder)
         done = CliRunner().invoke(app, words)
     assert done.exit_code == 0
     assert Profile.load(folder / "profiles" / "cloud.json").calibration_digest == ""

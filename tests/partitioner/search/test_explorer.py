@@ -1,5 +1,6 @@
 """From the search to the bundle: survivors, the cuts that are added, and what they measure."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,12 +38,21 @@ from tests.kit.samples import samples
 LINK = Link(1e6, 1e8, 0.001)
 
 
-@pytest.fixture
-def sparse(onnx_files: Callable[[str], Path], tmp_path: Path) -> Bundle:
+@pytest.fixture(scope="module")
+def measured(onnx_files: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle with room for more cuts, and a profile measured here."""
-    bundle = import_model(onnx_files("residual"), tmp_path / "net", ImportOptions(max_cuts=1))
+    bundle = import_model(
+        onnx_files("residual"), tmp_path_factory.mktemp("sparse") / "net", ImportOptions(max_cuts=1)
+    )
     measure_profile(bundle, budget_s=0).save(bundle.profiles / "edge.json")
     return bundle
+
+
+@pytest.fixture
+def sparse(measured: Bundle, tmp_path: Path) -> Bundle:
+    """A copy of it, to change."""
+    shutil.copytree(measured.path, tmp_path / "net")
+    return Bundle.load(tmp_path / "net")
 
 
 def test_added_cuts_give_what_the_model_gives_under_new_ids(sparse: Bundle) -> None:
