@@ -1,8 +1,12 @@
 """The server as an object: it starts, has an address, and ends."""
 
+import inspect
+from dataclasses import fields
+
 import grpc
 import pytest
 
+from cloud_server.options import ServerOptions
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos.errors import UsageError
@@ -30,3 +34,12 @@ def test_stopped_server_refuses_connections(residual_bundle: Bundle) -> None:
     with connected(address) as channel:
         code, _ = refused(lambda: oip_stub(channel).ModelInfer(request, timeout=TIMEOUT_S))
     assert code == grpc.StatusCode.UNAVAILABLE.name
+
+
+def test_signature_and_help_of_the_server_name_every_option() -> None:
+    found = inspect.signature(CloudServer).parameters
+    assert sorted(found) == sorted(field.name for field in fields(ServerOptions))
+    assert list(found)[:2] == ["bundles", "listen"]
+    assert str(found["memory_bytes"]) == "memory_bytes: int | None = None"
+    text = " ".join((CloudServer.__init__.__doc__ or "").split())
+    assert "drain_s: How long requests in flight may take to finish" in text

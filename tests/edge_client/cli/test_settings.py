@@ -1,5 +1,6 @@
 """What the edge is told by flags, environment and file."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +174,12 @@ def test_wrong_units_are_named() -> None:
 def test_links_are_read_as_people_write_them(text: str, link: Link | None) -> None:
     (option,) = (one for one in options_of(ClientOptions) if one.name == "link")
     assert option.read(text) == link
+
+
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_show_config_prints_what_was_told_and_runs_nothing(command: str) -> None:
+    source = ("--source", "x") if command == "run" else ()
+    done = invoke(command, "--bundle", "nowhere", *source, "--deadline", "90ms", "--show-config")
+    assert done.exit_code == 0
+    found = json.loads(done.stdout)
+    assert (found["bundle"], found["deadline"], found["log_format"]) == ("nowhere", "90ms", "text")
