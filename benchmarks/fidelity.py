@@ -31,13 +31,13 @@ from edge_client.cloud.link_measurement import measure_link, probing
 from edge_client.frames.result import Result
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.memory import keep_freed_pages
+from partitioner.estimators.link_estimator import LinkEstimate, LinkEstimator, Transfer
+from partitioner.estimators.load_estimator import LoadEstimator
 from partitioner.inputs.files import load_inputs
 from partitioner.network.link import Link
-from partitioner.network.link_estimator import LinkEstimate, LinkEstimator, Transfer
 from partitioner.planning.option import Option
 from partitioner.planning.plan import plan
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.load_estimator import LoadEstimator
 from partitioner.policy.policy import expected_s
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile

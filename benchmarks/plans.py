@@ -22,10 +22,10 @@ from benchmarks.architectures import mobilenet_v2, resnet50, vit_tiny
 from benchmarks.plans_page import write_page
 from partitioner.bundle.bundle import Bundle
 from partitioner.calibration.calibrator import Sample, calibrate
+from partitioner.devices.device import load_device, scaled_to
 from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.inputs.files import load_inputs
 from partitioner.network.link import Link
-from partitioner.planning.devices import load_device, scaled_to
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan, plan
 from partitioner.profiles.machine import machine_of

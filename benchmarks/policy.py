@@ -14,9 +14,9 @@ import numpy as np
 from benchmarks import reporting
 from benchmarks.synthetic_traces import read_traces
 from partitioner.bundle.bundle import Bundle
+from partitioner.estimators.link_estimator import LinkEstimate, LinkEstimator, Transfer
 from partitioner.exits.ladder import LEVELS, Rung
 from partitioner.network.link import Link
-from partitioner.network.link_estimator import LinkEstimate, LinkEstimator, Transfer
 from partitioner.network.trace import Trace
 from partitioner.planning.objective import Objective
 from partitioner.planning.option import Option

@@ -17,7 +17,7 @@ from protos.names import (
     PARAM_OPEN_NS,
     PARAM_QUEUE_NS,
 )
-from protos.serving.answering import Job, Later, check_digest, requested_outputs
+from protos.serving.answers import Job, Later, check_digest, requested_outputs
 from protos.wire.checksums import check_seal, seal
 from protos.wire.messages import pack_response, unpack_request
 

@@ -16,7 +16,7 @@ from partitioner.bundle.manifest import MANIFEST_FILE
 from partitioner.runtime.sessions import RuntimeOptions, Stage, open_weighed
 from protos.errors import BundleError, UnknownNameError
 from protos.names import CLOUD, EDGE, model_name
-from protos.serving.answering import ServedModel, check_version
+from protos.serving.answers import ServedModel, check_version
 
 _NAMES_SHOWN = 12
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from cloud_server.engine import EXTENSIONS, Engine
-from cloud_server.measuring import ProfileMeter
+from cloud_server.measurement import ProfileMeter
 from cloud_server.model_store import ModelStore, load_bundles
 from cloud_server.options import ServerOptions
 from cloud_server.splitpoint_service import SERVICE, SplitpointService

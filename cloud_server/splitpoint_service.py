@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 
-from cloud_server.measuring import ProfileMeter
+from cloud_server.measurement import ProfileMeter
 from cloud_server.model_store import ModelStore
 from cloud_server.options import available_cores
 from cloud_server.telemetry import EdgeBook
@@ -22,7 +22,7 @@ from partitioner.profiles.machine import machine_of
 from partitioner.runtime.sessions import RuntimeOptions
 from protos import splitpoint_pb2 as sp
 from protos.errors import BundleError, UsageError
-from protos.serving.answering import compare_digests
+from protos.serving.answers import compare_digests
 from protos.serving.handlers import answers, unary
 from protos.serving.inference import splitpoint_version
 

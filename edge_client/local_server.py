@@ -23,7 +23,7 @@ from protos.names import (
 )
 from protos.rpc.addresses import open_listener
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
-from protos.serving.answering import (
+from protos.serving.answers import (
     Job,
     Later,
     ServedModel,

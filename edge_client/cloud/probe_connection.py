@@ -10,7 +10,7 @@ import grpc.aio
 
 from edge_client.cloud.greeting import ServerInfo, ask, greet
 from partitioner.bundle.bundle import Bundle
-from partitioner.network.link_estimator import Transfer
+from partitioner.estimators.link_estimator import Transfer
 from partitioner.policy.estimates import PROBE_LIMIT_S
 from protos.errors import FaultError
 from protos.rpc.calls import translate

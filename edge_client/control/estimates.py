@@ -4,8 +4,8 @@ from time import perf_counter
 
 from edge_client.cloud.reply import Reply
 from edge_client.frames.prepared_frame import PreparedFrame
+from partitioner.estimators.link_estimator import Transfer
 from partitioner.network.link import Link
-from partitioner.network.link_estimator import Transfer
 from partitioner.policy.estimates import Estimates
 from protos.errors import LateError, SplitpointError
 

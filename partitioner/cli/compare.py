@@ -35,15 +35,15 @@ def compare(
     Example: splitpoint compare net-224 net-160 --link 10mbit,20ms --device raspberry-pi-4
     """
     from partitioner.bundle.bundle import Bundle
-    from partitioner.planning.devices import load_device
+    from partitioner.devices.device import load_device
     from partitioner.planning.plan import plan
-    from partitioner.reports.comparison import (
+    from partitioner.reports.plans.comparison import (
         Compared,
         comparison_json,
         comparison_table,
         comparison_text,
     )
-    from partitioner.reports.plan import scale_text
+    from partitioner.reports.plans.plan import scale_text
 
     if len(bundles) < 2:
         raise UsageError("there is nothing to compare with. Give two bundles or more.")

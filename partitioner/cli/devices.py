@@ -32,7 +32,7 @@ def devices(
 
     Example: splitpoint devices --json
     """
-    from partitioner.planning.devices import (
+    from partitioner.devices.device import (
         device_names,
         load_device,
         load_radio,

@@ -67,7 +67,7 @@ def plan(
     from partitioner.planning.objective import parse_metrics
     from partitioner.planning.plan import plan as make_plan
     from partitioner.planning.selection import select
-    from partitioner.reports.answer import answer_text
+    from partitioner.reports.plans.answer import answer_text
     from protos.errors import InfeasibleError
 
     output.check()
@@ -114,8 +114,8 @@ def _exit_costs(bundle: "Bundle", asked: bool, threshold: float | None) -> "dict
 
 
 def _draw(decision: "Selection", metrics: Sequence[str], path: Path) -> None:
-    from partitioner.reports.front_plot import draw_front
-    from partitioner.reports.plan_plot import draw_plan
+    from partitioner.reports.plots.front import draw_front
+    from partitioner.reports.plots.plan import draw_plan
 
     if metrics:
         draw_front(decision, metrics, path)
@@ -129,8 +129,8 @@ def _print_json(
     front: "Sequence[Candidate]",
     metrics: Sequence[str],
 ) -> None:
-    from partitioner.reports.answer import answer_json
-    from partitioner.reports.costs import decision_json, front_json
+    from partitioner.reports.plans.answer import answer_json
+    from partitioner.reports.plans.costs import decision_json, front_json
 
     decision = answer.selection
     document = {
@@ -148,9 +148,9 @@ def _print_tables(
 ) -> None:
     from partitioner.planning.objective import LATENCY
     from partitioner.planning.terms import Terms
-    from partitioner.reports.costs import costs_table, front_table
-    from partitioner.reports.plan import plan_table, switches_text
-    from partitioner.reports.plan_rows import rows_worth_showing
+    from partitioner.reports.plans.costs import costs_table, front_table
+    from partitioner.reports.plans.plan import plan_table, switches_text
+    from partitioner.reports.plans.rows import rows_worth_showing
 
     decision = answer.selection
     rows = decision.candidates if every else rows_worth_showing(answer)
@@ -170,7 +170,7 @@ def _print_tables(
 
 
 def _print_notes(decision: "Selection") -> None:
-    from partitioner.reports.plan import bound_text, heads_text, points_text, scale_text
+    from partitioner.reports.plans.plan import bound_text, heads_text, points_text, scale_text
 
     made = decision.plan
     for text in (points_text(made), bound_text(made), heads_text(made)):

@@ -81,7 +81,7 @@ def tiers(
     from partitioner.common.units import format_duration
     from partitioner.network.link import Link
     from partitioner.planning.tiers import plan_tiers
-    from partitioner.reports.tiers import tiers_json, tiers_table, tiers_text
+    from partitioner.reports.plans.tiers import tiers_json, tiers_table, tiers_text
 
     near.check()
     links = (Link.parse(near_link), Link.parse(cloud_link))

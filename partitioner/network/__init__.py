@@ -1,1 +1,1 @@
-"""A link, over time and as traffic shows it."""
+"""A link, and a link over time."""

@@ -3,11 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from partitioner.devices.thermal import sustain
 from partitioner.planning.metrics import METRICS, FrameTimes, Meter, unknown_metric
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.planning.terms import HOURS_A_MONTH, Terms
-from partitioner.planning.thermal import sustain
 
 
 @dataclass(frozen=True)

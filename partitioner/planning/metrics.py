@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from partitioner.planning.energy import frame_energy
+from partitioner.devices.energy import frame_energy
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.planning.terms import Prices, Terms

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from partitioner.planning.devices import Device, load_device, load_radio
-from partitioner.planning.radio import Radio
+from partitioner.devices.device import Device, load_device, load_radio
+from partitioner.devices.radio import Radio
 from protos.errors import UsageError
 
 HOURS_A_MONTH = 730.0

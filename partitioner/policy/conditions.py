@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from partitioner.network.link_estimator import LinkEstimate
+from partitioner.estimators.link_estimator import LinkEstimate
 from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
 
 CARRIES = 0.1

@@ -5,10 +5,10 @@ The running edge and the simulator learn by the same.
 
 from dataclasses import replace
 
+from partitioner.estimators.link_estimator import LinkEstimator, Transfer
+from partitioner.estimators.load_estimator import ArrivalRate, FadingMean, LoadEstimator
 from partitioner.network.link import Link
-from partitioner.network.link_estimator import LinkEstimator, Transfer
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.load_estimator import ArrivalRate, FadingMean, LoadEstimator
 from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
 from protos.errors import UsageError
 

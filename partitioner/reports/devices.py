@@ -6,9 +6,9 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Column, Table
 
-from partitioner.planning.citation import citation_of
-from partitioner.planning.devices import Device
-from partitioner.planning.radio import Radio
+from partitioner.devices.citation import citation_of
+from partitioner.devices.device import Device
+from partitioner.devices.radio import Radio
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
 OWN_TEXT = (

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import count
 
+from partitioner.estimators.link_estimator import Transfer
 from partitioner.exits.ladder import Rung
 from partitioner.network.link import Link
-from partitioner.network.link_estimator import Transfer
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.policy.decision import Decision

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from partitioner.planning.energy import frame_energy
+from partitioner.devices.energy import frame_energy
 from partitioner.planning.metrics import frame_money
 from partitioner.planning.terms import Terms
 from partitioner.simulation.pipeline import Passage

@@ -11,7 +11,7 @@ import grpc
 
 from protos import inference_pb2 as oip
 from protos.errors import UnknownNameError
-from protos.serving.answering import Answerer, Catalogue, Job, answer
+from protos.serving.answers import Answerer, Catalogue, Job, answer
 from protos.serving.drain import Drain
 from protos.serving.handlers import unary
 from protos.serving.refusals import Context

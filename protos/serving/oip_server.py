@@ -12,7 +12,7 @@ from protos import inference_pb2
 from protos.errors import UsageError
 from protos.rpc.channels import server_options
 from protos.serving import inference
-from protos.serving.answering import Answerer, Catalogue
+from protos.serving.answers import Answerer, Catalogue
 from protos.serving.drain import Drain
 from protos.serving.health import HealthService, add_health, add_reflection
 from protos.serving.inference import InferenceService

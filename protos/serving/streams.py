@@ -10,7 +10,7 @@ import grpc
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.names import PARAM_ERROR_CODE
 from protos.rpc.printable import printable
-from protos.serving.answering import Answerer, Job, Later
+from protos.serving.answers import Answerer, Job, Later
 from protos.serving.drain import Drain
 from protos.serving.refusals import DRAINING, Context, refusal_of
 from protos.wire.framing import encode_stream_response

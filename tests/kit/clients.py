@@ -9,10 +9,10 @@ from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.control.cloud_watch import CloudWatch
 from edge_client.control.offer import Limits
 from edge_client.frames.stages import Stages
+from partitioner.estimators.link_estimator import Transfer
+from partitioner.estimators.load_estimator import LoadEstimator
 from partitioner.network.link import Link
-from partitioner.network.link_estimator import Transfer
 from partitioner.planning.plan import Plan
-from partitioner.policy.load_estimator import LoadEstimator
 from protos.errors import UnreachableError
 
 

@@ -3,15 +3,15 @@
 from typing import cast
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.devices.device import Device
+from partitioner.devices.radio import Radio
+from partitioner.devices.thermal import Thermal
+from partitioner.estimators.link_estimator import LinkEstimate
 from partitioner.network.link import Link
-from partitioner.network.link_estimator import LinkEstimate
 from partitioner.planning.costs import Costs, price
-from partitioner.planning.devices import Device
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan, plan
-from partitioner.planning.radio import Radio
 from partitioner.planning.terms import Terms
-from partitioner.planning.thermal import Thermal
 from partitioner.policy.conditions import Conditions
 from partitioner.profiles.profile import Profile
 from tests.kit.profiles import codec, make, spread_out

@@ -8,9 +8,9 @@ import pytest
 
 from edge_client.frames.result import ServedBy, Timings
 from partitioner.bundle.bundle import Bundle
+from partitioner.estimators.link_estimator import LinkEstimate
 from partitioner.exits.ladder import climb_down
 from partitioner.network.link import Link
-from partitioner.network.link_estimator import LinkEstimate
 from partitioner.network.trace_files import read_trace
 from partitioner.planning.constraints import deadline
 from partitioner.planning.plan import Plan, plan

@@ -19,14 +19,14 @@ def metrics() -> Iterable[str]:
 
 def devices() -> Iterable[str]:
     """Return the devices that come with Splitpoint."""
-    from partitioner.planning.devices import device_names
+    from partitioner.devices.device import device_names
 
     return device_names()
 
 
 def radios() -> Iterable[str]:
     """Return the radios that come with Splitpoint."""
-    from partitioner.planning.devices import radio_names
+    from partitioner.devices.device import radio_names
 
     return radio_names()
 

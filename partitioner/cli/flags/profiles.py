@@ -9,7 +9,7 @@ from partitioner.terminal.flags import option
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
-    from partitioner.planning.devices import Device
+    from partitioner.devices.device import Device
     from partitioner.profiles.profile import Profile
 
 _FILE, _OWN = "PROFILE.json", "the bundle's own"
@@ -63,7 +63,7 @@ class ProfileFlags(ProfileFiles):
 
         Raises ProfileError or UsageError.
         """
-        from partitioner.planning.devices import scaled_to
+        from partitioner.devices.device import scaled_to
         from partitioner.profiles.store import find_profiles
 
         scale = 1.0 if self.edge_scale is None else self.edge_scale

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from partitioner.network.link import Link
     from partitioner.network.trace import Trace
     from partitioner.simulation.demand import Demand
-    from partitioner.simulation.fleet import Fleet, FleetRun
+    from partitioner.simulation.fleet.fleet import Fleet, FleetRun
 
 AUTO = "auto"
 
@@ -115,7 +115,7 @@ class FleetFlags:
     def fleet(self, demands: "Sequence[Demand]", uplinks: "Trace", share: int) -> "Fleet":
         """Return the fleet whose devices ask for these in turn. Raises UsageError."""
         from partitioner.common.units import parse_duration
-        from partitioner.simulation.fleet import Fleet
+        from partitioner.simulation.fleet.fleet import Fleet
 
         return Fleet(
             tuple(demands), uplinks, self.devices, 1 / self.fps, self.window,
@@ -145,7 +145,8 @@ def fleet(
     from partitioner.common.files import write_csv
     from partitioner.common.units import parse_duration
     from partitioner.planning.plan import plan as make_plan
-    from partitioner.reports.fleet import (
+    from partitioner.reports.plans.plan import scale_text
+    from partitioner.reports.simulations.fleet import (
         Bill,
         draw_fleet,
         fleet_json,
@@ -155,7 +156,6 @@ def fleet(
         run_rows,
         summarise,
     )
-    from partitioner.reports.plan import scale_text
     from partitioner.simulation.demand import demands_of, pick
 
     load.check()
@@ -209,7 +209,7 @@ def _worker_count(text: str, p99: str | None) -> int:
 def _simulate(asked: "Fleet", runs: int, seed: int, p99_s: float | None) -> "list[FleetRun]":
     """Run the fleet, first with as few workers as keep the p99 if one is given."""
     from partitioner.common.units import plural
-    from partitioner.simulation.fleet import find_workers, run_fleet
+    from partitioner.simulation.fleet.fleet import find_workers, run_fleet
 
     with progress() as bar:
         task = bar.add_task("simulating", total=None)

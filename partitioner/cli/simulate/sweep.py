@@ -48,8 +48,8 @@ def sweep(
     from partitioner.common.files import write_csv
     from partitioner.network.link import Link
     from partitioner.planning.plan import plan as make_plan
-    from partitioner.reports.plan import scale_text
-    from partitioner.reports.sweep import draw_sweep, sweep_table, sweep_text
+    from partitioner.reports.plans.plan import scale_text
+    from partitioner.reports.simulations.sweep import draw_sweep, sweep_table, sweep_text
     from partitioner.simulation.sweep import POINT_COLUMNS, parse_grid
     from partitioner.simulation.sweep import sweep as sweep_plan
 

@@ -19,8 +19,8 @@ from protos.errors import UsageError
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
+    from partitioner.devices.device import Device
     from partitioner.network.trace import Trace
-    from partitioner.planning.devices import Device
     from partitioner.planning.plan import Plan
     from partitioner.policy.settings import PolicySettings
     from partitioner.simulation.exit_draws import Exiting
@@ -229,8 +229,8 @@ def trace(
     from partitioner.common.files import write_csv
     from partitioner.common.units import parse_duration
     from partitioner.policy.settings import PolicySettings
-    from partitioner.reports.plan import scale_text
-    from partitioner.reports.trace_plot import draw_runs
+    from partitioner.reports.plans.plan import scale_text
+    from partitioner.reports.plots.trace import draw_runs
     from partitioner.simulation.comparison import compare_policies
     from partitioner.simulation.simulation import FRAME_COLUMNS, Simulation
 
@@ -295,7 +295,7 @@ def _plan(
 
 def _show(done: "Simulation", *, every: bool) -> None:
     from partitioner.common.units import plural
-    from partitioner.reports.trace import choices_text, runs_table, runs_text
+    from partitioner.reports.simulations.trace import choices_text, runs_table, runs_text
 
     shown = done.runs if every else done.leading
     screen.print(runs_text(done.runs, done.settings))

@@ -16,9 +16,9 @@ from edge_client.control.cloud_watch import TICK_S, CloudWatch
 from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle
+from partitioner.estimators.load_estimator import LoadEstimator
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
-from partitioner.policy.load_estimator import LoadEstimator
 from protos.errors import FaultError, LateError, UnreachableError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import EDGE

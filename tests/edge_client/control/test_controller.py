@@ -18,9 +18,9 @@ from edge_client.frames.choice import choose
 from edge_client.frames.result import ServedBy
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
+from partitioner.estimators.link_estimator import LinkEstimator
 from partitioner.exits.ladder import Rung
 from partitioner.network.link import Link
-from partitioner.network.link_estimator import LinkEstimator
 from partitioner.planning.plan import Plan
 from partitioner.policy.settings import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions

@@ -15,10 +15,10 @@ from edge_client.frames.stages import Stages
 from edge_client.sources.frame_pacing import Limited
 from edge_client.telemetry.observer import Observer
 from partitioner.bundle.bundle import Bundle
-from partitioner.planning.devices import Device
+from partitioner.devices.device import Device
+from partitioner.devices.radio import Radio
 from partitioner.planning.objective import Objective
 from partitioner.planning.plan import Plan
-from partitioner.planning.radio import Radio
 from partitioner.planning.terms import Terms
 from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand, PowerRules, Reading, Rule
 from partitioner.policy.settings import PolicySettings

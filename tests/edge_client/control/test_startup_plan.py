@@ -16,9 +16,9 @@ from edge_client.control import startup_plan
 from edge_client.control.startup_plan import best_of, plan_with_cloud, plan_without_cloud
 from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle
+from partitioner.estimators.link_estimator import Transfer
 from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.network.link import Link
-from partitioner.network.link_estimator import Transfer
 from partitioner.planning.plan import plan
 from partitioner.profiles import profiler, remote
 from partitioner.profiles.profile import Machine, Profile

@@ -16,7 +16,7 @@ from partitioner.planning.plan import plan
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.store import find_profiles
-from partitioner.reports.comparison import Compared, comparison_text
+from partitioner.reports.plans.comparison import Compared, comparison_text
 from protos.errors import UsageError
 
 LINK = ("--link", "10mbit,20ms", "--cloud-scale", "0.2")

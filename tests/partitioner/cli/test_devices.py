@@ -7,7 +7,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from partitioner.cli.main import app
-from partitioner.planning.devices import device_names, load_device, load_radio, radio_names
+from partitioner.devices.device import device_names, load_device, load_radio, radio_names
 from protos.errors import UnknownNameError
 
 

@@ -18,8 +18,8 @@ from partitioner.planning.plan import plan
 from partitioner.planning.selection import select
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
-from partitioner.reports.plan import bound_text, scale_text
-from partitioner.reports.plan_rows import rows_worth_showing
+from partitioner.reports.plans.plan import bound_text, scale_text
+from partitioner.reports.plans.rows import rows_worth_showing
 from protos.errors import UsageError
 from tests.kit.samples import samples
 

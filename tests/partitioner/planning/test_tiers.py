@@ -11,7 +11,7 @@ from partitioner.network.link import Link
 from partitioner.planning.plan import plan
 from partitioner.planning.tiers import estimate_between, fastest_by_machines, heads_of, plan_tiers
 from partitioner.profiles.profile import CutProfile, Profile
-from partitioner.reports.tiers import tiers_json
+from partitioner.reports.plans.tiers import tiers_json
 from partitioner.search.explorer import best_on, best_tiers
 from partitioner.search.placement import Flow, Workload
 from partitioner.search.solver import Search

@@ -2,8 +2,8 @@
 
 import pytest
 
+from partitioner.estimators.link_estimator import Transfer
 from partitioner.network.link import Link
-from partitioner.network.link_estimator import Transfer
 from partitioner.policy.estimates import Estimates
 from protos.errors import UsageError
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from partitioner.bundle.exits import ExitCost
+from partitioner.devices.device import Device
+from partitioner.devices.radio import Radio
+from partitioner.estimators.link_estimator import LinkEstimate
 from partitioner.network.link import Link
-from partitioner.network.link_estimator import LinkEstimate
 from partitioner.planning.costs import price
-from partitioner.planning.devices import Device
 from partitioner.planning.metrics import METRICS
 from partitioner.planning.objective import Objective
 from partitioner.planning.plan import Plan, plan
-from partitioner.planning.radio import Radio
 from partitioner.planning.terms import Prices, Terms
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.expected_latency import expect

@@ -7,7 +7,7 @@ import pytest
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
 from partitioner.profiles.profile import Timing
-from partitioner.reports.plan import scale_text
+from partitioner.reports.plans.plan import scale_text
 from partitioner.reports.profile import noise_text
 from tests.kit.profiles import EXAMPLE, make
 

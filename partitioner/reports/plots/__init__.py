@@ -1,0 +1,1 @@
+"""Pictures: a plan, a Pareto front, a simulated trace."""

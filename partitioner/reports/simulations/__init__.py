@@ -1,0 +1,1 @@
+"""Sweeps, traces and fleets in a sentence, in tables, JSON and CSV."""

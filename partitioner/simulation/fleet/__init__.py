@@ -1,0 +1,1 @@
+"""Many devices on shared uplinks and one cloud, on one clock."""

@@ -1,0 +1,110 @@
+"""Loads: measured over profiled time, and how fast frames come."""
+
+import pytest
+
+from partitioner.estimators.load_estimator import ArrivalRate, FadingMean, LoadEstimator
+
+
+def test_load_is_the_ratio_of_measured_to_profiled() -> None:
+    load = LoadEstimator()
+    assert load.load(0.0) == 1.0
+    for frame in range(20):
+        load.add(0.06, 0.02, 0.1 * frame)
+    # 40 ms more than profiled, of which an offset of 0.5 ms, as is likely, explains hardly any.
+    assert load.load(1.9) == pytest.approx(3.0, rel=0.02)
+
+
+def test_load_is_the_ridge_regression_of_stages_worked_by_hand() -> None:
+    load = LoadEstimator(keep=1.0)
+    load.add(0.003, 0.002, 0.0)
+    load.add(0.013, 0.009, 0.0)
+    # Deviations 0.1 + 0.1 · 2 = 0.3 ms and 0.1 + 0.1 · 9 = 1 ms; in ms, weights 1 / 0.09 = 11.1 and 1.
+    # n = 11.1 + 1 + 1/0.5² = 16.1; Σp = 22.2 + 9 = 31.2; Σp² = 44.4 + 81 + 1/0.5² = 129.4;
+    # y = 1 and 4: Σy = 11.1 + 4 = 15.1; Σpy = 22.2 + 36 = 58.2. The slope is
+    # (16.1 · 58.2 − 31.2 · 15.1) / (16.1 · 129.4 − 31.2²) = 466 / 1109 = 0.42.
+    assert load.load(0.0) == pytest.approx(1.42, abs=0.005)
+
+
+def test_constant_extra_of_a_short_stage_is_an_offset_and_no_load() -> None:
+    load = LoadEstimator()
+    for frame in range(50):
+        load.add(0.0005, 0.0002, 0.1 * frame)  # 2.5 times its profile, by 0.3 ms
+    assert load.load(5.0) < 1.3
+    for frame in range(50):
+        load.add(0.0005, 0.0002, 5 + 0.1 * frame)
+        load.add(0.0103, 0.01, 5 + 0.1 * frame)  # the same 0.3 ms
+    assert load.load(10.0) == pytest.approx(1.0, abs=0.02)
+
+
+def test_load_stays_above_nothing() -> None:
+    load = LoadEstimator(keep=1.0)
+    for _ in range(50):
+        load.add(0.011, 0.001, 0.0)  # ten times, so the long one below seems to take less than none
+        load.add(0.0001, 0.1, 0.0)
+    assert 0 < load.load(0.0) < 0.2
+
+
+def test_long_stage_counts_for_more_than_a_short_one() -> None:
+    load = LoadEstimator()
+    for frame in range(20):
+        load.add(0.02, 0.02, 0.1 * frame)
+        load.add(0.0004, 0.0001, 0.1 * frame)  # four times its profile, and all of it noise
+    assert load.load(2.0) < 1.1
+
+
+def test_change_is_followed_within_a_few_frames() -> None:
+    load = LoadEstimator()
+    for frame in range(20):
+        load.add(0.02, 0.02, 0.1 * frame)
+    for frame in range(20, 25):
+        load.add(0.06, 0.02, 0.1 * frame)
+    assert 2.4 < load.load(2.4) <= 3.0
+
+
+def test_single_interruption_counts_four_times_at_most() -> None:
+    load = LoadEstimator()
+    for frame in range(20):
+        load.add(0.02, 0.02, 0.1 * frame)
+    load.add(2.0, 0.02, 2.0)
+    # A share of 0.3 counts fourfold: 0.7 + 0.3 * 4 = 1.9 at most, rather than 31.
+    assert load.load(2.0) <= 1.95
+
+
+def test_load_is_forgotten_when_nothing_is_seen() -> None:
+    load = LoadEstimator(half_life_s=10.0)
+    for frame in range(20):
+        load.add(0.06, 0.02, 0.1 * frame)
+    assert load.load(200.0) < 1.1
+
+
+def test_stage_without_a_profile_teaches_nothing() -> None:
+    load = LoadEstimator()
+    load.add(1.0, 0.0, 0.0)
+    assert load.load(0.0) == 1.0
+
+
+def test_mean_follows_and_fades() -> None:
+    mean = FadingMean(half_life_s=5.0)
+    assert mean.value(3.0) == 0.0
+    for frame in range(40):
+        mean.add(0.08, 0.01 * frame)
+    assert mean.value(0.39) == pytest.approx(0.08, rel=0.02)
+    assert mean.value(5.39) == pytest.approx(0.04, rel=0.02)
+
+
+def test_period_is_that_of_the_frames() -> None:
+    arrivals = ArrivalRate()
+    assert arrivals.period_s is None
+    for frame in range(30):
+        arrivals.add(0.05 * frame, held=False)
+    assert arrivals.period_s == pytest.approx(0.05)
+
+
+def test_period_is_zero_while_frames_wait_to_be_taken() -> None:
+    arrivals = ArrivalRate()
+    for frame in range(20):
+        arrivals.add(0.05 * frame, held=True)
+    assert arrivals.period_s == 0.0
+    for frame in range(20, 40):
+        arrivals.add(0.05 * frame, held=False)
+    assert arrivals.period_s == pytest.approx(0.05)
