@@ -3,7 +3,7 @@
 The real server and the real edge, over bandwidth traces that our own relay plays. Every option that could
 ever be the best runs over the same trace, then the policy. The clairvoyant takes in each second the fixed
 option that was the fastest in that second: it knows what comes, and pays nothing for moving. The device is
-rehearsed `slowdown` times as slow as this one (`slow`): it computes, then waits.
+rehearsed `slowdown` times as slow as this one (`slow`).
 """
 
 import argparse

@@ -22,6 +22,7 @@ from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.cloud_watch import CloudWatch
 from edge_client.control.controller import Controller
 from edge_client.control.power_watch import FIXED, PowerWatch, why_unweighed
+from edge_client.control.startup_plan import kept_device
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.compute_thread import ComputeThread
 from edge_client.frames.head import HeadRunner
@@ -65,6 +66,8 @@ class AsyncEdgeClient:
             raise UsageError(f"cut {options.cut!r} needs a server. Give cloud=HOST:PORT{other}.")
         runtime = RuntimeOptions(options.threads, options.provider)
         stages = Stages(self.bundle, runtime, options.memory_bytes, Slowdown(options.slow))
+        if options.slow > 1 and (device := kept_device(self.bundle, runtime, options.slow)):
+            stages.know(device)
         self._runner = HeadRunner(stages)
         self._device, self._breaker = ComputeThread(), Breaker()
         policy = PolicySettings(

@@ -171,7 +171,7 @@ class ClientOptions(Options):
     )
     slow: float = option(
         1.0,
-        "Rehearse a device that is so many times as slow as this one: compute, then wait.",
+        "Rehearse a device that is so many times as slow as this one, by waiting.",
         number("TIMES"),
         shown="1: as fast as this one",
         panel=RUNTIME,

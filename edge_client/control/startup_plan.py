@@ -53,6 +53,12 @@ def plan_with_cloud(
     return plan(bundle, way, edge, cloud, codec=codec, accuracy_drop=accuracy_drop)
 
 
+def kept_device(bundle: Bundle, options: RuntimeOptions, slowdown: float) -> Profile | None:
+    """Return what the bundle keeps of this machine, `slowdown` times as slow; None if it keeps nothing."""
+    kept = _kept_here(bundle, options)
+    return kept and _slower(kept, slowdown)
+
+
 def plan_without_cloud(
     bundle: Bundle,
     link: Link | None,
@@ -102,15 +108,20 @@ def least(options: Iterable[Option], found: Plan, policy: PolicySettings) -> Opt
 
 
 def _edge_profile(bundle: Bundle, options: RuntimeOptions, on_progress: OnProgress) -> Profile:
-    from partitioner.profiles.machine import machine_of
     from partitioner.profiles.profiler import measure_profile
 
-    kept = kept_profile(bundle, EDGE_PROFILE)
-    if kept is not None and is_of_this_machine(kept, machine_of(options)):
+    if (kept := _kept_here(bundle, options)) is not None:
         return kept
     tell = _prefixed("this device", on_progress)
     measured = measure_profile(bundle, options, budget_s=MEASURE_S, on_progress=tell)
     return keep_profile(bundle, EDGE_PROFILE, measured)
+
+
+def _kept_here(bundle: Bundle, options: RuntimeOptions) -> Profile | None:
+    from partitioner.profiles.machine import machine_of
+
+    kept = kept_profile(bundle, EDGE_PROFILE)
+    return kept if kept is not None and is_of_this_machine(kept, machine_of(options)) else None
 
 
 def _slower(edge: Profile, slowdown: float) -> Profile:

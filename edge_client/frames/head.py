@@ -46,15 +46,19 @@ class HeadRunner:
         choice: Choice,
     ) -> PreparedFrame:
         """Run the head and encode the frontier; `inputs` have been checked."""
-        values, edge_s = self.stages.run_head(choice.cut.id, inputs)
+        slowdown = self.stages.slowdown
+        woken_s = slowdown.wake()
+        values, head_s = self.stages.run_head(choice.cut.id, inputs)
+        edge_s = woken_s + head_s
         work = PreparedFrame(frame, choice, arrived_at, deadline_at, values, None, "", edge_s)
         if choice.cut.id == EDGE:
             return work
         if self._exit_threshold is not None or deadline_at < math.inf:
             self.ask_exit(work)
         if work.exit is None or not work.exit.is_sure:
+            slowdown.hand_over()
             name = "encoding", choice.label
-            _, encode_s = self.stages.slowdown.run(name, partial(self._encode, work))
+            _, encode_s = slowdown.run(name, partial(self._encode, work))
             work.spent(encode_s)
         return work
 

@@ -63,6 +63,7 @@ class Stages:
     def know(self, profile: Profile) -> None:
         """Take sizes and seconds from this device's profile."""
         self._profile = profile
+        self.slowdown.know(profile)
 
     def is_open(self, side: Side, cut_id: str) -> bool:
         """Tell whether a stage can run at once."""

@@ -30,7 +30,7 @@ from splitpoint import Link
 BUNDLE = Path(__file__).resolve().parent / "bundle"
 CHOSEN_LINK, CHOSEN_SLOW = "2mbit,5ms", 10.0
 """Where a split wins clearly."""
-OTHER_LINKS = {"fast": Link(50e6, 50e6, 0.005), "far": Link(0.5e6, 0.5e6, 0.06)}
+OTHER_LINKS = {"fast": Link(50e6, 50e6, 0.02), "far": Link(0.5e6, 0.5e6, 0.06)}
 """Where JPEG wins, and where staying on the edge does."""
 
 
@@ -68,8 +68,8 @@ def demonstrate(arguments: argparse.Namespace) -> None:
     """Start the cloud; profile, plan, run the three ways, and let the link fall."""
     out, link = Path(arguments.out), Link.parse(arguments.link)
     out.mkdir(parents=True, exist_ok=True)
-    for log in out.glob("*.log"):
-        log.unlink()
+    for old in (*out.glob("*.log"), *out.glob("*.jsonl")):
+        old.unlink()
     bundle = out / "digits"
     kept = take_bundle(bundle, fresh=arguments.fresh)
     serve = partial(started, out, "splitpoint-cloud", "serve", "--bundles", bundle, "--listen")
@@ -114,7 +114,7 @@ def introduce(arguments: argparse.Namespace, link: Link) -> None:
     console.print("  cloud  this machine, at full speed")
     console.print(f"  link   {link_text(link)}, played by a relay")
     console.print(
-        f"  edge   this machine, {arguments.slow:g} times as slow: it computes, then waits"
+        f"  edge   this machine, {arguments.slow:g} times as slow: it waits before it computes"
     )
     if (arguments.link, arguments.slow) == (CHOSEN_LINK, CHOSEN_SLOW):
         console.print(

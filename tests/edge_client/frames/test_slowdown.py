@@ -17,6 +17,7 @@ from protos.names import EDGE
 from protos.tensors import Array
 from tests.kit.clocks import FakeClock
 from tests.kit.frames import assert_same, crossing_cuts, frames, whole
+from tests.kit.profiles import profile_of
 
 
 class Device:
@@ -54,24 +55,31 @@ def test_device_at_its_own_speed_never_waits() -> None:
 
 def test_single_run_that_was_disturbed_is_not_multiplied() -> None:
     device = Device(8)
-    for _ in range(3):
-        device.takes_s(0.25)
+    device.takes_s(0.25)
     assert device.takes_s(1.25) == 1.25 + 7 * 0.25
 
 
-def test_first_run_which_is_slow_counts_no_longer_once_there_is_another() -> None:
-    device = Device(2)
-    assert device.takes_s(0.75) == 1.5
-    assert device.takes_s(0.25) == 0.5
+def test_work_is_known_by_the_fastest_of_a_few_looks_which_cost_the_frame_nothing() -> None:
+    device, seconds = Device(8), iter([0.75, 0.5, 0.25, 0.5, 0.5, 0.25])
+
+    def work() -> None:
+        device.clock.now_s += next(seconds)
+
+    assert device.slowdown.run("head", work)[1] == 2.0
+    assert next(seconds, None) is None
 
 
-def test_device_that_has_become_slower_is_followed_within_a_few_frames() -> None:
-    device = Device(2)
-    for _ in range(20):
-        device.takes_s(0.25)
-    for _ in range(5):
-        latest_s = device.takes_s(0.5)
-    assert latest_s == 1.0
+def test_waking_and_handing_over_take_what_the_slower_devices_profile_says(
+    residual_bundle: Bundle,
+) -> None:
+    device = Device(8)
+    assert device.slowdown.wake() == 0.0  # no profile tells
+    measured = profile_of(residual_bundle, 0.02)
+    measured = measured.model_copy(update={"resume_s": 0.25, "crossing_s": 0.125})
+    device.slowdown.know(measured.scaled(8))
+    assert device.slowdown.wake() == 7 * 0.25  # once it takes here by itself
+    device.slowdown.hand_over()
+    assert device.waits_s == [7 * 0.25, 7 * 0.125]
 
 
 def test_work_of_another_name_has_times_of_its_own() -> None:
