@@ -1,133 +1,28 @@
-"""The command `splitpoint-edge run`: it streams a source through the client and records results."""
+"""The command `splitpoint-edge run`: its flags."""
 
-from collections import deque
-from collections.abc import Iterator
-from contextlib import ExitStack
-from time import monotonic
+import typer
 
-from edge_client.cli.live_view import LiveView
-from edge_client.cli.remarks import (
-    beat,
-    client_options,
-    shown_progress,
-    tell_of_choice,
-    tell_of_distrust,
-    tell_of_exits,
-    tell_of_health,
-    tell_of_move,
-    tell_of_slowness,
-)
-from edge_client.cli.result_json import RecordWriter
-from edge_client.cli.settings import RunSettings
-from edge_client.cli.summary import sum_up
-from edge_client.cli.tally import Tally
-from edge_client.client.sync_client import EdgeClient
-from edge_client.sources.source import Frame, FrameSource, open_source, play
-from edge_client.telemetry.metrics_page import check_free, shown_metrics
-from edge_client.telemetry.observer import Observer
-from edge_client.telemetry.reporter import Reporter
-from partitioner.bundle.bundle import Bundle
-from partitioner.inputs.labels import read_labels
+from edge_client.cli.choices import FRAME_CHOICES
+from edge_client.cli.settings import PROGRAM, RunSettings
+from partitioner.common.memory import keep_freed_pages
 from partitioner.terminal import console
-from partitioner.terminal.entrypoint import INTERRUPTED
-from protos.errors import SourceError
-from protos.tensors import Array
-
-SOME_FAILED = 7
-"""The exit status of a run in which some frames, but not all, got no answer."""
+from partitioner.terminal.settings_flags import takes_settings
 
 
-def run_source(settings: RunSettings, *, as_json: bool) -> int:
-    """Stream the source through the client, report, and return the exit status.
+@takes_settings(PROGRAM, RunSettings, **FRAME_CHOICES)
+def run(settings: RunSettings, json: console.JsonFlag = False) -> None:
+    """Stream frames through the split model: heads here, tails in the cloud.
 
-    0: every frame was served, by whom ever; 7: some were not, such as those that missed their deadline;
-    1: none was; 130: interrupted. The summary of what was done comes last, whatever ended the frames;
-    their error is raised after it.
+    Every setting may also come from the environment, as SPLITPOINT_EDGE_CLOUD and so on, or from --config;
+    docs/settings.md lists them. With --json, each frame is a line on stdout, and the summary the last one.
+
+    Ends with status 0 when every frame was served, 7 when some were not, such as those that missed their
+    deadline, and 1 when none was.
+
+    Example: splitpoint-edge run --cloud 10.0.0.2:50051 --bundle digits --source frames/
     """
-    bundle = settings.client.load_bundle()
-    source = open_source(settings.source, bundle.inputs, console.remark)
-    labels = read_labels(settings.labels, bundle.manifest.labels) if settings.labels else {}
-    check_free(settings.reports.metrics)
-    slow = settings.client.slow
-    tell_of_slowness(slow)
-    with ExitStack() as stack:
-        client = stack.enter_context(_connected(settings, bundle))
-        if settings.reports.heartbeat:
-            beat(settings.reports.heartbeat)
-        observer = Observer(client.asynchronous, settings.reports.name)
-        stack.enter_context(shown_metrics(settings.reports.metrics, observer))
-        # Only now: a server that is away must not cost the records of the last run.
-        writer = stack.enter_context(RecordWriter(settings.reports.output, as_json))
-        tell_of_choice(client.choice, client.trouble, client.bundle)
-        tell_of_exits(client.bundle, client.exit_threshold)
-        client.asynchronous.control.on_distrust.add(tell_of_distrust)
-        reporter = Reporter(
-            client.asynchronous, observer, settings.reports.telemetry_s, writer.note, tell_of_health
-        )
-        reporting = client.accompany(reporter.run())
-        tally = Tally(bundle, labels, monotonic, settings.client.deadline_s)
-        try:
-            interrupted = _stream(client, source, settings, tally, observer, writer)
-        finally:
-            reporting.cancel()
-            try:
-                client.run(reporter.finish())
-            finally:
-                dropped, unreadable = source.dropped, source.unreadable
-                sum_up(
-                    tally, client, writer,
-                    as_json=as_json, slow=slow, dropped=dropped, unreadable=unreadable,
-                )  # fmt: skip
-    return _exit_status(tally, source, interrupted)
+    keep_freed_pages()
+    from edge_client.cli.run_loop import run_source
 
-
-def _connected(settings: RunSettings, bundle: Bundle) -> EdgeClient:
-    with shown_progress() as show:
-        return EdgeClient.of(client_options(settings, bundle, show))
-
-
-def _stream(
-    client: EdgeClient,
-    source: FrameSource,
-    settings: RunSettings,
-    tally: Tally,
-    observer: Observer,
-    writer: RecordWriter,
-) -> bool:
-    """Stream everything; return True if it was interrupted."""
-    names: deque[str] = deque()
-    total = settings.pace.max_frames if settings.pace.loop else source.total
-    frames = _noting(play(source, settings.pace), names)
-    with LiveView(total) as view:
-        try:
-            before = client.choice
-            for result in client.stream(frames, on_error="result"):
-                before = tell_of_move(before, client.choice)
-                observer.add(result)
-                writer.write(tally.add(result, names.popleft()))
-                if settings.reports.heartbeat:
-                    beat(settings.reports.heartbeat)
-                view.show(result, tally)
-                console.check_readers()
-        except KeyboardInterrupt:
-            return True
-    return False
-
-
-def _noting(frames: Iterator[Frame], names: deque[str]) -> Iterator[dict[str, Array]]:
-    """Yield the frames' inputs; the results come in the same order, so their names wait in `names`."""
-    for frame in frames:
-        names.append(frame.source)
-        yield frame.inputs
-
-
-def _exit_status(tally: Tally, source: FrameSource, interrupted: bool) -> int:
-    if interrupted:
-        return INTERRUPTED  # the entry point says so
-    if tally.frames == 0:
-        raise SourceError(
-            f"no frame came out of the source ({source.unreadable} could not be read). Check it."
-        )
-    if tally.failed:
-        return 1 if tally.failed == tally.frames else SOME_FAILED
-    return 0
+    if status := run_source(settings, as_json=json):
+        raise typer.Exit(status)

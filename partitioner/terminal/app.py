@@ -1,9 +1,11 @@
 """The manners that all our commands share: completion, flags refused, words in the help."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, ClassVar
 
 import typer
+import typer.main
 from typer.core import TyperCommand, TyperGroup
 
 from partitioner.terminal.flag_names import flags_in_errors
@@ -59,8 +61,35 @@ class _Command(TyperCommand):
 
 
 class _Group(TyperGroup):
+    """Loads a command when it is asked for, so that none waits for the others' flags."""
+
+    homes: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        unloaded: dict[str, Any] = dict.fromkeys(self.homes)
+        self.commands = {**unloaded, **self.commands}
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in self.homes and self.commands[cmd_name] is None:
+            self.commands[cmd_name] = _load(cmd_name, self.homes[cmd_name])
+        return super().get_command(ctx, cmd_name)
+
     def get_params(self, ctx: Any) -> list[Any]:
         return _without_types(super().get_params(ctx))
+
+
+def _load(name: str, home: str) -> Any:
+    module, _, attribute = home.partition(":")
+    found = getattr(import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        command: Any = typer.main.get_group(found)
+    else:
+        alone = _App(add_completion=False, rich_markup_mode="rich")
+        alone.command(name)(found)
+        command = typer.main.get_command(alone)
+    command.name = name
+    return command
 
 
 class _App(typer.Typer):
@@ -75,10 +104,14 @@ class _App(typer.Typer):
         return decorate
 
 
-def new_app(**settings: Any) -> typer.Typer:
-    """Return a command group with the manners that all our commands share."""
+def new_app(commands: Mapping[str, str] | None = None, **settings: Any) -> typer.Typer:
+    """Return a command group with the manners that all our commands share.
+
+    `commands`: the name of each, in the order of the help, and its home, as `package.module:function`, or
+    `package.module:app` of a group within.
+    """
     return _App(
-        cls=_Group,
+        cls=type("_Commands", (_Group,), {"homes": commands or {}}),
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",

@@ -1,11 +1,14 @@
 """`splitpoint simulate`: what if the link, the load or the fleet were different?"""
 
-from partitioner.cli.simulate.fleet import fleet
-from partitioner.cli.simulate.sweep import sweep
-from partitioner.cli.simulate.trace import trace
 from partitioner.terminal.app import new_app
 
-app = new_app(help="What if the link, the load or the number of devices were different?")
-app.command()(sweep)
-app.command()(trace)
-app.command()(fleet)
+_HOME = "partitioner.cli.simulate"
+
+app = new_app(
+    {
+        "sweep": f"{_HOME}.sweep:sweep",
+        "trace": f"{_HOME}.trace:trace",
+        "fleet": f"{_HOME}.fleet:fleet",
+    },
+    help="What if the link, the load or the number of devices were different?",
+)

@@ -12,9 +12,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from edge_client.cli import result_json as records
-from edge_client.cli.result_json import RecordWriter
-from edge_client.cli.serve import Book, connected
+from edge_client.cli.reports import result_json as records
+from edge_client.cli.reports.result_json import RecordWriter
+from edge_client.cli.serve_loop import Book, connected
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.local_server import LocalServer
 from edge_client.telemetry.observer import Observer

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_client.cli.remarks import tell_of_exits
+from edge_client.cli.reports.remarks import tell_of_exits
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
 from edge_client.cloud.circuit_breaker import Breaker

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pytest
+from typer import Context
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -32,8 +33,9 @@ def commands(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if not hasattr(command, "commands"):
         yield name.strip(), command
         return
-    for word, sub in command.commands.items():
-        yield from commands(sub, f"{name} {word}")
+    context = Context(command)
+    for word in command.list_commands(context):
+        yield from commands(command.get_command(context, word), f"{name} {word}")
 
 
 OURS = [("splitpoint", app, name) for name, _ in commands(get_command(app))]

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from cloud_server.model_store import ModelStore
-from edge_client.cli.remarks import client_options
+from edge_client.cli.reports.remarks import client_options
 from edge_client.client.sync_client import EdgeClient
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle

@@ -6,7 +6,7 @@ from typing import Self
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from edge_client.cli.tally import Tally
+from edge_client.cli.reports.tally import Tally
 from edge_client.frames.result import Result
 from partitioner.common.units import format_duration
 from partitioner.terminal import console

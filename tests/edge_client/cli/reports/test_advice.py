@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_client.cli.advice import Punctuality, advise
+from edge_client.cli.reports.advice import Punctuality, advise
 from edge_client.frames.result import BUSY, Missed, Result, ServedBy, Timings
 
 

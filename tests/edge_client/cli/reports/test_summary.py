@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from edge_client.cli.summary import print_summary
-from edge_client.cli.tally import Tally
+from edge_client.cli.reports.summary import print_summary
+from edge_client.cli.reports.tally import Tally
 from edge_client.frames.result import Result, ServedBy, Timings
 from partitioner.bundle.bundle import Bundle
 

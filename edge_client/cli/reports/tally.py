@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from edge_client.cli.advice import Punctuality
-from edge_client.cli.result_json import record_of, top1
+from edge_client.cli.reports.advice import Punctuality
+from edge_client.cli.reports.result_json import record_of, top1
 from edge_client.frames.result import Result, ServedBy, Timings
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link

@@ -5,9 +5,9 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from edge_client.cli.advice import advise
-from edge_client.cli.result_json import RecordWriter
-from edge_client.cli.tally import Tally
+from edge_client.cli.reports.advice import advise
+from edge_client.cli.reports.result_json import RecordWriter
+from edge_client.cli.reports.tally import Tally
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
 from partitioner.bundle.bundle import Bundle

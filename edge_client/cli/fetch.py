@@ -1,0 +1,82 @@
+"""The command `splitpoint-edge fetch`: a bundle copied from the server."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge_client.cli.choices import Cloud
+from partitioner.settings.panels import CHOICE, OUTPUT
+from partitioner.terminal import console
+from partitioner.terminal.flags import option
+from protos.errors import UsageError
+
+
+def fetch(
+    name: Annotated[str, typer.Argument(help="The bundle's name at the server.", metavar="NAME")],
+    cloud: Cloud,
+    out: Annotated[Path, option("The new folder.", "BUNDLE", panel=OUTPUT)],
+    heads_only: Annotated[
+        bool,
+        option(
+            "No tails, nor their weights: heads and exits alone.",
+            None,
+            "--heads-only",
+            panel=CHOICE,
+        ),
+    ] = False,
+    cuts: Annotated[
+        str | None,
+        option(
+            "With --heads-only: the heads of these, as cut-04,cut-07.",
+            "CUTS",
+            panel=CHOICE,
+            default="all",
+        ),
+    ] = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Copy a bundle from the server, with its calibration and exits, checking every digest.
+
+    With --heads-only it takes less of this device's disk, and frames that the cloud fails get the exit's
+    answer, as nothing can finish them here.
+
+    Example: splitpoint-edge fetch digits --cloud 10.0.0.2:50051 --out digits --heads-only --cuts cut-04
+    """
+    from edge_client.cloud.download import fetch_bundle
+    from partitioner.common.units import format_size
+
+    if cuts and not heads_only:
+        raise UsageError("--cuts says whose heads to fetch. Give --heads-only as well.")
+    heads_of = (cuts.split(",") if cuts else ()) if heads_only else None
+    with console.progress() as progress:
+        bundle = fetch_bundle(cloud, name, out, _file_progress(progress), heads_of=heads_of)
+    if json:
+        console.print_json(
+            {
+                "bundle": bundle.name,
+                "digest": bundle.digest,
+                "path": str(out),
+                "size_bytes": bundle.size_bytes,
+                "heads_only": bundle.heads_only,
+                "cuts": list(bundle.cuts),
+                "exits": list(bundle.exits.by_cut) if bundle.exits else [],
+            }
+        )
+    else:
+        held = f", heads of {', '.join(bundle.held.cuts)} only" if bundle.held else ""
+        console.screen.print(
+            f"{bundle.name} ({format_size(bundle.size_bytes)}, digest {bundle.digest[:12]}…{held}) in {out}"
+        )
+
+
+def _file_progress(progress: Any) -> Callable[[str, int, int], None]:
+    tasks: dict[str, Any] = {}
+
+    def show(path: str, done: int, total: int) -> None:
+        if path not in tasks:
+            tasks[path] = progress.add_task(path, total=total)
+        progress.update(tasks[path], completed=done)
+
+    return show

@@ -1,0 +1,26 @@
+"""The command `splitpoint-edge probe`: the link, measured."""
+
+from edge_client.cli.choices import Cloud
+from partitioner.terminal import console
+
+
+def probe(cloud: Cloud, json: console.JsonFlag = False) -> None:
+    """Measure the link to the server: RTT and both bandwidths, in about two seconds.
+
+    Example: splitpoint-edge probe --cloud 10.0.0.2:50051
+    """
+    from edge_client.cloud.link_measurement import measure_link, probing
+
+    with console.working("measuring the link"), probing(cloud) as send:
+        found = measure_link(send)
+    if json:
+        console.print_json(
+            {
+                "uplink_bps": found.link.uplink_bps,
+                "downlink_bps": found.link.downlink_bps,
+                "rtt_s": found.link.rtt_s,
+                "rtt_min_s": found.rtt_min_s,
+            }
+        )
+    else:
+        console.screen.print(str(found.link))
