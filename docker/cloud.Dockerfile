@@ -10,6 +10,7 @@ COPY protos protos
 COPY partitioner partitioner
 COPY edge_client edge_client
 COPY cloud_server cloud_server
+COPY splitpoint splitpoint
 RUN pip install --no-cache-dir -c constraints.txt '.[cloud]'
 
 USER splitpoint

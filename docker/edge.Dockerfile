@@ -11,6 +11,7 @@ COPY protos protos
 COPY partitioner partitioner
 COPY edge_client edge_client
 COPY cloud_server cloud_server
+COPY splitpoint splitpoint
 RUN pip install --no-cache-dir -c constraints.txt .
 
 USER splitpoint

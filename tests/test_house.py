@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,14 @@ def test_map_of_the_architecture_says_what_each_room_says_of_itself(room: Path) 
     sentence = ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))
     rows = (ROOT / "docs" / "architecture.md").read_text().splitlines()
     assert f"| `{room.name}/` | {sentence} |" in rows
+
+
+@pytest.mark.parametrize("file", ["docker/cloud.Dockerfile", "docker/edge.Dockerfile"])
+def test_images_are_built_from_every_package(file: str) -> None:
+    with (ROOT / "pyproject.toml").open("rb") as project:
+        packages = tomllib.load(project)["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    steps = (ROOT / file).read_text().splitlines()
+    sent = (ROOT / ".dockerignore").read_text().splitlines()
+    for package in packages:
+        assert f"COPY {package} {package}" in steps
+        assert f"!{package}" in sent
