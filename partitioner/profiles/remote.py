@@ -24,7 +24,7 @@ def measure_remote_profile(
 ) -> Profile:
     """Let the server at `address` time its side of `bundle`, and return its profile.
 
-    Raises UnreachableError when nobody answers, MismatchError when its bundle is another one, FaultError
+    Raises UnreachableError when no server answers, MismatchError when its bundle is another one, FaultError
     when it cannot load or measure it.
     """
     request = MeasureProfileRequest(
@@ -65,7 +65,7 @@ def measure_remote_profile(
 def server_machine(address: str) -> Machine | None:
     """Return the fingerprint of the machine that serves at `address`; None if it does not say.
 
-    Raises UnreachableError when nobody answers.
+    Raises UnreachableError when no server answers.
     """
     with open_channel(address) as channel:
         try:

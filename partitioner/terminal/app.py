@@ -29,7 +29,7 @@ def _no_type(ctx: Any) -> str:  # noqa: ARG001 - as typer calls it
 
 
 class _Command(TyperCommand):
-    """Refuses a flag whose value is given twice, as the last would win, and nobody would be told; and
+    """Refuses a flag whose value is given twice, as the last would win without a word; and
     one whose value is empty, as of a variable that is not set, where that has no meaning."""
 
     def get_params(self, ctx: Any) -> list[Any]:

@@ -110,7 +110,7 @@ def is_watched() -> bool:
 
 
 def progress() -> Progress:
-    """Return a progress bar on stderr; where nobody watches, a line every few seconds instead."""
+    """Return a progress bar on stderr; where stderr is no terminal, a line every few seconds instead."""
     return _progress(BarColumn(bar_width=28), MofNCompleteColumn())
 
 
@@ -168,7 +168,7 @@ def remark(text: str) -> None:
 
 
 def check_readers() -> None:
-    """Raise BrokenPipeError if a thread has found that nobody reads what we say: who works on may end."""
+    """Raise BrokenPipeError if a thread has found that the reader of our output is gone."""
     if screen.is_deserted or notes.is_deserted:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
@@ -234,7 +234,7 @@ def _end_interrupted() -> NoReturn:
 
 
 def _tell(error: Exception) -> int | None:
-    """Say what went wrong, and return the exit status; None for what nobody has foreseen."""
+    """Say what went wrong, and return the exit status; None for an unforeseen error."""
     if isinstance(error, BrokenPipeError):
         # Whoever read our output has gone; leave quietly, and keep Python from flushing into the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

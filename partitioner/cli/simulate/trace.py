@@ -123,7 +123,7 @@ class StreamFlags:
         )
 
     def count(self, duration_s: float) -> int:
-        """Return how many frames there are. Raises UsageError where nobody can tell, or for too many."""
+        """Return how many frames there are. Raises UsageError where that is unknown, or too many."""
         if self.frames:
             return self.frames
         if not self.fps:

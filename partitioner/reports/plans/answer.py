@@ -154,7 +154,7 @@ def _loss_text(option: Option) -> str:
 
 
 def _loss_json(option: Option) -> dict[str, Any] | None:
-    """Return what was measured; 0 points where nothing is lost; None where nobody knows."""
+    """Return what was measured; 0 points where nothing is lost; None where it is not known."""
     if _is_exact(option):
         return {"drop_points": 0.0}
     return option.accuracy.to_dict() if option.accuracy else None

@@ -26,7 +26,7 @@ class Compared:
 
     @property
     def whole_accuracy(self) -> float | None:
-        """The share of labels that the whole model gets right; None: nobody measured it."""
+        """The share of labels that the whole model gets right; None: not measured."""
         calibration = self.plan.bundle.calibration
         known = (one for one in calibration.meta.accuracies if one.labelled) if calibration else ()
         return next((one.whole_right / one.labelled for one in known), None)
