@@ -9,6 +9,7 @@ rehearsed `slowdown` times as slow as this one (`slow`).
 import argparse
 import asyncio
 import statistics
+import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import reporting
-from benchmarks.serving import served
+from benchmarks.serving import copied, served
 from benchmarks.synthetic_traces import read_traces
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.frames.result import Result
@@ -34,6 +35,7 @@ from partitioner.planning.plan import Plan, plan
 from partitioner.policy.policy import contenders
 from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.remote import measure_remote_profile
+from partitioner.profiles.store import EDGE_PROFILE, keep_profile
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.names import EDGE
 from protos.tensors import Array
@@ -46,10 +48,11 @@ DOWN_BPS = 20e6
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Play each trace to every option that is ever the best, and to the policy."""
     keep_freed_pages()
-    bundle = Bundle.load(DIGITS / "bundle")
-    frames = _frames(bundle)
-    with served(DIGITS / "bundle") as address:
+    with tempfile.TemporaryDirectory() as name, served(DIGITS / "bundle") as address:
+        bundle = copied(DIGITS / "bundle", Path(name))
+        frames = _frames(bundle)
         edge = measure_profile(bundle, RuntimeOptions(), budget_s=arguments.budget)
+        keep_profile(bundle, EDGE_PROFILE, edge)  # from which the client knows what frames cost
         cloud = measure_remote_profile(address, bundle, budget_s=arguments.budget)
         slower = edge.scaled(arguments.slowdown)
         known = plan(bundle, Link(5e6, DOWN_BPS, RTT_S), slower, cloud)

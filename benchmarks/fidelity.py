@@ -42,6 +42,7 @@ from partitioner.policy.policy import expected_s
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.remote import measure_remote_profile
+from partitioner.profiles.store import EDGE_PROFILE, keep_profile
 from protos.tensors import Array
 
 WARM_UP = 3
@@ -67,6 +68,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         cloud = stack.enter_context(served(Path(name), cores=there))
         stack.enter_context(bound(here))
         edge = measure_profile(bundle, budget_s=arguments.budget, feeds=frames[:8])
+        keep_profile(bundle, EDGE_PROFILE, edge)  # from which the client knows what frames cost
         profiles = (
             edge.scaled(arguments.slowdown),
             measure_remote_profile(cloud, bundle, arguments.budget),
