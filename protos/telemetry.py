@@ -62,7 +62,7 @@ class Move(_Document):
     reason: str = _Text
 
 
-class Estimates(_Document):
+class EstimatesSeen(_Document):
     """The edge's estimates of the link and of both machines."""
 
     uplink_bps: float = _Seconds
@@ -123,7 +123,7 @@ class Telemetry(_Document):
     stages: dict[str, StageTimes] = Field(max_length=len(STAGES))
     moves: tuple[Move, ...] = Field(default=(), max_length=MAX_MOVES)
     """The last ones of the interval."""
-    estimates: Estimates | None = None
+    estimates: EstimatesSeen | None = None
     """None while nothing is known of the link."""
     power: PowerSeen | None = None
     """None where battery and heat are not watched."""

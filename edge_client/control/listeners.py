@@ -17,6 +17,12 @@ class Listeners(Generic[T]):
         self._listeners = (*self._listeners, listener)
 
     def tell(self, news: T) -> None:
-        """Call every listener with `news`."""
+        """Call every listener with `news`; what the first of them raises is raised when all have heard."""
+        failure: Exception | None = None
         for listener in self._listeners:
-            listener(news)
+            try:
+                listener(news)
+            except Exception as error:  # noqa: BLE001 - the others hear of it all the same
+                failure = failure or error
+        if failure is not None:
+            raise failure

@@ -14,7 +14,7 @@ _HEARD_S = 0.5
 """A change of the rate takes effect within so long."""
 
 
-class Device(Protocol):
+class ComputesFrames(Protocol):
     """Whatever computes one frame after the other, and may have some that wait."""
 
     @property
@@ -92,7 +92,7 @@ class WhenFree(Generic[T]):
     the time between two counts as holding them, as what reads files does.)
     """
 
-    def __init__(self, frames: AsyncIterator[T], device: Device) -> None:
+    def __init__(self, frames: AsyncIterator[T], device: ComputesFrames) -> None:
         self.held = False
         self._frames = frames
         self._device = device

@@ -19,7 +19,7 @@ from protos.telemetry import (
     MAX_MOVES,
     MAX_REASON,
     STAGES,
-    Estimates,
+    EstimatesSeen,
     Move,
     PowerSeen,
     StageTimes,
@@ -181,12 +181,12 @@ class Observer:
             max_fps=power_demand.max_fps,
         )
 
-    def _estimates(self, now_s: float) -> Estimates | None:
+    def _estimates(self, now_s: float) -> EstimatesSeen | None:
         link, control = self._client.link, self._client.control
         if link is None or not all(map(math.isfinite, (link.uplink_bps, link.downlink_bps))):
             return None
         seen = control.conditions(now_s) if control.adapts else None
-        return Estimates(
+        return EstimatesSeen(
             uplink_bps=link.uplink_bps,
             downlink_bps=link.downlink_bps,
             rtt_s=link.rtt_s,

@@ -9,7 +9,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.common.units import DURATIONS, ColumnUnit, format_duration, format_rate
 from partitioner.network.link import Link
 from partitioner.profiles.profile import Profile, StageProfile
-from partitioner.search.explorer import Answer
+from partitioner.search.explorer import FoundCut
 from partitioner.search.survivors import Survivor, Win
 from partitioner.terminal.folding_table import FoldingTable, new_table
 from protos.names import CLOUD, EDGE
@@ -25,7 +25,7 @@ class Row:
 
 
 def search_json(
-    bundle: Bundle, rows: Sequence[Row], profiles: tuple[Profile, Profile], answer: Answer | None
+    bundle: Bundle, rows: Sequence[Row], profiles: tuple[Profile, Profile], answer: FoundCut | None
 ) -> dict[str, Any]:
     """Return everything that a search found."""
     return {
@@ -55,7 +55,7 @@ def search_json(
     }
 
 
-def search_text(rows: Sequence[Row], link: Link, answer: Answer | None) -> str:
+def search_text(rows: Sequence[Row], link: Link, answer: FoundCut | None) -> str:
     """Return in a sentence the best cut on a link, if that was asked, and how many cuts were found."""
     best = f"{_best_text(link, answer)} " if answer else ""
     if not rows:
@@ -69,7 +69,7 @@ def search_text(rows: Sequence[Row], link: Link, answer: Answer | None) -> str:
     return f"{best}{found} best on some link: {', '.join(parts) or 'the bundle has them all'}."
 
 
-def _best_text(link: Link, answer: Answer) -> str:
+def _best_text(link: Link, answer: FoundCut) -> str:
     ends = {CLOUD: "everything in the cloud is best", EDGE: "everything on the edge is best"}
     what = ends.get(answer.after, f"of all cuts the one after {answer.after} is best")
     return f"On {link} {what}: {format_duration(answer.total_s)}, by the seconds of nodes."

@@ -22,7 +22,7 @@ from protos.names import CLOUD, EDGE
 
 
 @dataclass(frozen=True)
-class Answer:
+class FoundCut:
     """The best cut for one link by the seconds of nodes: its place in the model, and the price."""
 
     after: str
@@ -78,7 +78,7 @@ def _resumed(link: Link, here: Profile, behind: Profile) -> Link:
     return replace(link, rtt_s=link.rtt_s + here.crossing_s + behind.resume_s)
 
 
-def best_on(bundle: Bundle, edge: Profile, cloud: Profile, link: Link, one: Assumption) -> Answer:
+def best_on(bundle: Bundle, edge: Profile, cloud: Profile, link: Link, one: Assumption) -> FoundCut:
     """Return the best cut of all on one link."""
     graph, seconds = graph_of(bundle), node_seconds(bundle, edge, cloud)
     size = input_bytes(bundle, edge, cloud, link)
@@ -86,7 +86,7 @@ def best_on(bundle: Bundle, edge: Profile, cloud: Profile, link: Link, one: Assu
     best = Search(work).best([_resumed(link, edge, cloud)], (one.edge_load, one.cloud_load))
     cut = found_cut(graph, groups, best)
     end = CLOUD if not best.head() else EDGE
-    return Answer(
+    return FoundCut(
         after=graph.place(cut.frontier) if cut else end,
         edge_s=edge.resume_s + best.compute_s[0],
         upload_bytes=best.upload_bytes[0],

@@ -1,6 +1,7 @@
 """Policies side by side over one trace."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import partial
 
 from partitioner.common.progress import OnProgress, unheard
@@ -9,7 +10,7 @@ from partitioner.planning.plan import Plan
 from partitioner.policy.policy import contenders
 from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.adaptive import ADAPTIVE, Adaptive
-from partitioner.simulation.demand import Demand, contending, demands_of, pick
+from partitioner.simulation.demand import Demand, contending, demands_of
 from partitioner.simulation.exit_draws import Exiting
 from partitioner.simulation.pipeline import Setup
 from partitioner.simulation.replay import (
@@ -20,7 +21,7 @@ from partitioner.simulation.replay import (
     run_policy,
     unasked,
 )
-from protos.errors import UsageError
+from protos.errors import UnknownNameError, UsageError
 
 
 def compare_policies(
@@ -78,7 +79,13 @@ def _names(
     if policies == "all":
         return [*demands, ADAPTIVE, CLAIRVOYANT]
     names = [policies] if isinstance(policies, str) else list(policies)
-    pick(demands, (name for name in names if name not in (ADAPTIVE, CLAIRVOYANT)))
+    for name in names:
+        if name not in (ADAPTIVE, CLAIRVOYANT, *demands):
+            near = get_close_matches(name, (ADAPTIVE, CLAIRVOYANT, *demands), n=3, cutoff=0.0)
+            raise UnknownNameError(
+                f"there is no policy {name!r}. There are {ADAPTIVE}, {CLAIRVOYANT}, and each of the plan's "
+                f"{len(demands)} options, kept throughout; the nearest are {', '.join(near)}."
+            )
     if not names:
         raise UsageError("no policy is no simulation. Name one, such as adaptive.")
     return names

@@ -6,7 +6,7 @@ import pytest
 
 from partitioner.network.link import Link
 from partitioner.reports.search import Row, search_text
-from partitioner.search.explorer import Answer
+from partitioner.search.explorer import FoundCut
 from partitioner.search.survivors import Survivor
 
 LINK = Link(10e6, 100e6, 0.02)
@@ -38,6 +38,6 @@ def test_best_of_all_cuts_on_a_link_comes_first() -> None:
         ("cloud", "everything in the cloud is best"),
         ("Relu_3", "Relu_3 is best"),
     ):
-        text = search_text([HELD], LINK, Answer(after, 0.01, 1000, 0.0345))
+        text = search_text([HELD], LINK, FoundCut(after, 0.01, 1000, 0.0345))
         assert text.startswith("On 10.0 Mbit/s up, 100 Mbit/s down, RTT 20.0 ms ")
         assert f"{words}: 34.5 ms, by the seconds of nodes. 1 cut" in text

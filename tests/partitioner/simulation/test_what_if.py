@@ -112,7 +112,9 @@ def test_numbers_without_meaning_are_refused_in_the_words_of_python(
 
 
 def test_policy_that_is_none_is_told_the_nearest(made: Plan) -> None:
-    with pytest.raises(UnknownNameError, match=r"no option 'cut-1/raw'. It has: cut-01/raw, "):
+    with pytest.raises(
+        UnknownNameError, match=r"no policy 'cut-1/raw'.* the nearest are cut-01/raw, "
+    ):
         simulate(made, LINK, policies=["cut-1/raw", "adaptive"])
     with pytest.raises(UnknownNameError, match="'cloud/raw' was not simulated. There are: edge"):
         simulate(made, LINK, policies="edge")["cloud/raw"]
@@ -121,6 +123,11 @@ def test_policy_that_is_none_is_told_the_nearest(made: Plan) -> None:
 @pytest.fixture
 def done(made: Plan) -> Simulation:
     return simulate(made, LINK, fps=2, seconds=5, deadline_s=0.15)
+
+
+def test_misspelt_adaptive_policy_is_told_its_name(made: Plan) -> None:
+    with pytest.raises(UnknownNameError, match="no policy 'adaptiv'.* the nearest are adaptive"):
+        simulate(made, LINK, policies=["adaptiv"])
 
 
 def test_dict_is_plain_data(done: Simulation) -> None:
