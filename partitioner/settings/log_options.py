@@ -17,7 +17,7 @@ class LogOptions(Options):
 
     log_level: Level = option(
         "info",
-        "The least that is logged; of libraries, warnings and errors at most.",
+        "The least that is said on stderr, remarks included; of libraries, warnings and errors at most.",
         one_of(*get_args(Level)),
         panel=LOGS,
     )

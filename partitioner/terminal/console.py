@@ -72,6 +72,8 @@ class _Speech:
     """How remarks are written: for people, or as events like those of the logs."""
 
     as_json = False
+    least = logging.INFO
+    """The level below which nothing is said, as of the logs."""
 
 
 _speech = _Speech()
@@ -162,9 +164,15 @@ class LoggedProgress(Progress):
 
 
 def remark(text: str) -> None:
-    """Say something to the person at the screen, on stderr."""
+    """Say something to the person at the screen, on stderr, as of level info."""
     named = with_flags(text)
     _say(logging.INFO, named, escape(named))
+
+
+def warn(text: str) -> None:
+    """Say on stderr what is wrong, and does not end the command."""
+    named = with_flags(text)
+    _say(logging.WARNING, named, escape(named))
 
 
 def check_readers() -> None:
@@ -179,8 +187,9 @@ def complain(text: str) -> None:
 
 
 def set_up_logs(options: LogOptions) -> None:
-    """Write logs as they are asked for to stderr, and remarks as well if they are to be events."""
+    """Write logs to stderr as they are asked for; remarks keep to the same level and format."""
     _speech.as_json = options.log_format == "json"
+    _speech.least = logging.getLevelNamesMapping()[options.log_level.upper()]
     logs.set_up_logs(options, _write_line)
 
 
@@ -189,6 +198,8 @@ def _write_line(line: str) -> None:
 
 
 def _say(level: int, text: str, markup: str) -> None:
+    if level < _speech.least:
+        return
     if _speech.as_json:
         _write_line(logs.event_line(level, text))
     else:

@@ -11,7 +11,7 @@ from edge_client.cli.settings import EdgeSettings
 from edge_client.client.options import ClientOptions
 from edge_client.control.power_watch import find_power
 from edge_client.frames.choice import Choice
-from edge_client.telemetry.health import State
+from edge_client.telemetry.health import Health, State
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.defaults import ExitThreshold
 from partitioner.common.progress import OnProgress, unheard
@@ -65,12 +65,12 @@ def tell_of_choice(choice: Choice, trouble: SplitpointError | None, bundle: Bund
     """Say where the cut is and why, and what is wrong with the cloud, if anything is."""
     console.remark(f"cut {choice.label}, {choice.reason}")
     if isinstance(trouble, MismatchError):
-        console.remark(str(trouble))
+        console.warn(str(trouble))
     elif trouble is not None:
         alone = (
             "get the exit's answer, or none" if bundle.heads_only else "are finished on this device"
         )
-        console.remark(f"{trouble} Until it comes, frames {alone}.")
+        console.warn(f"{trouble} Until it comes, frames {alone}.")
 
 
 def tell_of_exits(bundle: Bundle, threshold: ExitThreshold) -> None:
@@ -88,12 +88,16 @@ def tell_of_move(before: Choice, now: Choice) -> Choice:
 
 def tell_of_distrust(error: MismatchError | None) -> None:
     """Say what is wrong with the cloud's calibration, and when it no longer is."""
-    console.remark(str(error) if error else "the cloud has this edge's calibration again")
+    if error:
+        console.warn(str(error))
+    else:
+        console.remark("the cloud has this edge's calibration again")
 
 
 async def tell_of_health(state: State) -> None:
     """Say how the edge fares from now on."""
-    console.remark(f"{state.health}: {state.reason}")
+    say = console.remark if state.health is Health.HEALTHY else console.warn
+    say(f"{state.health}: {state.reason}")
 
 
 def beat(path: Path) -> None:

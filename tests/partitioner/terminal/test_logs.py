@@ -6,10 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Literal
 
 import pytest
 
 from partitioner.settings.log_options import LogOptions
+from partitioner.terminal import console
 from partitioner.terminal.logs import set_up_logs
 
 COMMANDS = {
@@ -91,3 +93,23 @@ def test_errors_of_every_command_are_events_when_logs_are_json(command: str) -> 
 def test_level_of_every_command_is_one_of_four(command: str) -> None:
     text = " ".join(stderr_of(command, "--log-level", "loud"))
     assert "--log-level is wrong: 'loud' is none of: debug, info, warning, error." in text
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_remarks_keep_to_the_level_of_the_logs(
+    form: Literal["text", "json"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        console.set_up_logs(LogOptions(log_level="warning", log_format=form))
+        console.remark("4 of 108 options are shown")
+        console.warn("the cloud is away")
+        console.set_up_logs(LogOptions(log_level="error", log_format=form))
+        console.warn("the cloud is late")
+        console.complain("there is no such cut")
+    finally:
+        console.set_up_logs(LogOptions())
+    console.remark("and so on")
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3
+    for line, wanted in zip(said, ("is away", "no such cut", "and so on"), strict=True):
+        assert wanted in line
