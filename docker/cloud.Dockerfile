@@ -18,6 +18,6 @@ EXPOSE 50051
 # As PID 1 the server handles SIGTERM itself: it drains and exits.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["splitpoint-cloud", "health", "--address", "127.0.0.1:50051"]
+    CMD ["splitpoint-cloud", "health", "--cloud", "127.0.0.1:50051"]
 ENTRYPOINT ["splitpoint-cloud"]
 CMD ["serve", "--bundles", "/bundles", "--listen", "0.0.0.0:50051"]

@@ -13,9 +13,7 @@ _HEALTH_TIMEOUT_S = 3.0
 
 
 def health(
-    address: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="The server.")
-    ] = defaults.LISTEN,
+    cloud: Annotated[str, typer.Option(metavar="HOST:PORT", help="The server.")] = defaults.LISTEN,
     service: Annotated[
         str, typer.Option(metavar="NAME", help="A service; empty: the server as a whole.")
     ] = "",
@@ -23,13 +21,13 @@ def health(
 ) -> None:
     """Ask a server for its health: exit status 0 if it serves, else 1.
 
-    Example: splitpoint-cloud health --address 127.0.0.1:50051
+    Example: splitpoint-cloud health --cloud 127.0.0.1:50051
     """
-    status = _ask_health(address, service)
+    status = _ask_health(cloud, service)
     if json:
-        console.print_json({"address": address, "service": service, "status": status})
+        console.print_json({"address": cloud, "service": service, "status": status})
     else:
-        console.remark(f"{address}: {status}")
+        console.screen.print(f"{cloud}: {status}", markup=False)
     raise typer.Exit(0 if status == _HEALTHY else 1)
 
 

@@ -19,7 +19,7 @@ def link(
             "A trace of the uplink: `seconds Mbit/s` a line, Mahimahi, or CSV.", "TRACE", panel=LINK
         ),
     ] = None,
-    trace_end: Annotated[
+    at_end: Annotated[
         str,
         option(
             "At the trace's end: loop or hold.",
@@ -36,7 +36,7 @@ def link(
             panel=LINK,
         ),
     ] = None,
-    drop: Annotated[
+    reset: Annotated[
         str | None, option("Reset all connections this often, as 30s.", "TIME", panel=LINK)
     ] = None,
     json: console.JsonFlag = False,
@@ -54,7 +54,7 @@ def link(
     from edge_client.relay.schedule import read_schedule
 
     up, down, rtt = rates.texts()
-    schedule = read_schedule(up, down, rtt or "0ms", trace, trace_end, blackout or (), drop)
+    schedule = read_schedule(up, down, rtt or "0ms", trace, at_end, blackout or (), reset)
 
     def ready(address: str) -> None:
         if json:

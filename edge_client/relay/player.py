@@ -33,11 +33,11 @@ async def play(
         following_s = schedule.next_change_s(now_s)
         if following_s == math.inf:
             return
-        drop_at_s = schedule.next_drop_s(now_s)
+        reset_at_s = schedule.next_reset_s(now_s)
         await sleep(max(0.0, begun + following_s - clock()))
         now_s = following_s
-        if drop_at_s <= now_s:
-            relay.drop_connections()
+        if reset_at_s <= now_s:
+            relay.reset_connections()
 
 
 def fine_loop() -> asyncio.AbstractEventLoop:

@@ -88,7 +88,7 @@ class Relay:
         """Bytes that went up and down so far."""
         return self._up.carried_bytes, self._down.carried_bytes
 
-    def drop_connections(self) -> None:
+    def reset_connections(self) -> None:
         """Reset every connection, as a link does that goes away; new ones are taken."""
         for connection in self._connections:
             connection.cancel()
@@ -107,7 +107,7 @@ class Relay:
         """Stop listening and reset every connection."""
         if self._server is not None:
             self._server.close()
-        self.drop_connections()
+        self.reset_connections()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def __aenter__(self) -> Self:

@@ -35,19 +35,19 @@ class Blackout:
 class Schedule:
     """A link over time, from 0 on. Pure: moments are parameters.
 
-    `link` says what the trace does not; black-outs come on top. Every `drop_every_s` all connections
+    `link` says what the trace does not; black-outs come on top. Every `reset_every_s` all connections
     are reset.
     """
 
     link: Link
     trace: Trace | None = None
     blackouts: Sequence[Blackout] = ()
-    drop_every_s: float = math.inf
+    reset_every_s: float = math.inf
 
     def __post_init__(self) -> None:
-        if not self.drop_every_s > 0:
+        if not self.reset_every_s > 0:
             raise UsageError(
-                f"connections cannot be dropped every {self.drop_every_s} s. Give more than 0."
+                f"connections cannot be reset every {self.reset_every_s} s. Give more than 0."
             )
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class Schedule:
 
     def next_change_s(self, time_s: float) -> float:
         """Return the first moment after `time_s` at which anything happens; infinite if nothing will."""
-        moments = [self.next_drop_s(time_s)]
+        moments = [self.next_reset_s(time_s)]
         for out in self.blackouts:
             moments += [out.start_s, out.start_s + out.length_s]
         if self.trace:
@@ -69,11 +69,11 @@ class Schedule:
             moments += [steps.next_change(time_s) for steps in series if steps]
         return min((moment for moment in moments if moment > time_s), default=math.inf)
 
-    def next_drop_s(self, time_s: float) -> float:
+    def next_reset_s(self, time_s: float) -> float:
         """Return the first moment after `time_s` at which connections are reset."""
-        if self.drop_every_s == math.inf:
+        if self.reset_every_s == math.inf:
             return math.inf
-        return (math.floor(time_s / self.drop_every_s) + 1) * self.drop_every_s
+        return (math.floor(time_s / self.reset_every_s) + 1) * self.reset_every_s
 
 
 def read_schedule(
@@ -81,15 +81,15 @@ def read_schedule(
     down: str | None,
     rtt: str,
     trace: Path | None,
-    trace_end: str,
+    at_end: str,
     blackouts: Sequence[str],
-    drop: str | None,
+    reset: str | None,
 ) -> Schedule:
     """Return the schedule that the texts of a command say.
 
     Without a bandwidth the downlink has the trace's highest rate. Raises UsageError or TraceError.
     """
-    played = read_trace(trace, at_end=parse_at_end(trace_end)) if trace else None
+    played = read_trace(trace, at_end=parse_at_end(at_end)) if trace else None
     if bandwidth is None and played is None:
         raise UsageError(
             "a link needs a rate. Give `link` 5mbit,40ms, `bandwidth` 5mbit or `trace` FILE."
@@ -101,5 +101,5 @@ def read_schedule(
         Link(up_bps, down_bps, parse_duration(rtt)),
         played,
         tuple(Blackout.parse(text) for text in blackouts),
-        parse_duration(drop) if drop else math.inf,
+        parse_duration(reset) if reset else math.inf,
     )

@@ -88,12 +88,14 @@ def test_signal_drains_and_ends_with_status_0(residual_bundle: Bundle, number: i
 def test_health_command_tells_by_its_exit_status(residual_bundle: Bundle) -> None:
     runner = CliRunner()
     with CloudServer(residual_bundle.path) as server:
-        found = runner.invoke(app, ["health", "--address", server.address, "--json"])
+        found = runner.invoke(app, ["health", "--cloud", server.address, "--json"])
         assert found.exit_code == 0
         assert json.loads(found.stdout)["status"] == "SERVING"
         address = server.address
-        assert runner.invoke(app, ["health", "--address", address, "--service", "x"]).exit_code == 1
-    gone = runner.invoke(app, ["health", "--address", address, "--json"])
+        told = runner.invoke(app, ["health", "--cloud", address, "--log-level", "error"])
+        assert told.stdout == f"{address}: SERVING\n"  # a result, and no remark
+        assert runner.invoke(app, ["health", "--cloud", address, "--service", "x"]).exit_code == 1
+    gone = runner.invoke(app, ["health", "--cloud", address, "--json"])
     assert gone.exit_code == 1
     assert json.loads(gone.stdout)["status"] == "no answer (UNAVAILABLE)"
 

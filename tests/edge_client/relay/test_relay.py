@@ -75,7 +75,7 @@ async def test_dropped_connections_end_and_new_ones_are_taken() -> None:
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"x")
         assert await reader.read(1) == b"x"
-        relay.drop_connections()
+        relay.reset_connections()
         assert await until_the_end(reader.read()) == b""
         writer.close()
         relay.set_link(Link(1e8, 1e8, 0.001))

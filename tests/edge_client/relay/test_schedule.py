@@ -34,7 +34,7 @@ def test_trace_that_holds_changes_no_more_after_its_end(trace_file: Path) -> Non
 
 
 def test_blackouts_and_resets_come_on_top() -> None:
-    schedule = Schedule(LINK, None, (Blackout(10, 5), Blackout(30, 1)), drop_every_s=12.0)
+    schedule = Schedule(LINK, None, (Blackout(10, 5), Blackout(30, 1)), reset_every_s=12.0)
     assert [schedule.link_at(t) for t in (9.9, 10.0, 14.9, 15.0, 30.5)] == [
         LINK, None, None, LINK, None,
     ]  # fmt: skip
@@ -62,7 +62,7 @@ def test_schedule_is_read_from_what_people_write(trace_file: Path) -> None:
         (("5mbit", None, "0ms", None, "loop", ("10s+",), None), r"'10s\+' is no black-out"),
         (("5mbit", None, "0ms", None, "loop", ("+5s",), None), r"'\+5s' is no black-out"),
         (("5mbit", None, "0ms", None, "loop", ("10s+0s",), None), "changes nothing"),
-        (("5mbit", None, "0ms", None, "loop", (), "0s"), "cannot be dropped every"),
+        (("5mbit", None, "0ms", None, "loop", (), "0s"), "cannot be reset every"),
     ],
 )
 def test_schedule_that_makes_no_sense_is_refused(

@@ -123,6 +123,30 @@ def test_every_help_has_an_example_words_for_values_and_known_panels(
     assert set(re.findall(r"╭─ (.+?) ─", done.stdout)) <= PANELS
 
 
+def test_flag_that_takes_a_value_in_one_command_is_a_switch_in_none() -> None:
+    kinds: dict[str, set[bool]] = {}
+    for root in (app, edge, cloud):
+        for _, command in commands(get_command(root)):
+            for flag in command.params:
+                for word in flag.opts:
+                    kinds.setdefault(word, set()).add(getattr(flag, "is_flag", False))
+    assert [word for word, found in kinds.items() if len(found) > 1] == []
+
+
+def test_end_of_a_trace_and_address_of_the_server_have_one_word_each() -> None:
+    words = {
+        f"{program} {name}": {
+            flag.opts[0]: flag.metavar for flag in dict(commands(get_command(root)))[name].params
+        }
+        for program, root, name in OURS
+    }
+    for one in ("splitpoint-edge link", "splitpoint simulate trace"):
+        assert words[one]["--at-end"] == "END"
+    for one in ("splitpoint-edge run", "splitpoint-edge probe", "splitpoint-cloud health"):
+        assert words[one]["--cloud"] == "HOST:PORT"
+    assert not any({"--address", "--trace-end"} & found.keys() for found in words.values())
+
+
 @pytest.mark.parametrize(
     ("program", "module"),
     [
@@ -151,7 +175,7 @@ def test_every_program_completes(program: str, module: str) -> None:
             ("plan b --minimize en", "energy"), ("simulate fleet b --device ras", "raspberry-pi-4"),
         ],
         "splitpoint-edge": [("pr", "probe"), ("link --down 1mbit --bl", "--blackout")],
-        "splitpoint-cloud": [("se", "serve"), ("health --ad", "--address")],
+        "splitpoint-cloud": [("se", "serve"), ("health --cl", "--cloud")],
     }  # fmt: skip
     for typed, wanted in words[program]:
         assert wanted in completed(typed), typed
