@@ -28,10 +28,13 @@ commands, `splitpoint` among them, take flags alone; `--log-level` and `--log-fo
 command.
 
 - A **variable** that begins with `SPLITPOINT_` and is none of a program is an error that names the nearest
-  one. A program leaves the variables of the other one alone.
+  one. A program leaves the variables of the other one alone, and those that Kubernetes or `docker --link` set
+  for a service called `splitpoint-cloud` or the like: `…_SERVICE_HOST`, `…_SERVICE_PORT…`, `…_PORT` with an
+  address such as `tcp://10.0.0.2:50051`, `…_PORT_50051_TCP…`, `…_NAME` with a path, `…_ENV_…`. An empty
+  variable counts as not set.
 - A **file** is given by `--config`. Its keys are the flags' names, with `-` or `_`; one that no command of
-  the program knows is an error that names the nearest. `run` and `serve` may share a file: each leaves to the
-  other what only that one knows.
+  the program knows is an error that names the nearest, and so is a setting in both spellings. `run` and
+  `serve` may share a file: each leaves to the other what only that one knows.
 - **Values** are written as in flags: times as `100ms` or `2min`, sizes as `64MiB` or `500kB`, links as
   `10mbit,20ms` or `10mbit/50mbit,20ms` (up and down), switches as `true` or `false`, and several names with
   commas, or in a file as a list.

@@ -1,6 +1,7 @@
 """How a command of ours is told what to do: flags over environment over file over the defaults."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,12 @@ PREFIX = "SPLITPOINT_"
 EDGE_PREFIX, CLOUD_PREFIX = f"{PREFIX}EDGE_", f"{PREFIX}CLOUD_"
 
 S = TypeVar("S")
+
+# NAME=value of what orchestrators tell a container of services that are called as our programs.
+_OF_A_SERVICE = (
+    r"(?s).*_SERVICE_(HOST|PORT(_\w+)?)=.*|.*_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=.*"
+    r"|.*_PORT=(tcp|udp|sctp)://.*|.*_NAME=/.*|.*_ENV_\w+=.*"
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,16 @@ def _read(config: Path, program: Program) -> dict[str, Any]:
     except (OSError, ValueError) as error:  # no TOML, or no text at all
         raise UsageError(f"the settings file {config} cannot be read: {error}.") from error
     _check_keys(found, program.keys, f"{config}: ")
+    _check_spellings(found, config)
     return {_plain(key): _joined(value) for key, value in found.items()}
+
+
+def _check_spellings(found: Iterable[str], config: Path) -> None:
+    first: dict[str, str] = {}
+    for key in found:
+        other = first.setdefault(_plain(key), key)
+        if other != key:
+            raise UsageError(f"{config}: {other!r} and {key!r} are one setting. Give it once.")
 
 
 def _plain(key: str) -> str:
@@ -111,7 +127,9 @@ def _model(name: str, options: Iterable[Declared], in_file: Mapping[str, Any]) -
     from pydantic_settings import BaseSettings, SettingsConfigDict
 
     class Written(BaseSettings):
-        model_config = SettingsConfigDict(extra="forbid", coerce_numbers_to_str=True)
+        model_config = SettingsConfigDict(
+            extra="forbid", coerce_numbers_to_str=True, env_ignore_empty=True
+        )
 
     fields: dict[str, Any] = {}
     for one in options:
@@ -131,11 +149,15 @@ def _check_keys(found: Iterable[str], known: list[str], where: str) -> None:
 
 
 def _check_variables(program: Program) -> None:
-    """Refuse variables that look like ours and are none, other programs' excepted: they see to their own."""
+    """Refuse variables that look like ours and are none.
+
+    Other programs see to their own; empty ones count as not set; those of a service are the orchestrator's.
+    """
     known = [program.variable(key) for key in program.keys]
     others = tuple({EDGE_PREFIX, CLOUD_PREFIX} - {program.prefix})
-    for name in map(str.upper, os.environ):
-        if name.startswith(PREFIX) and name not in known and not name.startswith(others):
+    for name, value in ((name.upper(), value) for name, value in os.environ.items()):
+        ours = name.startswith(PREFIX) and not name.startswith(others) and name not in known
+        if ours and value and not re.fullmatch(_OF_A_SERVICE, f"{name}={value}"):
             raise UsageError(
                 f"the variable {name} is no setting of {program.name}. The nearest is "
                 f"{_nearest(name, known)}: call it so, or unset it."

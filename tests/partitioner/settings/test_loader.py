@@ -88,3 +88,49 @@ def test_variable_that_no_command_knows_is_an_error_that_names_the_nearest(
             patch.setenv(f"SPLITPOINT_{wrong}", "1")
             with pytest.raises(UsageError, match=f"{wrong} is no .* nearest is SPLITPOINT_{meant}"):
                 come()
+
+
+def test_variable_that_is_empty_counts_as_not_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = file_of(tmp_path, "exit-floor = 3")
+    monkeypatch.setenv("SPLITPOINT_EDGE_EXIT_FLOOR", "")
+    monkeypatch.setenv("SPLITPOINT_EDGE_WAIT", "")
+    assert come(config) == Come(who="me", exit_floor=3, limits=Limits(wait_s=2.0))
+
+
+SERVICE_LINKS = {
+    "SPLITPOINT_EDGE_SERVICE_HOST": "10.96.0.7",
+    "SPLITPOINT_EDGE_SERVICE_PORT": "50051",
+    "SPLITPOINT_EDGE_SERVICE_PORT_GRPC": "50051",
+    "SPLITPOINT_EDGE_PORT": "tcp://10.96.0.7:50051",
+    "SPLITPOINT_EDGE_PORT_50051_TCP": "tcp://10.96.0.7:50051",
+    "SPLITPOINT_EDGE_PORT_50051_TCP_PROTO": "tcp",
+    "SPLITPOINT_EDGE_PORT_50051_TCP_PORT": "50051",
+    "SPLITPOINT_EDGE_PORT_50051_TCP_ADDR": "10.96.0.7",
+    "SPLITPOINT_PORT_53_UDP_ADDR": "10.96.0.7",
+    "SPLITPOINT_NAME": "/web/splitpoint",
+    "SPLITPOINT_EDGE_ENV_PYTHONPATH": "/app",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), SERVICE_LINKS.items())
+def test_variable_that_an_orchestrator_sets_for_a_service_is_left_alone(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert come().who == "me"
+
+
+@pytest.mark.parametrize("name", ["SPLITPOINT_EDGE_PORT", "SPLITPOINT_EDGE_SERVICE"])
+def test_variable_that_only_resembles_a_services_is_an_error(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "50051")
+    with pytest.raises(UsageError, match=f"{name} is no setting"):
+        come()
+
+
+def test_setting_that_a_file_spells_twice_is_an_error_that_names_both(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'exit-floor' and 'exit_floor' are one setting"):
+        come(file_of(tmp_path, "exit-floor = 3\nexit_floor = 4\n"))
