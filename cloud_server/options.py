@@ -7,11 +7,12 @@ import os
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
-from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS
+from partitioner.common.defaults import DEFAULT_PROVIDER
 from partitioner.settings.declaration import about, option, worked_out
 from partitioner.settings.kinds import ADDRESS, FOLDER, NAMES, SIZE, count, words
 from partitioner.settings.panels import LIMITS, LINK, MODEL, RUNTIME
 from partitioner.settings.serving_limits import ServingLimits
+from partitioner.settings.threads import threads_option
 
 
 def available_cores() -> int:
@@ -52,9 +53,7 @@ class ServerOptions(ServingLimits):
         holds=_at_least_one,
         wrong="{} workers serve nobody. Give 1 or more.",
     )
-    threads: int = option(
-        DEFAULT_THREADS, "Intra-op threads of one inference.", count(), panel=RUNTIME
-    )
+    threads: int = threads_option("Intra-op threads of one inference.")
     provider: str = option(
         DEFAULT_PROVIDER, "Execution provider of ONNX Runtime.", words("PROVIDER"), panel=RUNTIME
     )
@@ -70,8 +69,11 @@ class ServerOptions(ServingLimits):
         None,
         "Requests whose coded inputs unfold to more are refused, unless it is one sample.",
         SIZE,
+        none="message",
         shown="as the largest message",
         panel=LIMITS,
+        holds=_at_least_one,
+        wrong="a limit of {} bytes lets nothing through. Give 1 or more.",
     )
     max_sessions: int = option(
         32,
@@ -85,6 +87,9 @@ class ServerOptions(ServingLimits):
         None,
         "What all loaded tails may take together (not of a GPU), as 2GiB.",
         SIZE,
+        none="none",
         shown="any amount",
         panel=LIMITS,
+        holds=_at_least_one,
+        wrong="{} bytes of memory hold no tail. Give 1 or more.",
     )

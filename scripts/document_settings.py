@@ -81,12 +81,12 @@ def _tables(program: Program, whose: str, options: Iterable[Declared]) -> Iterat
 
 
 def _row(program: Program, one: Declared) -> str:
-    default = "needed" if one.required else default_text(one) or "none"
+    default = "needed" if one.required else default_text(one) or "not set"
     cells = (
         f"`{one.flag}`",
         f"`{program.variable(one.key)}`",
         f"`{one.key.replace('_', '-')}`",
-        f"`{one.kind.metavar or 'true|false'}`",
+        f"`{one.metavar or 'true|false'}`",
         default,
         one.about.sentence,
     )

@@ -4,8 +4,9 @@ It imports little, so that `--help` is fast; heavy modules are imported where a 
 """
 
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_client import defaults
 from edge_client.client.options import ClientOptions
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 NONE, AUTO = "none", "auto"
 _OFTEN_S = 1.0
+_PRICE: dict[str, Any] = {
+    "holds": lambda price: 0 <= price < inf,
+    "wrong": "{} is no price. Give 0 or more.",
+}
 
 
 def _is_name(text: str) -> bool:
@@ -49,6 +54,7 @@ class ObjectiveSettings(Options):
         None,
         "A weighted sum instead, as latency=1,energy=0.2,bytes=1e-6.",
         words("METRIC=WEIGHT,…"),
+        none=NONE,
         panel=CHOICE,
     )
     device: str | None = option(
@@ -56,6 +62,7 @@ class ObjectiveSettings(Options):
         "What this device is, for its energy: raspberry-pi-4, raspberry-pi-5, jetson-orin-nano, phone, "
         "laptop or FILE.toml.",
         words("DEVICE"),
+        none=NONE,
         panel=TERMS,
     )
     radio: str | None = option(
@@ -66,10 +73,10 @@ class ObjectiveSettings(Options):
         panel=TERMS,
     )
     price_worker_hour: float | None = option(
-        None, "Money for an hour of a busy cloud worker.", number("MONEY"), panel=TERMS
+        None, "Money for an hour of a busy cloud worker.", number("MONEY"), panel=TERMS, **_PRICE
     )
     price_gb: float | None = option(
-        None, "Money for a GB (10^9 bytes), up or down.", number("MONEY"), panel=TERMS
+        None, "Money for a GB (10^9 bytes), up or down.", number("MONEY"), panel=TERMS, **_PRICE
     )
 
     @property
@@ -137,12 +144,13 @@ class ReportSettings(Options):
     """The settings of records, heartbeat, metrics and telemetry."""
 
     output: Path | None = option(
-        None, "Write a JSON line a frame to this file.", FILE, panel=OUTPUT
+        None, "Write a JSON line a frame to this file.", FILE, none=NONE, panel=OUTPUT
     )
     heartbeat: Path | None = option(
         None,
         "Touch this file with every result of run, and while serve can answer, for health checks.",
         FILE,
+        none=NONE,
         panel=OUTPUT,
     )
     name: str = worked_out(
@@ -155,7 +163,7 @@ class ReportSettings(Options):
         wrong="{!r} is no name. Give 1 to 64 printable ASCII characters.",
     )
     metrics: str | None = option(
-        None, "Address of Prometheus metrics.", ADDRESS, shown="off", panel=OUTPUT
+        None, "Address of Prometheus metrics.", ADDRESS, none="off", panel=OUTPUT
     )
     telemetry_s: float | None = option(
         None,
@@ -201,7 +209,9 @@ class RunSettings(EdgeSettings):
         )
     )
     pace: Pace = group(Pace)
-    labels: Path | None = option(None, "A CSV of file,label to compare with.", FILE, panel=DATA)
+    labels: Path | None = option(
+        None, "A CSV of file,label to compare with.", FILE, none=NONE, panel=DATA
+    )
 
     @property
     def terms(self) -> "Terms":

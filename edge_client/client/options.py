@@ -3,7 +3,8 @@
 Light, so that `--help` can read it: the types of what only a program gives are not loaded here.
 """
 
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -11,7 +12,6 @@ from edge_client import defaults
 from partitioner.common.defaults import (
     DEFAULT_ACCURACY_DROP,
     DEFAULT_PROVIDER,
-    DEFAULT_THREADS,
     DEFAULT_TIMEOUT_S,
     DEFAULT_WINDOW,
     ExitThreshold,
@@ -31,6 +31,7 @@ from partitioner.settings.kinds import (
     words,
 )
 from partitioner.settings.panels import CHOICE, EXITS, LIMITS, LINK, RUNTIME
+from partitioner.settings.threads import threads_option
 from protos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,8 +49,16 @@ def _read_threshold(text: str) -> ExitThreshold:
     return parse_threshold(text)
 
 
-_LINK = Kind("UP[/DOWN],RTT", read=Link.parse)
-_THRESHOLD = Kind("own|auto|none|SHARE", read=_read_threshold)
+_BUNDLE = replace(FOLDER, types=())  # what else it may be takes long to load; see load_bundle
+_LINK = Kind(
+    "UP[/DOWN],RTT", read=Link.parse, types=(Link,), wanted='a Link, as Link.parse("10mbit,20ms")'
+)
+_THRESHOLD = Kind(
+    "own|auto|none|SHARE",
+    read=_read_threshold,
+    types=(str, Real),
+    wanted="own, auto, None or a number of 0 to 1",
+)
 
 
 @dataclass(frozen=True)
@@ -58,11 +67,14 @@ class ClientOptions(Options):
 
     cloud: str | None = field(
         metadata=about(
-            "The cloud server; not needed by the cut edge.", words("HOST:PORT"), panel=LINK
+            "The cloud server; not needed by the cut edge.",
+            words("HOST:PORT"),
+            none="none",
+            panel=LINK,
         )
     )
     bundle: "str | Path | Bundle" = field(
-        metadata=about("The bundle's folder.", FOLDER, panel=CHOICE)
+        metadata=about("The bundle's folder.", _BUNDLE, panel=CHOICE)
     )
     cut: str = option(
         AUTO,
@@ -129,13 +141,18 @@ class ClientOptions(Options):
         none="none",
         panel=LIMITS,
         shown="the deadline",
+        holds=lambda seconds: seconds > 0,
+        wrong="a latency of {:g} s cannot be kept. Give more than 0, or none.",
     )
     memory_bytes: int | None = option(
         None,
         "What all loaded heads and tails may take, as 500MB.",
         SIZE,
+        none="none",
         shown="the last 4 of each",
         panel=LIMITS,
+        holds=lambda size: size >= 1,
+        wrong="{} bytes of memory hold no head. Give 1 or more.",
     )
     on_failure: defaults.OnFailure = option(
         "finish",
@@ -159,10 +176,10 @@ class ClientOptions(Options):
         number("SHARE"),
         shown="what the exits were trained for",
         panel=EXITS,
+        holds=lambda share: 0 < share <= 1,
+        wrong="an exit floor of {:g} is no share. Give more than 0 and at most 1, such as 0.99.",
     )
-    threads: int = option(
-        DEFAULT_THREADS, "Intra-op threads of the runtime.", count(), panel=RUNTIME
-    )
+    threads: int = threads_option("Intra-op threads of the runtime.")
     provider: str = option(
         DEFAULT_PROVIDER,
         "Execution provider of ONNX Runtime.",
@@ -195,17 +212,20 @@ class ClientOptions(Options):
                 "an exit floor bounds a threshold that moves. Give the exit threshold auto, a deadline or a "
                 "latency, and the cut auto (or let it adapt); or leave the floor out."
             )
-        if self.latency_s is not None and not (self.adapts and self.latency_s > 0):
+        if self.latency_s is not None and not self.adapts:
             raise UsageError(
-                f"a latency of {self.latency_s:g} s is kept by a policy that moves the cut, if it is more "
-                "than 0. Give more, the cut auto (or let it adapt), or leave it out."
+                f"a latency of {self.latency_s:g} s is kept by a policy that moves the cut. Give the cut "
+                "auto (or let it adapt), or leave it out."
             )
 
     def load_bundle(self) -> "Bundle":
-        """Return the bundle, loaded now if it was named. Raises BundleError."""
+        """Return the bundle, loaded now if it was named. Raises UsageError or BundleError."""
         from partitioner.bundle.bundle import Bundle
 
-        return self.bundle if isinstance(self.bundle, Bundle) else Bundle.load(self.bundle)
+        if isinstance(self.bundle, Bundle):
+            return self.bundle
+        FOLDER.check("bundle", self.bundle)
+        return Bundle.load(self.bundle)
 
     @property
     def adapts(self) -> bool:

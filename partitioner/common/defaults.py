@@ -11,6 +11,9 @@ DEFAULT_PROVIDER = "CPUExecutionProvider"
 DEFAULT_THREADS = 1
 """Intra-op threads: one suits a machine that is shared best."""
 
+MAX_THREADS = 1024
+"""More than any machine has cores; the runtime would try to start them all."""
+
 DEFAULT_TOLERANCE = 1e-4
 """Of `verify`: the largest difference, relative to an output's largest value."""
 

@@ -10,14 +10,11 @@ import numpy as np
 import onnxruntime
 import psutil
 
-from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS
+from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS, MAX_THREADS
 from partitioner.common.memory import release_freed_pages
 from partitioner.runtime.providers import check_provider, open_with
 from protos.errors import BundleError, FaultError, UsageError
 from protos.tensors import Array, TensorSpec
-
-MAX_THREADS = 1024
-"""More than any machine has cores; the runtime would try to start them all."""
 
 
 @dataclass(frozen=True)

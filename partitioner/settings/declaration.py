@@ -80,6 +80,8 @@ class Declared:
     find: Any
     """What works it out; MISSING if nothing does."""
     about: About
+    takes_none: bool
+    """True where None is a value, by its type."""
 
     @cached_property
     def key(self) -> str:
@@ -105,6 +107,12 @@ class Declared:
         return self.about.kind
 
     @property
+    def metavar(self) -> str:
+        """The word for its value in help and docs, with the word that is written for None."""
+        words = self.kind.metavar.split("|")
+        return "|".join(words if self.about.none in ("", *words) else (*words, self.about.none))
+
+    @property
     def written_default(self) -> Any:
         """The default as people would write it; None where that is not possible."""
         default = self.default if self.find is MISSING else self.find()
@@ -112,12 +120,16 @@ class Declared:
 
     def check(self, value: Any) -> None:
         """Raise UsageError for a value that is not what was declared."""
-        if value is not None and self.about.holds is not None and not self.about.holds(value):
+        if value is None and self.takes_none:
+            return
+        if self.about.kind is not None:
+            self.about.kind.check(self.name, value)
+        if self.about.holds is not None and not self.about.holds(value):
             raise UsageError(self.about.wrong.format(value))
 
     def read(self, written: Any) -> Any:
         """Return the value that is written so, checked. Raises UsageError."""
-        if written is None or (self.about.none and written == self.about.none):
+        if written is None or (self.about.none and str(written) == self.about.none):
             return None
         other = f" Or write {self.about.none}." if self.about.none else ""
         try:
@@ -146,7 +158,8 @@ def _options_of(kind: Any, defaults: Mapping[str, Any], nested: bool) -> Iterato
     for one in fields(kind):
         if _ABOUT in one.metadata:
             default = defaults.get(one.name, one.default)
-            yield Declared(one.name, default, one.default_factory, one.metadata[_ABOUT])
+            takes_none = "None" in str(one.type)
+            yield Declared(one.name, default, one.default_factory, one.metadata[_ABOUT], takes_none)
         elif nested and _GROUP in one.metadata:
             kind_of_group, own = one.metadata[_GROUP]
             yield from _options_of(kind_of_group, own, nested)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ class Kind:
 
     `base`: the type that a flag or a file has them in; `read`: from there to the value, UsageError if it
     cannot be; `write`: and back; `unit`: what of an option's name is left out where the value says it.
+    `types`: what a program may give as the value, () for anything; `wanted`: the same in words.
     """
 
     metavar: str
@@ -28,6 +31,14 @@ class Kind:
     unit: str = ""
     choices: tuple[str, ...] = ()
     """All that there is, where that is known."""
+    types: tuple[type, ...] = (str,)
+    wanted: str = "a text"
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise UsageError, which calls the value `name`, for one of another type."""
+        if self.types and not isinstance(value, self.types):
+            found = type(value).__name__
+            raise UsageError(f"`{name}` is {value!r}, of type {found}. Give {self.wanted}.")
 
 
 def words(metavar: str) -> Kind:
@@ -48,12 +59,12 @@ def one_of(*known: str) -> Kind:
 
 def count(metavar: str = "N") -> Kind:
     """Return a whole number."""
-    return Kind(metavar, int, write=_same)
+    return Kind(metavar, int, write=_same, types=(Integral,), wanted="a whole number, such as 8")
 
 
 def number(metavar: str) -> Kind:
     """Return any number."""
-    return Kind(metavar, float, write=_same)
+    return Kind(metavar, float, write=_same, types=(Real,), wanted="a number, such as 0.5")
 
 
 def _read_address(text: str) -> str:
@@ -64,7 +75,11 @@ def _read_address(text: str) -> str:
 
 
 def _read_names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _write_names(names: tuple[str, ...]) -> str:
+    return ",".join(names) or "none"
 
 
 def _write_size(size: int) -> str:
@@ -74,10 +89,30 @@ def _write_size(size: int) -> str:
     return f"{size}B"
 
 
-TIME = Kind("TIME", read=parse_duration, write=lambda seconds: f"{seconds:g}s", unit="_s")
-SIZE = Kind("SIZE", read=parse_size, write=_write_size, unit="_bytes")
-SWITCH = Kind("", bool, write=_same)
-FILE = Kind("FILE", Path, read=Path)
-FOLDER = Kind("FOLDER", Path, read=Path)
+TIME = Kind(
+    "TIME",
+    read=parse_duration,
+    write=lambda seconds: f"{seconds:g}s",
+    unit="_s",
+    types=(Real,),
+    wanted="a number of seconds, such as 0.1",
+)
+SIZE = Kind(
+    "SIZE",
+    read=parse_size,
+    write=_write_size,
+    unit="_bytes",
+    types=(Integral,),
+    wanted="a whole number of bytes, such as 64 << 20",
+)
+SWITCH = Kind("", bool, write=_same, types=(bool,), wanted="True or False")
+FILE = Kind("FILE", Path, read=Path, types=(str, PathLike), wanted="a path")
+FOLDER = Kind("FOLDER", Path, read=Path, types=(str, PathLike), wanted="a path")
 ADDRESS = Kind("HOST:PORT", read=_read_address)
-NAMES = Kind("NAME[,NAME…]", read=_read_names, write=",".join)
+NAMES = Kind(
+    "NAME[,NAME…]|none",
+    read=_read_names,
+    write=_write_names,
+    types=(tuple, list),
+    wanted="a tuple of texts",
+)

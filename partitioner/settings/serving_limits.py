@@ -34,4 +34,6 @@ class ServingLimits(Options):
         "How long requests in flight may take to finish once the server is told to stop.",
         TIME,
         panel=LIMITS,
+        holds=lambda seconds: seconds >= 0,
+        wrong="requests cannot be given {:g} s to finish. Give 0 or more.",
     )

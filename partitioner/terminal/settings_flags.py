@@ -94,7 +94,7 @@ def flag_of(declared: Declared, choices: Choices | None = None) -> inspect.Param
     switch = kind is SWITCH
     found = flags.option(
         declared.about.sentence,
-        None if switch else kind.metavar,
+        None if switch else declared.metavar,
         f"{declared.flag}/--no-{declared.flag.removeprefix('--')}" if switch else declared.flag,
         panel=declared.about.panel or None,
         default=default_text(declared),

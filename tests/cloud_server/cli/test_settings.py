@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cloud_server.cli.main import app
+from cloud_server.options import ServerOptions
 from protos.errors import UsageError
 from tests.kit.settings import serve_settings
 
@@ -32,6 +33,7 @@ def test_flags_go_before_environment_before_file_before_defaults(
     [
         ({}, r"--bundles is missing\. Give it, or set SPLITPOINT_CLOUD_BUNDLES"),
         ({"bundles": "a", "workers": 0}, "--workers is wrong: 0 workers serve nobody. Give 1 "),
+        ({"bundles": "a", "threads": 0}, "--threads is wrong: 0 threads cannot compute"),
         ({"bundles": "a", "color": "red"}, "no setting 'color'"),
         ({"bundles": "a", "max_message": "64"}, "no unit of size"),
         ({"bundles": "a", "max_message": "3B"}, "lets nothing through"),
@@ -45,6 +47,31 @@ def test_flags_go_before_environment_before_file_before_defaults(
 def test_wrong_setting_is_named(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         serve_settings(**given)
+
+
+def test_what_a_file_or_a_variable_gives_can_be_taken_back_by_its_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "cloud.toml"
+    config.write_text('http = ":1"\nmemory = "1GB"\nmax-decoded = "1MB"\n')
+    monkeypatch.setenv("SPLITPOINT_CLOUD_PRELOAD", "c1")
+    found = serve_settings(
+        config, bundles="b", http="off", memory="none", max_decoded="message", preload="none"
+    )
+    assert found == serve_settings(bundles="b", preload="none")
+    assert (found.http, found.server.preload) == (None, ())
+
+
+def test_address_of_http_is_off_where_its_variable_is_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SPLITPOINT_CLOUD_HTTP", "")
+    assert serve_settings(bundles="b").http is None
+
+
+def test_names_given_as_one_text_are_refused() -> None:
+    with pytest.raises(UsageError, match="`preload` is 'cloud', of type str. Give a tuple of"):
+        ServerOptions("b", preload="cloud")  # type: ignore[arg-type]
 
 
 def test_settings_file_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:

@@ -176,6 +176,36 @@ def test_links_are_read_as_people_write_them(text: str, link: Link | None) -> No
     assert option.read(text) == link
 
 
+def test_what_a_file_or_a_variable_gives_can_be_taken_back_by_its_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text(
+        'metrics = "h:1"\nmemory = "1GB"\nweights = "bytes=1"\ndevice = "phone"\noutput = "o.jsonl"\n'
+    )
+    monkeypatch.setenv("SPLITPOINT_EDGE_HEARTBEAT", "/tmp/beat")
+    monkeypatch.setenv("SPLITPOINT_EDGE_CLOUD", "h:1")
+    words = dict.fromkeys(("memory", "weights", "device", "output", "heartbeat", "cloud"), "none")
+    back = run_settings(file, bundle="b", source="x", metrics="off", **words)
+    assert back == run_settings(bundle="b", source="x", cloud="none", heartbeat="none")
+    assert (back.client.cloud, back.reports.heartbeat) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--exit-floor", "2", "--exit-threshold", "auto"), "--exit-floor is wrong: an exit floor"),
+        (("--threads", "0"), "--threads is wrong: 0 threads cannot compute"),
+        (("--latency", "0ms"), "--latency is wrong: a latency of 0 s cannot be kept"),
+        (("--price-gb", "-1"), "--price-gb is wrong: -1.0 is no price"),
+    ],
+)
+def test_value_that_cannot_be_is_not_shown_as_valid(flags: tuple[str, ...], words: str) -> None:
+    done = invoke("run", "--bundle", "b", "--source", "x", *flags, "--show-config")
+    assert isinstance(done.exception, UsageError)
+    assert words in str(done.exception)
+
+
 @pytest.mark.parametrize("command", ["run", "serve"])
 def test_show_config_prints_what_was_told_and_runs_nothing(command: str) -> None:
     source = ("--source", "x") if command == "run" else ()

@@ -1,9 +1,11 @@
 """The options of a client: declared once, seen by whoever asks either client what it takes."""
 
 import inspect
+import re
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edge_client.client.async_client import AsyncEdgeClient
@@ -44,6 +46,9 @@ def test_misspelt_option_is_a_type_error(residual_bundle: Bundle) -> None:
         EdgeClient(None, residual_bundle, "edge", dead_line_s=1.0)  # type: ignore[call-arg]
 
 
+MOVING: dict[str, Any] = {"exit_threshold": "auto", "deadline_s": 1.0}
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -54,6 +59,11 @@ def test_misspelt_option_is_a_type_error(residual_bundle: Bundle) -> None:
         ({"accuracy_drop": 101.0}, "an accuracy drop of 101.0 points has no meaning"),
         ({"slow": 0.5}, "a device 0.5 times as slow as this one cannot be rehearsed"),
         ({"slow": float("nan")}, "a device nan times as slow"),
+        ({"exit_floor": 2.0, **MOVING}, "an exit floor of 2 is no share"),
+        ({"exit_floor": float("nan"), **MOVING}, "an exit floor of nan is no share"),
+        ({"threads": 0}, "0 threads cannot compute"),
+        ({"latency_s": 0.0}, "a latency of 0 s cannot be kept"),
+        ({"memory_bytes": 0}, "0 bytes of memory hold no head"),
         ({"exit_floor": 0.9}, "an exit floor bounds a threshold that moves"),
         ({"cut": "edge", "latency_s": 0.1}, "kept by a policy that moves the cut"),
     ],
@@ -61,6 +71,42 @@ def test_misspelt_option_is_a_type_error(residual_bundle: Bundle) -> None:
 def test_option_that_cannot_be_is_named(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         ClientOptions("host:1", "b", **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"window": "8"}, "`window` is '8', of type str. Give a whole number, such as 8."),
+        ({"window": 2.5}, "`window` is 2.5, of type float. Give a whole number"),
+        ({"window": None}, "`window` is None, of type NoneType. Give a whole number"),
+        ({"deadline_s": "100ms"}, "`deadline_s` is '100ms', of type str. Give a number of seconds"),
+        (
+            {"memory_bytes": "500MB"},
+            "`memory_bytes` is '500MB', of type str. Give a whole number of",
+        ),
+        (
+            {"link": "10mbit,20ms"},
+            "`link` is '10mbit,20ms', of type str. Give a Link, as Link.parse",
+        ),
+        ({"exit_threshold": ["own"]}, "`exit_threshold` is ['own'], of type list. Give own, auto"),
+        ({"adapt": "yes"}, "`adapt` is 'yes', of type str. Give True or False."),
+        ({"cut": 4}, "`cut` is 4, of type int. Give a text."),
+    ],
+)
+def test_option_of_a_wrong_type_is_named_with_what_is_wanted(
+    given: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        ClientOptions("host:1", "b", **given)
+
+
+def test_bundle_of_a_wrong_type_is_named_with_what_is_wanted() -> None:
+    with pytest.raises(UsageError, match="`bundle` is None, of type NoneType. Give a path"):
+        ClientOptions(None, None, "edge").load_bundle()  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert ClientOptions("host:1", "b", window=np.int64(2), deadline_s=np.float32(1)).window == 2  # type: ignore[arg-type]
 
 
 def test_options_are_read_as_people_write_them() -> None:
