@@ -43,26 +43,26 @@ def compare(
         comparison_table,
         comparison_text,
     )
-    from partitioner.reports.plans.plan import scale_text
+    from partitioner.reports.plans.plan import scale_notes
 
     if len(bundles) < 2:
         raise UsageError("there is nothing to compare with. Give two bundles or more.")
     asked = link.read()
-    target = load_device(device) if device else None
-    found = []
-    for label, path in zip(_labels(bundles), bundles, strict=True):
-        loaded = Bundle.load(path)
-        profiles = scales.read(loaded, target)
-        made = plan(loaded, asked, *profiles, codec=codec, accuracy_drop=accuracy_drop)
-        found.append(Compared(label, made))
+    target = load_device(device) if device and scales.edge_scale is None else None
+    loaded = [Bundle.load(path) for path in bundles]
+    own, profiles = scales.read_all(loaded, target)
+    found = [
+        Compared(label, plan(one, asked, *pair, codec=codec, accuracy_drop=accuracy_drop), scale)
+        for label, one, pair, scale in zip(_labels(bundles), loaded, profiles, own, strict=True)
+    ]
     if as_json:
         print_json(comparison_json(found))
         return
-    screen.print(escape(comparison_text(found)))
+    screen.print(escape(comparison_text(found, target)))
     screen.print(comparison_table(found))
     for one in found:
-        if caveat := scale_text(one.plan):
-            remark(f"{one.label}: {caveat}")
+        for note in scale_notes(one.plan):
+            remark(f"{one.label}: {note}")
 
 
 def _labels(bundles: Sequence[Path]) -> list[str]:

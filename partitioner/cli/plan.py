@@ -170,14 +170,14 @@ def _print_tables(
 
 
 def _print_notes(decision: "Selection") -> None:
-    from partitioner.reports.plans.plan import bound_text, heads_text, points_text, scale_text
+    from partitioner.reports.plans.plan import bound_text, heads_text, points_text, scale_notes
 
     made = decision.plan
     for text in (points_text(made), bound_text(made), heads_text(made)):
         if text:
             remark(text)
-    if caveat := scale_text(made):
-        remark(f"Note: {caveat}")
+    for note in scale_notes(made):
+        remark(f"Note: {note}")
     if device := decision.terms.device:
         remark(
             f"Energy and heat are those of {device.title}; docs/planning.md says how sure they are."

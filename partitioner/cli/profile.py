@@ -74,7 +74,7 @@ def profile(
     else:
         for role, found in sorted(measured.items(), reverse=True):
             screen.print(profile_table(found, role))
-            if noise := noise_text(found, role):
+            if noise := noise_text((found, role)):
                 remark(f"Note: {noise}.")
     if cloud and (gap := server_text(loaded, measured["cloud"], cloud)):
         remark(f"Note: {gap}.")

@@ -104,11 +104,21 @@ def template(name: str) -> str:
 def scaled_to(device: Device, profile: Profile, flops: int) -> Profile:
     """Return the profile as the device would have it: an estimate, from rates of computing alone.
 
+    A device without `gflops` is what was profiled. Raises what `device_scale` does.
+    """
+    scale = device_scale(device, profile, flops)
+    return profile if scale is None else profile.scaled(scale)
+
+
+def device_scale(device: Device, profile: Profile, flops: int) -> float | None:
+    """Return how many times as long the device takes as the profiled machine; None: it says nothing of it.
+
     The profiled machine did the model's `flops` in the median of the cut `edge`; the device's
-    `gflops` says how long it takes. A device without that number is what was profiled.
+    `gflops` says how long it takes. Raises ProfileError for a profile without the cut `edge`,
+    UsageError where the model's work is not known.
     """
     if device.gflops is None:
-        return profile
+        return None
     if EDGE not in profile.cuts:
         raise ProfileError(
             f"the edge profile lacks the cut {EDGE}, so its times cannot be scaled to {device.name}. "
@@ -120,7 +130,7 @@ def scaled_to(device: Device, profile: Profile, flops: int) -> Profile:
             f"the bundle does not say how much work the model is, so its times cannot be scaled to "
             f"{device.name}. Give `edge_scale`; 1 if the profile is of that device."
         )
-    return profile.scaled(flops / whole.timing.median_s / (1e9 * device.gflops))
+    return flops / whole.timing.median_s / (1e9 * device.gflops)
 
 
 def _names(folder: str) -> list[str]:

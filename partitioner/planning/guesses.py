@@ -93,6 +93,38 @@ def survives(selection: Selection, found: Sequence[Guess]) -> bool:
     )
 
 
+def ranking_survives(first: Plan, second: Plan, *, by_gflops: bool = False) -> bool:
+    """Tell whether the first plan's best stays faster than the second's at the ends of all ranges.
+
+    One machine computes both, so what is a fact of the machine, a factor given by hand, is off by the
+    same for both. How far a device falls behind its `gflops` depends on the model, so that each of
+    them may be anywhere in the range.
+    """
+    sides = [
+        {guess.role: guess for guess in guesses(plan, by_gflops=by_gflops)}
+        for plan in (first, second)
+    ]
+    roles = sorted({*sides[0], *sides[1]})
+    corners = product(*(_corners(*(side.get(role) for side in sides)) for role in roles))
+    return all(
+        _fastest_s(first, roles, [pair[0] for pair in corner])
+        < _fastest_s(second, roles, [pair[1] for pair in corner])
+        for corner in corners
+    )
+
+
+def _corners(ours: Guess | None, theirs: Guess | None) -> tuple[tuple[float, float], ...]:
+    """Return pairs of factors, on the first plan's times and the second's, among which the worst is."""
+    if ours and theirs and GuessKind.GFLOPS not in (ours.kind, theirs.kind):
+        return (ours.low, theirs.low), (ours.high, theirs.high)
+    return ((ours.high if ours else 1.0, theirs.low if theirs else 1.0),)
+
+
+def _fastest_s(plan: Plan, roles: Sequence[str], factors: Sequence[float]) -> float:
+    found = dict(zip(roles, factors, strict=True))
+    return stretched(plan, found.get("edge", 1.0), found.get("cloud", 1.0)).best.total_s
+
+
 def best_at(selection: Selection, factors: dict[str, float]) -> Candidate | None:
     """Return the best where each side takes so many times as long; None: nothing keeps the limits."""
     plan = stretched(selection.plan, factors.get("edge", 1.0), factors.get("cloud", 1.0))

@@ -61,6 +61,12 @@ class Objective:
         """Return what is to be as small as possible."""
         return sum(weight * costs.metric(name) for name, weight in self.weights.items())
 
+    @property
+    def goal(self) -> str:
+        """What the best option has: `smallest latency`, `largest throughput`."""
+        # Throughput alone is written as a rate; in a sum it is the seconds of the slowest stage.
+        return f"{'largest' if set(self.weights) == {'throughput'} else 'smallest'} {self}"
+
     def __str__(self) -> str:
         if len(self.weights) == 1:
             return next(iter(self.weights))

@@ -31,7 +31,7 @@ class Selection:
         limits = f" within {', '.join(map(str, self.constraints))}" if self.constraints else ""
         latency = format_duration(self.best.costs.latency_s)
         return (
-            f"<Selection of {self.best.option.label} in {latency}: smallest {self.objective}{limits}, of "
+            f"<Selection of {self.best.option.label} in {latency}: {self.objective.goal}{limits}, of "
             f"{len(self.feasible)} feasible options of {len(self.candidates)}>"
         )
 

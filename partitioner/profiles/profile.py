@@ -101,7 +101,7 @@ class Profile(FrozenModel):
     """Not 1: the times were not measured, but multiplied by this for another machine."""
 
     def __repr__(self) -> str:
-        scaled = f", scaled by {self.scale:g}" if self.scale != 1 else ""
+        scaled = f", scaled by {self.scale:.3g}" if self.scale != 1 else ""
         where = f"{self.machine.hostname} ({self.machine.cpu})"
         what = f"{len(self.cuts)} cuts measured {self.measured_at}"
         return f"<Profile of {self.bundle} on {where}: {what}{scaled}>"

@@ -34,13 +34,17 @@ def _stage_cells(stage: StageProfile | None) -> tuple[str, str, str]:
     return f"{1e3 * timing.median_s:.2f}", spread, f"{stage.memory_bytes / 1e6:.0f}"
 
 
-def noise_text(profile: Profile, role: str) -> str | None:
-    """Say that a profile was measured on a busy machine, as far as that shows; None: it doesn't."""
-    if profile.spread <= _NOISY:
+def noise_text(*sides: tuple[Profile, str]) -> str | None:
+    """Say which of these profiles, each with its role, were measured on a busy machine, as far as that
+    shows; None: it doesn't."""
+    noisy = {role: profile.spread for profile, role in sides if profile.spread > _NOISY}
+    if not noisy:
         return None
+    whose = " and ".join(f"the {role}'s" for role in noisy)
+    shares = " and ".join(f"{100 * spread:.0f} %" for spread in noisy.values())
     return (
-        f"the {role}'s times vary by {100 * profile.spread:.0f} % from p10 to p90, as if something else had "
-        "run there; measure again when it is idle, or longer (--budget)"
+        f"{whose} times vary by {shares} from p10 to p90, as if something else had run there; "
+        "measure again when it is idle, or longer (--budget)"
     )
 
 

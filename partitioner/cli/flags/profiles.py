@@ -1,7 +1,9 @@
 """Flags of what was measured: whose profiles a command takes, and by how much it scales them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import geometric_mean
 from typing import TYPE_CHECKING, Annotated
 
 from partitioner.settings.panels import PROFILES
@@ -26,7 +28,7 @@ EdgeScale = Annotated[
 CloudScale = Annotated[
     float | None,
     option(
-        "The same for the cloud; without a cloud profile, of the edge's times.",
+        "What if the cloud took this many times as long as its profile, or, without one, as the edge's?",
         "FACTOR",
         panel=PROFILES,
     ),
@@ -82,7 +84,26 @@ class ScaleFlags:
     edge_scale: EdgeScale = None
     cloud_scale: CloudScale = None
 
-    def read(self, bundle: "Bundle", device: "Device | None" = None) -> "tuple[Profile, Profile]":
-        """Return a bundle's own profiles of edge and cloud, as `ProfileFlags.read` does."""
+    def read_all(
+        self, bundles: "Sequence[Bundle]", device: "Device | None" = None
+    ) -> "tuple[list[float | None], list[tuple[Profile, Profile]]]":
+        """Return what each edge would be scaled by as `device`, and the bundles' own profiles.
+
+        The edges are scaled by one factor, the geometric mean: by a factor each, bundles would differ
+        by their FLOPs alone, and nothing measured would be left of the comparison. A factor is None
+        where none is known: without a device, or with one that has no `gflops`.
+
+        Raises ProfileError or UsageError.
+        """
+        from partitioner.devices.device import device_scale
+
         flags = ProfileFlags(edge_scale=self.edge_scale, cloud_scale=self.cloud_scale)
-        return flags.read(bundle, device)
+        pairs = [flags.read(bundle) for bundle in bundles]
+        if device is None or device.gflops is None:
+            return [None] * len(pairs), pairs
+        own = [
+            device_scale(device, here, bundle.manifest.flops)
+            for bundle, (here, _) in zip(bundles, pairs, strict=True)
+        ]
+        common = geometric_mean(scale for scale in own if scale)
+        return own, [(here.scaled(common), there) for here, there in pairs]

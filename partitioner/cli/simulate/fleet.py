@@ -145,7 +145,7 @@ def fleet(
     from partitioner.common.files import write_csv
     from partitioner.common.units import parse_duration
     from partitioner.planning.plan import plan as make_plan
-    from partitioner.reports.plans.plan import scale_text
+    from partitioner.reports.plans.plan import scale_notes
     from partitioner.reports.simulations.fleet import (
         Bill,
         draw_fleet,
@@ -183,8 +183,8 @@ def fleet(
     summary = summarise(each)
     screen.print(fleet_text(done, summary, p99_s if load.workers == AUTO else None))
     screen.print(fleet_table(done, summary))
-    if caveat := scale_text(plan):
-        remark(f"Note: {caveat}")
+    for note in scale_notes(plan):
+        remark(f"Note: {note}")
     output.tell()
 
 

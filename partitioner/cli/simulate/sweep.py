@@ -48,7 +48,7 @@ def sweep(
     from partitioner.common.files import write_csv
     from partitioner.network.link import Link
     from partitioner.planning.plan import plan as make_plan
-    from partitioner.reports.plans.plan import scale_text
+    from partitioner.reports.plans.plan import scale_notes
     from partitioner.reports.simulations.sweep import draw_sweep, sweep_table, sweep_text
     from partitioner.simulation.sweep import POINT_COLUMNS, parse_grid
     from partitioner.simulation.sweep import sweep as sweep_plan
@@ -71,6 +71,6 @@ def sweep(
         return
     screen.print(sweep_text(swept))
     screen.print(sweep_table(swept))
-    if caveat := scale_text(made):
-        remark(f"Note: {caveat}")
+    for note in scale_notes(made):
+        remark(f"Note: {note}")
     output.tell()

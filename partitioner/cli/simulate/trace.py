@@ -229,7 +229,7 @@ def trace(
     from partitioner.common.files import write_csv
     from partitioner.common.units import parse_duration
     from partitioner.policy.settings import PolicySettings
-    from partitioner.reports.plans.plan import scale_text
+    from partitioner.reports.plans.plan import scale_notes
     from partitioner.reports.plots.trace import draw_runs
     from partitioner.simulation.comparison import compare_policies
     from partitioner.simulation.simulation import FRAME_COLUMNS, Simulation
@@ -270,8 +270,8 @@ def trace(
         print_json(done.to_dict())
         return
     _show(done, every=every)
-    if caveat := scale_text(made):
-        remark(f"Note: {caveat}")
+    for note in scale_notes(made):
+        remark(f"Note: {note}")
     output.tell()
 
 

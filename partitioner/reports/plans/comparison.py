@@ -7,8 +7,11 @@ from typing import Any
 from rich.markup import escape
 
 from partitioner.common.units import format_duration, format_size
+from partitioner.devices.device import Device
+from partitioner.planning.guesses import guesses, ranking_survives
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
+from partitioner.reports.plans.guesses import guess_text
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
 
@@ -18,6 +21,8 @@ class Compared:
 
     label: str
     plan: Plan
+    own_scale: float | None = None
+    """What its edge would be scaled by alone, by the GFLOP/s of a device; None: there is no such device."""
 
     @property
     def best(self) -> Option:
@@ -56,6 +61,7 @@ def comparison_json(found: Sequence[Compared]) -> dict[str, Any]:
         },
         "bundles": [_bundle_json(one) for one in found],
         "fastest": min(found, key=_total_s).label,
+        "same_over_ranges": _survives(found),
     }
 
 
@@ -74,6 +80,7 @@ def _bundle_json(one: Compared) -> dict[str, Any]:
         "accuracy": one.accuracy,
         "whole_accuracy": one.whole_accuracy,
         "edge_scale": one.plan.edge.scale,
+        "own_edge_scale": one.own_scale,
         "cloud_scale": one.plan.cloud.scale,
         "best": {
             "cut": best.cut,
@@ -119,25 +126,70 @@ def comparison_table(found: Sequence[Compared]) -> FoldingTable:
     return table
 
 
-def comparison_text(found: Sequence[Compared]) -> str:
-    """Say which bundle is the fastest, by how much, and what that does to accuracy."""
+def comparison_text(found: Sequence[Compared], device: Device | None = None) -> str:
+    """Say which bundle is the fastest, by how much, what that does to accuracy, and how sure it is.
+
+    `device` is what the edges were scaled to, if they were.
+    """
     first, second = sorted(found, key=_total_s)[:2]
     less = 100 * (1 - _total_s(first) / _total_s(second))
-    text = (
+    lines = (
         f"{first.label} is the fastest: {format_duration(_total_s(first))} with {first.best.label}, "
         f"{less:.0f} % less than {second.label} ({format_duration(_total_s(second))} with "
-        f"{second.best.label}). "
+        f"{second.best.label}). {_accuracy_text(first, second)}",
+        _scaling_text(found, device),
     )
+    return "\n".join(line for line in lines if line)
+
+
+def _accuracy_text(first: Compared, second: Compared) -> str:
     if first.accuracy is None or second.accuracy is None:
         unknown = ", ".join(one.label for one in (first, second) if one.accuracy is None)
-        return f"{text}How often {unknown} is right is not known: calibrate with --labels."
+        return f"How often {unknown} is right is not known: calibrate with --labels."
     points = 100 * (first.accuracy - second.accuracy)
     how = (
         f"{abs(points):.1f} points {'more' if points > 0 else 'less'} often"
         if points
         else "as often"
     )
-    return f"{text}It is right {how}."
+    return f"It is right {how}."
+
+
+def _scaling_text(found: Sequence[Compared], device: Device | None) -> str:
+    """Say which sides were scaled, and whether the ranking may turn; empty: both were measured."""
+    first = min(found, key=_total_s)
+    sides = guesses(first.plan, by_gflops=_is_by_gflops(first))
+    if not sides:
+        return ""
+    said = [guess_text(guess, device, first.plan) for guess in sides]
+    if _is_by_gflops(first):
+        said.append(_one_factor_text(found))
+    said.append(
+        "Over that range the ranking stays."
+        if _survives(found)
+        else "The difference is within the range of the scaling, so that the ranking may turn."
+    )
+    return " ".join(said)
+
+
+def _one_factor_text(found: Sequence[Compared]) -> str:
+    own = ", ".join(f"{one.own_scale:.3g} for {one.label}" for one in found)
+    return (
+        f"All bundles have one factor, {found[0].plan.edge.scale:.3g}, so that they rank as measured: the "
+        f"geometric mean of {own}."
+    )
+
+
+def _survives(found: Sequence[Compared]) -> bool:
+    """Tell whether the fastest is faster than each of the others over all of the ranges."""
+    first, *others = sorted(found, key=_total_s)
+    return all(
+        ranking_survives(first.plan, other.plan, by_gflops=_is_by_gflops(first)) for other in others
+    )
+
+
+def _is_by_gflops(one: Compared) -> bool:
+    return one.own_scale is not None
 
 
 def _total_s(one: Compared) -> float:

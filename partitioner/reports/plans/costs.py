@@ -56,10 +56,10 @@ def _candidate_json(
 def costs_table(decision: Selection, shown: Sequence[Candidate]) -> FoldingTable:
     """Return what these candidates cost, and what limits they miss; the best is marked."""
     columns = [column for column in _columns(decision, shown) if any(column[1])]
-    asked = with_flags(", ".join(map(str, (decision.objective, *decision.constraints))))
+    asked = with_flags(", ".join((decision.objective.goal, *map(str, decision.constraints))))
     limited = "misses" if decision.constraints else ""
     headers = ("cut", "codec", *(header for header, _ in columns), limited, "")
-    table = new_table(f"smallest {asked}", *headers, left=2, keys=2)
+    table = new_table(asked, *headers, left=2, keys=2)
     for at, candidate in enumerate(shown):
         best = candidate == decision.best
         misses = [flag_of(c.parameter) for c in decision.constraints if not c.admits(candidate)]

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from partitioner.devices.device import Device
 from partitioner.planning.guesses import Guess, GuessKind, Reach, reach_of, survives
+from partitioner.planning.plan import Plan
 from partitioner.planning.selection import Selection
 
 
@@ -14,7 +16,7 @@ def guesses_text(selection: Selection, found: Sequence[Guess]) -> str:
     """
     if not found:
         return ""
-    said = " ".join(_guess_text(selection, guess) for guess in found)
+    said = " ".join(guess_text(guess, selection.terms.device, selection.plan) for guess in found)
     best = selection.best.option.label
     if survives(selection, found):
         return f"{said} Over that range {best} stays the best."
@@ -31,18 +33,32 @@ def guesses_json(selection: Selection, found: Sequence[Guess]) -> dict[str, Any]
     }
 
 
-def _guess_text(selection: Selection, guess: Guess) -> str:
+def guess_text(guess: Guess, device: Device | None, plan: Plan) -> str:
+    """Say of one side of `plan` by what it was scaled, and how wrong that may be."""
     span = f"{guess.low:g}x to {guess.high:g}x of these"
     if guess.kind is GuessKind.GFLOPS:
-        device = selection.terms.device
-        name = (device.name or device.title) if device else "a device"
-        how = f"by the GFLOP/s of {name}, so that its times may really be {span} (docs/planning.md)"
+        how = f"by the GFLOP/s of {_name(device)}, so that its times may really be {span} (docs/planning.md)"
     elif guess.kind is GuessKind.ASSUMED:
         times = "" if guess.scale == 1 else f", times {guess.scale:.3g}"
         how = f"its times are those of the edge's machine{times}; suppose {span}"
     else:
         how = f"its times are multiplied by {guess.scale:.3g}; suppose {span}"
-    return f"The {guess.role} is scaled, not measured: {how}."
+    said = f"The {guess.role} is scaled, not measured: {how}."
+    faster = guess.kind is GuessKind.GFLOPS and guess.scale < 1
+    return f"{said} {_faster_text(guess, device, plan)}" if faster else said
+
+
+def _faster_text(guess: Guess, device: Device | None, plan: Plan) -> str:
+    """Warn that a device comes out faster than the machine that was measured."""
+    return (
+        f"Its factor {guess.scale:.3g} is below 1, as if {_name(device)} were faster than the "
+        f"{plan.edge.machine.cpu} that was measured: there this model reached few GFLOP/s, as small "
+        "models do, and it will on the device. Measure the device, or give --edge-scale."
+    )
+
+
+def _name(device: Device | None) -> str:
+    return (device.name or device.title) if device else "a device"
 
 
 def _holds_text(reach: Reach) -> str:

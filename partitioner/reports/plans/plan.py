@@ -119,11 +119,11 @@ def points_text(plan: Plan) -> str | None:
     return text
 
 
-def scale_text(plan: Plan) -> str | None:
-    """Say which side was scaled instead of measured, which is noisy, and which codec sizes are guesses;
-    None: no need to."""
+def scale_notes(plan: Plan) -> list[str]:
+    """Return a sentence each on which side was scaled instead of measured, which is noisy, and which codec
+    sizes are guesses."""
     remarks = [
-        f"the {role}'s times are measured on {profile.machine.cpu} and scaled by {profile.scale:g}"
+        f"the {role}'s times are measured on {profile.machine.cpu} and scaled by {profile.scale:.3g}"
         for role, profile in (("edge", plan.edge), ("cloud", plan.cloud))
         if profile.scale != 1
     ]
@@ -132,8 +132,8 @@ def scale_text(plan: Plan) -> str | None:
         plan.cloud.measured_at: (plan.cloud, "cloud"),
         plan.edge.measured_at: (plan.edge, "edge"),
     }
-    noise = [noise_text(*side) for side in measured.values()]
-    remarks += [text for text in noise if text]
+    if noise := noise_text(*measured.values()):
+        remarks.append(noise)
     guessed = any(option.codec != "raw" and not option.accuracy for option in plan.options)
     if plan.edge.inputs == "random" and guessed:
         remarks.append(
@@ -142,7 +142,7 @@ def scale_text(plan: Plan) -> str | None:
         )
     if stale := stale_text(plan):
         remarks.append(stale)
-    return "; ".join(remarks) + "." if remarks else None
+    return [f"{remark}." for remark in remarks]
 
 
 def stale_sides(plan: Plan) -> list[str]:

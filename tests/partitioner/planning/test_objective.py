@@ -32,6 +32,13 @@ def test_terms_that_lack_something_are_refused() -> None:
             Prices(gb=wrong)
 
 
+def test_throughput_alone_is_to_be_large_and_all_else_small() -> None:
+    assert Objective.parse("throughput").goal == "largest throughput"
+    assert Objective.parse("p95").goal == "smallest p95"
+    both = Objective.parse("latency=1,throughput=2")  # seconds of the slowest stage
+    assert both.goal == "smallest 1·latency + 2·throughput"
+
+
 def test_weights_are_read() -> None:
     assert Objective.parse("p95") == Objective({"p95": 1.0})
     assert Objective.parse("bytes=2").weights == {"bytes": 2.0}

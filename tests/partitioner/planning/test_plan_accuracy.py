@@ -18,7 +18,7 @@ from partitioner.planning.plan import plan
 from partitioner.planning.selection import select
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
-from partitioner.reports.plans.plan import bound_text, scale_text
+from partitioner.reports.plans.plan import bound_text, scale_notes
 from partitioner.reports.plans.rows import rows_worth_showing
 from protos.errors import UsageError
 from tests.kit.samples import samples
@@ -69,13 +69,13 @@ def test_profile_from_before_the_calibration_offers_no_low_bits(
     before = calibrated_profile.model_copy(update={"calibration_digest": "", **earlier})
     made = plan(calibrated, Link(1e6, 1e6, 0.01), calibrated_profile, before, accuracy_drop=100)
     assert not any(option.codec.startswith("q") for option in made.options)
-    note = scale_text(made) or ""
+    note = " ".join(scale_notes(made))
     assert "q2 to q6 are left out, as the cloud did not" in note
     assert "restart the server" in note
     assert "and so are q2 to q6" in (bound_text(made) or "")
     # The device's profile is mended here alone; a cloud that is assumed from it has no server.
     for edge, cloud in ((before, calibrated_profile), (before, before)):
-        note = scale_text(plan(calibrated, Link(1e6, 1e6, 0.01), edge, cloud)) or ""
+        note = " ".join(scale_notes(plan(calibrated, Link(1e6, 1e6, 0.01), edge, cloud)))
         assert f"run: splitpoint profile {calibrated.path}" in note
         assert "server" not in note
 

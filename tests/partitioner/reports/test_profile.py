@@ -7,9 +7,9 @@ import pytest
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
 from partitioner.profiles.profile import Timing
-from partitioner.reports.plans.plan import scale_text
+from partitioner.reports.plans.plan import scale_notes
 from partitioner.reports.profile import noise_text
-from tests.kit.profiles import EXAMPLE, make
+from tests.kit.profiles import EXAMPLE, make, spread_out
 
 
 def test_profile_of_a_busy_machine_is_remarked_on() -> None:
@@ -21,8 +21,23 @@ def test_profile_of_a_busy_machine_is_remarked_on() -> None:
     cut = edge.model_copy(update={"head": edge.head.model_copy(update={"timing": timing})})
     busy = quiet.model_copy(update={"cuts": {"edge": cut}})
     assert busy.spread == pytest.approx(0.6)  # (0.12 - 0.06) / 0.1
-    assert noise_text(quiet, "cloud") is None
+    assert noise_text((quiet, "cloud")) is None
     whole = plan(bundle, Link(1e6, 1e6, 0.01), quiet, quiet)
-    said = scale_text(replace(whole, edge=busy, cloud=busy.scaled(0.5))) or ""
+    said = " ".join(scale_notes(replace(whole, edge=busy, cloud=busy.scaled(0.5))))
     assert said.count("the edge's times vary by 60 % from p10 to p90") == 1
     assert "cloud's times vary" not in said
+
+
+def test_two_busy_machines_are_one_note_and_factors_have_three_digits() -> None:
+    bundle, quiet = make(EXAMPLE)
+    edge = spread_out(quiet, {"head": 0.9, "tail": 0.9})
+    there = quiet.model_copy(update={"measured_at": "2026-01-02T00:00:00+00:00"})
+    cloud = spread_out(there, {"head": 0.8, "tail": 0.8}).scaled(0.829437)
+    made = plan(bundle, Link(1e6, 1e6, 0.01), quiet, quiet)
+    notes = scale_notes(replace(made, edge=edge, cloud=cloud))
+    assert [note for note in notes if "vary by" in note] == [
+        f"the cloud's and the edge's times vary by {100 * cloud.spread:.0f} % and "
+        f"{100 * edge.spread:.0f} % from p10 to p90, as if something else had run there; measure again "
+        "when it is idle, or longer (--budget)."
+    ]
+    assert any(note.endswith("scaled by 0.829.") for note in notes)

@@ -194,6 +194,11 @@ def test_device_by_gflops_may_be_three_times_as_slow() -> None:
     text = answer_text(answer(made, terms=terms), found)
     assert "by the GFLOP/s of board, so that its times may really be 0.5x to 3x of these" in text
     assert "docs/planning.md" in text
+    # 0.4: a board that comes out faster than the machine that was measured.
+    assert "Its factor 0.4 is below 1, as if board were faster than the" in text
+    slow = planned(edge_scale=4)
+    slower = answer_text(answer(slow, terms=terms), guesses(slow, by_gflops=True))
+    assert "below 1" not in slower
 
 
 def test_measured_sides_are_no_guesses_and_a_cloud_that_is_assumed_is_one() -> None:
