@@ -18,6 +18,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.policy.last_resort import best_alone, cut_alone
+from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
 from protos.codecs.registry import codec_for
 from protos.errors import (
     FaultError,
@@ -156,10 +157,10 @@ class CloudSession:
             on_progress=self._note,
         )
         most_bytes = self.server.max_message_bytes if self.server else None
-        usable = self._control.usable(made)
-        option, reason = best_of(usable, most_bytes, self._control.settings)
+        usable, demand = self._control.usable(made), self._control.power_demand
+        option, reason = best_of(usable, most_bytes, self._control.settings.under(demand))
         self.link = made.link
-        self._follow(made, option, reason)
+        self._follow(made, option, reason, demand)
         self._planned = True
 
     def _choose_alone(self) -> None:
@@ -178,30 +179,32 @@ class CloudSession:
                 if not self._overruled:
                     self._control.stay_at(alone)
 
-    def _follow(self, plan: Plan, option: Option, reason: str) -> None:
+    def _follow(
+        self, plan: Plan, option: Option, reason: str, heeded: PowerDemand = NO_POWER_DEMAND
+    ) -> None:
         with self._deciding:
             if not self._overruled:
-                self._begin_with(plan, option, reason)
+                self._begin_with(plan, option, reason, heeded)
 
-    def _begin_with(self, plan: Plan, option: Option, reason: str) -> None:
+    def _begin_with(self, plan: Plan, option: Option, reason: str, heeded: PowerDemand) -> None:
         if self._options.cut != AUTO and self.server is not None:
-            option, reason = self._given(plan), "chosen by the caller"
+            option, reason = self._given(plan, heeded), "chosen by the caller"
         if not self._options.adapts:
             choice = choose(self._bundle, option.cut, option.codec, reason)
             self._control.stay_at(replace(choice, option=option))
             return
         message_bytes = self.server.max_message_bytes if self.server else None
         limits = Limits(message_bytes, self._stages.memory_bytes)
-        self._control.follow(plan, option, reason, limits)
+        self._control.follow(plan, option, reason, limits, heeded)
 
-    def _given(self, plan: Plan) -> Option:
+    def _given(self, plan: Plan, heeded: PowerDemand) -> Option:
         """Return the caller's cut among the plan's options, with the caller's codec or the best one."""
         of_cut = [option for option in plan.options if option.cut == self._options.cut]
         if not of_cut:
             raise UsageError(
                 f"the plan has no option at the cut {self._options.cut!r}. Measure it again."
             )
-        return least(of_cut, plan, self._control.settings)
+        return least(of_cut, plan, self._control.settings.under(heeded))
 
     def _note(self, what: str, done: int, total: int) -> None:
         if self._ended:

@@ -104,8 +104,23 @@ class Controller:
             self._rung_plans, self._bounded = (), None
             self._told = choice
 
-    def follow(self, plan: Plan, first: Option, reason: str, limits: Limits) -> None:
-        """Let the policy decide among the plan's options, beginning with `first`."""
+    @property
+    def power_demand(self) -> PowerDemand:
+        """The demand of the power rules, as last heeded."""
+        return self._power_demand
+
+    def follow(
+        self,
+        plan: Plan,
+        first: Option,
+        reason: str,
+        limits: Limits,
+        heeded: PowerDemand = NO_POWER_DEMAND,
+    ) -> None:
+        """Let the policy decide among the plan's options, beginning with `first`.
+
+        `heeded`: the demand of the power rules that `first` was chosen under.
+        """
         with self._lock:
             self._rung_plans = self._climb(plan, limits)
             self._offered = plan, limits
@@ -113,8 +128,8 @@ class Controller:
             self._stages.know(plan.edge)
             now_s = perf_counter()
             seen = self.conditions(now_s)
-            unmoved = replace(seen, power_demand=NO_POWER_DEMAND)  # nothing of it is in `first`
-            self._tell(Decision(first, reason, first.total_s, unmoved, now_s), plan)
+            under = replace(seen, power_demand=heeded)
+            self._tell(Decision(first, reason, first.total_s, under, now_s), plan)
             self._open_ahead(seen, now_s)
 
     def heed_limit(self, message_bytes: int) -> None:

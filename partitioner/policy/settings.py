@@ -1,7 +1,8 @@
 """Settings of the policy: what is minimised, within what limits, and how readily the cut moves."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from partitioner.common.units import format_duration
 from partitioner.planning.metrics import FrameTimes
@@ -12,6 +13,7 @@ from partitioner.planning.terms import NO_TERMS, Terms
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.expected_latency import expect
 from partitioner.policy.hysteresis import Hysteresis
+from partitioner.policy.power_rules import PowerDemand
 from partitioner.policy.score import Scorer, scorer_of
 
 
@@ -52,6 +54,12 @@ class PolicySettings:
         """The same in words."""
         what = "the deadline" if self.latency_s is None else "a latency"
         return f"{what} of {format_duration(math.inf if self.limit_s is None else self.limit_s)}"
+
+    def under(self, power_demand: PowerDemand) -> Self:
+        """Return these settings with the weight of energy that battery and heat ask for."""
+        if not self.terms.knows_energy:
+            return self
+        return replace(self, objective=power_demand.shifts(self.objective))
 
     def expect(self, option: Option, seen: Conditions) -> FrameTimes:
         """Return what a frame of an option is expected to take under `seen`."""

@@ -250,6 +250,27 @@ def test_rule_that_holds_at_the_start_is_named_for_the_move_that_it_makes(
     stages.close()
 
 
+async def test_first_cut_counts_energy_as_the_rules_in_force_ask(
+    residual_bundle: Bundle, planned: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "edge_client.client.session.plan_with_cloud", lambda *_args, **_options: planned
+    )
+    power = Power((Gauge(battery=0.2, charging=False),), PowerRules(rules=(LOW,), least_s=0))
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, terms=THIRSTY, power=power) as client,
+    ):
+        first = client.choice
+        result = await client.infer(frames(residual_bundle, 1)[0])
+    assert planned.best.cut != EDGE
+    assert first.cut.id == result.cut == EDGE
+    assert first.reason.startswith("auto: ")
+    assert " and 20.0 mJ a frame" in first.reason
+    assert "low: energy counts 1000x" in first.reason
+    assert client.switches == 0
+
+
 async def test_cut_of_the_caller_is_left_alone_by_the_rules(residual_bundle: Bundle) -> None:
     power = Power((Gauge(temperature_c=90.0),), RULES)
     async with AsyncEdgeClient(None, residual_bundle, EDGE, power=power) as client:
