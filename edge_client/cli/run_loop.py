@@ -14,6 +14,7 @@ from edge_client.cli.reports.remarks import (
     tell_of_distrust,
     tell_of_exits,
     tell_of_health,
+    tell_of_link,
     tell_of_move,
     tell_of_slowness,
 )
@@ -58,6 +59,7 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
         stack.enter_context(shown_metrics(settings.reports.metrics, observer))
         # Only now: a server that is away must not cost the records of the last run.
         writer = stack.enter_context(RecordWriter(settings.reports.output, as_json))
+        tell_of_link(settings.client)
         tell_of_choice(client.choice, client.trouble, client.bundle)
         tell_of_exits(client.bundle, client.exit_threshold)
         client.asynchronous.control.on_distrust.add(tell_of_distrust)
@@ -77,6 +79,7 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
                 sum_up(
                     tally, client, writer,
                     as_json=as_json, slow=slow, dropped=dropped, unreadable=unreadable,
+                    window=settings.client.window,
                 )  # fmt: skip
     return _exit_status(tally, source, interrupted)
 

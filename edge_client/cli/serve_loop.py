@@ -13,6 +13,7 @@ from edge_client.cli.reports.remarks import (
     tell_of_distrust,
     tell_of_exits,
     tell_of_health,
+    tell_of_link,
     tell_of_move,
     tell_of_slowness,
 )
@@ -71,6 +72,7 @@ async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
         )
         await server.start()
         stack.push_async_callback(server.stop)
+        tell_of_link(settings.client)
         tell_of_choice(client.choice, client.trouble, client.bundle)
         tell_of_exits(client.bundle, client.exit_threshold)
         client.control.on_distrust.add(tell_of_distrust)

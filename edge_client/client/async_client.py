@@ -161,6 +161,11 @@ class AsyncEdgeClient:
         return self.control.learned.link or self._meeting.link
 
     @property
+    def link_is_measured(self) -> bool:
+        """True once `link` rests on what was seen of it, and not on what was given alone."""
+        return self.options.link is None or self.control.learned.has_seen_link
+
+    @property
     def trouble(self) -> SplitpointError | None:
         """The cloud's last failure, or the mismatch of its calibration; None while all is well."""
         return self._breaker.error or self.control.distrusts

@@ -101,7 +101,8 @@ class ClientOptions(Options):
     )
     link: Link | None = option(
         None,
-        "For auto: the link to plan for, as 10mbit,20ms or 10mbit/50mbit,20ms; measure asks it.",
+        "For auto: the first guess of the link, as 10mbit,20ms or 10mbit/50mbit,20ms, which traffic "
+        "corrects; measure asks it.",
         _LINK,
         none="measure",
         panel=LINK,

@@ -66,6 +66,11 @@ class EdgeClient:
         return self._client.link
 
     @property
+    def link_is_measured(self) -> bool:
+        """True once `link` rests on what was seen of it, and not on what was given alone."""
+        return self._client.link_is_measured
+
+    @property
     def trouble(self) -> SplitpointError | None:
         """The cloud's last failure; None while all is well."""
         return self._client.trouble

@@ -1,4 +1,4 @@
-"""Advice after a run that missed deadlines: how many frames did, why, and what would help."""
+"""Advice after a run: why frames missed deadlines or waited for each other, and what would help."""
 
 import math
 from collections import Counter
@@ -13,6 +13,8 @@ from partitioner.common.units import format_duration, plural
 
 _MOST = 0.95
 """The share of frames whose deadline is looked for."""
+_MUCH = 0.3
+"""From this share of the median latency on, waiting is worth a word."""
 
 
 @dataclass
@@ -72,6 +74,17 @@ def advise(summary: dict[str, Any], *, has_exits: bool, name: str) -> str | None
     return (
         f"{found['missed']} of {plural(summary['frames'], 'frame')} missed the deadline of {limit} and have "
         f"no answer: {why}. {'; or '.join(_ways(found, has_exits=has_exits, name=name))}."
+    )
+
+
+def explain_waiting(summary: dict[str, Any], window: int) -> str | None:
+    """Return why latencies are far above the plan's, where frames waited for others of their window."""
+    latency, wait_s = summary["latency_s"], summary["wait_s"]
+    if window == 1 or not latency or wait_s < _MUCH * latency["p50"]:
+        return None
+    return (
+        f"frames waited {format_duration(wait_s)} for others of the window of {window}; pace them with "
+        "--fps, or --window 1, to compare with the plan"
     )
 
 

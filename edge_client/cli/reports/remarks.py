@@ -61,6 +61,12 @@ def tell_of_slowness(times: float) -> None:
         console.remark(f"a rehearsal: the device is played {times:g} times as slow as this one")
 
 
+def tell_of_link(options: ClientOptions) -> None:
+    """Say so where the link that was given is not kept."""
+    if options.link is not None and options.adapts:
+        console.remark(f"{options.link} is the first guess of the link; traffic corrects it")
+
+
 def tell_of_choice(choice: Choice, trouble: SplitpointError | None, bundle: Bundle) -> None:
     """Say where the cut is and why, and what is wrong with the cloud, if anything is."""
     console.remark(f"cut {choice.label}, {choice.reason}")

@@ -5,7 +5,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from edge_client.cli.reports.advice import advise
+from edge_client.cli.reports.advice import advise, explain_waiting
 from edge_client.cli.reports.result_json import RecordWriter
 from edge_client.cli.reports.tally import Tally
 from edge_client.client.async_client import AsyncEdgeClient
@@ -24,17 +24,22 @@ def sum_up(
     slow: float,
     dropped: int = 0,
     unreadable: int = 0,
+    window: int = 1,
 ) -> None:
     """Write the summary of what was done, as a table where people read, and what would make it better.
 
-    `slow`: how many times as slow as this one the device was played.
+    `slow`: how many times as slow as this one the device was played. `window`: the frames that a source had
+    at work at the same time; 1 where callers have a pace of their own.
     """
     summary = tally.summary(dropped=dropped, unreadable=unreadable, link=client.link)
     summary |= {"fallbacks": dict(client.fallbacks), "switches": client.switches, "slow": slow}
+    summary["link_is_measured"] = client.link_is_measured
     bundle = client.bundle
     if not as_json:
         print_summary(summary, bundle)
     writer.write({"summary": summary})
+    if why := explain_waiting(summary, window):
+        console.remark(why)
     if advice := advise(summary, has_exits=bundle.exits is not None, name=str(bundle.path)):
         console.complain(advice)
 
@@ -82,7 +87,8 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("without the cloud", _tallied(summary["fallbacks"])))
     if link := summary["link"]:
         rates = f"{format_rate(link['uplink_bps'])} up, {format_rate(link['downlink_bps'])} down"
-        rows.append(("link", f"{rates}, RTT {format_duration(link['rtt_s'])}"))
+        origin = "measured" if summary["link_is_measured"] else "given"
+        rows.append((f"link, as {origin}", f"{rates}, RTT {format_duration(link['rtt_s'])}"))
     return rows
 
 

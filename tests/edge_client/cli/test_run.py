@@ -367,3 +367,29 @@ def test_source_without_one_readable_frame_is_an_error(
     done = invoke("run", "--bundle", image_bundle.path, "--source", tmp_path, "--cut", "edge")
     assert isinstance(done.exception, SourceError)
     assert "(1 could not be read)" in str(done.exception)
+
+
+def test_link_that_is_given_is_a_first_guess_and_that_of_the_summary_was_measured(
+    image_bundle: Bundle, address: str, folder: Path
+) -> None:
+    words = ("run", "--cloud", address, "--bundle", image_bundle.path, "--source", folder)
+    fixed = ("--cut", "cut-03", "--link", "10mbit,20ms", "--json")
+    assert "first guess" not in invoke(*words, *fixed).stderr
+    done = invoke(*words, "--link", "10mbit,20ms", "--loop", "--max-frames", 40)
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.stderr.split())
+    guess = "10.0 Mbit/s up, 10.0 Mbit/s down, RTT 20.0 ms"
+    assert f"{guess} is the first guess" in said
+    # At the cut edge nothing crosses, and the guess stays.
+    assert ("link, as given" if guess in done.stdout else "link, as measured") in done.stdout
+
+
+def test_run_as_fast_as_it_goes_says_that_frames_waited(
+    image_bundle: Bundle, address: str, folder: Path
+) -> None:
+    words = ("run", "--cloud", address, "--bundle", image_bundle.path, "--source", folder)
+    words += ("--cut", "cut-03", "--loop", "--max-frames", "24")
+    assert "for others of the window of 16" in " ".join(
+        invoke(*words, "--window", 16).stderr.split()
+    )
+    assert "for others of the window" not in invoke(*words, "--window", 1).stderr

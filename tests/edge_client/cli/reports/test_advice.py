@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_client.cli.reports.advice import Punctuality, advise
+from edge_client.cli.reports.advice import Punctuality, advise, explain_waiting
 from edge_client.frames.result import BUSY, Missed, Result, ServedBy, Timings
 
 
@@ -61,3 +61,14 @@ def test_nothing_is_said_when_nothing_was_missed(deadline_s: float | None) -> No
     assert found.missed == 0
     assert found.wanted_s is None
     assert advise({"deadline": found.summary()}, has_exits=True, name="") is None
+
+
+def test_waiting_for_the_window_is_explained_where_it_is_much() -> None:
+    summary = {"latency_s": {"p50": 0.034}, "wait_s": 0.021}
+    assert explain_waiting(summary, window=4) == (
+        "frames waited 21.0 ms for others of the window of 4; pace them with --fps, or --window 1, "
+        "to compare with the plan"
+    )
+    assert explain_waiting(summary, window=1) is None
+    assert explain_waiting({**summary, "wait_s": 0.001}, window=4) is None
+    assert explain_waiting({"latency_s": None, "wait_s": None}, window=4) is None

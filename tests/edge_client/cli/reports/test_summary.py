@@ -8,17 +8,24 @@ from edge_client.cli.reports.summary import print_summary
 from edge_client.cli.reports.tally import Tally
 from edge_client.frames.result import Result, ServedBy, Timings
 from partitioner.bundle.bundle import Bundle
+from partitioner.network.link import Link
 
 
 def shown(
-    bundle: Bundle, capsys: pytest.CaptureFixture[str], *servers: ServedBy, slow: float = 1.0
+    bundle: Bundle,
+    capsys: pytest.CaptureFixture[str],
+    *servers: ServedBy,
+    slow: float = 1.0,
+    link: Link | None = None,
+    link_is_measured: bool = True,
 ) -> str:
     tally = Tally(bundle, {}, lambda: 1.0)
     served = Result(0, {}, ServedBy.CLOUD, "", "cut-03", "raw", 100, 10, Timings(0.01, 0.01))
     for server in servers:
         tally.add(replace(served, served_by=server), "")
-    summary = tally.summary(dropped=0, unreadable=0, link=None)
-    print_summary({**summary, "fallbacks": {}, "switches": 0, "slow": slow}, bundle)
+    summary = tally.summary(dropped=0, unreadable=0, link=link)
+    summary |= {"fallbacks": {}, "switches": 0, "slow": slow, "link_is_measured": link_is_measured}
+    print_summary(summary, bundle)
     return capsys.readouterr().out
 
 
@@ -37,3 +44,13 @@ def test_summary_says_how_slow_the_device_was_played(
 ) -> None:
     assert "played 8 times as slow" in shown(residual_bundle, capsys, ServedBy.EDGE, slow=8.0)
     assert "played" not in shown(residual_bundle, capsys, ServedBy.EDGE)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_summary_says_where_the_link_comes_from(
+    measured: bool, residual_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = Link(790e6, 790e6, 0.001)
+    table = shown(residual_bundle, capsys, ServedBy.CLOUD, link=link, link_is_measured=measured)
+    assert f"link, as {'measured' if measured else 'given'}" in table
+    assert "790 Mbit/s up" in table
