@@ -59,8 +59,8 @@ def _only_frame(path: Path, wanted: Sequence[TensorSpec]) -> dict[str, Array]:
     frames = [frame for _, frame in islice(named_frames(path, wanted), 2)]
     if len(frames) != 1:
         raise SourceError(
-            f"{path} holds {'several frames' if frames else 'no frame'}, and `infer` takes one. Give one, or "
-            "the path to `stream`."
+            f"{path} holds {'several frames' if frames else 'no frame'}, and infer() takes one. Give one, or "
+            "the path to stream()."
         )
     return frames[0]
 

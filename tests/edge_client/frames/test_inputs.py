@@ -46,7 +46,7 @@ def test_file_of_arrays_holds_one_frame(tmp_path: Path) -> None:
     np.savez(tmp_path / "one.npz", **rows)
     assert sorted(check_inputs(tmp_path / "one.npz", PAIR)) == ["a", "b"]
     np.save(tmp_path / "two.npy", np.ones((2, 8, 6, 3), np.uint8))
-    with pytest.raises(SourceError, match="holds several frames, and `infer` takes one"):
+    with pytest.raises(SourceError, match=r"holds several frames, and infer\(\) takes one"):
         check_inputs(tmp_path / "two.npy", IMAGE)
 
 
