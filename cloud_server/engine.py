@@ -25,7 +25,7 @@ EXTENSIONS = ("model_stream_infer", "splitpoint_tails", "splitpoint_codecs")
 """The extensions that the server offers beyond the protocol."""
 
 
-class Loaded(NamedTuple):
+class LoadedStage(NamedTuple):
     """A tail that was not in memory when a job first asked for it, and what it took to come."""
 
     stage: Stage
@@ -65,7 +65,7 @@ class Engine:
             return refused
         return self._run(job, None)
 
-    def _run(self, job: Job, loaded: Loaded | None) -> asyncio.Future[bytes | Later]:
+    def _run(self, job: Job, loaded: LoadedStage | None) -> asyncio.Future[bytes | Later]:
         self._inside += 1
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._executor, self._attempt, job, loaded)
@@ -86,7 +86,7 @@ class Engine:
             stage = await self._store.load(model)
         finally:
             self._inside -= 1
-        found = await self._run(job, Loaded(stage, time.perf_counter_ns() - begun_ns))
+        found = await self._run(job, LoadedStage(stage, time.perf_counter_ns() - begun_ns))
         if not isinstance(found, bytes):
             raise RuntimeError(f"{model.name} was loaded for a job and asked for again")
         return found
@@ -95,7 +95,7 @@ class Engine:
         """Drop the jobs that wait; those that run end by themselves."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _attempt(self, job: Job, loaded: Loaded | None) -> bytes | Later:
+    def _attempt(self, job: Job, loaded: LoadedStage | None) -> bytes | Later:
         started_ns = time.perf_counter_ns()
         header, raw = job.decode()
         check_seal(header, raw)

@@ -22,7 +22,7 @@
         └── FaultError           the server failed; its log says why
 
 The text of an error is its public sentence: what was found, what was wanted, what to do. A parameter
-stands in backticks in it, as `deadline`; commands show the flag instead (partitioner/terminal/flags.py).
+stands in backticks in it, as `deadline`; commands show the flag instead (partitioner/terminal/flag_names.py).
 It may cross the wire. What only a developer should see stays in `__cause__` and in the log.
 """
 

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from partitioner.cli.flags import choices
 from partitioner.settings.panels import LINK
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 
-Cloud = Annotated[str, option("The cloud server.", "HOST:PORT", "--cloud", panel=LINK)]
+Cloud = Annotated[str, flag("The cloud server.", "HOST:PORT", "--cloud", panel=LINK)]
 
 FRAME_CHOICES = {
     "codec": choices.codecs,

@@ -9,17 +9,17 @@ import typer
 from edge_client.cli.choices import Cloud
 from partitioner.settings.panels import CHOICE, OUTPUT
 from partitioner.terminal import console
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 from protos.errors import UsageError
 
 
 def fetch(
     name: Annotated[str, typer.Argument(help="The bundle's name at the server.", metavar="NAME")],
     cloud: Cloud,
-    out: Annotated[Path, option("The new folder.", "BUNDLE", panel=OUTPUT)],
+    out: Annotated[Path, flag("The new folder.", "BUNDLE", panel=OUTPUT)],
     heads_only: Annotated[
         bool,
-        option(
+        flag(
             "No tails, nor their weights: heads and exits alone.",
             None,
             "--heads-only",
@@ -28,7 +28,7 @@ def fetch(
     ] = False,
     cuts: Annotated[
         str | None,
-        option(
+        flag(
             "With --heads-only: the heads of these, as cut-04,cut-07.",
             "CUTS",
             panel=CHOICE,

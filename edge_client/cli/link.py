@@ -6,22 +6,22 @@ from typing import Annotated
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.settings.panels import LINK, RELAY
 from partitioner.terminal import console
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 
 
 def link(
-    listen: Annotated[str, option("Take connections here.", "HOST:PORT", panel=RELAY)],
-    to: Annotated[str, option("Pass them on to there.", "HOST:PORT", panel=RELAY)],
+    listen: Annotated[str, flag("Take connections here.", "HOST:PORT", panel=RELAY)],
+    to: Annotated[str, flag("Pass them on to there.", "HOST:PORT", panel=RELAY)],
     rates: LinkFlags,
     trace: Annotated[
         Path | None,
-        option(
+        flag(
             "A trace of the uplink: `seconds Mbit/s` a line, Mahimahi, or CSV.", "TRACE", panel=LINK
         ),
     ] = None,
     at_end: Annotated[
         str,
-        option(
+        flag(
             "At the trace's end: loop or hold.",
             "END",
             panel=LINK,
@@ -30,14 +30,14 @@ def link(
     ] = "loop",
     blackout: Annotated[
         list[str] | None,
-        option(
+        flag(
             "Nothing gets through, as 10s+5s; may be given several times.",
             "START+LENGTH",
             panel=LINK,
         ),
     ] = None,
     reset: Annotated[
-        str | None, option("Reset all connections this often, as 30s.", "TIME", panel=LINK)
+        str | None, flag("Reset all connections this often, as 30s.", "TIME", panel=LINK)
     ] = None,
     json: console.JsonFlag = False,
 ) -> None:

@@ -17,7 +17,7 @@ from partitioner.common.files import check_target
 from partitioner.settings.panels import CHOICE, DATA
 from partitioner.terminal.app import new_app
 from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
@@ -29,7 +29,7 @@ exits = new_app(help="Small classifiers at the cuts that may answer early.")
 
 Agreement = Annotated[
     float,
-    option(
+    flag(
         "Share of those that exit which shall get the whole model's class, at least: chance is allowed for.",
         "SHARE",
         panel=CHOICE,
@@ -45,7 +45,7 @@ def train(
     labels: LabelsOption = None,
     held_out: Annotated[
         Path | None,
-        option(
+        flag(
             "Other inputs, to calibrate and judge with.",
             "INPUTS",
             panel=DATA,
@@ -54,13 +54,13 @@ def train(
     ] = None,
     held_out_labels: Annotated[
         Path | None,
-        option("The CSV of file,label of --held-out.", "LABELS.csv", panel=DATA),
+        flag("The CSV of file,label of --held-out.", "LABELS.csv", panel=DATA),
     ] = None,
     max_samples: MaxSamples = DEFAULT_EXIT_SAMPLES,
     cuts: CutList = None,
     agreement: Agreement = DEFAULT_AGREEMENT,
     epochs: Annotated[
-        int, option("Times that all inputs are trained on.", "N", panel=CHOICE, min=1)
+        int, flag("Times that all inputs are trained on.", "N", panel=CHOICE, min=1)
     ] = DEFAULT_EPOCHS,
     as_json: JsonFlag = False,
 ) -> None:
@@ -134,7 +134,7 @@ def report(
     runtime: RuntimeFlags,
     data: Annotated[
         Path | None,
-        option(
+        flag(
             "Other inputs to judge the exits with.",
             "INPUTS",
             panel=DATA,
@@ -145,7 +145,7 @@ def report(
     max_samples: MaxSamples = DEFAULT_EXIT_SAMPLES,
     threshold: Annotated[
         list[float] | None,
-        option(
+        flag(
             "Show this threshold; may be given several times.",
             "SHARE",
             panel=CHOICE,

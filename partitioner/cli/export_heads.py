@@ -6,12 +6,12 @@ from typing import Annotated
 from partitioner.cli.flags.arguments import BundleArgument, CutList, Force
 from partitioner.settings.panels import OUTPUT
 from partitioner.terminal.console import JsonFlag, print_json, remark, screen
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 
 
 def export_heads_command(
     bundle: BundleArgument,
-    out: Annotated[Path, option("The folder to make.", "BUNDLE", panel=OUTPUT)],
+    out: Annotated[Path, flag("The folder to make.", "BUNDLE", panel=OUTPUT)],
     cuts: CutList = None,
     force: Force = False,
     as_json: JsonFlag = False,

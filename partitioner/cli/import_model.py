@@ -9,7 +9,7 @@ from partitioner.cli.flags.arguments import Force
 from partitioner.common.defaults import MAX_CUTS
 from partitioner.settings.panels import CHOICE, DATA, MODEL, OUTPUT
 from partitioner.terminal.console import JsonFlag, print_json, remark, screen, working
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 from protos.errors import FileError, ModelError, UsageError, reason
 
 
@@ -22,10 +22,10 @@ def import_command(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, option("The folder to make.", "BUNDLE", panel=OUTPUT)],
+    out: Annotated[Path, flag("The folder to make.", "BUNDLE", panel=OUTPUT)],
     input_: Annotated[
         list[str] | None,
-        option(
+        flag(
             "Its shape (for integers NAME=1x128:int64); once an input.",
             "NAME=1x3x224x224",
             "--input",
@@ -34,7 +34,7 @@ def import_command(
     ] = None,
     preprocess: Annotated[
         str | None,
-        option(
+        flag(
             "Take uint8 images and normalise in the graph: imagenet, unit, raw, or numbers as "
             "mean=0.5:0.5:0.5,std=0.2:0.2:0.2,scale=0.00392,layout=nchw.",
             "NUMBERS",
@@ -44,19 +44,17 @@ def import_command(
     ] = None,
     frame: Annotated[
         str | None,
-        option(
+        flag(
             "Height x width of the images, as 480x640.",
             "HxW",
             panel=MODEL,
             default="the model's own",
         ),
     ] = None,
-    labels: Annotated[
-        Path | None, option("Class names, one a line.", "FILE.txt", panel=DATA)
-    ] = None,
+    labels: Annotated[Path | None, flag("Class names, one a line.", "FILE.txt", panel=DATA)] = None,
     samples: Annotated[
         Path | None,
-        option(
+        flag(
             "A few inputs to keep in the bundle: a folder of images, .npy or .npz.",
             "INPUTS",
             panel=DATA,
@@ -64,10 +62,10 @@ def import_command(
     ] = None,
     name: Annotated[
         str | None,
-        option("Name on the server.", "NAME", panel=OUTPUT, default="that of the folder"),
+        flag("Name on the server.", "NAME", panel=OUTPUT, default="that of the folder"),
     ] = None,
     max_cuts: Annotated[
-        int, option("Keep at most this many interior cuts.", "N", panel=CHOICE, min=1)
+        int, flag("Keep at most this many interior cuts.", "N", panel=CHOICE, min=1)
     ] = MAX_CUTS,
     force: Force = False,
     as_json: JsonFlag = False,

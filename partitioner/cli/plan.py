@@ -14,7 +14,7 @@ from partitioner.cli.flags.terms import LoadFlags, ObjectiveFlags, TermsFlags
 from partitioner.settings.panels import CHOICE, OUTPUT
 from partitioner.terminal.console import print_json, remark, screen
 from partitioner.terminal.flag_names import document_with_flags
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
@@ -38,19 +38,19 @@ def plan(
     accuracy_drop: AccuracyDrop = None,
     exits: Annotated[
         bool,
-        option("Let exits answer first, each at its own threshold.", None, "--exits", panel=CHOICE),
+        flag("Let exits answer first, each at its own threshold.", None, "--exits", panel=CHOICE),
     ] = False,
     exit_threshold: Annotated[
         float | None,
-        option("The same, at this confidence.", "SHARE", panel=CHOICE, min=0, max=1),
+        flag("The same, at this confidence.", "SHARE", panel=CHOICE, min=0, max=1),
     ] = None,
     pareto: Annotated[
         str | None,
-        option("Show the Pareto front of these, as latency,energy.", "METRICS", panel=CHOICE),
+        flag("Show the Pareto front of these, as latency,energy.", "METRICS", panel=CHOICE),
     ] = None,
     every: Annotated[
         bool,
-        option("Show all options, not only those that can matter.", None, "--all", panel=OUTPUT),
+        flag("Show all options, not only those that can matter.", None, "--all", panel=OUTPUT),
     ] = False,
 ) -> None:
     """Price every cut on a link, and mark the best.

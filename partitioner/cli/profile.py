@@ -9,7 +9,7 @@ from partitioner.common.defaults import DEFAULT_BUDGET_S
 from partitioner.common.files import check_target
 from partitioner.settings.panels import DATA, OUTPUT, PROFILES
 from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 from protos.errors import UsageError
 
 
@@ -18,16 +18,16 @@ def profile(
     runtime: RuntimeFlags,
     cloud: Annotated[
         str | None,
-        option("A splitpoint-cloud that measures its side too.", "HOST:PORT", panel=PROFILES),
+        flag("A splitpoint-cloud that measures its side too.", "HOST:PORT", panel=PROFILES),
     ] = None,
     data: Annotated[
         Path | None,
-        option("Real inputs, to measure codecs with: images, .npy or .npz.", "INPUTS", panel=DATA),
+        flag("Real inputs, to measure codecs with: images, .npy or .npz.", "INPUTS", panel=DATA),
     ] = None,
     budget: Budget = f"{DEFAULT_BUDGET_S:g}s",
     out: Annotated[
         Path | None,
-        option(
+        flag(
             "Where this machine's profile goes.",
             "PROFILE.json",
             panel=OUTPUT,

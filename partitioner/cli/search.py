@@ -10,7 +10,7 @@ from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.common.defaults import DEFAULT_BUDGET_S
 from partitioner.settings.panels import CHOICE, LOAD, OUTPUT
 from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen, working
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 from protos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,28 +28,28 @@ def search(
     link: LinkFlags = _USUAL,
     bits: Annotated[
         str,
-        option(
+        flag(
             "Bits that a float may take on the wire; raw: as many as it has.", "BITS", panel=CHOICE
         ),
     ] = "raw,8,2",
     most: Annotated[
-        int, option("Add at most this many cuts.", "N", panel=CHOICE, min=1)
+        int, flag("Add at most this many cuts.", "N", panel=CHOICE, min=1)
     ] = _MOST_ADDED,
     edge_load: Annotated[
-        str, option("Times as long as measured that the edge may take.", "FACTORS", panel=LOAD)
+        str, flag("Times as long as measured that the edge may take.", "FACTORS", panel=LOAD)
     ] = "1,4",
-    cloud_load: Annotated[str, option("The same for the cloud.", "FACTORS", panel=LOAD)] = "1,4",
+    cloud_load: Annotated[str, flag("The same for the cloud.", "FACTORS", panel=LOAD)] = "1,4",
     profiles: ProfileFlags,
     budget: Budget = f"{DEFAULT_BUDGET_S:g}s",
     out: Annotated[
         Path | None,
-        option(
+        flag(
             "Where the bundle with new cuts goes.", "BUNDLE", panel=OUTPUT, default="into its place"
         ),
     ] = None,
     dry_run: Annotated[
         bool,
-        option("Only show what is found; change nothing.", None, "--dry-run", panel=OUTPUT),
+        flag("Only show what is found; change nothing.", None, "--dry-run", panel=OUTPUT),
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:

@@ -9,7 +9,7 @@ from partitioner.cli.flags.link import LINK_HELP
 from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.settings.panels import LINK, PROFILES
 from partitioner.terminal.console import JsonFlag, print_json, remark, screen
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
@@ -26,7 +26,7 @@ class NearFlags:
 
     near: Annotated[
         Path | None,
-        option(
+        flag(
             "The near edge's profile.",
             "PROFILE.json",
             panel=PROFILES,
@@ -35,7 +35,7 @@ class NearFlags:
     ] = None
     near_scale: Annotated[
         float | None,
-        option(
+        flag(
             "What if the near edge took this many times as long? Without --near, of the device's times.",
             "FACTOR",
             panel=PROFILES,
@@ -64,10 +64,10 @@ class NearFlags:
 def tiers(
     bundle: BundleArgument,
     near_link: Annotated[
-        str, option(f"Device to near edge, {LINK_HELP}.", "UP[/DOWN],RTT", panel=LINK)
+        str, flag(f"Device to near edge, {LINK_HELP}.", "UP[/DOWN],RTT", panel=LINK)
     ],
     cloud_link: Annotated[
-        str, option("Near edge to cloud, in the same form.", "UP[/DOWN],RTT", panel=LINK)
+        str, flag("Near edge to cloud, in the same form.", "UP[/DOWN],RTT", panel=LINK)
     ],
     near: NearFlags,
     profiles: ProfileFlags,

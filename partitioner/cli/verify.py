@@ -11,7 +11,7 @@ from partitioner.cli.flags.runtime import RuntimeFlags
 from partitioner.common.defaults import DEFAULT_TOLERANCE
 from partitioner.settings.panels import CHOICE, DATA
 from partitioner.terminal.console import JsonFlag, print_json, progress, screen
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 from protos.errors import UsageError
 
 
@@ -20,13 +20,13 @@ def verify(
     runtime: RuntimeFlags,
     data: Annotated[
         Path | None,
-        option(
+        flag(
             "Inputs: a folder of images, .npy or .npz.", "INPUTS", panel=DATA, default="random ones"
         ),
     ] = None,
     tolerance: Annotated[
         float,
-        option(
+        flag(
             "Largest difference allowed, relative to an output's largest value.",
             "SHARE",
             panel=CHOICE,

@@ -1,10 +1,10 @@
-"""Flags of commands: one option described, and groups of them that several commands share.
+"""Flags of commands: one flag described, and groups of them that several commands share.
 
 A group is a frozen dataclass whose fields are flags. A command takes it as one parameter:
 
     @dataclass(frozen=True)
     class RuntimeFlags:
-        threads: Annotated[int, option("Intra-op threads.", "N", panel="Runtime")] = 1
+        threads: Annotated[int, flag("Intra-op threads.", "N", panel="Runtime")] = 1
 
     def verify(bundle: BundleArgument, runtime: RuntimeFlags) -> None: ...
 """
@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 import typer
 
 
-def option(
+def flag(
     about: str,
     metavar: str | None = None,
     *names: str,
@@ -26,7 +26,7 @@ def option(
     choices: Callable[[], Iterable[str]] | None = None,
     **more: Any,
 ) -> Any:
-    """Return an option for an Annotated type.
+    """Return a flag for an Annotated type.
 
     `metavar` is the word for its value; None for a flag without one. `default` says in words what holds
     where it is not given; empty: the default value is shown, if there is one. `choices` returns what
@@ -69,7 +69,7 @@ def spread(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(**given)
 
     called.__name__, called.__doc__ = command.__name__, command.__doc__
-    flat = [flag for one in parameters for flag in _flags_of(one, groups.get(one.name))]
+    flat = [each for one in parameters for each in _flags_of(one, groups.get(one.name))]
     called.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]  # typer reads it
     return called
 

@@ -18,12 +18,12 @@ Choices = Callable[[], Iterable[str]]
 
 _Config = Annotated[
     Path | None,
-    flags.option(
+    flags.flag(
         "A TOML file of settings; flags and environment go before it.", "FILE.toml", panel=SETTINGS
     ),
 ]
 _ShowConfig = Annotated[
-    bool, flags.option("Print the settings as JSON and end.", None, "--show-config", panel=SETTINGS)
+    bool, flags.flag("Print the settings as JSON and end.", None, "--show-config", panel=SETTINGS)
 ]
 
 
@@ -52,7 +52,7 @@ def takes_settings(
         _, *own = inspect.signature(command, eval_str=True).parameters.values()
         called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # typer reads it
             [
-                *(flag_of(one, choices.get(one.key)) for one in options),
+                *(flag_from(one, choices.get(one.key)) for one in options),
                 _keyword("config", _Config, None),
                 _keyword("show_config", _ShowConfig, False),
                 *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own),
@@ -77,7 +77,7 @@ def logged(command: Callable[..., Any]) -> Callable[..., Any]:
     called.__name__, called.__doc__ = command.__name__, command.__doc__
     keyword = inspect.Parameter.KEYWORD_ONLY
     called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # typer reads it
-        [*(one.replace(kind=keyword) for one in own.values()), *map(flag_of, options)]
+        [*(one.replace(kind=keyword) for one in own.values()), *map(flag_from, options)]
     )
     return called
 
@@ -88,11 +88,11 @@ def _logs_of(written: Mapping[str, Any]) -> LogOptions:
     return make(LogOptions, values)
 
 
-def flag_of(declared: Declared, choices: Choices | None = None) -> inspect.Parameter:
+def flag_from(declared: Declared, choices: Choices | None = None) -> inspect.Parameter:
     """Return the flag of an option as typer takes it: None when it is not given."""
     kind, known = declared.kind, declared.kind.choices
     switch = kind is SWITCH
-    found = flags.option(
+    found = flags.flag(
         declared.about.sentence,
         None if switch else declared.metavar,
         f"{declared.flag}/--no-{declared.flag.removeprefix('--')}" if switch else declared.flag,

@@ -8,14 +8,14 @@ import typer
 from partitioner.cli.flags import choices
 from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
 from partitioner.settings.panels import CHOICE, DATA, OUTPUT, RUNTIME
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 
 BundleArgument = Annotated[
     Path, typer.Argument(help="The bundle's folder.", metavar="BUNDLE", show_default=False)
 ]
 Budget = Annotated[
     str,
-    option(
+    flag(
         "Time for one side, as 30s; at least three runs of every head and tail take longer.",
         "TIME",
         panel=RUNTIME,
@@ -23,11 +23,11 @@ Budget = Annotated[
 ]
 OnlyCodec = Annotated[
     str | None,
-    option("Only options with this codec.", "CODEC", panel=CHOICE, choices=choices.codecs),
+    flag("Only options with this codec.", "CODEC", panel=CHOICE, choices=choices.codecs),
 ]
 AccuracyDrop = Annotated[
     float | None,
-    option(
+    flag(
         "Only options measured to lose no more percentage points than this: of accuracy where "
         "calibrate had labels, else of agreement with the whole model.",
         "POINTS",
@@ -37,20 +37,20 @@ AccuracyDrop = Annotated[
 ]
 CutList = Annotated[
     str | None,
-    option("These cuts alone, as cut-04,cut-11.", "CUTS", panel=CHOICE, default="all"),
+    flag("These cuts alone, as cut-04,cut-11.", "CUTS", panel=CHOICE, default="all"),
 ]
 DataOption = Annotated[
     Path,
-    option("Inputs like those to come: a folder of images, .npy or .npz.", "INPUTS", panel=DATA),
+    flag("Inputs like those to come: a folder of images, .npy or .npz.", "INPUTS", panel=DATA),
 ]
 LabelsOption = Annotated[
     Path | None,
-    option(
+    flag(
         "A CSV of file,label.",
         "LABELS.csv",
         panel=DATA,
         default="the whole model's answers are what counts",
     ),
 ]
-MaxSamples = Annotated[int, option("Use at most this many inputs.", "N", panel=DATA, min=1)]
-Force = Annotated[bool, option("Replace the bundle if it exists.", None, "--force", panel=OUTPUT)]
+MaxSamples = Annotated[int, flag("Use at most this many inputs.", "N", panel=DATA, min=1)]
+Force = Annotated[bool, flag("Replace the bundle if it exists.", None, "--force", panel=OUTPUT)]

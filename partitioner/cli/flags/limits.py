@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from partitioner.settings.panels import CHOICE
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 
 if TYPE_CHECKING:
     from partitioner.planning.constraints import Constraint
@@ -15,21 +15,21 @@ class LimitFlags:
     """Limits on an option: memory, energy, latency, and what privacy asks."""
 
     max_edge_memory: Annotated[
-        str | None, option("For the head on the device, as 200MB.", "SIZE", panel=CHOICE)
+        str | None, flag("For the head on the device, as 200MB.", "SIZE", panel=CHOICE)
     ] = None
     max_energy: Annotated[
-        str | None, option("A frame, as 0.5J or 200mJ.", "ENERGY", panel=CHOICE)
+        str | None, flag("A frame, as 0.5J or 200mJ.", "ENERGY", panel=CHOICE)
     ] = None
-    deadline: Annotated[
-        str | None, option("A frame's latency, as 100ms.", "TIME", panel=CHOICE)
-    ] = None
+    deadline: Annotated[str | None, flag("A frame's latency, as 100ms.", "TIME", panel=CHOICE)] = (
+        None
+    )
     min_depth: Annotated[
         float | None,
-        option("Share of the FLOPs on the device, as 0.3.", "SHARE", panel=CHOICE),
+        flag("Share of the FLOPs on the device, as 0.3.", "SHARE", panel=CHOICE),
     ] = None
     keep_input_local: Annotated[
         bool,
-        option("The model's input stays here.", None, "--keep-input-local", panel=CHOICE),
+        flag("The model's input stays here.", None, "--keep-input-local", panel=CHOICE),
     ] = False
 
     def read(self) -> "list[Constraint]":

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 from partitioner.common.units import parse_duration, parse_rate
 from partitioner.network.link import Link, split_link
 from partitioner.settings.panels import LINK as PANEL
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 from protos.errors import UsageError
 
 LINK_HELP = "as 10mbit,20ms, or 10mbit/50mbit,20ms where the downlink differs"
@@ -27,13 +27,13 @@ class LinkFlags:
 
     link: Annotated[
         str | None,
-        option(f"All of it at once, {LINK_HELP}.", "UP[/DOWN],RTT", panel=PANEL),
+        flag(f"All of it at once, {LINK_HELP}.", "UP[/DOWN],RTT", panel=PANEL),
     ] = None
     bandwidth: Annotated[
-        str | None, option("Uplink, as 10mbit, 1.5Mbit/s or 2MB/s.", _RATE, panel=PANEL)
+        str | None, flag("Uplink, as 10mbit, 1.5Mbit/s or 2MB/s.", _RATE, panel=PANEL)
     ] = None
-    down: Annotated[str | None, option("Downlink; else as the uplink.", _RATE, panel=PANEL)] = None
-    rtt: Annotated[str | None, option("Round-trip time, as 20ms.", _TIME, panel=PANEL)] = None
+    down: Annotated[str | None, flag("Downlink; else as the uplink.", _RATE, panel=PANEL)] = None
+    rtt: Annotated[str | None, flag("Round-trip time, as 20ms.", _TIME, panel=PANEL)] = None
 
     def texts(self, usual: "LinkFlags | None" = None) -> LinkTexts:
         """Return what is said; what `usual` says is a default, which --link replaces.

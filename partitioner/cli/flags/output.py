@@ -7,14 +7,14 @@ from typing import Annotated
 from partitioner.common.files import check_target
 from partitioner.settings.panels import OUTPUT
 from partitioner.terminal.console import JsonFlag, remark
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 
 
 @dataclass(frozen=True)
 class PlotFlags:
     """A picture, and JSON instead of tables."""
 
-    plot: Annotated[Path | None, option("Draw it.", "FILE.png", panel=OUTPUT)] = None
+    plot: Annotated[Path | None, flag("Draw it.", "FILE.png", panel=OUTPUT)] = None
     as_json: JsonFlag = False
 
     def check(self) -> None:
@@ -31,7 +31,7 @@ class PlotFlags:
 class RowsFlags(PlotFlags):
     """Rows as CSV, a picture, and JSON instead of tables."""
 
-    csv: Annotated[Path | None, option("Write the rows.", "FILE.csv", panel=OUTPUT)] = None
+    csv: Annotated[Path | None, flag("Write the rows.", "FILE.csv", panel=OUTPUT)] = None
 
     def check(self) -> None:
         """Raise UsageError for a file that cannot be written, before anything takes long."""

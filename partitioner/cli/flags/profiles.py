@@ -7,7 +7,7 @@ from statistics import geometric_mean
 from typing import TYPE_CHECKING, Annotated
 
 from partitioner.settings.panels import PROFILES
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
@@ -18,7 +18,7 @@ _FILE, _OWN = "PROFILE.json", "the bundle's own"
 
 EdgeScale = Annotated[
     float | None,
-    option(
+    flag(
         "What if the edge took this many times as long? Scaled, not measured.",
         "FACTOR",
         panel=PROFILES,
@@ -27,7 +27,7 @@ EdgeScale = Annotated[
 ]
 CloudScale = Annotated[
     float | None,
-    option(
+    flag(
         "What if the cloud took this many times as long as its profile, or, without one, as the edge's?",
         "FACTOR",
         panel=PROFILES,
@@ -40,10 +40,10 @@ class ProfileFiles:
     """Profiles of edge and cloud, and what the cloud's is scaled by."""
 
     edge: Annotated[
-        Path | None, option("The edge's profile.", _FILE, panel=PROFILES, default=_OWN)
+        Path | None, flag("The edge's profile.", _FILE, panel=PROFILES, default=_OWN)
     ] = None
     cloud: Annotated[
-        Path | None, option("The cloud's profile.", _FILE, panel=PROFILES, default=_OWN)
+        Path | None, flag("The cloud's profile.", _FILE, panel=PROFILES, default=_OWN)
     ] = None
     cloud_scale: CloudScale = None
 

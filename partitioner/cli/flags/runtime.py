@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from partitioner.cli.flags import choices
 from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS
 from partitioner.settings.panels import RUNTIME
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 
 if TYPE_CHECKING:
     from partitioner.runtime.sessions import RuntimeOptions
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 class RuntimeFlags:
     """Threads and provider of ONNX Runtime."""
 
-    threads: Annotated[int, option("Intra-op threads of the runtime.", "N", panel=RUNTIME)] = (
+    threads: Annotated[int, flag("Intra-op threads of the runtime.", "N", panel=RUNTIME)] = (
         DEFAULT_THREADS
     )
     provider: Annotated[
         str,
-        option(
+        flag(
             "Execution provider of the runtime.",
             "PROVIDER",
             panel=RUNTIME,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from partitioner.cli.flags import choices
 from partitioner.settings.panels import CHOICE, TERMS
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 
 if TYPE_CHECKING:
     from partitioner.planning.objective import Objective
@@ -18,7 +18,7 @@ class ObjectiveFlags:
 
     minimize: Annotated[
         str,
-        option(
+        flag(
             "latency, p95, throughput (the slowest stage), energy, bytes or cost.",
             "METRIC",
             panel=CHOICE,
@@ -27,7 +27,7 @@ class ObjectiveFlags:
     ] = "latency"
     weights: Annotated[
         str | None,
-        option(
+        flag(
             "A weighted sum instead, as latency=1,energy=0.2,bytes=1e-6,cost=100: weights of a "
             "second, a joule, a byte, a unit of money.",
             "WEIGHTS",
@@ -44,7 +44,7 @@ class ObjectiveFlags:
 
 DeviceOption = Annotated[
     str | None,
-    option(
+    flag(
         "What the edge is: raspberry-pi-4, raspberry-pi-5, jetson-orin-nano, phone, laptop or "
         "FILE.toml. Gives its energy, and unless --edge-scale is there its speed: scaled, not measured.",
         "DEVICE",
@@ -61,7 +61,7 @@ class TermsFlags:
     device: DeviceOption = None
     radio: Annotated[
         str | None,
-        option(
+        flag(
             "lte, 5g, wifi or FILE.toml; else the device's own.",
             "RADIO",
             panel=TERMS,
@@ -71,10 +71,10 @@ class TermsFlags:
 
     price_worker_hour: Annotated[
         float | None,
-        option("Money for an hour of a busy cloud worker.", "PRICE", panel=TERMS),
+        flag("Money for an hour of a busy cloud worker.", "PRICE", panel=TERMS),
     ] = None
     price_gb: Annotated[
-        float | None, option("Money for a GB (10^9 bytes), up or down.", "PRICE", panel=TERMS)
+        float | None, flag("Money for a GB (10^9 bytes), up or down.", "PRICE", panel=TERMS)
     ] = None
 
     def read(
@@ -102,15 +102,15 @@ class LoadFlags:
     """How much is asked of device and cloud."""
 
     fps: Annotated[
-        float | None, option("Frames a second: for costs a month.", "RATE", panel=TERMS)
+        float | None, flag("Frames a second: for costs a month.", "RATE", panel=TERMS)
     ] = None
     sustained: Annotated[
         bool,
-        option(
+        flag(
             "After hours at --fps, as slow as heat makes the --device.",
             None,
             "--sustained",
             panel=TERMS,
         ),
     ] = False
-    workers: Annotated[int, option("Cloud workers, for throughput.", "N", panel=TERMS)] = 1
+    workers: Annotated[int, flag("Cloud workers, for throughput.", "N", panel=TERMS)] = 1

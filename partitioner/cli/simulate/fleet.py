@@ -14,7 +14,7 @@ from partitioner.cli.flags.terms import TermsFlags
 from partitioner.common.defaults import DEFAULT_WINDOW
 from partitioner.settings.panels import LINK, LOAD
 from partitioner.terminal.console import print_json, progress, remark, screen
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 from protos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ class UplinkFlags:
 
     trace: Annotated[
         Path | None,
-        option(
+        flag(
             "The uplinks over time, instead of a constant one; each starts at a random moment of it.",
             "TRACE",
             panel=LINK,
         ),
     ] = None
-    share: Annotated[int, option("Devices on each uplink.", "N", panel=LINK, min=1)] = 1
+    share: Annotated[int, flag("Devices on each uplink.", "N", panel=LINK, min=1)] = 1
 
     def read(self, link: LinkFlags) -> "Trace":
         """Return the uplinks: a link that never changes, or the trace, with what it does not say.
@@ -63,11 +63,11 @@ class UplinkFlags:
 class FleetFlags:
     """The devices, the workers of their cloud, and the runs."""
 
-    devices: Annotated[int, option("How many devices.", "N", panel=LOAD, min=1)] = 100
-    fps: Annotated[float, option("Frames a second of each device.", "RATE", panel=LOAD)] = 1.0
+    devices: Annotated[int, flag("How many devices.", "N", panel=LOAD, min=1)] = 100
+    fps: Annotated[float, flag("Frames a second of each device.", "RATE", panel=LOAD)] = 1.0
     options: Annotated[
         list[str] | None,
-        option(
+        flag(
             "CUT/CODEC or edge; given several times, the devices take them in turn.",
             "OPTION",
             "--option",
@@ -75,12 +75,12 @@ class FleetFlags:
             default="the best of the plan on the mean share of an uplink",
         ),
     ] = None
-    window: Annotated[int, option("Frames at work on a device.", "N", panel=LOAD, min=1)] = (
+    window: Annotated[int, flag("Frames at work on a device.", "N", panel=LOAD, min=1)] = (
         DEFAULT_WINDOW
     )
     deadline: Annotated[
         str | None,
-        option(
+        flag(
             "Count frames later than this; devices then take a frame when free.",
             "TIME",
             panel=LOAD,
@@ -88,7 +88,7 @@ class FleetFlags:
     ] = None
     workers: Annotated[
         str,
-        option(
+        flag(
             "Workers of the cloud; auto: as few as --p99 allows.",
             "N",
             panel=LOAD,
@@ -96,16 +96,16 @@ class FleetFlags:
         ),
     ] = "1"
     p99: Annotated[
-        str | None, option("With --workers auto: the p99 to keep.", "TIME", panel=LOAD)
+        str | None, flag("With --workers auto: the p99 to keep.", "TIME", panel=LOAD)
     ] = None
-    batch: Annotated[int, option("Frames that a worker takes at once.", "N", panel=LOAD, min=1)] = 1
+    batch: Annotated[int, flag("Frames that a worker takes at once.", "N", panel=LOAD, min=1)] = 1
     batch_cost: Annotated[
         float,
-        option("A further frame in a batch takes this part of a frame alone.", "SHARE", panel=LOAD),
+        flag("A further frame in a batch takes this part of a frame alone.", "SHARE", panel=LOAD),
     ] = 1.0
-    duration: Annotated[str, option("Simulated time of a run.", "TIME", panel=LOAD)] = "10min"
-    runs: Annotated[int, option("Independent runs.", "N", panel=LOAD, min=1)] = 1
-    seed: Annotated[int, option("Equal seeds give equal results.", "N", panel=LOAD, min=0)] = 0
+    duration: Annotated[str, flag("Simulated time of a run.", "TIME", panel=LOAD)] = "10min"
+    runs: Annotated[int, flag("Independent runs.", "N", panel=LOAD, min=1)] = 1
+    seed: Annotated[int, flag("Equal seeds give equal results.", "N", panel=LOAD, min=0)] = 0
 
     def check(self) -> None:
         """Raise UsageError for a rate without meaning."""

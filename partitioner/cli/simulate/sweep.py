@@ -8,7 +8,7 @@ from partitioner.cli.flags.output import RowsFlags
 from partitioner.cli.flags.profiles import ProfileFiles
 from partitioner.settings.panels import LOAD, PROFILES
 from partitioner.terminal.console import print_json, remark, screen
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 
 _UPLINKS, _RTTS = "0.1mbit:100mbit:50", "5ms:200ms:10"
 _USUAL = LinkFlags(bandwidth=_UPLINKS, rtt=_RTTS)
@@ -20,13 +20,11 @@ def sweep(
     link: LinkFlags = _USUAL,
     cloud_load: Annotated[
         str,
-        option(
-            "The cloud takes so many times as long: values in the same way.", "RANGE", panel=LOAD
-        ),
+        flag("The cloud takes so many times as long: values in the same way.", "RANGE", panel=LOAD),
     ] = "1",
     edge_scale: Annotated[
         str,
-        option(
+        flag(
             "The edge takes so many times as long: values in the same way.",
             "RANGE",
             panel=PROFILES,

@@ -14,7 +14,7 @@ from partitioner.cli.flags.terms import ObjectiveFlags, TermsFlags
 from partitioner.common.defaults import DEFAULT_TIMEOUT_S, DEFAULT_WINDOW
 from partitioner.settings.panels import CHOICE, LINK, LOAD, OUTPUT
 from partitioner.terminal.console import print_json, progress, remark, screen
-from partitioner.terminal.flags import option
+from partitioner.terminal.flags import flag
 from protos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class TraceFlags:
 
     trace_format: Annotated[
         str | None,
-        option(
+        flag(
             "rates, mahimahi or csv; else found out.",
             "FORMAT",
             panel=LINK,
@@ -45,7 +45,7 @@ class TraceFlags:
     ] = None
     at_end: Annotated[
         str,
-        option(
+        flag(
             "After its end the trace does loop, or hold.",
             "END",
             panel=LINK,
@@ -66,36 +66,34 @@ class StreamFlags:
     """The frames, and the machines that they meet."""
 
     fps: Annotated[
-        float, option("Frames a second; 0: as fast as they are taken.", "RATE", panel=LOAD)
+        float, flag("Frames a second; 0: as fast as they are taken.", "RATE", panel=LOAD)
     ] = 5
     frames: Annotated[
         int | None,
-        option("How many; else as many as come in the trace once.", "N", panel=LOAD, min=1),
+        flag("How many; else as many as come in the trace once.", "N", panel=LOAD, min=1),
     ] = None
-    window: Annotated[int, option("Frames at work at once.", "N", panel=LOAD, min=1)] = (
-        DEFAULT_WINDOW
-    )
-    timeout: Annotated[str, option("Until an answer counts as lost.", "TIME", panel=LOAD)] = (
+    window: Annotated[int, flag("Frames at work at once.", "N", panel=LOAD, min=1)] = DEFAULT_WINDOW
+    timeout: Annotated[str, flag("Until an answer counts as lost.", "TIME", panel=LOAD)] = (
         f"{DEFAULT_TIMEOUT_S:g}s"
     )
     deadline: Annotated[
         str | None,
-        option("Count frames later than this; the adaptive policy heeds it.", "TIME", panel=LOAD),
+        flag("Count frames later than this; the adaptive policy heeds it.", "TIME", panel=LOAD),
     ] = None
     workers: Annotated[
-        int, option("Cloud workers that serve this device.", "N", panel=LOAD, min=1)
+        int, flag("Cloud workers that serve this device.", "N", panel=LOAD, min=1)
     ] = 1
     cloud_load: Annotated[
         float,
-        option("The cloud takes this many times what the plan believes.", "FACTOR", panel=LOAD),
+        flag("The cloud takes this many times what the plan believes.", "FACTOR", panel=LOAD),
     ] = 1.0
     edge_load: Annotated[
         float,
-        option("The device takes this many times what the plan believes.", "FACTOR", panel=LOAD),
+        flag("The device takes this many times what the plan believes.", "FACTOR", panel=LOAD),
     ] = 1.0
     seed: Annotated[
         int,
-        option(
+        flag(
             "Frames and their times are drawn; equal seeds give equal results.",
             "N",
             panel=LOAD,
@@ -107,9 +105,9 @@ class StreamFlags:
         """Raise UsageError for a rate or a load without meaning."""
         if not 0 <= self.fps < float("inf"):
             raise UsageError(f"--fps {self.fps} has no meaning. Give a rate such as 10, or 0.")
-        for flag, load in (("--cloud-load", self.cloud_load), ("--edge-load", self.edge_load)):
+        for name, load in (("--cloud-load", self.cloud_load), ("--edge-load", self.edge_load)):
             if not 0 < load < float("inf"):
-                raise UsageError(f"{flag} {load} has no meaning. Give a factor above 0, such as 2.")
+                raise UsageError(f"{name} {load} has no meaning. Give a factor above 0, such as 2.")
 
     def setup(self, trace: "Trace") -> "Setup":
         """Return what the frames are sent over, and how. Raises UsageError."""
@@ -143,7 +141,7 @@ class EarlyFlags:
 
     exit_threshold: Annotated[
         str,
-        option(
+        flag(
             "Exits answer early from this confidence: own, none, 0.9 …, or auto: own, and under the "
             "adaptive policy as high as --latency or --deadline allows.",
             "SHARE",
@@ -153,7 +151,7 @@ class EarlyFlags:
     ] = "none"
     latency: Annotated[
         str | None,
-        option(
+        flag(
             "What a frame may be expected to take on average under the adaptive policy, as 100ms.",
             "TIME",
             panel=CHOICE,
@@ -161,7 +159,7 @@ class EarlyFlags:
     ] = None
     exit_floor: Annotated[
         float | None,
-        option(
+        flag(
             "For auto: agreement below which no threshold goes.",
             "SHARE",
             panel=CHOICE,
@@ -209,7 +207,7 @@ def trace(
     codec: OnlyCodec = None,
     every: Annotated[
         bool,
-        option(
+        flag(
             "Show every fixed option, also those that another beats on every stage.",
             None,
             "--all",

@@ -19,7 +19,7 @@ from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.main import app
 from partitioner.network.link import Link
 from partitioner.terminal.app import new_app
-from partitioner.terminal.flags import option, spread
+from partitioner.terminal.flags import flag, spread
 from protos.errors import UsageError
 
 PANELS = {
@@ -82,8 +82,8 @@ def test_link_replaces_what_a_command_usually_takes() -> None:
 
 @dataclass(frozen=True)
 class Group:
-    size: Annotated[int, option("How many.", "N")]
-    kind: Annotated[str, option("Which.", "KIND", choices=lambda: ("one", "other"))] = "one"
+    size: Annotated[int, flag("How many.", "N")]
+    kind: Annotated[str, flag("Which.", "KIND", choices=lambda: ("one", "other"))] = "one"
 
 
 def test_command_gets_its_group_from_the_flags() -> None:
@@ -127,9 +127,9 @@ def test_flag_that_takes_a_value_in_one_command_is_a_switch_in_none() -> None:
     kinds: dict[str, set[bool]] = {}
     for root in (app, edge, cloud):
         for _, command in commands(get_command(root)):
-            for flag in command.params:
-                for word in flag.opts:
-                    kinds.setdefault(word, set()).add(getattr(flag, "is_flag", False))
+            for one in command.params:
+                for word in one.opts:
+                    kinds.setdefault(word, set()).add(getattr(one, "is_flag", False))
     assert [word for word, found in kinds.items() if len(found) > 1] == []
 
 
