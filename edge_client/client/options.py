@@ -69,7 +69,6 @@ class ClientOptions(Options):
         metadata=about(
             "The cloud server; not needed by the cut edge.",
             words("HOST:PORT"),
-            none="none",
             panel=LINK,
         )
     )

@@ -184,11 +184,10 @@ def test_what_a_file_or_a_variable_gives_can_be_taken_back_by_its_word(
         'metrics = "h:1"\nmemory = "1GB"\nweights = "bytes=1"\ndevice = "phone"\noutput = "o.jsonl"\n'
     )
     monkeypatch.setenv("SPLITPOINT_EDGE_HEARTBEAT", "/tmp/beat")
-    monkeypatch.setenv("SPLITPOINT_EDGE_CLOUD", "h:1")
-    words = dict.fromkeys(("memory", "weights", "device", "output", "heartbeat", "cloud"), "none")
+    words = dict.fromkeys(("memory", "weights", "device", "output", "heartbeat"), "none")
     back = run_settings(file, bundle="b", source="x", metrics="off", **words)
-    assert back == run_settings(bundle="b", source="x", cloud="none", heartbeat="none")
-    assert (back.client.cloud, back.reports.heartbeat) == (None, None)
+    assert back == run_settings(bundle="b", source="x", heartbeat="none")
+    assert (back.reports.metrics, back.reports.heartbeat) == (None, None)
 
 
 @pytest.mark.parametrize(
