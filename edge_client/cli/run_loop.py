@@ -67,7 +67,7 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
             client.asynchronous, observer, settings.reports.telemetry_s, writer.note, tell_of_health
         )
         reporting = client.accompany(reporter.run())
-        tally = Tally(bundle, labels, monotonic, settings.client.deadline_s)
+        tally = Tally(bundle, labels, monotonic, settings.client.deadline_s, settings.terms)
         try:
             interrupted = _stream(client, source, settings, tally, observer, writer)
         finally:

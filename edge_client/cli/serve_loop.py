@@ -31,6 +31,7 @@ from edge_client.telemetry.reporter import Reporter
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.event_loop import stop_event
 from partitioner.common.units import format_duration
+from partitioner.planning.terms import NO_TERMS
 from partitioner.terminal import console
 from protos.errors import FileError
 from protos.rpc.addresses import open_listener
@@ -159,7 +160,9 @@ class Book:
         self._observer = observer
         self._writer = writer
         self._stop = stop
-        self._tally = Tally(client.bundle, {}, monotonic, client.deadline_s)
+        self._tally = Tally(
+            client.bundle, {}, monotonic, client.deadline_s, client.options.terms or NO_TERMS
+        )
         self._choice = client.choice
         self._error: FileError | OSError | None = None
 

@@ -11,7 +11,13 @@ from edge_client.cli.reports.tally import Tally
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
 from partitioner.bundle.bundle import Bundle
-from partitioner.common.units import format_duration, format_rate, format_size, plural
+from partitioner.common.units import (
+    format_duration,
+    format_energy,
+    format_rate,
+    format_size,
+    plural,
+)
 from partitioner.terminal import console
 
 
@@ -68,17 +74,7 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("missed the deadline", str(deadline["missed"])))
     if summary["accuracy"] is not None:
         rows.append(("accuracy", f"{summary['accuracy']:.1%} of {summary['labelled']} labelled"))
-    if latency := summary["latency_s"]:
-        over = f" of {summary['frames'] - summary['failed']} served" if summary["failed"] else ""
-        rows += [
-            (f"latency {key}{over}", format_duration(latency[key]))
-            for key in ("p50", "p95", "mean")
-        ]
-        rows += [
-            (f"  {stage} p50", format_duration(summary[f"{stage}_s"]))
-            for stage in ("edge", "network", "queue", "cloud", "wait")
-        ]
-        rows.append(("upload a frame", format_size(summary["upload_bytes"])))
+    rows += _frame_rows(summary)
     rows.append(("frames a second", f"{summary['fps']:.1f}"))
     rows.append(("cut", _counts(summary["cuts"])))
     if summary["switches"]:
@@ -89,6 +85,30 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         rates = f"{format_rate(link['uplink_bps'])} up, {format_rate(link['downlink_bps'])} down"
         origin = "measured" if summary["link_is_measured"] else "given"
         rows.append((f"link, as {origin}", f"{rates}, RTT {format_duration(link['rtt_s'])}"))
+    return rows
+
+
+def _frame_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what a served frame took: seconds, bytes, joules and money, as far as they are known."""
+    latency = summary["latency_s"]
+    if not latency:
+        return []
+    over = f" of {summary['frames'] - summary['failed']} served" if summary["failed"] else ""
+    rows = [
+        *(
+            (f"latency {key}{over}", format_duration(latency[key]))
+            for key in ("p50", "p95", "mean")
+        ),
+        *(
+            (f"  {stage} p50", format_duration(summary[f"{stage}_s"]))
+            for stage in ("edge", "network", "queue", "cloud", "wait")
+        ),
+        ("upload a frame", format_size(summary["upload_bytes"])),
+    ]
+    if (joules := summary["energy_j"]) is not None:
+        rows.append(("energy a frame", format_energy(joules)))
+    if (money := summary["money"]) is not None:
+        rows.append(("cost a frame", f"{money:.3g}"))
     return rows
 
 

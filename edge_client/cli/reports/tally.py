@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from edge_client.cli.reports.advice import Punctuality
+from edge_client.cli.reports.consumption import Consumption
 from edge_client.cli.reports.result_json import record_of, top1
 from edge_client.frames.result import Result, ServedBy, Timings
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
+from partitioner.planning.terms import NO_TERMS, Terms
 from protos.names import EDGE
 
 _REMEMBERED = 20_000
@@ -30,6 +32,7 @@ class Tally:
         labels: Mapping[str, int],
         clock: Callable[[], float],
         deadline_s: float | None = None,
+        terms: Terms = NO_TERMS,
     ) -> None:
         self.frames = 0
         self.served_by: Counter[str] = Counter()
@@ -38,6 +41,8 @@ class Tally:
         self._labels = labels
         self._labelled = self._right = 0
         self._punctuality = Punctuality(deadline_s)
+        self._consumption = Consumption(terms)
+        self._fps = terms.fps
         self._upload_bytes = 0
         self._timings: deque[Timings] = deque(maxlen=_REMEMBERED)
         self._clock = clock
@@ -53,6 +58,7 @@ class Tally:
             self.cuts[_label(result)] += 1
             self._upload_bytes += result.upload_bytes
             self._timings.append(result.timings)
+            self._consumption.add(result)
         if source in self._labels and strongest and "index" in strongest:
             self._labelled += 1
             self._right += strongest["index"] == self._labels[source]
@@ -73,8 +79,15 @@ class Tally:
         """Frames a second since the start."""
         return self.frames / max(self._clock() - self._begun, 1e-9)
 
+    @property
+    def _energy_j(self) -> float | None:
+        """The mean joules a frame, at the rate that was asked for, else at the rate that was seen."""
+        seen = self.fps if self.frames > 1 else None
+        joules = self._consumption.mean_j(self._fps or seen)
+        return None if joules is None else round(joules, 9)
+
     def summary(self, *, dropped: int, unreadable: int, link: Link | None) -> dict[str, Any]:
-        """Return the sum as plain data: seconds, bytes, frames a second."""
+        """Return the sum as plain data: seconds, joules, money, bytes, frames a second."""
         seconds, served = self._clock() - self._begun, self.frames - self.failed
         return {
             "frames": self.frames,
@@ -91,6 +104,8 @@ class Tally:
                 for stage in ("edge", "network", "queue", "cloud", "wait")
             },
             "upload_bytes": round(self._upload_bytes / served, 1) if served else None,
+            "energy_j": self._energy_j,
+            "money": self._consumption.mean_money(),
             "cuts": dict(self.cuts),
             "link": _plain(link),
             "seconds": round(seconds, 6),

@@ -393,3 +393,10 @@ def test_run_as_fast_as_it_goes_says_that_frames_waited(
         invoke(*words, "--window", 16).stderr.split()
     )
     assert "for others of the window" not in invoke(*words, "--window", 1).stderr
+
+
+def test_run_with_a_device_says_what_a_frame_cost_it(residual_bundle: Bundle, source: Path) -> None:
+    done = run_edge(residual_bundle, source, "--device", "phone", "--json", "--max-frames", 2)
+    assert json.loads(done.stdout.splitlines()[-1])["summary"]["energy_j"] > 0
+    plain = run_edge(residual_bundle, source, "--json", "--max-frames", 2)
+    assert json.loads(plain.stdout.splitlines()[-1])["summary"]["energy_j"] is None
