@@ -248,7 +248,7 @@ class AsyncEdgeClient:
                 return
             await self._meeting.begin()
             stages, cut_id = self._runner.stages, self.choice.cut.id
-            await self._device.run(-math.inf, partial(stages.warm, cut_id))
+            await self._device.run(-math.inf, partial(self._runner.warm, self.choice))
             if self.deadline_s is not None and cut_id != EDGE:
                 await self._device.run(-math.inf, partial(stages.rehearse_tail, cut_id))
             if self.watch is not None:

@@ -10,8 +10,10 @@ import numpy as np
 from edge_client.defaults import ExitThreshold
 from edge_client.frames.choice import Choice
 from edge_client.frames.prepared_frame import ExitAnswer, PreparedFrame
+from edge_client.frames.slowdown import batch_of, encoding_of
 from edge_client.frames.stages import Stages
 from partitioner.bundle.exits import CONFIDENCE
+from partitioner.runtime.sessions import random_feeds
 from protos.names import EDGE, model_name
 from protos.tensors import Array
 from protos.wire.checksums import seal
@@ -37,6 +39,14 @@ class HeadRunner:
         """Let exits answer early from this confidence, from the next frame on; None: not at all."""
         self._exit_threshold = threshold
 
+    def warm(self, choice: Choice) -> None:
+        """Open what the first frame of a choice runs; raises what Stages.warm does."""
+        self.stages.warm(choice.cut.id)
+        slowdown, name = self.stages.slowdown, encoding_of(choice.label)
+        if choice.cut.id != EDGE and not slowdown.knows(name):
+            values = random_feeds(choice.cut.frontier, np.random.default_rng(0))
+            slowdown.look(name, partial(self._message, choice, values, "0"))
+
     def prepare(
         self,
         inputs: Mapping[str, Array],
@@ -57,9 +67,7 @@ class HeadRunner:
             self.ask_exit(work)
         if work.exit is None or not work.exit.is_sure:
             slowdown.hand_over()
-            name = "encoding", choice.label
-            _, encode_s = slowdown.run(name, partial(self._encode, work))
-            work.spent(encode_s)
+            work.spent(self._encode(work))
         return work
 
     def ask_exit(self, work: PreparedFrame) -> None:
@@ -84,17 +92,27 @@ class HeadRunner:
             return self._bundle.known_exits().find(cut_id).meta.threshold
         return asked
 
-    def _encode(self, work: PreparedFrame) -> None:
-        cut = work.choice.cut
+    def _encode(self, work: PreparedFrame) -> float:
+        """Pack the frame's message; return the seconds that encoding took."""
         request_id = str(next(self._request_ids))  # cannot be interrupted: thread-safe
+        choice, values = work.choice, work.values
+        message, encode_s = self.stages.slowdown.run(
+            encoding_of(choice.label),
+            partial(self._message, choice, values, request_id),
+            batch_of(choice.cut.frontier, values),
+        )
+        work.pack(request_id, message)
+        return encode_s
+
+    def _message(self, choice: Choice, values: Mapping[str, Array], request_id: str) -> bytes:
         header, buffers = pack_request(
-            model_name(self._bundle.name, cut.id),
+            model_name(self._bundle.name, choice.cut.id),
             request_id,
-            work.values,
-            cut.frontier,
-            work.choice.codec,
+            values,
+            choice.cut.frontier,
+            choice.codec,
             self._bundle.digest,
             self._bundle.ranges,
         )
         seal(header, buffers)
-        work.pack(request_id, encode_request(header, buffers))
+        return encode_request(header, buffers)

@@ -9,13 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from edge_client.frames.slowdown import Slowdown
+from edge_client.frames.slowdown import Slowdown, batch_of
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.units import format_size
 from partitioner.profiles.profile import Profile
 from partitioner.runtime.sessions import RuntimeOptions, Stage, open_weighed, random_feeds
 from protos.errors import UsageError
-from protos.tensors import Array
+from protos.tensors import Array, TensorSpec
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,8 @@ class Stages:
     One stage runs at a time: on a small device two would only slow each other down. Opening one (with its
     first run, on a GPU) keeps no other from running. `memory_bytes` bounds what all together take; the one
     that was not used for longest makes way, and the one in use stays even if it alone is larger. All that
-    they say of seconds is that of the device that `slowdown` rehearses; None: of this one. Raises
+    they say of seconds is that of the device that `slowdown` rehearses; None: of this one. What is opened
+    ahead of its first frame is looked at before it counts as open; a frame never waits for that. Raises
     BundleError where the exits are of another bundle.
     """
 
@@ -66,17 +67,18 @@ class Stages:
         self.slowdown.know(profile)
 
     def is_open(self, side: Side, cut_id: str) -> bool:
-        """Tell whether a stage can run at once."""
-        return (side, cut_id) in self._stages
+        """Tell whether a stage can run at once, as fast as it ever will."""
+        key = (side, cut_id)
+        return key in self._stages and self.slowdown.knows(key)
 
     def warm(self, cut_id: str) -> None:
         """Open the head of a cut, so that its first frame does not wait for it.
 
         Raises UsageError when it takes more than the memory budget.
         """
-        self._get(("head", cut_id))
+        self._warm(("head", cut_id))
         if self.has_exit(cut_id):
-            self._get(("exit", cut_id))
+            self._warm(("exit", cut_id))
         size = self._size(("head", cut_id))
         if self.memory_bytes is not None and size > self.memory_bytes:
             raise UsageError(
@@ -91,8 +93,8 @@ class Stages:
         """
         if self.bundle.heads_only:
             return
-        rng = np.random.default_rng(0)
-        self.run_tail(cut_id, random_feeds(self.bundle.cut(cut_id).frontier, rng))
+        self._warm(("tail", cut_id))
+        self.run_tail(cut_id, _made_up(self.bundle.cut(cut_id).frontier))
 
     def prefetch(self, side: Side, cut_id: str) -> None:
         """Open a stage in the background, unless it is open, absent, or larger than the whole budget."""
@@ -100,7 +102,9 @@ class Stages:
             return
         key = (side, cut_id)
         size = self._size(key)
-        if key in self._stages or (self.memory_bytes is not None and size > self.memory_bytes):
+        if self.is_open(side, cut_id) or (
+            self.memory_bytes is not None and size > self.memory_bytes
+        ):
             return
         with self._table:
             if key in self._wanted:
@@ -147,11 +151,21 @@ class Stages:
 
     def _run(self, key: Key, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
         stage = self._get(key)
+        work, batch = partial(stage.run, feeds), batch_of(stage.inputs, feeds)
         with self._turn:
-            values, took_s = self.slowdown.run(key, partial(stage.run, feeds))
+            values, took_s = self.slowdown.run(key, work, batch)
         before = self._seconds.get(key, took_s)
         self._seconds[key] = before + 0.3 * (took_s - before)
         return values, took_s
+
+    def _warm(self, key: Key) -> None:
+        """Open a stage, and look at what it takes where that is waited for.
+
+        It takes no turn: a frame would wait for it, and most of a slowed frame is sleep.
+        """
+        stage = self._get(key)
+        if not self.slowdown.knows(key):
+            self.slowdown.look(key, partial(stage.run, _made_up(stage.inputs)))
 
     def _get(self, key: Key) -> Stage:
         """Return a stage, opened if it has to be, and count this as its latest use."""
@@ -215,10 +229,14 @@ class Stages:
     def _fetch(self, key: Key) -> None:
         side, cut_id = key
         try:
-            self._get(key)
             if side == "head" and self.has_exit(cut_id):
-                self._get(("exit", cut_id))
+                self._warm(("exit", cut_id))  # first, as the head's first frame may ask it
+            self._warm(key)
         except Exception:  # noqa: BLE001 - no caller waits for it
             _log.exception("the %s of %s cannot be loaded, and is not tried again", side, cut_id)
         else:
             self._wanted.discard(key)
+
+
+def _made_up(inputs: tuple[TensorSpec, ...]) -> dict[str, Array]:
+    return random_feeds(inputs, np.random.default_rng(0))
