@@ -157,9 +157,9 @@ def _print_tables(
     options = [candidate.option for candidate in rows]
     screen.print(plan_table(decision.plan, options, decision.best.option))
     asked = (decision.objective, decision.constraints, decision.terms)
-    if asked == (LATENCY, (), Terms()):
+    if decision.objective == LATENCY and not decision.constraints and not decision.terms.sustained:
         screen.print(switches_text(decision.plan))
-    else:
+    if asked != (LATENCY, (), Terms()):
         screen.print(costs_table(decision, rows))
     if metrics:
         screen.print(front_table(front, metrics))

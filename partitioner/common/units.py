@@ -128,11 +128,16 @@ class ColumnUnit:
     def of(cls, values: Iterable[float], units: Units, least_digits: int = 2) -> "ColumnUnit":
         """Return the largest unit in which the middle one of `values` is 1 or more, and the least 0.01.
 
-        The middle one then shows three digits, and the least `least_digits`. Zeros say nothing.
+        Where the middle one is 10 or more the least may be less, so that no column is of five digits
+        and more. The middle one then shows three digits, and the least `least_digits`. Zeros say nothing.
         """
         sizes = [abs(value) for value in values if value and math.isfinite(value)] or [1.0]
         middle, least = median(sizes), min(sizes)
-        fitting = (one for one in units if middle >= one[0] and least >= 0.01 * one[0])
+        fitting = (
+            one
+            for one in units
+            if middle >= one[0] and (least >= 0.01 * one[0] or middle >= 10 * one[0])
+        )
         factor, name = next(fitting, units[-1])
         digits = max(3 - _places(middle / factor), least_digits - _places(least / factor), 0)
         return cls(name, factor, 0 if name == "B" else digits)

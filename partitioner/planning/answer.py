@@ -131,10 +131,10 @@ class LoneFrame:
 
 
 def lone_frame_of(answer: Answer) -> LoneFrame | None:
-    """Return what the tail does; None where energy does not count, frames come at a rate, or it is none."""
+    """Return what the tail does; None where joules are not known, frames come at a rate, or it is none."""
     selection, terms = answer.selection, answer.selection.terms
     radio = terms.radio
-    if not selection.objective.weights.get("energy") or terms.fps is not None or radio is None:
+    if not terms.knows_energy or terms.fps is not None or radio is None:
         return None
     tail_j = radio.tail_w * radio.tail_s
     sender = answer.first([c for c in selection.feasible if c.option.upload_bytes])

@@ -1,6 +1,7 @@
 """What options cost on given terms, and the Pareto front, for people and as JSON."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from partitioner.common.units import DURATIONS, ENERGIES, SIZES, ColumnUnit
@@ -94,6 +95,18 @@ def _columns(
     yield "depth\n%", [f"{100 * candidate.depth:.0f}" for candidate in shown]
 
 
+def metric_units(shown: Sequence[Candidate], metrics: Sequence[str]) -> dict[str, ColumnUnit]:
+    """Return a unit for each metric in which these candidates read well: `ms`, `mJ/frame`."""
+    return {name: _metric_unit(name, [c.costs.metric(name) for c in shown]) for name in metrics}
+
+
+def _metric_unit(name: str, values: Sequence[float]) -> ColumnUnit:
+    base, slash, per = METRICS[name].unit.partition(" ")[0].partition("/")
+    units = {"s": DURATIONS, "J": ENERGIES, "B": SIZES}.get(base, ((1.0, base),))
+    unit = ColumnUnit.of(values, units)
+    return replace(unit, name=f"{unit.name}{slash}{per}")
+
+
 def _known(value: float | None, write: Callable[[float], str]) -> str:
     return "" if value is None else write(value)
 
@@ -113,12 +126,13 @@ def front_json(front: Sequence[Candidate], metrics: Sequence[str]) -> list[dict[
 def front_table(front: Sequence[Candidate], metrics: Sequence[str]) -> FoldingTable:
     """Return the Pareto front, the smallest of the first metric first."""
     title = f"no option is better in one of {', '.join(metrics)} without being worse in another"
-    columns = (f"{name}\n{METRICS[name].unit.partition(' ')[0]}" for name in metrics)
+    units = metric_units(front, metrics)
+    columns = (f"{name}\n{unit.name}" for name, unit in units.items())
     table = new_table(title, "cut", "codec", *columns, left=2, keys=2)
     for candidate in front:
         table.add_row(
             candidate.option.cut,
             candidate.option.codec if candidate.option.upload_bytes else "",
-            *(f"{candidate.costs.metric(name):.4g}" for name in metrics),
+            *(unit.write(candidate.costs.metric(name)) for name, unit in units.items()),
         )
     return table

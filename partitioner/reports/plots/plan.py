@@ -10,6 +10,7 @@ from partitioner.common.units import format_duration, format_rate, plural
 from partitioner.planning.guesses import guesses
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
+from partitioner.reports.plots.ticks import label_decades
 from partitioner.terminal.figure import figure_for
 from protos.names import CLOUD, EDGE
 
@@ -100,10 +101,11 @@ def _write_total(axes: Any, at: tuple[float, int, float], *, is_best: bool) -> N
     )
 
 
-def draw_lines(axes: Any, plan: Plan) -> None:
+def draw_lines(axes: Any, plan: Plan, here: str = "this link") -> None:
     """Draw latency against the uplink, the plan's choice, where it changes, and the link asked about.
 
-    The other cuts than those named are pale, each with the codec that is fastest at that uplink.
+    `here` says what that link is. The other cuts than those named are pale, each with the codec that is
+    fastest at that uplink.
     """
     uplinks = _uplinks(plan)
     totals = {option.label: _totals_ms(option, plan, uplinks) for option in plan.options}
@@ -120,16 +122,17 @@ def draw_lines(axes: Any, plan: Plan) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(uplinks[0] / 1e6, uplinks[-1] / 1e6)
-    axes.set_ylim(envelope.min() * 0.6, envelope.max() * 6)
+    # Every named curve shows at least where it is at its best.
+    top = max(float(totals[label].min()) for label in named)
+    axes.set_ylim(envelope.min() * 0.6, max(envelope.max() * 3, top * 2))
     _mark_switches(axes, plan, uplinks)
-    _mark_link(axes, plan)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
-    axes.tick_params(axis="y", which="minor", labelsize=7)
+    _mark_link(axes, plan, here)
+    label_decades(axes.xaxis, *axes.get_xlim())
+    label_decades(axes.yaxis, *axes.get_ylim())
     axes.set_xlabel("uplink (Mbit/s)")
     axes.set_ylabel("latency (ms)")
-    axes.legend(fontsize=8, loc="upper right", framealpha=0.9)
+    # Above the axes, where no curve is.
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=8, ncols=3, frameon=False)
     _tidy(axes)
 
 
@@ -161,13 +164,13 @@ def _mark_switches(axes: Any, plan: Plan, uplinks: Floats) -> None:
             last = switch.uplink_bps
 
 
-def _mark_link(axes: Any, plan: Plan) -> None:
+def _mark_link(axes: Any, plan: Plan, here: str) -> None:
     """Draw a line at the uplink that was asked about, and say what the best takes there."""
     uplink, total_s = plan.link.uplink_bps, plan.best.total_s
     axes.axvline(uplink / 1e6, color=_DARK, linewidth=1.2, zorder=4)
     axes.plot([uplink / 1e6], [1e3 * total_s], "o", color=_DARK, markersize=6, zorder=5)
     axes.annotate(
-        f"this link: {format_rate(uplink)}\n{plan.best.label}, {format_duration(total_s)}",
+        f"{here}: {format_rate(uplink)}\n{plan.best.label}, {format_duration(total_s)}",
         (uplink / 1e6, 0.985), xycoords=("data", "axes fraction"), xytext=(-5, 0),
         textcoords="offset points", ha="right", va="top", fontsize=8.5, color=_DARK, zorder=6,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},

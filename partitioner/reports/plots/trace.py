@@ -49,8 +49,13 @@ def _draw_choices(axes: Any, runs: Sequence[Run]) -> None:
     for run in choosing:
         moments = [passage.begun_at for passage in run.passages]
         places = [labels.index(passage.demand.label) for passage in run.passages]
-        axes.step(moments, places, where="post", label=run.policy, color=_CHOOSING[run.policy],
-                  linewidth=1.2, alpha=0.8)  # fmt: skip
+        # The clairvoyant may move at every frame: as points it hides nothing.
+        if run.policy == ADAPTIVE:
+            axes.step(moments, places, where="post", label=run.policy, linewidth=1.6,
+                      color=_CHOOSING[run.policy], zorder=3)  # fmt: skip
+        else:
+            axes.plot(moments, places, linestyle="", marker="|", markersize=5, label=run.policy,
+                      color=_CHOOSING[run.policy], alpha=0.5, zorder=2)  # fmt: skip
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
     axes.set_ylim(-0.5, max(len(labels), 1) - 0.5)
     axes.tick_params(labelbottom=False)

@@ -116,12 +116,13 @@ def fleet_table(runs: Sequence[FleetRun], summary: dict[str, Estimate]) -> Table
         f"{fleet.duration_s:g} s"
     )
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("", "mean", "± 95 %"):
+    columns = ("", "mean", "± 95 %") if len(runs) > 1 else ("", "one run")
+    for column in columns:
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for name, (words, show) in _SHOWN.items():
         if found := summary.get(name):
             half = "" if found.half_width is None else show(found.half_width)
-            table.add_row(words, show(found.mean), half)
+            table.add_row(*(words, show(found.mean), half)[: len(columns)])
     return table
 
 

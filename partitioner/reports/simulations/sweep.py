@@ -1,5 +1,6 @@
 """What a sweep comes to: a table of the options that win, and a picture."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from partitioner.common.units import format_duration, format_rate, plural
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
 from partitioner.reports.plots.plan import draw_bars, draw_lines
-from partitioner.simulation.sweep import Sweep
+from partitioner.reports.plots.ticks import label_decades
+from partitioner.simulation.sweep import Grid, Sweep
 from partitioner.terminal.figure import figure_for
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
@@ -19,7 +21,7 @@ _COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#
 
 def sweep_text(swept: Sweep) -> str:
     """Return in a sentence which options win, and which to take if it has to be one."""
-    points = f"{plural(swept.totals_s.size, 'point')}"
+    points = f"{plural(swept.totals_s.size, 'point')} ({_grid_text(swept.grid)})"
     winners = [one for one in swept.standings if one.uplinks_bps]
     first, *more = winners
     if not more:
@@ -31,6 +33,23 @@ def sweep_text(swept: Sweep) -> str:
         f"{safest.mean_ratio:.2f}x as long as the best of each point on average, and "
         f"{safest.worst_ratio:.1f}x at worst."
     )
+
+
+def _grid_text(grid: Grid) -> str:
+    """Return from where to where each axis goes."""
+    return ", ".join(
+        (
+            f"uplinks {_span(grid.uplinks_bps, format_rate)}",
+            f"RTTs {_span(grid.rtts_s, format_duration)}",
+            f"edge times x{_span(grid.edge_scales, '{:.3g}'.format)}",
+            f"cloud times x{_span(grid.cloud_loads, '{:.3g}'.format)}",
+        )
+    )
+
+
+def _span(values: Sequence[float], write: Callable[[float], str]) -> str:
+    low, high = min(values), max(values)
+    return write(low) if low == high else f"{write(low)} to {write(high)}"
 
 
 def sweep_table(swept: Sweep) -> FoldingTable:
@@ -61,7 +80,7 @@ def draw_sweep(swept: Sweep, plan: Plan, path: Path) -> None:
     with figure_for(path, 16, 5) as figure:
         bars, lines, plane = figure.subplots(1, 3)
         draw_bars(bars, middle, middle.best)
-        draw_lines(lines, middle)
+        draw_lines(lines, middle, "middle of the sweep")
         _draw_map(plane, swept)
         figure.suptitle(f"{plan.bundle.name}: {_middle_text(swept)}")
 
@@ -114,8 +133,8 @@ def _draw_map(axes: Any, swept: Sweep) -> None:
     )  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter("{x:g}")
+    label_decades(axes.xaxis, *axes.get_xlim())
+    label_decades(axes.yaxis, *axes.get_ylim())
     axes.set_xlabel("uplink (Mbit/s)")
     axes.set_ylabel(name)
     for colour, winner in zip(colours, winners, strict=True):

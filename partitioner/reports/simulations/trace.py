@@ -48,12 +48,12 @@ def _late_text(adaptive: Run, fixed: Run, settings: PolicySettings) -> str:
     if (deadline_s := settings.deadline_s) is not None:
         late, other = (100 * run.missed(deadline_s) for run in (adaptive, fixed))
         texts.append(
-            f"{late:.1f} % of its frames are later than the deadline (there {other:.1f} %)"
+            f"{late:.1f} % of its frames are later than the deadline ({fixed.policy}: {other:.1f} %)"
         )
     here, there = (mean_spent(run, settings.terms) for run in (adaptive, fixed))
     if here.energy_j is not None and there.energy_j is not None:
         texts.append(
-            f"{format_energy(here.energy_j)} a frame (there {format_energy(there.energy_j)})"
+            f"{format_energy(here.energy_j)} a frame ({fixed.policy}: {format_energy(there.energy_j)})"
         )
     return "".join(f"; {text}" for text in texts)
 

@@ -94,8 +94,10 @@ def test_column_has_one_unit_in_which_the_middle_one_shows_three_digits() -> Non
 
 def test_small_one_in_a_column_does_not_become_zero() -> None:
     joules = ColumnUnit.of([0.00178, 12.4, 12.6], ENERGIES)
-    assert joules.header("energy") == "energy\nmJ"
-    assert [joules.write(one) for one in (0.00178, 12.4)] == ["1.8", "12400.0"]
+    assert joules.header("energy") == "energy\nJ"
+    assert [joules.write(one) for one in (0.00178, 12.4)] == ["0.0018", "12.4000"]
+    smaller = ColumnUnit.of([0.00178, 1.24, 1.26], ENERGIES)
+    assert [smaller.write(one) for one in (0.00178, 1.24)] == ["1.8", "1240.0"]
 
 
 def test_one_is_not_several() -> None:

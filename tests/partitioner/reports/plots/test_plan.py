@@ -69,6 +69,22 @@ def test_link_that_was_asked_about_is_marked_with_its_value() -> None:
     assert any(list(np.asarray(xs)) == pytest.approx([4.0] * len(xs)) for xs in upright)
 
 
+def test_end_that_never_wins_is_in_the_picture_and_the_legend_beside_it() -> None:
+    figure = Figure(figsize=(6, 4.6), layout="constrained")
+    where = figure.subplots()
+    bundle, profile = make({**EXAMPLE, "edge": (0.0005, 0.0, {})})
+    draw_lines(where, plan(bundle, Link(4e6, 4e6, 0.005), profile, profile), "middle of the sweep")
+    figure.draw_without_rendering()
+    top = where.get_ylim()[1]
+    named = [line for line in where.lines if line.get_label() in legend(where)]
+    assert len(named) >= 3
+    assert [line.get_label() for line in named if min(np.asarray(line.get_ydata())) > top] == []
+    found = where.get_legend()
+    assert found is not None
+    assert not found.get_window_extent().overlaps(where.get_window_extent())
+    assert any(text.startswith("middle of the sweep: 4.00 Mbit/s") for text in texts(where))
+
+
 def test_bars_carry_their_totals_and_the_best_is_bold() -> None:
     where, made = axes(), small()
     draw_bars(where, made, made.best)

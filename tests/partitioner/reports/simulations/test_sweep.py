@@ -24,11 +24,15 @@ def test_winners_are_counted_and_the_safest_is_named() -> None:
         )
     )
     assert text == (
-        "2 options are the best somewhere among 2 points, edge at most of them (50 %). If it has to be one: "
+        "2 options are the best somewhere among 2 points (uplinks 1.00 Mbit/s to 10.0 Mbit/s, "
+        "RTTs 10.0 ms, edge times x1, cloud times x1), edge at most of them (50 %). If it has to be one: "
         "cloud/jpeg-75, which takes 1.25x as long as the best of each point on average, and 3.0x at worst."
     )
 
 
 def test_one_that_always_wins_is_said_to() -> None:
     text = sweep_text(swept(OptionStanding("edge", 1.0, EVERYWHERE, 1.0, 1.0)))
-    assert text == "edge is the best at all of 2 points."
+    assert text == (
+        "edge is the best at all of 2 points (uplinks 1.00 Mbit/s to 10.0 Mbit/s, RTTs 10.0 ms, "
+        "edge times x1, cloud times x1)."
+    )

@@ -32,4 +32,4 @@ def test_adapting_is_held_against_the_fastest_fixed_option_and_the_clairvoyant()
 
 def test_deadline_is_part_of_the_sentence() -> None:
     text = runs_text(RUNS, PolicySettings(deadline_s=0.1))
-    assert text.endswith("; 2.5 % of its frames are later than the deadline (there 10.0 %).")
+    assert text.endswith("; 2.5 % of its frames are later than the deadline (edge: 10.0 %).")
