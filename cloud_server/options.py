@@ -85,9 +85,10 @@ class ServerOptions(ServingLimits):
     )
     memory_bytes: int | None = option(
         None,
-        "What all loaded tails may take together (not of a GPU), as 2GiB.",
+        "What all loaded tails may take together (not of a GPU).",
         SIZE,
         none="none",
+        written="as 2GiB",
         shown="any amount",
         panel=LIMITS,
         holds=_at_least_one,

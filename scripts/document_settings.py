@@ -88,7 +88,7 @@ def _row(program: Program, one: Declared) -> str:
         f"`{one.key.replace('_', '-')}`",
         f"`{one.metavar or 'true|false'}`",
         default,
-        one.about.sentence,
+        one.written_sentence,
     )
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

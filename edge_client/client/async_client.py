@@ -30,10 +30,11 @@ from edge_client.frames.inputs import Inputs
 from edge_client.frames.result import Result
 from edge_client.frames.slowdown import Slowdown
 from edge_client.frames.stages import Stages
+from partitioner.common.arguments import need
 from partitioner.exits.ladder import check_threshold, ladder_for, parse_threshold
 from partitioner.network.link import Link
 from partitioner.planning.objective import Objective
-from partitioner.planning.terms import NO_TERMS
+from partitioner.planning.terms import NO_TERMS, Terms
 from partitioner.policy.settings import PolicySettings
 from partitioner.runtime.sessions import RuntimeOptions
 from partitioner.settings.declaration import spelled_out
@@ -56,14 +57,19 @@ class AsyncEdgeClient:
 
     @spelled_out(ClientOptions)
     def __init__(self, options: ClientOptions) -> None:
-        objective = options.objective
+        terms = options.terms or NO_TERMS
+        need("terms", terms, Terms, wanted="Terms, of partitioner.planning.terms")
         self.bundle = options.load_bundle()
         self.options = options
         self.window, self.deadline_s = options.window, options.deadline_s
         self._transport = GrpcTransport(options.cloud) if options.cloud else None
         if self._transport is None and (options.cut != EDGE or options.adapts):
-            other = "" if self.bundle.heads_only else ", or the cut edge"
-            raise UsageError(f"cut {options.cut!r} needs a server. Give cloud=HOST:PORT{other}.")
+            if options.cut == EDGE:
+                raise UsageError("`adapt` needs a server. Give `cloud` HOST:PORT, or do not adapt.")
+            other = "" if self.bundle.heads_only else ", or `cut` edge"
+            raise UsageError(
+                f"`cut` {options.cut!r} needs a server. Give `cloud` HOST:PORT{other}."
+            )
         runtime = RuntimeOptions(options.threads, options.provider)
         stages = Stages(self.bundle, runtime, options.memory_bytes, Slowdown(options.slow))
         if options.slow > 1 and (device := kept_device(self.bundle, runtime, options.slow)):
@@ -71,8 +77,8 @@ class AsyncEdgeClient:
         self._runner = HeadRunner(stages)
         self._device, self._breaker = ComputeThread(), Breaker()
         policy = PolicySettings(
-            objective=objective if isinstance(objective, Objective) else Objective.parse(objective),
-            terms=options.terms or NO_TERMS,
+            objective=Objective.of(options.objective),
+            terms=terms,
             deadline_s=options.deadline_s,
             latency_s=options.latency_s,
             window=options.window,

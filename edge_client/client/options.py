@@ -51,7 +51,10 @@ def _read_threshold(text: str) -> ExitThreshold:
 
 _BUNDLE = replace(FOLDER, types=())  # what else it may be takes long to load; see load_bundle
 _LINK = Kind(
-    "UP[/DOWN],RTT", read=Link.parse, types=(Link,), wanted='a Link, as Link.parse("10mbit,20ms")'
+    "UP[/DOWN],RTT",
+    read=Link.parse,
+    types=(Link, str),
+    wanted="a Link, or text such as '10mbit,20ms'",
 )
 _THRESHOLD = Kind(
     "own|auto|none|SHARE",
@@ -98,11 +101,12 @@ class ClientOptions(Options):
         holds=lambda points: 0 <= points <= 100,
         wrong="an accuracy drop of {} points has no meaning. Give 0 to 100.",
     )
-    link: Link | None = option(
+    link: Link | str | None = option(
         None,
-        "For auto: the first guess of the link, as 10mbit,20ms or 10mbit/50mbit,20ms, which traffic "
-        "corrects; measure asks it.",
+        "For auto, corrected by traffic: the first guess of the link.",
         _LINK,
+        written="as 10mbit,20ms or 10mbit/50mbit,20ms; measure asks it",
+        given="A Link, or text as 10mbit,20ms or 10mbit/50mbit,20ms; None: it is measured.",
         none="measure",
         panel=LINK,
     )
@@ -127,8 +131,9 @@ class ClientOptions(Options):
     )
     deadline_s: float | None = option(
         None,
-        "From a frame's arrival to its result, as 100ms.",
+        "From a frame's arrival to its result.",
         TIME,
+        written="as 100ms",
         none="none",
         panel=LIMITS,
         holds=lambda seconds: seconds > 0,
@@ -146,9 +151,10 @@ class ClientOptions(Options):
     )
     memory_bytes: int | None = option(
         None,
-        "What all loaded heads and tails may take, as 500MB.",
+        "What all loaded heads and tails may take.",
         SIZE,
         none="none",
+        written="as 500MB",
         shown="the last 4 of each",
         panel=LIMITS,
         holds=lambda size: size >= 1,
@@ -160,7 +166,7 @@ class ClientOptions(Options):
         one_of(*get_args(defaults.OnFailure)),
         panel=LIMITS,
         holds=lambda word: word in get_args(defaults.OnFailure),
-        wrong="on_failure={!r} is neither 'finish' nor 'fail'.",
+        wrong="`on_failure` {!r} is neither 'finish' nor 'fail'.",
     )
     exit_threshold: ExitThreshold = option(
         None,
@@ -207,25 +213,29 @@ class ClientOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.link, str):
+            Link.parse(self.link)
         if self.exit_floor is not None and not self._moves_thresholds:
             raise UsageError(
-                "an exit floor bounds a threshold that moves. Give the exit threshold auto, a deadline or a "
-                "latency, and the cut auto (or let it adapt); or leave the floor out."
+                "an exit floor bounds a threshold that moves. Give `exit_threshold` auto, `deadline_s` or "
+                "`latency_s`, and `cut` auto (or `adapt`); or leave the floor out."
             )
         if self.latency_s is not None and not self.adapts:
             raise UsageError(
-                f"a latency of {self.latency_s:g} s is kept by a policy that moves the cut. Give the cut "
-                "auto (or let it adapt), or leave it out."
+                f"a latency of {self.latency_s:g} s is kept by a policy that moves the cut. Give `cut` "
+                "auto (or `adapt`), or leave it out."
             )
 
     def load_bundle(self) -> "Bundle":
         """Return the bundle, loaded now if it was named. Raises UsageError or BundleError."""
         from partitioner.bundle.bundle import Bundle
 
-        if isinstance(self.bundle, Bundle):
-            return self.bundle
-        FOLDER.check("bundle", self.bundle)
-        return Bundle.load(self.bundle)
+        return Bundle.of(self.bundle)
+
+    @property
+    def known_link(self) -> Link | None:
+        """The link to plan for, read if it was written; None: it is to be measured."""
+        return None if self.link is None else Link.of(self.link)
 
     @property
     def adapts(self) -> bool:

@@ -47,7 +47,7 @@ class CloudSession:
         control: Controller,
     ) -> None:
         self.server: ServerInfo | None = None
-        self.link = options.link
+        self.link = options.known_link
         self._bundle = bundle
         self._options = options
         self._transport = transport
@@ -145,7 +145,7 @@ class CloudSession:
 
     def _choose(self) -> None:
         if self._transport is None:
-            raise UsageError("the cut auto needs a server. Give cloud=HOST:PORT, or the cut edge.")
+            raise UsageError("`cut` auto needs a server. Give `cloud` HOST:PORT, or `cut` edge.")
         made = plan_with_cloud(
             self._bundle,
             self._transport.address,

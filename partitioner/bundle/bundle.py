@@ -13,6 +13,7 @@ from partitioner.bundle.files import check_file, read_manifest
 from partitioner.bundle.graph_file import load_graph
 from partitioner.bundle.heads import Held
 from partitioner.bundle.manifest import GRAPH_FILE, PROFILES_FOLDER, SAMPLES_FILE, Cut, Manifest
+from partitioner.common.arguments import need
 from partitioner.graph.graph import Graph
 from partitioner.runtime.sessions import RuntimeOptions, Stage, open_stage
 from protos.codecs.calibration import Calibration
@@ -64,6 +65,14 @@ class Bundle:
                 check_file(folder, name, wanted)
         found = BundleCalibration.load(folder, manifest.split_digest) if calibrated else None
         return cls(folder, manifest, found, held)
+
+    @classmethod
+    def of(cls, bundle: "Bundle | str | Path") -> "Bundle":
+        """Return a bundle that may be given as its folder, see `load`. Raises BundleError, UsageError."""
+        if isinstance(bundle, str | Path):
+            return cls.load(bundle)
+        need("bundle", bundle, Bundle, wanted="a path of its folder, or a Bundle")
+        return bundle
 
     @property
     def name(self) -> str:

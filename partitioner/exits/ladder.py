@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from partitioner.bundle.exits import BundleExits, Exit, ExitCost, check_agreement
+from partitioner.common.arguments import need_numbers
 from partitioner.common.defaults import ExitThreshold
 from protos.errors import UsageError
 
@@ -68,6 +69,7 @@ def parse_threshold(text: str) -> ExitThreshold:
 
 def check_threshold(confidence: float) -> float:
     """Return a confidence; UsageError if it is none."""
+    need_numbers({"exit_threshold": confidence})
     if not 0 <= confidence <= 1:
         raise UsageError(f"a confidence of {confidence} does not exist. Give 0 to 1.")
     return confidence

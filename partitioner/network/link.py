@@ -3,19 +3,27 @@
 import re
 from dataclasses import dataclass
 
+from partitioner.common.arguments import need, need_numbers
 from partitioner.common.units import format_duration, format_rate, parse_duration, parse_rate
 from protos.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Link:
-    """Bandwidth up and down in bits per second, and the round-trip time in seconds."""
+    """Bandwidth up and down in bits per second, and the round-trip time in seconds.
+
+    `Link(10e6, 50e6, 0.02)` is 10 Mbit/s up, 50 Mbit/s down and 20 ms, as `Link.parse("10mbit/50mbit,20ms")`.
+    """
 
     uplink_bps: float
+    """Bits per second."""
     downlink_bps: float
+    """Bits per second."""
     rtt_s: float
+    """Seconds."""
 
     def __post_init__(self) -> None:
+        need_numbers(vars(self), "; or write all of it, as Link.parse('10mbit/50mbit,20ms')")
         if not (self.uplink_bps > 0 and self.downlink_bps > 0):
             raise UsageError(
                 f"a link of {self.uplink_bps} up and {self.downlink_bps} down (bit/s) carries nothing. "
@@ -29,6 +37,14 @@ class Link:
         """Return the link in `10mbit,20ms` or `UP/DOWN,RTT`. Raises UsageError."""
         up, down, rtt = split_link(text)
         return cls(parse_rate(up), parse_rate(down or up), parse_duration(rtt))
+
+    @classmethod
+    def of(cls, link: "Link | str") -> "Link":
+        """Return a link that may be written as text, see `parse`. Raises UsageError."""
+        if isinstance(link, str):
+            return cls.parse(link)
+        need("link", link, Link, wanted="a Link, or text such as '10mbit,20ms'")
+        return link
 
     def predict_s(self, upload_bytes: float, download_bytes: float) -> float:
         """Return the seconds that one request and its reply spend on the network.

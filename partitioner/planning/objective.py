@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from partitioner.common.arguments import need
 from partitioner.planning.costs import Costs
 from partitioner.planning.metrics import METRICS, unknown_metric
 from partitioner.planning.terms import Terms
@@ -17,6 +18,14 @@ class Objective:
     """A weighted sum of metrics to minimise; one metric alone has weight 1."""
 
     weights: dict[str, float]
+
+    @classmethod
+    def of(cls, objective: "Objective | str") -> "Objective":
+        """Return an objective that may be written as text, see `parse`. Raises UsageError."""
+        if isinstance(objective, str):
+            return cls.parse(objective)
+        need("objective", objective, Objective, wanted="text such as 'latency=1,energy=0.2'")
+        return objective
 
     @classmethod
     def parse(cls, text: str) -> "Objective":

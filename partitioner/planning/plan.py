@@ -9,11 +9,14 @@ envelope of a few lines, and each switching point is the crossing of two of them
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from partitioner.bundle.accuracy import is_allowed
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import Exit, ExitCost
+from partitioner.common.arguments import need, need_numbers
 from partitioner.common.tables import data_frame, html_table, text_table
 from partitioner.common.units import format_duration
 from partitioner.network.link import Link
@@ -58,8 +61,9 @@ class Plan:
     def _best(self) -> str:
         return f"best {self.best.label} in {format_duration(self.best.total_s)}"
 
-    def at(self, link: Link) -> "Plan":
-        """Return the same options on another link."""
+    def at(self, link: Link | str) -> "Plan":
+        """Return the same options on another link, given or written as `10mbit,20ms`."""
+        link = Link.of(link)
         options = tuple(
             replace(option, network_s=link.predict_s(option.upload_bytes, option.download_bytes))
             for option in self.options
@@ -123,20 +127,26 @@ class Plan:
 
 
 def plan(
-    bundle: Bundle,
-    link: Link,
-    edge: Profile,
-    cloud: Profile,
+    bundle: Bundle | str | Path,
+    link: Link | str,
+    edge: Profile | str | Path,
+    cloud: Profile | str | Path,
     *,
     codec: str | None = None,
     accuracy_drop: float | None = None,
 ) -> Plan:
     """Price every cut with every codec that was measured on both sides, or with `codec` alone.
 
+    Bundle and profiles may be given as their paths, the link as text such as `10mbit,20ms`.
     `accuracy_drop`: percentage points that an option may have been seen to lose; see `is_allowed`.
     Raises ProfileError when a profile is of another bundle, UnknownNameError for an unknown codec,
-    UsageError when a bound is given and nothing is known about accuracy.
+    UsageError when a bound is given and nothing is known about accuracy, or for an argument of a wrong type.
     """
+    bundle, link = Bundle.of(bundle), Link.of(link)
+    edge, cloud = Profile.of("edge", edge), Profile.of("cloud", cloud)
+    if accuracy_drop is not None:
+        need_numbers({"accuracy_drop": accuracy_drop})
+    need("codec", codec, str, NoneType, wanted="the name of a codec, or None")
     for role, profile in (("edge", edge), ("cloud", cloud)):
         _check_profile(bundle, role, profile)
     _check_bound(bundle, accuracy_drop)

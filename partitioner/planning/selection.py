@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.common.arguments import need
 from partitioner.common.units import format_duration
 from partitioner.planning.constraints import Candidate, Constraint, feasible
 from partitioner.planning.costs import price
@@ -44,15 +45,17 @@ class Selection:
 def select(
     plan: Plan,
     terms: Terms | None = None,
-    objective: Objective = LATENCY,
+    objective: Objective | str = LATENCY,
     constraints: Sequence[Constraint] = (),
 ) -> Selection:
     """Choose the feasible option with the smallest score; the earlier cut if several have it.
 
+    `objective` may be written, as `latency=1,energy=0.2`.
     Raises InfeasibleError if no option meets all constraints, UsageError if the terms lack a number
     that objective or constraints need.
     """
-    terms = terms or Terms()
+    need("plan", plan, Plan, wanted="a Plan, as plan(bundle, link, edge, cloud) returns it")
+    terms, objective = terms or Terms(), Objective.of(objective)
     found = tuple(
         Candidate(
             option,

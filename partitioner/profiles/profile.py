@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, ValidationError
 
+from partitioner.common.arguments import need
 from partitioner.common.files import whole_file
 from partitioner.common.frozen_model import FrozenModel
 from protos.errors import ProfileError
@@ -141,6 +142,14 @@ class Profile(FrozenModel):
                 f"{PROFILE_SCHEMA_VERSION}. Measure it again: {measure}."
             )
         return cls.parse(document, str(path), measure)
+
+    @classmethod
+    def of(cls, role: str, profile: "Profile | str | Path") -> "Profile":
+        """Return the profile of a side, that may be given as its file. Raises ProfileError, UsageError."""
+        if isinstance(profile, str | Path):
+            return cls.load(profile)
+        need(role, profile, Profile, wanted="a Profile or the path of its file")
+        return profile
 
     @classmethod
     def parse(cls, document: object, where: str, measure: str = "splitpoint profile") -> "Profile":

@@ -11,6 +11,7 @@ from itertools import count
 import psutil
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.common.arguments import need, need_numbers
 from partitioner.common.defaults import DEFAULT_BUDGET_S
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.profiles.cut_profiler import CutProfiler, Feeds
@@ -46,6 +47,8 @@ def measure_profile(
     `budget_s` is for all stages together, loading included; each runs at least three times.
     `on_progress` is told the stage, how many are done, and how many there are.
     """
+    need("bundle", bundle, Bundle, wanted="a Bundle, as Bundle.load(path) returns it")
+    need_numbers({"budget_s": budget_s})
     chosen = options or RuntimeOptions()
     origin, samples = profile_samples(bundle, feeds)
     steps, step = (1 if bundle.heads_only else 2) * len(bundle.cuts) + 1, count()

@@ -6,6 +6,7 @@ import grpc
 from pydantic import ValidationError
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.common.arguments import need, need_numbers
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.profiles.profile import Machine, Profile
 from protos.errors import BundleError, FaultError, ProfileError
@@ -27,6 +28,8 @@ def measure_remote_profile(
     Raises UnreachableError when no server answers, MismatchError when its bundle is another one, FaultError
     when it cannot load or measure it.
     """
+    need("bundle", bundle, Bundle, wanted="a Bundle, as Bundle.load(path) returns it")
+    need_numbers({"budget_s": budget_s})
     request = MeasureProfileRequest(
         name=bundle.name, bundle_digest=bundle.digest, budget_s=budget_s
     )

@@ -6,11 +6,12 @@ command by `group` as well. Signatures (`spelled_out`), flags, variables, files 
 
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from partitioner.common.arguments import nearest
 from partitioner.settings.kinds import Kind
 from protos.errors import UsageError
 
@@ -32,6 +33,8 @@ class About:
     holds: Callable[[Any], bool] | None
     wrong: str
     panel: str
+    written: str
+    given: str
 
 
 def about(
@@ -43,9 +46,11 @@ def about(
     holds: Callable[[Any], bool] | None = None,
     wrong: str = "",
     panel: str = "",
+    written: str = "",
+    given: str = "",
 ) -> dict[str, Any]:
     """Return the metadata of a field that is an option without a default; see `option`."""
-    return {_ABOUT: About(sentence, kind, shown, none, holds, wrong, panel)}
+    return {_ABOUT: About(sentence, kind, shown, none, holds, wrong, panel, written, given)}
 
 
 def option(default: T, sentence: str, kind: Kind | None = None, **more: Any) -> T:
@@ -54,7 +59,8 @@ def option(default: T, sentence: str, kind: Kind | None = None, **more: Any) -> 
     `kind`: how it is written, where it can be; None: only a program can give it. `shown`: the default in
     words, where a value says less. `none`: the word that is written for None. `holds`: what is asked of a
     value that is not None, and `wrong`: the sentence of the UsageError otherwise, with {} for the value.
-    `panel`: the heading under which `--help` and the docs show it.
+    `panel`: the heading under which `--help` and the docs show it. `written`: how people write it, as
+    `as 100ms`; `given`: how a program gives it, where its unit does not say that.
     """
     return field(default=default, metadata=about(sentence, kind, **more))
 
@@ -118,6 +124,19 @@ class Declared:
         default = self.default if self.find is MISSING else self.find()
         return self.about.none or None if default is None else self.kind.write(default)
 
+    @property
+    def written_sentence(self) -> str:
+        """What it does, for people who write it."""
+        sentence, written = self.about.sentence, self.about.written
+        return f"{sentence.removesuffix('.')}, {written}." if written else sentence
+
+    @property
+    def given_sentence(self) -> str:
+        """What it does, for programs, which give it with the unit in its name."""
+        units = {"_s": "In seconds.", "_bytes": "In bytes."}
+        how = self.about.given or units.get(self.about.kind.unit if self.about.kind else "", "")
+        return f"{self.about.sentence} {how}".rstrip()
+
     def check(self, value: Any) -> None:
         """Raise UsageError for a value that is not what was declared."""
         if value is None and self.takes_none:
@@ -176,7 +195,7 @@ def make(kind: type[T], values: Mapping[str, Any]) -> T:
     for one in fields(kind):  # type: ignore[arg-type]  # a dataclass, as all classes of options
         if _GROUP in one.metadata:
             given[one.name] = make(one.metadata[_GROUP][0], values)
-        elif one.name in values:
+        elif one.name in values and one.metadata[_ABOUT].kind is not None:  # else it is another's
             given[one.name] = values[one.name]
     return kind(**given)
 
@@ -194,19 +213,22 @@ def spelled_out(
     """Give an `__init__` that takes a class of options the signature of that class, and its sentences.
 
     Type checkers, `inspect.signature` and `help` then show every option as if it were written there.
+    Raises UsageError when called with options that there are not, or without one that is needed.
     """
 
     def decorate(init: Callable[[S, T], None]) -> Callable[Concatenate[S, P], None]:
         @wraps(init)
         def spelled(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
+            _check_call(type(self).__name__, takes, args, kwargs)
             init(self, options(*args, **kwargs))
 
+        takes = inspect.signature(options)
         own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
         taken = [
             parameter.replace(annotation=_AsWritten(parameter.annotation))
             if isinstance(parameter.annotation, str)
             else parameter
-            for parameter in inspect.signature(options).parameters.values()
+            for parameter in takes.parameters.values()
         ]
         spelled.__signature__ = inspect.Signature([own, *taken])  # type: ignore[attr-defined]
         spelled.__doc__ = "\n".join(
@@ -217,7 +239,31 @@ def spelled_out(
     return decorate
 
 
+def _check_call(
+    name: str, takes: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> None:
+    for given in kwargs:
+        if given not in takes.parameters:
+            raise UsageError(
+                f"{name} has no option {given!r}. The nearest is {nearest(given, takes.parameters)!r}; "
+                f"help({name}) lists them all."
+            )
+    try:
+        takes.bind(*args, **kwargs)
+    except TypeError as error:
+        raise UsageError(
+            f"{name} was called wrongly: {error}. It takes {name}{_call_of(takes)}; the options after "
+            "these go by their names."
+        ) from error
+
+
+def _call_of(takes: inspect.Signature) -> str:
+    """Return `(cloud, bundle, cut=…)`: what may be given without a name."""
+    known = (one for one in takes.parameters.values() if one.kind is not one.KEYWORD_ONLY)
+    return f"({', '.join(one.name + '=…' * (one.default is not one.empty) for one in known)})"
+
+
 def _line(declared: Declared) -> str:
     shown = f" Default: {declared.about.shown}." if declared.about.shown else ""
-    line = f"{declared.name}: {declared.about.sentence}{shown}"
+    line = f"{declared.name}: {declared.given_sentence}{shown}"
     return textwrap.fill(line, 96, initial_indent="  ", subsequent_indent="      ")

@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from partitioner.common.arguments import need
 from partitioner.common.units import parse_duration, parse_size
 from protos.errors import UsageError
 
@@ -36,9 +37,8 @@ class Kind:
 
     def check(self, name: str, value: Any) -> None:
         """Raise UsageError, which calls the value `name`, for one of another type."""
-        if self.types and not isinstance(value, self.types):
-            found = type(value).__name__
-            raise UsageError(f"`{name}` is {value!r}, of type {found}. Give {self.wanted}.")
+        if self.types:
+            need(name, value, *self.types, wanted=self.wanted)
 
 
 def words(metavar: str) -> Kind:

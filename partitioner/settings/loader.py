@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from partitioner.common.arguments import nearest
 from partitioner.settings.declaration import Declared, make, writable
 from partitioner.settings.log_options import LogOptions
 from protos.errors import UsageError
@@ -143,7 +144,7 @@ def _check_keys(found: Iterable[str], known: list[str], where: str) -> None:
         if _plain(key) not in known:
             names = [name.replace("_", "-") if "-" in key else name for name in known]
             raise UsageError(
-                f"{where}there is no setting {key!r}. The nearest is {_nearest(key, names)}; there are: "
+                f"{where}there is no setting {key!r}. The nearest is {nearest(key, names)}; there are: "
                 f"{', '.join(names)}."
             )
 
@@ -160,14 +161,8 @@ def _check_variables(program: Program) -> None:
         if ours and value and not re.fullmatch(_OF_A_SERVICE, f"{name}={value}"):
             raise UsageError(
                 f"the variable {name} is no setting of {program.name}. The nearest is "
-                f"{_nearest(name, known)}: call it so, or unset it."
+                f"{nearest(name, known)}: call it so, or unset it."
             )
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    from difflib import get_close_matches
-
-    return get_close_matches(name, known, n=1, cutoff=0.0)[0]
 
 
 def _sentence(program: Program, error: Mapping[str, Any]) -> str:

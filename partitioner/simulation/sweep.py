@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from partitioner.common.arguments import need
 from partitioner.common.tables import data_frame, html_table, text_table
 from partitioner.common.units import parse_duration, parse_rate
 from partitioner.planning.plan import Plan
@@ -141,6 +142,8 @@ class Sweep:
 
 def sweep(plan: Plan, grid: Grid) -> Sweep:
     """Price every option at every point of the grid, as `plan` does at one."""
+    need("plan", plan, Plan, wanted="a Plan, as plan(bundle, link, edge, cloud) returns it")
+    need("grid", grid, Grid, wanted="a Grid, as parse_grid returns it")
     best = np.full(grid.shape, np.inf)
     choices = np.zeros(grid.shape, np.intp)
     for place in range(len(plan.options)):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from partitioner.common.arguments import need, need_numbers
 from partitioner.common.defaults import DEFAULT_TIMEOUT_S, DEFAULT_WINDOW, ExitThreshold
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.exits.ladder import check_threshold, ladder_for, own_rung
@@ -49,12 +50,12 @@ def simulate(
 ) -> Simulation:
     """Send frames over a link or a trace: the same ones under every policy.
 
-    `over`: a link, a trace, or a trace's file; what a trace does not say is the plan's round trip, and
-    as much down as up. `fps`: frames a second. `seconds`: how long they come (None: the trace once, of a
-    link a minute). `window`: frames at work at once. `policies`: options of the plan by their labels, as
-    `cut-04/q2`, `adaptive`, and `clairvoyant`, which knows the trace and takes long to choose; None: the
-    plan's leading options and `adaptive`; `all`: all of them. `seed`: of what single frames take; None:
-    all take the medians.
+    `over`: a link, also as text such as `10mbit,20ms`, a trace, or a trace's file; what a trace does not
+    say is the plan's round trip, and as much down as up. `fps`: frames a second. `seconds`: how long they
+    come (None: the trace once, of a link a minute). `window`: frames at work at once. `policies`: options of
+    the plan by their labels, as `cut-04/q2`, `adaptive`, and `clairvoyant`, which knows
+    the trace and takes long to choose; None: the plan's leading options and `adaptive`; `all`: all of them.
+    `seed`: of what single frames take; None: all take the medians.
 
     `deadline_s` counts late frames, and the adaptive policy heeds it, as `latency_s`: what a frame may
     take on average. `objective` and `terms`: what that policy minimises, and what joules and money need.
@@ -65,6 +66,15 @@ def simulate(
     Raises UsageError for numbers without meaning, UnknownNameError for a policy that is none, and what
     `read_trace` does.
     """
+    need("plan", plan, Plan, wanted="a Plan, as plan(bundle, link, edge, cloud) returns it")
+    numbers = {
+        "fps": fps, "timeout_s": timeout_s, "window": window, "workers": workers,
+        "edge_load": edge_load, "cloud_load": cloud_load,
+    }  # fmt: skip
+    need("terms", terms, Terms, wanted="Terms, of partitioner.planning.terms")
+    limits = {"seconds": seconds, "deadline_s": deadline_s, "latency_s": latency_s}
+    need_numbers(numbers | {name: limit for name, limit in limits.items() if limit is not None})
+    over = _over(over)
     trace = _trace(over).filled(plan.link.rtt_s)
     frames = _frames(_seconds(over, trace, seconds), fps)
     for name, load in (("edge_load", edge_load), ("cloud_load", cloud_load)):
@@ -73,7 +83,7 @@ def simulate(
     paced = deadline_s is not None
     setup = Setup(trace, 1 / fps, window, timeout_s, workers, seed, device_paced=paced)
     settings = PolicySettings(
-        objective=objective if isinstance(objective, Objective) else Objective.parse(objective),
+        objective=Objective.of(objective),
         terms=replace(terms, fps=fps, workers=workers),
         deadline_s=deadline_s,
         latency_s=latency_s,
@@ -92,13 +102,27 @@ def _policies(plan: Plan) -> list[str]:
     return [*(option.label for option in plan.leading), ADAPTIVE]
 
 
-def _trace(over: Link | Trace | str | Path) -> Trace:
-    if isinstance(over, Link):
-        return Trace.constant(over)
-    return over if isinstance(over, Trace) else read_trace(Path(over))
+def _over(over: object) -> Link | Trace:
+    """Return the link or the trace that is meant: text is a link where it has a comma and is no file."""
+    if isinstance(over, str) and "," in over and not Path(over).exists():
+        return Link.parse(over)
+    if isinstance(over, str | Path):
+        return read_trace(over)
+    need(
+        "over",
+        over,
+        Link,
+        Trace,
+        wanted="a Link, a Trace, text such as '10mbit,20ms' or a trace's file",
+    )
+    return over  # type: ignore[return-value]  # as `need` has found
 
 
-def _seconds(over: Link | Trace | str | Path, trace: Trace, asked: float | None) -> float:
+def _trace(over: Link | Trace) -> Trace:
+    return Trace.constant(over) if isinstance(over, Link) else over
+
+
+def _seconds(over: Link | Trace, trace: Trace, asked: float | None) -> float:
     if asked is not None:
         return asked
     return _LINK_S if isinstance(over, Link) else trace.duration_s

@@ -93,7 +93,7 @@ def flag_from(declared: Declared, choices: Choices | None = None) -> inspect.Par
     kind, known = declared.kind, declared.kind.choices
     switch = kind is SWITCH
     found = flags.flag(
-        declared.about.sentence,
+        declared.written_sentence,
         None if switch else declared.metavar,
         f"{declared.flag}/--no-{declared.flag.removeprefix('--')}" if switch else declared.flag,
         panel=declared.about.panel or None,

@@ -43,3 +43,16 @@ def test_signature_and_help_of_the_server_name_every_option() -> None:
     assert str(found["memory_bytes"]) == "memory_bytes: int | None = None"
     text = " ".join((CloudServer.__init__.__doc__ or "").split())
     assert "drain_s: How long requests in flight may take to finish" in text
+
+
+def test_options_of_a_wrong_name_or_type_are_told_what_was_wanted() -> None:
+    with pytest.raises(
+        UsageError, match="CloudServer has no option 'worker'. The nearest is 'workers'"
+    ):
+        CloudServer("b", worker=2)  # type: ignore[call-arg]
+    with pytest.raises(
+        UsageError, match="`memory_bytes` is '2GiB', of type str. Give a whole number of bytes"
+    ):
+        CloudServer("b", memory_bytes="2GiB")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="`preload` is 'cut-01', of type str. Give "):
+        CloudServer("b", preload="cut-01")  # type: ignore[arg-type]

@@ -113,6 +113,27 @@ def test_settings_that_cannot_be_met_are_refused(
     assert words in str(done.exception)
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ((), ["--cut 'auto' needs a server", "Give --cloud HOST:PORT, or --cut edge"]),
+        (("--cut", "edge", "--adapt"), ["Give --cloud HOST:PORT"]),
+        (
+            ("--exit-floor", "0.9"),
+            ["Give --exit-threshold auto, --deadline or --latency", "--adapt"],
+        ),
+    ],
+)
+def test_command_speaks_of_flags_where_python_speaks_of_parameters(
+    image_bundle: Bundle, folder: Path, flags: tuple[str, ...], words: list[str]
+) -> None:
+    done = invoke("run", "--bundle", image_bundle.path, "--source", folder, *flags)
+    said = str(done.exception)
+    assert all(word in said for word in words)
+    assert "`" not in said
+    assert "=" not in said
+
+
 def test_settings_come_from_flags_over_environment_over_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

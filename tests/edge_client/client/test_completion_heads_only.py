@@ -164,7 +164,7 @@ def test_cut_edge_and_a_client_without_a_server_are_refused_with_what_there_is(
             BundleError, match=f"holds only heads of m.*Use one of: {cuts}, or fetch"
         ):
             AsyncEdgeClient(cloud, held, "edge")
-    with pytest.raises(UsageError, match=r"needs a server\. Give cloud=HOST:PORT\.$"):
+    with pytest.raises(UsageError, match=r"needs a server\. Give `cloud` HOST:PORT\.$"):
         AsyncEdgeClient(None, held, held.manifest.cuts[0].id)
     client = AsyncEdgeClient(nobody, held, held.manifest.cuts[0].id)
     with pytest.raises(BundleError, match="holds only heads"):

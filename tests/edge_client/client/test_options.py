@@ -41,9 +41,46 @@ def test_client_takes_its_options_by_name_or_all_at_once(residual_bundle: Bundle
         assert named.asynchronous.deadline_s == 0.5
 
 
-def test_misspelt_option_is_a_type_error(residual_bundle: Bundle) -> None:
-    with pytest.raises(TypeError, match="dead_line_s"):
-        EdgeClient(None, residual_bundle, "edge", dead_line_s=1.0)  # type: ignore[call-arg]
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("ct", "cut"), ("deadline", "deadline_s"), ("dead_line_s", "deadline_s")]
+)
+@pytest.mark.parametrize("client", [EdgeClient, AsyncEdgeClient])
+def test_misspelt_option_is_told_the_nearest(client: Any, wrong: str, near: str) -> None:
+    told = f"{client.__name__} has no option '{wrong}'. The nearest is '{near}'"
+    with pytest.raises(UsageError, match=told):
+        client(None, "b", "edge", **{wrong: 1.0})
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ((None,), "missing a required argument: 'bundle'"),
+        ((None, "b", "edge", "raw"), "too many positional arguments"),
+    ],
+)
+def test_missing_and_surplus_arguments_are_told_what_the_client_takes(
+    args: tuple[Any, ...], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"{sentence}.*EdgeClient\(cloud, bundle, cut=…\)"):
+        EdgeClient(*args)
+
+
+def test_link_is_given_or_written() -> None:
+    link = Link(10e6, 50e6, 0.02)
+    for given in (link, "10mbit/50mbit,20ms"):
+        assert ClientOptions("host:1", "b", link=given).known_link == link
+    assert ClientOptions("host:1", "b").known_link is None
+
+
+def test_help_speaks_of_units_to_programs_and_flags_of_how_they_are_written() -> None:
+    text = " ".join((EdgeClient.__init__.__doc__ or "").split())
+    assert "deadline_s: From a frame's arrival to its result. In seconds." in text
+    assert "memory_bytes: What all loaded heads and tails may take. In bytes." in text
+    assert "100ms" not in text
+    assert "500MB" not in text
+    known = {declared.key: declared for declared in options_of(ClientOptions)}
+    assert known["deadline"].written_sentence == "From a frame's arrival to its result, as 100ms."
+    assert known["link"].written_sentence.endswith("10mbit/50mbit,20ms; measure asks it.")
 
 
 MOVING: dict[str, Any] = {"exit_threshold": "auto", "deadline_s": 1.0}
@@ -55,7 +92,7 @@ MOVING: dict[str, Any] = {"exit_threshold": "auto", "deadline_s": 1.0}
         ({"window": 0}, "a window of 0 frames lets none through"),
         ({"timeout_s": 0.0}, "a timeout of 0 s leaves no time"),
         ({"deadline_s": float("nan")}, "a deadline of nan s cannot be met"),
-        ({"on_failure": "cry"}, "on_failure='cry' is neither"),
+        ({"on_failure": "cry"}, "`on_failure` 'cry' is neither"),
         ({"accuracy_drop": 101.0}, "an accuracy drop of 101.0 points has no meaning"),
         ({"slow": 0.5}, "a device 0.5 times as slow as this one cannot be rehearsed"),
         ({"slow": float("nan")}, "a device nan times as slow"),
@@ -84,10 +121,8 @@ def test_option_that_cannot_be_is_named(given: dict[str, Any], sentence: str) ->
             {"memory_bytes": "500MB"},
             "`memory_bytes` is '500MB', of type str. Give a whole number of",
         ),
-        (
-            {"link": "10mbit,20ms"},
-            "`link` is '10mbit,20ms', of type str. Give a Link, as Link.parse",
-        ),
+        ({"link": 5}, "`link` is 5, of type int. Give a Link, or text such as '10mbit,20ms'"),
+        ({"link": "fast"}, "'fast' is no link"),
         ({"exit_threshold": ["own"]}, "`exit_threshold` is ['own'], of type list. Give own, auto"),
         ({"adapt": "yes"}, "`adapt` is 'yes', of type str. Give True or False."),
         ({"cut": 4}, "`cut` is 4, of type int. Give a text."),
@@ -118,3 +153,20 @@ def test_options_are_read_as_people_write_them() -> None:
     assert known["timeout"].written_default == "10s"
     with pytest.raises(UsageError, match=r"--link is wrong: 'fast' is no link\..*Or write measure"):
         known["link"].read("fast")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"objective": 3},
+            "`objective` is 3, of type int. Give text such as 'latency=1,energy=0.2'",
+        ),
+        ({"terms": "phone"}, "`terms` is 'phone', of type str. Give Terms"),
+    ],
+)
+def test_what_only_a_program_gives_is_told_what_was_wanted(
+    residual_bundle: Bundle, given: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        AsyncEdgeClient(None, residual_bundle, "edge", **given)

@@ -1,5 +1,7 @@
 """What one message costs on a link, by hand."""
 
+from typing import Any
+
 import pytest
 
 from partitioner.network.link import Link
@@ -22,3 +24,11 @@ def test_nothing_crosses_in_no_time() -> None:
 def test_link_that_carries_nothing_is_refused(link: tuple[float, float, float]) -> None:
     with pytest.raises(UsageError):
         Link(*link)
+
+
+@pytest.mark.parametrize("args", [("10mbit", 1e6, 0.02), (1e6, 1e6, "20ms"), (1e6, None, 0.0)])
+def test_numbers_that_are_text_are_told_the_unit_and_how_to_write_a_link(args: Any) -> None:
+    with pytest.raises(
+        UsageError, match=r"Give a number of (bits per )?second.*Link\.parse\('10mbit"
+    ):
+        Link(*args)

@@ -1,5 +1,9 @@
 """The plan's arithmetic, by hand; its switching points against a search on a grid."""
 
+import re
+from pathlib import Path
+from typing import Any, cast
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,9 +15,11 @@ from partitioner.estimators.link_estimator import LinkEstimate
 from partitioner.network.link import Link
 from partitioner.planning.costs import price
 from partitioner.planning.plan import plan
+from partitioner.planning.selection import select
 from partitioner.planning.terms import Terms
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.policy import expected_s
+from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.store import find_profiles
 from protos.errors import ProfileError, UnknownNameError, UsageError
 from tests.kit.profiles import EXAMPLE, codec, make
@@ -176,3 +182,43 @@ def test_plan_with_exits_by_hand() -> None:
     # cut-01 and edge are equal where 34 + 0.4 * (50 + 4 + 7.1 + 80 / Mbit/s) = 100: at 0.7698 Mbit/s.
     switches = {(s.below.cut, s.above.cut): s.uplink_bps for s in made.switches()}
     assert switches["edge", "cut-01"] == pytest.approx(0.032 / (0.066 - 0.4 * 0.0611) * 1e6)
+
+
+def test_bundle_profiles_and_link_may_be_given_as_paths_and_text(
+    residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    profile = measure_profile(residual_bundle, budget_s=0.1)
+    file = tmp_path / "profile.json"
+    profile.save(file)
+    whole = plan(residual_bundle, Link(10e6, 10e6, 0.02), profile, profile)
+    named = plan(str(residual_bundle.path), "10mbit,20ms", str(file), file)
+    assert (named.link, named.options) == (whole.link, whole.options)
+    assert named.at("1mbit,5ms").options == whole.at(Link(1e6, 1e6, 0.005)).options
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "sentence"),
+    [
+        (0, 5, "`bundle` is 5, of type int. Give a path of its folder, or a Bundle"),
+        (1, 10.0, "`link` is 10.0, of type float. Give a Link, or text such as '10mbit,20ms'"),
+        (1, "10mbit", "'10mbit' is no link"),
+        (2, None, "`edge` is None, of type NoneType. Give a Profile or the path of its file"),
+        (3, {}, "`cloud` is {}, of type dict. Give a Profile or the path of its file"),
+    ],
+)
+def test_argument_of_a_wrong_type_is_told_what_was_wanted(
+    place: int, wrong: Any, sentence: str
+) -> None:
+    bundle, profile = make(EXAMPLE)
+    args: list[Any] = [bundle, Link(1e6, 1e6, 0.0), profile, profile]
+    args[place] = wrong
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        plan(*args)
+
+
+def test_bound_that_is_text_and_plan_that_is_none_are_told() -> None:
+    bundle, profile = make(EXAMPLE)
+    with pytest.raises(UsageError, match="`accuracy_drop` is 'few', of type str. Give a number"):
+        plan(bundle, "1mbit,5ms", profile, profile, accuracy_drop=cast(Any, "few"))
+    with pytest.raises(UsageError, match=r"Give a Plan, as plan\(bundle, link, edge, cloud\)"):
+        select(cast(Any, bundle))

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,6 +119,37 @@ def test_policy_that_is_none_is_told_the_nearest(made: Plan) -> None:
         simulate(made, LINK, policies=["cut-1/raw", "adaptive"])
     with pytest.raises(UnknownNameError, match="'cloud/raw' was not simulated. There are: edge"):
         simulate(made, LINK, policies="edge")["cloud/raw"]
+
+
+def test_link_may_be_written_and_a_file_with_a_comma_is_a_trace(made: Plan, tmp_path: Path) -> None:
+    written = simulate(made, "10mbit,20ms", policies="edge", seconds=5)
+    given = simulate(made, Link(10e6, 10e6, 0.02), policies="edge", seconds=5)
+    assert written.setup.trace.name == given.setup.trace.name
+    assert written.to_dict() == given.to_dict()
+    file = tmp_path / "1,2.txt"
+    file.write_text("0 5\n10 5\n")
+    assert simulate(made, str(file), policies="edge").setup.trace.name == "1,2.txt"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"plan": "m"}, "`plan` is 'm', of type str. Give a Plan"),
+        (
+            {"over": 5},
+            "`over` is 5, of type int. Give a Link, a Trace, text such as '10mbit,20ms'",
+        ),
+        ({"deadline_s": "100ms"}, "`deadline_s` is '100ms', of type str. Give a number of seconds"),
+        ({"fps": "5"}, "`fps` is '5', of type str. Give a number"),
+        ({"terms": "phone"}, "`terms` is 'phone', of type str. Give Terms"),
+        ({"objective": 3}, "`objective` is 3, of type int. Give text such as"),
+    ],
+)
+def test_argument_of_a_wrong_type_is_told_what_was_wanted(
+    made: Plan, given: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        simulate(**{"plan": made, "over": "10mbit,20ms", **given})
 
 
 @pytest.fixture
