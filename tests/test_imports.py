@@ -48,6 +48,14 @@ def test_commands_that_run_no_model_load_no_runtime(tool: str) -> None:
     python(f"import sys, {tool}\nassert 'onnxruntime' not in sys.modules")
 
 
+def test_flags_of_a_command_load_neither_packages_metadata_nor_statistics() -> None:
+    python(
+        "import sys, edge_client.cli.main, edge_client.cli.run\n"
+        "found = [name for name in ('importlib.metadata', 'statistics') if name in sys.modules]\n"
+        "assert not found, found"
+    )
+
+
 ORDERS = {
     "ours first": ("from splitpoint import EdgeClient", "import tritonclient.grpc as triton"),
     "theirs first": ("import tritonclient.grpc as triton", "from splitpoint import EdgeClient"),

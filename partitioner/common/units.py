@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import median
 
 from protos.errors import UsageError
 
@@ -131,6 +130,8 @@ class ColumnUnit:
         Where the middle one is 10 or more the least may be less, so that no column is of five digits
         and more. The middle one then shows three digits, and the least `least_digits`. Zeros say nothing.
         """
+        from statistics import median  # loads fractions and decimals, which few commands need
+
         sizes = [abs(value) for value in values if value and math.isfinite(value)] or [1.0]
         middle, least = median(sizes), min(sizes)
         fitting = (

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -88,6 +87,10 @@ JsonFlag = Annotated[
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import (
+            version,
+        )  # loads archives and mail, of which no other command knows
+
         sys.stdout.write(f"splitpoint {version('splitpoint')}\n")
         raise typer.Exit
 
