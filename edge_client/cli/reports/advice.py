@@ -64,16 +64,26 @@ class Punctuality:
         }
 
 
-def advise(summary: dict[str, Any], *, has_exits: bool, name: str) -> str | None:
-    """Return what to say of the deadline in the summary of a run; None when no frame missed it."""
+def advise(
+    summary: dict[str, Any], *, has_exits: bool, name: str, window: int | None = None
+) -> str | None:
+    """Return what to say of the deadline in the summary of a run; None when no frame missed it.
+
+    `window`: frames that were at work at once, at most; None: it is not known.
+    """
     found = summary["deadline"]
     if found is None or not found["missed"]:
         return None
     why = ", ".join(f"{text} {count}" for text, count in found["why"].items())
     limit = format_duration(found["deadline_s"])
+    most_met = found["missed"] <= (1 - _MOST) * summary["frames"]
+    crowded = window != 1 and bool(found["why"].get(BUSY))
+    ways = "; or ".join(
+        _ways(found, most_met=most_met, crowded=crowded, has_exits=has_exits, name=name)
+    )
     return (
         f"{found['missed']} of {plural(summary['frames'], 'frame')} missed the deadline of {limit} and have "
-        f"no answer: {why}. {'; or '.join(_ways(found, has_exits=has_exits, name=name))}."
+        f"no answer: {why}. {ways}."
     )
 
 
@@ -88,13 +98,17 @@ def explain_waiting(summary: dict[str, Any], window: int) -> str | None:
     )
 
 
-def _ways(found: dict[str, Any], *, has_exits: bool, name: str) -> Iterator[str]:
+def _ways(
+    found: dict[str, Any], *, most_met: bool, crowded: bool, has_exits: bool, name: str
+) -> Iterator[str]:
+    """`most_met`: the deadline was met by 95 %; `crowded`: frames may have waited for each other."""
     if found["wanted_s"] is None:
         yield "Allow more time (--deadline)"
     else:
         limit = format_duration(found["wanted_s"]).replace(" ", "")
-        yield f"Most would have met --deadline {limit}"
-    if found["why"].get(BUSY):
+        who = "All" if most_met else "Most"
+        yield f"{who} would have met --deadline {limit}"
+    if crowded:
         yield "send fewer frames at once, with --window 1 or a lower --fps"
     if has_exits:
         yield "stay at a cut that has an exit (--cut), whose answer is taken when time runs out"

@@ -46,7 +46,8 @@ def sum_up(
     writer.write({"summary": summary})
     if why := explain_waiting(summary, window):
         console.remark(why)
-    if advice := advise(summary, has_exits=bundle.exits is not None, name=str(bundle.path)):
+    has_exits, name = bundle.exits is not None, str(bundle.path)
+    if advice := advise(summary, has_exits=has_exits, name=name, window=window):
         console.complain(advice)
 
 

@@ -72,3 +72,19 @@ def test_waiting_for_the_window_is_explained_where_it_is_much() -> None:
     assert explain_waiting(summary, window=1) is None
     assert explain_waiting({**summary, "wait_s": 0.001}, window=4) is None
     assert explain_waiting({"latency_s": None, "wait_s": None}, window=4) is None
+
+
+def test_deadline_that_most_have_met_is_not_said_to_be_missed_by_most() -> None:
+    found = of(0.03, *[result(0.0246)] * 19, result(0.03, Missed(BUSY, 0.0649)))
+    text = advise({"frames": 20, "deadline": found.summary()}, has_exits=True, name="digits")
+    assert text is not None
+    assert "All would have met --deadline 65.0ms" in text
+    assert "--window 1 or a lower --fps" in text
+
+
+def test_frames_that_came_one_at_a_time_are_not_advised_to() -> None:
+    found = of(0.03, result(0.03, Missed(BUSY, 0.0649)))
+    summary = {"frames": 1, "deadline": found.summary()}
+    text = advise(summary, has_exits=True, name="digits", window=1)
+    assert text is not None
+    assert "--window" not in text
