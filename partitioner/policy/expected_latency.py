@@ -31,7 +31,7 @@ def expect(option: Option, seen: Conditions, window: int, caution: float) -> Fra
     `caution` times the deviation of the estimated link is the margin, so that a guess has to promise
     more than what is known.
     """
-    edge_s = (option.edge_s + option.exit_s) * seen.edge_load
+    edge_s = device_s(option, seen)
     if option.cut == EDGE:
         total_s = edge_s + _waiting_s(edge_s, 0.0, edge_s, seen, window)
         return FrameTimes(option, total_s, total_s, edge_s)
@@ -48,6 +48,16 @@ def expect(option: Option, seen: Conditions, window: int, caution: float) -> Fra
     return FrameTimes(
         option, total_s, risked_s, edge_s, upload_s, download_s, network_s, queue_s, cloud_s
     )
+
+
+def device_s(option: Option, seen: Conditions) -> float:
+    """Return what a frame takes on the device as it is now, with handing it over.
+
+    The load is seen on heads and encoding alone. A device that is slower than profiled hands over more
+    slowly, too; one whose heads are faster than profiled has not shown that it hands over faster.
+    """
+    computed_s = option.edge_s - option.handing_s + option.exit_s
+    return computed_s * seen.edge_load + option.handing_s * max(1.0, seen.edge_load)
 
 
 def _waiting_s(
