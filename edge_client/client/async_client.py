@@ -141,7 +141,8 @@ class AsyncEdgeClient:
 
     def __repr__(self) -> str:
         where = "no server" if self._transport is None else self._transport.address
-        away = ", which is away" if self.cloud_is_away else ""
+        state = "answers too late" if self.answers_late else "is away"
+        away = f", which {state}" if self.cloud_is_away else ""
         now = "not connected yet" if self.control.current is None else self.control.current.label
         link = f" on {self.link}" if self.link else ""
         return f"<AsyncEdgeClient of {self.bundle.name} with {where}{away}: {now}{link}>"
@@ -185,6 +186,11 @@ class AsyncEdgeClient:
     def cloud_is_away(self) -> bool:
         """True while the cloud is not asked, since it has failed and no probe has got through yet."""
         return self._breaker.circuit is Circuit.OPEN
+
+    @property
+    def answers_late(self) -> bool:
+        """True while the cloud answers, and frames only after they have been given up."""
+        return self._breaker.answers_late
 
     @property
     def takes_telemetry(self) -> bool:

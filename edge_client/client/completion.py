@@ -133,11 +133,18 @@ class FrameCompletion:
             raise LateError(
                 f"{transport.address} has not said who it is in {format_duration(patience_s)}."
             ) from None
-        reply = await transport.call(work.request_id, message, self._patience_s(work), work.leaves)
+        reply = await transport.call(
+            work.request_id, message, self._patience_s(work), work.leaves, partial(self._hear, work)
+        )
         wanted = work.choice.cut.tail_outputs
         check_outputs(reply.outputs, (s for s in self._bundle.outputs if s.name in wanted))
         self._controller.learned.answered(work, reply)
         return reply
+
+    def _hear(self, work: PreparedFrame, reply: Reply) -> None:
+        """Learn from an answer that came after its frame had been finished without it."""
+        self._breaker.heard_late()
+        self._controller.learned.answered(work, reply)
 
     def _learn(
         self, work: PreparedFrame, error: SplitpointError, begun_at: float, now_s: float
@@ -234,7 +241,10 @@ class FrameCompletion:
             return unanswered(failure, self._bundle.name, cut_id, exits), missed
         deadline_s = work.deadline_at - work.arrived_at
         tail_s, took_s = self._stages.tail_s(cut_id), perf_counter() - work.arrived_at
-        needed_s = None if tail_s is None else max(took_s, deadline_s) + tail_s
+        here_s = math.inf if tail_s is None else max(took_s, deadline_s) + tail_s
+        there_s = self._controller.learned.usual_s(work.choice.label)
+        least_s = min(here_s, max(took_s, there_s or math.inf))
+        needed_s = least_s if least_s < math.inf else None
         return misfit(failure, cut_id, deadline_s), Missed(failure.kind, needed_s)
 
 

@@ -52,6 +52,8 @@ class Breaker:
         self.circuit = Circuit.CLOSED
         self.error: SplitpointError | None = None
         """The cloud's last failure; None while all is well."""
+        self.answers_late = False
+        """True while the cloud answers, and frames only after they have been given up."""
         self._failures = 0
         self._failed_at = -math.inf
         self._wait_s = self._settings.first_wait_s
@@ -82,8 +84,13 @@ class Breaker:
     def succeeded(self) -> None:
         """The cloud served a frame."""
         self.circuit, self.error = Circuit.CLOSED, None
+        self.answers_late = False
         self._failures, self._trial_out = 0, False
         self._wait_s = self._settings.first_wait_s
+
+    def heard_late(self) -> None:
+        """An answer came to a frame that had been given up: the cloud is there, however slow."""
+        self.answers_late = isinstance(self.error, LateError)
 
     def failed(self, error: SplitpointError, begun_at: float, now_s: float) -> None:
         """The cloud failed a request that was begun at `begun_at`."""
@@ -91,6 +98,8 @@ class Breaker:
         if not _is_of_the_cloud(error) or (begun_at <= self._failed_at and not trial):
             return
         self.error, self._failed_at = error, now_s
+        # A trial follows a probe that got through.
+        self.answers_late = isinstance(error, LateError) and (self.answers_late or trial)
         self._failures += 1
         chance = self._may_warm_up(error) if trial else _may_be_chance(error)
         if chance and self._failures < self._settings.failures:
@@ -102,6 +111,7 @@ class Breaker:
     def trip(self, error: SplitpointError, now_s: float) -> None:
         """Let no frame go there until a probe gets through."""
         self.circuit, self.error = Circuit.OPEN, error
+        self.answers_late = self.answers_late and isinstance(error, LateError)
         self._trial_out = False
         self._due_at = now_s + self._wait_s
 
@@ -117,7 +127,7 @@ class Breaker:
             self.circuit, self._trial_out = Circuit.TRYING, False
             self._failures = 0
         else:
-            self.error = error
+            self.error, self.answers_late = error, False
             self._due_at = now_s + max(wait_s, self._settings.first_wait_s)
 
     def _may_warm_up(self, error: SplitpointError) -> bool:

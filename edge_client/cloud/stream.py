@@ -35,6 +35,9 @@ from protos.wire.messages import integer_parameter, unpack_response
 METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
 _log = logging.getLogger(__name__)
 
+_GIVEN_UP = 32
+"""Requests that were given up and may still be answered, at most; then the oldest is forgotten."""
+
 _BROKEN = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.CANCELLED,
@@ -46,14 +49,16 @@ _BROKEN = (
 
 
 class PendingRequest:
-    """A request on its way."""
+    """A request on its way. `late` hears its answer if it comes after it was given up."""
 
-    __slots__ = ("answer", "begun_at", "leaves", "message", "size")
+    __slots__ = ("answer", "begun_at", "late", "leaves", "message", "size")
 
-    def __init__(self, message: bytes, leaves: Callable[[], None]) -> None:
+    def __init__(
+        self, message: bytes, leaves: Callable[[], None], late: Callable[[Reply], None]
+    ) -> None:
         self.message: bytes | None = message
         self.size = len(message)
-        self.leaves = leaves
+        self.leaves, self.late = leaves, late
         self.answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.begun_at = perf_counter()
 
@@ -67,6 +72,7 @@ class InferStream:
         self._address = address
         self._call = method()
         self._pending: dict[str, PendingRequest] = {}
+        self._given_up: dict[str, PendingRequest] = {}
         self._unsent: deque[PendingRequest] = deque()
         self._heard_at = perf_counter()
         self._writer: asyncio.Task[None] | None = None
@@ -93,10 +99,18 @@ class InferStream:
         alarm = loop.call_later(timeout_s, self._fail, request_id, self._late(timeout_s))
         try:
             return await pending.answer
+        except LateError:
+            self._give_up(request_id, pending)
+            raise
         finally:
             alarm.cancel()
             pending.message = None
             self._pending.pop(request_id, None)
+
+    def _give_up(self, request_id: str, pending: PendingRequest) -> None:
+        if len(self._given_up) == _GIVEN_UP:
+            del self._given_up[next(iter(self._given_up))]
+        self._given_up[request_id] = pending
 
     async def close(self) -> None:
         """End the call; everything in flight fails."""
@@ -141,7 +155,7 @@ class InferStream:
         self._end(error)
 
     def _take(self, data: bytes) -> None:
-        """Match one answer to its request; an answer whose request was given up is dropped."""
+        """Match one answer to its request; if that was given up, `late` hears it."""
         try:
             message, header, tensors = decode_stream_response(data)
         except TensorError as error:
@@ -149,6 +163,10 @@ class InferStream:
         pending = self._pending.get(header.id)
         if pending is None and message and not header.id:
             raise error_from(grpc.StatusCode.INTERNAL, message)
+        if (given_up := self._given_up.pop(header.id, None)) is not None:
+            if not message:
+                self._take_late(header, tensors, given_up, len(data))
+            return
         if pending is None or pending.answer.done():
             return
         if message:
@@ -166,6 +184,20 @@ class InferStream:
             wrong = FaultError(f"the answer of {self._address} makes no sense: {error}")
             wrong.__cause__ = error
             pending.answer.set_exception(wrong)
+
+    def _take_late(
+        self,
+        header: ModelInferResponse,
+        tensors: list[memoryview],
+        pending: PendingRequest,
+        download_bytes: int,
+    ) -> None:
+        try:
+            check_seal(header, tensors)
+            reply = _reply(header, tensors, pending, download_bytes, self._heard_at)
+        except (FaultError, TensorError):
+            return  # no caller waits for it
+        pending.late(reply)
 
     def _fail(self, request_id: str, error: SplitpointError) -> None:
         pending = self._pending.get(request_id)

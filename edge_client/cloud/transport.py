@@ -13,8 +13,8 @@ from protos.rpc.channels import channel_options
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 
 
-def unheard() -> None:
-    """Do nothing when a message leaves."""
+def unheard(*_: object) -> None:
+    """Do nothing when a message leaves, or an answer is late."""
 
 
 class GrpcTransport:
@@ -64,8 +64,11 @@ class GrpcTransport:
         message: bytes,
         timeout_s: float,
         leaves: Callable[[], None] = unheard,
+        late: Callable[[Reply], None] = unheard,
     ) -> Reply:
         """Send a ModelInferRequest and return its answer; `leaves` hears when it begins to leave.
+
+        `late` hears an answer that comes after `timeout_s`, in the event loop.
 
         Raises TooLargeError for what the server would refuse, LateError after `timeout_s`, UnreachableError
         when the stream breaks, FaultError for an answer that makes no sense, and what the server answers.
@@ -79,7 +82,7 @@ class GrpcTransport:
         if stream is None or stream.ended:
             stream = self._stream = InferStream(self.channel, self.address)
         try:
-            return await stream.call(request_id, PendingRequest(message, leaves), timeout_s)
+            return await stream.call(request_id, PendingRequest(message, leaves, late), timeout_s)
         except LateError:
             if stream is self._stream and stream.silent_s >= self._silence_s:
                 await self.close()  # a black hole: only a new connection can find a way out

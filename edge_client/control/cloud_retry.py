@@ -13,6 +13,7 @@ from edge_client.cloud.probe_connection import ProbeConnection
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller
 from partitioner.bundle.bundle import Bundle
+from partitioner.estimators.link_estimator import Transfer
 from protos.errors import FaultError, NetworkError, SplitpointError
 
 _LONGEST_REST_S = 30.0
@@ -54,7 +55,7 @@ class CloudRetry:
             info = await self._probes.greet(self._bundle)
             if self._controller.adapts and info.probes:
                 pair = await self._probes.two_over_a_new_link(self._controller.probe_bytes())
-                self._controller.learned.measured(*pair)
+                self._learn(*pair)
             planned_at = self._clock()
             await self._on_back(info)
         except SplitpointError as error:
@@ -66,6 +67,18 @@ class CloudRetry:
             raise
         await self._transport.close()  # whatever hung there hangs no longer
         self._breaker.probed(None, self._clock())
+
+    def _learn(self, small: Transfer, large: Transfer) -> None:
+        """Learn from two probes, and forget what was known before unless the cloud was only late.
+
+        What late answers have taught holds: probes are smaller, and wait for no frame.
+        """
+        learned = self._controller.learned
+        if self._breaker.answers_late:
+            learned.crossed(small)
+            learned.crossed(large)
+        else:
+            learned.measured(small, large)
 
     def _failed(self, error: SplitpointError, planned_at: float) -> None:
         """Tell the breaker; both sides may have measured since `planned_at`, which is not begun anew at once.

@@ -183,7 +183,8 @@ class Controller:
     def conditions(self, now_s: float) -> Conditions:
         """Return what is known now; UsageError without a plan."""
         reachable = self._breaker.circuit is not Circuit.OPEN
-        return self.learned.conditions(now_s, self._power_demand, reachable=reachable)
+        seen = self.learned.conditions(now_s, self._power_demand, reachable=reachable)
+        return replace(seen, cloud_late=not reachable and self._breaker.answers_late)
 
     def think_ahead(self) -> None:
         """Decide now for the next frame, which need not wait for it then, unless more is learnt before.

@@ -9,9 +9,23 @@ from partitioner.network.link import Link
 from partitioner.policy.estimates import Estimates
 from protos.errors import LateError, SplitpointError
 
+_LATEST = 0.3
+"""Weight of the newest answer in what answers usually take."""
+
 
 class EdgeEstimates(Estimates):
     """Estimates taught by frames, from the event loop and from the thread of the heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._usual_s: dict[str, float] = {}
+
+    def usual_s(self, label: str) -> float | None:
+        """Return the seconds from a frame's arrival to the cloud's answer, late or not, at a choice.
+
+        None before the first answer.
+        """
+        return self._usual_s.get(label)
 
     @property
     def link(self) -> Link | None:
@@ -36,6 +50,9 @@ class EdgeEstimates(Estimates):
         profiled_s = (
             0.0 if option is None or reply.open_s else option.cloud_s
         )  # a first run is slow
+        label, took_s = work.choice.label, reply.received_at - work.arrived_at
+        before_s = self._usual_s.get(label, took_s)
+        self._usual_s[label] = before_s + _LATEST * (took_s - before_s)
         self.served(seen, max(0.0, reply.queue_s - reply.open_s), cloud_s, profiled_s)
 
     def failed(self, work: PreparedFrame, error: SplitpointError, lost_s: float) -> None:

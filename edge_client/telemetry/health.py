@@ -1,7 +1,8 @@
 """The health of the edge: healthy, degraded or offline, as a pure function of signs, with hysteresis.
 
 OFFLINE: the cloud has been away for some time, and everything is done here. DEGRADED: it is there and fails
-frames, or frames get no answer at all, or it has been away for a moment only. HEALTHY: neither. It takes more
+frames or answers them too late, or frames get no answer at all, or it has been away for a moment only.
+HEALTHY: neither. It takes more
 to become healthy than to stay so.
 """
 
@@ -44,6 +45,8 @@ class Signs:
     """Seconds since the cloud was found to be away; None while it is there, or none is needed."""
     lost_share: float = 0.0
     """Share of the last frames without an answer. The rest of those that failed were finished here."""
+    late: str = ""
+    """How the cloud's answers are late, in words; empty while they are not, or while it is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def judge(
 ) -> State:
     """Return the state at `now_s`, in seconds of any one clock."""
     limits = settings or HealthSettings()
-    well = signs.away_s is None and signs.failing_share <= limits.healthy_share
+    well = signs.away_s is None and not signs.late and signs.failing_share <= limits.healthy_share
     well_since_s = (now_s if before.well_since_s is None else before.well_since_s) if well else None
     health, reason = _verdict(signs, before, limits)
     settled = well_since_s is not None and now_s - well_since_s >= limits.settle_s
@@ -82,6 +85,8 @@ def _verdict(signs: Signs, before: State, limits: HealthSettings) -> tuple[Healt
                 f"the cloud has been away for {format_duration(limits.offline_after_s)}",
             )
         return Health.DEGRADED, "the cloud is away"
+    if signs.late:
+        return Health.DEGRADED, signs.late
     if signs.failing_share >= limits.degraded_share:
         return Health.DEGRADED, _failures(signs)
     return Health.HEALTHY, "the cloud is back, and serves what it is meant to"

@@ -14,6 +14,7 @@ from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.frames.choice import Choice
 from edge_client.frames.result import Result, ServedBy
 from edge_client.telemetry.health import FailingShare, Health, HealthSettings, Signs, State, judge
+from partitioner.common.units import format_duration
 from protos.telemetry import (
     BUCKETS_S,
     MAX_MOVES,
@@ -99,12 +100,13 @@ class Observer:
         """Judge the health anew and return it."""
         now_s = self._clocks.steady()
         with self._lock:
-            if not self._client.cloud_is_away:
+            late = _lateness(self._client)
+            if late or not self._client.cloud_is_away:
                 self._forget_absence()
             elif self._away_since is None:
                 self._away_since = now_s
             away_s = None if self._away_since is None else now_s - self._away_since
-            signs = Signs(self._failing.value(now_s), away_s, self._lost.value(now_s))
+            signs = Signs(self._failing.value(now_s), away_s, self._lost.value(now_s), late)
             self._state = judge(signs, self._state, now_s, self._settings)
             return self._state
 
@@ -196,6 +198,17 @@ class Observer:
             cloud_load=seen.cloud_load if seen else None,
             cloud_queue_s=seen.cloud_queue_s if seen else None,
         )
+
+
+def _lateness(client: AsyncEdgeClient) -> str:
+    """Say how late the cloud's answers are; empty while they are not."""
+    if not client.answers_late:
+        return ""
+    limit_s = client.timeout_s if client.deadline_s is None else client.deadline_s
+    limit = "timeout" if client.deadline_s is None else "deadline"
+    usual_s = client.control.learned.usual_s(client.choice.label)
+    takes = "" if usual_s is None else f": a frame takes about {format_duration(usual_s)}"
+    return f"the cloud's answers come later than the {limit} of {format_duration(limit_s)} allows{takes}"
 
 
 class _Stage:

@@ -19,7 +19,7 @@ def name_cause(gain: Gain, now: Conditions, before: Conditions) -> str:
     what is named always moved in the direction that favours the move.
     """
     if now.cloud_reachable and not before.cloud_reachable:
-        return "the cloud is back"
+        return before.comeback
     whole = gain(now)
     carried, factor = max(
         ((whole - gain(factor.back(now, before)), factor) for factor in _FACTORS),

@@ -26,3 +26,15 @@ class Conditions:
     """What battery and heat ask for."""
     device_paced: bool = False
     """Frames are taken when the device is free, so that none waits for it."""
+    cloud_late: bool = False
+    """Where the cloud is not reachable: it answers, and too late."""
+
+    @property
+    def absence(self) -> str:
+        """Why nothing crosses, in words."""
+        return "the cloud answers too late" if self.cloud_late else "the cloud is away"
+
+    @property
+    def comeback(self) -> str:
+        """That something may cross again, in words, after these conditions."""
+        return "the cloud is tried again" if self.cloud_late else "the cloud is back"

@@ -55,7 +55,9 @@ def decide(
     if meets != current.meets_deadline:
         reason = limit_reason(staying, settings, meets=meets)
     elif seen.cloud_reachable and not current.conditions.cloud_reachable:
-        reason = f"the cloud is back; nothing is worth leaving {staying.option.label} for"
+        reason = (
+            f"{current.conditions.comeback}; nothing is worth leaving {staying.option.label} for"
+        )
     return replace(
         current,
         option=staying.option,

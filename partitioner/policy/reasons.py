@@ -18,7 +18,7 @@ from protos.names import EDGE
 def first_reason(best: FrameTimes, scorer: Scorer, settings: PolicySettings, *, meets: bool) -> str:
     """Say why `best` is the first option."""
     if not scorer.seen.cloud_reachable:
-        return "the cloud is away"
+        return scorer.seen.absence
     if not meets:
         return limit_reason(best, settings, meets=False)
     return f"{say_expected(best, scorer)} expected on {scorer.seen.link.link}"
@@ -59,11 +59,9 @@ def forced_reason(
         return f"{current.option.label} is no longer offered; {say_best(best.option, scorer)}"
     if not seen.cloud_reachable and current.option.cut != EDGE:
         if best.option.last_resort:
-            return (
-                f"the cloud is away; only exits remain, and that of {best.option.cut} is the best"
-            )
+            return f"{seen.absence}; only exits remain, and that of {best.option.cut} is the best"
         why = "needs none" if best.option.cut == EDGE else "has an exit that answers in time"
-        return f"the cloud is away; {what} {why}"
+        return f"{seen.absence}; {what} {why}"
     limit_s = settings.limit_s or math.inf
     here = meets and not current.meets_deadline
 

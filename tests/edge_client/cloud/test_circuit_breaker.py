@@ -115,3 +115,35 @@ def test_probe_that_was_dear_is_not_repeated_at_once() -> None:
     breaker.probed(FaultError("no profile."), 10.0, wait_s=20.0)
     assert not breaker.is_due(29.9)
     assert breaker.is_due(30.0)
+
+
+def test_cloud_that_answers_probes_and_late_is_late_and_not_away() -> None:
+    breaker = opened(LateError("late."))
+    assert not breaker.answers_late  # nothing has shown yet that it is there
+    breaker.heard_late()
+    assert breaker.answers_late
+    breaker.probed(None, 0.1)
+    for begun_at in (0.2, 0.4):  # the first of an outage may have found a server that warms up
+        assert breaker.admit()
+        breaker.failed(LateError("late."), begun_at, begun_at + 0.1)
+    assert (breaker.circuit, breaker.answers_late) == (Circuit.OPEN, True)
+    breaker.probed(UnreachableError("gone."), 0.8)
+    assert not breaker.answers_late
+
+
+def test_late_trial_shows_that_the_cloud_is_there_and_an_answer_in_time_that_it_is_not_late() -> (
+    None
+):
+    breaker = opened(LateError("late."))
+    breaker.probed(None, 0.1)
+    assert breaker.admit()
+    breaker.failed(LateError("late."), 0.2, 0.3)
+    assert breaker.answers_late
+    breaker.succeeded()
+    assert not breaker.answers_late
+
+
+def test_late_answer_says_nothing_of_a_cloud_that_has_broken_since() -> None:
+    breaker = opened(UnreachableError("gone."))
+    breaker.heard_late()
+    assert not breaker.answers_late

@@ -51,6 +51,14 @@ def test_share_between_the_thresholds_changes_nothing(
     assert history((1.0, signs), (9.0, signs), state=ill)[-1] is from_degraded
 
 
+def test_cloud_that_answers_too_late_degrades_and_is_never_offline() -> None:
+    late = Signs(1.0, None, lost_share=1.0, late="answers come too late")
+    assert history((1.0, late), (9.0, late)) == [Health.DEGRADED] * 2
+    assert judge(late, WELL, 1.0, LIMITS).reason == "answers come too late"
+    quiet = Signs(0.0, None, late="answers come too late")  # no frame has tried it for a while
+    assert judge(quiet, judge(late, WELL, 1.0, LIMITS), 9.0, LIMITS).well_since_s is None
+
+
 def test_state_keeps_its_reason_and_moment_while_it_lasts() -> None:
     first = judge(Signs(0.4, None), WELL, 2.0, LIMITS)
     assert first == State(Health.DEGRADED, "40% of the last frames were finished here", 2.0)

@@ -1,5 +1,6 @@
 """What an edge says of itself: counts, spreads, health and moves."""
 
+import asyncio
 import math
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from edge_client.telemetry.reporter import Reporter
 from partitioner.bundle.bundle import Bundle
 from protos.serving.metrics import registry_of
 from protos.telemetry import read_snapshot
-from tests.kit.clients import breaker_of, lose_cloud
+from tests.kit.clients import breaker_of, lose_cloud, stop_watching
 from tests.kit.clocks import FakeClock
 from tests.kit.exit_models import first_cut
 from tests.kit.fake_cloud import FakeCloud, error_answer
@@ -128,3 +129,44 @@ async def test_telemetry_and_metrics_show_the_threshold_in_force(exiting: Bundle
         client.exit_threshold = None
         assert (client.exits_from, observer.peek().exits_from) == (None, None)
         assert registry.get_sample_value(gauge, labels) is None
+
+
+async def test_answers_after_their_frames_teach_and_degrade_and_do_not_make_offline(
+    residual_bundle: Bundle,
+) -> None:
+    time, answers = FakeClock(), asyncio.Event()
+    (inputs,) = frames(residual_bundle, 1)
+
+    async def slow(header: Any, raw: Any) -> bytes | None:
+        await answers.wait()
+        return await cloud.infer(header, raw)
+
+    async with (
+        FakeCloud(residual_bundle, slow) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, CUT) as client,
+    ):
+        stop_watching(client)  # and no probe comes
+        observer = Observer(client, "cam-1", clocks=clocks_of(time))
+        client.timeout_s = 0.02
+        label = client.choice.label
+        for _ in range(2):
+            late = await client.infer(inputs)
+            assert (late.served_by, late.fallback) == (ServedBy.EDGE, "cloud too slow")
+            observer.add(late)
+        assert client.cloud_is_away
+        assert client.control.learned.usual_s(label) is None
+        answers.set()
+        async with asyncio.timeout(5):
+            while not client.answers_late:  # noqa: ASYNC110 - nothing else tells
+                await asyncio.sleep(0)
+        usual_s = client.control.learned.usual_s(label)
+        assert usual_s is not None
+        assert usual_s > 0.02
+        seen = []
+        for _ in range(3):
+            time.now_s += 5
+            seen.append(observer.look())
+    assert {state.health for state in seen} == {Health.DEGRADED}
+    assert seen[0].reason.startswith(
+        "the cloud's answers come later than the timeout of 20.0 ms allows: a frame takes about "
+    )

@@ -22,6 +22,33 @@ def test_expected_latency_is_the_sum_of_its_parts() -> None:
     assert expected_s(EDGE, conditions) == pytest.approx(0.180)
 
 
+def test_handing_over_is_not_taken_to_be_faster_because_heads_are() -> None:
+    # Handing over takes 12 ms of 20; heads run in 0.4 of their time: 0.4 · 8 + 12 = 15.2 ms on the device.
+    slow = replace(MIDDLE, handing_s=0.012)
+    network_s = 0.010 + 0.040 + 0.002
+    faster, slower = seen(2, edge_load=0.4), seen(2, edge_load=2.0)
+    assert expected_s(slow, faster) == pytest.approx(0.0152 + network_s + 0.003)
+    assert expected_s(slow, slower) == pytest.approx(0.040 + network_s + 0.003)
+
+
+def test_option_that_is_late_by_its_handing_over_is_not_tried_for_a_deadline() -> None:
+    # With heads at half their time: (20 - 10) / 2 + 10 + 52 + 3 = 70 ms; at half of all, 65 ms.
+    crossing = replace(MIDDLE, handing_s=0.010)
+    plan, settings = plan_of(crossing, replace(EDGE, edge_s=0.2)), replace(STEADY, deadline_s=0.067)
+    first = decide(plan, seen(2), None, 0.0, settings)
+    later = decide(plan, seen(2, edge_load=0.5), first, 1.0, settings)
+    assert [first.option.cut, later.option.cut] == ["edge", "edge"]
+    assert not later.meets_deadline
+
+
+def test_move_says_that_the_cloud_answers_too_late_where_it_is_not_away() -> None:
+    near = decide(PLAN, seen(40), None, 0.0, STEADY)
+    late = seen(40, cloud_reachable=False, cloud_late=True)
+    moved = decide(PLAN, late, near, 1.0, STEADY)
+    assert moved.reason == "the cloud answers too late; edge needs none"
+    assert decide(PLAN, seen(40), moved, 2.0, STEADY).reason.startswith("the cloud is tried again")
+
+
 @pytest.mark.parametrize(("mbit", "best"), [(100, CLOUD), (5, MIDDLE), (0.5, EDGE)])
 def test_first_decision_is_the_fastest_option(mbit: float, best: Option) -> None:
     decision = decide(PLAN, seen(mbit), None, 7.0, STEADY)
