@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from partitioner.common.tables import html_table
 from partitioner.common.units import format_duration
 from protos.errors import SplitpointError
 from protos.names import EDGE
@@ -82,6 +83,11 @@ class Result:
         return (
             f"<Result of frame {self.frame}, served by {self.served_by}{because}, {taken}: {what}>"
         )
+
+    def _repr_html_(self) -> str:
+        seconds = vars(self.timings).items()
+        rows = [(name.removesuffix("_s"), format_duration(value)) for name, value in seconds]
+        return html_table(repr(self), ("stage", "time"), rows)
 
     @property
     def latency_s(self) -> float:

@@ -14,6 +14,8 @@ from partitioner.bundle.graph_file import load_graph
 from partitioner.bundle.heads import Held
 from partitioner.bundle.manifest import GRAPH_FILE, PROFILES_FOLDER, SAMPLES_FILE, Cut, Manifest
 from partitioner.common.arguments import need
+from partitioner.common.tables import html_table
+from partitioner.common.units import format_size
 from partitioner.graph.graph import Graph
 from partitioner.runtime.sessions import RuntimeOptions, Stage, open_stage
 from protos.codecs.calibration import Calibration
@@ -48,6 +50,15 @@ class Bundle:
             what = f"only the heads of {', '.join(self.held.cuts)}"
         known = ", calibrated" if self.calibration else ""
         return f"<Bundle {self.name}: {what}{known}, at {self.path}>"
+
+    def _repr_html_(self) -> str:
+        rows = (
+            ("cuts", ", ".join(self.cuts)),
+            ("inputs", ", ".join(map(str, self.inputs))),
+            ("outputs", ", ".join(map(str, self.outputs))),
+            ("size", format_size(self.size_bytes)),
+        )
+        return html_table(repr(self), ("bundle", self.name), rows)
 
     @classmethod
     def load(cls, path: str | Path, *, calibrated: bool = True) -> "Bundle":

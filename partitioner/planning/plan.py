@@ -16,7 +16,7 @@ from typing import Any
 from partitioner.bundle.accuracy import is_allowed
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import Exit, ExitCost
-from partitioner.common.arguments import need, need_numbers
+from partitioner.common.arguments import nearest, need, need_numbers
 from partitioner.common.tables import data_frame, html_table, text_table
 from partitioner.common.units import format_duration
 from partitioner.network.link import Link
@@ -46,6 +46,16 @@ class Plan:
     def __repr__(self) -> str:
         count = len(self.options)
         return f"<Plan of {self.bundle.name} on {self.link}: {count} options, {self._best}>"
+
+    def __getitem__(self, label: str) -> Option:
+        """Return the option with this label, as `cut-04/q2`; UnknownNameError names the nearest."""
+        found = {option.label: option for option in self.options}
+        if label not in found:
+            raise UnknownNameError(
+                f"the plan has no option {label!r}. The nearest is {nearest(str(label), found)!r}; "
+                "plan.options has all."
+            )
+        return found[label]
 
     @property
     def heads_only(self) -> bool:

@@ -86,6 +86,8 @@ def test_repr_and_str_are_short(kind: str, digits: Bundle, made: Plan) -> None:
 
 def test_reprs_say_what_one_asks_of_them_first(digits: Bundle, made: Plan) -> None:
     assert repr(digits) == f"<Bundle digits: 17 cuts, calibrated, at {DIGITS}>"
+    assert "<th>digits</th>" in digits._repr_html_()
+    assert len(digits._repr_html_()) <= TABLE_LIMIT
     link = "3.00 Mbit/s up, 3.00 Mbit/s down, RTT 15.0 ms"
     start = f"<Plan of digits on {link}: {len(made.options)} options, best {made.best.label} in "
     assert repr(made).startswith(start)
@@ -99,6 +101,8 @@ def test_result_shows_shapes_and_who_served_it(digits: Bundle) -> None:
     with EdgeClient(cloud=None, bundle=digits, cut="edge") as client:
         result = client.infer(frame)
         shown = repr(client)
+    assert "<td>latency</td>" in result._repr_html_()
+    assert len(result._repr_html_()) <= TABLE_LIMIT
     assert shown == "<EdgeClient of digits with no server: edge>"
     (output,) = digits.outputs
     assert repr(result).startswith("<Result of frame 0, served by edge, edge in ")

@@ -7,6 +7,7 @@ import pytest
 
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan, plan
+from protos.errors import UnknownNameError
 from tests.kit.plans import example
 from tests.kit.profiles import EXAMPLE, make
 
@@ -61,3 +62,9 @@ def test_data_frame_has_a_row_for_each_option(made: Plan, monkeypatch: pytest.Mo
     rows = made.to_pandas()
     assert [row["option"] for row in rows] == [option.label for option in made.options]
     assert all(not isinstance(value, dict | list) for row in rows for value in row.values())
+
+
+def test_option_is_found_by_its_label_and_a_wrong_one_is_told_the_nearest(made: Plan) -> None:
+    assert all(made[option.label] == option for option in made.options)
+    with pytest.raises(UnknownNameError, match="no option 'edgy'. The nearest is 'edge'"):
+        made["edgy"]
