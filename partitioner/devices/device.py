@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
+from partitioner.common.faults import first_fault
 from partitioner.common.frozen_model import FrozenModel
 from partitioner.devices.citation import Citation
 from partitioner.devices.radio import Radio
@@ -19,7 +20,7 @@ from protos.names import EDGE
 
 _MAX_W = 1e6
 """What no device draws."""
-_LIKE_OURS = "See those that come with Splitpoint in partitioner/devices/data."
+_EXAMPLES = {"device": "raspberry-pi-4", "radio": "wifi"}
 
 
 class Thermal(FrozenModel):
@@ -139,6 +140,7 @@ def _names(folder: str) -> list[str]:
 
 
 def _load(kind: type[_Kind], word: str, name: str) -> _Kind:
+    start = f"Start from one that is known: splitpoint devices {_EXAMPLES[word]}"
     try:
         document = tomllib.loads(_text(word, name))
         return kind.model_validate({"name": Path(name).stem, **document})
@@ -147,11 +149,9 @@ def _load(kind: type[_Kind], word: str, name: str) -> _Kind:
             f"{word} {name} cannot be read: {reason(error)}. Give the path of a TOML file."
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
-        raise FileError(f"{name} is no {word}: {field}: {first['msg']}. {_LIKE_OURS}") from error
+        raise FileError(f"{name} is no {word}: {first_fault(error)}. {start}.") from error
     except ValueError as error:
-        raise FileError(f"{name} is not TOML: {reason(error)}. {_LIKE_OURS}") from error
+        raise FileError(f"{name} is not TOML: {reason(error)}. {start}.") from error
 
 
 def _text(word: str, name: str) -> str:

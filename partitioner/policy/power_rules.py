@@ -12,6 +12,7 @@ from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from partitioner.common.faults import first_fault
 from partitioner.common.frozen_model import FrozenModel
 from partitioner.planning.objective import Objective
 from protos.errors import FileError
@@ -209,10 +210,8 @@ def load_rules(path: Path) -> PowerRules:
             f"power rules {path} cannot be read: {error.strerror}. Give a file of rules, or auto."
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
         raise FileError(
-            f"{path} holds no power rules: {where}: {first['msg']}. docs/power.md shows a file."
+            f"{path} holds no power rules: {first_fault(error)}. docs/power.md shows a file."
         ) from error
     except ValueError as error:
         raise FileError(f"{path} is not TOML: {error}. docs/power.md shows a file.") from error

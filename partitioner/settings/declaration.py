@@ -146,8 +146,11 @@ class Declared:
         if self.about.holds is not None and not self.about.holds(value):
             raise UsageError(self.about.wrong.format(value))
 
-    def read(self, written: Any) -> Any:
-        """Return the value that is written so, checked. Raises UsageError."""
+    def read(self, written: Any, called: str = "") -> Any:
+        """Return the value that is written so, checked. Raises UsageError, which names the flag.
+
+        `called`: what it names instead, where a file or a variable gave the value.
+        """
         if written is None or (self.about.none and str(written) == self.about.none):
             return None
         other = f" Or write {self.about.none}." if self.about.none else ""
@@ -156,7 +159,7 @@ class Declared:
             other = ""
             self.check(value)
         except UsageError as error:
-            raise UsageError(f"{self.flag} is wrong: {error}{other}") from error
+            raise UsageError(f"{called or self.flag} is wrong: {error}{other}") from error
         return value
 
 

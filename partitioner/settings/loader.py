@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from partitioner.common.arguments import nearest
+from partitioner.common.faults import plain_words
 from partitioner.settings.declaration import Declared, make, writable
 from partitioner.settings.log_options import LogOptions
 from protos.errors import UsageError
@@ -64,29 +65,42 @@ def load(
 
     `given`: from flags, None where one is not given; `config`: a TOML file, whose keys are flags' names with
     `-` or `_`. A key of the file that only another command of the program knows is left to that one.
-    Raises UsageError, which names the setting and what is wrong with it.
+    Raises UsageError, which names the setting as it was given, and what is wrong with it.
     """
-    written = _gather(program, kind, given, config)
-    values = {one.name: one.read(written[one.key]) for one in told(kind)}
+    in_file = _read(config, program) if config else {}
+
+    def called(key: str) -> str:
+        """Return what gave a setting: the flag, the variable, or the key in the file."""
+        if given.get(key) is None and os.environ.get(program.variable(key)):
+            return f"the variable {program.variable(key)}"
+        if given.get(key) is None and key in in_file:
+            return f"{key.replace('_', '-')} in {config}"
+        return f"--{key.replace('_', '-')}"
+
+    written = _gather(program, kind, given, in_file, called)
+    values = {one.name: one.read(written[one.key], called(one.key)) for one in told(kind)}
     return Loaded(make(kind, values), make(LogOptions, values), written)
 
 
 def _gather(
-    program: Program, kind: type, given: Mapping[str, Any], config: Path | None
+    program: Program,
+    kind: type,
+    given: Mapping[str, Any],
+    in_file: Mapping[str, Any],
+    called: Callable[[str], str],
 ) -> dict[str, Any]:
     from pydantic import ValidationError
 
     _check_variables(program)
     chosen = {name: value for name, value in given.items() if value is not None}
     _check_keys(chosen, [one.key for one in told(kind)], "")
-    in_file = _read(config, program) if config else {}
     model = _model(kind.__name__, told(kind), in_file)
     try:
         gathered: dict[str, Any] = model(_env_prefix=program.prefix, **chosen).model_dump(
             mode="json"
         )
     except ValidationError as error:
-        raise UsageError(_sentence(program, error.errors()[0])) from error
+        raise UsageError(_sentence(program, error.errors()[0], called)) from error
     return gathered
 
 
@@ -165,9 +179,8 @@ def _check_variables(program: Program) -> None:
             )
 
 
-def _sentence(program: Program, error: Mapping[str, Any]) -> str:
+def _sentence(program: Program, error: Mapping[str, Any], called: Callable[[str], str]) -> str:
     key = ".".join(map(str, error["loc"]))
-    flag = f"--{key.replace('_', '-')}"
     if error["type"] == "missing":
-        return f"{flag} is missing. Give it, or set {program.variable(key)}."
-    return f"{flag} is wrong: {error['msg']}, and {error['input']!r} was given."
+        return f"{called(key)} is missing. Give it, or set {program.variable(key)}."
+    return f"{called(key)} is wrong: {plain_words(error)}."

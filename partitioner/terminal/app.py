@@ -10,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from partitioner.terminal.flag_names import flags_in_errors
 from partitioner.terminal.flags import spread
+from partitioner.terminal.refusals import refusals_as_errors
 from partitioner.terminal.settings_flags import logged
 from protos.errors import UsageError
 
@@ -40,9 +41,9 @@ class _Command(TyperCommand):
             self._check(ctx, args)
         return super().parse_args(ctx, args)
 
-    def make_context(self, *args: Any, **more: Any) -> Any:
-        with flags_in_errors():
-            return super().make_context(*args, **more)
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> Any:
+        with flags_in_errors(), refusals_as_errors(self, args):
+            return super().make_context(info_name, args, *rest, **more)
 
     def invoke(self, ctx: Any) -> Any:
         with flags_in_errors():
@@ -69,6 +70,14 @@ class _Group(TyperGroup):
         super().__init__(**settings)
         unloaded: dict[str, Any] = dict.fromkeys(self.homes)
         self.commands = {**unloaded, **self.commands}
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> Any:
+        with refusals_as_errors(self, args):
+            return super().make_context(info_name, args, *rest, **more)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        with refusals_as_errors(self, args):
+            return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name in self.homes and self.commands[cmd_name] is None:

@@ -186,3 +186,33 @@ def test_completion_can_be_installed_for_all_programs() -> None:
         shown = CliRunner().invoke(root, ["--help"], env={"COLUMNS": "120"}).stdout
         assert "--install-completion" in shown
         assert "--show-completion" in shown
+
+
+@pytest.mark.parametrize(
+    ("root", "words", "said"),
+    [
+        (app, "plan x --edge-scale abc", "--edge-scale is wrong: 'abc' should be a number."),
+        (edge, "run --slow fast", "--slow is wrong: 'fast' should be a number."),
+        (app, "tiers x --exit-threshold 3", "No such option: --exit-threshold"),
+        (app, "plan x --exit-threshold 3", "'3' should be less than or equal to 1."),
+        (app, "plan", "Missing argument 'BUNDLE'."),
+        (app, "plan x y", "Got unexpected extra argument"),
+        (app, "plan x --link", "Option '--link' requires an argument."),
+        (app, "simulate trec", "No such command 'trec'. Did you mean 'trace'?"),
+        (cloud, "heal", "No such command 'heal'."),
+    ],
+)
+def test_refused_command_line_is_an_error_in_one_line_as_all_others(
+    root: Any, words: str, said: str
+) -> None:
+    done = CliRunner().invoke(root, words.split(), env={"COLUMNS": "40"})
+    assert done.exit_code == UsageError.exit_status
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert said in line
+
+
+def test_command_group_without_words_shows_its_help() -> None:
+    done = CliRunner().invoke(app, ["simulate"])
+    assert "Usage:" in done.output
+    assert "error" not in done.stderr

@@ -66,16 +66,22 @@ def test_device_of_ones_own(tmp_path: Path) -> None:
     ("text", "match"),
     [
         ("title = ", "is not TOML"),
-        ('title = "x"\nidle_w = 1.0\n', "compute_w: Field required"),
+        (
+            'title = "x"\nidle_w = 1.0\n',
+            "compute_w: it is missing. Start from one that is known: splitpoint devices rasp",
+        ),
         ('title = "x"\nidle_w = 4.0\ncompute_w = 3.0\n', "cannot be below idle_w"),
         ('title = "x"\nidle_w = -1.0\ncompute_w = 3.0\n', "idle_w: .*greater than or equal to 0"),
         ('title = "x"\nidle_w = 1.0\ncompute_w = nan\n', "compute_w: .*finite"),
         ('title = "x"\nidle_w = 1.0\ncompute_w = 1e300\n', "compute_w: .*less than"),
         (
             'title = "x"\nidle_w = 1.0\ncompute_w = 3.0\ngflops = 1e-300\n',
-            "gflops: .*greater than .*See those that come with Splitpoint",
+            "gflops: .*greater than .*Start from one that is known",
         ),
-        ('title = "x"\nidle_w = 1.0\ncompute_w = 3.0\nwatts = 2\n', "watts: Extra"),
+        (
+            'title = "x"\nidle_w = 1.0\ncompute_w = 3.0\nwatts = 2\n',
+            "watts: there is no such field",
+        ),
     ],
 )
 def test_bad_device_file_is_refused(text: str, match: str, tmp_path: Path) -> None:

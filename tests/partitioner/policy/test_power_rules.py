@@ -132,7 +132,7 @@ RULE = {"name": "low", "battery_percent": 30, "recovers": 35, "energy_factor": 3
         ([{**RULE, "energy_factor": 1}], "needs an energy_factor above 1, or max_fps"),
         ([{**RULE, "energy_factor": 0.5}], "rules.0.energy_factor"),
         ([{**RULE, "max_fps": 0}], "rules.0.max_fps"),
-        ([{**RULE, "fps": 3}], "rules.0.fps: Extra inputs"),
+        ([{**RULE, "fps": 3}], "rules.0.fps: there is no such field"),
         ([RULE, RULE], "two rules are called 'low'"),
     ],
 )

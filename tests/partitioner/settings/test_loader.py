@@ -134,3 +134,30 @@ def test_variable_that_only_resembles_a_services_is_an_error(
 def test_setting_that_a_file_spells_twice_is_an_error_that_names_both(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'exit-floor' and 'exit_floor' are one setting"):
         come(file_of(tmp_path, "exit-floor = 3\nexit_floor = 4\n"))
+
+
+def test_wrong_value_of_a_file_names_the_key_and_the_file(tmp_path: Path) -> None:
+    for text, wrong in (
+        ('exit-floor = "four"', "'four' should be a whole number."),
+        ("exit-floor = -1", "a floor of -1 is a cellar."),
+        ("room = true", "True should be a text."),
+    ):
+        config = file_of(tmp_path, text)
+        with pytest.raises(UsageError) as caught:
+            come(config)
+        assert str(caught.value) == f"{text.split()[0]} in {config} is wrong: {wrong}"
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [("many", "'many' should be a whole number."), ("-1", "a floor of -1 is a cellar.")],
+)
+def test_wrong_value_of_a_variable_names_the_variable(
+    value: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPLITPOINT_EDGE_EXIT_FLOOR", value)
+    with pytest.raises(UsageError) as caught:
+        come(file_of(tmp_path, "exit-floor = -2"))
+    assert str(caught.value) == f"the variable SPLITPOINT_EDGE_EXIT_FLOOR is wrong: {wrong}"
+    with pytest.raises(UsageError, match="^--exit-floor is wrong"):  # which goes before both
+        come(exit_floor=-3)
