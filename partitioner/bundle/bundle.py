@@ -14,6 +14,7 @@ from partitioner.bundle.graph_file import load_graph
 from partitioner.bundle.heads import Held
 from partitioner.bundle.manifest import GRAPH_FILE, PROFILES_FOLDER, SAMPLES_FILE, Cut, Manifest
 from partitioner.common.arguments import need
+from partitioner.common.nearest import meant_text
 from partitioner.common.tables import html_table
 from partitioner.common.units import format_size
 from partitioner.graph.graph import Graph
@@ -164,7 +165,8 @@ class Bundle:
             if cut_id in {EDGE, *(cut.id for cut in self.manifest.cuts)}:
                 self.need_whole(f"the cut {cut_id!r}", f"Use one of: {', '.join(self.cuts)}")
             raise UnknownNameError(
-                f"{self.name} has no cut {cut_id!r}. It has: {', '.join(self.cuts)}. "
+                f"{self.name} has no cut {cut_id!r}.{meant_text(cut_id, self.cuts)} It has: "
+                f"{', '.join(self.cuts)}. "
                 "Use one of these, or import the bundle again."
             ) from None
 

@@ -25,6 +25,7 @@ from partitioner.bundle.manifest import (
 )
 from partitioner.bundle.weights_map import ByteRange, load_weights_map
 from partitioner.common.files import read_document
+from partitioner.common.nearest import meant_text
 from protos.errors import BundleError, UnknownNameError
 
 HEADS_FILE = "heads.json"
@@ -50,8 +51,9 @@ class Held(BaseModel):
         unknown = [cut for cut in wanted if cut not in known]
         if unknown or not known:
             what = f"no head of a cut {unknown[0]!r}" if unknown else "no cut inside the model"
+            meant = meant_text(unknown[0], known) if unknown else ""
             raise UnknownNameError(
-                f"{manifest.name} has {what}. It has heads of: {', '.join(known) or 'none'}. "
+                f"{manifest.name} has {what}.{meant} It has heads of: {', '.join(known) or 'none'}. "
                 "Name one of these, or take the whole bundle."
             )
         chosen = tuple(cut for cut in known if not wanted or cut in wanted)

@@ -68,6 +68,7 @@ def plan(
     from partitioner.planning.plan import plan as make_plan
     from partitioner.planning.selection import select
     from partitioner.reports.plans.answer import answer_text
+    from partitioner.reports.plans.rows import rows_worth_showing
     from protos.errors import InfeasibleError
 
     output.check()
@@ -104,8 +105,9 @@ def plan(
         _print_json(answer, found, front, metrics)
         return
     screen.print(answer_text(answer, found))
-    _print_tables(answer, front, metrics, every=every)
-    _print_notes(decision)
+    rows = decision.candidates if every else rows_worth_showing(answer)
+    _print_tables(answer, rows, front, metrics)
+    _print_notes(decision, rows)
     output.tell()
 
 
@@ -144,16 +146,17 @@ def _print_json(
 
 
 def _print_tables(
-    answer: "Answer", front: "Sequence[Candidate]", metrics: Sequence[str], *, every: bool
+    answer: "Answer",
+    rows: "Sequence[Candidate]",
+    front: "Sequence[Candidate]",
+    metrics: Sequence[str],
 ) -> None:
     from partitioner.planning.objective import LATENCY
     from partitioner.planning.terms import Terms
     from partitioner.reports.plans.costs import costs_table, front_table
     from partitioner.reports.plans.plan import plan_table, switches_text
-    from partitioner.reports.plans.rows import rows_worth_showing
 
     decision = answer.selection
-    rows = decision.candidates if every else rows_worth_showing(answer)
     options = [candidate.option for candidate in rows]
     screen.print(plan_table(decision.plan, options, decision.best.option))
     asked = (decision.objective, decision.constraints, decision.terms)
@@ -169,11 +172,12 @@ def _print_tables(
         )
 
 
-def _print_notes(decision: "Selection") -> None:
+def _print_notes(decision: "Selection", rows: "Sequence[Candidate]") -> None:
     from partitioner.reports.plans.plan import bound_text, heads_text, points_text, scale_notes
 
     made = decision.plan
-    for text in (points_text(made), bound_text(made), heads_text(made)):
+    shown = [candidate.option for candidate in (decision.best, *rows)]
+    for text in (points_text(made, shown), bound_text(made), heads_text(made)):
         if text:
             remark(text)
     for note in scale_notes(made):

@@ -60,7 +60,9 @@ def profile(
         task = bar.add_task("edge", total=None)
 
         def show(stage: str, done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, description=f"{role} {stage}")
+            bar.update(
+                task, completed=done, total=total or None, description=f"{role} {stage}".strip()
+            )
 
         if cloud:
             role = "cloud"

@@ -16,7 +16,8 @@ _RATES = {
     "mbps": 1e6,
     "gbps": 1e9,
 }
-# Bytes are told from bits by the capital B, as in MB/s.
+# Bytes are told from bits by the capital B, as in MB/s, beside Mb/s.
+_BIT_RATES = {"b/s": 1.0, "kb/s": 1e3, "Kb/s": 1e3, "mb/s": 1e6, "Mb/s": 1e6, "Gb/s": 1e9}
 _BYTE_RATES = {"B/s": 8.0, "kB/s": 8e3, "KB/s": 8e3, "MB/s": 8e6, "GB/s": 8e9}
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "min": 60.0}
 _ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "μJ": 1e-6, "kJ": 1e3, "Wh": 3600.0}
@@ -45,9 +46,9 @@ MAX_S = 1e9
 
 
 def parse_rate(text: str) -> float:
-    """Return bits per second; `MB/s` means bytes, `mbit`, `Mbit/s` and `Mbps` mean bits."""
+    """Return bits per second; `MB/s` means bytes, `mbit`, `Mbit/s`, `Mb/s` and `Mbps` mean bits."""
     number, unit = _split(text, "a bandwidth such as 10mbit, 1.5Mbit/s or 2MB/s")
-    factor = _BYTE_RATES.get(unit) or _RATES.get(unit.lower())
+    factor = _BYTE_RATES.get(unit) or _BIT_RATES.get(unit) or _RATES.get(unit.lower())
     _positive(number, text, "bandwidth")
     if factor is None or (unit[:-1].endswith("B") and unit not in _BYTE_RATES):
         raise UsageError(

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from partitioner.common.faults import first_fault
 from partitioner.common.frozen_model import FrozenModel
+from partitioner.common.nearest import meant_text
 from partitioner.devices.citation import Citation
 from partitioner.devices.radio import Radio
 from partitioner.profiles.profile import Profile
@@ -159,7 +160,7 @@ def _text(word: str, name: str) -> str:
         return Path(name).read_text()
     if name not in (known := _names(f"{word}s")):
         raise UnknownNameError(
-            f"there is no {word} {name!r}. Use one of {', '.join(known)}, or a file of your own: "
-            f"my-{word}.toml."
+            f"there is no {word} {name!r}.{meant_text(name, known)} Use one of {', '.join(known)}, "
+            f"or a file of your own: my-{word}.toml."
         )
     return (files("partitioner.devices") / "data" / f"{word}s" / f"{name}.toml").read_text()

@@ -71,7 +71,7 @@ def split_link(text: str) -> tuple[str, str | None, str]:
     Nothing is read of them yet: each may be a range. Raises UsageError.
     """
     rates, comma, rtt = text.rpartition(",")
-    if not comma:
+    if not comma or "," in rates:
         raise UsageError(
             f"{text!r} is no link. Write UPLINK,RTT as in 10mbit,20ms, or UPLINK/DOWNLINK,RTT as in "
             "10mbit/50mbit,20ms."

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from partitioner.common.arguments import need
+from partitioner.common.nearest import meant_text
 from partitioner.planning.costs import Costs
 from partitioner.planning.metrics import METRICS, unknown_metric
 from partitioner.planning.terms import Terms
@@ -36,8 +37,10 @@ class Objective:
             name = name.strip()
             if name not in METRICS or name in weights:
                 wrong = "stands there twice" if name in weights else "cannot be minimised"
+                where = "" if name == text else f"{text!r}: "
                 raise UsageError(
-                    f"{text!r}: {name!r} {wrong}. Choose from: {', '.join(METRICS)}; or weigh several, as "
+                    f"{where}{name!r} {wrong}.{'' if name in weights else meant_text(name, METRICS)} Choose "
+                    f"from: {', '.join(METRICS)}; or weigh several, as "
                     "latency=1,energy=0.2."
                 )
             weights[name] = _weight(number, text) if "=" in part else 1.0

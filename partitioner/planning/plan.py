@@ -172,8 +172,8 @@ def plan(
     if all(option.cut == EDGE for option in known):
         names = sorted({name for cut in edge.cuts.values() for name in cut.codecs})
         raise UnknownNameError(
-            f"no cut was measured with codec {codec!r}. Use one of: {', '.join(names)}; or measure "
-            "both sides again, if the bundle has been calibrated since."
+            f"no cut was measured with codec {codec!r}. Use one of: {', '.join(names)}; or "
+            f"{_codec_remedy(bundle, wanted)}."
         )
     left_out = len(known) - len(options)
     if not options:
@@ -182,6 +182,16 @@ def plan(
             f"{bundle.name}, so that it cannot finish frames either. Allow more."
         )
     return Plan(bundle, link, edge, cloud, options, accuracy_drop, left_out)
+
+
+def _codec_remedy(bundle: Bundle, codec: str | None) -> str:
+    """Say what to run so that options with a codec are there."""
+    if codec and is_calibrated(codec) and bundle.calibration is None:
+        return (
+            f"calibrate the bundle, which {codec} needs, and measure again: splitpoint calibrate "
+            f"{bundle.path} --data DIR, then splitpoint profile {bundle.path}"
+        )
+    return "measure both sides again, if the bundle has been calibrated since"
 
 
 def is_heads_only(bundle: Bundle, edge: Profile) -> bool:

@@ -36,16 +36,27 @@ def bundle_json(bundle: Bundle) -> dict[str, Any]:
     }
 
 
+def format_parameters(count: int) -> str:
+    """Return a model's size, as `25.56 M`; the number itself where that would be a small fraction."""
+    return f"{count / 1e6:.2f} M" if count >= 10_000 else f"{count:,}"
+
+
+def format_gflop(flops: int) -> str:
+    """Return a model's work in GFLOP, with three digits where it is small."""
+    gflop = flops / 1e9
+    return f"{gflop:.2f}" if gflop >= 1 else f"{gflop:.3g}"
+
+
 def bundle_table(bundle: Bundle) -> FoldingTable:
     """Return the cuts of a bundle."""
     manifest = bundle.manifest
     title = (
-        f"{bundle.name}: {manifest.parameters / 1e6:.1f} M parameters, "
-        f"{manifest.flops / 1e9:.2f} GFLOP, {format_size(bundle.size_bytes)} on disk"
+        f"{bundle.name}: {format_parameters(manifest.parameters)} parameters, "
+        f"{format_gflop(manifest.flops)} GFLOP, {format_size(bundle.size_bytes)} on disk"
     )
     sizes = [sum(spec.nbytes() for spec in cut.frontier) for cut in bundle.cuts.values()]
     unit = ColumnUnit.of(sizes, SIZES)
-    columns = ("cut", "after", "frontier", unit.header("size"), "head work\n%")
+    columns = ("cut", "after", "frontier", unit.header("size"), "depth\n%")
     table = new_table(title, *columns, left=3)
     for cut, size in zip(bundle.cuts.values(), sizes, strict=True):
         table.add_row(

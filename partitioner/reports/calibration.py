@@ -30,7 +30,7 @@ def calibration_table(bundle: Bundle, found: BundleCalibration) -> FoldingTable:
     sizes = {cut.id: sum(spec.nbytes() for spec in cut.frontier) for cut in bundle.cuts.values()}
     raw = ColumnUnit.of(sizes.values(), SIZES)
     columns = {codec: _unit_of(codec, found) for codec in codecs}
-    headers = (unit.header(codec) for codec, unit in columns.items())
+    headers = (f"{unit.header(codec)} points" for codec, unit in columns.items())
     table = new_table(title, "cut", raw.header("float32"), *headers, left=1)
     for cut in bundle.cuts.values():
         cells = [found.accuracies.get((cut.id, codec)) for codec in codecs]

@@ -11,7 +11,7 @@ from partitioner.bundle.calibration import BundleCalibration
 from partitioner.bundle.exits import BundleExits
 from partitioner.common.units import format_size
 from partitioner.profiles.store import KeptProfile
-from partitioner.reports.bundle import bundle_json
+from partitioner.reports.bundle import bundle_json, format_parameters
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
 _SIDES = ("edge", "cloud")
@@ -63,8 +63,8 @@ def _model_facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
     flops = manifest.flops
     yield (
         "work",
-        f"{manifest.parameters / 1e6:.2f} M parameters, {flops / 2e9:.3f} GMAC ({flops / 1e9:.3f} GFLOP) "
-        "a sample",
+        f"{format_parameters(manifest.parameters)} parameters, {flops / 2e9:.3f} GMAC "
+        f"({flops / 1e9:.3f} GFLOP) a sample",
     )
     held = f"heads of {', '.join(bundle.held.cuts)} only, " if bundle.held else ""
     sizes = f"{format_size(disk_bytes(bundle))}, {format_size(bundle.size_bytes)} of it the model"

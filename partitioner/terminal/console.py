@@ -162,7 +162,7 @@ class LoggedProgress(Progress):
     def _tell(self) -> None:
         while not self._wait(_LINE_EVERY_S):
             for task in self.tasks:
-                far = "" if task.total is None else f": {task.completed:g} of {task.total:g}"
+                far = "" if not task.total else f": {task.completed:g} of {task.total:g}"
                 remark(f"{task.description}{far}, after {task.elapsed or 0.0:.0f} s")
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from rich.markup import escape
 
-from partitioner.common.units import format_duration, format_size
+from partitioner.common.units import DURATIONS, ColumnUnit, format_duration, format_size
 from partitioner.devices.device import Device
 from partitioner.planning.guesses import guesses, ranking_survives
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
+from partitioner.reports.bundle import format_gflop
 from partitioner.reports.plans.guesses import guess_text
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
@@ -97,10 +98,11 @@ def _bundle_json(one: Compared) -> dict[str, Any]:
 
 def comparison_table(found: Sequence[Compared]) -> FoldingTable:
     """Return a line a bundle; the fastest is marked."""
+    times = ColumnUnit.of(map(_total_s, found), DURATIONS)
     columns = (
         "input",
         "best option",
-        "latency ms",
+        times.header("latency"),
         "bytes a frame",
         "accuracy",
         "GFLOP",
@@ -115,10 +117,10 @@ def comparison_table(found: Sequence[Compared]) -> FoldingTable:
             escape(one.label),
             escape(one.input_text),
             one.best.label,
-            f"{1e3 * one.best.total_s:.1f}",
+            times.write(one.best.total_s),
             format_size(one.best.upload_bytes + one.best.download_bytes),
             "" if one.accuracy is None else f"{100 * one.accuracy:.1f} %",
-            f"{bundle.manifest.flops / 1e9:.2f}",
+            format_gflop(bundle.manifest.flops),
             format_size(bundle.size_bytes),
             "◀" if one is fastest else "",
             style="bold green" if one is fastest else None,

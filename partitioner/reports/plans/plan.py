@@ -103,17 +103,18 @@ def heads_text(plan: Plan) -> str | None:
     )
 
 
-def points_text(plan: Plan) -> str | None:
-    """Say what the signed points are, and how far chance reaches; None where there are none."""
-    word, known = _points_of(plan), [o.accuracy for o in plan.options if o.accuracy]
+def points_text(plan: Plan, shown: Sequence[Option]) -> str | None:
+    """Say what the signed points of the options shown are, and how far chance reaches in the first of them
+    that has any; None where none has."""
+    word, known = _points_of(plan), [o.accuracy for o in shown if o.accuracy]
     if not known:
         return None
-    shown = plan.best.accuracy or known[0]
-    text = f"{word}: points above (+) or below (-) the whole model, on {plural(shown.samples, 'input')}."
-    if interval := shown.interval_points:
+    first = known[0]
+    text = f"{word}: points above (+) or below (-) the whole model, on {plural(first.samples, 'input')}."
+    if interval := first.interval_points:
         low, high = interval
         text += (
-            f" That of {shown.cut}/{shown.codec} lies between {-high:+.1f} and {-low:+.1f} (95 % interval); "
+            f" That of {first.cut}/{first.codec} lies between {-high:+.1f} and {-low:+.1f} (95 % interval); "
             "what is within such an interval, gains too, may be chance."
         )
     return text

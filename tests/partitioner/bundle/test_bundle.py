@@ -93,7 +93,7 @@ def test_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
 
 
 def test_unknown_cut_lists_those_that_exist(residual_bundle: Bundle) -> None:
-    with pytest.raises(UnknownNameError, match="no cut 'cut-99'. It has: cloud, cut-01.*edge"):
+    with pytest.raises(UnknownNameError, match="no cut 'cut-99'.* It has: cloud, cut-01.*edge"):
         residual_bundle.cut("cut-99")
 
 
@@ -123,3 +123,12 @@ def test_manifest_that_does_not_hold_together_is_refused(
     reseal(copy, document)
     with pytest.raises(BundleError, match=match):
         Bundle.load(copy)
+
+
+def test_misspelt_cut_is_answered_with_the_nearest(residual_bundle: Bundle) -> None:
+    with pytest.raises(
+        UnknownNameError, match=r"no cut 'cut-1'\. Did you mean cut-01\? It has: cloud"
+    ):
+        residual_bundle.cut("cut-1")
+    with pytest.raises(UnknownNameError, match=r"Did you mean edge\?"):
+        residual_bundle.cut("Edge")

@@ -59,6 +59,7 @@ def test_link_is_read_from_one_flag_or_from_three() -> None:
         (LinkFlags("5mbit,5ms", rtt="5ms"), "--link and --rtt exclude each other"),
         (LinkFlags("5mbit,5ms", "1mbit", "1mbit"), "--link and --bandwidth, --down exclude"),
         (LinkFlags("5mbit"), "'5mbit' is no link. Write UPLINK,RTT"),
+        (LinkFlags("5mbit,20ms,3"), "'5mbit,20ms,3' is no link. Write UPLINK,RTT"),
     ],
 )
 def test_link_that_is_not_whole_or_said_twice_is_answered(flags: LinkFlags, sentence: str) -> None:

@@ -175,10 +175,13 @@ def test_log_hears_how_far_long_work_is(capsys: pytest.CaptureFixture[str]) -> N
     bar = LoggedProgress(console=notes, wait=wait, get_time=lambda: 0.0)
     bar.add_task("calibrating cut-03", total=16, completed=3)
     bar.add_task("importing", total=None)
+    bar.add_task("cloud", total=0)  # the server has not said yet how many there are
     with bar:
         pass
     lines = capsys.readouterr().err.splitlines()
-    assert lines == 2 * ["calibrating cut-03: 3 of 16, after 0 s", "importing, after 0 s"]
+    assert lines == 2 * [
+        "calibrating cut-03: 3 of 16, after 0 s", "importing, after 0 s", "cloud, after 0 s",
+    ]  # fmt: skip
     assert waits == [5, 5, 5]
 
 

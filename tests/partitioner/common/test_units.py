@@ -28,6 +28,8 @@ from protos.errors import UsageError
         ("800kbps", 800e3),
         ("1Gbps", 1e9),
         ("2MB/s", 16e6),
+        ("10Mb/s", 10e6),
+        ("800kb/s", 800e3),
         ("125kB/s", 1e6),
         (" 5 mbit ", 5e6),
         (".5mbit", 0.5e6),

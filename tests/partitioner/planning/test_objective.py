@@ -32,6 +32,13 @@ def test_terms_that_lack_something_are_refused() -> None:
             Prices(gb=wrong)
 
 
+def test_misspelt_metric_is_named_once_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="^'lateny' cannot be minimised. Did you mean latency\\?"):
+        Objective.parse("lateny")
+    with pytest.raises(UsageError, match="^'latency=1,enrgy=2': 'enrgy' .* Did you mean energy\\?"):
+        Objective.parse("latency=1,enrgy=2")
+
+
 def test_throughput_alone_is_to_be_large_and_all_else_small() -> None:
     assert Objective.parse("throughput").goal == "largest throughput"
     assert Objective.parse("p95").goal == "smallest p95"

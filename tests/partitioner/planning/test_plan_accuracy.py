@@ -18,9 +18,9 @@ from partitioner.planning.plan import plan
 from partitioner.planning.selection import select
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
-from partitioner.reports.plans.plan import bound_text, scale_notes
+from partitioner.reports.plans.plan import bound_text, points_text, scale_notes
 from partitioner.reports.plans.rows import rows_worth_showing
-from protos.errors import UsageError
+from protos.errors import UnknownNameError, UsageError
 from tests.kit.samples import samples
 
 
@@ -60,6 +60,25 @@ def test_plan_keeps_the_bound_and_says_so(calibrated: Bundle, calibrated_profile
     q2 = next(o for o in everything.options if o.label == "cut-02/q2")
     assert q2.accuracy is not None
     assert 0 < q2.upload_bytes - q2.accuracy.payload_bytes < 400
+
+
+def test_interval_is_that_of_an_option_in_the_table(
+    calibrated: Bundle, calibrated_profile: Profile
+) -> None:
+    made = plan(calibrated, Link(1e6, 1e6, 0.01), calibrated_profile, calibrated_profile)
+    known = [option for option in made.options if option.accuracy]
+    text = points_text(made, known[-1:]) or ""
+    assert "points above (+) or below (-)" in text
+    assert [o.label for o in known[:-1] if f"That of {o.label} lies" in text] == []
+    assert points_text(made, [o for o in made.options if not o.accuracy]) is None
+
+
+def test_codec_that_needs_a_calibration_says_how_to_make_one(
+    residual_bundle: Bundle,
+) -> None:
+    profile = measure_profile(residual_bundle, budget_s=0)
+    with pytest.raises(UnknownNameError, match=r"'q4'.* splitpoint calibrate .* --data DIR"):
+        plan(residual_bundle, Link(1e6, 1e6, 0.01), profile, profile, codec="q4")
 
 
 def test_profile_from_before_the_calibration_offers_no_low_bits(
