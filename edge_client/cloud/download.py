@@ -22,7 +22,6 @@ from protos.errors import (
     LateError,
     MismatchError,
     UnknownNameError,
-    UsageError,
 )
 from protos.names import CLOUD, EDGE
 from protos.rpc.calls import open_channel, translate
@@ -55,12 +54,12 @@ def fetch_bundle(
     """Copy bundle `name` from the server at `address` to the new folder `out`, and load it.
 
     `heads_of`: only what the heads of these cuts need, or of all cuts if it names none; None: all.
-    Raises UsageError when `out` exists, UnreachableError, UnknownNameError, LateError when nothing
+    Raises FileError when `out` exists, UnreachableError, UnknownNameError, LateError when nothing
     comes for `idle_s`, MismatchError when it is not the bundle that the server lists, and BundleError
     when it is damaged, more than was listed, or outside of the folder. Nothing is left behind then.
     """
     if out.exists():
-        raise UsageError(f"{out} exists already. Give another `out`, or remove it first.")
+        raise FileError(f"{out} exists already. Give another `out`, or remove it first.")
     partial = _new_folder(out)
     try:
         listed = _download(address, name, partial, on_file, heads_of, idle_s)

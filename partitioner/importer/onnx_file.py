@@ -10,17 +10,17 @@ from onnx import TensorProto, external_data_helper, helper
 
 from partitioner.importer.weights import graphs_in
 from partitioner.runtime.sessions import RuntimeOptions, open_session
-from protos.errors import ModelError
+from protos.errors import FileError, ModelError
 
 
 def load_model(path: Path) -> onnx.ModelProto:
     """Return the model without its external data, after the runtime has accepted it.
 
-    Raises ModelError when the file is missing, is no ONNX file, misses weights, or has an operator that
-    the runtime does not know.
+    Raises FileError when the file is missing, ModelError when it is no ONNX file, misses weights, or has an
+    operator that the runtime does not know.
     """
     if not path.is_file():
-        raise ModelError(
+        raise FileError(
             f"there is no file {path}. Give an ONNX file, or a factory such as models.py:build."
         )
     try:

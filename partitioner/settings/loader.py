@@ -11,7 +11,7 @@ from partitioner.common.arguments import nearest
 from partitioner.common.faults import plain_words
 from partitioner.settings.declaration import Declared, make, writable
 from partitioner.settings.log_options import LogOptions
-from protos.errors import UsageError
+from protos.errors import FileError, UsageError
 
 PREFIX = "SPLITPOINT_"
 EDGE_PREFIX, CLOUD_PREFIX = f"{PREFIX}EDGE_", f"{PREFIX}CLOUD_"
@@ -65,7 +65,8 @@ def load(
 
     `given`: from flags, None where one is not given; `config`: a TOML file, whose keys are flags' names with
     `-` or `_`. A key of the file that only another command of the program knows is left to that one.
-    Raises UsageError, which names the setting as it was given, and what is wrong with it.
+    Raises UsageError, which names the setting as it was given, and what is wrong with it; FileError for a
+    file that is missing or no TOML.
     """
     in_file = _read(config, program) if config else {}
 
@@ -106,14 +107,14 @@ def _gather(
 
 def _read(config: Path, program: Program) -> dict[str, Any]:
     if not config.is_file():
-        raise UsageError(f"there is no settings file {config}. Give a TOML file, or no --config.")
+        raise FileError(f"there is no settings file {config}. Give a TOML file, or no --config.")
     import tomllib
 
     try:
         with config.open("rb") as file:
             found = tomllib.load(file)
     except (OSError, ValueError) as error:  # no TOML, or no text at all
-        raise UsageError(f"the settings file {config} cannot be read: {error}.") from error
+        raise FileError(f"the settings file {config} cannot be read: {error}.") from error
     _check_keys(found, program.keys, f"{config}: ")
     _check_spellings(found, config)
     return {_plain(key): _joined(value) for key, value in found.items()}

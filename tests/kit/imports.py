@@ -7,7 +7,7 @@ import pytest
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.importer.importer import ImportOptions, import_model
-from protos.errors import ModelError, SourceError, UsageError
+from protos.errors import FileError, ModelError, UsageError
 from protos.tensors import Array
 
 
@@ -28,6 +28,6 @@ def run_split(bundle: Bundle, cut: str, feeds: dict[str, Array]) -> dict[str, Ar
 def refuse(source: object, out: Path, match: str, options: ImportOptions | None = None) -> None:
     """Importing must raise a sentence with `match`, and leave nothing behind."""
     before = sorted(out.parent.iterdir())
-    with pytest.raises((ModelError, UsageError, SourceError), match=match):
+    with pytest.raises((ModelError, UsageError, FileError), match=match):
         import_model(str(source), out, options)
     assert sorted(out.parent.iterdir()) == before

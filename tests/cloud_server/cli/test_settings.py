@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cloud_server.cli.main import app
 from cloud_server.options import ServerOptions
-from protos.errors import UsageError
+from protos.errors import FileError, UsageError
 from tests.kit.settings import serve_settings
 
 
@@ -75,10 +75,10 @@ def test_names_given_as_one_text_are_refused() -> None:
 
 
 def test_settings_file_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no settings file"):
+    with pytest.raises(FileError, match="no settings file"):
         serve_settings(tmp_path / "none.toml")
     (tmp_path / "broken.toml").write_text("= 1")
-    with pytest.raises(UsageError, match=r"broken\.toml cannot be read"):
+    with pytest.raises(FileError, match=r"broken\.toml cannot be read"):
         serve_settings(tmp_path / "broken.toml")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from partitioner.bundle.bundle import Bundle
-from protos.errors import UnknownNameError, UsageError
+from protos.errors import FileError, UnknownNameError
 from tests.kit.edge_commands import command, invoke, running
 
 
@@ -36,7 +36,7 @@ def test_fetched_bundle_is_the_servers(image_bundle: Bundle, address: str, tmp_p
     assert json.loads(done.stdout)["digest"] == image_bundle.digest
     assert Bundle.load(out).digest == image_bundle.digest
     again = invoke("fetch", image_bundle.name, "--cloud", address, "--out", out)
-    assert isinstance(again.exception, UsageError)
+    assert isinstance(again.exception, FileError)  # as of import, whose folder exists
     missing = invoke("fetch", "nothing", "--cloud", address, "--out", tmp_path / "x")
     assert isinstance(missing.exception, UnknownNameError)
     assert [path.name for path in tmp_path.iterdir()] == ["new"]  # nothing half-written

@@ -112,7 +112,7 @@ def test_inputs_from_files(splitpoint: Run, source: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
-        (["import", "missing.onnx", "--out", "net"], 2, "there is no file missing.onnx"),
+        (["import", "missing.onnx", "--out", "net"], 3, "there is no file missing.onnx"),
         (["verify", "nowhere"], 3, "nowhere is no bundle"),
         (["plan", "nowhere", "--bandwidth", "10", "--rtt", "20ms"], 2, "Write bits as 10mbit"),
         (["plan", "nowhere", "--bandwidth", "0mbit", "--rtt", "20ms"], 2, "above 0"),
