@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import grpc
 
@@ -13,15 +12,16 @@ from cloud_server.model_store import ModelStore
 from cloud_server.options import available_cores
 from cloud_server.telemetry import EdgeBook
 from partitioner.bundle.calibration import CALIBRATION_FILE
+from partitioner.bundle.contents import Contents
 from partitioner.bundle.exits import EXITS_FILE
 from partitioner.bundle.heads import Held
-from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE
+from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE, manifest_bytes
 from partitioner.bundle.weights_map import ByteRange
 from partitioner.common.defaults import DEFAULT_BUDGET_S
 from partitioner.profiles.machine import machine_of
 from partitioner.runtime.sessions import RuntimeOptions
 from protos import splitpoint_pb2 as sp
-from protos.errors import BundleError, UsageError
+from protos.errors import UsageError
 from protos.serving.answers import compare_digests
 from protos.serving.handlers import answers, unary
 from protos.serving.inference import splitpoint_version
@@ -72,12 +72,11 @@ class SplitpointService:
                     size_bytes=bundle.size_bytes,
                     cuts=list(bundle.cuts),
                     calibration_digest=bundle.calibration_digest,
-                    calibration_bytes=bundle.calibration.size_bytes if bundle.calibration else 0,
-                    exits_digest=exits.sha256 if exits else "",
-                    exits_bytes=exits.size_bytes if exits else 0,
+                    calibration_bytes=len(bundle.calibration.file) if bundle.calibration else 0,
+                    exits_digest=bundle.exits.digest if bundle.exits else "",
+                    exits_bytes=len(bundle.exits.file) if bundle.exits else 0,
                 )
                 for bundle in self._store.bundles.values()
-                for exits in (bundle.exits.file if bundle.exits else None,)
             ]
         )
 
@@ -91,20 +90,22 @@ class SplitpointService:
         bundle = self._store.find_bundle(request.name)
         held = Held.of(bundle.manifest, request.heads_of) if request.heads_of else None
         files = held.files(bundle.manifest) if held else bundle.manifest.files
-        sizes = {name: file.size_bytes for name, file in files.items()}
+        for name, file in files.items():
+            async for chunk in _file(bundle.contents, name, file.size_bytes):
+                yield chunk
+        beside: dict[str, bytes] = {}
         if request.with_calibration and bundle.calibration:
-            sizes[CALIBRATION_FILE] = bundle.calibration.size_bytes
-        if request.with_exits and bundle.exits and bundle.exits.file:
-            sizes[EXITS_FILE] = bundle.exits.file.size_bytes
-        for name, size in sizes.items():
-            async for chunk in _read_file(bundle.path, name, size):
-                yield chunk
+            beside[CALIBRATION_FILE] = bundle.calibration.file
+        if request.with_exits and bundle.exits:
+            beside[EXITS_FILE] = bundle.exits.file
         if held:
-            stretches = held.stretches(bundle.path, bundle.manifest)
-            async for chunk in _read_stretches(bundle.path, WEIGHTS_FILE, stretches):
+            parts = held.parts(bundle.contents, bundle.manifest)
+            async for chunk in _parts(bundle.contents, WEIGHTS_FILE, parts):
                 yield chunk
-        async for chunk in _read_file(bundle.path, MANIFEST_FILE, _size(bundle.path)):
-            yield chunk
+        beside[MANIFEST_FILE] = manifest_bytes(bundle.manifest)
+        for name, content in beside.items():
+            for chunk in _pieces(name, content):
+                yield chunk
 
     async def measure_profile(
         self, request: sp.MeasureProfileRequest
@@ -163,57 +164,33 @@ class SplitpointService:
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
 
-async def _read_file(folder: Path, name: str, size: int) -> AsyncIterator[sp.FetchBundleResponse]:
-    """Yield `size` bytes in chunks; BundleError where the file holds fewer."""
-    try:
-        file = await asyncio.to_thread((folder / name).open, "rb")
-    except OSError as error:
-        raise _vanished(name) from error
-    with file:
-        # An empty file is one empty chunk, so that the caller hears of it.
-        for start in range(0, max(size, 1), CHUNK_BYTES):
-            wanted = min(CHUNK_BYTES, size - start)
-            chunk = await asyncio.to_thread(file.read, wanted)
-            if len(chunk) != wanted:
-                raise _vanished(name)
-            yield sp.FetchBundleResponse(path=name, size_bytes=size, chunk=chunk)
-
-
-async def _read_stretches(
-    folder: Path, name: str, stretches: Sequence[ByteRange]
+async def _file(
+    contents: Contents, name: str, size_bytes: int
 ) -> AsyncIterator[sp.FetchBundleResponse]:
-    """Yield parts of a file in chunks, which say what they skip; BundleError where the file is shorter."""
-    try:
-        file = await asyncio.to_thread((folder / name).open, "rb")
-    except OSError as error:
-        raise _vanished(name) from error
-    with file:
-        sent = 0
-        for one in stretches:
-            file.seek(one.offset)
-            for start in range(one.offset, one.end, CHUNK_BYTES):
-                wanted = min(CHUNK_BYTES, one.end - start)
-                chunk = await asyncio.to_thread(file.read, wanted)
-                if len(chunk) != wanted:
-                    raise _vanished(name)
-                yield sp.FetchBundleResponse(
-                    path=name,
-                    size_bytes=stretches[-1].end,
-                    chunk=chunk,
-                    skipped_bytes=start - sent,
-                )
-                sent = start + wanted
+    """Yield a file in chunks; BundleError when it was written to since it was checked."""
+    # An empty file is one empty chunk, so that the caller hears of it.
+    for start in range(0, max(size_bytes, 1), CHUNK_BYTES):
+        wanted = min(CHUNK_BYTES, size_bytes - start)
+        chunk = await asyncio.to_thread(contents.read_part, name, start, wanted)
+        yield sp.FetchBundleResponse(path=name, size_bytes=size_bytes, chunk=chunk)
 
 
-def _size(folder: Path) -> int:
-    try:
-        return (folder / MANIFEST_FILE).stat().st_size
-    except OSError as error:
-        raise _vanished(MANIFEST_FILE) from error
+async def _parts(
+    contents: Contents, name: str, parts: Sequence[ByteRange]
+) -> AsyncIterator[sp.FetchBundleResponse]:
+    """Yield parts of a file in chunks, which say what they skip; BundleError as for a whole file."""
+    sent = 0
+    for one in parts:
+        for start in range(one.offset, one.end, CHUNK_BYTES):
+            wanted = min(CHUNK_BYTES, one.end - start)
+            chunk = await asyncio.to_thread(contents.read_part, name, start, wanted)
+            yield sp.FetchBundleResponse(
+                path=name, size_bytes=parts[-1].end, chunk=chunk, skipped_bytes=start - sent
+            )
+            sent = start + wanted
 
 
-def _vanished(name: str) -> BundleError:
-    return BundleError(
-        f"the server's copy of {name} changed or vanished since it was loaded. "
-        "Restart the server with the whole bundle."
-    )
+def _pieces(name: str, content: bytes) -> Iterator[sp.FetchBundleResponse]:
+    for start in range(0, max(len(content), 1), CHUNK_BYTES):
+        chunk = content[start : start + CHUNK_BYTES]
+        yield sp.FetchBundleResponse(path=name, size_bytes=len(content), chunk=chunk)

@@ -13,9 +13,8 @@ from edge_client.cloud.file_pieces import OnFile, capped, write_files
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import CALIBRATION_FILE, MAX_CALIBRATION_BYTES
 from partitioner.bundle.exits import EXITS_FILE, MAX_EXITS_BYTES
-from partitioner.bundle.files import read_manifest
 from partitioner.bundle.heads import HEADS_FILE, Held
-from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE
+from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE, read_manifest
 from protos.errors import (
     BundleError,
     FileError,
@@ -195,10 +194,10 @@ def _check_copy(copy: Bundle, listed: ListBundlesResponse.Entry, *, heads_only: 
             f"the server sent a bundle {copy.name!r} of the digest {copy.digest[:12]}… and lists "
             f"{listed.digest[:12]}…. It may have been changed just now: fetch again."
         )
-    ranges, exits = copy.ranges, copy.exits.file if copy.exits else None
+    ranges, exits = copy.ranges, copy.exits
     for what, found, wanted in (
         ("calibration", ranges.digest if ranges else "", listed.calibration_digest),
-        ("set of exits", exits.sha256 if exits else "", listed.exits_digest),
+        ("set of exits", exits.digest if exits else "", listed.exits_digest),
     ):
         if found != wanted:
             raise MismatchError(

@@ -2,23 +2,33 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from partitioner.bundle.calibration import BundleCalibration
+from partitioner.bundle.contents import Contents
 from partitioner.bundle.exits import BundleExits, Exit, ExitCost, open_exit
-from partitioner.bundle.files import check_file, read_manifest
-from partitioner.bundle.graph_file import load_graph
+from partitioner.bundle.graph_file import parse_graph
 from partitioner.bundle.heads import Held
-from partitioner.bundle.manifest import GRAPH_FILE, PROFILES_FOLDER, SAMPLES_FILE, Cut, Manifest
+from partitioner.bundle.manifest import (
+    GRAPH_FILE,
+    MODEL_GRAPH,
+    PROFILES_FOLDER,
+    SAMPLES_FILE,
+    WEIGHTS_FILE,
+    Cut,
+    Manifest,
+    read_manifest,
+)
 from partitioner.common.arguments import need
 from partitioner.common.nearest import meant_text
 from partitioner.common.tables import html_table
 from partitioner.common.units import format_size
 from partitioner.graph.graph import Graph
-from partitioner.runtime.sessions import RuntimeOptions, Stage, open_stage
+from partitioner.runtime.sessions import ModelFile, RuntimeOptions, Stage, open_stage
 from protos.codecs.calibration import Calibration
 from protos.errors import BundleError, UnknownNameError, UsageError
 from protos.names import CLOUD, EDGE
@@ -37,6 +47,7 @@ class Bundle:
         manifest: Manifest,
         calibration: BundleCalibration | None = None,
         held: Held | None = None,
+        contents: Contents | None = None,
     ) -> None:
         self.path = path
         self.manifest = manifest
@@ -44,6 +55,8 @@ class Bundle:
         """What `splitpoint calibrate` found; None before."""
         self.held = held
         """What is there of a head-only bundle; None: all of it."""
+        self._contents = contents
+        self._exits: BundleExits | BundleError | None = None
 
     def __repr__(self) -> str:
         what = f"{len(self.cuts)} cuts"
@@ -70,13 +83,22 @@ class Bundle:
         """
         folder = Path(path)
         manifest = read_manifest(folder)
-        if held := Held.load(folder, manifest):
-            held.check(folder, manifest)
-        else:
-            for name, wanted in manifest.files.items():
-                check_file(folder, name, wanted)
+        held = Held.load(folder, manifest)
+        contents = held.open(folder, manifest) if held else Contents(folder, manifest.files)
         found = BundleCalibration.load(folder, manifest.split_digest) if calibrated else None
-        return cls(folder, manifest, found, held)
+        bundle = cls(folder, manifest, found, held, contents)
+        try:
+            bundle._exits = BundleExits.load(folder, manifest.split_digest)
+        except BundleError as error:  # for those who ask for exits
+            bundle._exits = error
+        return bundle
+
+    @property
+    def contents(self) -> Contents:
+        """The files as they were when the bundle was loaded; UsageError in one that was put together."""
+        if self._contents is None:
+            raise UsageError(f"{self.name} was not loaded from a folder, so it has no files.")
+        return self._contents
 
     @classmethod
     def of(cls, bundle: "Bundle | str | Path") -> "Bundle":
@@ -125,7 +147,7 @@ class Bundle:
     def size_bytes(self) -> int:
         """Bytes of all files that the manifest names, or of what a head-only bundle has of them."""
         if self.held:
-            return self.held.size_bytes(self.path, self.manifest)
+            return self.held.size_bytes(self.contents, self.manifest)
         return sum(file.size_bytes for file in self.manifest.files.values())
 
     @cached_property
@@ -141,10 +163,12 @@ class Bundle:
         """True where neither tails nor the whole model are here: without a cloud only exits answer then."""
         return self.held is not None
 
-    @cached_property
+    @property
     def exits(self) -> BundleExits | None:
         """What `splitpoint exits train` made; None before. BundleError if it is of another model."""
-        return BundleExits.load(self.path, self.manifest.split_digest)
+        if isinstance(self._exits, BundleError):
+            raise self._exits
+        return self._exits
 
     @cached_property
     def graph(self) -> Graph | None:
@@ -155,7 +179,7 @@ class Bundle:
         self.need_whole("working on the model's graph")
         if GRAPH_FILE not in self.manifest.files:
             return None
-        return load_graph(self.path / GRAPH_FILE)
+        return parse_graph(self.contents.document(GRAPH_FILE), self.path / GRAPH_FILE)
 
     def cut(self, cut_id: str) -> Cut:
         """Return the cut called `cut_id`; UnknownNameError lists those that exist."""
@@ -174,7 +198,9 @@ class Bundle:
         """Return the same bundle as if it had these interior cuts alone: to measure or verify just them."""
         chosen = tuple(cut for cut in self.manifest.cuts if cut.id in cuts)
         manifest = self.manifest.model_copy(update={"cuts": chosen})
-        return Bundle(self.path, manifest, self.calibration, self.held)
+        found = Bundle(self.path, manifest, self.calibration, self.held, self._contents)
+        found._exits = self._exits
+        return found
 
     def need_whole(self, what: str, instead: str = "Do that where all of it is") -> None:
         """Raise BundleError in a head-only bundle, since `what` needs more than is there."""
@@ -228,7 +254,8 @@ class Bundle:
         if SAMPLES_FILE not in self.manifest.files:
             return []
         frames: dict[str, dict[str, Array]] = {}
-        with np.load(self.path / SAMPLES_FILE, allow_pickle=False) as arrays:
+        content = BytesIO(self.contents.read(SAMPLES_FILE))
+        with np.load(content, allow_pickle=False) as arrays:
             for key in arrays.files:
                 number, _, name = key.partition("/")
                 frames.setdefault(number, {})[name] = arrays[key]
@@ -241,8 +268,18 @@ class Bundle:
         outputs: tuple[TensorSpec, ...],
         options: RuntimeOptions | None,
     ) -> Stage:
-        path = self.path / graph if graph else None
-        return open_stage(path, inputs, outputs, options or RuntimeOptions())
+        return open_stage(
+            self._model(graph) if graph else None, inputs, outputs, options or RuntimeOptions()
+        )
+
+    def whole_model(self) -> ModelFile:
+        """Return the file of the whole model, for a session of it."""
+        return self._model(MODEL_GRAPH)
+
+    def _model(self, graph: str) -> ModelFile:
+        weights = self.contents.read(WEIGHTS_FILE) if WEIGHTS_FILE in self.contents.names else None
+        data = {} if weights is None else {Path(WEIGHTS_FILE).name: weights}
+        return ModelFile(str(self.path / graph), self.contents.read(graph), data)
 
 
 def save_samples(folder: Path, frames: Sequence[Mapping[str, Array]]) -> None:

@@ -55,11 +55,11 @@ class CalibrationMeta(FrozenModel):
 class BundleCalibration:
     """Ranges and accuracies of one bundle."""
 
-    def __init__(self, meta: CalibrationMeta, ranges: Calibration, size_bytes: int = 0) -> None:
+    def __init__(self, meta: CalibrationMeta, ranges: Calibration, file: bytes = b"") -> None:
         self.meta = meta
         self.ranges = ranges
-        self.size_bytes = size_bytes
-        """Of the file; 0 while there is none."""
+        self.file = file
+        """The bytes of the file that it was read from; none before it is saved."""
 
     def __repr__(self) -> str:
         meta = self.meta
@@ -87,8 +87,8 @@ class BundleCalibration:
         )
         if read is None:
             return None
-        meta, arrays = read
-        found = cls(meta, _ranges(path, meta, arrays), path.stat().st_size)
+        meta, arrays, file = read
+        found = cls(meta, _ranges(path, meta, arrays), file)
         if found.ranges.digest != meta.digest:
             raise _damaged(path, "its digest is not that of its content")
         return found

@@ -6,6 +6,7 @@ bytes; for each exit `<cut>/graph`, an ONNX model as bytes, and of its held-out 
 `<cut>/confidence`, `<cut>/agrees` and `<cut>/right`; `whole_right` for all of them.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,11 +16,10 @@ import numpy as np
 from pydantic import Field
 
 from partitioner.bundle.exit_outcomes import Outcomes
-from partitioner.bundle.files import digest_file
-from partitioner.bundle.manifest import Cut, FileDigest
+from partitioner.bundle.manifest import Cut
 from partitioner.common.archive import damaged, read_beside, write_archive
 from partitioner.common.frozen_model import FrozenModel
-from partitioner.runtime.sessions import RuntimeOptions, Stage, open_stage
+from partitioner.runtime.sessions import ModelFile, RuntimeOptions, Stage, open_stage
 from protos.errors import UnknownNameError, UsageError
 from protos.tensors import TensorSpec
 
@@ -88,13 +88,11 @@ class Exit:
 class BundleExits:
     """The exits of one bundle, by the id of their cut."""
 
-    def __init__(
-        self, meta: ExitsMeta, exits: Mapping[str, Exit], file: FileDigest | None = None
-    ) -> None:
+    def __init__(self, meta: ExitsMeta, exits: Mapping[str, Exit], file: bytes = b"") -> None:
         self.meta = meta
         self.by_cut = dict(exits)
         self.file = file
-        """Size and digest of the file that they were read from; None before they are saved."""
+        """The bytes of the file that they were read from; none before they are saved."""
 
     def __repr__(self) -> str:
         cuts = ", ".join(self.by_cut) or "none"
@@ -111,12 +109,17 @@ class BundleExits:
         read = read_beside(path, "exits", ExitsMeta, MAX_EXITS_BYTES, split_digest, advice)
         if read is None:
             return None
-        meta, arrays = read
+        meta, arrays, file = read
         try:
             exits = {found.cut: _exit(found, arrays) for found in meta.exits}
-            return cls(meta, exits, digest_file(path))
+            return cls(meta, exits, file)
         except (KeyError, ValueError) as error:
             raise damaged(path, error, advice) from error
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the file; empty before there is one."""
+        return hashlib.sha256(self.file).hexdigest() if self.file else ""
 
     @property
     def outdated(self) -> tuple[str, ...]:
@@ -183,7 +186,9 @@ def check_agreement(agreement: float) -> None:
 def open_exit(found: Exit, cut: Cut, output: TensorSpec, options: RuntimeOptions) -> Stage:
     """Load an exit: from a frontier to scores, named like the model's output, and CONFIDENCE [batch]."""
     confidence = TensorSpec(CONFIDENCE, "float32", (-1,))
-    return open_stage(found.graph, cut.frontier, (output, confidence), options)
+    return open_stage(
+        ModelFile(f"the exit of {cut.id}", found.graph), cut.frontier, (output, confidence), options
+    )
 
 
 def _exit(meta: ExitMeta, arrays: Mapping[str, Any]) -> Exit:

@@ -7,7 +7,6 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from partitioner.bundle.manifest import GRAPH_FILE
-from partitioner.common.files import read_document
 from partitioner.graph.graph import Graph, Node
 from protos.errors import BundleError
 from protos.tensors import TensorSpec
@@ -57,18 +56,18 @@ def save_graph(folder: Path, graph: Graph) -> None:
     (folder / GRAPH_FILE).write_text(text + "\n")
 
 
-def load_graph(path: Path) -> Graph:
-    """Read a graph; BundleError when it is damaged or no graph."""
+def parse_graph(document: bytes, path: Path) -> Graph:
+    """Read the graph that a bundle has at `path`; BundleError when it is damaged or no graph."""
     try:
-        document = _Document.model_validate_json(read_document(path))
-    except (OSError, ValueError) as error:
+        found = _Document.model_validate_json(document)
+    except ValueError as error:
         raise BundleError(f"{path} is no graph: {error}. Import the bundle again.") from error
-    layers = document.layers or ("",) * len(document.nodes)
+    layers = found.layers or ("",) * len(found.nodes)
     return Graph(
         nodes=tuple(
-            Node(*fields, layer) for fields, layer in zip(document.nodes, layers, strict=True)
+            Node(*fields, layer) for fields, layer in zip(found.nodes, layers, strict=True)
         ),
-        inputs=document.inputs,
-        outputs=document.outputs,
-        values={name: TensorSpec(name, *spec) for name, spec in document.values.items()},
+        inputs=found.inputs,
+        outputs=found.outputs,
+        values={name: TensorSpec(name, *spec) for name, spec in found.values.items()},
     )

@@ -1,15 +1,15 @@
 """Taking the heads of some cuts out of a bundle, for a device that holds nothing else of it."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import CALIBRATION_FILE
+from partitioner.bundle.contents import Contents
 from partitioner.bundle.exits import EXITS_FILE
 from partitioner.bundle.folder import new_folder
 from partitioner.bundle.heads import Held
-from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE
+from partitioner.bundle.manifest import WEIGHTS_FILE, write_manifest
 from partitioner.bundle.weights_map import ByteRange
 from protos.errors import UsageError
 
@@ -27,17 +27,23 @@ def export_heads(
     """
     bundle.need_whole("exporting heads")
     _check_apart(bundle.path, out)
-    _ = bundle.exits  # those of another model are refused before anything is written
     held = Held.of(bundle.manifest, cuts)
-    stretches = held.stretches(bundle.path, bundle.manifest)
-    beside = [name for name in (CALIBRATION_FILE, EXITS_FILE) if (bundle.path / name).exists()]
+    parts = held.parts(bundle.contents, bundle.manifest)
+    beside = {
+        CALIBRATION_FILE: bundle.calibration.file if bundle.calibration else b"",
+        EXITS_FILE: bundle.exits.file if bundle.exits else b"",
+    }
     with new_folder(out, replace=replace) as folder:
-        for name in (*held.files(bundle.manifest), *beside, MANIFEST_FILE):
+        for name in held.files(bundle.manifest):
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(bundle.path / name, target)
-        if stretches:
-            _copy_stretches(bundle.path / WEIGHTS_FILE, folder / WEIGHTS_FILE, stretches)
+            target.write_bytes(bundle.contents.read(name))
+        for name, content in beside.items():
+            if content:
+                (folder / name).write_bytes(content)
+        write_manifest(folder, bundle.manifest)
+        if parts:
+            _copy_parts(bundle.contents, folder / WEIGHTS_FILE, parts)
         held.save(folder)
         Bundle.load(folder)
     return Bundle.load(out)
@@ -53,11 +59,11 @@ def _check_apart(whole: Path, out: Path) -> None:
         )
 
 
-def _copy_stretches(source: Path, target: Path, stretches: Sequence[ByteRange]) -> None:
-    """Copy parts of a file to the same places in another, which has holes between them."""
-    with source.open("rb") as whole, target.open("wb") as part:
-        for one in stretches:
-            whole.seek(one.offset)
-            part.seek(one.offset)
-            for start in range(0, one.size_bytes, _CHUNK_BYTES):
-                part.write(whole.read(min(_CHUNK_BYTES, one.size_bytes - start)))
+def _copy_parts(contents: Contents, target: Path, parts: Sequence[ByteRange]) -> None:
+    """Copy parts of the weights to the same places in another file, which has holes between them."""
+    with target.open("wb") as file:
+        for one in parts:
+            file.seek(one.offset)
+            for start in range(one.offset, one.end, _CHUNK_BYTES):
+                size_bytes = min(_CHUNK_BYTES, one.end - start)
+                file.write(contents.read_part(WEIGHTS_FILE, start, size_bytes))

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from partitioner.bundle.files import check_file, check_stretches
+from partitioner.bundle.contents import Contents
 from partitioner.bundle.manifest import (
     GRAPH_FILE,
     MODEL_GRAPH,
@@ -23,7 +23,7 @@ from partitioner.bundle.manifest import (
     Manifest,
     Sha256,
 )
-from partitioner.bundle.weights_map import ByteRange, load_weights_map
+from partitioner.bundle.weights_map import ByteRange, parse_weights_map
 from partitioner.common.files import read_document
 from partitioner.common.nearest import meant_text
 from protos.errors import BundleError, UnknownNameError
@@ -97,8 +97,8 @@ class Held(BaseModel):
         absent = (graphs | {MODEL_GRAPH, GRAPH_FILE, WEIGHTS_FILE}) - heads
         return {name: file for name, file in manifest.files.items() if name not in absent}
 
-    def stretches(self, folder: Path, manifest: Manifest) -> tuple[ByteRange, ...]:
-        """Return the parts of the weights that are here; `folder` has their map.
+    def parts(self, contents: Contents, manifest: Manifest) -> tuple[ByteRange, ...]:
+        """Return the parts of the weights that are here; `contents` has their map.
 
         Raises BundleError for a bundle of a splitpoint that did not keep it yet.
         """
@@ -107,16 +107,17 @@ class Held(BaseModel):
                 f"{manifest.name} keeps no map of its weights, so that no part of them can be held alone. "
                 "Import the model again with this splitpoint, or take the whole bundle."
             )
-        return load_weights_map(folder).read_by(self.cuts)
+        document = contents.document(WEIGHTS_MAP_FILE)
+        return parse_weights_map(document, contents.folder / WEIGHTS_MAP_FILE).read_by(self.cuts)
 
-    def check(self, folder: Path, manifest: Manifest) -> None:
-        """Raise BundleError unless all that is held is there, byte for byte."""
-        for name, wanted in self.files(manifest).items():
-            check_file(folder, name, wanted)
-        if stretches := self.stretches(folder, manifest):
-            check_stretches(folder, WEIGHTS_FILE, stretches)
+    def open(self, folder: Path, manifest: Manifest) -> Contents:
+        """Open all that is held; BundleError unless it is there, byte for byte."""
+        contents = Contents(folder, self.files(manifest))
+        if parts := self.parts(contents, manifest):
+            contents.hold_parts(WEIGHTS_FILE, parts)
+        return contents
 
-    def size_bytes(self, folder: Path, manifest: Manifest) -> int:
+    def size_bytes(self, contents: Contents, manifest: Manifest) -> int:
         """Return the bytes of all that is held."""
         files = sum(file.size_bytes for file in self.files(manifest).values())
-        return files + sum(one.size_bytes for one in self.stretches(folder, manifest))
+        return files + sum(one.size_bytes for one in self.parts(contents, manifest))

@@ -17,11 +17,14 @@ A bundle is a folder:
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from partitioner.common.files import read_document
 from partitioner.common.frozen_model import FrozenModel
+from protos.errors import BundleError
 from protos.names import CLOUD, EDGE
 from protos.tensors import TensorSpec, is_carried
 
@@ -160,3 +163,49 @@ class Manifest(FrozenModel):
             head_flops=self.flops,
         )
         return cloud, edge
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest, with its own digest beside it."""
+    (folder / MANIFEST_FILE).write_bytes(manifest_bytes(manifest))
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """Return the manifest as it is written, with its own digest beside it."""
+    document = {"digest": manifest.digest, "manifest": manifest.model_dump(mode="json")}
+    return (json.dumps(document, indent=1) + "\n").encode()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of the bundle in `folder`; BundleError when there is none, or one that is damaged."""
+    path = folder / MANIFEST_FILE
+    try:
+        document = json.loads(read_document(path))
+    except (FileNotFoundError, NotADirectoryError):
+        raise BundleError(
+            f"{folder} is no bundle: it has no {MANIFEST_FILE}. "
+            "Make one with: splitpoint import MODEL --out BUNDLE."
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{path} cannot be read: {error}. Import the bundle again.") from error
+    content = document.get("manifest") if isinstance(document, dict) else None
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version != SCHEMA_VERSION:
+        raise BundleError(
+            f"{folder} has schema version {version}, and this splitpoint reads {SCHEMA_VERSION}. "
+            "Install the splitpoint that made it, or import the bundle again."
+        )
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise BundleError(
+            f"{path} is damaged: {where}: {first['msg']}. Import the bundle again."
+        ) from error
+    if document.get("digest") != manifest.digest:
+        raise BundleError(
+            f"{path} was changed: its digest is {manifest.digest[:12]}…, but it says "
+            f"{str(document.get('digest'))[:12]}…. Import or copy the bundle again."
+        )
+    return manifest

@@ -10,7 +10,6 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from partitioner.bundle.manifest import WEIGHTS_MAP_FILE, Sha256
-from partitioner.common.files import read_document
 from partitioner.common.frozen_model import FrozenModel
 from protos.errors import BundleError
 
@@ -49,12 +48,11 @@ def save_weights_map(folder: Path, found: WeightsMap) -> None:
     (folder / WEIGHTS_MAP_FILE).write_text(found.model_dump_json() + "\n")
 
 
-def load_weights_map(folder: Path) -> WeightsMap:
-    """Read the map of the bundle in `folder`; BundleError when it is damaged or none."""
-    path = folder / WEIGHTS_MAP_FILE
+def parse_weights_map(document: bytes, path: Path) -> WeightsMap:
+    """Read the map that a bundle has at `path`; BundleError when it is damaged or none."""
     try:
-        return WeightsMap.model_validate_json(read_document(path))
-    except (OSError, ValueError) as error:
+        return WeightsMap.model_validate_json(document)
+    except ValueError as error:
         raise BundleError(
             f"{path} is no map of the weights: {error}. Import or copy the bundle again."
         ) from error

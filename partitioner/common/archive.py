@@ -4,13 +4,14 @@ import json
 import tokenize
 import zipfile
 import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from partitioner.common.files import whole_file
+from partitioner.common.files import read_document, whole_file
 from protos.errors import BundleError
 
 M = TypeVar("M", bound=BaseModel)
@@ -29,10 +30,10 @@ BROKEN = (
 """What numpy and zipfile raise for files that are damaged, or no such archives."""
 
 
-def read_archive(path: Path, model: type[M], max_bytes: int) -> tuple[M, dict[str, Any]]:
-    """Return meta data and arrays; ValueError for a file that is damaged, too large or too new."""
+def read_archive(content: bytes, model: type[M], max_bytes: int) -> tuple[M, dict[str, Any]]:
+    """Return meta data and arrays; ValueError for what is damaged, too large or too new."""
     try:
-        arrays = _arrays(path, max_bytes)
+        arrays = _arrays(content, max_bytes)
         document = json.loads(arrays.pop("meta").tobytes())
     except BROKEN as error:
         raise ValueError(error) from error
@@ -50,8 +51,8 @@ def read_archive(path: Path, model: type[M], max_bytes: int) -> tuple[M, dict[st
 
 def read_beside(
     path: Path, what: str, model: type[M], max_bytes: int, split_digest: str, advice: str
-) -> tuple[M, dict[str, Any]] | None:
-    """Return meta data and arrays of a file beside a bundle's manifest; None if there is none.
+) -> tuple[M, dict[str, Any], bytes] | None:
+    """Return meta data, arrays and all bytes of a file beside a bundle's manifest; None if there is none.
 
     Raises BundleError when it is damaged, or of a bundle with other graphs or weights. `what` it holds, in
     a word; `advice`: what makes such a file, as an order: `Train again with: …`.
@@ -59,8 +60,9 @@ def read_beside(
     if not path.exists():
         return None
     try:
-        meta, arrays = read_archive(path, model, max_bytes)
-    except ValueError as error:
+        content = read_document(path, max_bytes)
+        meta, arrays = read_archive(content, model, max_bytes)
+    except (OSError, ValueError) as error:
         raise damaged(path, error, advice) from error
     theirs = getattr(meta, "split_digest")  # noqa: B009 - every such model has it
     if theirs != split_digest:
@@ -68,7 +70,7 @@ def read_beside(
             f"{path} holds the {what} of another model: {theirs[:12]}…, and this is {split_digest[:12]}…. "
             f"{advice}, or remove the file."
         )
-    return meta, arrays
+    return meta, arrays, content
 
 
 def damaged(path: Path, why: object, advice: str) -> BundleError:
@@ -83,12 +85,10 @@ def write_archive(path: Path, meta: BaseModel, arrays: dict[str, Any]) -> None:
         np.savez_compressed(file, **packed)
 
 
-def _arrays(path: Path, max_bytes: int) -> dict[str, Any]:
-    if (size := path.stat().st_size) > max_bytes:
-        raise ValueError(f"{size} bytes are more than the {max_bytes} allowed")
-    with zipfile.ZipFile(path) as archive:
+def _arrays(content: bytes, max_bytes: int) -> dict[str, Any]:
+    with zipfile.ZipFile(BytesIO(content)) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > max_bytes:
         raise ValueError(f"it unfolds to {unpacked} bytes, and {max_bytes} are allowed")
-    with np.load(path, allow_pickle=False) as archive:
+    with np.load(BytesIO(content), allow_pickle=False) as archive:
         return dict(archive)

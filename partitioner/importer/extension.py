@@ -11,10 +11,16 @@ import onnx
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import BundleCalibration
+from partitioner.bundle.contents import digest_file
 from partitioner.bundle.exits import BundleExits
-from partitioner.bundle.files import digest_file, write_manifest
 from partitioner.bundle.folder import new_folder
-from partitioner.bundle.manifest import MODEL_GRAPH, PROFILES_FOLDER, WEIGHTS_MAP_FILE, Cut
+from partitioner.bundle.manifest import (
+    MODEL_GRAPH,
+    PROFILES_FOLDER,
+    WEIGHTS_MAP_FILE,
+    Cut,
+    write_manifest,
+)
 from partitioner.bundle.verification import verify_bundle
 from partitioner.graph.cuts import FoundCut
 from partitioner.graph.graph import Graph

@@ -11,10 +11,16 @@ import numpy as np
 import onnx
 
 from partitioner.bundle.bundle import Bundle, save_samples
-from partitioner.bundle.files import digest_file, write_manifest
+from partitioner.bundle.contents import digest_file
 from partitioner.bundle.folder import new_folder
 from partitioner.bundle.graph_file import save_graph
-from partitioner.bundle.manifest import NAME_PATTERN, WEIGHTS_FILE, FileDigest, Manifest
+from partitioner.bundle.manifest import (
+    NAME_PATTERN,
+    WEIGHTS_FILE,
+    FileDigest,
+    Manifest,
+    write_manifest,
+)
 from partitioner.common.defaults import MAX_CUTS
 from partitioner.common.units import plural
 from partitioner.graph.cuts import find_cuts

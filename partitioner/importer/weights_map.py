@@ -1,20 +1,27 @@
 """The map of the weights: which stretches of the one file the head of each cut reads."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import onnx
 from onnx import TensorProto
 from onnx.external_data_helper import ExternalDataInfo
 
-from partitioner.bundle.files import digest_stretch
-from partitioner.bundle.manifest import WEIGHTS_FILE, Cut
+from partitioner.bundle.manifest import (
+    WEIGHTS_FILE,
+    Cut,
+)
 from partitioner.bundle.weights_map import ByteRange, WeightsMap, save_weights_map
 from partitioner.importer.weights import graphs_in
 from protos.errors import ModelError
 
 _GAP_BYTES = 4096
 """Weights of the same heads with less than this between them, which is mostly padding, are one stretch."""
+
+
+_CHUNK = 1 << 20
 
 
 def write_weights_map(folder: Path, cuts: Sequence[Cut]) -> None:
@@ -27,7 +34,7 @@ def write_weights_map(folder: Path, cuts: Sequence[Cut]) -> None:
     with (folder / WEIGHTS_FILE).open("rb") as file:
         stretches = []
         for start, end, heads in _joined(readers):
-            sha256 = digest_stretch(file, start, end - start)
+            sha256 = digest_part(file, start, end - start)
             if sha256 is None:
                 raise ModelError(f"{WEIGHTS_FILE} ends before byte {end}. Import the model again.")
             stretches.append(
@@ -62,3 +69,16 @@ def _joined(
         start, end, heads = first, last, tuple(cuts)
     if heads:
         yield start, end, heads
+
+
+def digest_part(file: BinaryIO, offset: int, size_bytes: int) -> str | None:
+    """Return the sha256 of a part of a file; None where the file ends before it does."""
+    file.seek(offset)
+    found, left = hashlib.sha256(), size_bytes
+    while left > 0:
+        chunk = file.read(min(_CHUNK, left))
+        if not chunk:
+            return None
+        found.update(chunk)
+        left -= len(chunk)
+    return found.hexdigest()

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.bundle.manifest import MODEL_GRAPH
 from partitioner.graph.graph import Graph
 from partitioner.runtime.sessions import RuntimeOptions, open_session
 from protos.errors import FaultError
@@ -62,7 +61,7 @@ def record_kernels(
     Runs until `until` (of time.perf_counter), at least five times, profiled and unprofiled in turns, so
     that a machine that changes its pace changes it for both.
     """
-    model = bundle.path / MODEL_GRAPH
+    model = bundle.whole_model()
     plain = open_session(model, options)
     with tempfile.TemporaryDirectory(prefix="splitpoint-") as folder:
         watched = open_session(model, options, profile_to=Path(folder) / "profile")

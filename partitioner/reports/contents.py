@@ -37,9 +37,8 @@ def contents_json(bundle: Bundle, profiles: Sequence[KeptProfile]) -> dict[str, 
 
 def disk_bytes(bundle: Bundle) -> int:
     """Return what the bundle takes on the disk, with calibration, exits and profiles."""
-    beside = bundle.calibration.size_bytes if bundle.calibration else 0
-    if bundle.exits and bundle.exits.file:
-        beside += bundle.exits.file.size_bytes
+    beside = len(bundle.calibration.file) if bundle.calibration else 0
+    beside += len(bundle.exits.file) if bundle.exits else 0
     profiles = sum(path.stat().st_size for path in bundle.profiles.glob("*.json"))
     return bundle.size_bytes + beside + profiles
 
@@ -145,7 +144,7 @@ def _calibration_json(found: BundleCalibration) -> dict[str, Any]:
         "accuracy_samples": meta.accuracies[0].samples if meta.accuracies else 0,
         "codecs": sorted({one.codec for one in meta.accuracies}),
         "digest": meta.digest,
-        "size_bytes": found.size_bytes,
+        "size_bytes": len(found.file),
     }
 
 

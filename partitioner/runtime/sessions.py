@@ -1,8 +1,10 @@
 """Running a graph: the one place that knows how a session of ONNX Runtime is made."""
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS, MAX_T
 from partitioner.common.memory import release_freed_pages
 from partitioner.runtime.providers import check_provider, open_with
 from protos.errors import BundleError, FaultError, UsageError
-from protos.tensors import Array, TensorSpec
+from protos.tensors import Array, Buffer, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,41 @@ class Stage:
         return {spec.name: results[spec.name] for spec in self.outputs}
 
 
+@dataclass(frozen=True)
+class ModelFile:
+    """An ONNX file in memory: its name for messages, its bytes, and those of its external data by name.
+
+    The runtime takes copies of what it needs, so that none of them has to outlive the opening of a session.
+    """
+
+    name: str
+    graph: Buffer
+    external: Mapping[str, Buffer] = field(default_factory=dict)
+
+
 def open_session(
-    model: Path | bytes,
+    model: Path | ModelFile,
     options: RuntimeOptions,
     *,
     optimize: bool = True,
     profile_to: Path | None = None,
 ) -> Any:
-    """Return the runtime's session of one ONNX file, or of its bytes; errors are the runtime's own.
+    """Return the runtime's session of one ONNX file, on the disk or in memory; errors are the runtime's own.
 
     With `profile_to`, the runtime's profiler writes to a file that starts with that path.
     """
+    settings = partial(_settings, options, optimize=optimize, profile_to=profile_to)
+    if isinstance(model, Path):
+        return open_with(options.provider, str(model), settings())
+    if not model.external:
+        return open_with(options.provider, bytes(model.graph), settings())
+    try:
+        return _open_in_memory(model, options, settings())
+    except Exception:  # noqa: BLE001 - whatever it is, the second way says so as well
+        return _open_copied(model, options, settings())
+
+
+def _settings(options: RuntimeOptions, *, optimize: bool, profile_to: Path | None) -> Any:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
@@ -84,17 +110,30 @@ def open_session(
         settings.profile_file_prefix = str(profile_to)
     if not optimize:
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    source = model if isinstance(model, bytes) else str(model)
-    return open_with(options.provider, source, settings)
+    return settings
+
+
+def _open_in_memory(model: ModelFile, options: RuntimeOptions, settings: Any) -> Any:
+    names, data = list(model.external), list(model.external.values())
+    settings.add_external_initializers_from_files_in_memory(names, data, list(map(len, data)))
+    return open_with(options.provider, bytes(model.graph), settings)
+
+
+def _open_copied(model: ModelFile, options: RuntimeOptions, settings: Any) -> Any:
+    """Open a model from files of its own: the runtime looks for the weights of branches nowhere else."""
+    with tempfile.TemporaryDirectory(prefix="splitpoint-") as folder:
+        for name, data in {**model.external, "model.onnx": model.graph}.items():
+            (Path(folder) / name).write_bytes(data)
+        return open_with(options.provider, str(Path(folder) / "model.onnx"), settings)
 
 
 def open_stage(
-    graph: Path | bytes | None,
+    graph: ModelFile | None,
     inputs: tuple[TensorSpec, ...],
     outputs: tuple[TensorSpec, ...],
     options: RuntimeOptions,
 ) -> Stage:
-    """Load a graph of a bundle, a file or its bytes; BundleError when the runtime refuses it.
+    """Load a graph of a bundle; BundleError when the runtime refuses it.
 
     A stage on another provider than the CPU has run once when it is returned.
     """
@@ -103,9 +142,8 @@ def open_stage(
     try:
         stage = Stage(open_session(graph, options), inputs, outputs)
     except Exception as error:
-        name = "an exit" if isinstance(graph, bytes) else graph
         raise BundleError(
-            f"the runtime (onnxruntime {onnxruntime.__version__}) cannot load {name}: {error}. "
+            f"the runtime (onnxruntime {onnxruntime.__version__}) cannot load {graph.name}: {error}. "
             "Free memory, update onnxruntime, or import the bundle again."
         ) from error
     finally:

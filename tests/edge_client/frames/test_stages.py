@@ -26,7 +26,7 @@ class Loads(Bundle):
     """Notes which heads and tails are loaded."""
 
     def __init__(self, path: Path, bundle: Bundle) -> None:
-        super().__init__(path, bundle.manifest)
+        super().__init__(path, bundle.manifest, contents=bundle.contents)
         self.heads: list[str] = []
         self.tails: list[str] = []
 

@@ -1,5 +1,6 @@
 """Bundles that hold heads alone: what is written, and what cannot be taken apart."""
 
+import hashlib
 import shutil
 import tracemalloc
 from collections.abc import Callable
@@ -9,11 +10,16 @@ import numpy as np
 import pytest
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.contents import Contents
 from partitioner.bundle.exits import BundleExits
-from partitioner.bundle.files import write_manifest
-from partitioner.bundle.head_export import _copy_stretches, export_heads
+from partitioner.bundle.head_export import _copy_parts, export_heads
 from partitioner.bundle.heads import HEADS_FILE
-from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE, WEIGHTS_MAP_FILE
+from partitioner.bundle.manifest import (
+    MANIFEST_FILE,
+    WEIGHTS_FILE,
+    WEIGHTS_MAP_FILE,
+    write_manifest,
+)
 from partitioner.bundle.weights_map import ByteRange
 from partitioner.graph.cuts import find_cuts
 from partitioner.importer.extension import add_cuts
@@ -21,7 +27,8 @@ from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.runtime.sessions import random_feeds
 from partitioner.search.explorer import graph_of
 from protos.errors import BundleError, UnknownNameError, UsageError
-from tests.kit.heads import contents, middle
+from tests.kit.heads import contents as contents_of
+from tests.kit.heads import middle
 
 
 @pytest.mark.parametrize("name", ["residual", "inception", "transformer", "two_towers", "unet"])
@@ -66,7 +73,7 @@ def test_first_and_last_head_leave_a_hole_only_where_neither_reads(
     for cut in bundle.manifest.cuts:
         held = export_heads(bundle, tmp_path / cut.id, [cut.id])
         assert held.held is not None
-        stretches = held.held.stretches(held.path, held.manifest)
+        stretches = held.held.parts(held.contents, held.manifest)
         part = bytearray((held.path / WEIGHTS_FILE).read_bytes() if stretches else b"")
         for one in stretches:
             assert cut.id in one.heads
@@ -120,10 +127,10 @@ def test_heads_never_take_the_place_of_the_bundle_they_come_from(
     whole = Bundle.load(shutil.copytree(residual_bundle.path, tmp_path / "above" / "whole"))
     shutil.copy(whole.path / MANIFEST_FILE, tmp_path / "above")  # a bundle, at first sight
     (whole.path / "link").symlink_to(whole.path)
-    before = contents(tmp_path)
+    before = contents_of(tmp_path)
     with pytest.raises(UsageError, match="would take the place of the bundle"):
         export_heads(whole, whole.path / where, replace=True)
-    assert contents(tmp_path) == before
+    assert contents_of(tmp_path) == before
 
 
 def test_exits_of_another_model_are_refused_before_heads_are_written(
@@ -133,19 +140,25 @@ def test_exits_of_another_model_are_refused_before_heads_are_written(
     exits = exiting.known_exits()
     meta = exits.meta.model_copy(update={"split_digest": "f00d" * 16})
     BundleExits(meta, exits.by_cut).save(whole.path)
+    whole = Bundle.load(whole.path)
     with pytest.raises(BundleError, match="holds the exits of another model: f00df00df00d"):
         export_heads(whole, tmp_path / "held")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "whole"]
 
 
-def test_stretches_larger_than_the_memory_can_be_copied(tmp_path: Path) -> None:
-    with (tmp_path / "whole").open("wb") as file:
+def test_parts_larger_than_the_memory_can_be_copied(tmp_path: Path) -> None:
+    (tmp_path / WEIGHTS_FILE).parent.mkdir()
+    with (tmp_path / WEIGHTS_FILE).open("wb") as file:
         file.seek(40 << 20)
         file.write(b"end")
-    stretch = ByteRange(offset=5, size_bytes=(40 << 20) - 3, sha256="0" * 64, heads=())
+    size_bytes = (40 << 20) - 3
+    sha256 = hashlib.sha256(bytes(size_bytes - 2) + b"en").hexdigest()
+    part = ByteRange(offset=5, size_bytes=size_bytes, sha256=sha256, heads=())
+    contents = Contents(tmp_path, {})
+    contents.hold_parts(WEIGHTS_FILE, [part])
     tracemalloc.start()
     try:
-        _copy_stretches(tmp_path / "whole", tmp_path / "part", [stretch])
+        _copy_parts(contents, tmp_path / "part", [part])
         _, most_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -8,7 +8,7 @@ import pytest
 from onnx import helper
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.bundle.graph_file import load_graph, save_graph
+from partitioner.bundle.graph_file import parse_graph, save_graph
 from partitioner.graph.graph import Graph, Node
 from partitioner.importer.importer import import_model
 from partitioner.importer.layer_names import layer_names
@@ -102,12 +102,12 @@ def test_graph_without_layers_is_written_as_before(tmp_path: Path) -> None:
     for layer in ("", "stem"):
         graph = Graph((Node("n", "Relu", ("x",), ("y",), 3, layer),), ("x",), ("y",), values)
         save_graph(tmp_path, graph)
-        assert load_graph(tmp_path / "graph.json") == graph
+        assert parse_graph((tmp_path / "graph.json").read_bytes(), tmp_path) == graph
         assert ("layers" in (tmp_path / "graph.json").read_text()) == bool(layer)
     text = (tmp_path / "graph.json").read_text()
     (tmp_path / "graph.json").write_text(text.replace('["stem"]', '["stem","more"]'))
     with pytest.raises(BundleError, match="2 layers for 1 nodes"):
-        load_graph(tmp_path / "graph.json")
+        parse_graph((tmp_path / "graph.json").read_bytes(), tmp_path)
 
 
 def test_bundle_from_before_is_the_same_bundle() -> None:
