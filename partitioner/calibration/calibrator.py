@@ -1,10 +1,11 @@
 """Calibrating a bundle: ranges from some inputs, and from others what every codec costs in accuracy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
+import numpy.typing as npt
 
 from partitioner.bundle.accuracy import Accuracy
 from partitioner.bundle.bundle import Bundle
@@ -12,6 +13,7 @@ from partitioner.bundle.calibration import BundleCalibration, CalibrationMeta, d
 from partitioner.bundle.manifest import Cut
 from partitioner.calibration.ranges import find_ranges
 from partitioner.common.progress import OnProgress, unheard
+from partitioner.inputs.division import choose_share
 from partitioner.inputs.labels import is_classes, labels_of
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.codecs.base import Codec
@@ -25,7 +27,8 @@ from protos.wire.messages import encode_value
 MIN_SAMPLES = 32
 """Fewer say nothing about accuracy: of 24, even without any error, up to 14 % may be wrong."""
 MAX_RANGE_SAMPLES = 256
-_RANGE_EVERY = 4
+_RANGE_PART = 4
+"""Of the samples one in so many is for the ranges."""
 _MAX_VALUE_BYTES = 256 << 20
 """Of one value, held at once to find its ranges."""
 
@@ -55,20 +58,34 @@ def label_samples(
     return [Sample(feeds, label) for (_, feeds), label in zip(named, known, strict=True)]
 
 
-def split_samples(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """Return those that ranges are found on, every fourth up to 256, and those that accuracy is
-    measured on: all others. SourceError when they are too few."""
+def check_enough(samples: Sequence[Sample]) -> None:
+    """Raise SourceError where there are too few samples to calibrate with."""
     if len(samples) < MIN_SAMPLES:
         raise SourceError(
             f"{len(samples)} inputs are too few to calibrate with. Give at least {MIN_SAMPLES}; "
             "some hundreds, to know the accuracy within a point."
         )
-    for_ranges = range(0, min(len(samples), _RANGE_EVERY * MAX_RANGE_SAMPLES), _RANGE_EVERY)
-    chosen = set(for_ranges)
-    return (
-        [samples[index] for index in for_ranges],
-        [sample for index, sample in enumerate(samples) if index not in chosen],
-    )
+
+
+def choose_for_ranges(
+    samples: Sequence[Sample], answers: Sequence[Feeds], outputs: Sequence[TensorSpec]
+) -> npt.NDArray[np.bool_]:
+    """Return which samples the ranges are found on, [n]: a quarter up to 256, of every class alike.
+
+    The class is the sample's label, else the whole model's own where it is a classifier. Accuracy is
+    measured on all others.
+    """
+    count = min(MAX_RANGE_SAMPLES, -(-len(samples) // _RANGE_PART))
+    return choose_share(_classes(samples, answers, outputs), count)
+
+
+def _classes(
+    samples: Sequence[Sample], answers: Sequence[Feeds], outputs: Sequence[TensorSpec]
+) -> list[Hashable]:
+    if all(sample.label is not None for sample in samples):
+        return [sample.label for sample in samples]
+    named = [spec.name for spec in outputs if is_classes(spec)]
+    return [tuple(int(np.argmax(answer[name])) for name in named) for answer in answers]
 
 
 def calibrate(
@@ -82,10 +99,14 @@ def calibrate(
     Raises SourceError when the samples are too few. `on_progress` hears the cut, how many are done,
     and how many there are.
     """
-    for_ranges, measured = split_samples(samples)
+    check_enough(samples)
     whole = bundle.open_tail(CLOUD, options)
-    expected = [whole.run(sample.feeds) for sample in measured]
+    answers = [whole.run(sample.feeds) for sample in samples]
     del whole
+    chosen = choose_for_ranges(samples, answers, bundle.outputs)
+    for_ranges = [sample for sample, is_chosen in zip(samples, chosen, strict=True) if is_chosen]
+    measured = [sample for sample, is_chosen in zip(samples, chosen, strict=True) if not is_chosen]
+    expected = [answer for answer, is_chosen in zip(answers, chosen, strict=True) if not is_chosen]
     cuts = [cut for cut in bundle.cuts.values() if cut.id != EDGE]
     ranges: dict[str, Mapping[int, Ranges]] = {}
     accuracies: list[Accuracy] = []

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from partitioner.inputs.division import choose_share
 from protos.codecs.calibration import LOW_BITS, MAX_CHANNELS, Ranges
 from protos.codecs.lowbit import LowBitCodec, packed_symbols
 from protos.errors import BundleError, TensorError
@@ -56,7 +57,8 @@ def find_axis(values: Floats) -> int | None:
     """Return the axis whose channels' means explain most of the variance; None: there is none."""
     sizes = {axis: values.shape[axis] for axis in range(1, values.ndim)}
     candidates = [axis for axis, size in sizes.items() if 2 <= size <= MAX_CHANNELS]
-    few = values[:: -(-values.size // _MAX_VALUES)]
+    count = max(1, len(values) * _MAX_VALUES // max(values.size, 1))
+    few = values[choose_share([None] * len(values), count)]
 
     def left_over(axis: int) -> float:
         others = tuple(other for other in range(values.ndim) if other != axis)

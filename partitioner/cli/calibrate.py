@@ -17,15 +17,15 @@ def calibrate(
 ) -> None:
     """Find the ranges for low-bit codecs, and measure what every codec loses at every cut.
 
-    Ranges are found on every fourth input (at most 256), accuracy is measured on the others. Both go
-    into the bundle; copy it to the other side again, or fetch it.
+    Ranges are found on a quarter of the inputs (at most 256), of every class alike, and accuracy is
+    measured on the others. Both go into the bundle; copy it to the other side again, or fetch it.
 
     Example: splitpoint calibrate resnet50 --data photos --labels photos/labels.csv
     """
     from partitioner.bundle.bundle import Bundle
     from partitioner.bundle.calibration import CALIBRATION_FILE
     from partitioner.calibration.calibrator import calibrate as find_calibration
-    from partitioner.calibration.calibrator import label_samples, split_samples
+    from partitioner.calibration.calibrator import check_enough, label_samples
     from partitioner.inputs.files import load_named
     from partitioner.inputs.labels import read_labels
     from partitioner.reports.calibration import (
@@ -38,7 +38,7 @@ def calibrate(
     check_target("the calibration", loaded.path / CALIBRATION_FILE)
     classes = read_labels(labels, loaded.manifest.labels) if labels else None
     samples = label_samples(load_named(data, loaded.inputs, max_samples), classes, loaded.outputs)
-    split_samples(samples)  # whether they are enough, before anything takes long
+    check_enough(samples)  # before anything takes long
     with progress() as bar:
         task = bar.add_task("calibrating", total=None)
 

@@ -49,7 +49,7 @@ def train(
             "Other inputs, to calibrate and judge with.",
             "INPUTS",
             panel=DATA,
-            default="every fifth of --data, which is then not trained on",
+            default="a fifth of --data, of every class alike, which is then not trained on",
         ),
     ] = None,
     held_out_labels: Annotated[
@@ -178,8 +178,6 @@ def report(
 
 def _read(bundle: "Bundle", data: Path, labels: Path | None, most: int) -> "Data":
     """Return the inputs, which are read again whenever they are needed, with their labels."""
-    from itertools import islice
-
     from partitioner.exits.trainer import Data
     from partitioner.inputs.files import load_named, named_frames
     from partitioner.inputs.labels import labels_of, read_labels
@@ -188,11 +186,9 @@ def _read(bundle: "Bundle", data: Path, labels: Path | None, most: int) -> "Data
     known = None
     if labels:
         classes = read_labels(labels, bundle.manifest.labels)
-        names = [name for name, _ in islice(named_frames(data, bundle.inputs), most)]
+        names = [name for name, _ in named_frames(data, bundle.inputs, most)]
         known = labels_of(names, classes, bundle.outputs)
-    return Data(
-        lambda: (feeds for _, feeds in islice(named_frames(data, bundle.inputs), most)), known
-    )
+    return Data(lambda: (feeds for _, feeds in named_frames(data, bundle.inputs, most)), known)
 
 
 def _show(

@@ -31,8 +31,8 @@ DEFAULT_AGREEMENT = 0.99
 
 DEFAULT_EPOCHS = 30
 
-HELD_OUT_EVERY = 5
-"""Of `exits train` without --held-out: every so many of its inputs judge, and are not trained on."""
+HELD_OUT_PART = 5
+"""Of `exits train` without --held-out: one in so many of its inputs judges, and is not trained on."""
 
 DEFAULT_ACCURACY_DROP = 1.0
 """Points that an option may be seen to lose before a plan leaves it out, unless another bound is given."""

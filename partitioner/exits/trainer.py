@@ -22,10 +22,11 @@ from partitioner.bundle.exits import (
     open_exit,
 )
 from partitioner.bundle.manifest import Cut
-from partitioner.common.defaults import DEFAULT_AGREEMENT, DEFAULT_EPOCHS, HELD_OUT_EVERY
+from partitioner.common.defaults import DEFAULT_AGREEMENT, DEFAULT_EPOCHS, HELD_OUT_PART
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.common.units import format_size
 from partitioner.exits.features import Feature, features_of
+from partitioner.inputs.division import choose_share
 from partitioner.inputs.labels import is_classes
 from partitioner.runtime.sessions import RuntimeOptions, random_feeds
 from protos.errors import SourceError, UsageError
@@ -114,9 +115,9 @@ def train_exits(
 ) -> BundleExits:
     """Train, calibrate and judge an exit at each cut; nothing is written.
 
-    Temperature and threshold come from `held_out`; without it from every fifth of `data`, which is
-    then not trained on. Raises UsageError for a model that is no classifier, SourceError for inputs
-    that are too few, that are of one class, or whose labels cannot be right.
+    Temperature and threshold come from `held_out`; without it from a fifth of `data`, of every class
+    alike, which is then not trained on. Raises UsageError for a model that is no classifier, SourceError
+    for inputs that are too few, that are of one class, or whose labels cannot be right.
     """
     try:
         from partitioner.exits.network import TrainingSettings
@@ -153,9 +154,10 @@ def _know(
 ) -> _Known:
     first = whole_scores(bundle, data.frames, output, options)
     if held_out is None:
-        apart = np.arange(len(first)) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
         scores = first
         labels = data.labels
+        classes = np.argmax(first, axis=1).tolist() if labels is None else labels
+        apart = choose_share(classes, len(first) // HELD_OUT_PART)
     else:
         second = whole_scores(bundle, held_out.frames, output, options)
         apart = np.arange(len(first) + len(second)) >= len(first)
@@ -195,7 +197,7 @@ def _check_enough(trained: int, held_out: int, *, given: bool) -> None:
         wanted = (
             f"Give at least {MIN_TRAINED} and {MIN_HELD_OUT}"
             if given
-            else f"Give at least {max(MIN_TRAINED * 5 // 4, MIN_HELD_OUT * HELD_OUT_EVERY)} in all"
+            else f"Give at least {max(MIN_TRAINED * 5 // 4, MIN_HELD_OUT * HELD_OUT_PART)} in all"
         )
         raise SourceError(
             f"{trained} inputs to train exits on and {held_out} to judge them with are too few. "
@@ -209,7 +211,7 @@ def _check_classes(known: _Known) -> None:
             if classes is not None and len(np.unique(classes[rows])) < 2:
                 raise SourceError(
                     f"to {whose}, all inputs {use} are of one class ({classes[rows][0]}): an exit "
-                    "would learn nothing. Give inputs of all classes, in mixed order."
+                    "would learn nothing. Give inputs of all classes."
                 )
     if known.labels is not None:
         right = float(np.mean(known.whole == known.labels))

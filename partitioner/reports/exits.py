@@ -7,7 +7,7 @@ from typing import Any
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exit_outcomes import ExitStanding, Outcomes, fewest_for
 from partitioner.bundle.exits import BundleExits
-from partitioner.common.defaults import HELD_OUT_EVERY
+from partitioner.common.defaults import HELD_OUT_PART
 from partitioner.exits.ladder import levels_of
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
@@ -108,7 +108,7 @@ def _too_few(held_out: int, agreement: float) -> str:
         return ". Give more inputs, a later cut, or want less (--agreement)."
     return (
         f": that would take {fewest} held-out inputs even if all agreed, and there were {held_out}. Give "
-        f"more (--held-out, or {HELD_OUT_EVERY * fewest} in --data), or want less (--agreement)."
+        f"more (--held-out, or {HELD_OUT_PART * fewest} in --data), or want less (--agreement)."
     )
 
 

@@ -1,5 +1,6 @@
 """Calibration: ranges from some inputs, accuracy on others."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,13 @@ import numpy as np
 import pytest
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.calibration.calibrator import Sample, calibrate, relative_error, split_samples
+from partitioner.calibration.calibrator import (
+    Sample,
+    calibrate,
+    check_enough,
+    choose_for_ranges,
+    relative_error,
+)
 from partitioner.inputs.files import load_named
 from protos.codecs.registry import get_codec
 from protos.errors import SourceError
@@ -24,14 +31,29 @@ def test_value_without_ranges_travels_by_another_codec(
     assert {accuracy.codec for accuracy in found.meta.accuracies} >= {"half", "int8"}
 
 
-def test_ranges_are_found_on_every_fourth_and_accuracy_on_the_others() -> None:
-    inputs = [Sample({}, at) for at in range(2000)]
-    for_ranges, others = split_samples(inputs)
-    assert [sample.label for sample in for_ranges] == list(range(0, 1024, 4))
-    assert len(others) == 2000 - 256
-    assert not {sample.label for sample in for_ranges} & {sample.label for sample in others}
+@pytest.mark.parametrize("classes", [4, 5])
+@pytest.mark.parametrize("sorted_by_class", [True, False])
+def test_ranges_are_found_on_a_quarter_of_every_class(classes: int, sorted_by_class: bool) -> None:
+    inputs = [Sample({}, at % classes) for at in range(400)]
+    if sorted_by_class:
+        inputs.sort(key=lambda sample: sample.label or 0)
+    chosen = choose_for_ranges(inputs, [{}] * 400, ())
+    of_each = Counter(sample.label for sample, mine in zip(inputs, chosen, strict=True) if mine)
+    assert sum(of_each.values()) == 100
+    assert max(of_each.values()) - min(of_each.values()) <= 1
+    assert sum(choose_for_ranges([Sample({}, 0)] * 2000, [{}] * 2000, ())) == 256
+
+
+def test_class_of_an_input_without_label_is_the_models_own() -> None:
+    scores = TensorSpec("scores", "float32", (-1, 4))
+    answers = [{"scores": np.eye(4, dtype=np.float32)[[at // 25]]} for at in range(100)]
+    chosen = choose_for_ranges([Sample({})] * 100, answers, (scores,))
+    assert 6 <= min(Counter(at // 25 for at in np.flatnonzero(chosen)).values()) <= 7
+
+
+def test_too_few_inputs_are_refused() -> None:
     with pytest.raises(SourceError, match="31 inputs are too few.*at least 32"):
-        split_samples(inputs[:31])
+        check_enough([Sample({})] * 31)
 
 
 def test_every_codec_is_measured_at_every_cut(calibrated: Bundle) -> None:
@@ -53,7 +75,9 @@ def test_every_codec_is_measured_at_every_cut(calibrated: Bundle) -> None:
 
 
 def test_accuracy_is_what_head_codec_and_tail_come_to(calibrated: Bundle) -> None:
-    _, others = split_samples(samples(calibrated, 40, labelled=True))
+    given = samples(calibrated, 40, labelled=True)
+    for_ranges = choose_for_ranges(given, [{}] * 40, calibrated.outputs)
+    others = [sample for sample, mine in zip(given, for_ranges, strict=True) if not mine]
     (name,) = (spec.name for spec in calibrated.outputs)
     cut = calibrated.cut("cut-03")
     (spec,) = cut.frontier

@@ -10,7 +10,7 @@ from partitioner.bundle.exits import BundleExits
 from partitioner.exits.features import features_of
 from partitioner.exits.trainer import cuts_to_exit, measure_exits, train_exits
 from protos.errors import SourceError, UsageError
-from tests.kit.exit_models import colours, data
+from tests.kit.exit_models import colours, data, first_cut
 
 
 def test_exits_agree_as_promised_on_inputs_that_nobody_has_seen(
@@ -38,6 +38,24 @@ def test_too_few_inputs_are_refused(classifier: Bundle) -> None:
         train_exits(classifier, data(*colours(200)))
     with pytest.raises(SourceError, match="at least 200 and 50"):
         train_exits(classifier, data(*colours(200)), data(*colours(20)))
+
+
+def test_classes_that_come_in_turn_are_judged_with_all_of_them(classifier: Bundle) -> None:
+    frames, labels = colours(1500)
+    by_class = [[at for at, label in enumerate(labels) if label == one] for one in range(3)]
+    order = [
+        place
+        for turn in range(80)
+        for place in (*by_class[0][2 * turn : 2 * turn + 2], *by_class[1][2 * turn : 2 * turn + 2],
+                      by_class[2][turn])
+    ]  # fmt: skip
+    every_fifth = {labels[place] for place in order[4::5]}
+    assert every_fifth == {2}
+    found = train_exits(
+        classifier, data(frames[order], [labels[place] for place in order]), epochs=1,
+        cuts=[first_cut(classifier)],
+    )  # fmt: skip
+    assert found.meta.held_out_samples == 80
 
 
 def test_one_class_only_is_refused(classifier: Bundle) -> None:
