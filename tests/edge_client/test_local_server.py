@@ -27,6 +27,7 @@ from protos.inference_pb2 import (
 )
 from protos.inference_pb2_grpc import GRPCInferenceServiceStub
 from protos.names import PARAM_ERROR_CODE
+from protos.wire.checksums import seal
 from protos.wire.framing import decode_stream_response
 from tests.kit.cloud_calls import STREAM, TIMEOUT_S, outputs_of
 from tests.kit.exit_models import answer_of_exit, colours, exit_cuts, without_exits
@@ -150,6 +151,10 @@ async def test_bad_requests_get_the_status_and_a_sentence(residual_bundle: Bundl
         change(request)
         return request
 
+    def damaged(request: ModelInferRequest) -> None:
+        seal(request, request.raw_input_contents)
+        request.raw_input_contents[0] = bytes([*request.raw_input_contents[0][:-1], 1])
+
     def another_digest(request: ModelInferRequest) -> None:
         request.parameters["bundle_digest"].string_param = "00"
 
@@ -165,6 +170,7 @@ async def test_bad_requests_get_the_status_and_a_sentence(residual_bundle: Bundl
         "INVALID_ARGUMENT: model 'residual' has no output 'depth'": (
             lambda r: r.outputs.add(name="depth")
         ),
+        "INTERNAL: the message was damaged on its way": damaged,
         "FAILED_PRECONDITION: the edge's bundle 'residual' has the digest 00": another_digest,
         "RESOURCE_EXHAUSTED: ": lambda r: r.raw_input_contents.append(bytes(1 << 16)),
     }
