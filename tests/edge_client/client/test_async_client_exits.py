@@ -186,9 +186,10 @@ def test_floor_without_a_threshold_that_moves_is_refused(
 
 
 def test_latency_without_a_policy_to_keep_it_is_refused(exiting: Bundle) -> None:
-    for cut, latency_s in ((first_cut(exiting), 0.1), ("auto", 0.0)):
-        with pytest.raises(UsageError, match="kept by a policy that moves the cut"):
-            AsyncEdgeClient("127.0.0.1:1", exiting, cut, latency_s=latency_s)
+    with pytest.raises(UsageError, match="kept by a policy that moves the cut"):
+        AsyncEdgeClient("127.0.0.1:1", exiting, first_cut(exiting), latency_s=0.1)
+    with pytest.raises(UsageError, match="a latency of 0 s cannot be kept"):
+        AsyncEdgeClient("127.0.0.1:1", exiting, "auto", latency_s=0.0)
     made = AsyncEdgeClient("127.0.0.1:1", exiting, exit_threshold="auto", latency_s=0.1)
     assert made.control.settings.limit_s == 0.1
 
