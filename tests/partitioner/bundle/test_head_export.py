@@ -84,7 +84,7 @@ def test_first_and_last_head_leave_a_hole_only_where_neither_reads(
 def test_only_heads_that_exist_can_be_held(residual_bundle: Bundle, tmp_path: Path) -> None:
     for name in ("cut-99", "edge", "cloud"):
         with pytest.raises(
-            UnknownNameError, match=f"no head of a cut '{name}'. It has heads of: cut-"
+            UnknownNameError, match=f"no head of a cut '{name}'.* It has heads of: cut-"
         ):
             export_heads(residual_bundle, tmp_path / "held", ["cut-01", name])
     assert list(tmp_path.iterdir()) == []
