@@ -384,9 +384,10 @@ def test_link_that_is_given_is_a_first_guess_and_that_of_the_summary_was_measure
     assert ("link, as given" if guess in done.stdout else "link, as measured") in done.stdout
 
 
-def test_run_as_fast_as_it_goes_says_that_frames_waited(
-    image_bundle: Bundle, address: str, folder: Path
+def test_run_whose_frames_waited_for_each_other_says_so(
+    image_bundle: Bundle, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("edge_client.cli.reports.advice._MUCH", 0.0)  # however little it was
     words = ("run", "--cloud", address, "--bundle", image_bundle.path, "--source", folder)
     words += ("--cut", "cut-03", "--loop", "--max-frames", "24")
     assert "for others of the window of 16" in " ".join(
