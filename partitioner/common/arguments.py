@@ -1,7 +1,6 @@
 """Arguments that a Python caller got wrong: a sentence each, where Python would show a traceback."""
 
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from numbers import Real
 
 from protos.errors import UsageError
@@ -13,11 +12,6 @@ _UNITS = {
     "_bytes": " of bytes, such as 500_000_000",
     "_bps": " of bits per second, such as 10e6",
 }
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known name that is most like `name`, however far it is."""
-    return get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
 
 
 def need(name: str, value: object, *kinds: type, wanted: str) -> None:

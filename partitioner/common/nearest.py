@@ -1,7 +1,7 @@
-"""What somebody may have meant who misspelt a name."""
+"""The names that are most like a misspelt one."""
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, get_close_matches
 
 _LEAST_ALIKE = 0.6
 """As a share of the letters: below it a name is another one rather than misspelt."""
@@ -16,3 +16,8 @@ def meant_text(name: str, known: Iterable[str]) -> str:
 
 def _alike(one: str, other: str) -> float:
     return SequenceMatcher(None, one.casefold(), other.casefold()).ratio()
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is most like `name`, however far it is."""
+    return get_close_matches(name, list(known), n=1, cutoff=0.0)[0]

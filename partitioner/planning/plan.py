@@ -16,7 +16,8 @@ from typing import Any
 from partitioner.bundle.accuracy import is_allowed
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import Exit, ExitCost
-from partitioner.common.arguments import nearest, need, need_numbers
+from partitioner.common.arguments import need, need_numbers
+from partitioner.common.nearest import nearest
 from partitioner.common.tables import data_frame, html_table, text_table
 from partitioner.common.units import format_duration
 from partitioner.network.link import Link

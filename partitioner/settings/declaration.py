@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from partitioner.common.arguments import nearest
+from partitioner.common.nearest import nearest
 from partitioner.settings.kinds import Kind
 from protos.errors import UsageError
 

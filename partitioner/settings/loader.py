@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from partitioner.common.arguments import nearest
 from partitioner.common.faults import plain_words
+from partitioner.common.nearest import nearest
 from partitioner.settings.declaration import Declared, make, writable
 from partitioner.settings.log_options import LogOptions
 from protos.errors import FileError, UsageError
