@@ -8,6 +8,9 @@ from protos.names import CLOUD, EDGE
 Results = Mapping[str, Any]
 Choices = Sequence[Mapping[str, Any]]
 
+_LEAST = 0.01
+"""A smaller gain is none."""
+
 _HEAD = """# Every fixed cut and the plan's choice, on four links
 
 This page is written by `{command}`: milliseconds from frame to result, round trip {rtt_ms:.0f} ms, the
@@ -57,11 +60,11 @@ def _wins(
 def _won(edge: str, choices: Choices, mbits: Sequence[int]) -> Iterator[str]:
     for mbit, choice in zip(mbits, choices, strict=True):
         chosen, end = choice["chosen"], choice["end"]
-        if chosen["label"].split("/")[0] not in (CLOUD, EDGE):
-            less = 1 - chosen["ms"] / end["ms"]
+        less = 1 - chosen["ms"] / end["ms"]
+        if chosen["label"].split("/")[0] not in (CLOUD, EDGE) and less >= _LEAST:
             yield (
                 f"{edge} at {mbit} Mbit/s {chosen['ms']:.1f} ms by {chosen['label']}, where "
-                f"{end['label']} takes {end['ms']:.1f} ({less:.0%} less)"
+                f"{end['label']} takes {end['ms']:.1f} ({100 * less:.0f} % less)"
             )
 
 
