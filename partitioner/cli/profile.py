@@ -43,6 +43,7 @@ def profile(
     from partitioner.bundle.bundle import Bundle
     from partitioner.common.units import parse_duration
     from partitioner.inputs.files import load_inputs
+    from partitioner.profiles.cut_profiler import SIZED_SAMPLES
     from partitioner.profiles.profiler import measure_profile
     from partitioner.profiles.remote import measure_remote_profile
     from partitioner.profiles.store import CLOUD_PROFILE, EDGE_PROFILE, profile_path
@@ -54,7 +55,7 @@ def profile(
         raise UsageError(f"--budget {budget} leaves no time to measure in. Give more, such as 10s.")
     target = out or profile_path(loaded, EDGE_PROFILE)
     check_target("--out" if out else "the profile", target, makes_folders=True)
-    feeds = load_inputs(data, loaded.inputs) if data else []
+    feeds = load_inputs(data, loaded.inputs, SIZED_SAMPLES) if data else []
     measured = {}
     with progress() as bar:
         task = bar.add_task("edge", total=None)
