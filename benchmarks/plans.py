@@ -28,6 +28,7 @@ from partitioner.inputs.files import load_inputs
 from partitioner.network.link import Link
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan, plan
+from partitioner.profiles.cut_profiler import SIZED_SAMPLES
 from partitioner.profiles.machine import machine_of
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
@@ -116,8 +117,8 @@ def prepare(name: str, folder: Path) -> Bundle:
 def frames_of(name: str, bundle: Bundle) -> list[dict[str, Array]]:
     """Return the frames that codecs are measured with; none of them was calibrated with."""
     if name == DEMO:
-        return load_inputs(EXAMPLE / "frames", bundle.inputs)
-    return [{bundle.inputs[0].name: crop} for crop in crops(8, seed=2)]
+        return load_inputs(EXAMPLE / "frames", bundle.inputs, SIZED_SAMPLES)
+    return [{bundle.inputs[0].name: crop} for crop in crops(SIZED_SAMPLES, seed=2)]
 
 
 def crops(count: int, seed: int) -> Iterator[Array]:
