@@ -5,6 +5,7 @@ replaced, renamed or removed changes nothing then: an open file stays what it wa
 in place is found out when it is read next, since what was read is held against the digest again.
 """
 
+import errno
 import hashlib
 import mmap
 import os
@@ -221,8 +222,10 @@ def _next_data(file: int, offset: int, size_bytes: int) -> tuple[int, int]:
     try:
         start = os.lseek(file, offset, os.SEEK_DATA)
         return start, os.lseek(file, start, os.SEEK_HOLE)
-    except OSError:  # nothing but a hole up to the end, or a file system without them
-        return size_bytes, size_bytes
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # nothing but a hole up to the end
+            return size_bytes, size_bytes
+        return offset, size_bytes  # a file system that knows no holes
 
 
 def digest_file(path: Path) -> FileDigest:

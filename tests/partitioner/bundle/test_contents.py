@@ -1,5 +1,6 @@
 """What runs is what the digest says, whatever becomes of a bundle's folder after it was loaded."""
 
+import errno
 import os
 import shutil
 import time
@@ -110,6 +111,17 @@ def test_file_that_has_settled_is_not_hashed_again(
     loaded = Bundle.load(old)
     monkeypatch.setattr("partitioner.bundle.contents._matches", lambda *_: pytest.fail("hashed"))
     loaded.open_head(EDGE)
+
+
+def test_file_system_that_knows_no_holes_is_read_whole(
+    versions: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: int) -> int:
+        raise OSError(errno.EINVAL, "no holes here")
+
+    loaded = Bundle.load(versions[0])
+    monkeypatch.setattr("partitioner.bundle.contents.os.lseek", refused)
+    assert bytes(loaded.contents.read(WEIGHTS_FILE)) == (versions[0] / WEIGHTS_FILE).read_bytes()
 
 
 def test_exits_and_calibration_are_those_that_were_loaded(exiting: Bundle) -> None:
