@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 from partitioner.common.units import format_duration, format_rate
 from partitioner.network.link import Link
-from partitioner.policy.conditions import CARRIES, Conditions
+from partitioner.policy.conditions import Conditions
+
+_CARRIES = 0.1
+"""A change that carries less than this share of a gain does not explain it."""
 
 Gain = Callable[[Conditions], float]
 """What a move gains under given conditions, in the unit of what is minimised, or a loss that forces it."""
@@ -25,7 +28,7 @@ def name_cause(gain: Gain, now: Conditions, before: Conditions) -> str:
         ((whole - gain(factor.back(now, before)), factor) for factor in _FACTORS),
         key=lambda found: found[0],
     )
-    if carried <= 0 or carried < CARRIES * whole:
+    if carried <= 0 or carried < _CARRIES * whole:
         return "by all that is known now"
     return factor.say(now, before)
 

@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from partitioner.estimators.link_estimator import LinkEstimate
 from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
 
-CARRIES = 0.1
-"""A change that carries less than this share of a gain does not explain it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
