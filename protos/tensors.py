@@ -103,6 +103,14 @@ def dtype_of(oip_datatype: str, tensor: str) -> str:
         ) from None
 
 
+def native(array: Array) -> Array:
+    """Return `array` in this machine's byte order, itself if it is already so.
+
+    Whoever reads an array's memory, such as the runtime, takes that order for granted.
+    """
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 def as_wire(array: Array) -> Array:
     """Return `array` as the wire wants it (little-endian, row-major), itself if it is already so."""
     little = array.dtype.newbyteorder("<")

@@ -11,6 +11,7 @@ import numpy as np
 
 from partitioner.inputs.files import named_frames
 from partitioner.inputs.images import ImageFitter
+from partitioner.inputs.plain_arrays import plain_array
 from protos.errors import SourceError, TensorError
 from protos.tensors import Array, TensorSpec
 
@@ -27,7 +28,8 @@ _log = logging.getLogger(__name__)
 def check_inputs(inputs: object, wanted: Sequence[TensorSpec]) -> dict[str, Array]:
     """Return `inputs` by name, each of the wanted type and shape.
 
-    An array that lacks only the batch axis gets one of size 1; an image is resized to what the model takes.
+    An array that lacks only the batch axis gets one of size 1, a plain number the wanted type; an image is
+    resized to what the model takes. Arrays come out in this machine's byte order and without subclass.
     Raises TensorError, which says what was found and what is wanted, or SourceError for files and images.
     """
     named = _by_name(_read(inputs, wanted), wanted)
@@ -82,14 +84,7 @@ def _by_name(inputs: object, wanted: Sequence[TensorSpec]) -> Mapping[str, objec
 
 
 def _check_one(value: object, spec: TensorSpec) -> Array:
-    if not isinstance(value, np.ndarray):
-        if not hasattr(value, "__array__"):
-            raise TensorError(
-                f"input {spec.name!r} is a {type(value).__name__}, but an array {spec} is wanted. "
-                f"Make one with numpy.asarray(…, dtype={spec.dtype!r})."
-            )
-        value = np.asarray(value)
-    array: Array = value
+    array = plain_array(value, spec)
     if _lacks_batch(array, spec):
         array = array[np.newaxis]
     spec.check(array.dtype.name, array.shape)

@@ -7,7 +7,8 @@ from typing import IO
 import numpy as np
 
 from partitioner.common.archive import BROKEN
-from protos.errors import SourceError, reason
+from partitioner.inputs.plain_arrays import plain_array
+from protos.errors import SourceError, TensorError, reason
 from protos.tensors import Array, TensorSpec
 
 NPY_MAGIC = b"\x93NUMPY"
@@ -16,20 +17,21 @@ NPY_MAGIC = b"\x93NUMPY"
 def frames_of(array: Array, spec: TensorSpec, where: str) -> Iterator[Array]:
     """Return the frames of an array: it is one, with or without batch axis, or many, stacked.
 
-    Raises SourceError at once when it is neither.
+    Each comes out in this machine's byte order. Raises SourceError at once when it is neither.
     """
     shape = array.shape
     stackable = spec.shape[:1] in ((-1,), (1,))
-    if array.dtype.name != spec.dtype:
+    stacked = len(shape) > 0 and shape[0] > 0
+    if _sample(array, spec, where).dtype.name != spec.dtype:
         raise _unfit(array, spec, where)
     if stackable and spec.fits((1, *shape)):
-        return iter((np.asarray(array)[np.newaxis],))
-    if stackable and shape[:1] != (0,) and spec.fits((1, *shape[1:])):
-        return (np.asarray(array[index : index + 1]) for index in range(shape[0]))
-    if shape[:1] != (0,) and spec.fits(shape[1:]):
-        return (np.asarray(array[index]) for index in range(shape[0]))
+        return iter((plain_array(array[np.newaxis], spec),))
+    if stackable and stacked and spec.fits((1, *shape[1:])):
+        return (plain_array(array[index : index + 1], spec) for index in range(shape[0]))
+    if stacked and spec.fits(shape[1:]):
+        return (plain_array(array[index], spec) for index in range(shape[0]))
     if spec.fits(shape):
-        return iter((np.asarray(array),))
+        return iter((plain_array(array, spec),))
     raise _unfit(array, spec, where)
 
 
@@ -39,23 +41,22 @@ def read_npy(path: Path, inputs: Sequence[TensorSpec]) -> Iterator[dict[str, Arr
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except BROKEN as error:
-        raise SourceError(
-            f"{path} cannot be read: {reason(error)}. Give an array saved by numpy."
-        ) from error
+        raise _unreadable(path, error, "an array saved by numpy") from error
     if not isinstance(array, np.ndarray):
         raise SourceError(f"{path} holds no single array. Call it .npz if it is an archive.")
     return ({spec.name: frame} for frame in frames_of(array, spec, path.name))
 
 
 def read_npz(path: Path, inputs: Sequence[TensorSpec]) -> Iterator[dict[str, Array]]:
-    """Yield the frames of an .npz file that has one stacked array for each of the model's inputs."""
+    """Yield the frames of an .npz file that has one stacked array for each of the model's inputs.
+
+    A plain number, as in `numpy.savez(…, rate=16000)`, counts for every frame.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
     except BROKEN as error:
-        raise SourceError(
-            f"{path} cannot be read: {reason(error)}. Give a file of numpy.savez."
-        ) from error
+        raise _unreadable(path, error, "a file of numpy.savez") from error
     if sorted(arrays) != sorted(spec.name for spec in inputs):
         takes = ", ".join(f"{spec.name} {spec}" for spec in inputs)
         raise SourceError(
@@ -71,6 +72,8 @@ def read_npy_stream(file: IO[bytes], inputs: Sequence[TensorSpec]) -> Iterator[d
         try:
             array = np.lib.format.read_array(file, allow_pickle=False)
         except BROKEN as error:
+            if _is_pickled(error):
+                raise _unreadable("the stream", error, "arrays of numbers") from error
             raise SourceError(
                 f"the stream of arrays breaks off: {error}. Write each with numpy.save."
             ) from error
@@ -78,17 +81,30 @@ def read_npy_stream(file: IO[bytes], inputs: Sequence[TensorSpec]) -> Iterator[d
             yield {spec.name: frame}
 
 
+def _sample(array: Array, spec: TensorSpec, where: str) -> Array:
+    """Return a part of an array as a model gets it; SourceError when it holds no numbers."""
+    try:
+        return plain_array(array if array.ndim == 0 else array[:0], spec)
+    except TensorError as error:
+        raise SourceError(f"{where}: {error}") from error
+
+
 def _side_by_side(
     arrays: Mapping[str, Array], inputs: Sequence[TensorSpec], path: Path
 ) -> Iterator[dict[str, Array]]:
     columns = [list(frames_of(arrays[spec.name], spec, path.name)) for spec in inputs]
-    if len({len(column) for column in columns}) > 1:
-        counts = ", ".join(f"{s.name}: {len(c)}" for s, c in zip(inputs, columns, strict=True))
+    many = [(spec, len(column)) for spec, column in zip(inputs, columns, strict=True)]
+    many = [(spec, count) for spec, count in many if arrays[spec.name].ndim > 0]
+    if len({count for _, count in many}) > 1:
+        counts = ", ".join(f"{spec.name}: {count}" for spec, count in many)
         raise SourceError(
             f"{path} holds different numbers of frames ({counts}). Give as many of each."
         )
-    for row in zip(*columns, strict=True):
-        yield {spec.name: frame for spec, frame in zip(inputs, row, strict=True)}
+    for number in range(many[0][1] if many else 1):
+        yield {
+            spec.name: column[number if arrays[spec.name].ndim else 0]
+            for spec, column in zip(inputs, columns, strict=True)
+        }
 
 
 def _only(inputs: Sequence[TensorSpec], where: str) -> TensorSpec:
@@ -102,7 +118,30 @@ def _only(inputs: Sequence[TensorSpec], where: str) -> TensorSpec:
 
 
 def _unfit(array: Array, spec: TensorSpec, where: str) -> SourceError:
+    found = f"{where} holds {array.dtype.name}{list(array.shape)}"
+    if 0 in array.shape:
+        return SourceError(f"{found}, which is empty. Give an array with values for {spec.name!r}.")
+    if array.dtype.name != spec.dtype:
+        return SourceError(
+            f"{found}, but {spec.name!r} takes {spec}. Convert it: array.astype({spec.dtype!r})."
+        )
     return SourceError(
-        f"{where} holds {array.dtype.name}{list(array.shape)}, but {spec.name!r} takes {spec}, one or "
-        "many stacked along a first axis. Convert the array."
+        f"{found}, but {spec.name!r} takes {spec}, one or many stacked along a first axis. Give it that "
+        "shape."
     )
+
+
+def _unreadable(where: object, error: BaseException, wanted: str) -> SourceError:
+    if _is_pickled(error):
+        return SourceError(
+            f"{where} holds Python objects, and a model takes numbers. Save one array of numbers: "
+            "numpy.save(…, numpy.stack(arrays))."
+        )
+    # What begins as no array numpy takes for a pickle, and says so.
+    said = "it does not begin as such a file does" if "pickled" in str(error) else reason(error)
+    return SourceError(f"{where} cannot be read: {said}. Give {wanted}.")
+
+
+def _is_pickled(error: BaseException) -> bool:
+    """Tell whether numpy has met an array of objects, which it would have to unpickle."""
+    return "Object arrays" in str(error) or "Python objects in dtype" in str(error)

@@ -19,7 +19,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.graph.graph import Graph
 from partitioner.runtime.sessions import RuntimeOptions, open_session
 from protos.errors import FaultError
-from protos.tensors import Array
+from protos.tensors import Array, native
 
 _MIN_RUNS, _MAX_RUNS = 5, 60
 _KERNEL = "_kernel_time"
@@ -65,7 +65,7 @@ def record_kernels(
     plain = open_session(model, options)
     with tempfile.TemporaryDirectory(prefix="splitpoint-") as folder:
         watched = open_session(model, options, profile_to=Path(folder) / "profile")
-        given = {node.name: feeds[node.name] for node in plain.get_inputs()}
+        given = {node.name: native(feeds[node.name]) for node in plain.get_inputs()}
         for session in (plain, watched):
             session.run(None, given)
         whole: list[float] = []

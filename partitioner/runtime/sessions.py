@@ -16,7 +16,7 @@ from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS, MAX_T
 from partitioner.common.memory import release_freed_pages
 from partitioner.runtime.providers import check_provider, open_with
 from protos.errors import BundleError, FaultError, UsageError
-from protos.tensors import Array, Buffer, TensorSpec
+from protos.tensors import Array, Buffer, TensorSpec, native
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Stage:
         """
         results = {spec.name: feeds[spec.name] for spec in self.outputs if spec.name in feeds}
         if self._computed:
-            needed = {name: feeds[name] for name in self._wanted}
+            needed = {name: native(feeds[name]) for name in self._wanted}
             try:
                 values = self._session.run(self._computed, needed)
             except Exception as error:

@@ -35,6 +35,24 @@ def test_every_cut_gives_what_the_whole_model_gives(
             assert (result.upload_bytes > 0) == (cut != EDGE)
 
 
+@pytest.mark.parametrize("order", [">f4", "F", "reversed"])
+def test_array_of_any_byte_order_and_layout_is_the_same_frame_at_every_cut(
+    residual_bundle: Bundle, residual_address: str, order: str
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    (array,) = inputs.values()
+    given = {
+        ">f4": array.astype(">f4"),
+        "F": np.asfortranarray(array),
+        "reversed": array[:, :, ::-1].copy()[:, :, ::-1],
+    }[order]
+    wanted = whole(residual_bundle, inputs)
+    with EdgeClient(residual_address, residual_bundle, CLOUD) as client:
+        for cut in (CLOUD, crossing_cuts(residual_bundle)[1], EDGE):
+            client.set_option(cut)
+            assert_same(client.infer(given).outputs, wanted)
+
+
 async def test_cut_that_moves_in_a_stream_takes_hold_with_the_next_frame(
     residual_bundle: Bundle, residual_address: str
 ) -> None:
