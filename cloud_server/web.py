@@ -107,4 +107,4 @@ async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
 
 
 def _described(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "datatype": spec.oip_datatype, "shape": list(spec.shape)}
+    return {"name": spec.name, "datatype": spec.oip_datatype, "shape": list(spec.oip_shape)}

@@ -43,25 +43,46 @@ _CONTENTS_FIELD = {
 }
 
 
+BATCH_SIZE = -1
+"""In a shape: the batch axis, which takes any size of at least 1."""
+
+DATA_SIZE = -2
+"""In a shape: an axis that the data size, such as the boxes that a detector found; 0 is a size too."""
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """A tensor's name, type and shape.
 
-    `dtype` is numpy's name (`float32`); in `shape`, -1 is the batch axis, which takes any size.
+    `dtype` is numpy's name (`float32`); in `shape`, -1 is the batch axis and -2 one that the data size.
+    `usual` has a size to expect for each -2, in their order: one that was seen.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    usual: tuple[int, ...] = ()
 
     @property
     def oip_datatype(self) -> str:
         """The data type as the protocol names it (`FP32`)."""
         return _OIP_OF_DTYPE[self.dtype]
 
+    @property
+    def oip_shape(self) -> tuple[int, ...]:
+        """The shape as the protocol writes it: -1 for every size that is not fixed."""
+        return tuple(max(size, -1) for size in self.shape)
+
+    @property
+    def is_data_sized(self) -> bool:
+        """True where the data size an axis, so that nothing but a tensor tells how large it is."""
+        return DATA_SIZE in self.shape
+
     def sized(self, batch: int = 1) -> tuple[int, ...]:
-        """Return the shape with `batch` in the place of every -1."""
-        return tuple(batch if size == -1 else size for size in self.shape)
+        """Return the shape with `batch` in the place of every -1, and usual sizes for every -2."""
+        usual = iter(self.usual)
+        known = (next(usual, 1) if size == DATA_SIZE else size for size in self.shape)
+        return tuple(batch if size == BATCH_SIZE else size for size in known)
 
     def nbytes(self, batch: int = 1) -> int:
         """Return the bytes of the tensor, uncompressed."""
@@ -69,8 +90,9 @@ class TensorSpec:
 
     def fits(self, shape: Sequence[int]) -> bool:
         """Tell whether a tensor of `shape` may stand here."""
+        least = {BATCH_SIZE: 1, DATA_SIZE: 0}
         return len(shape) == len(self.shape) and all(
-            found >= 1 if wanted == -1 else found == wanted
+            found >= least[wanted] if wanted in least else found == wanted
             for found, wanted in zip(shape, self.shape, strict=True)
         )
 
@@ -83,7 +105,8 @@ class TensorSpec:
             )
 
     def __str__(self) -> str:
-        sizes = ", ".join("batch" if size == -1 else str(size) for size in self.shape)
+        words = {BATCH_SIZE: "batch", DATA_SIZE: "any"}
+        sizes = ", ".join(words.get(size, str(size)) for size in self.shape)
         return f"{self.dtype}[{sizes}]"
 
 

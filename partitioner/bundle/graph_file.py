@@ -15,7 +15,8 @@ GRAPH_SCHEMA_VERSION: Final = 1
 
 
 class _Document(BaseModel):
-    """Nodes as [name, op, inputs, outputs, flops], values as {name: [dtype, shape]}.
+    """Nodes as [name, op, inputs, outputs, flops], values as {name: [dtype, shape]}, with the
+    usual sizes as a third where data size the value.
 
     `layers` has the layer of every node, in the order of the nodes, where any is known.
     """
@@ -26,7 +27,7 @@ class _Document(BaseModel):
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     nodes: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...], int], ...]
-    values: dict[str, tuple[str, tuple[int, ...]]]
+    values: dict[str, tuple[str, tuple[int, ...]] | tuple[str, tuple[int, ...], tuple[int, ...]]]
     layers: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -44,16 +45,18 @@ def save_graph(folder: Path, graph: Graph) -> None:
         inputs=graph.inputs,
         outputs=graph.outputs,
         nodes=tuple((n.name, n.op, n.inputs, n.outputs, n.flops) for n in graph.nodes),
-        values={
-            name: (graph.values[name].dtype, graph.values[name].shape)
-            for name in flowing
-            if name in graph.values
-        },
+        values={name: _written(graph.values[name]) for name in flowing if name in graph.values},
         layers=layers if any(layers) else (),
     )
     content = document.model_dump(mode="json", exclude=None if document.layers else {"layers"})
     text = json.dumps(content, separators=(",", ":"))
     (folder / GRAPH_FILE).write_text(text + "\n")
+
+
+def _written(
+    spec: TensorSpec,
+) -> tuple[str, tuple[int, ...]] | tuple[str, tuple[int, ...], tuple[int, ...]]:
+    return (spec.dtype, spec.shape, spec.usual) if spec.usual else (spec.dtype, spec.shape)
 
 
 def parse_graph(document: bytes, path: Path) -> Graph:

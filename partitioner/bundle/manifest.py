@@ -18,15 +18,21 @@ A bundle is a folder:
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    WrapSerializer,
+    model_validator,
+)
 
 from partitioner.common.files import read_document
 from partitioner.common.frozen_model import FrozenModel
 from protos.errors import BundleError
 from protos.names import CLOUD, EDGE
-from protos.tensors import TensorSpec, is_carried
+from protos.tensors import BATCH_SIZE, DATA_SIZE, TensorSpec, is_carried
 
 MANIFEST_FILE = "bundle.json"
 SCHEMA_VERSION: Final = 1
@@ -40,6 +46,15 @@ PROFILES_FOLDER = "profiles"
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _without_usual(spec: TensorSpec, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """Write a spec without `usual` where it says nothing: bundles from before it keep their digests."""
+    written: dict[str, Any] = write(spec)
+    return written if spec.usual else {k: v for k, v in written.items() if k != "usual"}
+
+
+Spec = Annotated[TensorSpec, WrapSerializer(_without_usual)]
 
 
 class Preprocess(FrozenModel):
@@ -62,7 +77,7 @@ class Cut(FrozenModel):
     id: str
     after: str
     """Where it cuts, in the words of the model: the layers whose values cross."""
-    frontier: tuple[TensorSpec, ...]
+    frontier: tuple[Spec, ...]
     head_graph: str | None
     tail_graph: str | None
     head_outputs: tuple[str, ...] = ()
@@ -86,8 +101,8 @@ class Manifest(FrozenModel):
     name: str = Field(pattern=f"^{NAME_PATTERN}$")
     created_by: str
     source: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    inputs: tuple[Spec, ...]
+    outputs: tuple[Spec, ...]
     labels: tuple[str, ...] = ()
     preprocess: Preprocess | None = None
     flops: int = 0
@@ -108,8 +123,10 @@ class Manifest(FrozenModel):
         for spec in specs:
             if (
                 not is_carried(spec.dtype)
-                or spec.shape.count(-1) > 1
-                or min(spec.shape, default=1) < -1
+                or spec.shape.count(BATCH_SIZE) > 1
+                or min(spec.shape, default=1) < DATA_SIZE
+                or spec.shape.count(DATA_SIZE) != len(spec.usual)
+                or min(spec.usual, default=0) < 0
             ):
                 raise ValueError(f"tensor {spec.name!r} cannot be {spec.dtype}{list(spec.shape)}")
         return self

@@ -18,6 +18,7 @@ from partitioner.inputs.labels import is_classes, labels_of
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.codecs.base import Codec
 from protos.codecs.calibration import Calibration, Ranges
+from protos.codecs.half import holds_floats
 from protos.codecs.registry import RAW, codecs_for
 from protos.errors import SourceError
 from protos.names import CLOUD, EDGE
@@ -134,7 +135,7 @@ def _ranges_of(
     cut: Cut, head: Stage, samples: Sequence[Sample], known: Mapping[str, object]
 ) -> dict[str, Mapping[int, Ranges]]:
     """Return the ranges of the float32 values of a frontier that are not known yet, where there are any."""
-    wanted = [spec for spec in cut.frontier if spec.dtype == "float32" and spec.name not in known]
+    wanted = [spec for spec in cut.frontier if holds_floats(spec) and spec.name not in known]
     if not wanted:
         return {}
     largest = max(spec.nbytes() for spec in wanted)

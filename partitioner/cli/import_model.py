@@ -119,7 +119,7 @@ def _parse_inputs(texts: list[str]) -> tuple[dict[str, tuple[int, ...]], dict[st
             )
         if name in shapes:
             raise UsageError(f"--input gives {name!r} twice. Give it once.")
-        shapes[name] = parse_shape(shape)
+        shapes[name] = parse_shape(shape, least=0)  # a cache may start empty
         if dtype:
             dtypes[name] = dtype
     return shapes, dtypes

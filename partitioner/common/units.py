@@ -85,13 +85,14 @@ def parse_energy(text: str) -> float:
     return _positive(number * _ENERGIES[unit], text, "energy")
 
 
-def parse_shape(text: str) -> tuple[int, ...]:
-    """Return the sizes in `1x3x224x224`."""
-    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", text):
+def parse_shape(text: str, least: int = 1) -> tuple[int, ...]:
+    """Return the sizes in `1x3x224x224`; UsageError when one is below `least`."""
+    sizes = text.split("x")
+    if not all(re.fullmatch(r"0|[1-9]\d*", size) for size in sizes) or min(map(int, sizes)) < least:
         raise UsageError(
-            f"{text!r} is no shape. Write whole sizes of at least 1, such as 1x3x224x224."
+            f"{text!r} is no shape. Write whole sizes of at least {least}, such as 1x3x224x224."
         )
-    return tuple(int(size) for size in text.split("x"))
+    return tuple(map(int, sizes))
 
 
 def format_rate(bps: float) -> str:

@@ -78,9 +78,9 @@ class Graph:
         )
 
     def outputs_of(self, head: Iterable[int]) -> frozenset[str]:
-        """Return the model's outputs that a head has by itself."""
-        made = {*self.inputs, *(value for node in head for value in self.nodes[node].outputs)}
-        return frozenset(name for name in self.outputs if name in made)
+        """Return the model's outputs that a head has by itself: inputs and constants among them too."""
+        made = {None, *head}
+        return frozenset(name for name in self.outputs if self.producer.get(name) in made)
 
     def head_before(self, values: Iterable[str]) -> frozenset[int]:
         """Return the nodes that `values` take to compute: the least head that has them."""

@@ -26,13 +26,14 @@ from partitioner.common.units import plural
 from partitioner.graph.cuts import find_cuts
 from partitioner.graph.graph import Graph
 from partitioner.importer.layer_names import layer_names
-from partitioner.importer.onnx_file import check_types, load_model, pin_inputs, strip_remarks
+from partitioner.importer.onnx_file import load_model, strip_remarks
 from partitioner.importer.onnx_graph import read_graph
 from partitioner.importer.pieces import PieceWriter
 from partitioner.importer.preprocessing import parse_preprocess, prepend
 from partitioner.importer.subgraphs import specs_of
 from partitioner.importer.torch_export import export_factory, is_factory
 from partitioner.importer.value_specs import input_specs, trace
+from partitioner.importer.values.input_shapes import check_types, pin_inputs
 from partitioner.importer.weights import (
     constants_to_initializers,
     make_weights_dense,
@@ -166,16 +167,11 @@ def _read(
 
 
 def _check_outputs(graph: Graph) -> None:
-    made = {*graph.inputs, *graph.producer}
     for name in graph.outputs:
-        if name not in made:
-            raise ModelError(
-                f"output {name!r} is a constant: no input reaches it. Export the model without it."
-            )
         if name not in graph.values:
             raise ModelError(
-                f"output {name!r} cannot cross a network: it is no tensor of numbers, or its shape "
-                "depends on the data, or its batch lies folded into another axis. "
+                f"output {name!r} cannot cross a network: it is no tensor of numbers, or the number of its "
+                "axes depends on the data, or its batch lies folded into another axis. "
                 "Export the model without it."
             )
 

@@ -9,7 +9,7 @@ from onnx import AttributeProto
 from partitioner.graph.graph import Graph, Node
 from protos.tensors import TensorSpec
 
-_DRAWS = frozenset(
+DRAWS = frozenset(
     {
         "RandomNormal",
         "RandomUniform",
@@ -28,11 +28,17 @@ def constant_nodes(graph: onnx.GraphProto) -> frozenset[int]:
     found = set()
     for index, node in enumerate(graph.node):
         reads = reads_of(node)
-        if node.op_type in _DRAWS or not known.issuperset(reads):
+        if node.op_type in DRAWS or not known.issuperset(reads):
             continue
         found.add(index)
         known.update(node.output)
     return frozenset(found)
+
+
+def constant_values(graph: onnx.GraphProto) -> frozenset[str]:
+    """Return the names of the weights, and of what is computed from weights alone."""
+    made = (name for index in constant_nodes(graph) for name in graph.node[index].output if name)
+    return frozenset({tensor.name for tensor in graph.initializer} | set(made))
 
 
 def reads_of(node: onnx.NodeProto) -> tuple[str, ...]:

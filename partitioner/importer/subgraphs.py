@@ -7,14 +7,14 @@ import onnx
 from onnx import helper
 
 from partitioner.importer.onnx_graph import reads_of
-from protos.tensors import TensorSpec
+from protos.tensors import BATCH_SIZE, DATA_SIZE, TensorSpec
 
 BATCH = "batch"
 
 
 def value_info(spec: TensorSpec) -> onnx.ValueInfoProto:
     """Return the declaration of an input or output; a free batch axis is called `batch`."""
-    shape = [BATCH if size == -1 else size for size in spec.shape]
+    shape = [{BATCH_SIZE: BATCH, DATA_SIZE: None}.get(size, size) for size in spec.shape]
     return helper.make_tensor_value_info(
         spec.name, helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)), shape
     )
@@ -41,10 +41,11 @@ class Extractor:
 
         Inputs that no node reads are left out; outputs that are inputs too, as well: they pass through.
         """
-        chosen = self._with_constants(set(nodes))
-        read = {value for index in chosen for value in reads_of(self._model.graph.node[index])}
         given = {spec.name for spec in inputs}
         computed = [spec for spec in outputs if spec.name not in given]
+        constant = {self._constant[spec.name] for spec in computed if spec.name in self._constant}
+        chosen = self._with_constants({*nodes, *constant})
+        read = {value for index in chosen for value in reads_of(self._model.graph.node[index])}
         read |= {spec.name for spec in computed}
         graph = helper.make_graph(
             [self._model.graph.node[index] for index in sorted(chosen)],

@@ -7,9 +7,11 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from partitioner.importer.onnx_graph import constant_values
+from partitioner.importer.values.data_sizes import data_sized, provable_sizes
 from partitioner.runtime.sessions import RuntimeOptions, open_session, random_feeds
 from protos.errors import ModelError
-from protos.tensors import Array, TensorSpec, is_carried
+from protos.tensors import DATA_SIZE, Array, TensorSpec, is_carried
 
 _TOLERANCE = 1e-3
 """A batch of two must equal two batches of one to this, relative to the largest output."""
@@ -27,10 +29,10 @@ def trace(
 ) -> dict[str, TensorSpec]:
     """Run `model` (whose external data lies in `folder`) and return the values that can cross a network.
 
-    It is run on two inputs (of `samples`, else random), and on both as a batch of two. Values whose shape
-    depends on the data are left out. If the batch of two equals the two single runs, the axis that grew
-    is -1 in the shapes; values without one such axis are then left out. Else the batch stays what it was.
-    Raises ModelError when the model cannot run at all.
+    It is run on two inputs (of `samples`, else random), and on both as a batch of two. Axes that the data
+    size are -2 in the shapes. If the batch of two equals the two single runs, the axis that grew is -1;
+    values without one such axis are then left out, and those that data size. Else the batch stays what it
+    was. Raises ModelError when the model cannot run at all.
     """
     first, second = _two_inputs(input_specs(model), samples)
     one = _run(model, folder, first)
@@ -40,15 +42,19 @@ def trace(
             "Give inputs that it accepts with `samples`."
         ) from one
     two = _run(model, folder, second)
-    steady = _steady(one, one if isinstance(two, Exception) else two)
+    known = _specs(model, one, one if isinstance(two, Exception) else two)
+    constants = constant_values(model.graph)
+    outputs = [output.name for output in model.graph.output if output.name not in constants]
+    known.update(_weights_among_outputs(model.graph))
     free = _free_batch(model)
     if free is None or isinstance(two, Exception):
-        return steady
+        return known
+    if any(name not in known or known[name].is_data_sized for name in outputs):
+        return known
     both = _run(free, folder, {name: np.concatenate([first[name], second[name]]) for name in first})
-    outputs = [output.name for output in model.graph.output]
     if isinstance(both, Exception) or not _agrees(one, two, both, outputs):
-        return steady
-    return _grown(steady, both)
+        return known
+    return _grown(known, both)
 
 
 def input_specs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
@@ -111,12 +117,41 @@ def _free_batch(model: onnx.ModelProto) -> onnx.ModelProto | None:
     return free
 
 
-def _steady(one: Feeds, two: Feeds) -> dict[str, TensorSpec]:
-    """Return the specs of the values that have the same, non-empty shape for both inputs."""
+def _specs(model: onnx.ModelProto, one: Feeds, two: Feeds) -> dict[str, TensorSpec]:
+    """Return the specs of the values that are tensors of numbers with as many axes for both inputs."""
+    unsettled = data_sized(model)
+    proven = provable_sizes(model) if unsettled else {}
     return {
-        name: TensorSpec(name, array.dtype.name, array.shape)
+        name: _spec(name, array, two[name].shape, proven.get(name, ()), name in unsettled)
         for name, array in one.items()
-        if is_carried(array.dtype.name) and 0 not in array.shape and two[name].shape == array.shape
+        if is_carried(array.dtype.name) and two[name].ndim == array.ndim
+    }
+
+
+def _spec(
+    name: str, array: Array, other: tuple[int, ...], proven: tuple[int | None, ...], unsettled: bool
+) -> TensorSpec:
+    """Return the spec of a value that had the shapes of `array` and `other`."""
+    known = proven if len(proven) == array.ndim else (None,) * array.ndim
+    free = [
+        size != again or (unsettled and sure is None)
+        for size, again, sure in zip(array.shape, other, known, strict=True)
+    ]
+    shape = tuple(DATA_SIZE if any_ else size for any_, size in zip(free, array.shape, strict=True))
+    usual = tuple(max(s, o) for any_, s, o in zip(free, array.shape, other, strict=True) if any_)
+    return TensorSpec(name, array.dtype.name, shape, usual)
+
+
+def _weights_among_outputs(graph: onnx.GraphProto) -> dict[str, TensorSpec]:
+    outputs = {value.name for value in graph.output}
+    return {
+        tensor.name: TensorSpec(
+            tensor.name,
+            helper.tensor_dtype_to_np_dtype(tensor.data_type).name,
+            tuple(tensor.dims),
+        )
+        for tensor in graph.initializer
+        if tensor.name in outputs
     }
 
 
@@ -144,9 +179,16 @@ def _grown(steady: Mapping[str, TensorSpec], both: Feeds) -> dict[str, TensorSpe
     """Return specs with -1 where a size went from 1 to 2; a batch that hides elsewhere drops the value."""
     found: dict[str, TensorSpec] = {}
     for name, spec in steady.items():
+        if name not in both:  # a weight, which is an output as well
+            found[name] = spec
+            continue
         pairs = list(zip(spec.shape, both[name].shape, strict=False))
         grown = [pair for pair in pairs if pair[0] != pair[1]]
-        if both[name].ndim == len(spec.shape) and grown in ([], [(1, 2)]):
+        if (
+            not spec.is_data_sized
+            and both[name].ndim == len(spec.shape)
+            and grown in ([], [(1, 2)])
+        ):
             shape = tuple(old if old == new else -1 for old, new in pairs)
             found[name] = TensorSpec(name, spec.dtype, shape)
     return found

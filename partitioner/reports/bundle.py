@@ -100,4 +100,4 @@ def checks_table(checks: list[CutCheck]) -> FoldingTable:
 
 
 def _spec_json(spec: Any) -> dict[str, Any]:
-    return {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)}
+    return {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.oip_shape)}

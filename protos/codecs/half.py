@@ -43,8 +43,9 @@ class HalfCodec:
 
 
 def holds_floats(spec: TensorSpec) -> bool:
-    """Tell whether a tensor is float32, no scalar, and not empty."""
-    return spec.dtype == "float32" and len(spec.shape) > 0 and 0 not in spec.shape
+    """Tell whether a tensor is float32, no scalar, and never empty."""
+    full = 0 not in spec.shape and not spec.is_data_sized
+    return spec.dtype == "float32" and len(spec.shape) > 0 and full
 
 
 def check_float32(codec: str, dtype: str, tensor: str) -> None:

@@ -53,6 +53,7 @@ class ImageCodec:
             and spec.shape[0] in (-1, 1)
             and spec.shape[3] in _MODES
             and 0 not in spec.shape
+            and not spec.is_data_sized
         )
 
     def estimate_bytes(self, spec: TensorSpec) -> int:

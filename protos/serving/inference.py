@@ -118,5 +118,5 @@ class InferenceService:
 
 def _described(spec: TensorSpec) -> oip.ModelMetadataResponse.TensorMetadata:
     return oip.ModelMetadataResponse.TensorMetadata(
-        name=spec.name, datatype=spec.oip_datatype, shape=spec.shape
+        name=spec.name, datatype=spec.oip_datatype, shape=spec.oip_shape
     )

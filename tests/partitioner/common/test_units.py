@@ -51,6 +51,7 @@ def test_durations_sizes_and_shapes_are_read() -> None:
     assert parse_duration("0s") == 0
     assert parse_size("64MiB") == 64 * 2**20
     assert parse_shape("1x3x224x224") == (1, 3, 224, 224)
+    assert parse_shape("1x0x8", least=0) == (1, 0, 8)
 
 
 @pytest.mark.parametrize("text", ["20", "20 lightyears", "x"])
