@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from partitioner.cli.flags.arguments import Budget, BundleArgument
+from partitioner.cli.flags.arguments import AccuracyDrop, Budget, BundleArgument
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.common.defaults import DEFAULT_BUDGET_S
@@ -15,6 +15,7 @@ from protos.errors import UsageError
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
+    from partitioner.profiles.profile import Profile
     from partitioner.search.survivors import Survivor
 
 _MOST_ADDED = 16
@@ -32,6 +33,7 @@ def search(
             "Bits that a float may take on the wire; raw: as many as it has.", "BITS", panel=CHOICE
         ),
     ] = "raw,8,2",
+    accuracy_drop: AccuracyDrop = None,
     most: Annotated[
         int, flag("Add at most this many cuts.", "N", panel=CHOICE, min=1)
     ] = _MOST_ADDED,
@@ -56,12 +58,14 @@ def search(
     """Find every cut that some link, load or codec makes best; add the missing ones, and time them.
 
     Every uplink is looked at, with a round trip of --rtt; with --bandwidth or --link, that one says also
-    which cut of all is best there. The bundle with new cuts has a new digest, so both sides have to get it.
+    which option is best there, as `splitpoint plan` does, and whether a cut that the bundle lacks may be
+    better. A cut sends no fewer bits than were measured to lose too much. The bundle with new cuts has a
+    new digest, so both sides have to get it.
 
     Example: splitpoint search resnet50 --cloud-scale 0.2 --dry-run
     """
     try:
-        from partitioner.search.explorer import best_on, known_cuts, search_bundle
+        from partitioner.search.explorer import answer_on, known_cuts, search_bundle
     except ImportError as error:
         raise UsageError(
             f"searching needs {error.name}. Install it with: pip install 'splitpoint[search]'."
@@ -69,7 +73,7 @@ def search(
     from partitioner.bundle.bundle import Bundle
     from partitioner.common.units import parse_duration, parse_rate
     from partitioner.network.link import Link
-    from partitioner.reports.search import Row, search_json, search_table, search_text
+    from partitioner.reports.search import Row, doubt_text, search_json, search_table, search_text
     from partitioner.search.survivors import assumptions
 
     up, down, rtt = link.texts(_USUAL)
@@ -83,9 +87,12 @@ def search(
     budget_s = parse_duration(budget)
     loaded = Bundle.load(bundle)
     measured = profiles.read(loaded)
+    sizes = [one.bits for one in wanted]
     with working("searching"):
-        survivors = search_bundle(loaded, *measured, asked, wanted)
-        answer = best_on(loaded, *measured, asked, wanted[0]) if up else None
+        survivors = search_bundle(loaded, *measured, asked, wanted, accuracy_drop=accuracy_drop)
+        answer = (
+            answer_on(loaded, *measured, asked, sizes, accuracy_drop=accuracy_drop) if up else None
+        )
     before = known_cuts(loaded, survivors)
     missing = [one for one, cut in zip(survivors, before, strict=True) if cut is None]
     chosen = sorted(missing, key=lambda one: -one.reach)[:most]
@@ -93,6 +100,8 @@ def search(
         loaded = _add(loaded, chosen, out, budget_s)
         if not (profiles.edge or profiles.cloud):
             measured = profiles.read(loaded)
+        if answer and _hold(loaded, measured):
+            answer = answer_on(loaded, *measured, asked, sizes, accuracy_drop=accuracy_drop)
     after = known_cuts(loaded, survivors)
     rows = [
         Row(one, cut, added=cut is not None and old is None)
@@ -101,9 +110,11 @@ def search(
     if as_json:
         print_json(search_json(loaded, rows, measured, answer))
         return
-    screen.print(search_text(rows, asked, answer))
+    screen.print(search_text(rows, answer))
     if rows:
         screen.print(search_table(loaded, rows, measured))
+    if doubt := doubt_text(rows):
+        remark(doubt)
     _say_next(loaded, bundle, [row.cut for row in rows])
 
 
@@ -144,6 +155,14 @@ def _add(
         f"there. Next: splitpoint calibrate {made.path} --data DIR, then profile both sides again."
     )
     return made
+
+
+def _hold(bundle: "Bundle", profiles: "tuple[Profile, Profile]") -> bool:
+    """Tell whether profiles are of a bundle as it is now, with all of its cuts."""
+    return all(
+        profile.bundle_digest == bundle.digest and set(bundle.cuts) <= set(profile.cuts)
+        for profile in profiles
+    )
 
 
 def _say_next(bundle: "Bundle", asked: Path, cuts: Sequence[str | None]) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from partitioner.cli.flags.arguments import BundleArgument
+from partitioner.cli.flags.arguments import AccuracyDrop, BundleArgument, OnlyCodec
 from partitioner.cli.flags.link import LINK_HELP
 from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.settings.panels import LINK, PROFILES
@@ -71,6 +71,8 @@ def tiers(
     ],
     near: NearFlags,
     profiles: ProfileFlags,
+    codec: OnlyCodec = None,
+    accuracy_drop: AccuracyDrop = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Plan for three machines: the device, a near edge and the cloud, with two cuts and two links.
@@ -88,8 +90,8 @@ def tiers(
     loaded = Bundle.load(bundle)
     here, there = profiles.read(loaded)
     machines = (here, near.read(loaded, profiles), there)
-    options = plan_tiers(loaded, links, machines)
-    answer = _best_of_all(loaded, machines, links)
+    options = plan_tiers(loaded, links, machines, codec=codec, accuracy_drop=accuracy_drop)
+    answer = _best_of_all(loaded, machines, links, accuracy_drop)
     if as_json:
         print_json(tiers_json(loaded, links, machines, options, answer))
         return
@@ -108,6 +110,7 @@ def _best_of_all(
     bundle: "Bundle",
     profiles: "tuple[Profile, Profile, Profile]",
     links: "tuple[Link, Link]",
+    accuracy_drop: float | None,
 ) -> "TierAnswer | None":
     """Return the best two cuts of all; None without the search's library, or seconds of nodes."""
     try:
@@ -116,4 +119,4 @@ def _best_of_all(
         return None
     if any(profile.node_s is None for profile in profiles):
         return None
-    return best_tiers(bundle, profiles, links)
+    return best_tiers(bundle, profiles, links, accuracy_drop=accuracy_drop)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
 from partitioner.graph.graph import Graph
 from partitioner.network.link import Link
 from partitioner.planning.option import Option
@@ -33,6 +34,8 @@ class TierOption:
     network_s: tuple[float, float]
     upload_bytes: tuple[float, float]
     download_bytes: tuple[float, float]
+    drop_points: float = 0.0
+    """What both codecs were measured to lose, one after the other: at most the sum of what each loses."""
 
     @property
     def total_s(self) -> float:
@@ -50,11 +53,16 @@ def plan_tiers(
     links: tuple[Link, Link],
     profiles: tuple[Profile, Profile, Profile],
     loads: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    *,
+    codec: str | None = None,
+    accuracy_drop: float | None = None,
 ) -> tuple[TierOption, ...]:
     """Return every option of the three machines, the fastest first.
 
     `links` lead from the device to the near edge and from there to the cloud; `loads` multiply the times
-    of each machine's profile. Raises BundleError where the bundle keeps no graph to see which cuts lie in
+    of each machine's profile. `codec` and `accuracy_drop` are those of `plan`; where two codecs follow
+    each other, both together keep to the limit.
+    Raises BundleError where the bundle keeps no graph to see which cuts lie in
     which, ProfileError where a profile is of another bundle.
     """
     if min(loads) <= 0:
@@ -64,8 +72,8 @@ def plan_tiers(
         for profile, load in zip(profiles, loads, strict=True)
     )
     heads = heads_of(bundle)
-    firsts = plan(bundle, links[0], device, near).options
-    seconds = plan(bundle, links[1], near, cloud).options
+    firsts = plan(bundle, links[0], device, near, codec=codec, accuracy_drop=accuracy_drop).options
+    seconds = plan(bundle, links[1], near, cloud, codec=codec, accuracy_drop=accuracy_drop).options
     options = [
         _option(near, first, second)
         for first in firsts
@@ -73,6 +81,9 @@ def plan_tiers(
         if heads[first.cut] <= heads[second.cut]
         and (first.cut != second.cut or first.codec == second.codec)
     ]
+    if codec is None or accuracy_drop is not None:
+        most = DEFAULT_ACCURACY_DROP if accuracy_drop is None else accuracy_drop
+        options = [option for option in options if option.drop_points <= most]
     return tuple(sorted(options, key=lambda option: (option.total_s, option.machines)))
 
 
@@ -114,7 +125,12 @@ def _option(near: Profile, first: Option, second: Option) -> TierOption:
         network_s=(first.network_s, second.network_s),
         upload_bytes=ups,
         download_bytes=downs,
+        drop_points=_lost(first) + (_lost(second) if second.cut != first.cut else 0.0),
     )
+
+
+def _lost(option: Option) -> float:
+    return max(0.0, option.accuracy.drop_points) if option.accuracy else 0.0
 
 
 def estimate_between(before: CutProfile, behind: CutProfile) -> float:

@@ -2,17 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.units import DURATIONS, ColumnUnit, format_duration, format_rate
-from partitioner.network.link import Link
 from partitioner.profiles.profile import Profile, StageProfile
-from partitioner.search.explorer import FoundCut
-from partitioner.search.survivors import Survivor, Win
+from partitioner.search.explorer import LinkAnswer
+from partitioner.search.survivors import Loss, Survivor, Win
 from partitioner.terminal.folding_table import FoldingTable, new_table
-from protos.names import CLOUD, EDGE
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,10 @@ class Row:
 
 
 def search_json(
-    bundle: Bundle, rows: Sequence[Row], profiles: tuple[Profile, Profile], answer: FoundCut | None
+    bundle: Bundle,
+    rows: Sequence[Row],
+    profiles: tuple[Profile, Profile],
+    answer: LinkAnswer | None,
 ) -> dict[str, Any]:
     """Return everything that a search found."""
     return {
@@ -44,20 +45,14 @@ def search_json(
             }
             for row in rows
         ],
-        "best": None
-        if answer is None
-        else {
-            "after": answer.after,
-            "edge_s": answer.edge_s,
-            "upload_bytes": answer.upload_bytes,
-            "total_s": answer.total_s,
-        },
+        "best": answer.option.to_dict() if answer else None,
+        "lacking": asdict(answer.lacking) if answer and answer.lacking else None,
     }
 
 
-def search_text(rows: Sequence[Row], link: Link, answer: FoundCut | None) -> str:
+def search_text(rows: Sequence[Row], answer: LinkAnswer | None) -> str:
     """Return in a sentence the best cut on a link, if that was asked, and how many cuts were found."""
-    best = f"{_best_text(link, answer)} " if answer else ""
+    best = f"{_best_text(answer)} " if answer else ""
     if not rows:
         return f"{best}No link makes a cut within the model best: one of its ends always is."
     added, missing = sum(row.added for row in rows), sum(row.cut is None for row in rows)
@@ -69,10 +64,26 @@ def search_text(rows: Sequence[Row], link: Link, answer: FoundCut | None) -> str
     return f"{best}{found} best on some link: {', '.join(parts) or 'the bundle has them all'}."
 
 
-def _best_text(link: Link, answer: FoundCut) -> str:
-    ends = {CLOUD: "everything in the cloud is best", EDGE: "everything on the edge is best"}
-    what = ends.get(answer.after, f"of all cuts the one after {answer.after} is best")
-    return f"On {link} {what}: {format_duration(answer.total_s)}, by the seconds of nodes."
+def _best_text(answer: LinkAnswer) -> str:
+    option, lacking = answer.option, answer.lacking
+    best = f"On {answer.link} {option.label} is the best option: {format_duration(option.total_s)}"
+    if lacking is None:
+        return f"{best}."
+    wire = "exact values" if lacking.bits is None else f"{lacking.bits:g} bit, if accurate"
+    return (
+        f"{best}; by the seconds of nodes, a cut that the bundle lacks, after {lacking.after}, takes "
+        f"{format_duration(lacking.total_s)} ({wire})."
+    )
+
+
+def doubt_text(rows: Sequence[Row]) -> str:
+    """Say which wins rest on codecs whose loss is not known; empty: none does."""
+    if not any(win.loss is Loss.UNKNOWN for row in rows for win in row.survivor.wins[:1]):
+        return ""
+    return (
+        "bit?: what so few bits lose at that cut was not measured, so plans send exact values there until "
+        "splitpoint calibrate has."
+    )
 
 
 def search_table(
@@ -90,7 +101,7 @@ def search_table(
         table.add_row(
             row.cut or "–",
             f"{format_rate(win.from_bps)} – {_upper(win)}",
-            f"{win.assumption}{f' (+{len(more)})' if more else ''}",
+            f"{win}{f' (+{len(more)})' if more else ''}",
             times.write(row.survivor.edge_s),
             times.write(head.timing.median_s) if head else "–",
             times.write(row.survivor.cloud_s),
@@ -106,7 +117,9 @@ def _upper(win: Win) -> str:
 
 def _win_json(win: Win) -> dict[str, Any]:
     return {
-        "bits": win.assumption.bits,
+        "bits": win.bits,
+        "assumed_bits": win.assumption.bits,
+        "loss": win.loss.value,
         "edge_load": win.assumption.edge_load,
         "cloud_load": win.assumption.cloud_load,
         "from_bps": win.from_bps,

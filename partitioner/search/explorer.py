@@ -1,13 +1,15 @@
 """Searching one bundle: its survivors, which of them it has, and the new ones added and timed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.progress import OnProgress, unheard
+from partitioner.graph.cuts import FoundCut
 from partitioner.graph.graph import Graph
 from partitioner.network.link import Link
+from partitioner.planning.option import Option
 from partitioner.planning.plan import plan
 from partitioner.profiles.machine import machine_of
 from partitioner.profiles.profile import Profile
@@ -16,19 +18,34 @@ from partitioner.runtime.sessions import RuntimeOptions
 from partitioner.search.placement import work_of
 from partitioner.search.solver import Search
 from partitioner.search.survivors import Assumption, Survivor, find_survivors, found_cut
+from partitioner.search.wire_bits import measured_bits
 from protos.codecs.registry import codecs_for
 from protos.errors import BundleError, ProfileError
 from protos.names import CLOUD, EDGE
 
 
 @dataclass(frozen=True)
-class FoundCut:
+class PricedCut:
     """The best cut for one link by the seconds of nodes: its place in the model, and the price."""
 
     after: str
     edge_s: float
     upload_bytes: float
     total_s: float
+    cut: str | None
+    """Its id in the bundle; None: the bundle lacks it."""
+    bits: float | None
+    """Of a float on the wire; None: as in memory."""
+
+
+@dataclass(frozen=True)
+class LinkAnswer:
+    """The best on one link: the option that a plan chooses there, and a cut that may be better still."""
+
+    link: Link
+    option: Option
+    lacking: PricedCut | None
+    """One that the bundle lacks, by the seconds of nodes; None: none is faster than the option."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +81,28 @@ def node_seconds(bundle: Bundle, *profiles: Profile) -> tuple[tuple[float, ...],
 
 
 def search_bundle(
-    bundle: Bundle, edge: Profile, cloud: Profile, link: Link, wanted: Sequence[Assumption]
+    bundle: Bundle,
+    edge: Profile,
+    cloud: Profile,
+    link: Link,
+    wanted: Sequence[Assumption],
+    *,
+    accuracy_drop: float | None = None,
 ) -> tuple[Survivor, ...]:
-    """Return the interior cuts that are best on some uplink under one of the assumptions `wanted`."""
+    """Return the interior cuts that are best on some uplink under one of the assumptions `wanted`.
+
+    Cuts of the bundle send only what was measured to lose as little as a plan allows, see `is_allowed`.
+    """
     edge_s, cloud_s = node_seconds(bundle, edge, cloud)
-    size = input_bytes(bundle, edge, cloud, link)
-    far = _resumed(link, edge, cloud)
-    return find_survivors(graph_of(bundle), (edge_s, cloud_s), far, wanted, input_bytes=size)
+    size = input_bytes(bundle, edge, cloud, link, accuracy_drop)
+    return find_survivors(
+        graph_of(bundle),
+        (edge_s, cloud_s),
+        _resumed(link, edge, cloud),
+        wanted,
+        input_bytes=size,
+        measured=measured_bits(bundle, accuracy_drop),
+    )
 
 
 def _resumed(link: Link, here: Profile, behind: Profile) -> Link:
@@ -78,28 +110,65 @@ def _resumed(link: Link, here: Profile, behind: Profile) -> Link:
     return replace(link, rtt_s=link.rtt_s + here.crossing_s + behind.resume_s)
 
 
-def best_on(bundle: Bundle, edge: Profile, cloud: Profile, link: Link, one: Assumption) -> FoundCut:
-    """Return the best cut of all on one link."""
+def best_on(
+    bundle: Bundle,
+    edge: Profile,
+    cloud: Profile,
+    link: Link,
+    one: Assumption,
+    *,
+    accuracy_drop: float | None = None,
+) -> PricedCut:
+    """Return the best cut of all on one link; of bits as in `search_bundle`."""
     graph, seconds = graph_of(bundle), node_seconds(bundle, edge, cloud)
-    size = input_bytes(bundle, edge, cloud, link)
-    work, groups = work_of(graph, seconds, bits=one.bits, input_bytes=size)
+    size = input_bytes(bundle, edge, cloud, link, accuracy_drop)
+    least = measured_bits(bundle, accuracy_drop).values
+    work, groups = work_of(graph, seconds, bits=one.bits, input_bytes=size, least_bits=least)
     best = Search(work).best([_resumed(link, edge, cloud)], (one.edge_load, one.cloud_load))
     cut = found_cut(graph, groups, best)
     end = CLOUD if not best.head() else EDGE
-    return FoundCut(
+    return PricedCut(
         after=graph.place(cut.frontier) if cut else end,
         edge_s=edge.resume_s + best.compute_s[0],
         upload_bytes=best.upload_bytes[0],
         total_s=edge.resume_s + best.total_s,
+        cut=_id_of(bundle, cut) if cut else end,
+        bits=one.bits,
     )
 
 
+def answer_on(
+    bundle: Bundle,
+    edge: Profile,
+    cloud: Profile,
+    link: Link,
+    bits: Iterable[float | None],
+    *,
+    accuracy_drop: float | None = None,
+) -> LinkAnswer:
+    """Return the best on one link: what a plan chooses of what was timed, and of all cuts a better one.
+
+    The better one is by the seconds of nodes, with one of `bits` a float.
+    """
+    option = plan(bundle, link, edge, cloud, accuracy_drop=accuracy_drop).best
+    found = [
+        best_on(bundle, edge, cloud, link, Assumption(each), accuracy_drop=accuracy_drop)
+        for each in dict.fromkeys(bits)
+    ]
+    better = [one for one in found if one.cut is None and one.total_s < option.total_s]
+    return LinkAnswer(link, option, min(better, key=lambda one: one.total_s, default=None))
+
+
 def best_tiers(
-    bundle: Bundle, profiles: tuple[Profile, Profile, Profile], links: tuple[Link, Link]
+    bundle: Bundle,
+    profiles: tuple[Profile, Profile, Profile],
+    links: tuple[Link, Link],
+    *,
+    accuracy_drop: float | None = None,
 ) -> TierAnswer:
     """Return the best two cuts of all, also those that the bundle lacks, with raw activations."""
     graph = graph_of(bundle)
-    size = input_bytes(bundle, profiles[0], profiles[1], links[0])
+    size = input_bytes(bundle, profiles[0], profiles[1], links[0], accuracy_drop)
     work, groups = work_of(graph, node_seconds(bundle, *profiles), input_bytes=size)
     device, near, cloud = profiles
     resumed = _resumed(links[0], device, near), _resumed(links[1], near, cloud)
@@ -114,21 +183,29 @@ def best_tiers(
     return TierAnswer(place(0), place(1), best.compute_s, best.upload_bytes, total_s)
 
 
-def input_bytes(bundle: Bundle, edge: Profile, cloud: Profile, link: Link) -> float:
+def input_bytes(
+    bundle: Bundle, edge: Profile, cloud: Profile, link: Link, accuracy_drop: float | None = None
+) -> float:
     """Return what the model's inputs take on the wire with the best codec that a plan would allow."""
-    options = plan(bundle, link, edge, cloud).options
+    options = plan(bundle, link, edge, cloud, accuracy_drop=accuracy_drop).options
     return min((o.upload_bytes for o in options if o.cut == CLOUD), default=math.inf)
 
 
 def known_cuts(bundle: Bundle, survivors: Sequence[Survivor]) -> tuple[str | None, ...]:
     """Return the id that each survivor has in the bundle; None where it is new."""
-    graph = graph_of(bundle)
-    ids = {
-        (frozenset(spec.name for spec in cut.frontier), frozenset(cut.head_outputs)): cut.id
-        for cut in bundle.manifest.cuts
-    }
-    return tuple(
-        ids.get((frozenset(s.cut.frontier), graph.outputs_of(s.cut.head))) for s in survivors
+    return tuple(_id_of(bundle, survivor.cut) for survivor in survivors)
+
+
+def _id_of(bundle: Bundle, found: FoundCut) -> str | None:
+    own = graph_of(bundle).outputs_of(found.head)
+    return next(
+        (
+            cut.id
+            for cut in bundle.manifest.cuts
+            if {spec.name for spec in cut.frontier} == set(found.frontier)
+            and frozenset(cut.head_outputs) == own
+        ),
+        None,
     )
 
 

@@ -5,7 +5,7 @@ the next. Workload is placed on them so that no value ever flows back.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -123,11 +123,13 @@ def work_of(
     *,
     bits: float | None = None,
     input_bytes: float | None = None,
+    least_bits: Mapping[str, float] | None = None,
 ) -> tuple[Workload, tuple[tuple[int, ...], ...]]:
     """Return the work of `graph`, whose items are groups of nodes that are never cut through, and these.
 
     `node_s[tier][node]` are the seconds of each node. `bits` is what a float takes on the wire (None: as
-    many as it has in memory), and `input_bytes` what all the model's inputs take together.
+    many as it has in memory), `least_bits` what a value's floats take at least then, and `input_bytes` what
+    all the model's inputs take together.
     """
     groups = group_nodes(graph)
     home = {node: at for at, group in enumerate(groups) for node in group}
@@ -138,14 +140,15 @@ def work_of(
             answers[home[graph.producer[name]]] += graph.values[name].nbytes()
     plain = sum(graph.values[name].nbytes() for name in graph.inputs if name in graph.values)
     shrink = 1.0 if input_bytes is None or not plain else input_bytes / plain
-    flows = []
+    flows, least = [], least_bits or {}
     for name in (*graph.inputs, *graph.producer):
         maker = home[graph.producer[name]] if name in graph.producer else None
         readers = tuple(sorted({home[r] for r in graph.readers.get(name, ())} - {maker}))
         if readers:
             spec = graph.values.get(name)
+            taken = bits if bits is None else max(bits, least.get(name, 0.0))
             size = (
-                _wire_bytes(spec, bits) if maker is not None else shrink * _wire_bytes(spec, None)
+                _wire_bytes(spec, taken) if maker is not None else shrink * _wire_bytes(spec, None)
             )
             flows.append(Flow(size, maker, readers))
     return Workload(seconds, tuple(flows), answers), groups

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import product
 
 from partitioner.graph.cuts import FoundCut
@@ -10,6 +11,7 @@ from partitioner.graph.graph import Graph
 from partitioner.network.link import Link
 from partitioner.search.placement import Placement, work_of
 from partitioner.search.solver import Search
+from partitioner.search.wire_bits import NOTHING_MEASURED, WireBits
 
 DEFAULT_BITS: tuple[float | None, ...] = (None, 8.0, 2.0)
 """Activations as they are, by int8, and by a low-bit codec."""
@@ -34,19 +36,36 @@ class Assumption:
             return None
         return Assumption(self.bits, self.edge_load / least, self.cloud_load / least)
 
-    def __str__(self) -> str:
-        wire = "raw" if self.bits is None else f"{self.bits:g} bit"
-        loads = (("edge", self.edge_load), ("cloud", self.cloud_load))
-        return ", ".join([wire, *(f"{side} x{load:g}" for side, load in loads if load != 1)])
+
+class Loss(StrEnum):
+    """What is known of what a cut loses by the bits that it sends."""
+
+    NONE = "none"
+    ALLOWED = "allowed"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class Win:
-    """The uplinks between which a cut is best under an assumption."""
+    """The uplinks between which a cut is best under an assumption, and what it sends there.
+
+    `bits` of a float (None: as in memory) are those of the assumption, or more where the cut was measured
+    to lose too much by them.
+    """
 
     assumption: Assumption
     from_bps: float
     to_bps: float
+    bits: float | None = None
+    loss: Loss = Loss.NONE
+
+    def __str__(self) -> str:
+        wire = "raw" if self.bits is None else f"{self.bits:.2g} bit"
+        unsure = "?" * (self.loss is Loss.UNKNOWN)
+        loads = (("edge", self.assumption.edge_load), ("cloud", self.assumption.cloud_load))
+        return ", ".join(
+            [f"{wire}{unsure}", *(f"{side} x{load:g}" for side, load in loads if load != 1)]
+        )
 
 
 @dataclass(frozen=True)
@@ -84,24 +103,30 @@ def find_survivors(
     wanted: Sequence[Assumption],
     *,
     input_bytes: float | None = None,
+    measured: WireBits = NOTHING_MEASURED,
 ) -> tuple[Survivor, ...]:
     """Return all interior cuts that are best on some uplink under one of the assumptions, by their work.
 
     `node_s` are the seconds of each node on the edge and in the cloud; `link` gives downlink and round
-    trip. `input_bytes` is what the model's inputs take on the wire, where a codec makes that less.
+    trip. `input_bytes` is what the model's inputs take on the wire, where a codec makes that less. No cut
+    sends fewer bits than `measured` has for it. One of several values that was priced at fewer is left out
+    (its values may take them at other cuts), and what would be the next best there is not looked for.
     """
     wins: dict[tuple[str, ...], list[Win]] = {}
     cuts: dict[tuple[str, ...], FoundCut] = {}
     searches: dict[float | None, tuple[Search, tuple[tuple[int, ...], ...]]] = {}
     for one in wanted:
         if one.bits not in searches:
-            work, groups = work_of(graph, node_s, bits=one.bits, input_bytes=input_bytes)
+            work, groups = work_of(
+                graph, node_s, bits=one.bits, input_bytes=input_bytes, least_bits=measured.values
+            )
             searches[one.bits] = Search(work), groups
         search, groups = searches[one.bits]
         for stretch in search.envelope(link, (one.edge_load, one.cloud_load)):
             cut = found_cut(graph, groups, stretch.placement)
-            if cut is not None:
-                win = Win(one, stretch.from_bps, stretch.to_bps)
+            if cut is not None and not measured.is_understated(cut.frontier, one.bits or math.inf):
+                bits, loss = _sent(measured.at(cut.frontier), one.bits)
+                win = Win(one, stretch.from_bps, stretch.to_bps, bits, loss)
                 wins.setdefault(cut.frontier, []).append(win)
                 cuts.setdefault(cut.frontier, cut)
     return tuple(
@@ -110,6 +135,15 @@ def find_survivors(
             key=lambda survivor: (survivor.cut.flops, survivor.cut.nbytes),
         )
     )
+
+
+def _sent(least: float | None, assumed: float | None) -> tuple[float | None, Loss]:
+    """Return the bits that a cut sends where it needs `least`, and whether that loss is known."""
+    if assumed is None or least == math.inf:
+        return None, Loss.NONE
+    if least is None:
+        return assumed, Loss.UNKNOWN
+    return max(assumed, least), Loss.ALLOWED
 
 
 def found_cut(

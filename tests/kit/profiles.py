@@ -1,9 +1,11 @@
 """Profiles written by hand: what a machine would have measured of a bundle, cut by cut."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import MODEL_GRAPH, Cut, FileDigest, Manifest
+from partitioner.planning.tiers import heads_of
 from partitioner.profiles.profile import (
     CodecProfile,
     CutProfile,
@@ -12,6 +14,7 @@ from partitioner.profiles.profile import (
     StageProfile,
     Timing,
 )
+from protos.names import CLOUD, EDGE
 from protos.tensors import TensorSpec
 
 MACHINE = Machine(
@@ -112,3 +115,36 @@ def profile_of_heads(profile: Profile, held: Bundle) -> Profile:
     """What of a profile a device could have measured that holds no tails."""
     cuts = {cut: profile.cuts[cut].model_copy(update={"tail": None}) for cut in held.cuts}
     return profile.model_copy(update={"cuts": cuts, "node_s": None})
+
+
+def additive(
+    bundle: Bundle, node_s: Sequence[float], bits: Mapping[str, int] | None = None
+) -> Profile:
+    """The profile of a machine on which heads and tails take just what their nodes take.
+
+    `bits`: codecs at every cut within the model, and what a float32 takes by each.
+    """
+    heads = heads_of(bundle)
+    sizes = {spec.name: spec.nbytes() for spec in bundle.outputs}
+    cuts = {}
+
+    def inside(cut: Cut) -> bool:
+        return cut.id not in (CLOUD, EDGE)
+
+    for cut_id, cut in bundle.cuts.items():
+        head = sum(node_s[node] for node in heads[cut_id])
+        cuts[cut_id] = CutProfile(
+            head=stage(head) if cut.head_graph else None,
+            tail=stage(sum(node_s) - head) if cut.tail_graph else None,
+            frontier_bytes=sum(spec.nbytes() for spec in cut.frontier),
+            download_bytes=sum(sizes[name] for name in cut.tail_outputs),
+            codecs={
+                "raw": codec(size := sum(spec.nbytes() for spec in cut.frontier)),
+                **{name: codec(size * b / 32) for name, b in (bits or {}).items() if inside(cut)},
+            },
+        )
+    return Profile(
+        splitpoint="0", bundle=bundle.name, bundle_digest=bundle.digest, machine=MACHINE,
+        measured_at="2026-01-01T00:00:00+00:00", inputs="random", cuts=cuts,
+        node_s=tuple(node_s), calibration_digest=bundle.calibration_digest,
+    )  # fmt: skip

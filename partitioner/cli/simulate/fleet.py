@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from partitioner.cli.flags.arguments import BundleArgument
+from partitioner.cli.flags.arguments import AccuracyDrop, BundleArgument, OnlyCodec
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.flags.output import RowsFlags
 from partitioner.cli.flags.profiles import ProfileFlags
@@ -132,6 +132,8 @@ def fleet(
     terms: TermsFlags,
     profiles: ProfileFlags,
     output: RowsFlags,
+    codec: OnlyCodec = None,
+    accuracy_drop: AccuracyDrop = None,
 ) -> None:
     """Run many devices on shared uplinks and one cloud: latency, deadlines, load, energy and the bill.
 
@@ -164,7 +166,8 @@ def fleet(
     priced = terms.read()
     loaded = Bundle.load(bundle)
     mean = _mean_link(uplinks, uplink.share)
-    plan = make_plan(loaded, mean, *profiles.read(loaded, priced.device))
+    measured = profiles.read(loaded, priced.device)
+    plan = make_plan(loaded, mean, *measured, codec=codec, accuracy_drop=accuracy_drop)
     chosen = pick(demands_of(plan), load.options or [plan.best.label])
     asked = load.fleet(chosen, uplinks, uplink.share)
     p99_s = parse_duration(load.p99) if load.p99 else None

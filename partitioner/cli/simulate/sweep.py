@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from partitioner.cli.flags.arguments import BundleArgument, OnlyCodec
+from partitioner.cli.flags.arguments import AccuracyDrop, BundleArgument, OnlyCodec
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.flags.output import RowsFlags
 from partitioner.cli.flags.profiles import ProfileFiles
@@ -32,6 +32,7 @@ def sweep(
     ] = "1",
     profiles: ProfileFiles,
     codec: OnlyCodec = None,
+    accuracy_drop: AccuracyDrop = None,
     output: RowsFlags,
 ) -> None:
     """Find the best option on every link and under every load of a grid.
@@ -57,7 +58,9 @@ def sweep(
     loaded = Bundle.load(bundle)
     uplink = grid.uplinks_bps[0]
     first = Link(uplink, grid.downlink_bps or uplink, grid.rtts_s[0])
-    made = make_plan(loaded, first, *profiles.read(loaded), codec=codec)
+    made = make_plan(
+        loaded, first, *profiles.read(loaded), codec=codec, accuracy_drop=accuracy_drop
+    )
     swept = sweep_plan(made, grid)
     if output.csv:
         write_csv(output.csv, POINT_COLUMNS, swept.point_rows())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from partitioner.cli.flags.arguments import BundleArgument, OnlyCodec
+from partitioner.cli.flags.arguments import AccuracyDrop, BundleArgument, OnlyCodec
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.flags.output import RowsFlags
 from partitioner.cli.flags.profiles import ProfileFlags
@@ -19,9 +19,8 @@ from protos.errors import UsageError
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
-    from partitioner.devices.device import Device
+    from partitioner.network.link import Link
     from partitioner.network.trace import Trace
-    from partitioner.planning.plan import Plan
     from partitioner.policy.settings import PolicySettings
     from partitioner.simulation.exit_draws import Exiting
     from partitioner.simulation.pipeline import Setup
@@ -205,6 +204,7 @@ def trace(
     profiles: ProfileFlags,
     output: RowsFlags,
     codec: OnlyCodec = None,
+    accuracy_drop: AccuracyDrop = None,
     every: Annotated[
         bool,
         flag(
@@ -226,6 +226,7 @@ def trace(
     from partitioner.bundle.bundle import Bundle
     from partitioner.common.files import write_csv
     from partitioner.common.units import parse_duration
+    from partitioner.planning.plan import plan
     from partitioner.policy.settings import PolicySettings
     from partitioner.reports.plans.plan import scale_notes
     from partitioner.reports.plots.trace import draw_runs
@@ -246,7 +247,10 @@ def trace(
         window=stream.window,
     )
     loaded = Bundle.load(bundle)
-    made = _plan(loaded, full, rtt_s, profiles, priced.device, codec)
+    measured = profiles.read(loaded, priced.device)
+    made = plan(
+        loaded, _mean_link(full, rtt_s), *measured, codec=codec, accuracy_drop=accuracy_drop
+    )
     exiting = early.read(loaded, settings, stream.seed)
     with progress() as bar:
         task = bar.add_task("simulating", total=None)
@@ -273,22 +277,11 @@ def trace(
     output.tell()
 
 
-def _plan(
-    bundle: "Bundle",
-    trace: "Trace",
-    rtt_s: float,
-    profiles: ProfileFlags,
-    device: "Device | None",
-    codec: str | None,
-) -> "Plan":
-    """Plan for the mean of the trace."""
+def _mean_link(trace: "Trace", rtt_s: float) -> "Link":
     from partitioner.network.link import Link
-    from partitioner.planning.plan import plan
 
     mean_bps = trace.uplink_bps.mean
-    return plan(
-        bundle, Link(mean_bps, mean_bps, rtt_s), *profiles.read(bundle, device), codec=codec
-    )
+    return Link(mean_bps, mean_bps, rtt_s)
 
 
 def _show(done: "Simulation", *, every: bool) -> None:

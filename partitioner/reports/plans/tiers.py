@@ -119,4 +119,5 @@ def _option_json(option: TierOption) -> dict[str, Any]:
         "upload_bytes": list(option.upload_bytes),
         "download_bytes": list(option.download_bytes),
         "total_s": option.total_s,
+        "drop_points": option.drop_points,
     }

@@ -10,37 +10,18 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
 from partitioner.planning.tiers import estimate_between, fastest_by_machines, heads_of, plan_tiers
-from partitioner.profiles.profile import CutProfile, Profile
+from partitioner.profiles.profile import CutProfile
 from partitioner.reports.plans.tiers import tiers_json
 from partitioner.search.explorer import best_on, best_tiers
 from partitioner.search.placement import Flow, Workload
 from partitioner.search.solver import Search
 from partitioner.search.survivors import Assumption
 from protos.errors import BundleError, UsageError
-from tests.kit.profiles import MACHINE, codec, stage
+from tests.kit.calibrations import losing
+from tests.kit.profiles import additive, stage
 from tests.kit.random_workloads import price_by_hand
 
 LINKS = (Link(50e6, 80e6, 0.004), Link(8e6, 20e6, 0.03))
-
-
-def additive(bundle: Bundle, node_s: Sequence[float]) -> Profile:
-    """The profile of a machine on which heads and tails take just what their nodes take."""
-    heads = heads_of(bundle)
-    sizes = {spec.name: spec.nbytes() for spec in bundle.outputs}
-    cuts = {}
-    for cut_id, cut in bundle.cuts.items():
-        head = sum(node_s[node] for node in heads[cut_id])
-        cuts[cut_id] = CutProfile(
-            head=stage(head) if cut.head_graph else None,
-            tail=stage(sum(node_s) - head) if cut.tail_graph else None,
-            frontier_bytes=sum(spec.nbytes() for spec in cut.frontier),
-            download_bytes=sum(sizes[name] for name in cut.tail_outputs),
-            codecs={"raw": codec(sum(spec.nbytes() for spec in cut.frontier))},
-        )
-    return Profile(
-        splitpoint="0", bundle=bundle.name, bundle_digest=bundle.digest, machine=MACHINE,
-        measured_at="2026-01-01T00:00:00+00:00", inputs="random", cuts=cuts,
-    )  # fmt: skip
 
 
 def by_nodes(bundle: Bundle, seconds: Sequence[Sequence[float]]) -> Workload:
@@ -158,6 +139,28 @@ def test_json_has_the_best_for_each_number_of_machines(residual_bundle: Bundle) 
     assert [o.machines for o in fastest_by_machines(options)] == [1, 2, 3]
     assert document["best_by_machines"][0]["total_s"] == pytest.approx(0.002 * len(graph.nodes))
     assert [document["profiles"][role]["scale"] for role in document["profiles"]] == [1, 0.5, 0.1]
+
+
+def test_two_codecs_in_a_row_keep_to_the_limit_together(residual_bundle: Bundle) -> None:
+    graph = residual_bundle.graph
+    assert graph is not None
+    bundle = losing(residual_bundle, {"q4": 0.75, "q2": 12.0})
+    profile = additive(bundle, [0.002] * len(graph.nodes), bits={"q4": 4, "q2": 2})
+    profiles = (profile, profile.scaled(0.5), profile.scaled(0.1))
+    found = plan_tiers(bundle, LINKS, profiles)
+    pairs = {(o.first == o.second, o.codecs, o.drop_points) for o in found}
+    # 0.75 points twice are more than 1; a frame that the near edge passes on is coded once.
+    assert {codecs for same, codecs, _ in pairs if not same} == {
+        ("raw", "raw"), ("raw", "q4"), ("q4", "raw"),
+    }  # fmt: skip
+    assert (True, ("q4", "q4"), 0.75) in pairs
+    wider = plan_tiers(bundle, LINKS, profiles, accuracy_drop=1.5)
+    assert (False, ("q4", "q4"), 1.5) in {
+        (o.first == o.second, o.codecs, o.drop_points) for o in wider
+    }
+    assert all("q2" not in option.codecs for option in wider)
+    asked = plan_tiers(bundle, LINKS, profiles, codec="q2")
+    assert any(option.codecs == ("q2", "q2") and option.drop_points == 24.0 for option in asked)
 
 
 def test_bundle_without_its_graph_has_no_tiers(residual_bundle: Bundle) -> None:
