@@ -21,6 +21,7 @@ from partitioner.bundle.manifest import (
     WEIGHTS_FILE,
     Cut,
     Manifest,
+    manifest_mark,
     read_manifest,
 )
 from partitioner.common.arguments import need
@@ -33,6 +34,9 @@ from protos.codecs.calibration import Calibration
 from protos.errors import BundleError, UnknownNameError, UsageError
 from protos.names import CLOUD, EDGE
 from protos.tensors import Array, TensorSpec
+
+_LOAD_ATTEMPTS = 3
+"""Loads of a folder that is replaced meanwhile; each begins with the manifest that is there then."""
 
 
 class Bundle:
@@ -82,6 +86,21 @@ class Bundle:
         BundleError when the folder holds no bundle, a newer one, or a damaged one.
         """
         folder = Path(path)
+        for _ in range(_LOAD_ATTEMPTS):
+            mark = manifest_mark(folder)
+            try:
+                return cls._load(folder, calibrated=calibrated)
+            except BundleError:
+                if manifest_mark(folder) == mark:
+                    raise
+        raise BundleError(
+            f"{folder} was replaced {_LOAD_ATTEMPTS} times while it was being loaded. "
+            "Wait until whoever writes to it has finished, then load it again."
+        )
+
+    @classmethod
+    def _load(cls, folder: Path, *, calibrated: bool) -> "Bundle":
+        mark = manifest_mark(folder)
         manifest = read_manifest(folder)
         held = Held.load(folder, manifest)
         contents = held.open(folder, manifest) if held else Contents(folder, manifest.files)
@@ -90,6 +109,8 @@ class Bundle:
         try:
             bundle._exits = BundleExits.load(folder, manifest.split_digest)
         except BundleError as error:  # for those who ask for exits
+            if manifest_mark(folder) != mark:
+                raise
             bundle._exits = error
         return bundle
 
@@ -117,6 +138,19 @@ class Bundle:
     def digest(self) -> str:
         """Hex digest over all that edge and cloud must have in common."""
         return self.manifest.digest
+
+    def folder_for(self, what: str) -> Path:
+        """Return the folder, to keep there `what` was found of this bundle.
+
+        Raises BundleError when the folder holds another version by now, or none, so that nothing of this
+        one comes to lie in it.
+        """
+        if read_manifest(self.path).digest != self.digest:
+            raise BundleError(
+                f"{self.path} was replaced since it was loaded, and {what} of the version that was loaded "
+                f"({self.digest[:12]}…) would be wrong there. Nothing was written. Run the command again."
+            )
+        return self.path
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

@@ -193,6 +193,15 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     return (json.dumps(document, indent=1) + "\n").encode()
 
 
+def manifest_mark(folder: Path) -> tuple[int, ...] | None:
+    """Return what tells one manifest in `folder` from the next that replaces it; None: there is none."""
+    try:
+        found = (folder / MANIFEST_FILE).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of the bundle in `folder`; BundleError when there is none, or one that is damaged."""
     path = folder / MANIFEST_FILE

@@ -46,7 +46,7 @@ def calibrate(
             bar.update(task, completed=done, total=total, description=f"calibrating {cut}")
 
         found = find_calibration(loaded, samples, runtime.read(), show)
-    found.save(loaded.path)
+    found.save(loaded.folder_for("the calibration"))
     if as_json:
         print_json(calibration_json(loaded, found))
         return

@@ -102,7 +102,7 @@ def train(
             options=runtime.read(),
             on_progress=show,
         )
-    found.save(loaded.path)
+    found.save(loaded.folder_for("exits"))
     outcomes = {cut: exit_.outcomes for cut, exit_ in found.by_cut.items()}
     _show(loaded, found, outcomes, None, None, as_json=as_json)
 
@@ -123,7 +123,7 @@ def threshold(
 
     loaded = Bundle.load(bundle)
     found = loaded.known_exits().with_agreement(agreement)
-    found.save(loaded.path)
+    found.save(loaded.folder_for("exits"))
     outcomes = {cut: exit_.outcomes for cut, exit_ in found.by_cut.items()}
     _show(loaded, found, outcomes, None, None, as_json=as_json)
 

@@ -46,7 +46,12 @@ def profile(
     from partitioner.profiles.cut_profiler import SIZED_SAMPLES
     from partitioner.profiles.profiler import measure_profile
     from partitioner.profiles.remote import measure_remote_profile
-    from partitioner.profiles.store import CLOUD_PROFILE, EDGE_PROFILE, profile_path
+    from partitioner.profiles.store import (
+        CLOUD_PROFILE,
+        EDGE_PROFILE,
+        profile_path,
+        save_profile,
+    )
     from partitioner.reports.profile import noise_text, profile_table, server_text
 
     loaded = Bundle.load(bundle)
@@ -68,10 +73,10 @@ def profile(
         if cloud:
             role = "cloud"
             measured[role] = measure_remote_profile(cloud, loaded, budget_s, on_progress=show)
-            measured[role].save(profile_path(loaded, CLOUD_PROFILE))
+            save_profile(loaded, CLOUD_PROFILE, measured[role])
         role = "edge"
         measured[role] = measure_profile(loaded, runtime.read(), budget_s, feeds, show)
-        measured[role].save(target)
+        save_profile(loaded, EDGE_PROFILE, measured[role], out)
     if as_json:
         print_json({role: found.model_dump(mode="json") for role, found in measured.items()})
     else:

@@ -44,6 +44,7 @@ def add_cuts(
     if bundle.graph is None:
         raise BundleError(f"{bundle.path} keeps no graph to cut. Import the model again.")
     with new_folder(out, replace=replace) as folder:
+        bundle.folder_for("cuts")
         _link_files(bundle, folder)
         model = onnx.load(str(folder / MODEL_GRAPH), load_external_data=False)
         writer = PieceWriter(model, bundle.graph, _places(model, bundle.graph, folder), folder)
@@ -53,16 +54,13 @@ def add_cuts(
         )
         cuts = sorted((*bundle.manifest.cuts, *added), key=lambda cut: cut.head_flops)
         write_weights_map(folder, cuts)
-        names = {
-            *bundle.manifest.files,
-            WEIGHTS_MAP_FILE,
-            *(g for c in added for g in (c.head_graph, c.tail_graph) if g),
-        }
+        linked = {k: v for k, v in bundle.manifest.files.items() if k != WEIGHTS_MAP_FILE}
+        made = {WEIGHTS_MAP_FILE, *(g for c in added for g in (c.head_graph, c.tail_graph) if g)}
         manifest = bundle.manifest.model_copy(
             update={
                 "created_by": f"splitpoint {version('splitpoint')}",
                 "cuts": tuple(cuts),
-                "files": {name: digest_file(folder / name) for name in sorted(names)},
+                "files": {**linked, **{name: digest_file(folder / name) for name in sorted(made)}},
             }
         )
         write_manifest(folder, manifest)
@@ -70,6 +68,8 @@ def add_cuts(
         if bundle.profiles.is_dir():
             shutil.copytree(bundle.profiles, folder / PROFILES_FOLDER)
         _carry_findings(bundle, folder, manifest.split_digest)
+        if replace:
+            bundle.folder_for("cuts")
     return Bundle.load(out), tuple(cut.id for cut in added)
 
 

@@ -1,11 +1,12 @@
 """Profiles on disk: where a bundle keeps them, and whether they still hold."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.profiles.profile import Machine, Profile
-from protos.errors import FileError, ProfileError, UsageError
+from protos.errors import BundleError, FileError, ProfileError, UsageError
 
 MAX_SCALE = 1e6
 """Between a microcontroller and a data centre."""
@@ -152,9 +153,18 @@ def kept_profile(bundle: Bundle, name: str) -> Profile | None:
     return profile if fits else None
 
 
+def save_profile(bundle: Bundle, name: str, profile: Profile, out: Path | None = None) -> None:
+    """Write a profile to `out`, or under its name into the bundle's folder.
+
+    Raises FileError where the disk refuses, BundleError where the folder holds another version by now.
+    """
+    if out is None:
+        bundle.folder_for("the profile")
+    profile.save(out or profile_path(bundle, name))
+
+
 def keep_profile(bundle: Bundle, name: str, profile: Profile) -> Profile:
-    try:
-        profile.save(profile_path(bundle, name))
-    except (OSError, FileError):
-        return profile  # a bundle that cannot be written to; it is measured again next time
+    """Keep a profile in the bundle's folder where that is possible; else it is measured again next time."""
+    with suppress(OSError, FileError, BundleError):
+        save_profile(bundle, name, profile)
     return profile

@@ -14,6 +14,7 @@ from partitioner.planning.plan import plan
 from partitioner.profiles.machine import machine_of
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
+from partitioner.profiles.store import save_profile
 from partitioner.runtime.sessions import RuntimeOptions
 from partitioner.search.placement import work_of
 from partitioner.search.solver import Search
@@ -228,7 +229,7 @@ def extend_profiles(
             stale.append(name)
             continue
         new = measure_profile(after.only(added), options, budget_s, on_progress=on_progress)
-        _merged(after, old, new).save(after.profiles / name)
+        save_profile(after, name.removesuffix(".json"), _merged(after, old, new))
         extended.append(name)
     return tuple(extended), tuple(stale)
 
