@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,10 +17,14 @@ from protos.tensors import DATA_SIZE, Array, TensorSpec, is_carried
 _TOLERANCE = 1e-3
 """A batch of two must equal two batches of one to this, relative to the largest output."""
 
-_NUMPY_TYPES = frozenset(
-    f"tensor({name})"
+_NUMPY_TYPES = {
+    f"tensor({name})": {"float": "float32", "double": "float64"}.get(name, name)
     for name in "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float double".split()
-)
+}
+"""What the runtime calls the tensors that numpy can hold, and numpy's names."""
+
+_SHAPE_OPSET = 15
+"""Of the operator Shape, for a model that has no standard operators."""
 
 Feeds = Mapping[str, Array]
 
@@ -83,20 +88,51 @@ def _two_inputs(specs: tuple[TensorSpec, ...], samples: Sequence[Feeds]) -> tupl
 
 
 def _run(model: onnx.ModelProto, folder: Path, feeds: Feeds) -> dict[str, Array] | Exception:
-    """Return the inputs and every tensor of numbers that the nodes compute, or what the runtime said."""
+    """Return the inputs and every tensor of numbers that the nodes compute, or what the runtime said.
+
+    Of what is no output only type and shape are true: it is zeros, which take no memory. The runtime is
+    asked for its shape alone and frees it behind its last reader, so a trace takes the memory of one run.
+    """
+    try:
+        types = _number_types(model, folder)
+        outputs = [value.name for value in model.graph.output if value.name in types]
+        shapes = {f"splitpoint.shape.{at}": name for at, name in enumerate(types)}
+        nodes = [helper.make_node("Shape", [name], [shape]) for shape, name in shapes.items()]
+        wanted = [*outputs, *shapes]
+        session = _open(model, folder, wanted, nodes)
+        found = dict(zip(wanted, session.run(wanted, dict(feeds)), strict=True))
+    except Exception as error:  # noqa: BLE001 - the runtime raises a dozen types of its own
+        return error
+    values = {
+        name: np.broadcast_to(np.zeros((), types[name]), found[shape])
+        for shape, name in shapes.items()
+    }
+    return {**feeds, **values, **{name: found[name] for name in outputs}}
+
+
+def _number_types(model: onnx.ModelProto, folder: Path) -> dict[str, str]:
+    """Return numpy's name of the type of every tensor of numbers that a node makes; nothing is run."""
+    names = [name for node in model.graph.node for name in node.output if name]
+    session = _open(model, folder, names, ())
+    types = {value.name: value.type for value in session.get_outputs()}
+    return {name: _NUMPY_TYPES[types[name]] for name in names if types[name] in _NUMPY_TYPES}
+
+
+def _open(
+    model: onnx.ModelProto, folder: Path, outputs: Sequence[str], more: Sequence[onnx.NodeProto]
+) -> Any:
+    """Return a session of the model with these outputs and `more` nodes; errors are the runtime's own."""
     traced = onnx.ModelProto()
     traced.CopyFrom(model)
     del traced.graph.output[:]
-    names = [name for node in model.graph.node for name in node.output if name]
-    traced.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    traced.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+    traced.graph.node.extend(more)
+    if not any(entry.domain in ("", "ai.onnx") for entry in model.opset_import):
+        traced.opset_import.append(helper.make_opsetid("", _SHAPE_OPSET))
     path = folder / ".trace.onnx"
     path.write_bytes(traced.SerializeToString())
     try:
-        session = open_session(path, RuntimeOptions(), optimize=False)
-        wanted = [out.name for out in session.get_outputs() if out.type in _NUMPY_TYPES]
-        return {**feeds, **dict(zip(wanted, session.run(wanted, dict(feeds)), strict=True))}
-    except Exception as error:  # noqa: BLE001 - the runtime raises a dozen types of its own
-        return error
+        return open_session(path, RuntimeOptions(), optimize=False, shapes_first=True)
     finally:
         path.unlink()
 

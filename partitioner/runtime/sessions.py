@@ -81,13 +81,17 @@ def open_session(
     options: RuntimeOptions,
     *,
     optimize: bool = True,
+    shapes_first: bool = False,
     profile_to: Path | None = None,
 ) -> Any:
     """Return the runtime's session of one ONNX file, on the disk or in memory; errors are the runtime's own.
 
+    With `shapes_first`, the operator Shape runs as soon as its value is there, so that it keeps none alive.
     With `profile_to`, the runtime's profiler writes to a file that starts with that path.
     """
-    settings = partial(_settings, options, optimize=optimize, profile_to=profile_to)
+    settings = partial(
+        _settings, options, optimize=optimize, shapes_first=shapes_first, profile_to=profile_to
+    )
     if isinstance(model, Path):
         return open_with(options.provider, str(model), settings())
     if not model.external:
@@ -98,7 +102,9 @@ def open_session(
         return _open_copied(model, options, settings())
 
 
-def _settings(options: RuntimeOptions, *, optimize: bool, profile_to: Path | None) -> Any:
+def _settings(
+    options: RuntimeOptions, *, optimize: bool, shapes_first: bool, profile_to: Path | None
+) -> Any:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
@@ -108,6 +114,8 @@ def _settings(options: RuntimeOptions, *, optimize: bool, profile_to: Path | Non
     if profile_to:
         settings.enable_profiling = True
         settings.profile_file_prefix = str(profile_to)
+    if shapes_first:
+        settings.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
     if not optimize:
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return settings
