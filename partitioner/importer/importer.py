@@ -71,11 +71,13 @@ def import_model(
     out: str | Path,
     options: ImportOptions | None = None,
     on_step: Callable[[str], None] = lambda _: None,
+    on_remark: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
     """Make the bundle `out` from an ONNX file or a torch factory (`file.py:build`), and load it.
 
-    The folder appears whole or not at all. Raises ModelError when the source cannot be used, and
-    BundleError when `out` exists and `options.replace` is not set.
+    The folder appears whole or not at all. `on_remark` hears what a reader should know of it.
+    Raises ModelError when the source cannot be used, and BundleError when `out` exists and
+    `options.replace` is not set.
     """
     chosen = options or ImportOptions()
     if chosen.frame and not chosen.preprocess:
@@ -97,7 +99,7 @@ def import_model(
         graph, places = read_graph(model, trace(model, folder / "graphs", samples), layers)
         _check_outputs(graph)
         on_step("finding the cuts")
-        cuts = find_cuts(graph, chosen.max_cuts)
+        cuts = find_cuts(graph, chosen.max_cuts, on_remark)
         on_step(f"writing the heads and tails of {plural(len(cuts), 'cut')}")
         writer = PieceWriter(model, graph, places, folder)
         writer.write_model()

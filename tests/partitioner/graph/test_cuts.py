@@ -1,13 +1,15 @@
 """The cuts of a graph against brute force: every closed set of groups, on small random DAGs."""
 
 from itertools import combinations
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partitioner.graph.cuts import _Lattice, _walk, find_cuts
+from partitioner.graph.cuts import find_cuts
 from partitioner.graph.graph import Graph, Node
+from partitioner.graph.ideals import BEAM, Lattice, walk
 from protos.errors import ModelError
 from protos.tensors import TensorSpec
 from tests.kit.graphs import make_graph
@@ -48,21 +50,23 @@ def brute_force_heads(graph: Graph) -> set[frozenset[int]]:
 @given(dags())
 @pytest.mark.slow
 def test_walk_finds_every_closed_cut_of_a_small_graph(graph: Graph) -> None:
-    lattice = _Lattice(graph)
-    found = {lattice.cut(ideal).head for ideal in _walk(lattice)}
-    assert found == brute_force_heads(graph)
+    lattice = Lattice(graph)
+    found = walk(lattice)
+    assert found.complete
+    assert {lattice.nodes(ideal) for ideal in found.ideals} == brute_force_heads(graph)
 
 
 @settings(max_examples=300, deadline=None)
 @given(dags())
 @pytest.mark.slow
 def test_frontier_bytes_and_work_are_those_of_the_head(graph: Graph) -> None:
-    lattice = _Lattice(graph)
-    for ideal in _walk(lattice):
-        cut = lattice.cut(ideal)
-        assert set(cut.frontier) == set(ideal.open_values)
-        assert cut.nbytes == sum(graph.values[value].nbytes() for value in cut.frontier)
-        assert cut.flops == sum(graph.nodes[node].flops for node in cut.head)
+    lattice = Lattice(graph)
+    for ideal in walk(lattice).ideals:
+        head = lattice.nodes(ideal)
+        frontier = graph.frontier(head)
+        assert ideal.values == len(frontier)
+        assert ideal.nbytes == sum(graph.values[value].nbytes() for value in frontier)
+        assert ideal.flops == sum(graph.nodes[node].flops for node in head)
 
 
 @settings(max_examples=300, deadline=None)
@@ -76,9 +80,8 @@ def test_dropped_cuts_never_win_by_more_than_the_width_of_the_window(
     def price(nbytes: float, flops: float) -> float:
         return per_byte * nbytes + per_flop * flops
 
-    lattice = _Lattice(graph)
-    best = min(price(ideal.nbytes, ideal.flops) for ideal in _walk(lattice))
-    ends = [price(lattice.start().nbytes, 0), price(0, graph.flops)]
+    best = min(price(ideal.nbytes, ideal.flops) for ideal in walk(Lattice(graph)).ideals)
+    ends = [price(graph.values["x"].nbytes(), 0), price(0, graph.flops)]
     try:
         kept = [price(cut.nbytes, cut.flops) for cut in find_cuts(graph)]
     except ModelError:
@@ -119,3 +122,73 @@ def test_pooled_vector_at_the_end_does_not_forbid_the_layers_before_it() -> None
     sizes = dict.fromkeys(names, 32_000) | {"x": 256, "pool": 64, "last": 8}
     graph = make_graph(edges, sizes, flops=1000)
     assert len([cut for cut in find_cuts(graph) if cut.nbytes == 32_000]) >= 10
+
+
+def branches(count: int, sizes: tuple[int, ...]) -> Graph:
+    """Equal chains side by side, whose values have `sizes`, behind the input and before one value."""
+    edges, known = {}, {"x": 10, "y": 10 * count}
+    for branch in range(count):
+        for place, size in enumerate(sizes):
+            edges[f"b{branch}n{place}"] = [f"b{branch}n{place - 1}" if place else "x"]
+            known[f"b{branch}n{place}"] = size
+    edges["y"] = [f"b{branch}n{len(sizes) - 1}" for branch in range(count)]
+    return make_graph({**edges, "z": ["y"]}, known)
+
+
+def fewest_bytes(count: int, sizes: tuple[int, ...]) -> list[int]:
+    """The fewest bytes of a frontier by the number of nodes in the head, branch by branch; the input is
+    among them for as long as some branch has not begun."""
+    places = [0, *sizes]
+    most = count * len(sizes)
+    begun = [0] + [10**9] * most  # all branches so far have begun
+    some = [10**9] * (most + 1)  # at least one has not
+    for _ in range(count):
+        old_begun, old_some = begun, some
+        begun, some = [10**9] * (most + 1), list(old_some)
+        for head in range(most + 1):
+            some[head] = min(some[head], old_begun[head])
+            for place in range(1, min(head, len(sizes)) + 1):
+                begun[head] = min(begun[head], old_begun[head - place] + places[place])
+                some[head] = min(some[head], old_some[head - place] + places[place])
+    return [min(begun[head], some[head] + 10) for head in range(most + 1)]
+
+
+@pytest.mark.parametrize("sizes", [(50, 70), (70, 20, 60), (5, 90, 4)])
+def test_fewest_bytes_of_equal_branches_are_found_at_every_level(sizes: tuple[int, ...]) -> None:
+    graph = branches(40, sizes)
+    lattice = Lattice(graph)
+    found = walk(lattice)
+    assert not found.complete
+    least: dict[int, int] = {}
+    for ideal in found.ideals:
+        head = len(lattice.nodes(ideal))
+        least[head] = min(least.get(head, ideal.nbytes), ideal.nbytes)
+    wanted = fewest_bytes(40, sizes)
+    assert [least[head] for head in range(1, 40 * len(sizes))] == wanted[1:-1]
+
+
+def test_steps_of_the_walk_grow_with_the_nodes_and_not_with_the_branches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = 0
+    follow = Lattice.follow
+
+    def counted(*args: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return follow(*args)
+
+    monkeypatch.setattr(Lattice, "follow", counted)
+    for count in (20, 80):
+        graph, steps = branches(count, (50, 70)), 0
+        walk(Lattice(graph))
+        assert steps <= BEAM * len(graph.nodes)
+
+
+def test_walk_that_leaves_heads_out_is_said() -> None:
+    heard: list[str] = []
+    find_cuts(branches(3, (50, 70)), on_remark=heard.append)
+    assert not heard
+    find_cuts(branches(40, (50, 70)), on_remark=heard.append)
+    assert len(heard) == 1
+    assert "more cuts than can be listed" in heard[0]
