@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks import reporting
 from partitioner.bundle.accuracy import Accuracy
 from partitioner.bundle.bundle import Bundle
-from partitioner.calibration.calibrator import Sample, measure_cut
+from partitioner.calibration.measurement import Sample, Stages, measure_cut
 from protos.codecs.base import Codec
 from protos.codecs.registry import codecs_for, get_codec
 from protos.names import CLOUD
@@ -64,10 +64,11 @@ def accuracies(
     """Yield JPEG's accuracy at the cut `cloud`, then every wanted codec's at every cut."""
     whole = bundle.open_tail(CLOUD)
     expected = [whole.run(sample.feeds) for sample in samples]
-    yield from measure_cut(bundle, bundle.cut(CLOUD), [get_codec("jpeg-75")], samples, expected)
+    at_cloud = Stages.open(bundle, bundle.cut(CLOUD))
+    yield from measure_cut(at_cloud, [get_codec("jpeg-75")], samples, expected)
     for cut in map(bundle.cut, cuts):
         codecs = [get_codec(name, bundle.ranges) for name in wanted]
-        yield from measure_cut(bundle, cut, codecs, samples, expected)
+        yield from measure_cut(Stages.open(bundle, cut), codecs, samples, expected)
 
 
 def ratios(bundle: Bundle, found: Accuracy) -> dict[str, float]:

@@ -21,7 +21,8 @@ from benchmarks import reporting
 from benchmarks.architectures import mobilenet_v2, resnet50, vit_tiny
 from benchmarks.plans_page import write_page
 from partitioner.bundle.bundle import Bundle
-from partitioner.calibration.calibrator import Sample, calibrate
+from partitioner.calibration.calibrator import calibrate
+from partitioner.calibration.measurement import Sample
 from partitioner.devices.device import load_device, scaled_to
 from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.inputs.files import load_inputs

@@ -1,7 +1,7 @@
 """Calibrating a bundle: ranges from some inputs, and from others what every codec costs in accuracy."""
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,19 +11,19 @@ from partitioner.bundle.accuracy import Accuracy
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import BundleCalibration, CalibrationMeta, described
 from partitioner.bundle.manifest import Cut
+from partitioner.calibration.cores import Cores
+from partitioner.calibration.measurement import Feeds, Sample, Stages, measure_cut
 from partitioner.calibration.ranges import find_ranges
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.inputs.division import choose_share
 from partitioner.inputs.labels import is_classes, labels_of
-from partitioner.runtime.sessions import RuntimeOptions, Stage
-from protos.codecs.base import Codec
+from partitioner.runtime.sessions import RuntimeOptions
 from protos.codecs.calibration import Calibration, Ranges
 from protos.codecs.half import holds_floats
-from protos.codecs.registry import RAW, codecs_for
+from protos.codecs.registry import codecs_for
 from protos.errors import SourceError
 from protos.names import CLOUD, EDGE
-from protos.tensors import Array, TensorSpec
-from protos.wire.messages import encode_value
+from protos.tensors import TensorSpec
 
 MIN_SAMPLES = 32
 """Fewer say nothing about accuracy: of 24, even without any error, up to 14 % may be wrong."""
@@ -32,16 +32,6 @@ _RANGE_PART = 4
 """Of the samples one in so many is for the ranges."""
 _MAX_VALUE_BYTES = 256 << 20
 """Of one value, held at once to find its ranges."""
-
-Feeds = Mapping[str, Array]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One input, and the class that is right, where that is known."""
-
-    feeds: Feeds = field(repr=False)
-    label: int | None = None
 
 
 def label_samples(
@@ -89,141 +79,125 @@ def _classes(
     return [tuple(int(np.argmax(answer[name])) for name in named) for answer in answers]
 
 
+@dataclass(frozen=True)
+class _Division:
+    """The samples for the ranges, those to measure with, and what the whole model makes of these."""
+
+    for_ranges: list[Sample]
+    measured: list[Sample]
+    expected: list[Feeds]
+
+
 def calibrate(
     bundle: Bundle,
     samples: Sequence[Sample],
     options: RuntimeOptions | None = None,
     on_progress: OnProgress = unheard,
+    *,
+    cuts: Collection[str] | None = None,
 ) -> BundleCalibration:
     """Find the ranges of all values that cross, and the accuracy of every codec at every cut.
 
-    Raises SourceError when the samples are too few. `on_progress` hears the cut, how many are done,
-    and how many there are.
+    With `cuts`, of these alone: what the bundle's calibration says of others stays, and the ranges that it
+    rests on. All cores compute. Raises SourceError when the samples are too few, UnknownNameError for a
+    cut that the bundle lacks. `on_progress` hears the cut, how many samples are done at all cuts, and how
+    many there are.
     """
     check_enough(samples)
-    whole = bundle.open_tail(CLOUD, options)
-    answers = [whole.run(sample.feeds) for sample in samples]
-    del whole
-    chosen = choose_for_ranges(samples, answers, bundle.outputs)
-    for_ranges = [sample for sample, is_chosen in zip(samples, chosen, strict=True) if is_chosen]
-    measured = [sample for sample, is_chosen in zip(samples, chosen, strict=True) if not is_chosen]
-    expected = [answer for answer, is_chosen in zip(answers, chosen, strict=True) if not is_chosen]
-    cuts = [cut for cut in bundle.cuts.values() if cut.id != EDGE]
-    ranges: dict[str, Mapping[int, Ranges]] = {}
-    accuracies: list[Accuracy] = []
-    for cut in cuts:
-        on_progress(cut.id, len(accuracies and {a.cut for a in accuracies}), len(cuts))
-        head = bundle.open_head(cut.id, options)
-        ranges |= _ranges_of(cut, head, for_ranges, ranges)
-        del head
-        codecs = codecs_for(cut.frontier, Calibration(ranges))
-        accuracies += measure_cut(bundle, cut, codecs, measured, expected, options)
-    on_progress("done", len(cuts), len(cuts))
+    chosen = [cut for cut in map(bundle.cut, cuts or bundle.cuts) if cut.id != EDGE]
+    cores = Cores(options)
+    division = _divide(bundle, samples, options, cores)
+    ranges, accuracies = _kept(bundle, chosen)
+    total = len(chosen) * len(division.measured)
+    for number, cut in enumerate(chosen):
+        done = number * len(division.measured)
+        on_progress(cut.id, done, total)
+        stages = Stages.open(bundle, cut, options)
+        ranges |= _ranges_of(stages, division.for_ranges, ranges, cores)
+        accuracies += measure_cut(
+            stages,
+            codecs_for(cut.frontier, Calibration(ranges)),
+            division.measured,
+            division.expected,
+            cores,
+            _counted_on(on_progress, done, total),
+        )
+    on_progress("done", total, total)
     found = Calibration(ranges)
     meta = CalibrationMeta(
         split_digest=bundle.manifest.split_digest,
         digest=found.digest,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        range_samples=len(for_ranges),
+        range_samples=len(division.for_ranges),
         values=described(found),
         accuracies=tuple(accuracies),
     )
     return BundleCalibration(meta, found)
 
 
+def _counted_on(on_progress: OnProgress, done: int, total: int) -> OnProgress:
+    """Return what hears of the samples of one cut and tells of those of all cuts."""
+
+    def hear(cut: str, count: int, _: int) -> None:
+        on_progress(cut, done + count, total)
+
+    return hear
+
+
+def _divide(
+    bundle: Bundle, samples: Sequence[Sample], options: RuntimeOptions | None, cores: Cores
+) -> _Division:
+    whole = bundle.open_tail(CLOUD, options)
+    answers = list(cores.map(lambda sample: whole.run(sample.feeds), samples))
+    chosen = choose_for_ranges(samples, answers, bundle.outputs)
+    known = list(zip(samples, answers, chosen, strict=True))
+    return _Division(
+        for_ranges=[sample for sample, _, is_chosen in known if is_chosen],
+        measured=[sample for sample, _, is_chosen in known if not is_chosen],
+        expected=[answer for _, answer, is_chosen in known if not is_chosen],
+    )
+
+
+def _kept(
+    bundle: Bundle, chosen: Sequence[Cut]
+) -> tuple[dict[str, Mapping[int, Ranges]], list[Accuracy]]:
+    """Return what stays of the bundle's calibration: the accuracies at other cuts than `chosen`, and the
+    ranges of the values that cross there, which they rest on."""
+    old = bundle.calibration
+    if old is None:
+        return {}, []
+    again = {cut.id for cut in chosen}
+    accuracies = [found for found in old.meta.accuracies if found.cut not in again]
+    others = {found.cut for found in accuracies}
+    names = {spec.name for cut in others for spec in bundle.cut(cut).frontier}
+    ranges = {name: found for name, found in old.ranges.by_value.items() if name in names}
+    return ranges, accuracies
+
+
 def _ranges_of(
-    cut: Cut, head: Stage, samples: Sequence[Sample], known: Mapping[str, object]
+    stages: Stages, samples: Sequence[Sample], known: Collection[str], cores: Cores
 ) -> dict[str, Mapping[int, Ranges]]:
     """Return the ranges of the float32 values of a frontier that are not known yet, where there are any."""
-    wanted = [spec for spec in cut.frontier if holds_floats(spec) and spec.name not in known]
+    wanted = [spec for spec in stages.cut.frontier if _has_ranges(spec) and spec.name not in known]
     if not wanted:
         return {}
     largest = max(spec.nbytes() for spec in wanted)
     most = max(8, _MAX_VALUE_BYTES // max(largest, 1))
-    frontiers = [head.run(sample.feeds) for sample in samples[:most]]
-    found: dict[str, Mapping[int, Ranges]] = {}
-    for spec in wanted:
-        values = np.stack([np.asarray(frontier[spec.name])[0] for frontier in frontiers])
-        fits = spec.shape[:1] in ((-1,), (1,)) and len(spec.shape) > 1
-        if fits and np.isfinite(values).all() and (ranges := find_ranges(values)):
-            found[spec.name] = ranges
-    return found
+
+    def values_of(sample: Sample) -> list[npt.NDArray[np.float32]]:
+        frontier = stages.head.run(sample.feeds)
+        return [np.asarray(frontier[spec.name], np.float32)[0] for spec in wanted]
+
+    columns = zip(*cores.map(values_of, samples[:most]), strict=True)
+    stacked = [np.stack(column) for column in columns]
+    found = cores.map(lambda values: find_ranges(values) if _all_finite(values) else {}, stacked)
+    return {spec.name: ranges for spec, ranges in zip(wanted, found, strict=True) if ranges}
 
 
-@dataclass
-class _Score:
-    """What adds up over the samples for one codec."""
-
-    codec: Codec
-    payload_bytes: int = 0
-    agreeing: int = 0
-    right: int = 0
-    errors: list[float] = field(default_factory=list)
+def _has_ranges(spec: TensorSpec) -> bool:
+    """Tell whether a value can have ranges: floats with an axis beside the batch, one sample at a time."""
+    return holds_floats(spec) and len(spec.shape) > 1 and spec.shape[0] in (-1, 1)
 
 
-def measure_cut(
-    bundle: Bundle,
-    cut: Cut,
-    codecs: Sequence[Codec],
-    samples: Sequence[Sample],
-    expected: Sequence[Feeds],
-    options: RuntimeOptions | None = None,
-) -> list[Accuracy]:
-    """Return the accuracy of every lossy codec at one cut; `expected` is what the whole model makes of
-    each sample."""
-    head, tail = bundle.open_head(cut.id, options), bundle.open_tail(cut.id, options)
-    scores = [_Score(codec) for codec in codecs if codec is not RAW]
-    for sample, whole in zip(samples, expected, strict=True):
-        values = head.run(sample.feeds)
-        for score in scores:
-            decoded = {spec.name: _there_and_back(score, spec, values) for spec in cut.frontier}
-            outputs = {**{name: values[name] for name in cut.head_outputs}, **tail.run(decoded)}
-            _compare(score, outputs, whole, sample.label)
-    classes = all(is_classes(spec) for spec in bundle.outputs)
-    labelled = sum(sample.label is not None for sample in samples)
-    whole_right = sum(
-        sample.label == _strongest(whole)[0]
-        for sample, whole in zip(samples, expected, strict=True)
-        if sample.label is not None
-    )
-    return [
-        Accuracy(
-            cut=cut.id,
-            codec=score.codec.name,
-            samples=len(samples),
-            payload_bytes=score.payload_bytes / len(samples),
-            agreeing=score.agreeing if classes else None,
-            labelled=labelled,
-            right=score.right,
-            whole_right=whole_right,
-            error=float(np.mean(score.errors)),
-        )
-        for score in scores
-    ]
-
-
-def _there_and_back(score: _Score, spec: TensorSpec, values: Feeds) -> Array:
-    array = values[spec.name]
-    codec, data = encode_value(score.codec, spec, array)
-    score.payload_bytes += len(data)
-    return codec.decode(data, spec.dtype, array.shape, spec.name)
-
-
-def _compare(score: _Score, outputs: Feeds, whole: Feeds, label: int | None) -> None:
-    found = _strongest(outputs)
-    score.agreeing += found == _strongest(whole)
-    score.right += label is not None and found[0] == label
-    score.errors.append(max(relative_error(outputs[name], whole[name]) for name in whole))
-
-
-def _strongest(outputs: Feeds) -> list[int]:
-    return [int(np.argmax(outputs[name])) for name in sorted(outputs)]
-
-
-def relative_error(found: Array, wanted: Array) -> float:
-    """Return |found - wanted|₂ / |wanted|₂, of nothing but zeros |found - wanted|₂; NaN counts as 1."""
-    one, two = found.astype(np.float64), wanted.astype(np.float64)
-    error = float(np.linalg.norm(one - two))
-    norm = float(np.linalg.norm(two))
-    relative = error / norm if norm else error
-    return relative if np.isfinite(relative) else 1.0
+def _all_finite(values: npt.NDArray[np.float32]) -> bool:
+    return bool(np.isfinite(values).all())

@@ -1,6 +1,12 @@
 """`splitpoint calibrate`."""
 
-from partitioner.cli.flags.arguments import BundleArgument, DataOption, LabelsOption, MaxSamples
+from partitioner.cli.flags.arguments import (
+    BundleArgument,
+    CutList,
+    DataOption,
+    LabelsOption,
+    MaxSamples,
+)
 from partitioner.cli.flags.runtime import RuntimeFlags
 from partitioner.common.defaults import DEFAULT_CALIBRATION_SAMPLES
 from partitioner.common.files import check_target
@@ -12,13 +18,15 @@ def calibrate(
     data: DataOption,
     runtime: RuntimeFlags,
     labels: LabelsOption = None,
+    cuts: CutList = None,
     max_samples: MaxSamples = DEFAULT_CALIBRATION_SAMPLES,
     as_json: JsonFlag = False,
 ) -> None:
     """Find the ranges for low-bit codecs, and measure what every codec loses at every cut.
 
     Ranges are found on a quarter of the inputs (at most 256), of every class alike, and accuracy is
-    measured on the others. Both go into the bundle; copy it to the other side again, or fetch it.
+    measured on the others, on all cores. Both go into the bundle; copy it to the other side again, or fetch
+    it. With --cuts, what was found at the other cuts before stays.
 
     Example: splitpoint calibrate resnet50 --data photos --labels photos/labels.csv
     """
@@ -34,7 +42,10 @@ def calibrate(
         calibration_text,
     )
 
-    loaded = Bundle.load(bundle, calibrated=False)
+    loaded = Bundle.load(bundle, calibrated=cuts is not None)
+    chosen = cuts.split(",") if cuts else None
+    for name in chosen or ():
+        loaded.cut(name)  # before anything takes long
     check_target("the calibration", loaded.path / CALIBRATION_FILE)
     classes = read_labels(labels, loaded.manifest.labels) if labels else None
     samples = label_samples(load_named(data, loaded.inputs, max_samples), classes, loaded.outputs)
@@ -45,7 +56,7 @@ def calibrate(
         def show(cut: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, description=f"calibrating {cut}")
 
-        found = find_calibration(loaded, samples, runtime.read(), show)
+        found = find_calibration(loaded, samples, runtime.read(), show, cuts=chosen)
     found.save(loaded.folder_for("the calibration"))
     if as_json:
         print_json(calibration_json(loaded, found))

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from partitioner.bundle.manifest import Cut
+from protos.codecs.half import holds_floats
 from protos.tensors import Array, TensorSpec
 
 MAX_SIDE = 20
@@ -56,9 +57,9 @@ def features_of(cut: Cut) -> tuple[Feature, ...]:
     """Return what an exit may use at a cut; nothing where no value is a float32 map, sequence or vector."""
     found = []
     for spec in cut.frontier:
-        if spec.dtype != "float32" or spec.shape[:1] not in ((-1,), (1,)):
+        if not holds_floats(spec) or spec.shape[0] not in (-1, 1):
             continue
-        if len(spec.shape) == 4 and min(spec.shape[1:]) >= 1:
+        if len(spec.shape) == 4:
             pool = max(1, math.ceil(max(spec.shape[2:]) / MAX_SIDE))
             found.append(Feature(spec, "map", min(pool, *spec.shape[2:])))
         elif len(spec.shape) == 3:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.calibration.calibrator import Sample
+from partitioner.calibration.measurement import Sample
 from partitioner.profiles.samples import natural_feeds
 
 

@@ -5,20 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.calibration.calibrator import (
-    Sample,
-    calibrate,
-    check_enough,
-    choose_for_ranges,
-    relative_error,
-)
+from partitioner.calibration.calibrator import calibrate, check_enough, choose_for_ranges
+from partitioner.calibration.measurement import Sample, relative_error
+from partitioner.importer.importer import import_model
 from partitioner.inputs.files import load_named
+from partitioner.runtime.sessions import Stage
 from protos.codecs.registry import get_codec
-from protos.errors import SourceError
+from protos.errors import SourceError, UnknownNameError
 from protos.tensors import TensorSpec
+from tests.kit.models import Builder, save
 from tests.kit.samples import samples
 
 
@@ -108,6 +107,81 @@ def test_model_that_names_no_class_is_held_to_its_output(bundles: Any) -> None:
     assert {accuracy.measure for accuracy in found.meta.accuracies} == {"error"}
     assert 0 < found.accuracies["cut-01", "half"].drop_points < 0.5
     assert all(accuracy.agreeing is None for accuracy in found.meta.accuracies)
+
+
+def scalar_model() -> onnx.ModelProto:
+    """A net whose activations are scaled by their largest value, as dynamic quantisation does it: a float32
+    scalar crosses beside them."""
+    b = Builder()
+    x = b.conv(b.input("x", [1, 3, 8, 8]), 3, 4)
+    largest = b.op("ReduceMax", b.op("Abs", x), keepdims=0)
+    y = b.conv(b.op("Relu", x), 4, 4)
+    y = b.conv(b.op("Relu", b.conv(y, 4, 4)), 4, 4)
+    y = b.conv(b.op("Mul", y, largest), 4, 4)
+    return b.model(b.classify(y, 4))
+
+
+def test_scalars_cross_as_they_are(tmp_path: Path) -> None:
+    bundle = import_model(save(scalar_model(), tmp_path / "m.onnx"), tmp_path / "b")
+    shapes = {spec.shape for cut in bundle.cuts.values() for spec in cut.frontier}
+    assert () in shapes
+    found = calibrate(bundle, samples(bundle, 32))
+    assert {accuracy.cut for accuracy in found.meta.accuracies} == set(bundle.cuts) - {"edge"}
+    assert all(
+        accuracy.error is not None and accuracy.error < 0.5 for accuracy in found.meta.accuracies
+    )
+
+
+def test_cuts_alone_are_calibrated_and_the_others_stay(image_bundle: Bundle) -> None:
+    """Two passes over halves of the cuts come to what one pass over all of them finds."""
+    given = samples(image_bundle, 32)
+    whole = calibrate(image_bundle, given)
+    ids = [cut for cut in image_bundle.cuts if cut != "edge"]
+    first = calibrate(image_bundle, given, cuts=ids[:3])
+    assert [accuracy.cut for accuracy in first.meta.accuracies] == [
+        accuracy.cut for accuracy in whole.meta.accuracies if accuracy.cut in ids[:3]
+    ]
+    halved = Bundle(image_bundle.path, image_bundle.manifest, first, contents=image_bundle.contents)
+    second = calibrate(halved, given, cuts=ids[3:])
+    assert second.ranges.digest == whole.ranges.digest
+    assert second.meta.accuracies == whole.meta.accuracies
+    with pytest.raises(UnknownNameError, match="cut-77"):
+        calibrate(image_bundle, given, cuts=["cut-77"])
+
+
+def test_every_stage_is_opened_once_and_heads_run_once_an_input(
+    image_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: Counter[str] = Counter()
+    heads: Counter[str] = Counter()
+    open_head, open_tail = Bundle.open_head, Bundle.open_tail
+
+    class Counted:
+        def __init__(self, stage: Stage, cut: str) -> None:
+            self.stage, self.cut = stage, cut
+
+        def run(self, feeds: Any) -> Any:
+            heads[self.cut] += 1
+            return self.stage.run(feeds)
+
+    def head(bundle: Bundle, cut: str, options: Any = None) -> Any:
+        opened[f"{cut} head"] += 1
+        return Counted(open_head(bundle, cut, options), cut)
+
+    def tail(bundle: Bundle, cut: str, options: Any = None) -> Any:
+        opened[f"{cut} tail"] += 1
+        return open_tail(bundle, cut, options)
+
+    monkeypatch.setattr(Bundle, "open_head", head)
+    monkeypatch.setattr(Bundle, "open_tail", tail)
+    heard: list[tuple[str, int, int]] = []
+    calibrate(image_bundle, samples(image_bundle, 32), on_progress=lambda *told: heard.append(told))
+    interior = [cut.id for cut in image_bundle.manifest.cuts]
+    assert {opened[f"{cut} {side}"] for cut in interior for side in ("head", "tail")} == {1}
+    assert {heads[cut] for cut in interior} == {32}
+    done = [count for _, count, _ in heard]
+    assert done == sorted(done)
+    assert set(range((len(interior) + 1) * 24 + 1)) == set(done)
 
 
 def test_relative_error_of_what_is_no_number_is_all_of_it() -> None:
