@@ -21,7 +21,8 @@ from partitioner.profiles.profiler import measure_profile
 from partitioner.runtime.sessions import RuntimeOptions
 from partitioner.simulation.comparison import compare_policies
 from partitioner.simulation.demand import demands_of
-from partitioner.simulation.fleet.fleet import Fleet, run_fleet
+from partitioner.simulation.fleet.fleet import Fleet
+from partitioner.simulation.fleet.simulator import run_fleet
 from partitioner.simulation.pipeline import Setup
 from partitioner.simulation.sweep import parse_grid, sweep
 

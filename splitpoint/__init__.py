@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from partitioner.network.link import Link
     from partitioner.planning.plan import Plan, plan
     from partitioner.profiles.profile import Profile
+    from partitioner.simulation.fleet.fleet_simulation import FleetSimulation
+    from partitioner.simulation.fleet.what_if import simulate_fleet
     from partitioner.simulation.simulation import Simulation
     from partitioner.simulation.what_if import simulate
     from protos.errors import SplitpointError
@@ -26,6 +28,7 @@ __all__ = [
     "Bundle",
     "CloudServer",
     "EdgeClient",
+    "FleetSimulation",
     "Link",
     "Plan",
     "Profile",
@@ -34,6 +37,7 @@ __all__ = [
     "SplitpointError",
     "plan",
     "simulate",
+    "simulate_fleet",
 ]
 
 _HOMES = {
@@ -41,6 +45,7 @@ _HOMES = {
     "Bundle": "partitioner.bundle.bundle",
     "CloudServer": "cloud_server.server",
     "EdgeClient": "edge_client.client.sync_client",
+    "FleetSimulation": "partitioner.simulation.fleet.fleet_simulation",
     "Link": "partitioner.network.link",
     "Plan": "partitioner.planning.plan",
     "Profile": "partitioner.profiles.profile",
@@ -49,6 +54,7 @@ _HOMES = {
     "SplitpointError": "protos.errors",
     "plan": "partitioner.planning.plan",
     "simulate": "partitioner.simulation.what_if",
+    "simulate_fleet": "partitioner.simulation.fleet.what_if",
 }
 
 

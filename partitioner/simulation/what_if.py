@@ -74,8 +74,8 @@ def simulate(
     need("terms", terms, Terms, wanted="Terms, of partitioner.planning.terms")
     limits = {"seconds": seconds, "deadline_s": deadline_s, "latency_s": latency_s}
     need_numbers(numbers | {name: limit for name, limit in limits.items() if limit is not None})
-    over = _over(over)
-    trace = _trace(over).filled(plan.link.rtt_s)
+    over = link_or_trace(over)
+    trace = as_trace(over).filled(plan.link.rtt_s)
     frames = _frames(_seconds(over, trace, seconds), fps)
     for name, load in (("edge_load", edge_load), ("cloud_load", cloud_load)):
         if not 0 < load < math.inf:
@@ -102,8 +102,11 @@ def _policies(plan: Plan) -> list[str]:
     return [*(option.label for option in plan.leading), ADAPTIVE]
 
 
-def _over(over: object) -> Link | Trace:
-    """Return the link or the trace that is meant: text is a link where it has a comma and is no file."""
+def link_or_trace(over: object) -> Link | Trace:
+    """Return the link or the trace that is meant: text is a link where it has a comma and is no file.
+
+    Raises UsageError, and what `read_trace` does.
+    """
     if isinstance(over, str) and "," in over and not Path(over).exists():
         return Link.parse(over)
     if isinstance(over, str | Path):
@@ -118,7 +121,8 @@ def _over(over: object) -> Link | Trace:
     return over  # type: ignore[return-value]  # as `need` has found
 
 
-def _trace(over: Link | Trace) -> Trace:
+def as_trace(over: Link | Trace) -> Trace:
+    """Return a trace; a link never changes."""
     return Trace.constant(over) if isinstance(over, Link) else over
 
 

@@ -18,7 +18,7 @@ def flag_of(parameter: str) -> str:
 
 def with_flags(said: str) -> str:
     """Return a sentence with the flags of the parameters that stand in backticks in it."""
-    return re.sub("`([a-z][a-z_]*)`", lambda found: flag_of(found[1]), said)
+    return re.sub("`([a-z][a-z0-9_]*)`", lambda found: flag_of(found[1]), said)
 
 
 @contextmanager

@@ -1,10 +1,9 @@
 """`splitpoint simulate fleet`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from partitioner.cli.flags.arguments import AccuracyDrop, BundleArgument, OnlyCodec
 from partitioner.cli.flags.link import LinkFlags
@@ -12,18 +11,19 @@ from partitioner.cli.flags.output import RowsFlags
 from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.cli.flags.terms import TermsFlags
 from partitioner.common.defaults import DEFAULT_WINDOW
-from partitioner.settings.panels import LINK, LOAD
+from partitioner.settings.panels import CHOICE, LINK, LOAD
 from partitioner.terminal.console import print_json, progress, remark, screen
+from partitioner.terminal.flag_names import document_with_flags
 from partitioner.terminal.flags import flag
 from protos.errors import UsageError
 
 if TYPE_CHECKING:
-    from partitioner.network.link import Link
     from partitioner.network.trace import Trace
-    from partitioner.simulation.demand import Demand
-    from partitioner.simulation.fleet.fleet import Fleet, FleetRun
+    from partitioner.planning.plan import Plan
+    from partitioner.planning.terms import Terms
+    from partitioner.simulation.fleet.fleet_simulation import FleetSimulation
 
-AUTO = "auto"
+_AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,19 @@ class FleetFlags:
             "OPTION",
             "--option",
             panel=LOAD,
-            default="the best of the plan on the mean share of an uplink",
+            default="what --minimize says",
         ),
     ] = None
+    minimize: Annotated[
+        str,
+        flag(
+            "Which option the devices take: latency, the plan's fastest on the mean share of an uplink; or "
+            "cost, the one whose month costs least with as few workers as keep --p99.",
+            "METRIC",
+            panel=CHOICE,
+            choices=lambda: ("latency", "cost"),
+        ),
+    ] = "latency"
     window: Annotated[int, flag("Frames at work on a device.", "N", panel=LOAD, min=1)] = (
         DEFAULT_WINDOW
     )
@@ -87,16 +97,18 @@ class FleetFlags:
         ),
     ] = None
     workers: Annotated[
-        str,
+        str | None,
         flag(
             "Workers of the cloud; auto: as few as --p99 allows.",
             "N",
             panel=LOAD,
-            choices=lambda: (AUTO,),
+            choices=lambda: (_AUTO,),
+            default="1; auto with --minimize cost",
         ),
-    ] = "1"
+    ] = None
     p99: Annotated[
-        str | None, flag("With --workers auto: the p99 to keep.", "TIME", panel=LOAD)
+        str | None,
+        flag("The p99 to keep, with --workers auto and --minimize cost.", "TIME", panel=LOAD),
     ] = None
     batch: Annotated[int, flag("Frames that a worker takes at once.", "N", panel=LOAD, min=1)] = 1
     batch_cost: Annotated[
@@ -107,21 +119,28 @@ class FleetFlags:
     runs: Annotated[int, flag("Independent runs.", "N", panel=LOAD, min=1)] = 1
     seed: Annotated[int, flag("Equal seeds give equal results.", "N", panel=LOAD, min=0)] = 0
 
-    def check(self) -> None:
-        """Raise UsageError for a rate without meaning."""
-        if not 0 < self.fps < float("inf"):
-            raise UsageError(f"--fps {self.fps} has no meaning. Give a rate above 0, such as 2.")
-
-    def fleet(self, demands: "Sequence[Demand]", uplinks: "Trace", share: int) -> "Fleet":
-        """Return the fleet whose devices ask for these in turn. Raises UsageError."""
+    def simulate(
+        self, plan: "Plan", uplinks: "Trace", share: int, terms: "Terms"
+    ) -> "FleetSimulation":
+        """Simulate the fleet, and show how far that is. Raises what `simulate_fleet` does."""
         from partitioner.common.units import parse_duration
-        from partitioner.simulation.fleet.fleet import Fleet
+        from partitioner.simulation.fleet.what_if import simulate_fleet
 
-        return Fleet(
-            tuple(demands), uplinks, self.devices, 1 / self.fps, self.window,
-            _worker_count(self.workers, self.p99), share, self.batch, self.batch_cost,
-            parse_duration(self.duration), device_paced=self.deadline is not None,
-        )  # fmt: skip
+        with progress() as bar:
+            task = bar.add_task("simulating", total=None)
+
+            def show(what: str, done: int, total: int) -> None:
+                bar.update(task, description=what, completed=done, total=total)
+
+            return simulate_fleet(
+                plan, uplinks,
+                devices=self.devices, fps=self.fps, seconds=parse_duration(self.duration), share=share,
+                options=self.options, minimize=self.minimize, workers=_worker_count(self.workers),
+                p99_s=parse_duration(self.p99) if self.p99 else None,
+                deadline_s=parse_duration(self.deadline) if self.deadline else None,
+                terms=terms, window=self.window, batch=self.batch, batch_cost=self.batch_cost,
+                runs=self.runs, seed=self.seed, on_progress=show,
+            )  # fmt: skip
 
 
 def fleet(
@@ -139,91 +158,72 @@ def fleet(
 
     With a --trace, --rtt and --down say what it does not. A picture has the distribution of latencies.
 
-    Example: splitpoint simulate fleet resnet50 --trace tram.txt --rtt 50ms --workers auto --p99 200ms
+    Exit status 6: nothing keeps the --p99; the message, and with --json the document on stdout, names the
+    nearest miss.
+
+    Example: splitpoint simulate fleet resnet50 --link 20mbit,50ms --devices 200 --fps 2 --minimize cost
+    --p99 300ms --price-worker-hour 0.17
     """
     if find_spec("simpy") is None:
         raise UsageError("fleets need simpy. Install it with: pip install 'splitpoint[simulate]'.")
     from partitioner.bundle.bundle import Bundle
     from partitioner.common.files import write_csv
-    from partitioner.common.units import parse_duration
     from partitioner.planning.plan import plan as make_plan
     from partitioner.reports.plans.plan import scale_notes
-    from partitioner.reports.simulations.fleet import (
-        Bill,
-        draw_fleet,
-        fleet_json,
-        fleet_table,
-        fleet_text,
-        measures,
-        run_rows,
-        summarise,
-    )
-    from partitioner.simulation.demand import demands_of, pick
+    from partitioner.reports.simulations.fleet import draw_fleet, run_rows
+    from partitioner.simulation.fleet.what_if import mean_link
+    from protos.errors import InfeasibleError
 
-    load.check()
     output.check()
     uplinks = uplink.read(link)
     priced = terms.read()
     loaded = Bundle.load(bundle)
-    mean = _mean_link(uplinks, uplink.share)
     measured = profiles.read(loaded, priced.device)
-    plan = make_plan(loaded, mean, *measured, codec=codec, accuracy_drop=accuracy_drop)
-    chosen = pick(demands_of(plan), load.options or [plan.best.label])
-    asked = load.fleet(chosen, uplinks, uplink.share)
-    p99_s = parse_duration(load.p99) if load.p99 else None
-    deadline_s = parse_duration(load.deadline) if load.deadline else p99_s
-    done = _simulate(asked, load.runs, load.seed, p99_s if load.workers == AUTO else None)
-    bill = Bill(priced.device, priced.radio, priced.prices)
-    each = [measures(run, deadline_s, bill) for run in done]
+    plan = make_plan(
+        loaded,
+        mean_link(uplinks, uplink.share),
+        *measured,
+        codec=codec,
+        accuracy_drop=accuracy_drop,
+    )
+    try:
+        done = load.simulate(plan, uplinks, uplink.share, priced)
+    except InfeasibleError as error:
+        if output.as_json:
+            print_json(document_with_flags(error.document))
+        raise
     if output.csv:
-        write_csv(output.csv, ("run", *each[0]), run_rows(each))
+        write_csv(output.csv, ("run", *done.each[0]), run_rows(done.each))
     if output.plot:
-        draw_fleet(done, deadline_s, output.plot)
+        draw_fleet(done.runs, done.deadline_s, output.plot)
     if output.as_json:
         bundle_json = {"name": loaded.name, "digest": loaded.digest}
-        print_json({"bundle": bundle_json, **fleet_json(done, each, load.seed)})
+        print_json({"bundle": bundle_json, **done.to_dict()})
         return
-    summary = summarise(each)
-    screen.print(fleet_text(done, summary, p99_s if load.workers == AUTO else None))
-    screen.print(fleet_table(done, summary))
+    _show(done)
     for note in scale_notes(plan):
         remark(f"Note: {note}")
     output.tell()
 
 
-def _mean_link(uplinks: "Trace", share: int) -> "Link":
-    """Return what one of `share` devices has of an uplink on average; answers have a downlink each."""
-    from partitioner.network.link import Link
+def _show(done: "FleetSimulation") -> None:
+    from partitioner.reports.simulations.fleet import (
+        considered_table,
+        fleet_table,
+        fleet_text,
+        worker_text,
+    )
 
-    up, down, rtt = uplinks.uplink_bps, uplinks.downlink_bps, uplinks.rtt_s
-    return Link(up.mean / share, (down or up).mean, rtt.mean if rtt else 0.0)
+    screen.print(fleet_text(done))
+    screen.print(fleet_table(done))
+    if done.provision and len(done.provision.considered) > 1:
+        screen.print(considered_table(done.provision))
+    screen.print(worker_text(done))
 
 
-def _worker_count(text: str, p99: str | None) -> int:
-    if text == AUTO:
-        if p99 is None:
-            raise UsageError("--workers auto needs to know what for: --p99 200ms.")
-        return 1
+def _worker_count(text: str | None) -> "int | Literal['auto'] | None":
+    if text is None or text == _AUTO:
+        return "auto" if text else None
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise UsageError(f"--workers {text!r} is no number of workers. Give 1 or more, or auto.")
     return int(text)
-
-
-def _simulate(asked: "Fleet", runs: int, seed: int, p99_s: float | None) -> "list[FleetRun]":
-    """Run the fleet, first with as few workers as keep the p99 if one is given."""
-    from partitioner.common.units import plural
-    from partitioner.simulation.fleet.fleet import find_workers, run_fleet
-
-    with progress() as bar:
-        task = bar.add_task("simulating", total=None)
-
-        def run_once(fleet: "Fleet", run: int, what: str) -> "FleetRun":
-            bar.update(task, description=what, completed=0, total=round(fleet.duration_s))
-            return run_fleet(fleet, seed, run, lambda now: bar.update(task, completed=round(now)))
-
-        def p99_of(fleet: "Fleet") -> float:
-            return run_once(fleet, 0, plural(fleet.workers, "worker")).latency_s(99)
-
-        if p99_s is not None:
-            asked = find_workers(asked, p99_s, p99_of)
-        return [run_once(asked, run, f"run {run + 1} of {runs}") for run in range(runs)]

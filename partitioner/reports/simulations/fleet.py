@@ -1,158 +1,162 @@
-"""What the runs of a fleet come to: means with confidence intervals, as a table, JSON, CSV and a picture."""
+"""A fleet in sentences, as tables and as a picture."""
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Any
 
 import numpy as np
 from rich import box
 from rich.table import Table
 
 from partitioner.common.units import format_duration, format_rate, format_size, plural
-from partitioner.devices.device import Device
-from partitioner.devices.energy import compute_power_w, frame_energy
-from partitioner.devices.radio import Radio
-from partitioner.planning.terms import HOURS_A_MONTH, Prices
-from partitioner.simulation.fleet.fleet import FleetRun
+from partitioner.simulation.fleet.figures import Estimate, workers_a_month
+from partitioner.simulation.fleet.fleet_run import FleetRun
+from partitioner.simulation.fleet.fleet_simulation import FleetSimulation, considered_cells
+from partitioner.simulation.fleet.provision import Considered, Fate, Provision
 from partitioner.terminal.figure import figure_for
+from partitioner.terminal.folding_table import FoldingTable, new_table
 
-# Student's t at 97.5 % for 1, 2, … degrees of freedom; beyond them the normal's is near enough.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
-      2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086)  # fmt: skip
-_NORMAL = 1.96
-
-
-@dataclass(frozen=True)
-class Bill:
-    """By what energy and money are counted; None: not at all."""
-
-    device: Device | None = None
-    radio: Radio | None = None
-    prices: Prices | None = None
+_MOST_CONSIDERED = 8
+"""Options that a table shows."""
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over runs, and the half width of its 95 % confidence interval (None: one run)."""
-
-    mean: float
-    half_width: float | None
+def fleet_text(done: FleetSimulation) -> str:
+    """Return in sentences how the fleet was chosen, and how it fares."""
+    chosen = f"{_choice_text(done, done.provision)}\n" if done.provision else ""
+    return f"{chosen}{_running_text(done)}"
 
 
-def measures(run: FleetRun, deadline_s: float | None, bill: Bill) -> dict[str, float]:
-    """Return one run's figures, in SI units, by name."""
-    fleet, frames = run.fleet, len(run.latencies_s)
-    found = {
-        "mean_s": float(run.latencies_s.mean()),
-        **{f"p{percent}_s": run.latency_s(percent) for percent in (50, 95, 99)},
-        "fps": run.in_time / fleet.duration_s,
-        "cloud_share": run.cloud_share,
-        "uplink_share": run.uplink_share,
-        "queue_s": run.queue_s,
-        "upload_bytes_a_frame": run.upload_bytes / frames,
-        "traffic_bytes_a_month": _a_month(run, run.traffic_bytes),
-        "lost": float(run.lost),
-    }
-    if deadline_s is not None:
-        found["missed_share"] = run.missed(deadline_s)
-    if bill.device and bill.radio:
-        found["energy_j_a_frame"] = _energy_j(run, bill.device, bill.radio)
-    if bill.prices:
-        workers = fleet.workers * bill.prices.worker_hour * HOURS_A_MONTH
-        found["cost_a_month"] = workers + bill.prices.gb * found["traffic_bytes_a_month"] / 1e9
-    return found
-
-
-def summarise(runs: Sequence[dict[str, float]]) -> dict[str, Estimate]:
-    """Return mean and 95 % confidence interval (Student's t) of each figure over independent runs."""
-    summary = {}
-    for name in runs[0]:
-        values = [run[name] for run in runs]
-        half_width = None
-        if len(values) > 1:
-            free = len(values) - 1
-            quantile = _T[free - 1] if free <= len(_T) else _NORMAL
-            half_width = quantile * stdev(values) / math.sqrt(len(values))
-        summary[name] = Estimate(mean(values), half_width)
-    return summary
-
-
-def fleet_text(
-    runs: Sequence[FleetRun], summary: dict[str, Estimate], asked_p99_s: float | None
-) -> str:
-    """Return in a sentence how the fleet fares; `asked_p99_s`: its workers are the fewest that keep that."""
-    fleet = runs[0].fleet
-    late = summary.get("missed_share")
-    fewest = (
-        f"{plural(fleet.workers, 'worker')} {'is' if fleet.workers == 1 else 'are'} the fewest that keep a "
-        f"p99 of {format_duration(asked_p99_s)}. "
-        if asked_p99_s is not None
-        else ""
+def worker_text(done: FleetSimulation) -> str:
+    """Say what a worker is: what it does, on which machine, and what it costs."""
+    worker = done.worker
+    scaled = f", times {worker['scale']:.3g}" if worker["scale"] != 1 else ""
+    computes_with = worker["accelerator"] or worker["cpu"]
+    threads = plural(worker["threads"], "thread")
+    taking = (
+        "one frame at a time"
+        if done.fleet.batch == 1
+        else f"up to {done.fleet.batch} frames at once"
     )
-    lost = summary["lost"].mean
+    hour, month = worker["price_hour"], worker["price_month"]
+    price = (
+        "" if hour is None else f" It costs {hour:g} an hour, {month:,.2f} a month, busy or not."
+    )
     return (
-        f"{fewest}{plural(fleet.devices, 'device')} on {plural(fleet.workers, 'worker')}: "
+        f"A worker takes {taking}, first come, first served, and decodes and computes with {threads} of "
+        f"{computes_with}, as the cloud's profile was measured{scaled}.{price}"
+    )
+
+
+def considered_table(provision: Provision) -> FoldingTable:
+    """Return the options that were considered, the cheapest first; those that are late or behind last."""
+    order = [Fate.CHOSEN, Fate.EQUAL, Fate.DEARER, Fate.LATE, Fate.BEHIND]
+    ranked = sorted(
+        provision.considered, key=lambda one: (order.index(one.fate), one.cost_a_month or 0.0)
+    )
+    more = len(ranked) - _MOST_CONSIDERED
+    title = "considered" + (f" ({more} more: --json)" if more > 0 else "")
+    table = new_table(title, "option", "workers", "cost a month", "p99", "", left=1)
+    for one in ranked[:_MOST_CONSIDERED]:
+        table.add_row(*considered_cells(one))
+    return table
+
+
+def _choice_text(done: FleetSimulation, provision: Provision) -> str:
+    """Say which option and how many workers keep the p99, what that costs, and what else would."""
+    fleet, kept = provision.fleet, f"a p99 of {format_duration(provision.p99_s)}"
+    if len(provision.considered) == 1:
+        if not fleet.paid_workers:
+            return f"{fleet.label} keeps {kept} without any worker."
+        verb = "is" if fleet.paid_workers == 1 else "are"
+        return f"{plural(fleet.paid_workers, 'worker')} {verb} the fewest that keep {kept}."
+    on = f" on {plural(fleet.paid_workers, 'worker')}" if fleet.paid_workers else ""
+    found = f"{fleet.label}{on} is the cheapest that keeps {kept}: {_bill_text(done)}."
+    return " ".join(filter(None, (found, _fastest_text(done, provision), _equal_text(provision))))
+
+
+def _bill_text(done: FleetSimulation) -> str:
+    cost, prices = done.cost_a_month, done.bill.prices
+    if cost is None or prices is None:
+        return "nothing has a price"
+    if not cost:
+        return "nothing a month"
+    workers = workers_a_month(done.fleet, prices)
+    if not done.workers:
+        return f"{cost:,.2f} a month, and no worker"
+    return f"{cost:,.2f} a month ({workers:,.2f} for workers, {cost - workers:,.2f} for traffic)"
+
+
+def _fastest_text(done: FleetSimulation, provision: Provision) -> str:
+    """Compare with the option that is the fastest where nothing waits."""
+    fastest = done.plan.best.label
+    if fastest == provision.fleet.label:
+        return "It is the fastest option too."
+    one = next((one for one in provision.considered if one.fleet.label == fastest), None)
+    if one is None:
+        return ""
+    if one.fate in (Fate.LATE, Fate.BEHIND):
+        return f"The fastest by itself, {fastest}, does not keep it with any number of workers."
+    return f"The fastest by itself, {fastest}, costs {_cost_text(one)}."
+
+
+def _cost_text(one: Considered) -> str:
+    least = "at least " if one.is_bound else ""
+    more = " or more" if one.is_bound else ""
+    cost = f"{one.cost_a_month:,.2f} a month" if one.cost_a_month is not None else "as much"
+    on = plural(one.fleet.paid_workers, "worker") if one.fleet.paid_workers else "no worker"
+    return f"{least}{cost} on {on}{more if one.fleet.paid_workers else ''}"
+
+
+def _equal_text(provision: Provision) -> str:
+    equal = [one for one in provision.considered if one.fate is Fate.EQUAL]
+    if not equal:
+        return ""
+    names = ", ".join(
+        f"{one.fleet.label} (p99 {format_duration(one.p99_s)})" for one in equal if one.p99_s
+    )
+    return f"As cheap, but slower: {names}."
+
+
+def _running_text(done: FleetSimulation) -> str:
+    fleet, summary = done.fleet, done.figures
+    late, lost = summary.get("missed_share"), summary["lost"].mean
+    on = plural(fleet.paid_workers, "worker")
+    busy = f"workers are busy {100 * summary['cloud_share'].mean:.0f} % of the time, "
+    slow = min(run.taken_share for run in done.runs)
+    behind = "" if all(run.keeps_rate for run in done.runs) else (
+        f" The devices do not keep up: they take {100 * slow:.0f} % of the frames that are due."
+    )  # fmt: skip
+    return (
+        f"{plural(fleet.devices, 'device')} on {on if fleet.paid_workers else 'no worker'}: "
         f"{format_duration(summary['mean_s'].mean)} a frame on average, "
         f"{format_duration(summary['p99_s'].mean)} at p99"
-        f"{f', {100 * late.mean:.1f} % later than the deadline' if late else ''}; workers are busy "
-        f"{100 * summary['cloud_share'].mean:.0f} % of the time, uplinks "
-        f"{100 * summary['uplink_share'].mean:.0f} %; "
+        f"{f', {100 * late.mean:.1f} % later than the deadline' if late else ''}; "
+        f"{busy if fleet.paid_workers else ''}uplinks {100 * summary['uplink_share'].mean:.0f} %; "
         f"{plural(round(lost), 'frame') if lost else 'no frame'} {'are' if round(lost) > 1 else 'is'} lost."
+        f"{behind}"
     )
 
 
-def fleet_table(runs: Sequence[FleetRun], summary: dict[str, Estimate]) -> Table:
+def fleet_table(done: FleetSimulation) -> Table:
     """Return the figures, a row each."""
-    fleet = runs[0].fleet
-    options = ", ".join(demand.label for demand in fleet.demands)
+    fleet, summary = done.fleet, done.figures
     title = (
-        f"{plural(fleet.devices, 'device')}, {1 / fleet.period_s:g} fps each, {options}; "
+        f"{plural(fleet.devices, 'device')}, {1 / fleet.period_s:g} fps each, {fleet.label}; "
         f"{fleet.share} on each uplink ({fleet.trace.name}, mean "
-        f"{format_rate(fleet.trace.uplink_bps.mean)}); "
-        f"{plural(fleet.workers, 'worker')}, batches of up to {fleet.batch}; {len(runs)} x "
-        f"{fleet.duration_s:g} s"
+        f"{format_rate(fleet.trace.uplink_bps.mean)}); batches of up to {fleet.batch}; "
+        f"{len(done.runs)} x {fleet.duration_s:g} s"
     )
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    columns = ("", "mean", "± 95 %") if len(runs) > 1 else ("", "one run")
+    columns = ("", "mean", "± 95 %") if len(done.runs) > 1 else ("", "one run")
     for column in columns:
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for name, (words, show) in _SHOWN.items():
         if found := summary.get(name):
-            half = "" if found.half_width is None else show(found.half_width)
-            table.add_row(*(words, show(found.mean), half)[: len(columns)])
+            table.add_row(*(words, show(found.mean), _half(found, show))[: len(columns)])
     return table
 
 
-def fleet_json(
-    runs: Sequence[FleetRun], each: Sequence[dict[str, float]], seed: int
-) -> dict[str, Any]:
-    """Return the fleet, the figures with their intervals, and those of every run."""
-    fleet = runs[0].fleet
-    return {
-        "fleet": {
-            "devices": fleet.devices,
-            "options": [demand.label for demand in fleet.demands],
-            "fps": 1 / fleet.period_s,
-            "share": fleet.share,
-            "window": fleet.window,
-            "workers": fleet.workers,
-            "batch": fleet.batch,
-            "batch_cost": fleet.batch_cost,
-            "duration_s": fleet.duration_s,
-            "trace": fleet.trace.name,
-            "mean_uplink_bps": fleet.trace.uplink_bps.mean,
-        },
-        "seed": seed,
-        "frames": sum(len(run.latencies_s) for run in runs),
-        "figures": {
-            name: {"mean": found.mean, "ci95": found.half_width}
-            for name, found in summarise(each).items()
-        },
-        "runs": list(each),
-    }
+def _half(found: Estimate, show: Callable[[float], str]) -> str:
+    return show(found.half_width) if found.half_width else ""
 
 
 def run_rows(each: Sequence[dict[str, float]]) -> Iterator[tuple[object, ...]]:
@@ -175,31 +179,9 @@ def draw_fleet(runs: Sequence[FleetRun], deadline_s: float | None, path: Path) -
         axes.set_xscale("log")
         axes.set_xlabel("latency (ms)")
         axes.set_ylabel("share of frames that are faster")
-        axes.set_title(f"{plural(fleet.devices, 'device')}, {plural(fleet.workers, 'worker')}")
+        axes.set_title(f"{plural(fleet.devices, 'device')}, {plural(fleet.paid_workers, 'worker')}")
         axes.legend(fontsize=8)
         axes.grid(alpha=0.2)
-
-
-def _a_month(run: FleetRun, amount: float) -> float:
-    return amount / run.fleet.duration_s * 3600 * HOURS_A_MONTH
-
-
-def _energy_j(run: FleetRun, device: Device, radio: Radio) -> float:
-    """Return the devices' energy of a mean frame: what all compute, and what those add that cross."""
-    computing_j = run.edge_s * compute_power_w(device)
-    if not run.crossed:
-        return computing_j
-    crossing = frame_energy(
-        device,
-        radio,
-        edge_s=0.0,
-        network_s=run.network_s,
-        cloud_s=run.queue_s + run.cloud_s,
-        upload_bytes=run.upload_bytes / run.crossed,
-        download_bytes=run.download_bytes / run.crossed,
-        fps=1 / run.fleet.period_s,
-    )
-    return computing_j + crossing.total_j * run.crossed / len(run.latencies_s)
 
 
 def _ms(seconds: float) -> str:
@@ -210,7 +192,8 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
-_SHOWN = {
+_SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
+    "workers": ("workers", "{:.0f}".format),
     "mean_s": ("mean latency", _ms),
     "p50_s": ("p50", _ms),
     "p95_s": ("p95", _ms),

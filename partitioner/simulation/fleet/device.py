@@ -6,14 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from partitioner.network.step_function import Steps
-from partitioner.profiles.variation import Variation
 from partitioner.simulation.demand import Demand
 from partitioner.simulation.fleet.event_clock import Clock
 from partitioner.simulation.fleet.queues import Cloud, SimulatedFrame, Uplink
 
 
 class SimulatedDevice:
-    """One device as the client runs it: a beat, a window, one head at a time, results in order."""
+    """One device as the client runs it: a beat, a window, one head at a time, results in order.
+
+    `draw` returns shares from 0 to 1, of which each frame takes two; without it all take the medians.
+    """
 
     def __init__(
         self,
@@ -28,13 +30,13 @@ class SimulatedDevice:
         window: int,
         device_paced: bool,
         until_s: float,
-        vary: Callable[[Variation], float],
+        draw: Callable[[], float] | None,
         record: Callable[[SimulatedFrame, float, float], None],
     ) -> None:
         self._clock, self._demand, self._cloud = clock, demand, cloud
         self._uplink, self._downlink, self._rtt = paths
         self._offset_s, self._period_s, self._until_s = offset_s, period_s, until_s
-        self._vary, self._record = vary, record
+        self._draw, self._record = draw, record
         self._asked_at, self._due_at = 0.0, phase_s - period_s
         self._device_free = self._down_free = 0.0
         self._down_begun = -math.inf
@@ -69,15 +71,25 @@ class SimulatedDevice:
                 self._window = 0
                 return
             begun_at = max(arrived_at, self._device_free)
-            frame = SimulatedFrame(self, self._taken, self._demand, arrived_at, begun_at)
+            edge_factor, cloud_factor = self._factors()
+            frame = SimulatedFrame(
+                self, self._taken, self._demand, arrived_at, begun_at, cloud_factor
+            )
             self._taken += 1
-            edge_s = self._demand.edge_s * self._vary(self._demand.edge_variation)
-            self._device_free = begun_at + edge_s
+            self._device_free = begun_at + self._demand.edge_s * edge_factor
             if self._demand.crosses:
                 self._clock.call_at(self._device_free, self._is_ready, frame)
             else:
                 frame.sent_at = self._device_free
                 self._hand(frame, self._device_free, 0.0)
+
+    def _factors(self) -> tuple[float, float]:
+        """Draw for one frame how many times the medians head and tail take."""
+        if self._draw is None:
+            return 1.0, 1.0
+        shares = self._draw(), self._draw()
+        demand = self._demand
+        return demand.edge_variation.factor(shares[0]), demand.cloud_variation.factor(shares[1])
 
     def _is_ready(self, event: Any) -> None:
         if self._sending:

@@ -7,12 +7,10 @@ alone; only what is shared waits for its turn in simulated time.
 import heapq
 import math
 from collections import deque
-from collections.abc import Callable
 from itertools import count
 from typing import Any, Protocol
 
 from partitioner.network.step_function import Steps
-from partitioner.profiles.variation import Variation
 from partitioner.simulation.demand import Demand
 from partitioner.simulation.fleet.event_clock import Clock
 
@@ -37,13 +35,22 @@ class Sender(Protocol):
 class SimulatedFrame:
     """One frame that crosses."""
 
-    __slots__ = ("arrived_at", "begun_at", "came_at", "demand", "device", "index", "sent_at")
+    __slots__ = (
+        "arrived_at", "begun_at", "came_at", "cloud_factor", "demand", "device", "index", "sent_at",
+    )  # fmt: skip
 
     def __init__(
-        self, device: "Sender", index: int, demand: Demand, arrived_at: float, begun_at: float
+        self,
+        device: "Sender",
+        index: int,
+        demand: Demand,
+        arrived_at: float,
+        begun_at: float,
+        cloud_factor: float = 1.0,
     ) -> None:
         self.device, self.index, self.demand = device, index, demand
         self.arrived_at, self.begun_at = arrived_at, begun_at
+        self.cloud_factor = cloud_factor
         self.sent_at = self.came_at = 0.0
 
 
@@ -109,8 +116,8 @@ class Uplink:
 class Cloud:
     """Workers behind one queue, first come, first served; each takes up to `batch` frames of one option.
 
-    A batch of k takes 1 + (k - 1) * `batch_cost` times as long as a frame alone. `busy_s` is the time
-    that workers computed until `until_s`.
+    A batch of k takes 1 + (k - 1) * `batch_cost` times as long as its first frame alone. `busy_s` is the
+    time that workers computed until `until_s`.
     """
 
     def __init__(
@@ -119,10 +126,9 @@ class Cloud:
         workers: int,
         batch: int,
         batch_cost: float,
-        vary: Callable[[Variation], float],
         until_s: float = math.inf,
     ) -> None:
-        self._clock, self._idle, self._vary = clock, workers, vary
+        self._clock, self._idle = clock, workers
         self._until_s = until_s
         self._batch, self._batch_cost = batch, batch_cost
         self._waiting: deque[SimulatedFrame] = deque()
@@ -142,7 +148,7 @@ class Cloud:
             self._fill(batch)
         demand = batch[0].demand
         growth = 1 + (len(batch) - 1) * self._batch_cost
-        seconds = demand.cloud_s * growth * self._vary(demand.cloud_variation)
+        seconds = demand.cloud_s * growth * batch[0].cloud_factor
         now = self._clock.now
         self.busy_s += max(0.0, min(seconds, self._until_s - now))
         self.batches += 1

@@ -1,12 +1,13 @@
 """The command simulate fleet."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
 
 from partitioner.bundle.bundle import Bundle
-from protos.errors import SplitpointError
+from protos.errors import InfeasibleError, SplitpointError
 from tests.kit.documents import Simulate, document
 
 
@@ -78,6 +79,10 @@ def test_fleet_as_a_table(simulate: Simulate) -> None:
         ([], "either --bandwidth 20mbit or --trace FILE"),
         (["--bandwidth", "1mbit", "--trace", "TRAM"], "either"),
         (["--bandwidth", "1mbit", "--fps", 0], "--fps 0.0"),
+        (["--bandwidth", "1mbit", "--minimize", "cots"], "'cots' cannot be minimised. Did you mean cost?"),
+        (["--bandwidth", "1mbit", "--minimize", "cost", "--p99", "1s"], "--price-worker-hour"),
+        (["--bandwidth", "1mbit", "--minimize", "cost", "--price-gb", 1], "--minimize cost needs"),
+        (["--bandwidth", "1mbit", "--minimize", "cost", "--price-gb", 1, "--workers", 2], "--workers 2"),
         (["--bandwidth", "1mbit", "--workers", "auto"], "--p99 200ms"),
         (["--bandwidth", "1mbit", "--workers", "many"], "no number of workers"),
         (["--bandwidth", "1mbit", "--workers", "²"], "no number of workers"),
@@ -86,8 +91,6 @@ def test_fleet_as_a_table(simulate: Simulate) -> None:
         (["--bandwidth", "1mbit", "--device", "abacus"], "abacus"),
         (["--bandwidth", "1mbit", "--price-gb", -1], "--price-gb -1"),
         (["--bandwidth", "1mbit", "--duration", "0s"], "duration above 0"),
-        (["--bandwidth", "1mbit", "--duration", "20s", "--workers", "auto", "--p99", "1ms"],
-         "no number of workers brings the p99 to 1 ms"),
     ],
 )  # fmt: skip
 def test_mistakes_about_fleets_are_answered(
@@ -98,3 +101,42 @@ def test_mistakes_about_fleets_are_answered(
     assert isinstance(done.exception, SplitpointError)
     assert sentence in str(done.exception)
     assert done.stdout == ""
+
+
+def test_cheapest_fleet_is_found_over_options_and_workers(simulate: Simulate) -> None:
+    # The edge takes 0.1 s and so keeps the p99 with no worker at all; four times as slow it does not.
+    words = ("fleet", "--bandwidth", "10mbit", "--rtt", "20ms", "--devices", 30, "--fps", 2, "--duration",
+             "20s", "--minimize", "cost", "--p99", "300ms", "--price-worker-hour", 0.5, "--json")  # fmt: skip
+    local = document(simulate(*words))
+    assert local["fleet"]["options"] == ["edge"]
+    assert local["fleet"]["workers"] == local["figures"]["cost_a_month"]["mean"] == 0
+    crossing = document(simulate(*words, "--edge-scale", 4))
+    assert crossing["fleet"]["workers"] == crossing["figures"]["workers"]["mean"] >= 1
+    assert crossing["figures"]["p99_s"]["mean"] <= 0.3
+    assert crossing["worker"]["price_month"] == pytest.approx(365.0)
+    fates = {one["fate"] for one in crossing["considered"]}
+    assert "chosen" in fates
+    assert "late" in fates  # the edge
+
+
+def test_cheapest_fleet_as_a_table(simulate: Simulate) -> None:
+    done = simulate(
+        "fleet", "--bandwidth", "10mbit", "--rtt", "20ms", "--devices", 30, "--fps", 2, "--duration", "20s",
+        "--minimize", "cost", "--p99", "300ms", "--price-worker-hour", 0.5, "--edge-scale", 4,
+    )  # fmt: skip
+    assert done.exception is None
+    shown = " ".join(done.stdout.split())
+    assert "is the cheapest that keeps a p99 of 300 ms" in shown
+    assert "A worker takes one frame at a time" in shown
+    assert "considered" in shown
+
+
+def test_p99_that_nothing_keeps_names_the_nearest_miss(simulate: Simulate) -> None:
+    done = simulate(
+        "fleet", "--bandwidth", "1mbit", "--rtt", "20ms", "--duration", "20s", "--workers", "auto", "--p99",
+        "1ms", "--json",
+    )  # fmt: skip
+    assert isinstance(done.exception, InfeasibleError)
+    assert "no number of workers brings the p99 to 1 ms. The nearest is" in str(done.exception)
+    nearest = json.loads(done.stdout)["infeasible"]["nearest"]
+    assert nearest["p99_s"] > 0.02

@@ -18,11 +18,12 @@ from partitioner.network.step_function import Steps
 from partitioner.network.trace import Trace
 from partitioner.planning.terms import Prices
 from partitioner.profiles.variation import Variation
-from partitioner.reports.simulations.fleet import Bill, measures, summarise
 from partitioner.simulation.demand import Demand
 from partitioner.simulation.fleet.event_clock import Clock
-from partitioner.simulation.fleet.fleet import Fleet, find_workers, run_fleet
+from partitioner.simulation.fleet.figures import Bill, measures, summarise
+from partitioner.simulation.fleet.fleet import Fleet
 from partitioner.simulation.fleet.queues import Cloud
+from partitioner.simulation.fleet.simulator import run_fleet, run_within
 from partitioner.simulation.pipeline import Setup
 from partitioner.simulation.replay import Fixed, run_policy
 from protos.errors import UsageError
@@ -101,7 +102,7 @@ def test_many_equal_messages_share_as_one() -> None:
 def test_wait_for_one_of_three_workers_matches_erlang_c() -> None:
     """M/M/3 at a load of 0.8: Poisson arrivals, exponential service."""
     random_, clock, waits = random.Random(3), Clock(), []
-    cloud = Cloud(clock, 3, 1, 1.0, lambda _variation: random_.expovariate(1.0))
+    cloud = Cloud(clock, 3, 1, 1.0)
 
     class Sink:
         def is_computed(self, frame: SimpleNamespace, started_at: float) -> None:
@@ -110,7 +111,10 @@ def test_wait_for_one_of_three_workers_matches_erlang_c() -> None:
     moment = 0.0
     for _ in range(60_000):
         moment += random_.expovariate(3 * 0.8)
-        frame = SimpleNamespace(device=Sink(), demand=Demand("x", 0, 1, 1.0, 0), came_at=moment)
+        frame = SimpleNamespace(
+            device=Sink(), demand=Demand("x", 0, 1, 1.0, 0), came_at=moment,
+            cloud_factor=random_.expovariate(1.0),
+        )  # fmt: skip
         clock.call_at(moment, cloud.arrive, frame)
     clock.run()
     # Erlang C: with a = λ/μ = 2.4, P(wait) = a³/3!/(1 − 0.8) / (1 + a + a²/2 + a³/3!/(1 − 0.8)), and
@@ -168,19 +172,43 @@ def test_fleet_of_one_whose_times_vary_is_the_pipeline_whose_times_do() -> None:
     assert one.latencies_s.mean() == pytest.approx(alone.mean_s, rel=0.005)
 
 
-@given(st.integers(1, 30), st.integers(1, 3), st.floats(0.05, 1.2))
-def test_fewest_workers_are_found(devices: int, window: int, p99_s: float) -> None:
-    asked = fleet(devices=devices, window=window)
+def test_run_is_given_up_once_more_are_late_than_a_p99_allows() -> None:
+    # Frames every 2 s take 1.18 s each (see above): none is later than 1.2 s, all are later than 1.1 s.
+    assert run_within(fleet(), 1.2) is not None
+    heard: list[float] = []
+    assert run_within(fleet(duration_s=2000.0), 1.1, on_time=heard.append) is None
+    assert max(heard) < 60.0  # 1 % of 1,000 frames are late after 22 s or so
 
-    def p99_of(tried: Fleet) -> float:
-        return 0.1 + 1 / tried.workers
 
-    enough = [n for n in range(1, devices * window + 1) if 0.1 + 1 / n <= p99_s]
-    if not enough:
-        with pytest.raises(UsageError, match="no number of workers"):
-            find_workers(asked, p99_s, p99_of)
-        return
-    assert find_workers(asked, p99_s, p99_of).workers == enough[0]
+def test_fleet_whose_devices_skip_frames_keeps_no_p99() -> None:
+    # A head takes 3 s, and frames are due every 2 s: with a window of one a third of them is skipped.
+    slow = Demand("edge", 3.0, 0, 0.0, 0)
+    run = run_fleet(fleet(demands=(slow,), window=1, duration_s=60.0))
+    assert run.latency_s(99) == pytest.approx(3.0)
+    assert run.taken_share == pytest.approx(2 / 3, abs=0.05)
+    assert not run.keeps(5.0)
+
+
+def test_lost_frames_count_against_a_p99() -> None:
+    dead = Trace("t", Steps([0.0, 3.0], [2e6, 0.0], 4.0, "hold")).filled(0.02, 1e6)
+    assert not run_fleet(fleet(trace=dead)).keeps(10.0)
+
+
+def test_fleets_with_other_options_and_workers_meet_the_same_frames() -> None:
+    # Heads of 0.2 s with the same draws, and an uplink so fast that a frame takes little beside its head.
+    link = Trace.constant(Link(1e12, 1e12, 0.0))
+    first = Demand("a", 0.2, 1, 1e-9, 1, edge_variation=VARYING, cloud_variation=VARYING)
+    asked = fleet(demands=(first,), trace=link, devices=3, varied=True)
+    other = replace(asked, demands=(replace(first, label="b", upload_bytes=9),), workers=7)
+    one, two = (sorted(run_fleet(each, seed=2).latencies_s) for each in (asked, other))
+    assert one == pytest.approx(two, abs=1e-6)
+
+
+def test_fleet_that_stays_on_the_edge_pays_no_worker() -> None:
+    local = fleet(demands=(Demand("edge", 0.4, 0, 0.0, 0),), workers=3)
+    found = measures(run_fleet(local), None, Bill(prices=Prices(worker_hour=1.0, gb=1.0)))
+    assert found["workers"] == 0
+    assert found["cost_a_month"] == 0
 
 
 def test_interval_over_runs_by_hand() -> None:
