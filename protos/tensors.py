@@ -55,13 +55,15 @@ class TensorSpec:
     """A tensor's name, type and shape.
 
     `dtype` is numpy's name (`float32`); in `shape`, -1 is the batch axis and -2 one that the data size.
-    `usual` has a size to expect for each -2, in their order: one that was seen.
+    `usual` has a size to expect for each -2, in their order: one that was seen. `drawn` is from where to
+    where (exclusive) random values are drawn that the model takes; empty: normal floats, small integers.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     usual: tuple[int, ...] = ()
+    drawn: tuple[float, ...] = ()
 
     @property
     def oip_datatype(self) -> str:

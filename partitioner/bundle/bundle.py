@@ -313,7 +313,8 @@ class Bundle:
     def _model(self, graph: str) -> ModelFile:
         weights = self.contents.read(WEIGHTS_FILE) if WEIGHTS_FILE in self.contents.names else None
         data = {} if weights is None else {Path(WEIGHTS_FILE).name: weights}
-        return ModelFile(str(self.path / graph), self.contents.read(graph), data)
+        optimize = graph not in self.manifest.unoptimized
+        return ModelFile(str(self.path / graph), self.contents.read(graph), data, optimize)
 
 
 def save_samples(folder: Path, frames: Sequence[Mapping[str, Array]]) -> None:

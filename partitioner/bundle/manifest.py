@@ -17,6 +17,7 @@ A bundle is a folder:
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -25,6 +26,7 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     ValidationError,
     WrapSerializer,
+    model_serializer,
     model_validator,
 )
 
@@ -48,13 +50,17 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-def _without_usual(spec: TensorSpec, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-    """Write a spec without `usual` where it says nothing: bundles from before it keep their digests."""
+def _without_empty(spec: TensorSpec, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """Write a spec without `usual` and `drawn` where they are empty, as older bundles have it."""
     written: dict[str, Any] = write(spec)
-    return written if spec.usual else {k: v for k, v in written.items() if k != "usual"}
+    return {key: value for key, value in written.items() if value or key not in ("usual", "drawn")}
 
 
-Spec = Annotated[TensorSpec, WrapSerializer(_without_usual)]
+def _is_range(drawn: tuple[float, ...]) -> bool:
+    return not drawn or (len(drawn) == 2 and -math.inf < drawn[0] < drawn[1] < math.inf)
+
+
+Spec = Annotated[TensorSpec, WrapSerializer(_without_empty)]
 
 
 class Preprocess(FrozenModel):
@@ -109,6 +115,14 @@ class Manifest(FrozenModel):
     parameters: int = 0
     cuts: tuple[Cut, ...]
     files: dict[str, FileDigest]
+    unoptimized: tuple[str, ...] = ()
+    """Graphs that the runtime loads only if it leaves them as they are."""
+
+    @model_serializer(mode="wrap")
+    def _without_unoptimized(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out `unoptimized` where there are none, as bundles from before it have it."""
+        written: dict[str, Any] = write(self)
+        return {k: v for k, v in written.items() if v or k != "unoptimized"}
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -127,6 +141,7 @@ class Manifest(FrozenModel):
                 or min(spec.shape, default=1) < DATA_SIZE
                 or spec.shape.count(DATA_SIZE) != len(spec.usual)
                 or min(spec.usual, default=0) < 0
+                or not _is_range(spec.drawn)
             ):
                 raise ValueError(f"tensor {spec.name!r} cannot be {spec.dtype}{list(spec.shape)}")
         return self

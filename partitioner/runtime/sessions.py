@@ -14,6 +14,7 @@ import psutil
 
 from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS, MAX_THREADS
 from partitioner.common.memory import release_freed_pages
+from partitioner.runtime.failures import Failure
 from partitioner.runtime.providers import check_provider, open_with
 from protos.errors import BundleError, FaultError, UsageError
 from protos.tensors import Array, Buffer, TensorSpec, native
@@ -59,7 +60,10 @@ class Stage:
             try:
                 values = self._session.run(self._computed, needed)
             except Exception as error:
-                raise FaultError(f"the runtime failed on this input: {error}") from error
+                failure = Failure.of(error)
+                raise FaultError(
+                    f"the runtime failed on this input: {failure.said}. {failure.advice_on_running}"
+                ) from error
             results.update(zip(self._computed, values, strict=True))
         return {spec.name: results[spec.name] for spec in self.outputs}
 
@@ -68,12 +72,14 @@ class Stage:
 class ModelFile:
     """An ONNX file in memory: its name for messages, its bytes, and those of its external data by name.
 
+    With `optimize` unset, the runtime leaves the graph as it is: it cannot load some that it has rewritten.
     The runtime takes copies of what it needs, so that none of them has to outlive the opening of a session.
     """
 
     name: str
     graph: Buffer
     external: Mapping[str, Buffer] = field(default_factory=dict)
+    optimize: bool = True
 
 
 def open_session(
@@ -89,6 +95,7 @@ def open_session(
     With `shapes_first`, the operator Shape runs as soon as its value is there, so that it keeps none alive.
     With `profile_to`, the runtime's profiler writes to a file that starts with that path.
     """
+    optimize = optimize and (isinstance(model, Path) or model.optimize)
     settings = partial(
         _settings, options, optimize=optimize, shapes_first=shapes_first, profile_to=profile_to
     )
@@ -150,9 +157,9 @@ def open_stage(
     try:
         stage = Stage(open_session(graph, options), inputs, outputs)
     except Exception as error:
+        failure = Failure.of(error)
         raise BundleError(
-            f"the runtime (onnxruntime {onnxruntime.__version__}) cannot load {graph.name}: {error}. "
-            "Free memory, update onnxruntime, or import the bundle again."
+            f"the runtime cannot load {graph.name}: {failure.said}. {failure.advice_on_opening}"
         ) from error
     finally:
         release_freed_pages()  # loading takes the weights several times over
@@ -178,13 +185,22 @@ def open_weighed(open_stage: Callable[[], Stage]) -> tuple[Stage, int]:
 def random_feeds(
     inputs: tuple[TensorSpec, ...], rng: np.random.Generator, batch: int = 1
 ) -> dict[str, Array]:
-    """Return inputs to time or to compare with: normal floats, and small integers that index safely."""
+    """Return inputs to time or to compare with: in the ranges of their specs, else normal floats, and small
+    integers that index safely."""
     return {spec.name: _random(spec, rng, batch) for spec in inputs}
 
 
 def _random(spec: TensorSpec, rng: np.random.Generator, batch: int) -> Array:
     dtype, shape = np.dtype(spec.dtype), spec.sized(batch)
+    if spec.drawn:
+        low, high = spec.drawn
+        values = (
+            rng.uniform(low, high, shape)
+            if dtype.kind == "f"
+            else rng.integers(int(low), int(high), shape)
+        )
+        return np.asarray(values).astype(dtype)
     if dtype.kind == "f":
-        return rng.standard_normal(shape).astype(dtype)
-    high = 256 if dtype == np.uint8 and len(shape) == 4 else 2
-    return rng.integers(0, high, shape).astype(dtype)
+        return np.asarray(rng.standard_normal(shape)).astype(dtype)
+    most = 256 if dtype == np.uint8 and len(shape) == 4 else 2
+    return np.asarray(rng.integers(0, most, shape)).astype(dtype)

@@ -1,0 +1,138 @@
+"""What a failure of ONNX Runtime is due to, told from its words, and what to do then.
+
+The runtime raises types by layer of its code, not by cause: a lack of memory, a value out of range and a
+shape that does not fit are all its `Fail`. So the words decide; the first cause that fits is it.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+import onnxruntime
+
+_SOURCE = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : (?:Load model from \S+ failed: ?)?|"
+    r"\S+\.(?:cc|cpp|cu|h|hpp):\d+ (?:[^\n()]*::[^\n()]*\((?:[^()]|\([^()]*\))*\)(?: const)? )?"
+)
+"""What precedes its words: a status, a file, a place in its sources, the signature of the function there."""
+_NODE = re.compile(
+    r"Non-zero status code returned while running (\S+) node\. Name:'([^']*)' Status Message: *"
+)
+_LONGEST = 300
+_VERSION: str = onnxruntime.__version__
+
+
+class Cause(Enum):
+    """Why a session did not open, or did not run."""
+
+    MEMORY = "memory"
+    OPERATOR = "operator"
+    TOO_NEW = "too new"
+    KERNEL = "kernel"
+    DAMAGED = "damaged"
+    WEIGHTS = "weights"
+    TYPES = "types"
+    SHAPES = "shapes"
+    GRAPH = "graph"
+    VALUES = "values"
+    FEEDS = "feeds"
+    UNKNOWN = "unknown"
+
+
+_WORDS: tuple[tuple[Cause, str], ...] = (
+    (
+        Cause.MEMORY,
+        r"Failed to allocate memory|bad.?alloc|bad allocation|out of memory|Cannot allocate memory|"
+        r"CUDA failure 2\b",
+    ),
+    (
+        Cause.OPERATOR,
+        r"No Op registered for|is not a registered function/op|No opset import for domain|"
+        r"Failed to find kernel def|Custom operator|No schema registered",
+    ),
+    (
+        Cause.TOO_NEW,
+        r"is under development|max supported (?:IR version|opset)|Unsupported model IR",
+    ),
+    (Cause.KERNEL, r"Could not find an implementation|NOT_IMPLEMENTED|No kernel found"),
+    (Cause.DAMAGED, r"protobuf parsing failed|INVALID_PROTOBUF|NO_SUCHFILE|File doesn't exist"),
+    (Cause.WEIGHTS, r"[Ee]xternal (?:data|initializer)|Deserialize tensor"),
+    (
+        Cause.FEEDS,
+        r"Got invalid dimensions for input|Invalid rank for input|Unexpected input data type|"
+        r"Required inputs .* are missing",
+    ),
+    (Cause.TYPES, r"Type Error|bound to different types|Unexpected data type"),
+    (
+        Cause.SHAPES,
+        r"ShapeInferenceError|dimension mismatch|[Ii]ncompatible dimensions|cannot be reshaped|"
+        r"Mismatch between number of|broadcast|[Ss]hape",
+    ),
+    (Cause.GRAPH, r"INVALID_GRAPH|not acyclic|Invalid model|invalid model"),
+    (Cause.VALUES, r"Non-zero status code returned while running"),
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failure: its cause, the runtime's words without the places in its sources, and the operator."""
+
+    cause: Cause
+    said: str
+    operator: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Failure":
+        """Tell the cause of what the runtime raised."""
+        text = str(error) or type(error).__name__
+        if isinstance(error, MemoryError):
+            return cls(Cause.MEMORY, "out of memory")
+        found = next((cause for cause, words in _WORDS if re.search(words, text)), Cause.UNKNOWN)
+        node = _NODE.search(text)
+        named = re.search(
+            r"No Op registered for (\S+)|(\S+) is not a registered|domain '([^']*)'", text
+        )
+        operator = node[1] if node else next((g for g in named.groups() if g), "") if named else ""
+        return cls(found, _plain(text), operator)
+
+    @property
+    def advice_on_opening(self) -> str:
+        """What to do about a graph of a bundle that does not open: one or two sentences."""
+        return _OPENING.get(self.cause, _ELSE).format(self.operator or "this operator", _VERSION)
+
+    @property
+    def advice_on_running(self) -> str:
+        """What to do about a graph of a bundle that opened and does not run."""
+        return _RUNNING.get(self.cause, _RUNNING[Cause.VALUES])
+
+
+_ELSE = "See which cuts work: splitpoint verify BUNDLE."
+_REIMPORT = "Import the model again: that opens every cut, and leaves out those that do not work."
+_AGAIN = "Copy the bundle again, or import the model again."
+_OPENING: dict[Cause, str] = {
+    Cause.MEMORY: "Free memory, allow fewer sessions, or choose a cut that leaves less to this machine.",
+    Cause.OPERATOR: "onnxruntime {1} has no {0}: install one that has it, as where the bundle was made.",
+    Cause.TOO_NEW: "Update onnxruntime, which is {1} here.",
+    Cause.KERNEL: "onnxruntime {1} does not compute that on this provider: use another provider, or import "
+    "the model in other data types.",
+    Cause.DAMAGED: _AGAIN,
+    Cause.WEIGHTS: _AGAIN,
+    Cause.TYPES: _REIMPORT,
+    Cause.SHAPES: _REIMPORT,
+    Cause.GRAPH: _REIMPORT,
+}
+_RUNNING: dict[Cause, str] = {
+    Cause.MEMORY: "Free memory, or send fewer samples at a time.",
+    Cause.SHAPES: "The model does not take inputs of these sizes and values together.",
+    Cause.VALUES: "The model does not take these values: compare them with inputs that it was made for.",
+}
+
+
+def _plain(text: str) -> str:
+    """Return the runtime's words on one line, without where in its sources it says them."""
+    node = _NODE.search(text)
+    rest = _NODE.sub("", text)
+    words = " ".join(_SOURCE.sub("", rest).split()).rstrip(" .")
+    words = words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"
+    where = f"{node[1]} {node[2]}".strip() + ": " if node else ""
+    return where + words
