@@ -1,6 +1,6 @@
 """Does head + tail equal the whole model? Run both at every cut and look at the worst difference."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,19 +10,26 @@ from partitioner.bundle.manifest import Cut
 from partitioner.common.defaults import DEFAULT_TOLERANCE
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.runtime.sessions import RuntimeOptions
+from protos.errors import BundleError, FaultError
 from protos.names import CLOUD
 from protos.tensors import Array
 
 _SMALLEST = 1e-6
 
+Feeds = Mapping[str, Array]
+
 
 @dataclass(frozen=True)
 class CutCheck:
-    """The worst absolute difference of one cut from the whole model, for each output."""
+    """The worst absolute difference of one cut from the whole model, for each output.
+
+    Where a head or a tail does not run, `failure` says why, and the differences are infinite.
+    """
 
     cut: str
     differences: Mapping[str, float]
     ok: bool
+    failure: str = ""
 
     @property
     def max_abs_diff(self) -> float:
@@ -32,22 +39,31 @@ class CutCheck:
 
 def verify_bundle(
     bundle: Bundle,
-    feeds: Mapping[str, Array],
+    inputs: Sequence[Feeds],
     options: RuntimeOptions | None = None,
     tolerance: float = DEFAULT_TOLERANCE,
     on_progress: OnProgress = unheard,
 ) -> list[CutCheck]:
-    """Compare every cut with the whole model on `feeds`.
+    """Compare every cut with the whole model on each of `inputs`.
 
-    A cut is right if no output differs by more than `tolerance` times its largest value. Raises
-    BundleError for a head-only bundle, of which nothing but digests can be checked.
+    A cut is right if no output differs by more than `tolerance` times its largest value; one that does not
+    run is wrong, and the others are looked at all the same. Raises BundleError or FaultError when the whole
+    model does not run, and BundleError for a head-only bundle, of which nothing but digests can be checked.
     """
     bundle.need_whole("comparing head + tail with the whole model")
-    whole = bundle.open_tail(CLOUD, options).run(feeds)
+    stage = bundle.open_tail(CLOUD, options)
+    wholes = [stage.run(feeds) for feeds in inputs]
+    del stage
     checks: list[CutCheck] = []
     for cut in bundle.cuts.values():
         on_progress(cut.id, len(checks), len(bundle.cuts))
-        checks.append(_check(bundle, cut, feeds, whole, options, tolerance))
+        try:
+            checks.append(
+                _check(bundle, cut, list(zip(inputs, wholes, strict=True)), options, tolerance)
+            )
+        except (BundleError, FaultError) as error:
+            gaps = dict.fromkeys(wholes[0], float("inf"))
+            checks.append(CutCheck(cut.id, gaps, ok=False, failure=str(error)))
     on_progress("done", len(bundle.cuts), len(bundle.cuts))
     return checks
 
@@ -55,18 +71,24 @@ def verify_bundle(
 def _check(
     bundle: Bundle,
     cut: Cut,
-    feeds: Mapping[str, Array],
-    whole: Mapping[str, Array],
+    wanted: Sequence[tuple[Feeds, Feeds]],
     options: RuntimeOptions | None,
     tolerance: float,
 ) -> CutCheck:
-    head = bundle.open_head(cut.id, options).run(feeds)
-    tail = bundle.open_tail(cut.id, options).run(head)
-    outputs = {**{name: head[name] for name in cut.head_outputs}, **tail}
-    differences = {name: largest_difference(outputs[name], array) for name, array in whole.items()}
-    scales = {name: max(_SMALLEST, _largest(array)) for name, array in whole.items()}
-    ok = all(gap <= tolerance * scales[name] for name, gap in differences.items())
-    return CutCheck(cut.id, differences, ok)
+    """Check one cut on inputs and what the whole model makes of each; the head goes before the tail comes."""
+    head = bundle.open_head(cut.id, options)
+    crossing = [head.run(feeds) for feeds, _ in wanted]
+    del head
+    tail = bundle.open_tail(cut.id, options)
+    worst: dict[str, float] = {}
+    ok = True
+    for values, (_, whole) in zip(crossing, wanted, strict=True):
+        outputs = {**{name: values[name] for name in cut.head_outputs}, **tail.run(values)}
+        for name, array in whole.items():
+            gap = largest_difference(outputs[name], array)
+            ok = ok and gap <= tolerance * max(_SMALLEST, _largest(array))
+            worst[name] = max(gap, worst.get(name, 0.0))
+    return CutCheck(cut.id, worst, ok)
 
 
 def largest_difference(one: Array, two: Array) -> float:

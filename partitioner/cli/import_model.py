@@ -97,12 +97,12 @@ def import_command(
     remarks: list[str] = []
     with working("importing") as show:
         bundle = import_model(source, out, options, on_step=show, on_remark=remarks.append)
+    for text in remarks:
+        remark(f"Note: {text}")
     if as_json:
         print_json(bundle_json(bundle))
         return
     screen.print(bundle_table(bundle))
-    for text in remarks:
-        remark(f"Note: {text}")
     remark(f"Next: splitpoint verify {out}, then splitpoint profile {out}.")
 
 

@@ -10,9 +10,13 @@ from partitioner.cli.flags.arguments import BundleArgument
 from partitioner.cli.flags.runtime import RuntimeFlags
 from partitioner.common.defaults import DEFAULT_TOLERANCE
 from partitioner.settings.panels import CHOICE, DATA
-from partitioner.terminal.console import JsonFlag, print_json, progress, screen
+from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen
 from partitioner.terminal.flags import flag
 from protos.errors import UsageError
+
+_INPUTS = 4
+"""Of those that are given, or that came with the bundle."""
+_DRAWS = 2
 
 
 def verify(
@@ -21,7 +25,10 @@ def verify(
     data: Annotated[
         Path | None,
         flag(
-            "Inputs: a folder of images, .npy or .npz.", "INPUTS", panel=DATA, default="random ones"
+            f"Inputs: a folder of images, .npy or .npz; {_INPUTS} of them.",
+            "INPUTS",
+            panel=DATA,
+            default="the bundle's samples, else random ones",
         ),
     ] = None,
     tolerance: Annotated[
@@ -34,7 +41,7 @@ def verify(
     ] = DEFAULT_TOLERANCE,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run head + tail against the whole model at every cut; exit status 1 if any differs.
+    """Run head + tail against the whole model at every cut; exit status 1 if any differs or does not run.
 
     Example: splitpoint verify resnet50 --json
     """
@@ -49,19 +56,24 @@ def verify(
     if not 0 <= tolerance < math.inf:
         raise UsageError(f"--tolerance {tolerance} can never be met. Give 0 or more, such as 1e-4.")
     loaded = Bundle.load(bundle)
+    rng = np.random.default_rng()
     if data:
-        feeds = load_inputs(data, loaded.inputs, limit=1)[0]
+        inputs = load_inputs(data, loaded.inputs, limit=_INPUTS)
     else:
-        feeds = dict(natural_feeds(loaded.inputs, np.random.default_rng()))
+        drawn = [dict(natural_feeds(loaded.inputs, rng)) for _ in range(_DRAWS)]
+        inputs = loaded.samples()[:_INPUTS] or drawn
     with progress() as bar:
         task = bar.add_task("verifying", total=len(loaded.cuts))
         checks = verify_bundle(
             loaded,
-            feeds,
+            inputs,
             runtime.read(),
             tolerance,
             lambda cut, done, _: bar.update(task, completed=done, description=f"verifying {cut}"),
         )
     print_json(checks_json(checks)) if as_json else screen.print(checks_table(checks))
+    for check in checks:
+        if check.failure and not as_json:
+            remark(f"{check.cut}: {check.failure}")
     if not all(check.ok for check in checks):
         raise typer.Exit(1)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from partitioner.common.defaults import MAX_CUTS
 from partitioner.graph.graph import Graph
 from partitioner.graph.ideals import BEAM, Ideal, Lattice, walk
-from protos.errors import ModelError
 
 _LARGE = 16
 _MIDDLE = (0.05, 0.95)
@@ -38,8 +37,8 @@ def find_cuts(
 ) -> tuple[FoundCut, ...]:
     """Return the interior cuts of `graph`, from the input to the output.
 
-    `on_remark` hears where branches allow so many heads that not all were looked at. Raises ModelError
-    when there is no cut.
+    `on_remark` hears where branches allow so many heads that not all were looked at. There is none where
+    all nodes are one group that a runtime fuses, or where nothing that lies between may cross.
     """
     lattice = Lattice(graph)
     found = walk(lattice)
@@ -58,12 +57,6 @@ def find_cuts(
     while len(chosen) > max_cuts:
         near *= 1.5
         chosen = _thinned(_undominated(graph, small, near), near, graph.flops)
-    if not chosen:
-        raise ModelError(
-            f"the model has no cut: its {len(graph.nodes)} nodes are one group that a runtime fuses, or "
-            "what would cross cannot (it is no tensor of numbers, or its shape depends on the data). "
-            "Run it whole on either side, or import a model with more layers."
-        )
     return tuple(_cut(lattice, ideal) for ideal in chosen)
 
 

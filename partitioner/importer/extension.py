@@ -25,10 +25,11 @@ from partitioner.bundle.verification import verify_bundle
 from partitioner.graph.cuts import FoundCut
 from partitioner.graph.graph import Graph
 from partitioner.importer.onnx_graph import constant_nodes
-from partitioner.importer.pieces import PieceWriter
+from partitioner.importer.pieces import PieceError, PieceWriter
 from partitioner.importer.weights_map import write_weights_map
 from partitioner.runtime.sessions import random_feeds
 from protos.errors import BundleError, ModelError
+from protos.tensors import Array
 
 
 def add_cuts(
@@ -47,11 +48,17 @@ def add_cuts(
         bundle.folder_for("cuts")
         _link_files(bundle, folder)
         model = onnx.load(str(folder / MODEL_GRAPH), load_external_data=False)
-        writer = PieceWriter(model, bundle.graph, _places(model, bundle.graph, folder), folder)
-        added = tuple(
-            writer.write_cut(cut_id, cut)
-            for cut_id, cut in zip(_free_ids(bundle, len(found)), found, strict=True)
-        )
+        places = _places(model, bundle.graph, folder)
+        writer = PieceWriter(model, bundle.graph, places, folder, _feeds(bundle))
+        try:
+            added = tuple(
+                writer.write_cut(cut_id, cut)
+                for cut_id, cut in zip(_free_ids(bundle, len(found)), found, strict=True)
+            )
+        except PieceError as error:
+            raise ModelError(
+                f"the runtime does not take a new cut: {error}. The bundle is left as it was."
+            ) from error
         cuts = sorted((*bundle.manifest.cuts, *added), key=lambda cut: cut.head_flops)
         write_weights_map(folder, cuts)
         linked = {k: v for k, v in bundle.manifest.files.items() if k != WEIGHTS_MAP_FILE}
@@ -61,6 +68,7 @@ def add_cuts(
                 "created_by": f"splitpoint {version('splitpoint')}",
                 "cuts": tuple(cuts),
                 "files": {**linked, **{name: digest_file(folder / name) for name in sorted(made)}},
+                "unoptimized": (*bundle.manifest.unoptimized, *writer.unoptimized),
             }
         )
         write_manifest(folder, manifest)
@@ -116,11 +124,15 @@ def _free_ids(bundle: Bundle, count: int) -> list[str]:
     return [cut_id for cut_id in numbers if cut_id not in bundle.cuts][:count]
 
 
+def _feeds(bundle: Bundle) -> dict[str, Array]:
+    return (bundle.samples() or [random_feeds(bundle.inputs, np.random.default_rng(0))])[0]
+
+
 def _check_added(bundle: Bundle, added: Sequence[Cut]) -> None:
-    feeds = (bundle.samples() or [random_feeds(bundle.inputs, np.random.default_rng(0))])[0]
-    for check in verify_bundle(bundle.only([cut.id for cut in added]), feeds):
+    for check in verify_bundle(bundle.only([cut.id for cut in added]), [_feeds(bundle)]):
         if not check.ok:
-            raise ModelError(
-                f"cut {check.cut} differs from the whole model by {check.max_abs_diff:.2g}. "
+            what = check.failure or (
+                f"it differs from the whole model by {check.max_abs_diff:.2g}. "
                 "The bundle is left as it was."
             )
+            raise ModelError(f"cut {check.cut} cannot be added: {what}")

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,18 +17,19 @@ from partitioner.bundle.graph_file import save_graph
 from partitioner.bundle.manifest import (
     NAME_PATTERN,
     WEIGHTS_FILE,
+    Cut,
     FileDigest,
     Manifest,
     write_manifest,
 )
 from partitioner.common.defaults import MAX_CUTS
 from partitioner.common.units import plural
-from partitioner.graph.cuts import find_cuts
+from partitioner.graph.cuts import FoundCut, find_cuts
 from partitioner.graph.graph import Graph
 from partitioner.importer.layer_names import layer_names
 from partitioner.importer.onnx_file import load_model, strip_remarks
 from partitioner.importer.onnx_graph import read_graph
-from partitioner.importer.pieces import PieceWriter
+from partitioner.importer.pieces import PieceError, PieceWriter
 from partitioner.importer.preprocessing import parse_preprocess, prepend
 from partitioner.importer.subgraphs import specs_of
 from partitioner.importer.torch_export import export_factory, is_factory
@@ -44,7 +45,6 @@ from partitioner.importer.weights_map import write_weights_map
 from partitioner.inputs.files import load_inputs
 from partitioner.runtime.sessions import random_feeds
 from protos.errors import ModelError, UsageError
-from protos.names import CLOUD
 
 _IR_VERSION = 8
 """The first that lets weights be absent from the inputs and kept in external files."""
@@ -75,9 +75,10 @@ def import_model(
 ) -> Bundle:
     """Make the bundle `out` from an ONNX file or a torch factory (`file.py:build`), and load it.
 
-    The folder appears whole or not at all. `on_remark` hears what a reader should know of it.
-    Raises ModelError when the source cannot be used, and BundleError when `out` exists and
-    `options.replace` is not set.
+    Each head and tail is opened, one at a time; `on_remark` hears of cuts that are left out because theirs
+    do not open, and of what else a reader should know. The folder appears whole or not at all. Raises
+    ModelError when the source cannot be used, and BundleError when `out` exists and `options.replace` is
+    not set.
     """
     chosen = options or ImportOptions()
     if chosen.frame and not chosen.preprocess:
@@ -100,12 +101,13 @@ def import_model(
         _check_outputs(graph)
         on_step("finding the cuts")
         cuts = find_cuts(graph, chosen.max_cuts, on_remark)
-        on_step(f"writing the heads and tails of {plural(len(cuts), 'cut')}")
-        writer = PieceWriter(model, graph, places, folder)
-        writer.write_model()
-        made = tuple(
-            writer.write_cut(f"cut-{number:02d}", cut) for number, cut in enumerate(cuts, start=1)
+        feeds = (
+            samples[0] if samples else random_feeds(specs_of(graph.inputs, graph.values), _rng())
         )
+        writer = PieceWriter(model, graph, places, folder, feeds)
+        on_step("opening the whole model")
+        writer.write_model()
+        made = _write_cuts(writer, cuts, on_step, on_remark)
         write_weights_map(folder, made)
         save_graph(folder, graph)
         save_samples(folder, samples)
@@ -121,10 +123,9 @@ def import_model(
             parameters=parameters,
             cuts=made,
             files=_digests(folder),
+            unoptimized=tuple(writer.unoptimized),
         )
         write_manifest(folder, manifest)
-        on_step("opening the bundle")
-        _check_opens(folder)
     return Bundle.load(target)
 
 
@@ -137,11 +138,38 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _check_opens(folder: Path) -> None:
-    """Load the bundle and run its whole model once, before it takes its place."""
-    bundle = Bundle.load(folder)
-    feeds = (bundle.samples() or [random_feeds(bundle.inputs, np.random.default_rng(0))])[0]
-    bundle.open_tail(CLOUD).run(feeds)
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def _write_cuts(
+    writer: PieceWriter,
+    cuts: Sequence[FoundCut],
+    on_step: Callable[[str], None],
+    on_remark: Callable[[str], None],
+) -> tuple[Cut, ...]:
+    made: list[Cut] = []
+    left_out: list[str] = []
+    for number, cut in enumerate(cuts, start=1):
+        on_step(f"writing and opening the heads and tails: cut {number} of {len(cuts)}")
+        try:
+            made.append(writer.write_cut(f"cut-{len(made) + 1:02d}", cut))
+        except PieceError as error:
+            left_out.append(str(error))
+    if left_out:
+        on_remark(
+            f"{plural(len(left_out), 'cut')} left out, as the runtime does not take a head or a tail: "
+            f"{left_out[0]}."
+        )
+    if writer.unoptimized:
+        on_remark(
+            f"the runtime may not optimise {', '.join(writer.unoptimized)}: it does not load then."
+        )
+    if not made:
+        on_remark(
+            "the model has no place to cut that works: it runs whole, on the edge or in the cloud."
+        )
+    return tuple(made)
 
 
 def _read(

@@ -1,6 +1,5 @@
 """Reading an ONNX file without reading its weights, and saying clearly what is wrong with it."""
 
-import re
 from pathlib import Path
 
 import onnx
@@ -8,8 +7,18 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, external_data_helper
 
 from partitioner.importer.weights import graphs_in
+from partitioner.runtime.failures import Cause, Failure
 from partitioner.runtime.sessions import RuntimeOptions, open_session
 from protos.errors import FileError, ModelError
+
+_ADVICE = {
+    Cause.MEMORY: "Free memory, or import the model on a machine that has more.",
+    Cause.TOO_NEW: "Export the model again, for an opset that this runtime knows, or update onnxruntime.",
+    Cause.KERNEL: "Export the model in other data types, such as float32.",
+    Cause.WEIGHTS: "Copy the file and its weights again, or export the model again.",
+    Cause.DAMAGED: "Copy the file again, or export the model again.",
+}
+_ELSE = "The file is at odds with itself: export the model again, with another exporter or opset."
 
 
 def load_model(path: Path) -> onnx.ModelProto:
@@ -69,16 +78,12 @@ def _check_runtime(path: Path) -> None:
     try:
         open_session(path, RuntimeOptions())
     except Exception as error:  # the runtime raises a dozen types of its own
-        text = str(error).strip()
-        found = re.search(
-            r"No Op registered for (\S+)|Fatal error: (\S+) is not a registered", text
-        )
-        if found:
+        found = Failure.of(error)
+        if found.cause is Cause.OPERATOR:
             raise ModelError(
-                f"{path} has the operator {found[1] or found[2]}, which this ONNX Runtime does not know. "
+                f"{path} has the operator {found.operator}, which this ONNX Runtime does not know. "
                 "Update onnxruntime, or export the model with standard operators."
             ) from error
         raise ModelError(
-            f"ONNX Runtime cannot load {path}: {text.rstrip('.')}. Export the model again, for an opset that "
-            "this runtime knows, or update onnxruntime."
+            f"ONNX Runtime cannot load {path}: {found.said}. {_ADVICE.get(found.cause, _ELSE)}"
         ) from error

@@ -12,9 +12,11 @@ from protos.tensors import BATCH_SIZE, DATA_SIZE, TensorSpec
 BATCH = "batch"
 
 
-def value_info(spec: TensorSpec) -> onnx.ValueInfoProto:
-    """Return the declaration of an input or output; a free batch axis is called `batch`."""
-    shape = [{BATCH_SIZE: BATCH, DATA_SIZE: None}.get(size, size) for size in spec.shape]
+def value_info(spec: TensorSpec, *, loose: bool = False) -> onnx.ValueInfoProto:
+    """Return the declaration of an input or output; a free batch axis is called `batch`, and if `loose`
+    no size is said."""
+    words = {BATCH_SIZE: BATCH, DATA_SIZE: None}
+    shape = [None if loose else words.get(size, size) for size in spec.shape]
     return helper.make_tensor_value_info(
         spec.name, helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)), shape
     )
@@ -36,10 +38,13 @@ class Extractor:
         inputs: Sequence[TensorSpec],
         outputs: Sequence[TensorSpec],
         name: str,
+        *,
+        loose: bool = False,
     ) -> onnx.ModelProto:
         """Return a model of `nodes` (indices, closed between `inputs` and `outputs`) in their order.
 
         Inputs that no node reads are left out; outputs that are inputs too, as well: they pass through.
+        If it is `loose`, inputs and outputs have as many axes as they have, of any size.
         """
         given = {spec.name for spec in inputs}
         computed = [spec for spec in outputs if spec.name not in given]
@@ -50,8 +55,8 @@ class Extractor:
         graph = helper.make_graph(
             [self._model.graph.node[index] for index in sorted(chosen)],
             name,
-            [value_info(spec) for spec in inputs if spec.name in read],
-            [value_info(spec) for spec in computed],
+            [value_info(spec, loose=loose) for spec in inputs if spec.name in read],
+            [value_info(spec, loose=loose) for spec in computed],
             [tensor for key, tensor in self._weights.items() if key in read],
         )
         piece = helper.make_model(graph, opset_imports=self._model.opset_import)

@@ -1,8 +1,9 @@
 """Data types, shapes and batch axis of every value of a model, found by running it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -10,6 +11,9 @@ from onnx import helper
 
 from partitioner.importer.onnx_graph import constant_values
 from partitioner.importer.values.data_sizes import data_sized, provable_sizes
+from partitioner.importer.values.draws import draws
+from partitioner.importer.values.input_shapes import leave_sizes_open
+from partitioner.runtime.failures import Cause, Failure
 from partitioner.runtime.sessions import RuntimeOptions, open_session, random_feeds
 from protos.errors import ModelError
 from protos.tensors import DATA_SIZE, Array, TensorSpec, is_carried
@@ -37,26 +41,79 @@ def trace(
     It is run on two inputs (of `samples`, else random), and on both as a batch of two. Axes that the data
     size are -2 in the shapes. If the batch of two equals the two single runs, the axis that grew is -1;
     values without one such axis are then left out, and those that data size. Else the batch stays what it
-    was. Raises ModelError when the model cannot run at all.
+    was. Specs of inputs say from where to draw random ones that the model takes. Raises ModelError when
+    the model cannot run at all.
     """
-    first, second = _two_inputs(input_specs(model), samples)
-    one = _run(model, folder, first)
-    if isinstance(one, Exception):
-        raise ModelError(
-            f"the model fails on {'the given' if samples else 'random'} inputs: {one}. "
-            "Give inputs that it accepts with `samples`."
-        ) from one
-    two = _run(model, folder, second)
+    runs = _run_twice(model, folder, samples)
+    drawn = {spec.name: spec.drawn for spec in runs.specs}
+    known = _values(model, folder, runs)
+    return {name: replace(spec, drawn=drawn.get(name, ())) for name, spec in known.items()}
+
+
+class _Runs(NamedTuple):
+    """Two inputs, what the model made of each, and the specs that they were drawn by."""
+
+    specs: tuple[TensorSpec, ...]
+    feeds: tuple[Feeds, Feeds]
+    one: dict[str, Array]
+    two: dict[str, Array] | Exception
+
+
+def _run_twice(model: onnx.ModelProto, folder: Path, samples: Sequence[Feeds]) -> _Runs:
+    """Return runs whose outputs are numbers if some draw gives such, else any that work."""
+    outputs = [output.name for output in model.graph.output]
+    specs, found, failure = input_specs(model), None, None
+    tried: set[tuple[TensorSpec, ...]] = set()
+    for ranged in draws(model, specs):
+        if ranged in tried or (tried and len(samples) > 1):
+            continue
+        tried.add(ranged)
+        first, second = _two_inputs(ranged, samples)
+        one = _run(model, folder, first)
+        if isinstance(one, Exception):
+            failure = failure or one
+            continue
+        runs = _Runs(ranged, (first, second), one, _run(model, folder, second))
+        if not isinstance(runs.two, Exception) and _are_numbers(runs, outputs):
+            return runs
+        found = found or runs
+    if found is None:
+        raise _no_run(specs, failure, given=bool(samples)) from failure
+    return found
+
+
+def _are_numbers(runs: _Runs, outputs: Sequence[str]) -> bool:
+    arrays = [side.get(name) for side in (runs.one, runs.two) for name in outputs]  # type: ignore[union-attr]
+    return all(a is None or a.dtype.kind != "f" or bool(np.isfinite(a).all()) for a in arrays)
+
+
+def _no_run(specs: Sequence[TensorSpec], failure: Exception | None, *, given: bool) -> ModelError:
+    """Return what to say where no input was taken."""
+    found = Failure.of(failure or RuntimeError("no input was tried"))
+    sizes = ", ".join(f"{spec.name} {spec}" for spec in specs)
+    advice = {
+        Cause.MEMORY: "Free memory, or give smaller inputs with `input_shapes`.",
+        Cause.SHAPES: f"Its inputs are {sizes}: give sizes that fit together with `input_shapes`, or, where "
+        "it is the values that do not fit, inputs that it takes with `samples`.",
+    }.get(found.cause, "Give inputs that it takes with `samples`.")
+    which = "the given" if given else "random"
+    return ModelError(f"the model fails on {which} inputs: {found.said}. {advice}")
+
+
+def _values(model: onnx.ModelProto, folder: Path, runs: _Runs) -> dict[str, TensorSpec]:
+    one, two = runs.one, runs.two
     known = _specs(model, one, one if isinstance(two, Exception) else two)
     constants = constant_values(model.graph)
     outputs = [output.name for output in model.graph.output if output.name not in constants]
     known.update(_weights_among_outputs(model.graph))
-    free = _free_batch(model)
-    if free is None or isinstance(two, Exception):
+    if isinstance(two, Exception) or not _may_batch(model):
         return known
     if any(name not in known or known[name].is_data_sized for name in outputs):
         return known
-    both = _run(free, folder, {name: np.concatenate([first[name], second[name]]) for name in first})
+    first, second = runs.feeds
+    both = _run(
+        model, folder, {name: np.concatenate([first[name], second[name]]) for name in first}
+    )
     if isinstance(both, Exception) or not _agrees(one, two, both, outputs):
         return known
     return _grown(known, both)
@@ -124,6 +181,7 @@ def _open(
     """Return a session of the model with these outputs and `more` nodes; errors are the runtime's own."""
     traced = onnx.ModelProto()
     traced.CopyFrom(model)
+    leave_sizes_open(traced)  # a branch that is never taken may want others
     del traced.graph.output[:]
     traced.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
     traced.graph.node.extend(more)
@@ -137,20 +195,10 @@ def _open(
         path.unlink()
 
 
-def _free_batch(model: onnx.ModelProto) -> onnx.ModelProto | None:
-    """Return the model with the first axis of every input left open; None where an input has no batch."""
-    free = onnx.ModelProto()
-    free.CopyFrom(model)
-    for value in free.graph.input:
-        shape = value.type.tensor_type.shape
-        if not shape.dim or shape.dim[0].dim_value != 1:
-            return None
-        shape.dim[0].ClearField("dim_value")
-        shape.dim[0].dim_param = "batch"
-    del free.graph.value_info[:]
-    for value in free.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    return free
+def _may_batch(model: onnx.ModelProto) -> bool:
+    """Tell whether the first axis of every input may be one of samples."""
+    shapes = [value.type.tensor_type.shape for value in model.graph.input]
+    return all(shape.dim and shape.dim[0].dim_value == 1 for shape in shapes)
 
 
 def _specs(model: onnx.ModelProto, one: Feeds, two: Feeds) -> dict[str, TensorSpec]:
@@ -204,10 +252,14 @@ def _agrees(one: Feeds, two: Feeds, both: Feeds, outputs: list[str]) -> bool:
 
 
 def _close(one: Array, two: Array) -> bool:
+    """Tell whether values agree; what is no number in both says nothing, and that alone proves nothing."""
     if one.dtype.kind not in "fc":
         return bool(np.array_equal(one, two))
-    scale = max(float(np.max(np.abs(one), initial=0.0)), 1e-6)
-    gap = np.abs(one.astype(np.float64) - two.astype(np.float64))
+    told = np.isfinite(one)
+    if not np.array_equal(one[~told], two[~told], equal_nan=True) or (one.size and not told.any()):
+        return False
+    scale = max(float(np.max(np.abs(one[told]), initial=0.0)), 1e-6)
+    gap = np.abs(one[told].astype(np.float64) - two[told].astype(np.float64))
     return float(np.max(gap, initial=0.0)) <= _TOLERANCE * scale
 
 
@@ -226,5 +278,5 @@ def _grown(steady: Mapping[str, TensorSpec], both: Feeds) -> dict[str, TensorSpe
             and grown in ([], [(1, 2)])
         ):
             shape = tuple(old if old == new else -1 for old, new in pairs)
-            found[name] = TensorSpec(name, spec.dtype, shape)
+            found[name] = replace(spec, shape=shape)
     return found

@@ -82,6 +82,7 @@ def checks_json(checks: list[CutCheck]) -> dict[str, Any]:
                 "max_abs_diff": number(check.max_abs_diff),
                 "ok": check.ok,
                 "outputs": {name: number(gap) for name, gap in check.differences.items()},
+                **({"failure": check.failure} if check.failure else {}),
             }
             for check in checks
         ],
@@ -94,9 +95,18 @@ def checks_table(checks: list[CutCheck]) -> FoldingTable:
     title = "head + tail against the whole model, worst absolute difference by output"
     table = new_table(title, "cut", *map(escape, checks[0].differences), "", left=1)
     for check in checks:
-        mark = "[green]ok[/]" if check.ok else "[bold red]differs[/]"
-        table.add_row(check.cut, *(f"{gap:.2g}" for gap in check.differences.values()), mark)
+        wrong = "fails" if check.failure else "differs"
+        mark = "[green]ok[/]" if check.ok else f"[bold red]{wrong}[/]"
+        gaps = (_gap(gap, failed=bool(check.failure)) for gap in check.differences.values())
+        table.add_row(check.cut, *gaps, mark)
     return table
+
+
+def _gap(gap: float, *, failed: bool) -> str:
+    """Return a difference as people read it; shapes that differ, or NaN in one alone, have none."""
+    if failed:
+        return ""
+    return f"{gap:.2g}" if math.isfinite(gap) else "no number"
 
 
 def _spec_json(spec: Any) -> dict[str, Any]:

@@ -38,6 +38,16 @@ def pin_inputs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) ->
         _pin(value, shapes.get(value.name))
 
 
+def leave_sizes_open(model: onnx.ModelProto) -> None:
+    """Let the inputs have as many axes as they have, of any size, in place; say nothing of other values."""
+    for value in model.graph.input:
+        for dim in value.type.tensor_type.shape.dim:
+            dim.ClearField("value")
+    del model.graph.value_info[:]
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+
+
 def check_types(model: onnx.ModelProto, wanted: Mapping[str, str]) -> None:
     """Raise ModelError unless the inputs are of the data types that `wanted` says, where it says any."""
     for value in model.graph.input:

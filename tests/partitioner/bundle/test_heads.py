@@ -87,7 +87,7 @@ def test_what_needs_the_rest_says_what_is_here_and_what_to_do(
         lambda: middle_head.open_tail(cut),
         lambda: middle_head.open_tail("cloud"),
         lambda: middle_head.graph,
-        lambda: verify_bundle(middle_head, {}),
+        lambda: verify_bundle(middle_head, []),
         lambda: load_bundles(middle_head.path),
         lambda: export_heads(middle_head, middle_head.path / "more"),
     ):

@@ -71,7 +71,7 @@ def test_batch_stays_fixed_where_the_model_has_it_built_in(tmp_path: Path) -> No
     bundle = import_model(path, tmp_path / "fixed")
     assert bundle.inputs[0].shape == (1, 3, 16, 16)
     assert all(
-        c.ok for c in verify_bundle(bundle, random_feeds(bundle.inputs, np.random.default_rng(0)))
+        c.ok for c in verify_bundle(bundle, [random_feeds(bundle.inputs, np.random.default_rng(0))])
     )
 
 
@@ -113,10 +113,15 @@ def test_what_is_said_of_inputs_has_to_be_true_of_them(
     import_model(file, out, ImportOptions(input_dtypes={"x": "float32"}))
 
 
-def test_model_without_a_cut_is_refused(tmp_path: Path) -> None:
+def test_model_without_a_cut_runs_whole_on_either_side(tmp_path: Path) -> None:
     b = models.Builder()
     path = models.save(b.model(b.linear(b.input("x", ["n", 8]), 8, 4)), tmp_path / "one.onnx")
-    refuse(path, tmp_path / "out", "no cut")
+    said: list[str] = []
+    bundle = import_model(path, tmp_path / "out", on_remark=said.append)
+    assert [*bundle.cuts] == ["cloud", "edge"]
+    assert ["no place to cut" in remark for remark in said] == [True]
+    feeds = random_feeds(bundle.inputs, np.random.default_rng(0))
+    assert all(check.ok for check in verify_bundle(bundle, [feeds]))
 
 
 @pytest.mark.parametrize("mixing", ["CumSum", "ReduceMax"])

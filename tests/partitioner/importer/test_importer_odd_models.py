@@ -58,7 +58,7 @@ def test_every_cut_gives_what_the_whole_model_gives_over_the_wire(name: str, odd
 def test_bundle_is_verified_and_profiled_with_every_codec(name: str, odd: Odd) -> None:
     bundle, _ = odd(name)
     feeds = odd_models.ODD[name][1]()
-    assert all(check.ok for one in feeds for check in verify_bundle(bundle, one))
+    assert all(check.ok for check in verify_bundle(bundle, feeds))
     profile = measure_profile(bundle, RuntimeOptions(), 0.1, feeds)
     assert set(profile.cuts) == set(bundle.cuts)
 

@@ -33,7 +33,7 @@ def test_preprocessing_in_the_graph_equals_numpy(
     for output, array in wanted.items():
         np.testing.assert_allclose(found[output], array, atol=0.02)
     feeds = random_feeds(bundle.inputs, np.random.default_rng(0), 2)
-    assert all(check.ok for check in verify_bundle(bundle, feeds))
+    assert all(check.ok for check in verify_bundle(bundle, [feeds]))
 
 
 @pytest.mark.parametrize("opset", [11, 13, 18])

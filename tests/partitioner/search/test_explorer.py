@@ -68,7 +68,7 @@ def test_added_cuts_give_what_the_model_gives_under_new_ids(sparse: Bundle) -> N
         cut.head_flops for cut in made.manifest.cuts
     )
     feeds = {spec.name: np.ones(spec.sized(), spec.dtype) for spec in made.inputs}
-    assert all(check.ok for check in verify_bundle(made, feeds))
+    assert all(check.ok for check in verify_bundle(made, [feeds]))
     assert (made.path / WEIGHTS_FILE).stat().st_ino == weights
     assert [path.name for path in made.path.parent.iterdir() if path.name.startswith(".")] == []
 
