@@ -82,8 +82,10 @@ class TensorSpec:
 
     def sized(self, batch: int = 1) -> tuple[int, ...]:
         """Return the shape with `batch` in the place of every -1, and usual sizes for every -2."""
-        usual = iter(self.usual)
-        known = (next(usual, 1) if size == DATA_SIZE else size for size in self.shape)
+        known = self.shape
+        if self.is_data_sized:
+            usual = iter(self.usual)
+            known = tuple(next(usual, 1) if size == DATA_SIZE else size for size in known)
         return tuple(batch if size == BATCH_SIZE else size for size in known)
 
     def nbytes(self, batch: int = 1) -> int:

@@ -1,5 +1,6 @@
 """A bundle's folder appears whole or not at all."""
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -49,5 +50,7 @@ def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
 
 
 def _is_of(folder: Path, error: OSError) -> bool:
-    """Tell whether an error may be about what lies in `folder`; a disk that is full names no file."""
-    return error.filename is None or Path(error.filename).is_relative_to(folder)
+    """Tell whether an error is about what lies in `folder`; a disk that is full names no file."""
+    if error.filename is None:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    return Path(error.filename).is_relative_to(folder)

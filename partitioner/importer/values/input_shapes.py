@@ -31,11 +31,12 @@ def pin_inputs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) ->
             raise ModelError(
                 f"input {value.name!r} is no tensor; only tensors can cross a network."
             )
-    asked = [v for v in model.graph.input if v.name not in shapes and _leaves_sizes_open(v)]
-    if asked:
+    named = _named_sizes(model.graph.input, shapes)
+    known = {v.name: shapes.get(v.name, _shape(v, named)) for v in model.graph.input}
+    if asked := [value for value in model.graph.input if known[value.name] is None]:
         raise ModelError(_question(asked))
     for value in model.graph.input:
-        _pin(value, shapes.get(value.name))
+        _pin(value, known[value.name] or ())
 
 
 def leave_sizes_open(model: onnx.ModelProto) -> None:
@@ -102,16 +103,36 @@ def _sizes(value: onnx.ValueInfoProto) -> list[int | None]:
     ]
 
 
-def _leaves_sizes_open(value: onnx.ValueInfoProto) -> bool:
-    return not value.type.tensor_type.HasField("shape") or None in _sizes(value)[1:]
+def _named_sizes(
+    inputs: Sequence[onnx.ValueInfoProto], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, int]:
+    """Return sizes by the names of axes: of the inputs that are said, and 1 for a batch, which is what all
+    first axes with a name are called."""
+    dims = {value.name: value.type.tensor_type.shape.dim for value in inputs}
+    first = {each[0].dim_param for each in dims.values() if each and each[0].dim_param}
+    named = dict.fromkeys(first, 1) if len(first) == 1 else {}
+    for name, sizes in shapes.items():
+        named |= {dim.dim_param: size for dim, size in zip(dims[name], sizes, strict=False)}
+    return {name: size for name, size in named.items() if name.strip("?")}
 
 
-def _pin(value: onnx.ValueInfoProto, wanted: tuple[int, ...] | None) -> None:
+def _shape(value: onnx.ValueInfoProto, named: Mapping[str, int]) -> tuple[int, ...] | None:
+    """Return the shape of an input that was not said: None if it leaves more than its first size open."""
+    tensor = value.type.tensor_type
+    said = [
+        size or named.get(dim.dim_param)
+        for size, dim in zip(_sizes(value), tensor.shape.dim, strict=True)
+    ]
+    if said and said[0] is None:
+        said[0] = 1
+    found = tuple(size for size in said if size is not None)
+    return found if tensor.HasField("shape") and len(found) == len(said) else None
+
+
+def _pin(value: onnx.ValueInfoProto, wanted: tuple[int, ...]) -> None:
     tensor = value.type.tensor_type
     said = _sizes(value)
-    if wanted is None:
-        wanted = tuple(size or 1 for size in said)
-    elif tensor.HasField("shape") and (
+    if tensor.HasField("shape") and (
         len(wanted) != len(said)
         or any(s and s != w for s, w in zip(said[1:], wanted[1:], strict=True))
     ):

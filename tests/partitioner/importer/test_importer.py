@@ -100,6 +100,20 @@ def test_all_inputs_that_leave_sizes_open_are_asked_for_at_once(tmp_path: Path) 
     refuse(path, tmp_path / "out", f"{asked}.*`input_shapes` ids=1x16 `input_shapes` past=1x4x16x8")
 
 
+def test_axes_of_one_name_are_said_once(tmp_path: Path) -> None:
+    """The batch of a state lies on its second axis, and all caches are as long as the first."""
+    b = models.Builder()
+    x, state = b.input("x", ["b", "s"]), b.input("state", [2, "b", 4])
+    one, two = b.input("one", ["b", "p", 4]), b.input("two", ["b", "p", 4])
+    y = b.op("Add", b.op("Concat", one, two, axis=1), state)
+    y = b.op("Add", b.op("Relu", b.linear(y, 4, 4)), b.op("ReduceSum", x))
+    path = models.save(b.model(b.linear(y, 4, 4)), tmp_path / "named.onnx")
+    refuse(path, tmp_path / "out", "open: x is .*; one is .*; two is")
+    said = ImportOptions(input_shapes={"x": (1, 6), "one": (1, 1, 4)})
+    bundle = import_model(path, tmp_path / "out", said)
+    assert [spec.sized() for spec in bundle.inputs] == [(1, 6), (2, 1, 4), (1, 1, 4), (1, 1, 4)]
+
+
 def test_what_is_said_of_inputs_has_to_be_true_of_them(
     tmp_path: Path, onnx_files: Callable[[str], Path]
 ) -> None:
