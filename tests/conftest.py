@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
@@ -19,6 +20,9 @@ from partitioner.profiles.profiler import measure_profile
 from tests.kit import exit_models, models
 from tests.kit.heads import middle
 from tests.kit.samples import samples
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")  # a busy machine makes no test fail
 
 SLOW_CALLS = re.compile(
     r"^import torch|sys\.executable|"

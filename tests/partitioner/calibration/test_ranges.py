@@ -10,7 +10,7 @@ from protos.codecs.calibration import Calibration
 from protos.codecs.registry import get_codec
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @example(1376, True)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_levels_are_the_means_of_what_they_stand_for(seed: int, relu: bool) -> None:

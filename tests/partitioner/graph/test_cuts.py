@@ -46,7 +46,7 @@ def brute_force_heads(graph: Graph) -> set[frozenset[int]]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(dags())
 @pytest.mark.slow
 def test_walk_finds_every_closed_cut_of_a_small_graph(graph: Graph) -> None:
@@ -56,7 +56,7 @@ def test_walk_finds_every_closed_cut_of_a_small_graph(graph: Graph) -> None:
     assert {lattice.nodes(ideal) for ideal in found.ideals} == brute_force_heads(graph)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(dags())
 @pytest.mark.slow
 def test_frontier_bytes_and_work_are_those_of_the_head(graph: Graph) -> None:
@@ -69,7 +69,7 @@ def test_frontier_bytes_and_work_are_those_of_the_head(graph: Graph) -> None:
         assert ideal.flops == sum(graph.nodes[node].flops for node in head)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(dags(), st.floats(0.01, 1e3), st.floats(0.01, 1e3))
 @pytest.mark.slow
 def test_dropped_cuts_never_win_by_more_than_the_width_of_the_window(

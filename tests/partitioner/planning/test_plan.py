@@ -98,7 +98,7 @@ costs = st.floats(0.001, 1.0)
 sizes = st.integers(100, 1_000_000)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(costs, costs, sizes), min_size=1, max_size=8), costs)
 @pytest.mark.slow
 def test_switches_agree_with_a_search_at_every_bandwidth(

@@ -160,7 +160,7 @@ some_constraints = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(some_candidates, some_constraints)
 @pytest.mark.slow
 def test_every_relaxation_suffices_as_it_is_written_and_none_is_left_out(
@@ -190,7 +190,7 @@ def retyped(constraint: Constraint, admitted: Candidate) -> Constraint:
     return make_one(parse(constraint.write(constraint.relaxed_for(admitted))))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(some_candidates, st.sampled_from([deadline, max_energy]), st.floats(0.001, 0.0015))
 def test_single_relaxation_is_the_smallest(
     found: list[Candidate], limit: Callable[[float], Constraint], to: float

@@ -70,7 +70,7 @@ DEMANDS = st.lists(
     st.sampled_from([0.0, 0.05, 0.2, 1.0]),
     st.integers(1, 4),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_clairvoyant_is_never_worse_than_any_fixed_option(
     demands: list[Demand], rates: list[float], period_s: float, window: int
 ) -> None:

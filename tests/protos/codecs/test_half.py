@@ -11,7 +11,7 @@ from protos.tensors import Array, TensorSpec
 shapes = hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(hnp.arrays(np.float32, shapes, elements=st.floats(width=32, allow_nan=False)))
 def test_half_stays_within_its_bound_and_keeps_infinities(x: Array) -> None:
     codec = get_codec("half")

@@ -13,7 +13,7 @@ shapes = hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=9)
 finite = st.floats(-(2.0**100), 2.0**100, width=32)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(hnp.arrays(np.float32, shapes, elements=finite))
 def test_int8_stays_within_half_a_step_of_each_channel(x: Array) -> None:
     codec = get_codec("int8")

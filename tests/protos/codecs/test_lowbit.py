@@ -27,7 +27,7 @@ def framed(body: bytes, **settings: bool) -> bytes:
     return b"\x11" + zstandard.ZstdCompressor(compression_params=parameters).compress(body)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(2, 6),
     st.integers(1, 3).flatmap(

@@ -55,7 +55,7 @@ DEMANDS = st.builds(
     st.integers(1, 4),
     st.integers(1, 3),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_fleet_of_one_is_the_pipeline(
     demand: Demand, rates: list[float], period_s: float, window: int, workers: int
 ) -> None:
