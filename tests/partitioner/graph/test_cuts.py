@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partitioner.graph.cuts import find_cuts
+from partitioner.graph.cuts import _thinned, find_cuts
 from partitioner.graph.graph import Graph, Node
-from partitioner.graph.ideals import BEAM, Lattice, walk
+from partitioner.graph.ideals import BEAM, Ideal, Lattice, walk
 from protos.errors import ModelError
 from protos.tensors import TensorSpec
 from tests.kit.graphs import make_graph
@@ -87,6 +87,38 @@ def test_dropped_cuts_never_win_by_more_than_the_width_of_the_window(
     except ModelError:
         kept = []
     assert min(ends + kept) <= best + 0.08 * per_flop * graph.flops + 1e-6
+
+
+@settings(max_examples=100, deadline=None)
+@given(dags())
+def test_no_kept_cut_is_beaten_at_its_work_or_by_neighbours_on_both_sides(graph: Graph) -> None:
+    try:
+        kept = [(cut.flops, cut.nbytes) for cut in find_cuts(graph)]
+    except ModelError:
+        return
+    points = [(0, graph.values["x"].nbytes()), *kept, (graph.flops, 0)]
+    for at, (flops, nbytes) in enumerate(points[1:-1], 1):
+        others = points[:at] + points[at + 1 :]
+        work = [((one - flops) / graph.flops, size) for one, size in others]
+        assert not [gap for gap, size in work if size <= nbytes and abs(gap) <= 0.01]
+        fewer = [gap for gap, size in work if size < nbytes and abs(gap) <= 0.08]
+        assert not (fewer and min(fewer) <= 0 <= max(fewer))
+
+
+def test_frontier_may_have_sixteen_times_the_bytes_of_the_inputs_as_floats() -> None:
+    # x has 100 bytes, 400 as float32; the smallest frontier in the middle has 300: 16 * 400 = 6,400.
+    edges = {"a": ["x"], "b": ["a"], "c": ["b"], "d": ["c"]}
+    graph = make_graph(edges, {"x": 100, "a": 6400, "b": 6401, "c": 300, "d": 1})
+    assert [cut.frontier for cut in find_cuts(graph)] == [("a",), ("c",)]
+
+
+def test_of_cuts_of_about_the_same_work_the_smallest_is_kept() -> None:
+    # Half of 0.2 of 1,000 operations: 100. 300 is that near to 200 and to 400; 501 is just beyond 400.
+    ideals = [
+        Ideal(0, None, nbytes, 1, 0, flops)
+        for flops, nbytes in [(200, 9), (300, 4), (400, 7), (501, 8), (600, 8)]
+    ]
+    assert [ideal.flops for ideal in _thinned(ideals, 0.2, 1000)] == [300, 501]
 
 
 def test_value_read_by_two_tail_nodes_is_sent_once() -> None:
