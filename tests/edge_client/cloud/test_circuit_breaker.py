@@ -29,19 +29,21 @@ def test_what_may_be_chance_opens_it_when_it_happens_twice(error: SplitpointErro
     assert breaker.admit()
     breaker.failed(error, begun_at=1.5, now_s=2.0)
     assert (breaker.circuit, breaker.error, breaker.admit()) == (Circuit.OPEN, error, False)
+    assert not breaker.answers_late  # it may as well be away
 
 
 def test_success_between_failures_starts_the_count_again() -> None:
     breaker = Breaker()
     for begun in (0.0, 2.0, 4.0):
         breaker.failed(LateError("late."), begun, begun + 1)
+        assert breaker.circuit is Circuit.CLOSED
         breaker.succeeded()
     assert (breaker.circuit, breaker.error) == (Circuit.CLOSED, None)
 
 
 def test_requests_in_flight_when_one_fails_are_its_other_victims() -> None:
     breaker = Breaker()
-    for begun in (0.0, 0.1, 0.2, 0.3):
+    for begun in (0.0, 0.1, 0.2, 1.0):
         breaker.failed(UnreachableError("broke."), begun, 1.0)
     assert breaker.circuit is Circuit.CLOSED
 
@@ -96,6 +98,27 @@ def test_frame_that_fails_its_trial_makes_the_next_wait_twice_as_long_and_less_t
     assert waits == pytest.approx([0.2, 0.4, 0.8, 0.8, 0.8, 0.8], abs=0.02)
 
 
+def test_trial_that_finds_the_cloud_away_is_no_chance() -> None:
+    breaker = opened()
+    breaker.probed(None, 1.0)
+    assert breaker.admit()
+    breaker.failed(UnreachableError("gone."), 1.0, 1.1)
+    assert breaker.circuit is Circuit.OPEN
+
+
+def test_server_is_given_the_time_to_warm_up_once_an_outage() -> None:
+    breaker, now_s, trials = opened(LateError("late.")), 0.0, []
+    for _ in range(3):
+        now_s += 1.0
+        breaker.probed(None, now_s)
+        trials.append(0)
+        while breaker.circuit is not Circuit.OPEN:
+            now_s, trials[-1] = now_s + 0.1, trials[-1] + 1
+            assert breaker.admit()
+            breaker.failed(LateError("late."), now_s, now_s + 0.05)
+    assert trials == [2, 1, 1]
+
+
 def test_trial_that_its_caller_gave_up_leaves_the_place_to_another() -> None:
     breaker = opened()
     breaker.probed(None, 1.0)
@@ -141,6 +164,14 @@ def test_late_trial_shows_that_the_cloud_is_there_and_an_answer_in_time_that_it_
     assert breaker.answers_late
     breaker.succeeded()
     assert not breaker.answers_late
+
+
+def test_request_that_fails_after_its_circuit_was_opened_is_no_trial() -> None:
+    breaker = Breaker()
+    breaker.trip(UnreachableError("gone."), 1.0)
+    breaker.failed(LateError("late."), begun_at=0.5, now_s=1.1)
+    assert not breaker.answers_late
+    assert breaker.is_due(1.1)
 
 
 def test_late_answer_says_nothing_of_a_cloud_that_has_broken_since() -> None:

@@ -1,5 +1,7 @@
 """The checksum of a message: whatever changes on the way is noticed."""
 
+import zlib
+
 import pytest
 
 from protos.errors import FaultError
@@ -16,6 +18,13 @@ def sealed() -> ModelInferRequest:
     tensor.parameters[PARAM_CODEC].string_param = "q4"
     seal(message, [TENSOR])
     return message
+
+
+def test_checksum_is_that_of_the_words_line_by_line_and_then_of_the_bytes() -> None:
+    words = (
+        b"digits.cut-03\n7\nx\nFP32\nq4\n1\n1"  # model, id; name, type, codec, shape of each tensor
+    )
+    assert sealed().parameters[PARAM_CHECKSUM].int64_param == zlib.crc32(words + TENSOR)
 
 
 def test_message_that_arrives_as_it_was_sent_is_taken() -> None:

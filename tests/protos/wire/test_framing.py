@@ -12,7 +12,13 @@ from protos.errors import SplitpointError, TensorError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
 from protos.tensors import TensorSpec
 from protos.wire import framing
-from protos.wire.messages import pack_request, pack_response, unpack_request, unpack_response
+from protos.wire.messages import (
+    integer_parameter,
+    pack_request,
+    pack_response,
+    unpack_request,
+    unpack_response,
+)
 
 buffers = st.lists(st.binary(max_size=300), max_size=4)
 names = st.text(max_size=20)
@@ -153,6 +159,52 @@ def test_raw_codec_does_not_copy() -> None:
     assert np.shares_memory(view, array)
     decoded = RAW.decode(memoryview(array).cast("B"), "float32", (2, 3), "x")
     assert np.shares_memory(decoded, array)
+
+
+def test_largest_message_that_is_sane_is_read_and_the_next_one_refused() -> None:
+    # A field of an empty id takes two bytes; a model's name of n bytes five more than that.
+    fields, name = b"\x1a\x00" * 8192, (4 << 20) - 5
+    assert framing.decode_request(fields)[0] == ModelInferRequest()
+    with pytest.raises(TensorError, match="more than 8192 fields"):
+        framing.decode_request(fields + b"\x1a\x00")
+    longest = ModelInferRequest(model_name="x" * name)
+    assert framing.decode_request(longest.SerializeToString())[0] == longest
+    with pytest.raises(TensorError, match=f"{(4 << 20) + 1} bytes lie outside the raw contents"):
+        framing.decode_request(ModelInferRequest(model_name="x" * (name + 1)).SerializeToString())
+
+
+def test_broken_bytes_are_said_to_be_broken_and_where() -> None:
+    for data, why in [
+        (b"\x08\xff", "no end of the number at byte 2"),
+        (b"\x0a\x05abc", "field 1 ends 2 bytes after the message"),
+        (b"\x1a\x00\x0b", "wire type 3 at byte 2"),
+    ]:
+        with pytest.raises(
+            TensorError, match=f"no inference message: {why}. Check that both sides speak OIP"
+        ):
+            framing.decode_request(data)
+    invalid = b"\x0a\x01\xff"  # a name that is no UTF-8
+    for decode in (framing.decode_request, framing.decode_response, framing.decode_stream_response):
+        with pytest.raises(TensorError, match="no inference message: [^N]"):
+            decode(invalid)
+
+
+def test_error_without_an_answer_is_read_by_itself() -> None:
+    data = ModelStreamInferResponse(error_message="full.").SerializeToString()
+    assert framing.decode_stream_response(data) == ("full.", ModelInferResponse(), [])
+
+
+def test_answer_that_announces_more_than_it_brings_is_refused() -> None:
+    answer = ModelInferResponse()
+    answer.outputs.add(name="y", datatype="FP32", shape=[1])
+    with pytest.raises(TensorError, match="announces 1 outputs and brings 0"):
+        unpack_response(answer, [])
+
+
+def test_parameter_that_is_absent_counts_as_nothing_and_stays_absent() -> None:
+    header = ModelInferRequest()
+    assert integer_parameter(header.parameters, "splitpoint_queue_ns") == 0
+    assert not header.parameters
 
 
 @pytest.mark.parametrize(
