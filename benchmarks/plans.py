@@ -150,7 +150,7 @@ def _compare(plans: Sequence[Plan]) -> dict[str, Any]:
     calibration, whole = bundle.calibration, first.cloud.cuts[EDGE].head
     return {
         "flops": bundle.manifest.flops,
-        "whole_ms": 1e3 * whole.timing.median_s if whole else None,
+        "whole_ms": 1e3 * whole.seconds if whole else None,
         "measured_on": calibration.meta.accuracies[0].samples if calibration else 0,
         "options": len(first.options),
         "left_out": first.left_out,

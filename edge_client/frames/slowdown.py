@@ -159,7 +159,7 @@ def _named_seconds(profile: Profile) -> dict[Hashable, float]:
     for cut_id, cut in profile.cuts.items():
         for side, stage in (("head", cut.head), ("tail", cut.tail)):
             if stage is not None:
-                seconds[side, cut_id] = stage.timing.median_s
+                seconds[side, cut_id] = stage.seconds
         for codec, found in cut.codecs.items():
             seconds[encoding_of(f"{cut_id}/{codec}")] = found.encode_s
     return seconds

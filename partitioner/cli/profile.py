@@ -52,7 +52,7 @@ def profile(
         profile_path,
         save_profile,
     )
-    from partitioner.reports.profile import noise_text, profile_table, server_text
+    from partitioner.reports.profile import measurement_notes, profile_table, server_text
 
     loaded = Bundle.load(bundle)
     budget_s = parse_duration(budget)
@@ -82,8 +82,8 @@ def profile(
     else:
         for role, found in sorted(measured.items(), reverse=True):
             screen.print(profile_table(found, role))
-            if noise := noise_text((found, role)):
-                remark(f"Note: {noise}.")
+            for note in measurement_notes(found, role):
+                remark(note)
     if cloud and (gap := server_text(loaded, measured["cloud"], cloud)):
         remark(f"Note: {gap}.")
         return

@@ -127,12 +127,12 @@ def device_scale(device: Device, profile: Profile, flops: int) -> float | None:
             "Measure it with the whole bundle, or give `edge_scale`."
         )
     whole = profile.cuts[EDGE].head
-    if not flops or whole is None or not whole.timing.median_s:
+    if not flops or whole is None or not whole.seconds:
         raise UsageError(
             f"the bundle does not say how much work the model is, so its times cannot be scaled to "
             f"{device.name}. Give `edge_scale`; 1 if the profile is of that device."
         )
-    return flops / whole.timing.median_s / (1e9 * device.gflops)
+    return flops / whole.seconds / (1e9 * device.gflops)
 
 
 def _names(folder: str) -> list[str]:

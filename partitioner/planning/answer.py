@@ -12,9 +12,6 @@ from partitioner.profiles.profile import StageProfile
 from protos.codecs.registry import codec_name
 from protos.names import CLOUD, EDGE
 
-_INTERVAL = 0.958
-"""Half of the 95 % interval of a median of n normal samples is this times (p90 - p10) / sqrt(n):
-1.96 · 1.2533 · sigma / sqrt(n), and sigma is (p90 - p10) / 2.563."""
 _LEAST_ERROR = 0.02
 """As a share: what is measured again later agrees no better than this (docs/benchmarks.md)."""
 
@@ -112,9 +109,7 @@ def error_s(stage: StageProfile | None) -> float:
     """Return half of the 95 % interval of a stage's median in seconds, and at least 2 % of it."""
     if stage is None:
         return 0.0
-    timing = stage.timing
-    sampled_s = _INTERVAL * (timing.p90_s - timing.p10_s) / math.sqrt(timing.repeats)
-    return max(sampled_s, _LEAST_ERROR * timing.median_s)
+    return max(stage.error_s, _LEAST_ERROR * stage.seconds)
 
 
 @dataclass(frozen=True)

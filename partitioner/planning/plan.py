@@ -293,4 +293,4 @@ def _profile_dict(profile: Profile) -> dict[str, Any]:
 
 
 def _seconds(stage: StageProfile | None) -> float:
-    return stage.timing.median_s if stage else 0.0
+    return stage.seconds if stage else 0.0

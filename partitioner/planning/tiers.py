@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
-from partitioner.graph.graph import Graph
 from partitioner.network.link import Link
 from partitioner.planning.option import Option
 from partitioner.planning.plan import plan
 from partitioner.profiles.profile import CutProfile, Profile, StageProfile
-from protos.errors import BundleError, UsageError
+from partitioner.profiles.stage_order import heads_of
+from protos.errors import UsageError
 from protos.names import EDGE
 
 
@@ -87,24 +87,6 @@ def plan_tiers(
     return tuple(sorted(options, key=lambda option: (option.total_s, option.machines)))
 
 
-def heads_of(bundle: Bundle) -> dict[str, frozenset[int]]:
-    """Return the nodes before each cut; BundleError where the bundle keeps no graph."""
-    graph = bundle.graph
-    if graph is None:
-        raise BundleError(
-            f"{bundle.path} keeps no graph, which tells the cuts that lie in one another. Import the model "
-            "again with this splitpoint."
-        )
-    return {cut_id: _head(graph, bundle, cut_id) for cut_id in bundle.cuts}
-
-
-def _head(graph: Graph, bundle: Bundle, cut_id: str) -> frozenset[int]:
-    if cut_id == EDGE:
-        return frozenset(range(len(graph.nodes)))
-    cut = bundle.cut(cut_id)
-    return graph.head_before([*(spec.name for spec in cut.frontier), *cut.head_outputs])
-
-
 def _option(near: Profile, first: Option, second: Option) -> TierOption:
     if first.cut == second.cut:
         middle_s = 0.0 if first.cut == EDGE else near.resume_s + near.crossing_s
@@ -145,7 +127,7 @@ def estimate_between(before: CutProfile, behind: CutProfile) -> float:
 
 
 def _seconds(stage: StageProfile | None) -> float:
-    return stage.timing.median_s if stage else 0.0
+    return stage.seconds if stage else 0.0
 
 
 def fastest_by_machines(options: Sequence[TierOption]) -> Iterator[TierOption]:

@@ -1,16 +1,20 @@
 """Measuring the cuts of a bundle one by one: heads, tails, what crosses, and every codec on it."""
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
 import psutil
 
+from partitioner.bundle.accuracy import is_allowed
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import Cut
 from partitioner.common.memory import release_freed_pages
-from partitioner.profiles.profile import CodecProfile, CutProfile, StageProfile, Timing
-from partitioner.profiles.timing import Repeated, time_call, timing_of
+from partitioner.profiles.contenders import undecided
+from partitioner.profiles.profile import CodecProfile, CutProfile, OrderBreak, StageProfile, Timing
+from partitioner.profiles.stage_order import Side, estimate_of, nested_cuts, under_order
+from partitioner.profiles.timing import Repeated, time_call, undisturbed
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.codecs.base import Codec
 from protos.codecs.registry import codecs_for
@@ -26,8 +30,8 @@ SIZED_SAMPLES = 32
 an eighth."""
 _CROSSING = 4
 """Of these, evenly among them, that go through each head: a head may take long."""
-_CODEC_BLOCK_S = 0.003
-"""There are ten codecs to a cut, and their times differ less from call to call."""
+_CODEC_BLOCK_S = 0.001
+"""There are ten codecs to a cut: longer blocks would leave little time for heads and tails."""
 
 Feeds = Mapping[str, Array]
 _CodecSeconds = dict[tuple[str, tuple[tuple[str, tuple[int, ...]], ...]], tuple[float, float]]
@@ -39,6 +43,7 @@ class CutProfiler:
 
     `samples` are inputs of one sample each; where they are `guessed`, the sizes of what codecs make are
     rather those of the calibration's inputs. `on_stage` hears of each head and tail before it is measured.
+    Stages stay loaded until they take more than `may_hold_bytes` together.
     """
 
     def __init__(
@@ -49,14 +54,16 @@ class CutProfiler:
         on_stage: Callable[[str], None],
         *,
         guessed: bool,
+        may_hold_bytes: float,
     ) -> None:
         self.cuts: dict[str, CutProfile] = {}
-        self.repeated: dict[tuple[str, str], Repeated] = {}
+        self.repeated: dict[tuple[str, Side], Repeated] = {}
         """Cut and side of every stage, to be timed again."""
         self.answer = b""
         """What the last tail's outputs come back in."""
         self._bundle, self._options, self._samples = bundle, options, samples
         self._on_stage, self._guessed = on_stage, guessed
+        self._may_hold_bytes, self._nested = may_hold_bytes, nested_cuts(bundle)
         self._codec_s: _CodecSeconds = {}
 
     def measure(self, cut: Cut) -> None:
@@ -82,25 +89,42 @@ class CutProfiler:
             },
         )
 
-    def timed(self) -> dict[str, CutProfile]:
-        """Return the cuts with the times that all repeats have come to."""
-        for (cut_id, side), repeat in self.repeated.items():
-            self.cuts[cut_id] = _with_timing(self.cuts[cut_id], side, timing_of(repeat.seconds))
-        return self.cuts
+    def ordered(self) -> tuple[dict[str, CutProfile], tuple[OrderBreak, ...]]:
+        """Return the cuts with what all repeats have come to; see under_order."""
+        alone = undisturbed([repeat.repeats for repeat in self.repeated.values()])
+        for ((cut_id, side), repeat), seconds in zip(self.repeated.items(), alone, strict=True):
+            self.cuts[cut_id] = _with_times(self.cuts[cut_id], side, repeat.seconds, seconds)
+        return under_order(self.cuts, self._nested)
+
+    def undecided(self) -> list[Repeated]:
+        """Return the stages of the cuts of which it is open which is best on some link."""
+        known = self._bundle.calibration.accuracies if self._bundle.calibration else {}
+
+        def is_offered(cut: str, codec: str) -> bool:
+            return is_allowed(cut, codec, known.get((cut, codec)), None, asked=False)
+
+        cuts = undecided(self.ordered()[0], is_offered)
+        return [repeat for (cut, _), repeat in self.repeated.items() if cut in cuts]
 
     @property
-    def memory_bytes(self) -> int:
-        """What all stages take together."""
+    def holds(self) -> bool:
+        """Tell whether all stages so far may stay loaded."""
         stages = [stage for cut in self.cuts.values() for stage in (cut.head, cut.tail)]
-        return sum(stage.memory_bytes for stage in stages if stage)
+        return sum(stage.memory_bytes for stage in stages if stage) <= self._may_hold_bytes
 
-    def _measure(self, cut: Cut, side: str, feeds: list[Feeds]) -> tuple[StageProfile, list[Feeds]]:
+    def _measure(
+        self, cut: Cut, side: Side, feeds: list[Feeds]
+    ) -> tuple[StageProfile, list[Feeds]]:
         self._on_stage(f"{cut.id} {side}")
         opener = self._bundle.open_head if side == "head" else self._bundle.open_tail
         open_stage = partial(opener, cut.id, self._options)
         repeat = Repeated(lambda: partial(open_stage().run, feeds[0]))
         self.repeated[cut.id, side] = repeat
-        return _measure_stage(open_stage, feeds, repeat)
+        measured = _measure_stage(open_stage, feeds, repeat, hold=self.holds)
+        if not self.holds:
+            for held in self.repeated.values():
+                held.release()
+        return measured
 
     def _measure_codec(self, cut: Cut, codec: Codec, values: list[Feeds]) -> CodecProfile:
         """Time a codec on `values`, and take their mean size.
@@ -150,23 +174,28 @@ class CutProfiler:
 
 
 def _measure_stage(
-    open_stage: Callable[[], Stage], feeds: list[Feeds], repeat: Repeated
+    open_stage: Callable[[], Stage], feeds: list[Feeds], repeat: Repeated, *, hold: bool
 ) -> tuple[StageProfile, list[Feeds]]:
     """Return one stage's time and memory on the first of `feeds`, and what it makes of each."""
     release_freed_pages()
     before = psutil.Process().memory_info().rss
+    begun = time.perf_counter()
     stage = open_stage()
+    opened_s = time.perf_counter() - begun
     outputs: list[Feeds] = [stage.run(feeds[0])]
     memory = max(0, psutil.Process().memory_info().rss - before)
     outputs += [stage.run(sample) for sample in feeds[1:]]
-    del stage
-    repeat.sample(0.0)
-    return StageProfile(timing=timing_of(repeat.seconds), memory_bytes=memory), outputs
+    repeat.begin(partial(stage.run, feeds[0]), opened_s, hold=hold)
+    return StageProfile(timing=Timing.of(repeat.seconds), memory_bytes=memory), outputs
 
 
-def _with_timing(cut: CutProfile, side: str, timing: Timing) -> CutProfile:
+def _with_times(cut: CutProfile, side: Side, taken: list[float], alone: list[float]) -> CutProfile:
     stage: StageProfile | None = getattr(cut, side)
-    return cut.model_copy(update={side: stage and stage.model_copy(update={"timing": timing})})
+    if stage is None:
+        return cut
+    timing = Timing.of(taken)
+    timed = stage.model_copy(update={"timing": timing, "estimate": estimate_of(alone, timing)})
+    return cut.model_copy(update={side: timed})
 
 
 def _blank_outputs(bundle: Bundle) -> Feeds:

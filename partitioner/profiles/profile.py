@@ -1,9 +1,12 @@
 """A profile: what one machine measured of one bundle. Plain data, JSON on the disk."""
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+import numpy as np
 from pydantic import Field, ValidationError
 
 from partitioner.common.arguments import need
@@ -21,6 +24,11 @@ Bytes = Annotated[int, Field(ge=0, le=1 << 60)]
 """Bounded far beyond any machine, so that no sum or product of them leaves the numbers of JSON."""
 
 
+_INTERVAL = 0.958
+"""Half of the 95 % interval of a median of n normal samples is this times (p90 - p10) / sqrt(n):
+1.96 · 1.2533 · sigma / sqrt(n), and sigma is (p90 - p10) / 2.563."""
+
+
 class Timing(FrozenModel):
     """Seconds of repeated runs, warm: the median, and the 10th and 90th percentile as their spread."""
 
@@ -29,12 +37,63 @@ class Timing(FrozenModel):
     p90_s: Seconds
     repeats: int = Field(ge=1)
 
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> "Timing":
+        """Return median and spread of repeats."""
+        p10, median, p90 = np.percentile(seconds, (10, 50, 90)).tolist()
+        return cls(median_s=median, p10_s=p10, p90_s=p90, repeats=len(seconds))
+
+    @property
+    def error_s(self) -> float:
+        """Half of the 95 % interval of the median."""
+        return _INTERVAL * (self.p90_s - self.p10_s) / math.sqrt(self.repeats)
+
+
+class Estimate(FrozenModel):
+    """What a stage takes at the machine's own pace, in line with the other stages.
+
+    A machine's own pace is that at which nothing else slows it down, see `undisturbed`; in line: a head
+    that lies in another takes no longer than that, see `under_order`.
+    """
+
+    seconds: Seconds
+    alone_s: Seconds
+    """The median of the repeats at that pace, before the other stages have their say."""
+    error_s: Seconds
+    """Half of its 95 % interval."""
+    repeats: int = Field(ge=1)
+    """How many repeats it is the median of."""
+
 
 class StageProfile(FrozenModel):
     """One head or tail: its time, and the resident memory that its session takes."""
 
     timing: Timing
+    """Of all repeats, as they came."""
     memory_bytes: Bytes
+    estimate: Estimate | None = None
+    """None: measured before there were any."""
+
+    @property
+    def seconds(self) -> float:
+        """What the stage takes: the estimate, or in an older profile the median."""
+        return self.estimate.seconds if self.estimate else self.timing.median_s
+
+    @property
+    def error_s(self) -> float:
+        """By how much that may be off, as half of a 95 % interval of what was sampled."""
+        return self.estimate.error_s if self.estimate else self.timing.error_s
+
+
+class OrderBreak(FrozenModel):
+    """Two stages of which what was timed of the smaller one is longer than what was timed of the larger."""
+
+    side: Literal["head", "tail"]
+    smaller: str
+    """The cut whose head, or tail, lies in that of `larger`."""
+    larger: str
+    share: float = Field(ge=0)
+    """By how much longer, beyond what writing and reading values takes: of the larger one's median."""
 
 
 class CodecProfile(FrozenModel):
@@ -98,6 +157,8 @@ class Profile(FrozenModel):
     measured before this was."""
     calibration_digest: str = ""
     """Of the ranges that low-bit codecs were measured with; empty: there were none."""
+    order_breaks: tuple[OrderBreak, ...] = ()
+    """Where the medians of heads, and of tails, break the order of the cuts most; estimates never do."""
     scale: float = Field(default=1.0, gt=0)
     """Not 1: the times were not measured, but multiplied by this for another machine."""
 
@@ -212,4 +273,10 @@ def _scaled_stage(stage: StageProfile | None, factor: float) -> StageProfile | N
             "p90_s": timing.p90_s * factor,
         }
     )
-    return stage.model_copy(update={"timing": slower})
+    estimate = stage.estimate
+    if estimate:
+        times = ("seconds", "alone_s", "error_s")
+        estimate = estimate.model_copy(
+            update={name: getattr(estimate, name) * factor for name in times}
+        )
+    return stage.model_copy(update={"timing": slower, "estimate": estimate})

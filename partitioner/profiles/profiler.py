@@ -29,7 +29,9 @@ from protos.wire.messages import unpack_response
 _HELD_SHARE = 0.2
 """Of the memory that is free: all stages stay loaded for their turns if they take no more."""
 _PAUSED_SHARE = 0.4
-"""Of the time, as far as the first turn of all stages leaves it: for frames that come after a pause."""
+"""Of the time that the first turn of all stages leaves: for frames that come after a pause."""
+_NODES_SHARE = 0.1
+"""Of the time: for the seconds of nodes, which only find candidates."""
 
 
 def measure_profile(
@@ -52,8 +54,7 @@ def measure_profile(
     chosen = options or RuntimeOptions()
     origin, samples = profile_samples(bundle, feeds)
     steps, step = (1 if bundle.heads_only else 2) * len(bundle.cuts) + 1, count()
-    begun = time.perf_counter()
-    end = begun + budget_s
+    end = time.perf_counter() + budget_s
     gc.collect()
     profiler = CutProfiler(
         bundle,
@@ -61,20 +62,24 @@ def measure_profile(
         samples,
         lambda stage: on_progress(stage, next(step), steps),
         guessed=origin == "random",
+        may_hold_bytes=_HELD_SHARE * psutil.virtual_memory().available,
     )
     for cut in bundle.cuts.values():
         profiler.measure(cut)
     on_progress("nodes", steps - 1, steps)
-    nodes = None if bundle.heads_only else measure_nodes(bundle, samples[0], chosen, end)
+    until = min(end, time.perf_counter() + _NODES_SHARE * budget_s)
+    nodes = None if bundle.heads_only else measure_nodes(bundle, samples[0], chosen, until)
     deepest = [name for name, cut in bundle.cuts.items() if cut.head_graph][-1]
     crossing_s = measure_crossing_s(partial(_read, profiler.answer))
     frames = _take_turns(
         list(profiler.repeated.values()),
         lambda: partial(bundle.open_head(deepest, chosen).run, samples[0]),
-        (begun, end),
+        (time.perf_counter(), end),
         lambda: on_progress("once more", steps - 1, steps),
-        hold=profiler.memory_bytes <= _HELD_SHARE * psutil.virtual_memory().available,
+        profiler.undecided,
+        hold=profiler.holds,
     )
+    cuts, breaks = profiler.ordered()
     on_progress("done", steps, steps)
     return Profile(
         splitpoint=version("splitpoint"),
@@ -83,7 +88,8 @@ def measure_profile(
         machine=machine_of(chosen),
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         inputs=origin,
-        cuts=profiler.timed(),
+        cuts=cuts,
+        order_breaks=breaks,
         node_s=nodes,
         resume_s=frames.resume_s,
         crossing_s=crossing_s,
@@ -97,16 +103,18 @@ def _take_turns(
     open_whole: Callable[[], Call],
     times: tuple[float, float],
     on_turn: Callable[[], None],
+    choose: Callable[[], Sequence[Repeated]],
     *,
     hold: bool,
 ) -> PausedFrames:
-    """Repeat all stages, and time frames that come after a pause: in between, if memory allows.
+    """Repeat all stages, most often those that `choose` names, and time frames that come after a pause.
 
-    Returns those frames, all taken; `times` are when the whole measurement began, and its end.
+    The frames come in between, if memory allows. Returns them, all taken; `times` are when the turns
+    begin, and the end of the measurement.
     """
     begun, end = times
     if not hold:
-        sample_in_turns(stages, end - _PAUSED_SHARE * (end - begun), on_turn)
+        sample_in_turns(stages, end - _PAUSED_SHARE * (end - begun), on_turn, choose=choose)
     with PausedFrames(open_whole(), _PAUSED_SHARE, begun) as frames:
 
         def take_turn() -> None:
@@ -114,7 +122,7 @@ def _take_turns(
             frames.keep_up()
 
         if hold:
-            sample_in_turns(stages, end, take_turn, hold=True)
+            sample_in_turns(stages, end, take_turn, hold=True, choose=choose)
         frames.complete(0.0 if hold else end, on_turn)
         return frames
 

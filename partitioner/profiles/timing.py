@@ -1,29 +1,59 @@
 """Timing calls on a machine that is shared, and whose speed wanders."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from partitioner.profiles.profile import Timing
 
 _MIN_REPEATS, _MAX_REPEATS = 3, 200
 _BLOCK_S = 0.01
+_TURN_BLOCK_S = 0.005
+"""Of calls that stay prepared: they have many turns."""
 _PASSES = 3
+_ALL_FIRST = 4
+"""Turns that all calls have before some are chosen; later every fourth is for all again."""
+_NEAR = 3
+"""Repeats before and behind one, of whatever call, that tell the machine's pace at that moment."""
+_SLOWER = 1.1
+"""From this factor on the machine's own pace, it is slowed down by something else."""
+_FEWEST = 3
+"""Repeats at the machine's own pace that a call needs; with fewer, all count, divided by their pace."""
+_ROUNDS = 3
+"""Of finding the pace by the calls and the calls by the pace; nothing moves after them."""
 
 Call = Callable[[], object]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One timed repeat, and when it began, by time.perf_counter."""
+
+    at_s: float
+    seconds: float
 
 
 def time_call(call: Call, until: float = 0.0, block_s: float = _BLOCK_S) -> Timing:
     """Call until `until` (of time.perf_counter), at least three times, after a warm-up; see sample_call."""
-    return timing_of(sample_call(call, until, block_s))
+    return Timing.of(sample_call(call, until, block_s))
 
 
 def sample_call(
     call: Call, until: float = 0.0, block_s: float = _BLOCK_S, least: int = _MIN_REPEATS
 ) -> list[float]:
-    """Return the seconds of repeated calls, of at least so many repeats.
+    """Return the seconds of repeated calls; see repeat_call."""
+    return [repeat.seconds for repeat in repeat_call(call, until, block_s, least)]
+
+
+def repeat_call(
+    call: Call, until: float = 0.0, block_s: float = _BLOCK_S, least: int = _MIN_REPEATS
+) -> list[Repeat]:
+    """Return repeats of a call, at least so many, after a warm-up.
 
     Short calls are timed in blocks of `block_s`, and each block counts as one repeat with its mean: on a
     machine that is shared or throttled, one short call is either undisturbed or stalled, and neither is
@@ -34,48 +64,99 @@ def sample_call(
     call()
     took_s = time.perf_counter() - start
     block = max(1, int(block_s / (took_s + 1e-9)))
-    seconds = [took_s] if block == 1 else []
-    while len(seconds) < least or (len(seconds) < _MAX_REPEATS and time.perf_counter() < until):
+    repeats = [Repeat(start, took_s)] if block == 1 else []
+    while len(repeats) < least or (len(repeats) < _MAX_REPEATS and time.perf_counter() < until):
         start = time.perf_counter()
         for _ in range(block):
             call()
-        seconds.append((time.perf_counter() - start) / block)
-    return seconds
-
-
-def timing_of(seconds: Sequence[float]) -> Timing:
-    """Return median and spread of repeats."""
-    p10, median, p90 = np.percentile(seconds, (10, 50, 90)).tolist()
-    return Timing(median_s=median, p10_s=p10, p90_s=p90, repeats=len(seconds))
+        repeats.append(Repeat(start, (time.perf_counter() - start) / block))
+    return repeats
 
 
 @dataclass
 class Repeated:
-    """A call that is prepared when it is first needed, and the seconds of its repeats so far."""
+    """A call that is prepared when it is first needed, and its repeats so far."""
 
     prepare: Callable[[], Call]
-    seconds: list[float] = field(default_factory=list)
+    repeats: list[Repeat] = field(default_factory=list)
     slot_s: float = 0.0
     """What the shortest slot takes: preparing, where it is prepared anew, and the fewest repeats."""
     _held: Call | None = None
+
+    @property
+    def seconds(self) -> list[float]:
+        """What each repeat took."""
+        return [repeat.seconds for repeat in self.repeats]
 
     def release(self) -> None:
         """Let go of what was held."""
         self._held = None
 
+    def begin(self, call: Call, prepared_s: float, *, hold: bool) -> None:
+        """Take the first turn with a call that took so long to prepare; with `hold` it stays prepared."""
+        self._held = call if hold else None
+        self._take(call, prepared_s, 0.0)
+
     def sample(self, until: float) -> None:
         """Prepare the call, and repeat it until `until`, at least three times."""
         begun = time.perf_counter()
         call = self.prepare()
-        prepared_s = time.perf_counter() - begun
-        seconds = sample_call(call, until)
-        self.slot_s = prepared_s + (_MIN_REPEATS + 2) * max(_BLOCK_S, min(seconds))
-        self.seconds += seconds
+        self._take(call, time.perf_counter() - begun, until)
 
     def sample_held(self) -> None:
         """Repeat the call once, and keep it prepared for the next time."""
         self._held = self._held or self.prepare()
-        self.seconds += sample_call(self._held, least=1)
+        self.repeats += repeat_call(self._held, block_s=_TURN_BLOCK_S, least=1)
+
+    def _take(self, call: Call, prepared_s: float, until: float) -> None:
+        taken = repeat_call(call, until)
+        fastest_s = min(repeat.seconds for repeat in taken)
+        self.slot_s = prepared_s + (_MIN_REPEATS + 2) * max(_BLOCK_S, fastest_s)
+        self.repeats += taken
+
+
+def undisturbed(calls: Sequence[Sequence[Repeat]]) -> list[list[float]]:
+    """Return of each call the seconds of the repeats that the machine took at its own pace.
+
+    A machine that other work slows down is slow for all calls of a moment alike. So its pace at each repeat
+    is the median of what its neighbours in time took, of whatever call, as factors on their usual time. A
+    repeat has no part in its own pace; so what varies from repeat to repeat, as on a machine that is
+    throttled, chooses none of them, and their median stays what it is. The machine's own pace is that
+    of its faster moments: the median of what is within a tenth of its fastest tenth.
+    """
+    owner = np.repeat(np.arange(len(calls)), [len(call) for call in calls])
+    repeats = [repeat for call in calls for repeat in call]
+    if not repeats:
+        return [[] for _ in calls]
+    order = np.argsort([repeat.at_s for repeat in repeats], kind="stable")
+    owner, seconds = owner[order], np.array([repeats[at].seconds for at in order])
+    taken = np.log(np.maximum(seconds, 1e-12))
+    mine = [owner == place for place in range(len(calls))]
+    usual = np.array([_lowest_tenth(taken[own]) if own.any() else 0.0 for own in mine])
+    kept: list[Floats] = []
+    for _ in range(_ROUNDS):
+        pace = _pace(taken - usual[owner])
+        calm = pace <= math.log(_SLOWER)
+        kept = [
+            taken[own & calm] if (own & calm).sum() >= _FEWEST else (taken - pace)[own]
+            for own in mine
+        ]
+        usual = np.array([np.median(found) if len(found) else 0.0 for found in kept])
+    return [np.exp(found).tolist() for found in kept]
+
+
+def _pace(slowness: Floats) -> Floats:
+    """Return the logarithm of the machine's pace at each repeat, in the order of time; its own is 0."""
+    padded = np.pad(slowness, _NEAR, mode="edge")
+    near = np.lib.stride_tricks.sliding_window_view(padded, 2 * _NEAR + 1)
+    pace = np.median(np.delete(near, _NEAR, axis=1), axis=1)
+    fast = pace[pace <= _lowest_tenth(pace) + math.log(_SLOWER)]
+    return np.asarray(pace - np.median(fast))
+
+
+def _lowest_tenth(values: Floats) -> float:
+    """Return the value that a tenth of them do not exceed; of fewer than ten, the least."""
+    return float(np.percentile(values, 10, method="lower"))
 
 
 def sample_in_turns(
@@ -83,32 +164,44 @@ def sample_in_turns(
     end: float,
     on_turn: Callable[[], None] = lambda: None,
     hold: bool = False,
+    choose: Callable[[], Sequence[Repeated]] = lambda: (),
 ) -> None:
     """Repeat calls that have been sampled once, in turns, while there is time.
 
     A machine that is faster for a second makes one call look fast if that second is all it had; over
     several turns it is fast for all of them. With `hold` all calls stay prepared, and turns are as short
-    and as many as can be; else they share the time in three turns at most.
+    and as many as can be; else they share the time in three turns at most. `choose` tells after a few
+    turns, again and again, which calls have most of those that follow; none: all as before.
     """
     if hold:
-        _sample_held(calls, end, on_turn)
+        _sample_held(calls, end, on_turn, choose)
         return
+    chosen = calls
     for passes_left in range(_PASSES, 0, -1):
-        if time.perf_counter() + sum(call.slot_s for call in calls) > end:
+        if time.perf_counter() + sum(call.slot_s for call in chosen) > end:
             return
-        for place, call in enumerate(calls):
+        for place, call in enumerate(chosen):
             on_turn()
             now = time.perf_counter()
-            slots_left = passes_left * len(calls) - place
+            slots_left = passes_left * len(chosen) - place
             call.sample(now + max(0.0, end - now) / slots_left)
+        chosen = choose() or calls
 
 
-def _sample_held(calls: Sequence[Repeated], end: float, on_turn: Callable[[], None]) -> None:
-    pass_s = sum(call.slot_s for call in calls)
-    while (begun := time.perf_counter()) + pass_s < end:
-        for call in calls:
+def _sample_held(
+    calls: Sequence[Repeated],
+    end: float,
+    on_turn: Callable[[], None],
+    choose: Callable[[], Sequence[Repeated]],
+) -> None:
+    chosen, call_s, passes = calls, sum(call.slot_s for call in calls) / max(1, len(calls)), 0
+    while (begun := time.perf_counter()) + call_s * len(chosen) < end and chosen:
+        for call in chosen:
             on_turn()
             call.sample_held()
-        pass_s = time.perf_counter() - begun
+        call_s = (time.perf_counter() - begun) / len(chosen)
+        passes += 1
+        all_again = passes < _ALL_FIRST or passes % _ALL_FIRST == 0
+        chosen = calls if all_again else choose() or calls
     for call in calls:
         call.release()

@@ -10,6 +10,8 @@ RESTART = "restart the server with calibration.npz of this bundle in its copy"
 
 _NOISY = 0.5
 """On a quiet machine times vary by a tenth; from here on their medians say little."""
+_BROKEN = 0.02
+"""Medians of what is measured again agree no better than this."""
 
 
 def profile_table(profile: Profile, role: str) -> FoldingTable:
@@ -31,7 +33,7 @@ def _stage_cells(stage: StageProfile | None) -> tuple[str, str, str]:
         return "–", "", ""
     timing = stage.timing
     spread = f"{1e3 * timing.p10_s:.2f} – {1e3 * timing.p90_s:.2f}"
-    return f"{1e3 * timing.median_s:.2f}", spread, f"{stage.memory_bytes / 1e6:.0f}"
+    return f"{1e3 * stage.seconds:.2f}", spread, f"{stage.memory_bytes / 1e6:.0f}"
 
 
 def noise_text(*sides: tuple[Profile, str]) -> str | None:
@@ -46,6 +48,27 @@ def noise_text(*sides: tuple[Profile, str]) -> str | None:
         f"{whose} times vary by {shares} from p10 to p90, as if something else had run there; "
         "measure again when it is idle, or longer (--budget)"
     )
+
+
+def order_text(profile: Profile, role: str) -> str | None:
+    """Say how far what was timed breaks the order of the cuts, and by which of them; None: it doesn't.
+
+    The figure is of all repeats, as they came; what is planned with keeps to the order.
+    """
+    worst = max(profile.order_breaks, key=lambda found: found.share, default=None)
+    if worst is None or worst.share < _BROKEN:
+        return None
+    return (
+        f"the {role}'s repeats break the order of the cuts by up to {100 * worst.share:.0f} %: the "
+        f"{worst.side} of {worst.smaller} took longer than that of {worst.larger}, in which it lies. The "
+        "times shown are estimates that keep to the order, by the repeats that nothing slowed down"
+    )
+
+
+def measurement_notes(profile: Profile, role: str) -> list[str]:
+    """Return what is to be said of how a profile was measured."""
+    texts = (noise_text((profile, role)), order_text(profile, role))
+    return [f"Note: {text}." for text in texts if text]
 
 
 def server_text(bundle: Bundle, cloud: Profile, address: str) -> str | None:

@@ -103,9 +103,9 @@ def search_table(
             f"{format_rate(win.from_bps)} – {_upper(win)}",
             f"{win}{f' (+{len(more)})' if more else ''}",
             times.write(row.survivor.edge_s),
-            times.write(head.timing.median_s) if head else "–",
+            times.write(head.seconds) if head else "–",
             times.write(row.survivor.cloud_s),
-            times.write(tail.timing.median_s) if tail else "–",
+            times.write(tail.seconds) if tail else "–",
             style="bold green" if row.added else None,
         )
     return table
@@ -139,11 +139,11 @@ def _measured(
 def _measured_json(cut: str | None, profiles: tuple[Profile, Profile]) -> dict[str, Any]:
     head, tail = _measured(cut, profiles)
     return {
-        "edge_s": head.timing.median_s if head else None,
-        "cloud_s": tail.timing.median_s if tail else None,
+        "edge_s": head.seconds if head else None,
+        "cloud_s": tail.seconds if tail else None,
     }
 
 
 def _times_s(row: Row, profiles: tuple[Profile, Profile]) -> tuple[float, ...]:
-    timed = [stage.timing.median_s for stage in _measured(row.cut, profiles) if stage]
+    timed = [stage.seconds for stage in _measured(row.cut, profiles) if stage]
     return row.survivor.edge_s, row.survivor.cloud_s, *timed

@@ -14,6 +14,7 @@ from partitioner.planning.plan import plan
 from partitioner.profiles.machine import machine_of
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
+from partitioner.profiles.stage_order import nested_cuts, under_order
 from partitioner.profiles.store import save_profile
 from partitioner.runtime.sessions import RuntimeOptions
 from partitioner.search.placement import work_of
@@ -252,4 +253,6 @@ def _merged(bundle: Bundle, old: Profile, new: Profile) -> Profile:
         usable = {codec.name for codec in codecs_for(cut.frontier, bundle.ranges)}
         codecs = {name: c for name, c in both[cut_id].codecs.items() if name in usable}
         cuts[cut_id] = both[cut_id].model_copy(update={"codecs": codecs})
-    return old.model_copy(update={"cuts": cuts, "bundle_digest": bundle.digest})
+    ordered, breaks = under_order(cuts, nested_cuts(bundle))
+    changed = {"cuts": ordered, "order_breaks": breaks, "bundle_digest": bundle.digest}
+    return old.model_copy(update=changed)

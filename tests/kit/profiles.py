@@ -5,7 +5,6 @@ from pathlib import Path
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import MODEL_GRAPH, Cut, FileDigest, Manifest
-from partitioner.planning.tiers import heads_of
 from partitioner.profiles.profile import (
     CodecProfile,
     CutProfile,
@@ -14,6 +13,7 @@ from partitioner.profiles.profile import (
     StageProfile,
     Timing,
 )
+from partitioner.profiles.stage_order import heads_of
 from protos.names import CLOUD, EDGE
 from protos.tensors import TensorSpec
 

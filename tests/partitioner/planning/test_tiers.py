@@ -9,8 +9,9 @@ import pytest
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
-from partitioner.planning.tiers import estimate_between, fastest_by_machines, heads_of, plan_tiers
+from partitioner.planning.tiers import estimate_between, fastest_by_machines, plan_tiers
 from partitioner.profiles.profile import CutProfile
+from partitioner.profiles.stage_order import heads_of
 from partitioner.reports.plans.tiers import tiers_json
 from partitioner.search.explorer import best_on, best_tiers
 from partitioner.search.placement import Flow, Workload

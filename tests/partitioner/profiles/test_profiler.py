@@ -15,6 +15,7 @@ from partitioner.planning.plan import plan
 from partitioner.profiles import profiler
 from partitioner.profiles.paused_frames import PausedFrames, measure_crossing_s
 from partitioner.profiles.profiler import measure_profile
+from partitioner.profiles.stage_order import nested_cuts
 from protos.errors import ProfileError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import model_name
@@ -39,6 +40,15 @@ def test_every_head_and_tail_and_the_nodes_are_timed_once_and_told(residual_bund
             if stage:
                 assert 0 < stage.timing.p10_s <= stage.timing.median_s <= stage.timing.p90_s
                 assert stage.timing.repeats >= 3
+                assert stage.estimate
+                assert 0 < stage.estimate.repeats <= stage.timing.repeats
+                assert stage.seconds == stage.estimate.seconds > 0
+    for before, after in nested_cuts(residual_bundle):
+        (first, second), slack = (profile.cuts[before], profile.cuts[after]), 1e-4
+        if first.head and second.head:
+            assert first.head.seconds <= second.head.seconds + slack
+        if first.tail and second.tail:
+            assert first.tail.seconds >= second.tail.seconds - slack
 
 
 def test_bytes_are_those_of_whole_messages(residual_bundle: Bundle) -> None:
@@ -103,7 +113,11 @@ def test_stages_too_large_to_be_held_leave_time_for_paused_frames(
     ends: list[float] = []
 
     def sample_in_turns(
-        _calls: object, end: float, on_turn: Callable[[], None], hold: bool = False
+        _calls: object,
+        end: float,
+        on_turn: Callable[[], None],
+        hold: bool = False,
+        choose: object = None,
     ) -> None:
         ends.append(end)
         on_turn()
@@ -111,7 +125,12 @@ def test_stages_too_large_to_be_held_leave_time_for_paused_frames(
     monkeypatch.setattr(profiler, "sample_in_turns", sample_in_turns)
     begun, told = time.perf_counter() - 100, []
     frames = profiler._take_turns(
-        [], lambda: lambda: None, (begun, begun + 40), lambda: told.append(1), hold=hold
+        [],
+        lambda: lambda: None,
+        (begun, begun + 40),
+        lambda: told.append(1),
+        lambda: (),
+        hold=hold,
     )
     assert ends == [pytest.approx(begun + stages_end_s)]
     assert (len(frames.seconds), len(told)) == (5, 5 if hold else 6)  # so all of it can be stopped

@@ -6,9 +6,9 @@ import pytest
 
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
-from partitioner.profiles.profile import Timing
+from partitioner.profiles.profile import OrderBreak, Timing
 from partitioner.reports.plans.plan import scale_notes
-from partitioner.reports.profile import noise_text
+from partitioner.reports.profile import measurement_notes, noise_text
 from tests.kit.profiles import EXAMPLE, make, spread_out
 
 
@@ -41,3 +41,18 @@ def test_two_busy_machines_are_one_note_and_factors_have_three_digits() -> None:
         "when it is idle, or longer (--budget)."
     ]
     assert any(note.endswith("scaled by 0.829.") for note in notes)
+
+
+def test_times_that_break_the_order_of_the_cuts_are_named() -> None:
+    _, quiet = make(EXAMPLE)
+    breaks = (
+        OrderBreak(side="head", smaller="cut-03", larger="cut-04", share=0.907),
+        OrderBreak(side="tail", smaller="cut-06", larger="cut-05", share=0.5),
+    )
+    (note,) = measurement_notes(quiet.model_copy(update={"order_breaks": breaks}), "edge")
+    assert note.startswith(
+        "Note: the edge's repeats break the order of the cuts by up to 91 %: the head of cut-03 took longer "
+        "than that of cut-04, in which it lies."
+    )
+    small = OrderBreak(side="head", smaller="cut-03", larger="cut-04", share=0.015)
+    assert measurement_notes(quiet.model_copy(update={"order_breaks": (small,)}), "edge") == []
