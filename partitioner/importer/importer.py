@@ -98,7 +98,6 @@ def import_model(
         on_step("running it to learn its values")
         samples = load_inputs(chosen.samples, input_specs(model)) if chosen.samples else []
         graph, places = read_graph(model, trace(model, folder / "graphs", samples), layers)
-        _check_outputs(graph)
         on_step("finding the cuts")
         cuts = find_cuts(graph, chosen.max_cuts, on_remark)
         feeds = (
@@ -194,16 +193,6 @@ def _read(
         constants_to_initializers(model.graph)
         order_by_use(model.graph)
         return model, move_weights(model.graph, path.parent, folder / WEIGHTS_FILE), layers
-
-
-def _check_outputs(graph: Graph) -> None:
-    for name in graph.outputs:
-        if name not in graph.values:
-            raise ModelError(
-                f"output {name!r} cannot cross a network: it is no tensor of numbers, or the number of its "
-                "axes depends on the data, or its batch lies folded into another axis. "
-                "Export the model without it."
-            )
 
 
 def _checked_labels(labels: tuple[str, ...], graph: Graph) -> tuple[str, ...]:

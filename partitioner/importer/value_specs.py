@@ -106,13 +106,17 @@ def _values(model: onnx.ModelProto, folder: Path, runs: _Runs) -> dict[str, Tens
     constants = constant_values(model.graph)
     outputs = [output.name for output in model.graph.output if output.name not in constants]
     known.update(_weights_among_outputs(model.graph))
+    for output in model.graph.output:
+        _check_output(output.name, one, known)
     if isinstance(two, Exception) or not _may_batch(model):
         return known
     if any(name not in known or known[name].is_data_sized for name in outputs):
         return known
     first, second = runs.feeds
     both = _run(
-        model, folder, {name: np.concatenate([first[name], second[name]]) for name in first}
+        _loosened(model, batch_alone=True),
+        folder,
+        {name: np.concatenate([first[name], second[name]]) for name in first},
     )
     if isinstance(both, Exception) or not _agrees(one, two, both, outputs):
         return known
@@ -145,6 +149,23 @@ def _two_inputs(specs: tuple[TensorSpec, ...], samples: Sequence[Feeds]) -> tupl
 
 
 def _run(model: onnx.ModelProto, folder: Path, feeds: Feeds) -> dict[str, Array] | Exception:
+    """Run the model as it is; where its sizes are at odds with a branch that is not taken, without them."""
+    found = _run_once(model, folder, feeds)
+    if not isinstance(found, Exception) or Failure.of(found).cause in (Cause.MEMORY, Cause.VALUES):
+        return found
+    again = _run_once(_loosened(model), folder, feeds)
+    return found if isinstance(again, Exception) else again
+
+
+def _loosened(model: onnx.ModelProto, *, batch_alone: bool = False) -> onnx.ModelProto:
+    """Return the model with no size said of its inputs, or with all but the first."""
+    free = onnx.ModelProto()
+    free.CopyFrom(model)
+    leave_sizes_open(free, batch_alone=batch_alone)
+    return free
+
+
+def _run_once(model: onnx.ModelProto, folder: Path, feeds: Feeds) -> dict[str, Array] | Exception:
     """Return the inputs and every tensor of numbers that the nodes compute, or what the runtime said.
 
     Of what is no output only type and shape are true: it is zeros, which take no memory. The runtime is
@@ -157,7 +178,8 @@ def _run(model: onnx.ModelProto, folder: Path, feeds: Feeds) -> dict[str, Array]
         nodes = [helper.make_node("Shape", [name], [shape]) for shape, name in shapes.items()]
         wanted = [*outputs, *shapes]
         session = _open(model, folder, wanted, nodes)
-        found = dict(zip(wanted, session.run(wanted, dict(feeds)), strict=True))
+        made = session.run(wanted, dict(feeds)) if wanted else []  # asked for none, it gives all
+        found = dict(zip(wanted, made, strict=True))
     except Exception as error:  # noqa: BLE001 - the runtime raises a dozen types of its own
         return error
     values = {
@@ -181,7 +203,6 @@ def _open(
     """Return a session of the model with these outputs and `more` nodes; errors are the runtime's own."""
     traced = onnx.ModelProto()
     traced.CopyFrom(model)
-    leave_sizes_open(traced)  # a branch that is never taken may want others
     del traced.graph.output[:]
     traced.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
     traced.graph.node.extend(more)
@@ -224,6 +245,15 @@ def _spec(
     shape = tuple(DATA_SIZE if any_ else size for any_, size in zip(free, array.shape, strict=True))
     usual = tuple(max(s, o) for any_, s, o in zip(free, array.shape, other, strict=True) if any_)
     return TensorSpec(name, array.dtype.name, shape, usual)
+
+
+def _check_output(name: str, one: Feeds, known: Mapping[str, TensorSpec]) -> None:
+    if name in known:
+        return
+    why = "the number of its axes depends on the data"
+    if name not in one or not is_carried(one[name].dtype.name):
+        why = "it is no tensor of numbers"
+    raise ModelError(f"output {name!r} cannot cross a network: {why}. Export the model without it.")
 
 
 def _weights_among_outputs(graph: onnx.GraphProto) -> dict[str, TensorSpec]:

@@ -39,10 +39,11 @@ def pin_inputs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) ->
         _pin(value, known[value.name] or ())
 
 
-def leave_sizes_open(model: onnx.ModelProto) -> None:
-    """Let the inputs have as many axes as they have, of any size, in place; say nothing of other values."""
+def leave_sizes_open(model: onnx.ModelProto, *, batch_alone: bool) -> None:
+    """Let inputs have axes of any size (`batch_alone`: the first), in place; say nothing of other values."""
     for value in model.graph.input:
-        for dim in value.type.tensor_type.shape.dim:
+        dims = value.type.tensor_type.shape.dim
+        for dim in dims[:1] if batch_alone else dims:
             dim.ClearField("value")
     del model.graph.value_info[:]
     for value in model.graph.output:
