@@ -7,8 +7,8 @@ import numpy as np
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import Cut
-from partitioner.common.defaults import DEFAULT_TOLERANCE
 from partitioner.common.progress import OnProgress, unheard
+from partitioner.graph.roundings import LEAST_TOLERANCE, rounding_tolerance
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import BundleError, FaultError
 from protos.names import CLOUD
@@ -41,14 +41,15 @@ def verify_bundle(
     bundle: Bundle,
     inputs: Sequence[Feeds],
     options: RuntimeOptions | None = None,
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float | None = None,
     on_progress: OnProgress = unheard,
 ) -> list[CutCheck]:
     """Compare every cut with the whole model on each of `inputs`.
 
-    A cut is right if no output differs by more than `tolerance` times its largest value; one that does not
-    run is wrong, and the others are looked at all the same. Raises BundleError or FaultError when the whole
-    model does not run, and BundleError for a head-only bundle, of which nothing but digests can be checked.
+    A cut is right if no output differs by more than `tolerance` times its largest value (None: what rounding
+    explains, see `partitioner/graph/roundings.py`); one that does not run is wrong, and the others are looked
+    at all the same. Raises BundleError or FaultError when the whole model does not run, and BundleError for a
+    head-only bundle, of which nothing but digests can be checked.
     """
     bundle.need_whole("comparing head + tail with the whole model")
     stage = bundle.open_tail(CLOUD, options)
@@ -57,9 +58,10 @@ def verify_bundle(
     checks: list[CutCheck] = []
     for cut in bundle.cuts.values():
         on_progress(cut.id, len(checks), len(bundle.cuts))
+        allowed = _explained(bundle, cut) if tolerance is None else tolerance
         try:
             checks.append(
-                _check(bundle, cut, list(zip(inputs, wholes, strict=True)), options, tolerance)
+                _check(bundle, cut, list(zip(inputs, wholes, strict=True)), options, allowed)
             )
         except (BundleError, FaultError) as error:
             gaps = dict.fromkeys(wholes[0], float("inf"))
@@ -89,6 +91,14 @@ def _check(
             ok = ok and gap <= tolerance * max(_SMALLEST, _largest(array))
             worst[name] = max(gap, worst.get(name, 0.0))
     return CutCheck(cut.id, worst, ok)
+
+
+def _explained(bundle: Bundle, cut: Cut) -> float:
+    """Return the difference that rounding explains; a bundle that keeps no graph is held to float32."""
+    if bundle.graph is None:
+        return LEAST_TOLERANCE
+    own = [spec for spec in bundle.outputs if spec.name in cut.head_outputs]
+    return rounding_tolerance(bundle.graph, (*cut.frontier, *own))
 
 
 def largest_difference(one: Array, two: Array) -> float:

@@ -14,9 +14,6 @@ DEFAULT_THREADS = 1
 MAX_THREADS = 1024
 """More than any machine has cores; the runtime would try to start them all."""
 
-DEFAULT_TOLERANCE = 1e-4
-"""Of `verify`: the largest difference, relative to an output's largest value."""
-
 DEFAULT_BUDGET_S = 30.0
 """Of `profile`: seconds for one side."""
 

@@ -18,8 +18,9 @@ from partitioner.runtime.sessions import RuntimeOptions, open_session, random_fe
 from protos.errors import ModelError
 from protos.tensors import DATA_SIZE, Array, TensorSpec, is_carried
 
-_TOLERANCE = 1e-3
-"""A batch of two must equal two batches of one to this, relative to the largest output."""
+_TOLERANCE, _STEPS = 1e-3, 8
+"""A batch of two must equal two batches of one to this, relative to the largest output, or to so many steps
+of the output's type."""
 
 _NUMPY_TYPES = {
     f"tensor({name})": {"float": "float32", "double": "float64"}.get(name, name)
@@ -290,7 +291,8 @@ def _close(one: Array, two: Array) -> bool:
         return False
     scale = max(float(np.max(np.abs(one[told]), initial=0.0)), 1e-6)
     gap = np.abs(one[told].astype(np.float64) - two[told].astype(np.float64))
-    return float(np.max(gap, initial=0.0)) <= _TOLERANCE * scale
+    tolerance = max(_TOLERANCE, _STEPS * float(np.finfo(one.dtype.name).eps))
+    return float(np.max(gap, initial=0.0)) <= tolerance * scale
 
 
 def _grown(steady: Mapping[str, TensorSpec], both: Feeds) -> dict[str, TensorSpec]:
