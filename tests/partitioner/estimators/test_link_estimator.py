@@ -62,6 +62,42 @@ def test_steady_link_is_known_to_ten_percent(uplink_bps: float, rtt_s: float) ->
         assert statistics.median(rtts) <= 0.20
 
 
+def test_expected_frames_are_learnt_as_a_kalman_filter_learns_them() -> None:
+    """Its equations in matrices (R. Kalman, 1960), with the noise and the drift that the settings name."""
+    estimator = LinkEstimator(Link(8e6, 4e6, 0.02))
+    state = np.array([0.02, 1e-6])  # round trip, and seconds a byte
+    doubt = np.diag((0.5 * state) ** 2)
+    noise, seen_at = 0.1, None
+    for size, answer, begun_at, network_s in [
+        (20_000, 500, 0.0, 0.043), (5_000, 500, 0.5, 0.027), (60_000, 0, 1.5, 0.082),
+        (20_000, 500, 1.7, 0.0420), (1_000, 500, 9.0, 0.0228), (30_000, 500, 90.0, 0.053),
+    ]:  # fmt: skip
+        received_at = begun_at + network_s + 0.01
+        if seen_at is not None:  # drift 6 %, of the round trip 15 % of that; 60 s at most
+            share = 0.06**2 * min(60, received_at - seen_at)
+            doubt += np.diag([0.15**2 * share * state[0] ** 2, share * state[1] ** 2])
+        asks = np.array([1, size + 2 * answer])  # the downlink is half as fast
+        expected_s = asks @ state
+        scatter = noise**2 * expected_s * network_s + 0.0002**2
+        variance = asks @ doubt @ asks + scatter
+        gain = doubt @ asks / variance
+        innovation = network_s - expected_s
+        assert abs(innovation) < 0.5 * variance**0.5, "no step, and nothing clipped"
+        state += gain * innovation
+        doubt -= np.outer(gain, asks) @ doubt
+        noise += 0.05 * (1.25 * abs(innovation) / (asks @ state) - noise)
+        seen_at = received_at
+        assert not estimator.add(Transfer(size, answer, begun_at, received_at, 0.01))
+        found = estimator.estimate(received_at)
+        assert (found.link.rtt_s, 8 / found.link.uplink_bps) == pytest.approx(tuple(state))
+        assert found.link.downlink_bps == pytest.approx(found.link.uplink_bps / 2)
+        assert [found.rtt_variance, found.covariance, found.byte_variance] == pytest.approx(
+            [doubt[0, 0], doubt[0, 1], doubt[1, 1]]
+        )
+        assert found.noise == pytest.approx(noise)
+    assert (estimator.steps, estimator.suspects) == (0, False)
+
+
 def test_without_noise_both_unknowns_are_found() -> None:
     # 40 ms and 8 Mbit/s: 1 µs a byte, so 20,000 bytes take 60 ms and 60,000 bytes 100 ms.
     link = Link(8e6, 8e6, 0.04)

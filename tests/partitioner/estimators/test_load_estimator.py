@@ -1,5 +1,6 @@
 """Loads: measured over profiled time, and how fast frames come."""
 
+import numpy as np
 import pytest
 
 from partitioner.estimators.load_estimator import ArrivalRate, FadingMean, LoadEstimator
@@ -23,6 +24,28 @@ def test_load_is_the_ridge_regression_of_stages_worked_by_hand() -> None:
     # y = 1 and 4: Σy = 11.1 + 4 = 15.1; Σpy = 22.2 + 36 = 58.2. The slope is
     # (16.1 · 58.2 − 31.2 · 15.1) / (16.1 · 129.4 − 31.2²) = 466 / 1109 = 0.42.
     assert load.load(0.0) == pytest.approx(1.42, abs=0.005)
+
+
+def test_load_is_the_ridge_regression_of_stages_that_fade_with_frames_and_time() -> None:
+    load, rows, seen_at = LoadEstimator(), [], 0.0
+    for measured_s, profiled_s, now_s in [
+        (0.003, 0.002, 0.0), (0.013, 0.009, 2.0), (0.0008, 0.0001, 2.5), (0.9, 0.004, 7.0),
+        (0.021, 0.02, 30.0), (0.0095, 0.009, 31.0),
+    ]:  # fmt: skip
+        # Of what is beyond four times the load of before, and beyond 1 ms, nothing counts.
+        counted_s = min(measured_s, max(4 * load.load(now_s) * profiled_s, 0.001))
+        faded = 0.7 * 0.5 ** ((now_s - seen_at) / 10)
+        rows = [(p, more, w * faded) for p, more, w in rows]
+        rows.append((profiled_s, counted_s - profiled_s, (1e-4 + 0.1 * profiled_s) ** -2))
+        load.add(measured_s, profiled_s, now_s)
+        seen_at = now_s
+        for later_s in (0.0, 4.0):
+            stages, extra, weights = (np.array(column) for column in zip(*rows, strict=True))
+            design = np.stack([np.ones_like(stages), stages], axis=1)
+            weighed = design.T * weights * 0.5 ** (later_s / 10)
+            ridge = np.diag([5e-4**-2, 0.5**-2])
+            _, slope = np.linalg.solve(weighed @ design + ridge, weighed @ extra)
+            assert load.load(now_s + later_s) == pytest.approx(1 + slope)
 
 
 def test_constant_extra_of_a_short_stage_is_an_offset_and_no_load() -> None:
@@ -90,6 +113,32 @@ def test_mean_follows_and_fades() -> None:
         mean.add(0.08, 0.01 * frame)
     assert mean.value(0.39) == pytest.approx(0.08, rel=0.02)
     assert mean.value(5.39) == pytest.approx(0.04, rel=0.02)
+
+
+def test_mean_by_hand() -> None:
+    mean = FadingMean()
+    mean.add(1.0, 0.0)
+    assert mean.value(0.0) == pytest.approx(0.2)  # a fifth of it
+    mean.add(1.0, 5.0)  # half is left of that, 0.1, and a fifth of what lacks to 1 comes to it
+    assert mean.value(5.0) == pytest.approx(0.1 + 0.2 * 0.9)
+    assert mean.value(4.0) == mean.value(5.0)  # asked for a moment before the last
+
+
+def test_period_by_hand() -> None:
+    arrivals = ArrivalRate()
+    periods = []
+    # Gaps of 0.1 and 0.2; one of 9.7 counts four times 0.12 and 1 ms; a frame that is overtaken, nothing.
+    for arrived_at in (0.0, 0.1, 0.3, 10.0, 9.9):
+        arrivals.add(arrived_at, held=False)
+        periods.append(arrivals.period_s)
+    assert periods == [None, *(pytest.approx(each) for each in (0.1, 0.12, 0.1922, 0.1922))]
+    # A fifth, 36 %, 49 % and 59 % of the latest had to wait.
+    arrivals.add(9.9, held=True)
+    for held in (True, True):
+        arrivals.add(9.9, held=held)
+        assert arrivals.period_s
+    arrivals.add(9.9, held=True)
+    assert arrivals.period_s == 0.0
 
 
 def test_period_is_that_of_the_frames() -> None:

@@ -60,3 +60,82 @@ def test_pace_lasts_while_any_stream_is_paced() -> None:
     for streams, paced in ((1, True), (1, True), (-1, True), (-1, False)):
         learned.pace(streams)
         assert learned.conditions(0.0).device_paced is paced
+
+
+def probe(carried: float, network_s: float) -> Transfer:
+    """A probe that the server had for 1 ms, received 5 s from the beginning."""
+    return Transfer(carried, 0, 5.0 - network_s - 0.001, 5.0, 0.001)
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "uplink_bps"),
+    [
+        (probe(100, 0.022), probe(20_100, 0.042), 8e6),  # 160,000 bits in 20 ms
+        (probe(100, 0.022), probe(20_100, 0.0241), 1e6),  # 2.1 ms more: within the noise of a trip
+        (probe(100, 0.022), probe(100, 0.042), 1e6),  # no more bytes: it was only late
+    ],
+)
+def test_two_probes_tell_the_round_trip_and_the_rate_unless_it_is_noise(
+    small: Transfer, large: Transfer, uplink_bps: float
+) -> None:
+    learned = following(Link(1e6, 2e6, 0.5))
+    learned.measured(small, large)
+    found = learned.link_at(5.0)
+    assert found is not None
+    assert found.rtt_s == pytest.approx(0.022)
+    assert (found.uplink_bps, found.downlink_bps) == pytest.approx((uplink_bps, 2 * uplink_bps))
+    assert learned.has_seen_link
+    assert learned.crossed_at == 5.0
+
+
+def test_whatever_is_learnt_is_counted() -> None:
+    learned = following(Link(8e6, 8e6, 0.02))
+    for learn in (
+        lambda: learned.pace(1),
+        lambda: learned.ran_on_device(0.02, 0.01, 0.0),
+        lambda: learned.crossed(probe(100, 0.02)),
+        lambda: learned.served(probe(100, 0.02), 0.0, 0.01, 0.01),
+        lambda: learned.lost(1e4, 1.0),
+        lambda: learned.measured(probe(100, 0.02), probe(1e4, 0.03)),
+    ):
+        before = learned.count
+        learn()
+        assert learned.count > before
+
+
+def test_without_a_link_probes_tell_when_it_was_there_and_nothing_else() -> None:
+    learned = Estimates()
+    learned.lost(1e4, 1.0)
+    learned.measured(probe(100, 0.02), probe(1e4, 0.03))
+    assert (learned.crossed_at, learned.count) == (5.0, 0)
+    assert not learned.has_seen_link
+    assert not learned.suspects
+
+
+def test_device_and_frames_are_followed() -> None:
+    learned = following(Link(8e6, 8e6, 0.02))
+    for frame in range(30):
+        learned.arrived(0.1 * frame, held=False)
+        learned.ran_on_device(0.04, 0.02, 0.1 * frame)
+    found = learned.conditions(2.9)
+    assert found.edge_load == pytest.approx(2.0, rel=0.03)
+    assert found.frame_period_s == pytest.approx(0.1)
+    assert (found.cloud_load, found.cloud_queue_s) == (1.0, 0.0)
+    for frame in range(30, 40):
+        learned.arrived(0.1 * frame, held=True)
+    assert learned.conditions(4.0).frame_period_s == 0.0
+
+
+def test_bytes_that_get_no_answer_lower_the_rate_and_late_ones_raise_suspicion() -> None:
+    learned = following(Link(8e6, 8e6, 0.02))
+    assert not learned.has_seen_link
+    learned.crossed(probe(20_000, 0.04))
+    assert learned.has_seen_link
+    assert not learned.suspects
+    learned.lost(20_000, 2.0)
+    assert learned.suspects
+    for _ in range(2):
+        learned.lost(20_000, 2.0)  # 160,000 bits in 2 s: 80 kbit/s at most
+    found = learned.link_at(6.0)
+    assert found is not None
+    assert found.uplink_bps < 0.3e6
