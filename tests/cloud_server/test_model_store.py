@@ -44,6 +44,11 @@ def test_folder_without_bundles_is_refused(tmp_path: Path) -> None:
         load_bundles(tmp_path / "missing")
 
 
+def test_bundle_of_heads_alone_is_refused(middle_head: Bundle) -> None:
+    with pytest.raises(BundleError, match="holds only heads of residual .*serving it"):
+        load_bundles(middle_head.path)
+
+
 def test_two_bundles_of_one_name_are_refused(residual_bundle: Bundle, tmp_path: Path) -> None:
     shutil.copytree(residual_bundle.path, tmp_path / "a")
     shutil.copytree(residual_bundle.path, tmp_path / "b")

@@ -1,6 +1,7 @@
 """JPEG and WebP: what they promise to keep, and what they say to lies."""
 
 import io
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from protos.codecs.registry import get_codec
 from protos.errors import TensorError
-from protos.tensors import Array
+from protos.tensors import Array, TensorSpec
 
 
 def photograph() -> Array:
@@ -32,6 +33,30 @@ def test_jpeg_keeps_a_smooth_image_within_a_few_levels(quality: int) -> None:
     assert np.abs(decoded.astype(int) - photograph()).mean() < 4
 
 
+@pytest.mark.parametrize(
+    ("dtype", "shape", "taken"),
+    [
+        ("uint8", (1, 48, 64, 3), True),
+        ("uint8", (-1, 48, 64, 1), True),
+        ("uint8", (-1, 1, 1, 3), True),
+        ("uint8", (2, 48, 64, 3), False),
+        ("uint8", (-1, 48, 64, 4), False),
+        ("uint8", (-1, 3, 48, 64), False),
+        ("uint8", (48, 64, 3), False),
+        ("uint8", (-1, 0, 64, 3), False),
+        ("float32", (-1, 48, 64, 3), False),
+    ],
+)
+def test_what_looks_like_one_image_is_taken(
+    dtype: str, shape: tuple[int, ...], taken: bool
+) -> None:
+    spec = TensorSpec("image", dtype, shape)
+    for name in ("jpeg", "webp"):
+        assert get_codec(name).accepts(spec) is taken
+    if taken:  # a bit a value
+        assert get_codec("jpeg").estimate_bytes(spec) == math.prod(spec.sized()) // 8
+
+
 def test_jpeg_payload_is_an_ordinary_jpeg_file() -> None:
     data = bytes(get_codec("jpeg").encode(photograph(), "image"))
     image = Image.open(io.BytesIO(data))
@@ -39,11 +64,10 @@ def test_jpeg_payload_is_an_ordinary_jpeg_file() -> None:
 
 
 def test_grey_images_are_jpegs_too() -> None:
-    grey = photograph()[..., :1]
     codec = get_codec("jpeg")
-    assert (
-        codec.decode(codec.encode(grey, "image"), "uint8", grey.shape, "image").shape == grey.shape
-    )
+    for grey in (photograph()[..., :1], photograph()[:, :, :1, :1]):  # and one that is 1 wide
+        decoded = codec.decode(codec.encode(grey, "image"), "uint8", grey.shape, "image")
+        assert np.abs(decoded.astype(int) - grey).mean() < 4
 
 
 @pytest.mark.parametrize(
