@@ -1,9 +1,12 @@
 """The models that a server offers, and which of them it keeps in memory."""
 
 import asyncio
+import gc
 import re
 import shutil
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -197,6 +200,52 @@ async def test_tail_that_the_runtime_refuses_is_an_error_for_all_and_is_tried_ag
         assert isinstance(result, BundleError)
     graph.write_bytes(content)
     assert await store.load(model)
+
+
+async def test_load_that_fails_after_its_caller_gave_up_is_no_accident(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[dict[str, object]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: heard.append(context))
+
+    def fail(*_: object) -> None:
+        raise BundleError("damaged.")
+
+    monkeypatch.setattr(model_store, "_open", fail)
+    store = make_store(residual_bundle)
+    asked = asyncio.create_task(store.load(store.find("residual")))
+    await asyncio.sleep(0)
+    loading = list(store._loading.values())
+    asked.cancel()
+    await asyncio.wait([asked, *loading])
+    assert asked.cancelled()
+    assert not store._loading
+    del asked, loading
+    gc.collect()  # what nobody has looked at is reported now
+    assert not heard
+
+
+async def test_closing_drops_the_loads_that_wait(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, load = threading.Event(), threading.Event(), model_store._open
+
+    def slowly(*args: Any) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return load(*args)
+
+    monkeypatch.setattr(model_store, "_open", slowly)
+    store = make_store(residual_bundle)
+    models = [store.find(name) for name in ("residual", "residual.cut-01")]
+    loads = [asyncio.create_task(store.load(model)) for model in models]
+    await asyncio.to_thread(begun.wait)
+    store.close()
+    go_on.set()
+    found = await asyncio.gather(*loads, return_exceptions=True)
+    assert found[0] is store.loaded(models[0])
+    assert isinstance(found[1], asyncio.CancelledError)
 
 
 def test_server_refuses_a_bundle_with_the_exits_of_another(

@@ -224,9 +224,12 @@ def test_message_that_does_not_get_through_lowers_the_rate() -> None:
     assert estimator.estimate(0.0) == before
 
 
-def test_measurement_replaces_what_was_believed() -> None:
+def test_measurement_replaces_what_was_believed_and_suspected() -> None:
     estimator = LinkEstimator(Link(8e6, 8e6, 0.02))
+    estimator.at_least(20_000.0, 2.0)
+    assert estimator.suspects
     estimator.restart(Link(1e6, 2e6, 0.1))
+    assert not estimator.suspects
     assert estimator.estimate(0.0).link.rtt_s == 0.1
     assert estimator.estimate(0.0).link.uplink_bps == pytest.approx(1e6)
 
