@@ -28,7 +28,7 @@ from edge_client.telemetry.metrics_page import check_free, shown_metrics
 from edge_client.telemetry.observer import Observer
 from edge_client.telemetry.reporter import Reporter
 from partitioner.bundle.bundle import Bundle
-from partitioner.inputs.labels import read_labels
+from partitioner.inputs.labels import known_labels
 from partitioner.terminal import console
 from partitioner.terminal.entrypoint import INTERRUPTED
 from protos.errors import SourceError
@@ -47,7 +47,9 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
     """
     bundle = settings.client.load_bundle()
     source = open_source(settings.source, bundle.inputs, console.remark)
-    labels = read_labels(settings.labels, bundle.manifest.labels) if settings.labels else {}
+    labels = known_labels(
+        settings.labels, source.names, bundle.manifest.labels, bundle.outputs, console.remark
+    )
     check_free(settings.reports.metrics)
     slow = settings.client.slow
     tell_of_slowness(slow)
@@ -67,7 +69,7 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
             client.asynchronous, observer, settings.reports.telemetry_s, writer.note, tell_of_health
         )
         reporting = client.accompany(reporter.run())
-        tally = Tally(bundle, labels, monotonic, settings.client.deadline_s, settings.terms)
+        tally = Tally(bundle, labels or {}, monotonic, settings.client.deadline_s, settings.terms)
         try:
             interrupted = _stream(client, source, settings, tally, observer, writer)
         finally:

@@ -12,6 +12,8 @@ from edge_client.sources.frame_pacing import paced
 from edge_client.sources.live import Newest, video_frames
 from edge_client.sources.pace_options import Pace
 from partitioner.inputs.arrays import NPY_MAGIC, read_npy, read_npy_stream, read_npz
+from partitioner.inputs.files import images_at
+from partitioner.inputs.image_folder import ImageFile
 from partitioner.inputs.images import IMAGE_SUFFIXES, ImageFitter, Say
 from protos.errors import SourceError, UsageError
 from protos.tensors import Array, TensorSpec
@@ -30,7 +32,7 @@ class Frame:
 
 @dataclass
 class FrameSource:
-    """Frames to iterate once. `total` is their number, where it is known.
+    """Frames to iterate once. `total` is their number, where it is known, `names` what images are called.
 
     `unreadable` and `dropped` count what was left out, so far.
     """
@@ -38,6 +40,7 @@ class FrameSource:
     frames: Callable[[], Iterator[Frame]]
     live: bool = False
     total: int | None = None
+    names: Sequence[str] = ()
     repeatable: bool = True
     unreadable: int = 0
     newest: list[Newest[Frame]] = field(default_factory=list)
@@ -75,7 +78,7 @@ def open_source(
             lambda: _numbered(text, video_frames(text, fitter)), live=True, repeatable=False
         )
     if path.is_dir():
-        return _images(_images_in(path), inputs, say)
+        return _images(path, inputs, say)
     if not path.exists():
         raise SourceError(
             f"there is no {text}. Give a folder of images, an image, .npy, .npz, a video, a camera's "
@@ -111,7 +114,7 @@ def _again(source: FrameSource) -> Iterator[Frame]:
 def _file(path: Path, inputs: Sequence[TensorSpec], say: Say) -> FrameSource:
     kind = path.suffix.lower()
     if kind in IMAGE_SUFFIXES:
-        return _images([path], inputs, say)
+        return _images(path, inputs, say)
     if kind == ".npy":
         read_npy(path, inputs)  # what is wrong with it is said now
         return FrameSource(lambda: _numbered(path.name, read_npy(path, inputs)))
@@ -124,30 +127,28 @@ def _file(path: Path, inputs: Sequence[TensorSpec], say: Say) -> FrameSource:
     raise SourceError(f"{path} is no kind of file that is known. Known are: {known}.")
 
 
-def _images_in(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
-        raise SourceError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-    return found
-
-
-def _images(paths: list[Path], inputs: Sequence[TensorSpec], say: Say) -> FrameSource:
+def _images(path: Path, inputs: Sequence[TensorSpec], say: Say) -> FrameSource:
     fitter = ImageFitter(inputs, say)
-    source = FrameSource(lambda: _read_images(paths, fitter, say, source), total=len(paths))
+    images = images_at(path, say)
+    source = FrameSource(
+        lambda: _read_images(images, fitter, say, source),
+        total=len(images),
+        names=[image.name for image in images],
+    )
     return source
 
 
 def _read_images(
-    paths: Iterable[Path], fitter: ImageFitter, say: Say, source: FrameSource
+    images: Iterable[ImageFile], fitter: ImageFitter, say: Say, source: FrameSource
 ) -> Iterator[Frame]:
-    for path in paths:
+    for image in images:
         try:
-            inputs = fitter.read(path)
+            inputs = fitter.read(image.path)
         except SourceError as error:
             source.leave_out()
             say(f"{error} It is left out.")
             continue
-        yield Frame(path.name, inputs)
+        yield Frame(image.name, inputs)
 
 
 def _numbered(name: str, frames: Iterable[dict[str, Array]]) -> Iterator[Frame]:
@@ -155,8 +156,8 @@ def _numbered(name: str, frames: Iterable[dict[str, Array]]) -> Iterator[Frame]:
         yield Frame(f"{name}#{number}", inputs)
 
 
-def _path(line: bytes) -> Path:
-    """Return the path in a line of stdin; SourceError when the line is no text."""
+def _image(line: bytes) -> ImageFile:
+    """Return the image whose path is in a line of stdin; SourceError when the line is no text."""
     try:
         text = line.decode().strip()
     except UnicodeDecodeError:
@@ -166,7 +167,7 @@ def _path(line: bytes) -> Path:
             "stdin holds neither paths, one a line, nor .npy arrays. Give one of these, or the file's "
             "name instead of -."
         )
-    return Path(text)
+    return ImageFile(Path(text), Path(text).name)
 
 
 class _Pipe(io.BufferedReader):
@@ -184,8 +185,8 @@ def _stdin(inputs: Sequence[TensorSpec], say: Say, stdin: IO[bytes] | None) -> F
         if file.peek(len(NPY_MAGIC))[: len(NPY_MAGIC)] == NPY_MAGIC:  # type: ignore[attr-defined]
             yield from _numbered("stdin", read_npy_stream(file, inputs))
         else:
-            paths = (_path(line) for line in file if line.strip())
-            yield from _read_images(paths, ImageFitter(inputs, say), say, source)
+            images = (_image(line) for line in file if line.strip())
+            yield from _read_images(images, ImageFitter(inputs, say), say, source)
 
     source = FrameSource(frames, repeatable=False)
     return source

@@ -6,6 +6,7 @@ from partitioner.cli.flags.arguments import (
     DataOption,
     LabelsOption,
     MaxSamples,
+    check_most_samples,
 )
 from partitioner.cli.flags.runtime import RuntimeFlags
 from partitioner.common.defaults import DEFAULT_CALIBRATION_SAMPLES
@@ -32,23 +33,26 @@ def calibrate(
     """
     from partitioner.bundle.bundle import Bundle
     from partitioner.bundle.calibration import CALIBRATION_FILE
+    from partitioner.calibration.calibrator import MIN_SAMPLES, check_enough, label_samples
     from partitioner.calibration.calibrator import calibrate as find_calibration
-    from partitioner.calibration.calibrator import check_enough, label_samples
     from partitioner.inputs.files import load_named
-    from partitioner.inputs.labels import read_labels
+    from partitioner.inputs.labels import known_labels
     from partitioner.reports.calibration import (
         calibration_json,
         calibration_table,
         calibration_text,
     )
 
+    check_most_samples(max_samples, MIN_SAMPLES, "calibrate")
     loaded = Bundle.load(bundle, calibrated=cuts is not None)
     chosen = cuts.split(",") if cuts else None
     for name in chosen or ():
         loaded.cut(name)  # before anything takes long
     check_target("the calibration", loaded.path / CALIBRATION_FILE)
-    classes = read_labels(labels, loaded.manifest.labels) if labels else None
-    samples = label_samples(load_named(data, loaded.inputs, max_samples), classes, loaded.outputs)
+    named = load_named(data, loaded.inputs, max_samples, remark)
+    names, classes = [name for name, _ in named], loaded.manifest.labels
+    known = known_labels(labels, names, classes, loaded.outputs, remark)
+    samples = label_samples(named, known, loaded.outputs)
     check_enough(samples)  # before anything takes long
     with progress() as bar:
         task = bar.add_task("calibrating", total=None)

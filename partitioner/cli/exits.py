@@ -1,6 +1,6 @@
 """`splitpoint exits train`, `threshold` and `report`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ from partitioner.cli.flags.arguments import (
     DataOption,
     LabelsOption,
     MaxSamples,
+    check_most_samples,
 )
 from partitioner.cli.flags.runtime import RuntimeFlags
 from partitioner.common.defaults import DEFAULT_AGREEMENT, DEFAULT_EPOCHS, DEFAULT_EXIT_SAMPLES
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from partitioner.bundle.exit_outcomes import Outcomes
     from partitioner.bundle.exits import BundleExits
     from partitioner.exits.trainer import Data
+    from protos.tensors import Array
 
 exits = new_app(help="Small classifiers at the cuts that may answer early.")
 
@@ -74,9 +76,11 @@ def train(
     """
     from partitioner.bundle.bundle import Bundle
     from partitioner.bundle.exits import EXITS_FILE
-    from partitioner.exits.trainer import classifier_output, train_exits
+    from partitioner.exits.trainer import MIN_TRAINED, MIN_UNDIVIDED, classifier_output, train_exits
     from protos.errors import UsageError
 
+    least = MIN_TRAINED if held_out else MIN_UNDIVIDED
+    check_most_samples(max_samples, least, "train exits")
     loaded = Bundle.load(bundle)
     classifier_output(loaded)
     if held_out_labels and not held_out:
@@ -179,16 +183,19 @@ def report(
 def _read(bundle: "Bundle", data: Path, labels: Path | None, most: int) -> "Data":
     """Return the inputs, which are read again whenever they are needed, with their labels."""
     from partitioner.exits.trainer import Data
-    from partitioner.inputs.files import load_named, named_frames
-    from partitioner.inputs.labels import labels_of, read_labels
+    from partitioner.inputs.files import load_named, named_frames, names_of
+    from partitioner.inputs.labels import known_labels, labels_of
 
-    load_named(data, bundle.inputs, 1)  # what cannot be read is said at once
-    known = None
-    if labels:
-        classes = read_labels(labels, bundle.manifest.labels)
-        names = [name for name, _ in named_frames(data, bundle.inputs, most)]
-        known = labels_of(names, classes, bundle.outputs)
-    return Data(lambda: (feeds for _, feeds in named_frames(data, bundle.inputs, most)), known)
+    load_named(data, bundle.inputs, 1, remark)  # what cannot be read is said at once
+    labelled = labels is not None or data.is_dir()
+    names = names_of(data, bundle.inputs, most) if labelled else []
+    classes = known_labels(labels, names, bundle.manifest.labels, bundle.outputs, remark)
+    known = None if classes is None else labels_of(names, classes, bundle.outputs)
+
+    def frames() -> "Iterator[dict[str, Array]]":
+        return (feeds for _, feeds in named_frames(data, bundle.inputs, most, lambda _: None))
+
+    return Data(frames, known)
 
 
 def _show(

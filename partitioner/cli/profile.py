@@ -60,7 +60,7 @@ def profile(
         raise UsageError(f"--budget {budget} leaves no time to measure in. Give more, such as 10s.")
     target = out or profile_path(loaded, EDGE_PROFILE)
     check_target("--out" if out else "the profile", target, makes_folders=True)
-    feeds = load_inputs(data, loaded.inputs, SIZED_SAMPLES) if data else []
+    feeds = load_inputs(data, loaded.inputs, SIZED_SAMPLES, remark) if data else []
     measured = {}
     with progress() as bar:
         task = bar.add_task("edge", total=None)

@@ -58,7 +58,7 @@ def verify(
     loaded = Bundle.load(bundle)
     rng = np.random.default_rng()
     if data:
-        inputs = load_inputs(data, loaded.inputs, limit=_INPUTS)
+        inputs = load_inputs(data, loaded.inputs, _INPUTS, remark)
     else:
         drawn = [dict(natural_feeds(loaded.inputs, rng)) for _ in range(_DRAWS)]
         inputs = loaded.samples()[:_INPUTS] or drawn

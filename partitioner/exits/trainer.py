@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 MIN_TRAINED = 200
 MIN_HELD_OUT = 50
 """Fewer say nothing of an agreement of 98 % or more."""
+MIN_UNDIVIDED = max(
+    MIN_TRAINED * HELD_OUT_PART // (HELD_OUT_PART - 1), MIN_HELD_OUT * HELD_OUT_PART
+)
+"""Of inputs of which a part is held out."""
 _MAX_FEATURE_BYTES = 2 << 30
 _TIMED_RUNS = 9
 
@@ -197,7 +201,7 @@ def _check_enough(trained: int, held_out: int, *, given: bool) -> None:
         wanted = (
             f"Give at least {MIN_TRAINED} and {MIN_HELD_OUT}"
             if given
-            else f"Give at least {max(MIN_TRAINED * 5 // 4, MIN_HELD_OUT * HELD_OUT_PART)} in all"
+            else f"Give at least {MIN_UNDIVIDED} in all"
         )
         raise SourceError(
             f"{trained} inputs to train exits on and {held_out} to judge them with are too few. "

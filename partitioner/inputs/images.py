@@ -3,21 +3,27 @@
 import io
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from partitioner.inputs.pixels import shades_of
 from protos.errors import SourceError, reason
 from protos.tensors import Array, TensorSpec
 
 Say = Callable[[str], None]
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .bmp .webp .gif .tif .tiff .pbm .pgm .ppm .pnm".split()
+)
+_IN_ONE_FILE = ("GIF", "PNG", "TIFF", "WEBP")
+"""Formats that keep several images of one kind in a file; others keep previews beside theirs."""
 
 
 class ImageFitter:
-    """Makes frames of images for a model with one image input; says once when it has to resize.
+    """Makes frames of images for a model with one image input; says each kind of loss once.
 
     Raises SourceError when the model takes no images.
     """
@@ -26,10 +32,10 @@ class ImageFitter:
         self._spec = image_input(inputs)
         _, self._height, self._width, self._channels = self._spec.shape
         self._say = say
-        self._said = False
+        self._said: set[str] = set()
 
     def read(self, path: Path) -> dict[str, Array]:
-        """Return the frame in an image file; SourceError when it cannot be read."""
+        """Return the frame in an image file, the first if it has several; SourceError if it is unreadable."""
         # Here and not above: whoever streams arrays has no need of PIL in memory.
         from PIL import Image
 
@@ -38,16 +44,30 @@ class ImageFitter:
                 warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
                 Image.open(io.BytesIO(path.read_bytes())) as image,
             ):
-                return self.from_image(image)
+                return self._from_image(image)
         except Exception as error:  # decoders raise what they like on broken files
             raise SourceError(
                 f"{path} cannot be read as an image: {reason(error)}. Replace or remove it."
             ) from error
 
     def from_image(self, image: Any) -> dict[str, Array]:
+        """Return the frame of an image of PIL; SourceError for what cannot be decoded or converted."""
+        try:
+            return self._from_image(image)
+        except Exception as error:
+            raise SourceError(
+                f"an image of mode {image.mode} cannot be taken: {reason(error)}. Convert it first."
+            ) from error
+
+    def _from_image(self, image: Any) -> dict[str, Array]:
         """Return the frame of an image of PIL, upright as its EXIF data say."""
         from PIL import ImageOps
 
+        if image.format in _IN_ONE_FILE and getattr(image, "is_animated", False):
+            self._remark(
+                "several",
+                f"of images with several pictures, such as a {image.format}, the first is taken",
+            )
         return self._fit(ImageOps.exif_transpose(image))
 
     def from_pixels(self, pixels: Array) -> dict[str, Array]:
@@ -62,19 +82,21 @@ class ImageFitter:
     def _fit(self, image: Any) -> dict[str, Array]:
         from PIL import Image
 
-        image = image.convert("RGB" if self._channels == 3 else "L")
+        image = shades_of(image, self._channels, partial(self._remark, "dim"))
         if image.size != (self._width, self._height):
-            self._remark(f"{image.width}x{image.height}")
+            self._remark(
+                "size",
+                f"frames of {image.width}x{image.height} are resized to {self._width}x{self._height}, "
+                "which the model takes",
+            )
             image = image.resize((self._width, self._height), Image.Resampling.BILINEAR)
         pixels = np.asarray(image).reshape(1, self._height, self._width, self._channels)
         return {self._spec.name: pixels}
 
-    def _remark(self, found: str) -> None:
-        if not self._said:
-            self._said = True
-            self._say(
-                f"frames of {found} are resized to {self._width}x{self._height}, which the model takes"
-            )
+    def _remark(self, kind: str, text: str) -> None:
+        if kind not in self._said:
+            self._said.add(kind)
+            self._say(text)
 
 
 def image_input(inputs: Sequence[TensorSpec]) -> TensorSpec:

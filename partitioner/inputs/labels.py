@@ -1,9 +1,11 @@
 """Classes: which outputs name one, which one is strongest, and which would be right."""
 
 import csv
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePath
 
+from partitioner.common.units import plural
 from protos.errors import SourceError, UsageError, reason
 from protos.tensors import TensorSpec
 
@@ -13,13 +15,48 @@ def is_classes(spec: TensorSpec) -> bool:
     return len(spec.shape) == 2 and spec.shape[1] > 1 and spec.dtype.startswith("float")
 
 
+def known_labels(
+    path: Path | None,
+    names: Sequence[str],
+    classes: Sequence[str],
+    outputs: Sequence[TensorSpec],
+    say: Callable[[str], None],
+) -> dict[str, int] | None:
+    """Return the class index by input: from the CSV at `path`, else from sub-folders; None: not known.
+
+    `say` hears it where sub-folders count, or why they do not. Raises SourceError.
+    """
+    if path is not None:
+        labels = read_labels(path, classes)
+        return labels | _by_bare_names(names, labels)
+    if len(outputs) != 1 or not is_classes(outputs[0]):
+        return None
+    found = folder_labels(names, classes, say)
+    if found is not None:
+        classes_seen = plural(len(set(found.values())), "class", "classes")
+        say(f"the labels are the names of the sub-folders, of {classes_seen}")
+    return found
+
+
+def _by_bare_names(names: Sequence[str], labels: Mapping[str, int]) -> dict[str, int]:
+    """Return the labels of inputs in sub-folders which the labels know without, if only one is called so."""
+    bare = Counter(PurePath(name).name for name in names)
+    found = {}
+    for name in names:
+        alone = PurePath(name).name
+        if name not in labels and alone in labels and bare[alone] == 1:
+            found[name] = labels[alone]
+    return found
+
+
 def read_labels(path: Path, classes: Sequence[str]) -> dict[str, int]:
     """Return the right class index by file name, from a CSV with the header `file,label`.
 
-    A label is a name among `classes`, or an index. Raises SourceError.
+    A file `a/x.png` is found as such and as `x.png`, unless several are called so. A label is a name among
+    `classes`, or an index. Raises SourceError.
     """
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, ValueError, csv.Error) as error:
         raise SourceError(
@@ -33,12 +70,46 @@ def read_labels(path: Path, classes: Sequence[str]) -> dict[str, int]:
         )
     found: dict[str, int] = {}
     for row in rows:
-        name, label = Path(row["file"]).name, _class_index(row["label"] or "", classes, path)
+        name, label = row["file"], _class_index(row["label"] or "", classes, path)
         if found.setdefault(name, label) != label:
             raise SourceError(
                 f"labels {path} give {name} two classes, {found[name]} and {label}. Keep the right one."
             )
-    return found
+    return _by_shorter_names(found) | found
+
+
+def _by_shorter_names(labels: Mapping[str, int]) -> dict[str, int]:
+    """Return the labels by every end of their paths that only files of one class have."""
+    found: dict[str, set[int]] = {}
+    for name, label in labels.items():
+        parts = PurePath(name).parts
+        for start in range(1, len(parts)):
+            found.setdefault("/".join(parts[start:]), set()).add(label)
+    return {name: only for name, (only, *others) in found.items() if not others}
+
+
+def folder_labels(
+    names: Sequence[str], classes: Sequence[str], say: Callable[[str], None] = lambda _: None
+) -> dict[str, int] | None:
+    """Return the class index by name of images that lie in a sub-folder for each class: `cat/1.png`.
+
+    A sub-folder is called like one of `classes`, or like an index. None where some input lies in none or in
+    one of another name, which `say` then hears.
+    """
+    folders = sorted({name.partition("/")[0] if "/" in name else "" for name in names})
+    if folders in ([], [""]):
+        return None
+    index = {folder: _index_of(folder, classes) for folder in folders}
+    if unknown := [folder or "none at all" for folder in folders if index[folder] is None]:
+        known = (
+            f"the bundle's classes are {_first(classes)}" if classes else "it has no class names"
+        )
+        say(
+            f"sub-folders count as classes only if all are the bundle's: {_first(unknown)} is not, and "
+            f"{known}"
+        )
+        return None
+    return {name: label for name in names if (label := index[name.partition("/")[0]]) is not None}
 
 
 def labels_of(
@@ -69,12 +140,19 @@ def labels_of(
 
 
 def _class_index(label: str, classes: Sequence[str], path: Path) -> int:
+    if (index := _index_of(label, classes)) is not None:
+        return index
+    raise SourceError(
+        f"labels {path}: {label!r} is no class of this model. Its classes are: {_first(classes)}; an index "
+        "does as well."
+    )
+
+
+def _index_of(label: str, classes: Sequence[str]) -> int | None:
     if label in classes:
         return classes.index(label)
-    if label.isascii() and label.isdigit():
-        return int(label)
-    known = ", ".join(classes[:10]) or "none"
-    raise SourceError(
-        f"labels {path}: {label!r} is no class of this model. Its classes are: {known}"
-        f"{', …' if len(classes) > 10 else ''}; an index does as well."
-    )
+    return int(label) if label.isascii() and label.isdigit() else None
+
+
+def _first(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:10]) or 'none'}{', …' if len(names) > 10 else ''}"

@@ -155,6 +155,22 @@ def test_json_is_a_line_a_frame_and_the_summary_last(
     assert set(summary["latency_s"]) == {"p50", "p95", "mean"}
 
 
+def test_sub_folders_for_each_class_give_the_accuracy(
+    image_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    for name, index in right_classes(image_bundle, folder).items():
+        right = tmp_path / f"class-{index if name != '5.png' else (index + 1) % 10}"
+        right.mkdir(exist_ok=True)
+        (folder / name).rename(right / name)
+    (tmp_path / "notes.txt").touch()
+    done = invoke(
+        "run", "--bundle", image_bundle.path, "--source", tmp_path, "--cut", "edge", "--json"
+    )
+    assert done.exit_code == 0, done.output
+    assert lines(done.stdout)[-1]["summary"]["accuracy"] == pytest.approx(5 / 6)
+    assert "1 file left out, not read as images (1 .txt)" in done.stderr
+
+
 def test_people_get_a_table(image_bundle: Bundle, address: str, folder: Path) -> None:
     done = invoke(
         "run", "--cloud", address, "--bundle", image_bundle.path, "--source", folder,

@@ -77,7 +77,7 @@ def spoil(images: Path, how: str) -> tuple[Path, tuple[object, ...]]:
 @pytest.mark.parametrize(
     ("how", "match"),
     [
-        ("empty", "holds no frames"),
+        ("empty", "holds no images"),
         ("few", "23 inputs are too few"),
         ("shape", r"float32\[40, 3, 32, 32\]"),
         ("unlabelled", "14 of 33 inputs have no label: 019.png"),
@@ -109,3 +109,24 @@ def test_labels_for_a_model_without_classes_are_refused(bundles: Any, tmp_path: 
     assert isinstance(error, UsageError)
     assert "Leave out --labels" in str(error)
     assert not (unet.path / CALIBRATION_FILE).exists()
+
+
+def test_number_of_samples_that_can_never_do_is_refused_before_anything_is_read() -> None:
+    _, _, error = call("calibrate", "nowhere", "--data", "nowhere", "--max-samples", 31)
+    assert isinstance(error, UsageError)
+    assert "--max-samples 31 is too few to calibrate, which takes at least 32 inputs" in str(error)
+
+
+def test_sub_folders_for_each_class_are_labels(calibrated: Bundle, tmp_path: Path) -> None:
+    folder, images = tmp_path / "image", write_images(tmp_path / "images", 33)
+    shutil.copytree(calibrated.path, folder)
+    for at, path in enumerate(sorted(images.glob("*.png"))):
+        (images / f"class-{at % 10}").mkdir(exist_ok=True)
+        path.rename(images / f"class-{at % 10}" / path.name)
+    found = []
+    for labels in ((), ("--labels", images / "labels.csv")):
+        status, out, error = call("calibrate", folder, "--data", images, *labels, "--json")
+        assert (status, error) == (0, None)
+        found.append(json.loads(out)["accuracies"])
+    assert found[0] == found[1]
+    assert found[0][0]["measure"] == "accuracy"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import EXITS_FILE
@@ -60,8 +61,11 @@ def test_commands_train_and_report(
     assert again["exits"][0]["threshold"] == made["exits"][0]["threshold"]
     assert (tmp_path / "m" / EXITS_FILE).read_bytes() == kept
 
-    with pytest.raises(SourceError):  # and what is there stays
-        run("exits", "train", tmp_path / "m", *given, "--max-samples", 100)
+    np.save(tmp_path / "few.npy", frames[:249])
+    with pytest.raises(SourceError, match="at least 250 in all"):  # and what is there stays
+        run("exits", "train", tmp_path / "m", "--data", tmp_path / "few.npy")
+    with pytest.raises(UsageError, match="249 is too few to train exits, .* at least 250 inputs"):
+        run("exits", "train", tmp_path / "m", *given, "--max-samples", 249)
     with pytest.raises(UsageError, match="which is missing"):
         run("exits", "report", tmp_path / "m", "--labels", tmp_path / "labels.csv")
     with pytest.raises(UsageError, match="has no exits"):
@@ -69,3 +73,22 @@ def test_commands_train_and_report(
     assert (tmp_path / "m" / EXITS_FILE).read_bytes() == kept
     stage_files = {path.name for path in (tmp_path / "m").iterdir()}
     assert not any(name.startswith(f".{EXITS_FILE}") for name in stage_files)
+
+
+@pytest.mark.slow
+def test_sub_folders_are_labels_of_exits(
+    image_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    for label in (3, 7):
+        folder = tmp_path / "images" / f"class-{label}"
+        folder.mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (32, 32), (label, number, 0)).save(folder / f"{number}.png")
+    monkeypatch.setattr(
+        "partitioner.exits.trainer.train_exits", lambda _, data, *__, **___: seen.append(data)
+    )
+    with pytest.raises(AttributeError):  # nothing was trained
+        run("exits", "train", image_bundle.path, "--data", tmp_path / "images")
+    assert seen[0].labels == [3, 3, 7, 7]
+    assert len(list(seen[0].frames())) == 4
