@@ -37,9 +37,15 @@ def check_outputs(outputs: Mapping[str, Array], wanted: Iterable[TensorSpec]) ->
     """Raise FaultError unless the cloud has answered every wanted output in its type and shape."""
     for spec in wanted:
         found = outputs.get(spec.name)
-        if found is None or found.dtype != spec.dtype or not spec.fits(found.shape):
+        if found is None or found.dtype != spec.dtype or found.ndim != len(spec.shape):
             what = "nothing" if found is None else f"{found.dtype}{list(found.shape)}"
             raise FaultError(
-                f"the cloud answered {what} for the output {spec.name!r}, which is {spec}. "
-                "Check that the server has the same bundle."
+                f"the cloud answered {what} for the output {spec.name!r}, which is {spec}: it serves another "
+                "model by this name. Give it the bundle that is here."
+            )
+        if not spec.fits(found.shape):
+            raise FaultError(
+                f"the cloud answered {list(found.shape)} for the output {spec.name!r}, which is {spec}: its "
+                "size follows from the data, and the bundle says that it is fixed. Import the model again, "
+                "on inputs that give several sizes (`samples`)."
             )

@@ -17,7 +17,7 @@ import numpy as np
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.graph.graph import Graph
-from partitioner.runtime.sessions import RuntimeOptions, open_session
+from partitioner.runtime.sessions import RuntimeOptions, open_bundled
 from protos.errors import FaultError
 from protos.tensors import Array, native
 
@@ -62,9 +62,9 @@ def record_kernels(
     that a machine that changes its pace changes it for both.
     """
     model = bundle.whole_model()
-    plain = open_session(model, options)
+    plain = open_bundled(model, options)
     with tempfile.TemporaryDirectory(prefix="splitpoint-") as folder:
-        watched = open_session(model, options, profile_to=Path(folder) / "profile")
+        watched = open_bundled(model, options, profile_to=Path(folder) / "profile")
         given = {node.name: native(feeds[node.name]) for node in plain.get_inputs()}
         for session in (plain, watched):
             session.run(None, given)

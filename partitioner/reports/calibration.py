@@ -51,6 +51,8 @@ def _loss_cell(found: Accuracy, unit: ColumnUnit) -> str:
 
 def calibration_text(found: BundleCalibration) -> str:
     """Say what the points are of, and how well they are known."""
+    if not found.meta.accuracies:
+        return "No codec but raw suits what crosses, as it holds no float32 of a fixed size: nothing is lost."
     first = found.meta.accuracies[0]
     what = {
         "accuracy": f"accuracy against labels; the whole model reaches "

@@ -10,6 +10,8 @@ from enum import Enum
 
 import onnxruntime
 
+from protos.errors import reason
+
 _SOURCE = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : (?:Load model from \S+ failed: ?)?|"
     r"\S+\.(?:cc|cpp|cu|h|hpp):\d+ (?:[^\n()]*::[^\n()]*\((?:[^()]|\([^()]*\))*\)(?: const)? )?"
@@ -29,6 +31,7 @@ class Cause(Enum):
     OPERATOR = "operator"
     TOO_NEW = "too new"
     KERNEL = "kernel"
+    DISK = "disk"
     DAMAGED = "damaged"
     WEIGHTS = "weights"
     TYPES = "types"
@@ -87,6 +90,8 @@ class Failure:
         text = str(error) or type(error).__name__
         if isinstance(error, MemoryError):
             return cls(Cause.MEMORY, "out of memory")
+        if isinstance(error, OSError):
+            return cls(Cause.DISK, reason(error))
         found = next((cause for cause, words in _WORDS if re.search(words, text)), Cause.UNKNOWN)
         node = _NODE.search(text)
         named = re.search(
@@ -117,6 +122,7 @@ _OPENING: dict[Cause, str] = {
     "the model in other data types.",
     Cause.DAMAGED: _AGAIN,
     Cause.WEIGHTS: _AGAIN,
+    Cause.DISK: "It takes files of its own for a moment: make room for temporary files (TMPDIR).",
     Cause.TYPES: _REIMPORT,
     Cause.SHAPES: _REIMPORT,
     Cause.GRAPH: _REIMPORT,

@@ -15,6 +15,7 @@ from typing import Any
 import onnxruntime
 
 from partitioner.common.defaults import DEFAULT_PROVIDER
+from partitioner.runtime.failures import Failure
 from protos.errors import UsageError
 
 CUDA = "CUDAExecutionProvider"
@@ -26,7 +27,6 @@ _OPTIONS: dict[str, dict[str, str]] = {
     # TF32 keeps 10 bits of 23. It is twice as fast, but a tail in the cloud has to answer as one on the edge.
     CUDA: {"use_tf32": "0"},
 }
-_SOURCE = re.compile(r"/\S+\.(?:cc|h|cpp):\d+ [^)]*\) *")
 _MODEL = re.compile(r"^Model:[ \t]*(.*\S)", re.MULTILINE)
 _CUDA_FAILURE = re.compile(r"CUDA failure \d+: ([^;]+)")
 _WARNING, _FATAL = 2, 4
@@ -54,7 +54,7 @@ def check_provider(provider: str) -> None:
     try:
         open_with(provider, _TRIAL, onnxruntime.SessionOptions())
     except Exception as error:
-        why = f"{', '.join(missing)} cannot be loaded" if missing else _plain(str(error))
+        why = f"{', '.join(missing)} cannot be loaded" if missing else _plain(error)
         hint = f" {_GPU_WANTED} nvidia-smi shows what the driver sees." if provider == CUDA else ""
         raise UsageError(f"the provider {provider!r} does not start here: {why}.{hint}") from error
     finally:
@@ -69,11 +69,10 @@ def _load_cuda() -> tuple[str, ...]:
     return tuple(dict.fromkeys(Path(name).name for name in failed))
 
 
-def _plain(error: str) -> str:
+def _plain(error: Exception) -> str:
     """Return what the runtime says, without where in its sources it says so."""
-    if found := _CUDA_FAILURE.search(error):
-        return found[1].strip()
-    return _SOURCE.sub("", error).strip().rstrip(".")
+    found = _CUDA_FAILURE.search(str(error))
+    return found[1].strip() if found else Failure.of(error).said
 
 
 def open_with(provider: str, model: str | bytes, settings: onnxruntime.SessionOptions) -> Any:

@@ -151,6 +151,19 @@ def _open_copied(model: ModelFile, options: RuntimeOptions, settings: Any) -> An
         return open_with(options.provider, str(Path(folder) / "model.onnx"), settings)
 
 
+def open_bundled(
+    model: ModelFile, options: RuntimeOptions, *, profile_to: Path | None = None
+) -> Any:
+    """Return the runtime's session of a graph of a bundle; BundleError when the runtime refuses it."""
+    try:
+        return open_session(model, options, profile_to=profile_to)
+    except Exception as error:
+        failure = Failure.of(error)
+        raise BundleError(
+            f"the runtime cannot load {model.name}: {failure.said}. {failure.advice_on_opening}"
+        ) from error
+
+
 def open_stage(
     graph: ModelFile | None,
     inputs: tuple[TensorSpec, ...],
@@ -164,12 +177,7 @@ def open_stage(
     if graph is None:
         return Stage(None, inputs, outputs)
     try:
-        stage = Stage(open_session(graph, options), inputs, outputs)
-    except Exception as error:
-        failure = Failure.of(error)
-        raise BundleError(
-            f"the runtime cannot load {graph.name}: {failure.said}. {failure.advice_on_opening}"
-        ) from error
+        stage = Stage(open_bundled(graph, options), inputs, outputs)
     finally:
         release_freed_pages()  # loading takes the weights several times over
     if options.provider != DEFAULT_PROVIDER:

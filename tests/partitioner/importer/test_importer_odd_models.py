@@ -11,9 +11,11 @@ from cloud_server.server import CloudServer
 from edge_client.client.sync_client import EdgeClient
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.verification import verify_bundle
+from partitioner.calibration.calibrator import MIN_SAMPLES, Sample, calibrate
 from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.profiles.profiler import measure_profile
-from partitioner.runtime.sessions import RuntimeOptions
+from partitioner.reports.calibration import calibration_text
+from partitioner.runtime.sessions import RuntimeOptions, random_feeds
 from tests.kit import models, odd_models
 from tests.kit.imports import run_onnx, run_split
 
@@ -103,3 +105,16 @@ def test_size_that_an_input_says_is_not_taken_for_fixed(tmp_path: Path) -> None:
         models.save(b.model(b.op("TopK", x, count, outputs=2)), tmp_path / "k.onnx"), tmp_path / "k"
     )
     assert bundle.outputs[0].is_data_sized
+
+
+def test_calibration_of_what_only_travels_raw_says_so(tmp_path: Path) -> None:
+    b = models.Builder()
+    ids = b.input("ids", ["n", 6], TensorProto.INT64)
+    path = models.save(
+        b.model(b.linear(b.op("Gather", b.weight(50, 8), ids), 8, 4)), tmp_path / "ids.onnx"
+    )
+    bundle = import_model(path, tmp_path / "ids").only([])
+    rng = np.random.default_rng(0)
+    inputs = [Sample(random_feeds(bundle.inputs, rng), None) for _ in range(MIN_SAMPLES)]
+    found = calibrate(bundle, inputs)
+    assert calibration_text(found).startswith("No codec but raw suits what crosses")

@@ -1,5 +1,6 @@
 """One cause, one advice: what the runtime says, as it says it, and what is made of that."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +126,11 @@ def test_file_is_named_by_whoever_tells_the_failure(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="PROTOBUF") as caught:
         onnxruntime.InferenceSession(str(path))
     assert str(path) not in Failure.of(caught.value).said
+
+
+def test_disk_that_is_full_is_told_as_such() -> None:
+    """Graphs whose branches have weights are opened from files of their own."""
+    found = Failure.of(OSError(errno.ENOSPC, "No space left on device", "/tmp/x"))
+    assert found.cause is Cause.DISK
+    assert found.said == "No space left on device"
+    assert "make room" in found.advice_on_opening
