@@ -136,8 +136,9 @@ def _input_spec(value: onnx.ValueInfoProto) -> TensorSpec:
     tensor = value.type.tensor_type
     dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
     if not is_carried(dtype):
+        kind = "text" if dtype == "object" else dtype
         raise ModelError(
-            f"input {value.name!r} is of type {dtype}, which cannot cross a network. Export the model with "
+            f"input {value.name!r} is of type {kind}, which cannot cross a network. Export the model with "
             "an input of numbers."
         )
     return TensorSpec(value.name, dtype, tuple(dim.dim_value for dim in tensor.shape.dim))

@@ -21,6 +21,10 @@ def pin_inputs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) ->
     inputs = [value for value in model.graph.input if value.name not in weights]
     del model.graph.input[:]
     model.graph.input.extend(inputs)
+    if not inputs:
+        raise ModelError(
+            "the model has no input, so that it gives the same answer always. Export it with its inputs."
+        )
     if unknown := set(shapes) - {value.name for value in inputs}:
         raise ModelError(
             f"the model has no input {', '.join(sorted(unknown))}. "

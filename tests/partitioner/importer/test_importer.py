@@ -100,6 +100,18 @@ def test_all_inputs_that_leave_sizes_open_are_asked_for_at_once(tmp_path: Path) 
     refuse(path, tmp_path / "out", f"{asked}.*`input_shapes` ids=1x16 `input_shapes` past=1x4x16x8")
 
 
+def test_model_that_could_take_nothing_over_a_network_is_refused(tmp_path: Path) -> None:
+    b = models.Builder()
+    alone = models.save(b.model(b.op("Add", b.weight(4), b.weight(4))), tmp_path / "alone.onnx")
+    refuse(alone, tmp_path / "out", "has no input")
+    b = models.Builder()
+    words = b.op("StringNormalizer", b.input("words", [4], TensorProto.STRING))
+    text = b.model(b.op("Equal", words, words), opset=19)
+    text.graph.output[0].type.tensor_type.elem_type = TensorProto.BOOL
+    path = models.save(text, tmp_path / "text.onnx")
+    refuse(path, tmp_path / "out", "'words' is of type text, which cannot cross")
+
+
 def test_axes_of_one_name_are_said_once(tmp_path: Path) -> None:
     """The batch of a state lies on its second axis, and all caches are as long as the first."""
     b = models.Builder()
