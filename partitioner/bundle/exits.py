@@ -186,9 +186,8 @@ def check_agreement(agreement: float) -> None:
 def open_exit(found: Exit, cut: Cut, output: TensorSpec, options: RuntimeOptions) -> Stage:
     """Load an exit: from a frontier to scores, named like the model's output, and CONFIDENCE [batch]."""
     confidence = TensorSpec(CONFIDENCE, "float32", (-1,))
-    return open_stage(
-        ModelFile(f"the exit of {cut.id}", found.graph), cut.frontier, (output, confidence), options
-    )
+    graph = ModelFile(f"the exit of {cut.id}", found.graph, remake="train the exits again")
+    return open_stage(graph, cut.frontier, (output, confidence), options)
 
 
 def _exit(meta: ExitMeta, arrays: Mapping[str, Any]) -> Exit:

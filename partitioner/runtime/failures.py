@@ -100,20 +100,21 @@ class Failure:
         operator = node[1] if node else next((g for g in named.groups() if g), "") if named else ""
         return cls(found, _plain(text), operator)
 
-    @property
-    def advice_on_opening(self) -> str:
-        """What to do about a graph of a bundle that does not open: one or two sentences."""
-        return _OPENING.get(self.cause, _ELSE).format(self.operator or "this operator", _VERSION)
+    def advice_on_opening(self, remake: str = "import the model again") -> str:
+        """Return what to do about a graph that does not open; `remake` is how such a graph is made anew."""
+        operator = self.operator or "this operator"
+        return _OPENING.get(self.cause, _ELSE).format(operator, _VERSION, remake)
 
     @property
     def advice_on_running(self) -> str:
         """What to do about a graph of a bundle that opened and does not run."""
-        return _RUNNING.get(self.cause, _RUNNING[Cause.VALUES])
+        return _RUNNING.get(self.cause, _ELSE_RUNNING)
 
 
 _ELSE = "See which cuts work: splitpoint verify BUNDLE."
-_REIMPORT = "Import the model again: that opens every cut, and leaves out those that do not work."
-_AGAIN = "Copy the bundle again, or import the model again."
+_ELSE_RUNNING = "See whether it is the cut: splitpoint verify BUNDLE --data INPUTS."
+_REMAKE = "To have what does not open left out, {2}."
+_AGAIN = "Copy the bundle again, or {2}."
 _OPENING: dict[Cause, str] = {
     Cause.MEMORY: "Free memory, allow fewer sessions, or choose a cut that leaves less to this machine.",
     Cause.OPERATOR: "onnxruntime {1} has no {0}: install one that has it, as where the bundle was made.",
@@ -123,9 +124,9 @@ _OPENING: dict[Cause, str] = {
     Cause.DAMAGED: _AGAIN,
     Cause.WEIGHTS: _AGAIN,
     Cause.DISK: "It takes files of its own for a moment: make room for temporary files (TMPDIR).",
-    Cause.TYPES: _REIMPORT,
-    Cause.SHAPES: _REIMPORT,
-    Cause.GRAPH: _REIMPORT,
+    Cause.TYPES: _REMAKE,
+    Cause.SHAPES: _REMAKE,
+    Cause.GRAPH: _REMAKE,
 }
 _RUNNING: dict[Cause, str] = {
     Cause.MEMORY: "Free memory, or send fewer samples at a time.",

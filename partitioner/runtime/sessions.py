@@ -87,6 +87,8 @@ class ModelFile:
     graph: Buffer
     external: Mapping[str, Buffer] = field(default_factory=dict)
     optimize: bool = True
+    remake: str = "import the model again"
+    """How such a graph is made anew, for messages."""
 
 
 def open_session(
@@ -159,8 +161,9 @@ def open_bundled(
         return open_session(model, options, profile_to=profile_to)
     except Exception as error:
         failure = Failure.of(error)
+        advice = failure.advice_on_opening(model.remake)
         raise BundleError(
-            f"the runtime cannot load {model.name}: {failure.said}. {failure.advice_on_opening}"
+            f"the runtime cannot load {model.name}: {failure.said}. {advice}"
         ) from error
 
 

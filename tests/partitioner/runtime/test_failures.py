@@ -62,17 +62,17 @@ CASES = {
     ),
     "types that do not fit": (
         Cause.TYPES,
-        "Import the model again",
+        "left out, import the model again",
         lambda: _failure(node("MatMul", "x", "w"), {"w": SQUARE.astype(np.int64)}),
     ),
     "shapes that do not fit": (
         Cause.SHAPES,
-        "Import the model again",
+        "left out, import the model again",
         lambda: _failure(node("MatMul", "x", "w"), {"w": SQUARE[:3]}),
     ),
     "a value that no node makes": (
         Cause.GRAPH,
-        "Import the model again",
+        "left out, import the model again",
         lambda: _failure(node("Add", "x", "nothing")),
     ),
     "too little memory": (
@@ -88,7 +88,7 @@ def test_failure_is_told_by_its_cause(name: str) -> None:
     cause, advice, make = CASES[name]
     found = make()
     assert found.cause is cause
-    assert advice in found.advice_on_opening
+    assert advice in found.advice_on_opening()
     assert "\n" not in found.said
     assert "onnxruntime_src" not in found.said
     assert "ONNXRuntimeError" not in found.said
@@ -97,7 +97,7 @@ def test_failure_is_told_by_its_cause(name: str) -> None:
 def test_memory_and_updates_are_advised_for_nothing_else() -> None:
     for name, (cause, _, make) in CASES.items():
         found = make()
-        said = found.advice_on_opening + found.advice_on_running
+        said = found.advice_on_opening() + found.advice_on_running
         assert ("memory" in said) == (cause is Cause.MEMORY), name
         assert ("Update" in said) == (cause is Cause.TOO_NEW), name
 
@@ -117,7 +117,8 @@ def test_broken_bytes_are_to_be_copied_again() -> None:
         onnxruntime.InferenceSession(b"no model at all" * 9)
     found = Failure.of(caught.value)
     assert found.cause is Cause.DAMAGED
-    assert "Copy the bundle again" in found.advice_on_opening
+    assert "Copy the bundle again, or import the model again" in found.advice_on_opening()
+    assert "train the exits again" in found.advice_on_opening("train the exits again")
 
 
 def test_file_is_named_by_whoever_tells_the_failure(tmp_path: Path) -> None:
@@ -133,4 +134,4 @@ def test_disk_that_is_full_is_told_as_such() -> None:
     found = Failure.of(OSError(errno.ENOSPC, "No space left on device", "/tmp/x"))
     assert found.cause is Cause.DISK
     assert found.said == "No space left on device"
-    assert "make room" in found.advice_on_opening
+    assert "make room" in found.advice_on_opening()
