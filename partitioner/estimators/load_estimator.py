@@ -54,8 +54,6 @@ class LoadEstimator:
         return max(_LEAST, 1 + slope)
 
     def _faded(self, now_s: float) -> float:
-        if self._seen_at == -math.inf:
-            return 1.0
         return math.exp2(min(0.0, self._seen_at - now_s) / self._half_life_s)
 
 
@@ -74,8 +72,6 @@ class FadingMean:
 
     def value(self, now_s: float) -> float:
         """Return the average as of now."""
-        if self._seen_at == -math.inf:
-            return 0.0
         return self._mean * math.exp2(min(0.0, self._seen_at - now_s) / self._half_life_s)
 
 

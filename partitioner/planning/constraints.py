@@ -167,10 +167,8 @@ def _relaxations_of(
 def _infeasible(found: Sequence[Candidate], constraints: Sequence[Constraint]) -> InfeasibleError:
     ways = relaxations(found, constraints)
     names = ", ".join(map(str, constraints))
-    one = len(ways[0].constraints) == 1 if ways else True
-    how = (
-        "Relax one" if one else f"No single one suffices; relax {len(ways[0].constraints)} together"
-    )
+    together = len(ways[0].constraints)
+    how = "Relax one" if together == 1 else f"No single one suffices; relax {together} together"
     return InfeasibleError(
         f"no option meets {names}. {how}: {'; or '.join(map(str, ways))}.",
         {

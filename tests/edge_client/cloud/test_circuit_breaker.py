@@ -32,10 +32,11 @@ def test_what_may_be_chance_opens_it_when_it_happens_twice(error: SplitpointErro
     assert not breaker.answers_late  # it may as well be away
 
 
-def test_success_between_failures_starts_the_count_again() -> None:
+@pytest.mark.parametrize("error", [UnreachableError("gone."), LateError("late.")])
+def test_success_between_failures_starts_the_count_again(error: SplitpointError) -> None:
     breaker = Breaker()
     for begun in (0.0, 2.0, 4.0):
-        breaker.failed(LateError("late."), begun, begun + 1)
+        breaker.failed(error, begun, begun + 1)
         assert breaker.circuit is Circuit.CLOSED
         breaker.succeeded()
     assert (breaker.circuit, breaker.error) == (Circuit.CLOSED, None)

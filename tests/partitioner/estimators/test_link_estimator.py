@@ -222,6 +222,10 @@ def test_message_that_does_not_get_through_lowers_the_rate() -> None:
     before = estimator.estimate(0.0)
     estimator.at_least(20_000.0, 0.001)  # gave up early: says nothing
     assert estimator.estimate(0.0) == before
+    # Expected were 20 + 20 ms: 45 are more, if by less than a round trip.
+    patient = LinkEstimator(Link(8e6, 8e6, 0.02))
+    patient.at_least(20_000.0, 0.045)
+    assert patient.estimate(0.0).link.uplink_bps < 8e6
 
 
 def test_measurement_replaces_what_was_believed_and_suspected() -> None:

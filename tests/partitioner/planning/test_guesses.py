@@ -19,6 +19,7 @@ from partitioner.planning.guesses import (
 )
 from partitioner.planning.plan import Plan, plan
 from partitioner.planning.selection import select
+from partitioner.planning.terms import Prices, Terms
 from tests.kit.plans import example
 from tests.kit.profiles import codec, make
 
@@ -53,6 +54,14 @@ def test_answer_holds_up_to_the_factor_at_which_two_options_take_the_same() -> N
     # 193.5 + 24 f = 200
     cloud = reach_of(selection, guess("cloud", 0.25, 2.0))
     assert (cloud.same_from, cloud.same_to) == (pytest.approx(6.5 / 24, rel=1e-5), 2.0)
+
+
+def test_answer_is_sought_again_on_its_own_terms() -> None:
+    selection = select(example(), Terms(prices=Prices(worker_hour=1.0)), "cost")
+    found = reach_of(
+        selection, guess("cloud", 0.5, 2.0)
+    )  # the edge costs nothing, whatever a worker takes
+    assert (found.same_from, found.same_to) == (0.5, 2.0)
 
 
 def test_answer_that_breaks_a_limit_at_an_end_has_none_there() -> None:

@@ -136,7 +136,11 @@ def test_codec_narrows_the_options_and_edge_stays() -> None:
 
 def test_codec_that_was_not_measured_is_refused() -> None:
     bundle, profile = make(EXAMPLE)
-    for name, match in (("sepia", "Use raw, half"), ("jpeg-30", "jpeg-30.*jpeg-75, raw")):
+    for name, match in (
+        ("sepia", "Use raw, half"),
+        ("jpeg-30", "jpeg-30.*jpeg-75, raw; or measure both sides again, if .* calibrated since"),
+        ("q4", "q4.*jpeg-75, raw; or calibrate the bundle, which q4 needs, and measure again"),
+    ):
         with pytest.raises(UnknownNameError, match=match):
             plan(bundle, Link(1e6, 1e6, 0.0), profile, profile, codec=name)
 

@@ -2,10 +2,13 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
+from partitioner.bundle.accuracy import Accuracy
 from partitioner.network.link import Link
+from partitioner.planning.option import LastResort
 from partitioner.planning.plan import Plan, plan
 from protos.errors import UnknownNameError
 from tests.kit.plans import example
@@ -25,6 +28,45 @@ def test_dict_is_plain_data_in_seconds_and_bytes(made: Plan) -> None:
     assert found["best"] == {"cut": "edge", "codec": "raw"}
     assert [option["total_s"] for option in found["options"]] == [o.total_s for o in made.options]
     assert found["switches"][0]["below"] == {"cut": "edge", "codec": "raw"}
+
+
+def test_words_of_the_dict_are_an_interface(made: Plan) -> None:
+    found = made.to_dict(made["cloud/raw"])
+    assert found["best"] == {"cut": "cloud", "codec": "raw"}
+    assert found["bundle"] == {"name": "m", "digest": made.bundle.digest}
+    assert found["profiles"] == {
+        role: {"machine": profile.machine.model_dump(), "measured_at": profile.measured_at,
+               "inputs": "random", "scale": profile.scale}
+        for role, profile in (("edge", made.edge), ("cloud", made.cloud))
+    }  # fmt: skip
+    assert set(found) == {
+        "bundle", "link", "profiles", "options", "best", "switches", "accuracy_drop", "left_out",
+        "heads_only",
+    }  # fmt: skip
+    # 80 ms up, 50 ms there and back, 4 ms down; a tenth of 71 ms in the cloud.
+    times = {"edge_s": 0.031, "network_s": 0.134, "cloud_s": 0.0071, "total_s": 0.1721, "exit_s": 0}
+    sizes = {"upload_bytes": 10_000, "download_bytes": 1000, "frontier_bytes": 16,
+             "edge_memory_bytes": 1000, "cloud_memory_bytes": 1000}  # fmt: skip
+    option = made["cut-01/raw"]
+    numbers = {**times, **sizes, "exit_rate": 0}
+    assert option.to_dict() == {
+        "cut": "cut-01", "codec": "raw", "accuracy": None, "last_resort": None,
+        **{key: pytest.approx(value) for key, value in numbers.items()},
+    }  # fmt: skip
+    lossy = Accuracy(cut="cut-01", codec="raw", samples=40, payload_bytes=16, agreeing=39)
+    assert replace(option, accuracy=lossy).to_row() == {
+        "option": "cut-01/raw", "cut": "cut-01", "codec": "raw", "drop_points": 2.5,
+        **{key: pytest.approx(value) for key, value in numbers.items()},
+    }  # fmt: skip
+    assert option.to_row()["drop_points"] is None
+    unsure = replace(option, last_resort=LastResort(0.9, 0.001)).to_dict()
+    assert unsure["last_resort"] == {"agreement": 0.9, "exit_s": 0.001}
+
+
+def test_option_shows_its_stages_and_what_it_sends(made: Plan) -> None:
+    assert repr(made["cut-01/raw"]) == (
+        "<Option cut-01/raw: 172 ms (edge 31.0 ms, network 134 ms, cloud 7.10 ms), 10.0 kB up>"
+    )
 
 
 def test_leading_options_are_those_of_the_envelope_and_both_ends() -> None:
@@ -68,3 +110,7 @@ def test_option_is_found_by_its_label_and_a_wrong_one_is_told_the_nearest(made: 
     assert all(made[option.label] == option for option in made.options)
     with pytest.raises(UnknownNameError, match="no option 'edgy'. The nearest is 'edge'"):
         made["edgy"]
+    with pytest.raises(
+        UnknownNameError, match="no option 'cut-1/raw'. The nearest is 'cut-01/raw'"
+    ):
+        made["cut-1/raw"]

@@ -6,6 +6,7 @@ import pytest
 
 from partitioner.planning.option import LastResort
 from partitioner.planning.plan import Plan
+from partitioner.policy.last_resort import best_alone
 from partitioner.policy.policy import contenders, decide
 from partitioner.policy.settings import PolicySettings
 from tests.kit.plans import option, plan_of, seen
@@ -29,6 +30,15 @@ def test_without_a_cloud_the_policy_takes_the_exit_that_is_right_most_often() ->
     assert (
         away(plan_of(BARE))[0] == "cut-03"
     )  # nothing answers; it stays where the cloud is asked best
+
+
+def test_device_begins_without_a_cloud_at_the_edge_or_at_its_best_exit() -> None:
+    edge = option("edge", 0.5, 0, 0.0)
+    assert best_alone([BARE, EARLY, edge, LATE]) is edge
+    assert best_alone([BARE, EARLY, LATE]) is LATE
+    as_sure = replace(LATE, cut="cut-04", edge_s=0.030)
+    assert best_alone([LATE, as_sure]) is as_sure  # and sooner
+    assert best_alone([BARE]) is None
 
 
 def test_policy_says_that_only_exits_remain_and_comes_back() -> None:

@@ -119,6 +119,21 @@ def test_reason_names_what_has_changed_most(change: dict[str, float], words: str
     assert moved.reason.startswith(words)
 
 
+def test_pace_of_the_frames_is_a_reason() -> None:
+    # One at a time 20 + 10 + 0 + 3 = 33 ms and 12 + 10 + 0 + 13 = 35; one after the other four times the
+    # slowest stage, 80 and 52.
+    uneven, even = option("cut-01", 0.020, 0, 0.003), option("cut-02", 0.012, 0, 0.013)
+    plan = plan_of(uneven, even)
+    first = decide(plan, seen(80), None, 0.0, STEADY)
+    assert first.option == uneven
+    moved = decide(plan, seen(80, frame_period_s=0.0), first, 1.0, STEADY)
+    assert moved.option == even
+    assert moved.reason.startswith("frames come as fast as they are taken; cut-02/raw is 28.0 ms")
+    back = decide(plan, seen(80, frame_period_s=0.2), moved, 2.0, STEADY)
+    assert back.option == uneven
+    assert back.reason.startswith("frames come every 200 ms; cut-01/raw is ")
+
+
 AXES = {
     # What is named, and the seconds of it that an option asks for: bytes for the uplink, and so on.
     "uplink": lambda option: -option.upload_bytes,

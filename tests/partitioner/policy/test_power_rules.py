@@ -60,6 +60,19 @@ def test_loose_plug_does_not_make_a_rule_flap() -> None:
     assert follow(rules, plug) == [["low"]] * 7 + [[], ["low"]]
 
 
+def test_rule_lasts_its_time_from_when_it_began() -> None:
+    rules = PowerRules(rules=(LOW,), least_s=10)
+    levels = [Reading(battery=level) for level in (0.9, 0.9, 0.2, 0.9, 0.9)]
+    assert follow(rules, levels) == [[], [], ["low"], ["low"], []]
+
+
+def test_reading_says_what_is_known() -> None:
+    assert str(Reading(0.123, True, 41.6)) == "battery 12 %, charging, 42 °C"
+    assert str(Reading(battery=0.5)) == "battery 50 %"
+    assert str(Reading(temperature_c=20.0)) == "20 °C"
+    assert str(Reading()) == "nothing is known"
+
+
 def test_rule_of_what_is_not_known_any_more_ends() -> None:
     known = Reading(0.1, False, 90.0)
     assert follow(AT_ONCE, [known, Reading(temperature_c=90.0), Reading()]) == [
