@@ -49,6 +49,8 @@ def leave_sizes_open(model: onnx.ModelProto, *, batch_alone: bool) -> None:
         dims = value.type.tensor_type.shape.dim
         for dim in dims[:1] if batch_alone else dims:
             dim.ClearField("value")
+            if batch_alone:  # without a name the runtime takes a time with the square of the nodes
+                dim.dim_param = "batch"
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")

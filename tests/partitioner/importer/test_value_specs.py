@@ -7,6 +7,7 @@ from pathlib import Path
 from onnx import TensorProto
 
 from partitioner.importer.value_specs import trace
+from partitioner.importer.values.input_shapes import leave_sizes_open
 from tests.kit.models import Builder, save
 
 _TRACE = """
@@ -54,3 +55,13 @@ def test_values_of_every_type_are_known_by_type_and_shape(tmp_path: Path) -> Non
         positive: ("bool", (-1, 3, 4)),
         places: ("int64", (-1, 3)),
     }
+
+
+def test_open_batch_has_one_name_for_all_inputs() -> None:
+    """A size without a name becomes another unknown at every node, which the runtime compares in pairs."""
+    b = Builder()
+    x, y = b.input("x", [1, 3]), b.input("y", [1, 3])
+    model = b.model(b.op("Add", x, y))
+    leave_sizes_open(model, batch_alone=True)
+    dims = [value.type.tensor_type.shape.dim for value in model.graph.input]
+    assert [(first.dim_param, second.dim_value) for first, second in dims] == [("batch", 3)] * 2
