@@ -57,9 +57,8 @@ class HeadRunner:
     ) -> PreparedFrame:
         """Run the head and encode the frontier; `inputs` have been checked."""
         slowdown = self.stages.slowdown
-        woken_s = slowdown.wake()
-        values, head_s = self.stages.run_head(choice.cut.id, inputs)
-        edge_s = woken_s + head_s
+        slowdown.wake()
+        values, edge_s = self.stages.run_head(choice.cut.id, inputs)
         work = PreparedFrame(frame, choice, arrived_at, deadline_at, values, None, "", edge_s)
         if choice.cut.id == EDGE:
             return work

@@ -51,8 +51,9 @@ class Slowdown:
     Before, since what comes after a sleep is slower for a while: the work's result is handed on at once.
     What work usually takes is found by `look`, outside of frames, and followed from run to run: what a
     single run takes longer here, after a pause or beside others, is no property of the slower device and
-    is not multiplied. What frames cost a device beside its work is waited for too, once a profile tells
-    it. With `times` 1 nothing waits; it is never less. Safe to call from several threads.
+    is not multiplied. What frames cost a device beside its work, and what work usually takes longer in a
+    frame that comes after a pause, are waited for too, once a profile tells them. With `times` 1 nothing
+    waits; it is never less. Safe to call from several threads.
     """
 
     def __init__(
@@ -67,16 +68,20 @@ class Slowdown:
         self._paces: dict[Hashable, dict[int, _Pace]] = {}
         self._profiled_s: dict[Hashable, float] = {}
         self._resume_s = self._crossing_s = 0.0
+        self._resumed_s: dict[Hashable, float] = {}
 
     def know(self, profile: Profile) -> None:
-        """Take from the slower device's profile what waking up and handing over take it.
+        """Take from the slower device's profile what waking up, resuming work and handing over take it.
 
         Work that a frame brings before it was looked at takes at most what the profile says.
         """
         more = 1 - 1 / self.times
         self._resume_s, self._crossing_s = more * profile.resume_s, more * profile.crossing_s
         self._profiled_s = {
-            name: seconds / self.times for name, seconds in _named_seconds(profile).items()
+            name: seconds / self.times for name, (seconds, _) in _named_seconds(profile).items()
+        }
+        self._resumed_s = {
+            name: more * resume_s for name, (_, resume_s) in _named_seconds(profile).items()
         }
 
     def knows(self, name: Hashable) -> bool:
@@ -110,16 +115,16 @@ class Slowdown:
         begun = self._clock()
         pace = self._paces.get(name, {}).get(batch, _Pace())
         if pace.is_sure:
-            self._sleep((self.times - 1) * pace.usual_s)
+            self._sleep((self.times - 1) * pace.usual_s + self._resumed_s.get(name, 0.0))
         made, took_s = self._timed(work)
         self._paces.setdefault(name, {})[batch] = pace.with_run(took_s)
         if not pace.is_sure:
             self._sleep((self.times - 1) * self._most_s(name, batch))
         return made, self._clock() - begun
 
-    def wake(self) -> float:
-        """Wait for what waking up takes the slower device longer; return those seconds."""
-        return self._rest(self._resume_s)
+    def wake(self) -> None:
+        """Wait for what waking up takes the slower device longer."""
+        self._rest(self._resume_s)
 
     def hand_over(self) -> None:
         """Wait for what sending a frame, and reading its answer, take the slower device longer."""
@@ -132,10 +137,9 @@ class Slowdown:
             known.append((1, self._profiled_s[name]))
         return min(max(1.0, batch / size) * usual_s for size, usual_s in known)
 
-    def _rest(self, seconds: float) -> float:
+    def _rest(self, seconds: float) -> None:
         if seconds > 0:
             self._sleep(seconds)
-        return seconds
 
     def _timed(self, work: Callable[[], R]) -> tuple[R, float]:
         begun = self._clock()
@@ -153,13 +157,13 @@ def encoding_of(label: str) -> Hashable:
     return "encoding", label
 
 
-def _named_seconds(profile: Profile) -> dict[Hashable, float]:
-    """Return the seconds of each head, tail and encoding in a profile, for one sample."""
-    seconds: dict[Hashable, float] = {}
+def _named_seconds(profile: Profile) -> dict[Hashable, tuple[float, float]]:
+    """Return the seconds of each head, tail and encoding in a frame, and how many of them resuming takes."""
+    seconds: dict[Hashable, tuple[float, float]] = {}
     for cut_id, cut in profile.cuts.items():
         for side, stage in (("head", cut.head), ("tail", cut.tail)):
             if stage is not None:
-                seconds[side, cut_id] = stage.seconds
+                seconds[side, cut_id] = stage.frame_s, stage.resume_s
         for codec, found in cut.codecs.items():
-            seconds[encoding_of(f"{cut_id}/{codec}")] = found.encode_s
+            seconds[encoding_of(f"{cut_id}/{codec}")] = found.encode_s, found.resume_s
     return seconds

@@ -224,7 +224,7 @@ class Stages:
 
     def _profiled_s(self, cut_id: str) -> float | None:
         known = self._profile.cuts.get(cut_id) if self._profile else None
-        return known.tail.seconds if known and known.tail else None
+        return known.tail.frame_s if known and known.tail else None
 
     def _fetch(self, key: Key) -> None:
         side, cut_id = key

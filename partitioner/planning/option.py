@@ -46,7 +46,8 @@ class Option:
     exit_s: float = 0.0
     """What asking the exit takes on the device."""
     handing_s: float = 0.0
-    """Of `edge_s`, what is spent on handing the frame over and on its answer: results call it waiting."""
+    """Of `edge_s`, what is spent on waking up, and on handing over the frame and its answer: results call it
+    waiting."""
     encode_s: float = 0.0
     """Of `edge_s`, what encoding takes, which a frame that exits is spared."""
     last_resort: LastResort | None = None

@@ -86,7 +86,8 @@ class Plan:
 
         def asked(option: Option) -> Option:
             cost = exits.get(option.cut, ExitCost(0.0, 0.0))
-            head_s = _seconds(self.edge.cuts[option.cut].head)
+            head = self.edge.cuts[option.cut].head
+            head_s = head.timing.median_s if head else 0.0
             return replace(option, exit_rate=cost.rate, exit_s=cost.head_share * head_s)
 
         return replace(self, options=tuple(map(asked, self.options)))
@@ -258,11 +259,11 @@ def _option(cut: str, codec: str, edge: Profile, cloud: Profile, link: Link) -> 
     upload = here.codecs[codec].upload_bytes if crosses else 0
     download = here.download_bytes if crosses else 0
     encode_s = here.codecs[codec].encode_s if crosses else 0.0
-    handing_s = edge.crossing_s if crosses else 0.0
+    handing_s = edge.resume_s + (edge.crossing_s if crosses else 0.0)
     return Option(
         cut=cut,
         codec=codec,
-        edge_s=edge.resume_s + _seconds(here.head) + encode_s + handing_s,
+        edge_s=_seconds(here.head) + encode_s + handing_s,
         upload_bytes=upload,
         network_s=link.predict_s(upload, download),
         cloud_s=cloud.resume_s + there.codecs[codec].decode_s + _seconds(there.tail)
@@ -293,4 +294,4 @@ def _profile_dict(profile: Profile) -> dict[str, Any]:
 
 
 def _seconds(stage: StageProfile | None) -> float:
-    return stage.seconds if stage else 0.0
+    return stage.frame_s if stage else 0.0

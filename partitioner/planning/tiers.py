@@ -96,7 +96,8 @@ def _option(near: Profile, first: Option, second: Option) -> TierOption:
         here, there = near.cuts[first.cut], near.cuts[second.cut]
         codecs_s = here.codecs[first.codec].decode_s + there.codecs[second.codec].encode_s
         idle_s = near.resume_s + near.crossing_s
-        middle_s = idle_s + codecs_s + estimate_between(here, there)
+        resume_s = min(stage.resume_s for stage in (here.tail, there.head) if stage)
+        middle_s = idle_s + resume_s + codecs_s + estimate_between(here, there)
     ups = (first.upload_bytes, second.upload_bytes)
     downs = (first.download_bytes, second.download_bytes)
     return TierOption(
@@ -127,7 +128,7 @@ def estimate_between(before: CutProfile, behind: CutProfile) -> float:
 
 
 def _seconds(stage: StageProfile | None) -> float:
-    return stage.seconds if stage else 0.0
+    return stage.frame_s if stage else 0.0
 
 
 def fastest_by_machines(options: Sequence[TierOption]) -> Iterator[TierOption]:

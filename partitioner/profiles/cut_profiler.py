@@ -11,17 +11,16 @@ from partitioner.bundle.accuracy import is_allowed
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import Cut
 from partitioner.common.memory import release_freed_pages
+from partitioner.profiles.codec_profiler import CodecProfiler, with_extra
 from partitioner.profiles.contenders import undecided
-from partitioner.profiles.profile import CodecProfile, CutProfile, OrderBreak, StageProfile, Timing
+from partitioner.profiles.profile import CutProfile, OrderBreak, StageProfile, Timing
 from partitioner.profiles.stage_order import Side, estimate_of, nested_cuts, under_order
-from partitioner.profiles.timing import Repeated, time_call, undisturbed
+from partitioner.profiles.timing import Repeated, undisturbed
 from partitioner.runtime.sessions import RuntimeOptions, Stage
-from protos.codecs.base import Codec
-from protos.codecs.registry import codecs_for
 from protos.names import CLOUD, EDGE, model_name
-from protos.tensors import Array, Buffer
-from protos.wire.framing import encode_request, encode_response
-from protos.wire.messages import encode_value, pack_request, pack_response
+from protos.tensors import Array
+from protos.wire.framing import encode_response
+from protos.wire.messages import pack_response
 
 MAX_SAMPLES = 8
 """Made-up inputs that codecs are measured on."""
@@ -30,12 +29,10 @@ SIZED_SAMPLES = 32
 an eighth."""
 _CROSSING = 4
 """Of these, evenly among them, that go through each head: a head may take long."""
-_CODEC_BLOCK_S = 0.001
-"""There are ten codecs to a cut: longer blocks would leave little time for heads and tails."""
+_FILLS_CACHES_S = 0.002
+"""A stage that takes so long leaves nothing of a codec in the caches."""
 
 Feeds = Mapping[str, Array]
-_CodecSeconds = dict[tuple[str, tuple[tuple[str, tuple[int, ...]], ...]], tuple[float, float]]
-"""Seconds of encoding and decoding, by the codec and what it carries."""
 
 
 class CutProfiler:
@@ -62,9 +59,9 @@ class CutProfiler:
         self.answer = b""
         """What the last tail's outputs come back in."""
         self._bundle, self._options, self._samples = bundle, options, samples
-        self._on_stage, self._guessed = on_stage, guessed
+        self._on_stage = on_stage
+        self._codecs = CodecProfiler(bundle, guessed=guessed)
         self._may_hold_bytes, self._nested = may_hold_bytes, nested_cuts(bundle)
-        self._codec_s: _CodecSeconds = {}
 
     def measure(self, cut: Cut) -> None:
         """Measure head, tail and codecs of a cut."""
@@ -83,17 +80,22 @@ class CutProfiler:
             tail=tail if cut.tail_graph else None,
             frontier_bytes=sum(spec.nbytes() for spec in cut.frontier),
             download_bytes=len(answer),
-            codecs={
-                codec.name: self._measure_codec(cut, codec, crossing)
-                for codec in codecs_for(cut.frontier, self._bundle.ranges)
-            },
+            codecs=self._codecs.measure(cut, crossing),
         )
 
-    def ordered(self) -> tuple[dict[str, CutProfile], tuple[OrderBreak, ...]]:
-        """Return the cuts with what all repeats have come to; see under_order."""
+    def ordered(
+        self, resume_s: Callable[[Repeated], float] = lambda _: 0.0
+    ) -> tuple[dict[str, CutProfile], tuple[OrderBreak, ...]]:
+        """Return the cuts with what all repeats have come to; see under_order.
+
+        `resume_s`: what a stage takes longer in a frame.
+        """
         alone = undisturbed([repeat.repeats for repeat in self.repeated.values()])
         for ((cut_id, side), repeat), seconds in zip(self.repeated.items(), alone, strict=True):
-            self.cuts[cut_id] = _with_times(self.cuts[cut_id], side, repeat.seconds, seconds)
+            timing = Timing.of(repeat.seconds)
+            estimate = estimate_of(seconds, timing)
+            times = {"timing": timing, "estimate": estimate, "resume_s": resume_s(repeat)}
+            self.cuts[cut_id] = _with_times(self.cuts[cut_id], side, times)
         return under_order(self.cuts, self._nested)
 
     def undecided(self) -> list[Repeated]:
@@ -105,6 +107,23 @@ class CutProfiler:
 
         cuts = undecided(self.ordered()[0], is_offered)
         return [repeat for (cut, _), repeat in self.repeated.items() if cut in cuts]
+
+    def see_codecs_in_frames(self) -> None:
+        """Add to the codecs what each takes longer behind a stage: one of 2 ms or more, or the longest."""
+        seconds = {stage: min(stage.seconds) for stage in self.stages}
+        long_enough = [stage for stage in self.stages if seconds[stage] >= _FILLS_CACHES_S]
+        least = min(long_enough, key=seconds.__getitem__, default=None)
+        stage = least or max(self.stages, key=seconds.__getitem__)
+        extra = self._codecs.behind(stage.prepared())
+        self.cuts = {name: with_extra(cut, extra) for name, cut in self.cuts.items()}
+
+    @property
+    def stages(self) -> list[Repeated]:
+        """Every stage that computes something; where none does, all that pass values through."""
+        computing = [
+            stage for (cut, side), stage in self.repeated.items() if getattr(self.cuts[cut], side)
+        ]
+        return computing or list(self.repeated.values())
 
     @property
     def holds(self) -> bool:
@@ -126,52 +145,6 @@ class CutProfiler:
                 held.release()
         return measured
 
-    def _measure_codec(self, cut: Cut, codec: Codec, values: list[Feeds]) -> CodecProfile:
-        """Time a codec on `values`, and take their mean size.
-
-        Frontiers of the same shapes share one time, as it goes by the number of values.
-        """
-        if cut.id == EDGE:
-            return CodecProfile(encode_s=0, decode_s=0, upload_bytes=0)
-        bundle = self._bundle
-
-        def encode(sample: Feeds) -> bytes:
-            name = model_name(bundle.name, cut.id)
-            header, buffers = pack_request(
-                name, "0", sample, cut.frontier, codec, bundle.digest, bundle.ranges
-            )
-            return encode_request(header, buffers)
-
-        def decode(payloads: list[tuple[Codec, Buffer]], sample: Feeds) -> None:
-            for spec, (chosen, data) in zip(cut.frontier, payloads, strict=True):
-                chosen.decode(data, spec.dtype, sample[spec.name].shape, spec.name)
-
-        upload_bytes = float(np.mean([len(encode(sample)) for sample in values]))
-        upload_bytes += self._beyond_samples(cut, codec, values)
-        key = codec.name, tuple((spec.dtype, spec.shape) for spec in cut.frontier)
-        if key not in self._codec_s:
-            encoded = [encode_value(codec, spec, values[0][spec.name]) for spec in cut.frontier]
-            self._codec_s[key] = (
-                time_call(partial(encode, values[0]), block_s=_CODEC_BLOCK_S).median_s,
-                time_call(partial(decode, encoded, values[0]), block_s=_CODEC_BLOCK_S).median_s,
-            )
-        encode_s, decode_s = self._codec_s[key]
-        return CodecProfile(
-            encode_s=encode_s, decode_s=decode_s, upload_bytes=max(0.0, upload_bytes)
-        )
-
-    def _beyond_samples(self, cut: Cut, codec: Codec, values: list[Feeds]) -> float:
-        """Return how many bytes more the calibration's inputs take than guessed ones."""
-        calibration = self._bundle.calibration
-        measured = calibration and calibration.accuracies.get((cut.id, codec.name))
-        if not self._guessed or not measured:
-            return 0.0
-        payloads = [
-            sum(len(encode_value(codec, spec, sample[spec.name])[1]) for spec in cut.frontier)
-            for sample in values
-        ]
-        return measured.payload_bytes - float(np.mean(payloads))
-
 
 def _measure_stage(
     open_stage: Callable[[], Stage], feeds: list[Feeds], repeat: Repeated, *, hold: bool
@@ -189,13 +162,9 @@ def _measure_stage(
     return StageProfile(timing=Timing.of(repeat.seconds), memory_bytes=memory), outputs
 
 
-def _with_times(cut: CutProfile, side: Side, taken: list[float], alone: list[float]) -> CutProfile:
+def _with_times(cut: CutProfile, side: Side, times: Mapping[str, object]) -> CutProfile:
     stage: StageProfile | None = getattr(cut, side)
-    if stage is None:
-        return cut
-    timing = Timing.of(taken)
-    timed = stage.model_copy(update={"timing": timing, "estimate": estimate_of(alone, timing)})
-    return cut.model_copy(update={side: timed})
+    return cut.model_copy(update={side: stage and stage.model_copy(update=times)})
 
 
 def _blank_outputs(bundle: Bundle) -> Feeds:

@@ -66,13 +66,15 @@ class Estimate(FrozenModel):
 
 
 class StageProfile(FrozenModel):
-    """One head or tail: its time, and the resident memory that its session takes."""
+    """One head or tail: its time in a row, and the resident memory that its session takes."""
 
     timing: Timing
     """Of all repeats, as they came."""
     memory_bytes: Bytes
     estimate: Estimate | None = None
     """None: measured before there were any."""
+    resume_s: Seconds = 0.0
+    """What it takes longer in a frame that comes after a pause, since caches and core have cooled."""
 
     @property
     def seconds(self) -> float:
@@ -83,6 +85,11 @@ class StageProfile(FrozenModel):
     def error_s(self) -> float:
         """By how much that may be off, as half of a 95 % interval of what was sampled."""
         return self.estimate.error_s if self.estimate else self.timing.error_s
+
+    @property
+    def frame_s(self) -> float:
+        """Seconds in a frame of a stream that pauses between frames."""
+        return self.seconds + self.resume_s
 
 
 class OrderBreak(FrozenModel):
@@ -97,12 +104,14 @@ class OrderBreak(FrozenModel):
 
 
 class CodecProfile(FrozenModel):
-    """One codec on the frontier of one cut."""
+    """One codec on the frontier of one cut; seconds once in a frame, behind or before a stage."""
 
     encode_s: Seconds
     decode_s: Seconds
     upload_bytes: float = Field(ge=0, le=1 << 60)
     """Mean size of the whole request message, header and all."""
+    resume_s: Seconds = 0.0
+    """Of encode_s, what encoding takes longer in a frame than in a row."""
 
 
 class CutProfile(FrozenModel):
@@ -242,6 +251,7 @@ class Profile(FrozenModel):
                             update={
                                 "encode_s": found.encode_s * factor,
                                 "decode_s": found.decode_s * factor,
+                                "resume_s": found.resume_s * factor,
                             }
                         )
                         for codec, found in cut.codecs.items()
@@ -279,4 +289,5 @@ def _scaled_stage(stage: StageProfile | None, factor: float) -> StageProfile | N
         estimate = estimate.model_copy(
             update={name: getattr(estimate, name) * factor for name in times}
         )
-    return stage.model_copy(update={"timing": slower, "estimate": estimate})
+    times_taken = {"timing": slower, "estimate": estimate, "resume_s": stage.resume_s * factor}
+    return stage.model_copy(update=times_taken)

@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -17,11 +17,12 @@ from partitioner.common.progress import OnProgress, unheard
 from partitioner.profiles.cut_profiler import CutProfiler, Feeds
 from partitioner.profiles.machine import machine_of
 from partitioner.profiles.node_profiler import measure_nodes
-from partitioner.profiles.paused_frames import PausedFrames, frame_factors, measure_crossing_s
+from partitioner.profiles.paused_frames import PausedFrames, measure_crossing_s
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.samples import profile_samples
 from partitioner.profiles.timing import Call, Repeated, sample_in_turns
 from partitioner.runtime.sessions import RuntimeOptions
+from protos.names import CLOUD
 from protos.wire.checksums import check_seal
 from protos.wire.framing import decode_response
 from protos.wire.messages import unpack_response
@@ -29,7 +30,8 @@ from protos.wire.messages import unpack_response
 _HELD_SHARE = 0.2
 """Of the memory that is free: all stages stay loaded for their turns if they take no more."""
 _PAUSED_SHARE = 0.4
-"""Of the time that the first turn of all stages leaves: for frames that come after a pause."""
+"""Of the time that the first turn of all stages leaves: for frames that come after a pause. A frame costs its
+pause of 0.1 s, so that this buys 100 of them in 30 s."""
 _NODES_SHARE = 0.1
 """Of the time: for the seconds of nodes, which only find candidates."""
 
@@ -69,17 +71,19 @@ def measure_profile(
     on_progress("nodes", steps - 1, steps)
     until = min(end, time.perf_counter() + _NODES_SHARE * budget_s)
     nodes = None if bundle.heads_only else measure_nodes(bundle, samples[0], chosen, until)
-    deepest = [name for name, cut in bundle.cuts.items() if cut.head_graph][-1]
+    profiler.see_codecs_in_frames()
     crossing_s = measure_crossing_s(partial(_read, profiler.answer))
-    frames = _take_turns(
-        list(profiler.repeated.values()),
-        lambda: partial(bundle.open_head(deepest, chosen).run, samples[0]),
-        (time.perf_counter(), end),
-        lambda: on_progress("once more", steps - 1, steps),
-        profiler.undecided,
-        hold=profiler.holds,
-    )
-    cuts, breaks = profiler.ordered()
+    hand = partial(bundle.open_head(CLOUD, chosen).run, samples[0])
+    stages, hold = list(profiler.repeated.values()), profiler.holds
+    with PausedFrames(profiler.stages, hand, _PAUSED_SHARE, time.perf_counter()) as frames:
+
+        def take_turn(stage: Repeated, call: Call) -> None:
+            on_progress("once more", steps - 1, steps)
+            frames.keep_up(stage, call)
+
+        sample_in_turns(stages, end, take_turn, hold=hold, choose=profiler.undecided)
+        frames.complete(lambda: on_progress("once more", steps - 1, steps))
+    cuts, breaks = profiler.ordered(frames.stage_resume_s)
     on_progress("done", steps, steps)
     return Profile(
         splitpoint=version("splitpoint"),
@@ -93,38 +97,9 @@ def measure_profile(
         node_s=nodes,
         resume_s=frames.resume_s,
         crossing_s=crossing_s,
-        frame_factors=frame_factors(frames.seconds),
+        frame_factors=frames.factors(),
         calibration_digest=bundle.calibration_digest,
     )
-
-
-def _take_turns(
-    stages: Sequence[Repeated],
-    open_whole: Callable[[], Call],
-    times: tuple[float, float],
-    on_turn: Callable[[], None],
-    choose: Callable[[], Sequence[Repeated]],
-    *,
-    hold: bool,
-) -> PausedFrames:
-    """Repeat all stages, most often those that `choose` names, and time frames that come after a pause.
-
-    The frames come in between, if memory allows. Returns them, all taken; `times` are when the turns
-    begin, and the end of the measurement.
-    """
-    begun, end = times
-    if not hold:
-        sample_in_turns(stages, end - _PAUSED_SHARE * (end - begun), on_turn, choose=choose)
-    with PausedFrames(open_whole(), _PAUSED_SHARE, begun) as frames:
-
-        def take_turn() -> None:
-            on_turn()
-            frames.keep_up()
-
-        if hold:
-            sample_in_turns(stages, end, take_turn, hold=True, choose=choose)
-        frames.complete(0.0 if hold else end, on_turn)
-        return frames
 
 
 def _read(answer: bytes) -> Feeds:

@@ -73,7 +73,7 @@ def repeat_call(
     return repeats
 
 
-@dataclass
+@dataclass(eq=False)
 class Repeated:
     """A call that is prepared when it is first needed, and its repeats so far."""
 
@@ -88,6 +88,10 @@ class Repeated:
         """What each repeat took."""
         return [repeat.seconds for repeat in self.repeats]
 
+    def prepared(self) -> Call:
+        """Return the call that is held, or prepare it."""
+        return self._held or self.prepare()
+
     def release(self) -> None:
         """Let go of what was held."""
         self._held = None
@@ -97,22 +101,28 @@ class Repeated:
         self._held = call if hold else None
         self._take(call, prepared_s, 0.0)
 
-    def sample(self, until: float) -> None:
-        """Prepare the call, and repeat it until `until`, at least three times."""
+    def sample(self, until: float) -> Call:
+        """Prepare the call, repeat it until `until`, at least three times, and return it."""
         begun = time.perf_counter()
         call = self.prepare()
         self._take(call, time.perf_counter() - begun, until)
+        return call
 
-    def sample_held(self) -> None:
-        """Repeat the call once, and keep it prepared for the next time."""
-        self._held = self._held or self.prepare()
+    def sample_held(self) -> Call:
+        """Repeat the call once, keep it prepared for the next time, and return it."""
+        self._held = self.prepared()
         self.repeats += repeat_call(self._held, block_s=_TURN_BLOCK_S, least=1)
+        return self._held
 
     def _take(self, call: Call, prepared_s: float, until: float) -> None:
         taken = repeat_call(call, until)
         fastest_s = min(repeat.seconds for repeat in taken)
         self.slot_s = prepared_s + (_MIN_REPEATS + 2) * max(_BLOCK_S, fastest_s)
         self.repeats += taken
+
+
+OnTurn = Callable[[Repeated, Call], None]
+"""Hears of a turn behind it, with the call that is still prepared."""
 
 
 def undisturbed(calls: Sequence[Sequence[Repeat]]) -> list[list[float]]:
@@ -162,7 +172,7 @@ def _lowest_tenth(values: Floats) -> float:
 def sample_in_turns(
     calls: Sequence[Repeated],
     end: float,
-    on_turn: Callable[[], None] = lambda: None,
+    on_turn: OnTurn = lambda _repeated, _call: None,
     hold: bool = False,
     choose: Callable[[], Sequence[Repeated]] = lambda: (),
 ) -> None:
@@ -181,24 +191,22 @@ def sample_in_turns(
         if time.perf_counter() + sum(call.slot_s for call in chosen) > end:
             return
         for place, call in enumerate(chosen):
-            on_turn()
             now = time.perf_counter()
             slots_left = passes_left * len(chosen) - place
-            call.sample(now + max(0.0, end - now) / slots_left)
+            on_turn(call, call.sample(now + max(0.0, end - now) / slots_left))
         chosen = choose() or calls
 
 
 def _sample_held(
     calls: Sequence[Repeated],
     end: float,
-    on_turn: Callable[[], None],
+    on_turn: OnTurn,
     choose: Callable[[], Sequence[Repeated]],
 ) -> None:
     chosen, call_s, passes = calls, sum(call.slot_s for call in calls) / max(1, len(calls)), 0
     while (begun := time.perf_counter()) + call_s * len(chosen) < end and chosen:
         for call in chosen:
-            on_turn()
-            call.sample_held()
+            on_turn(call, call.sample_held())
         call_s = (time.perf_counter() - begun) / len(chosen)
         passes += 1
         all_again = passes < _ALL_FIRST or passes % _ALL_FIRST == 0

@@ -62,7 +62,7 @@ def demands_of(plan: Plan) -> dict[str, Demand]:
 def demand_of(option: Option, plan: Plan) -> Demand:
     """Return what a frame of one option asks."""
     here, there = plan.edge.cuts[option.cut], plan.cloud.cuts[option.cut]
-    finish_s, fallback = here.tail.seconds if here.tail else 0.0, "edge"
+    finish_s, fallback = here.tail.frame_s if here.tail else 0.0, "edge"
     if plan.heads_only:
         to_ask = option.last_resort if not option.exit_s else None
         finish_s = to_ask.exit_s if to_ask else 0.0

@@ -158,13 +158,31 @@ def test_waking_and_handing_over_take_what_the_slower_devices_profile_says(
     residual_bundle: Bundle,
 ) -> None:
     device = Device(8)
-    assert device.slowdown.wake() == 0.0  # no profile tells
+    device.slowdown.wake()
+    assert device.waits_s == []  # no profile tells
     measured = profile_of(residual_bundle, 0.02)
     measured = measured.model_copy(update={"resume_s": 0.25, "crossing_s": 0.125})
     device.slowdown.know(measured.scaled(8))
-    assert device.slowdown.wake() == 7 * 0.25  # once it takes here by itself
+    device.slowdown.wake()
     device.slowdown.hand_over()
-    assert device.waits_s == [7 * 0.25, 7 * 0.125]
+    assert device.waits_s == [7 * 0.25, 7 * 0.125]  # once each takes here by itself
+
+
+def test_resuming_a_stage_or_a_codec_takes_the_slower_device_what_its_profile_says(
+    residual_bundle: Bundle,
+) -> None:
+    cut, device = crossing_cuts(residual_bundle)[1], Device(8)
+    codecs = {"raw": CodecProfile(encode_s=0.5, decode_s=0, upload_bytes=1000, resume_s=0.0625)}
+    found = profile_of(residual_bundle, 0.02).cuts[cut]
+    assert found.head is not None
+    head_profile = found.head.model_copy(update={"resume_s": 0.125})
+    resumed = found.model_copy(update={"codecs": codecs, "head": head_profile})
+    measured = profile_of(residual_bundle, 0.02).model_copy(update={"cuts": {cut: resumed}})
+    device.slowdown.know(measured.scaled(8))
+    for name, resume_s in ((("head", cut), 0.125), (encoding_of(f"{cut}/raw"), 0.0625)):
+        device.slowdown.look(name, partial(device.compute, 0.25))
+        took_s = device.slowdown.run(name, partial(device.compute, 0.25 + resume_s))[1]
+        assert took_s == 8 * (0.25 + resume_s)
 
 
 def test_work_of_another_name_has_times_of_its_own() -> None:

@@ -19,6 +19,7 @@ from partitioner.planning.selection import select
 from partitioner.planning.terms import Terms
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.policy import expected_s
+from partitioner.profiles.profile import CutProfile
 from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.store import find_profiles
 from protos.errors import ProfileError, UnknownNameError, UsageError
@@ -65,6 +66,29 @@ def test_resuming_costs_each_machine_that_a_frame_reaches_once() -> None:
         assert (option.edge_s, option.cloud_s) == pytest.approx(expected[option.cut])
 
 
+def test_each_stage_costs_what_it_resumes_in_and_machines_without_a_stage_do_not() -> None:
+    cuts = {
+        "cloud": (0, 0.020, {"raw": codec(1000)}),
+        "c1": (0.010, 0.008, {"raw": codec(500, 0.001, 0.002)}),
+        "edge": (0.030, 0, {}),
+    }
+    bundle, profile = make(cuts)
+    resumed = {name: resuming(cut, 0.0016, 0.0018) for name, cut in profile.cuts.items()}
+    made = plan(
+        bundle, Link(1e6, 1e6, 0.0), *[profile.model_copy(update={"cuts": resumed}).scaled(2)] * 2
+    )
+    expected = {"cloud": (0, 0.0436), "c1": (0.0252, 0.0236), "edge": (0.0632, 0)}
+    for option in made.options:
+        assert (option.edge_s, option.cloud_s) == pytest.approx(expected[option.cut])
+
+
+def resuming(cut: CutProfile, head_s: float, tail_s: float) -> CutProfile:
+    """Return a cut of which head and tail take so much longer in frames."""
+    head = cut.head and cut.head.model_copy(update={"resume_s": head_s})
+    tail = cut.tail and cut.tail.model_copy(update={"resume_s": tail_s})
+    return cut.model_copy(update={"head": head, "tail": tail})
+
+
 def test_crossing_costs_the_device_that_sends_and_is_known_apart() -> None:
     cuts = {
         "cloud": (0, 0.020, {"raw": codec(1000)}),
@@ -75,7 +99,7 @@ def test_crossing_costs_the_device_that_sends_and_is_known_apart() -> None:
     slow = profile.model_copy(update={"resume_s": 0.0004, "crossing_s": 0.0002}).scaled(3)
     made = plan(bundle, Link(1e6, 1e6, 0.0), slow, profile)
     # three times 0.4 ms + head + encoding, and three times 0.2 ms where anything is sent
-    expected = {"cloud": (0.0018, 0.0006), "c1": (0.0348, 0.0006), "edge": (0.0912, 0.0)}
+    expected = {"cloud": (0.0018, 0.0018), "c1": (0.0348, 0.0018), "edge": (0.0912, 0.0012)}
     for option in made.options:
         assert (option.edge_s, option.handing_s) == pytest.approx(expected[option.cut])
         assert option.cloud_s == pytest.approx({"cloud": 0.020, "c1": 0.010, "edge": 0}[option.cut])

@@ -3,12 +3,14 @@
 import asyncio
 import itertools
 import time
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 
 from partitioner.profiles import paused_frames, timing
 from partitioner.profiles.paused_frames import PausedFrames
+from partitioner.profiles.timing import Call, Repeat, Repeated, sample_in_turns
 
 
 def test_paused_frames_come_after_a_pause_and_take_what_the_call_does() -> None:
@@ -19,11 +21,11 @@ def test_paused_frames_come_after_a_pause_and_take_what_the_call_does() -> None:
         while time.perf_counter() < called_at[-1] + 0.01:
             pass
 
-    with PausedFrames(call, 0.5, time.perf_counter()) as frames:
-        frames.complete(0.0, lambda: None)
-        frames.complete(0.0, lambda: None)
-    assert len(frames.seconds) == 5
-    assert min(frames.seconds) >= 0.01
+    with PausedFrames([of(call)], lambda: None, 0.5, time.perf_counter()) as frames:
+        frames.complete(lambda: None)
+        frames.complete(lambda: None)
+    assert len(frames.frames) == 5
+    assert min(frame.frame_s for frame in frames.frames) >= 0.01
     # The first call loads and warms up, and is none of them; behind each frame two come in a row.
     gaps = [later - before for before, later in itertools.pairwise(called_at)]
     assert len(gaps) == 5 * 3
@@ -31,49 +33,116 @@ def test_paused_frames_come_after_a_pause_and_take_what_the_call_does() -> None:
     assert max(min(gaps[place::3]) for place in (1, 2)) < 0.1
 
 
+def of(call: Call) -> Repeated:
+    """Return a stage that is prepared already."""
+    return Repeated(lambda: call)
+
+
 def test_frames_that_nobody_waits_for_any_more_are_not_timed() -> None:
     def stop() -> None:
         raise InterruptedError
 
-    with PausedFrames(lambda: None, 0.5, 0.0) as frames, pytest.raises(InterruptedError):
-        frames.complete(0.0, stop)
-    assert frames.seconds == []
+    with (
+        PausedFrames([of(lambda: None)], lambda: None, 0.5, 0.0) as frames,
+        pytest.raises(InterruptedError),
+    ):
+        frames.complete(stop)
+    assert frames.frames == []
+
+
+class Machine:
+    """A machine on which handing over takes 1 ms, and all becomes slower by 5 ms with every frame."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s, self.pace_s, self.asleep = 0.0, 0.0, False
+        clock = SimpleNamespace(perf_counter=lambda: self.now_s)
+        loop = SimpleNamespace(sleep=self.sleep, get_running_loop=asyncio.get_running_loop)
+        for module, name, played in (
+            (timing, "time", clock),
+            (paused_frames, "time", clock),
+            (paused_frames, "asyncio", loop),
+        ):
+            monkeypatch.setattr(module, name, played)
+
+    async def sleep(self, pause_s: float) -> None:
+        self.now_s += pause_s
+        self.pace_s += 0.005 if pause_s >= 0.1 else 0.0
+        self.asleep = True
+
+    def hand(self) -> None:
+        self.now_s += 0.001
+
+    def stage(self, usual_s: float, resume_s: float) -> Repeated:
+        """Return a stage that takes so long in a row, and longer after a pause."""
+
+        def call() -> None:
+            self.now_s += self.pace_s + usual_s
+            self.now_s += (resume_s + 0.001) if self.asleep else 0.0
+            self.asleep = False
+
+        stage = of(call)
+        stage.repeats.append(Repeat(0.0, usual_s))
+        return stage
 
 
 def test_resuming_is_what_a_frame_takes_beyond_calls_in_a_row_whatever_the_machines_pace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    now_s, pace_s, asleep = 0.0, 0.0, False
+    machine = Machine(monkeypatch)
+    stage = machine.stage(0.01, resume_s=0.02)
+    with PausedFrames([stage], machine.hand, 0.5, 0.0) as frames:
+        frames.complete(lambda: None)
+    assert [frame.frame_s for frame in frames.frames] == pytest.approx(
+        [0.036, 0.041, 0.046, 0.051, 0.056]
+    )
+    assert frames.resume_s == pytest.approx(0.001)
+    assert frames.stage_resume_s(stage) == pytest.approx(0.02)
 
-    async def sleep(pause_s: float) -> None:
-        nonlocal now_s, pace_s, asleep
-        now_s += pause_s
-        pace_s += 0.005  # slower with every frame
-        asleep = True
 
-    def call() -> None:
-        nonlocal now_s, asleep
-        now_s += pace_s + (0.02 if asleep else 0.0)
-        asleep = False
+def test_stage_resumes_in_what_frames_of_stages_take_that_are_about_as_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine(monkeypatch)
+    short = [machine.stage(0.5 + 0.1 * each, resume_s=0.25) for each in range(3)]
+    long = [machine.stage(20.0 + each, resume_s=2.0) for each in range(3)]
+    with PausedFrames([*short, *long], machine.hand, 1e9, -1.0) as frames:
+        for _ in range(8):
+            for stage in (*short, *long):
+                frames.keep_up(stage, stage.prepare())
+    assert len(frames.frames) == 8 * 6
+    for stage in short:
+        assert frames.stage_resume_s(stage) == pytest.approx(0.25)
+    for stage in long:
+        assert frames.stage_resume_s(stage) == pytest.approx(2.0)
 
-    clock = SimpleNamespace(perf_counter=lambda: now_s)
-    loop = SimpleNamespace(sleep=sleep, get_running_loop=asyncio.get_running_loop)
-    for module, name, played in (
-        (timing, "time", clock),
-        (paused_frames, "time", clock),
-        (paused_frames, "asyncio", loop),
-    ):
-        monkeypatch.setattr(module, name, played)
-    with PausedFrames(call, 0.5, 0.0) as frames:
-        frames.complete(0.0, lambda: None)
-    assert frames.seconds == pytest.approx([0.03, 0.035, 0.04, 0.045, 0.05])
-    assert frames.resume_s == pytest.approx(0.02)
+
+def test_stages_with_the_fewest_frames_are_timed_first() -> None:
+    first, second = of(lambda: None), of(lambda: None)
+    with PausedFrames([first, second], lambda: None, 1e9, 0.0) as frames:
+        for stage in (first, first, first, second, first):
+            frames.keep_up(stage, stage.prepare())
+    assert [frame.stage for frame in frames.frames] == [first, second, first]
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_all_stages_have_as_many_frames_between_their_turns_whether_they_are_held_or_not(
+    hold: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(monkeypatch)
+    stages = [machine.stage(0.01, resume_s=0.02) for _ in range(3)]
+    for stage in stages:
+        stage.sample(0.0)
+    with PausedFrames(stages, machine.hand, 0.4, machine.now_s) as frames:
+        sample_in_turns(stages, machine.now_s + 30, frames.keep_up, hold=hold)
+    counts = Counter(frame.stage for frame in frames.frames)
+    assert set(counts) == set(stages)
+    assert max(counts.values()) - min(counts.values()) <= 1
 
 
 def test_paused_frames_keep_to_their_share_of_the_time() -> None:
-    now_s = time.perf_counter()
-    with PausedFrames(lambda: None, 0.5, now_s) as behind:
-        behind.keep_up()
-    with PausedFrames(lambda: None, 0.5, now_s + 60) as ahead:
-        ahead.keep_up()
-    assert (len(behind.seconds), len(ahead.seconds)) == (1, 0)
+    now_s, stage = time.perf_counter(), of(lambda: None)
+    with PausedFrames([stage], lambda: None, 0.5, now_s) as behind:
+        behind.keep_up(stage, lambda: None)
+    with PausedFrames([stage], lambda: None, 0.5, now_s + 60) as ahead:
+        ahead.keep_up(stage, lambda: None)
+    assert (len(behind.frames), len(ahead.frames)) == (1, 0)

@@ -2,8 +2,8 @@
 
 import itertools
 import time
-from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +12,12 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.head_export import export_heads
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
-from partitioner.profiles import profiler
+from partitioner.profiles import codec_profiler
+from partitioner.profiles.codec_profiler import CodecProfiler, with_extra
 from partitioner.profiles.paused_frames import PausedFrames, measure_crossing_s
 from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.stage_order import nested_cuts
+from partitioner.profiles.timing import Repeated
 from protos.errors import ProfileError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import model_name
@@ -103,37 +105,33 @@ def test_profile_knows_what_frames_take_that_come_after_a_pause(residual_bundle:
     slow = profile.scaled(3)
     assert slow.frame_factors == profile.frame_factors
     assert slow.resume_s == pytest.approx(3 * profile.resume_s)
+    assert slow.cuts["edge"].head is not None
+    assert slow.cuts["edge"].head.frame_s == pytest.approx(3 * whole.frame_s)
 
 
-@pytest.mark.parametrize(("hold", "stages_end_s"), [(True, 40.0), (False, 24.0)])
-def test_stages_too_large_to_be_held_leave_time_for_paused_frames(
-    hold: bool, stages_end_s: float, monkeypatch: pytest.MonkeyPatch
+def test_codec_takes_longer_behind_a_stage_by_what_it_takes_to_resume(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 40 s, 0.4 are theirs: in between where all is held, else behind the stages' 24 s."""
-    ends: list[float] = []
+    stage_ran, now_s = False, 0.0
+    monkeypatch.setattr(codec_profiler, "time", SimpleNamespace(perf_counter=lambda: now_s))
 
-    def sample_in_turns(
-        _calls: object,
-        end: float,
-        on_turn: Callable[[], None],
-        hold: bool = False,
-        choose: object = None,
-    ) -> None:
-        ends.append(end)
-        on_turn()
+    def stage() -> None:
+        nonlocal stage_ran
+        stage_ran = True
 
-    monkeypatch.setattr(profiler, "sample_in_turns", sample_in_turns)
-    begun, told = time.perf_counter() - 100, []
-    frames = profiler._take_turns(
-        [],
-        lambda: lambda: None,
-        (begun, begun + 40),
-        lambda: told.append(1),
-        lambda: (),
-        hold=hold,
-    )
-    assert ends == [pytest.approx(begun + stages_end_s)]
-    assert (len(frames.seconds), len(told)) == (5, 5 if hold else 6)  # so all of it can be stopped
+    def codec() -> None:
+        nonlocal stage_ran, now_s
+        now_s += 0.375 if stage_ran else 0.125
+        stage_ran = False
+
+    codecs = CodecProfiler(residual_bundle, guessed=False)
+    codecs._calls = {"raw": (codec, lambda: None)}
+    extra = codecs.behind(stage)
+    assert extra == {"raw": (0.25, 0.0)}
+    found = profile_of(residual_bundle, 0.01).cuts["cut-01"]
+    slower = with_extra(found, extra).codecs["raw"]
+    assert slower.encode_s == found.codecs["raw"].encode_s + 0.25
+    assert (slower.resume_s, slower.decode_s) == (0.25, found.codecs["raw"].decode_s)
 
 
 def test_crossing_is_what_is_not_the_network() -> None:
@@ -147,9 +145,10 @@ def test_crossing_is_what_is_not_the_network() -> None:
 
 
 async def test_resuming_is_measured_inside_a_running_loop_too() -> None:
-    with PausedFrames(lambda: None, 0.5, 0.0) as frames:
-        frames.complete(0.0, lambda: None)
-    assert min(frames.seconds) > 0
+    stage = Repeated(lambda: lambda: None)
+    with PausedFrames([stage], lambda: None, 0.5, 0.0) as frames:
+        frames.complete(lambda: None)
+    assert min(frame.frame_s for frame in frames.frames) > 0
     assert measure_crossing_s(lambda: None) > 0
 
 
