@@ -29,8 +29,8 @@ from partitioner.inputs.files import load_inputs
 from partitioner.network.link import Link
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan, plan
-from partitioner.profiles.cut_profiler import SIZED_SAMPLES
 from partitioner.profiles.machine import machine_of
+from partitioner.profiles.parts.cut_profiler import SIZED_SAMPLES
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
 from partitioner.runtime.sessions import RuntimeOptions

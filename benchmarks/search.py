@@ -16,7 +16,7 @@ from benchmarks.architectures import densenet121, resnet50
 from partitioner.bundle.bundle import Bundle
 from partitioner.importer.importer import import_model
 from partitioner.network.link import Link
-from partitioner.profiles.node_profiler import measure_nodes
+from partitioner.profiles.parts.node_profiler import measure_nodes
 from partitioner.profiles.timing import time_call
 from partitioner.runtime.sessions import RuntimeOptions, random_feeds
 from partitioner.search.placement import Flow, Workload, work_of

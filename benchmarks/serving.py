@@ -5,9 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -16,6 +18,9 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.network.link import Link
 from tests.kit.models import save
+
+_HERE, _THERE = "10.77.0.1", "10.77.0.2"
+"""The two ends of an emulated link."""
 
 
 def make_bundle(model: onnx.ModelProto, folder: Path, name: str, **options: object) -> Bundle:
@@ -46,6 +51,53 @@ def played(link: Link, to: str, cores: Collection[int] = ()) -> Iterator[str]:
         yield address
 
 
+@dataclass(frozen=True)
+class Emulated:
+    """A server in a network namespace of its own, and the script that plays links to it."""
+
+    script: Path
+    server: int
+    """Its process."""
+    port: int
+    cores: frozenset[int]
+
+    @contextmanager
+    def played(self, link: Link | None = None) -> Iterator[str]:
+        """Emulate `link` (None: without limit or delay) until the end of the block; give the HOST:PORT."""
+        rates = (
+            (0.0, 0.0, 0.0) if link is None else (link.uplink_bps, link.downlink_bps, link.rtt_s)
+        )
+        up, down, delay = rates[0] / 1e6, rates[1] / 1e6, rates[2] * 500
+        with tempfile.TemporaryDirectory() as folder:
+            command = [
+                sys.executable, str(self.script),
+                "/proc/self/ns/net", _HERE, f"/proc/{self.server}/ns/net", _THERE,
+                f"up={up}", f"down={down}", f"delay={delay}", f"ctl={folder}/control",
+            ]  # fmt: skip
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+                try:
+                    os.sched_setaffinity(process.pid, self.cores or os.sched_getaffinity(0))
+                    if not process.stdout.readline():  # type: ignore[union-attr]
+                        raise OSError(f"{self.script} does not play a link: it needs root.")
+                    yield f"{_THERE}:{self.port}"
+                finally:
+                    process.terminate()
+
+
+@contextmanager
+def emulated(script: Path, bundles: Path, cores: Collection[int] = ()) -> Iterator[Emulated]:
+    """Run `splitpoint-cloud serve` in a network namespace of its own, to be reached by emulated links.
+
+    Needs root. `script` is no part of the project: run as `SCRIPT NAMESPACE ADDRESS NAMESPACE ADDRESS
+    up=MBIT down=MBIT delay=MS ctl=SOCKET`, it says a line once packets go between the two, until it ends.
+    """
+    words = ["serve", "--bundles", str(bundles), "--listen", "0.0.0.0:0"]
+    apart = ["unshare", "--net"]
+    with _started("cloud_server", "cloud_server.server", words, cores, apart) as ready:
+        port = int(ready["address"].rpartition(":")[2])
+        yield Emulated(script, int(ready["pid"]), port, frozenset(cores))
+
+
 @contextmanager
 def followed(to: str, *words: str, cores: Collection[int] = ()) -> Iterator[tuple[str, float]]:
     """Run `splitpoint-edge link` with `words`; give the HOST:PORT that leads to `to`, and its start.
@@ -59,16 +111,24 @@ def followed(to: str, *words: str, cores: Collection[int] = ()) -> Iterator[tupl
 
 @contextmanager
 def _started(
-    package: str, heavy: str, words: list[str], cores: Collection[int]
+    package: str,
+    heavy: str,
+    words: list[str],
+    cores: Collection[int],
+    within: Sequence[str] = (),
 ) -> Iterator[dict[str, str]]:
-    """Run a command of ours, bound to `cores` once it is loaded; give the line that says it is ready."""
+    """Run a command of ours, bound to `cores` once it is loaded; give the line that says it is ready.
+
+    `within`: the command that runs it, if any. Its process stands in the line as `pid`.
+    """
     bind = f"import os, {heavy}; os.sched_setaffinity(0, {set(cores)}); " if cores else ""
     command = [sys.executable, "-c", f"{bind}from {package}.cli.entrypoint import main; main()"]
     with subprocess.Popen(
-        [*command, *words, "--json"], stdout=subprocess.PIPE, text=True
+        [*within, *command, *words, "--json"], stdout=subprocess.PIPE, text=True
     ) as process:
         try:
-            yield json.loads(process.stdout.readline())  # type: ignore[union-attr]
+            ready = json.loads(process.stdout.readline())  # type: ignore[union-attr]
+            yield ready | {"pid": str(process.pid)}
         finally:
             process.terminate()
 

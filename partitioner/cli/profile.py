@@ -43,7 +43,7 @@ def profile(
     from partitioner.bundle.bundle import Bundle
     from partitioner.common.units import parse_duration
     from partitioner.inputs.files import load_inputs
-    from partitioner.profiles.cut_profiler import SIZED_SAMPLES
+    from partitioner.profiles.parts.cut_profiler import SIZED_SAMPLES
     from partitioner.profiles.profiler import measure_profile
     from partitioner.profiles.remote import measure_remote_profile
     from partitioner.profiles.store import (

@@ -14,9 +14,9 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.common.arguments import need, need_numbers
 from partitioner.common.defaults import DEFAULT_BUDGET_S
 from partitioner.common.progress import OnProgress, unheard
-from partitioner.profiles.cut_profiler import CutProfiler, Feeds
 from partitioner.profiles.machine import machine_of
-from partitioner.profiles.node_profiler import measure_nodes
+from partitioner.profiles.parts.cut_profiler import CutProfiler, Feeds
+from partitioner.profiles.parts.node_profiler import measure_nodes
 from partitioner.profiles.paused_frames import PausedFrames, measure_crossing_s
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.samples import profile_samples

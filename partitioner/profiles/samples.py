@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.profiles.cut_profiler import MAX_SAMPLES, Feeds
+from partitioner.profiles.parts.cut_profiler import MAX_SAMPLES, Feeds
 from partitioner.profiles.profile import InputOrigin
 from partitioner.runtime.sessions import random_feeds
 from protos.tensors import Array, TensorSpec

@@ -3,7 +3,6 @@
 import itertools
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +11,6 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.head_export import export_heads
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
-from partitioner.profiles import codec_profiler
-from partitioner.profiles.codec_profiler import CodecProfiler, with_extra
 from partitioner.profiles.paused_frames import PausedFrames, measure_crossing_s
 from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.stage_order import nested_cuts
@@ -107,31 +104,6 @@ def test_profile_knows_what_frames_take_that_come_after_a_pause(residual_bundle:
     assert slow.resume_s == pytest.approx(3 * profile.resume_s)
     assert slow.cuts["edge"].head is not None
     assert slow.cuts["edge"].head.frame_s == pytest.approx(3 * whole.frame_s)
-
-
-def test_codec_takes_longer_behind_a_stage_by_what_it_takes_to_resume(
-    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stage_ran, now_s = False, 0.0
-    monkeypatch.setattr(codec_profiler, "time", SimpleNamespace(perf_counter=lambda: now_s))
-
-    def stage() -> None:
-        nonlocal stage_ran
-        stage_ran = True
-
-    def codec() -> None:
-        nonlocal stage_ran, now_s
-        now_s += 0.375 if stage_ran else 0.125
-        stage_ran = False
-
-    codecs = CodecProfiler(residual_bundle, guessed=False)
-    codecs._calls = {"raw": (codec, lambda: None)}
-    extra = codecs.behind(stage)
-    assert extra == {"raw": (0.25, 0.0)}
-    found = profile_of(residual_bundle, 0.01).cuts["cut-01"]
-    slower = with_extra(found, extra).codecs["raw"]
-    assert slower.encode_s == found.codecs["raw"].encode_s + 0.25
-    assert (slower.resume_s, slower.decode_s) == (0.25, found.codecs["raw"].decode_s)
 
 
 def test_crossing_is_what_is_not_the_network() -> None:

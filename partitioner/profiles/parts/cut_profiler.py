@@ -11,8 +11,8 @@ from partitioner.bundle.accuracy import is_allowed
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import Cut
 from partitioner.common.memory import release_freed_pages
-from partitioner.profiles.codec_profiler import CodecProfiler, with_extra
 from partitioner.profiles.contenders import undecided
+from partitioner.profiles.parts.codec_profiler import CodecProfiler, with_extra
 from partitioner.profiles.profile import CutProfile, OrderBreak, StageProfile, Timing
 from partitioner.profiles.stage_order import Side, estimate_of, nested_cuts, under_order
 from partitioner.profiles.timing import Repeated, undisturbed

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.graph.graph import Graph, Node
-from partitioner.profiles.node_profiler import (
+from partitioner.profiles.parts.node_profiler import (
     KernelEvent,
     correct_overhead,
     record_kernels,

@@ -1,0 +1,1 @@
+"""Profilers of the parts of a bundle: its cuts, codecs and nodes."""
