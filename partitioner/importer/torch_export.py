@@ -3,16 +3,17 @@
 import contextlib
 import importlib
 import importlib.util
-import inspect
 import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from partitioner.importer.factories.examples import Examples, read_examples
+from partitioner.importer.factories.modules import parameters_of, plain_module, starred_of
 from protos.errors import ModelError
 
 _FACTORY = re.compile(r"(?P<where>.+):(?P<name>[A-Za-z_]\w*)")
@@ -28,26 +29,23 @@ def export_factory(
 ) -> None:
     """Call the factory, export the module that it returns, and write the ONNX file `out`.
 
-    The factory returns a torch.nn.Module, or a pair of it and its example inputs (a tensor, a tuple or a
-    dict). `shapes` and `dtypes` describe inputs by name where there is no example. Raises ModelError.
+    The factory returns a torch.nn.Module (traced, scripted, compiled and parallel ones too), or a pair of
+    it and its example inputs: a tensor or an array, or a tuple, list or dict of them, in which numbers are
+    fixed. `shapes` and `dtypes` describe inputs by name where there is no example. Raises ModelError.
     """
     try:
         import onnxscript  # noqa: F401 - wanted by the exporter, which says so less clearly
-        import torch
+        import torch  # noqa: F401
     except ImportError as error:
         raise ModelError(
             f"{source} is a torch module, and {error.name} is not installed. "
             "Install it with: pip install 'splitpoint[torch]'."
         ) from error
     made = _call(source)
-    module, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-    if not isinstance(module, torch.nn.Module):
-        raise ModelError(
-            f"{source} returned {type(module).__name__}, and a torch.nn.Module was wanted (or a pair of "
-            "it and its example inputs)."
-        )
-    names, args = _arguments(source, module, example, shapes, dtypes)
-    _export(source, module.eval(), names, args, out)
+    pair = isinstance(made, tuple) and len(made) == 2
+    module = plain_module(source, made[0] if pair else made)
+    examples = _examples(source, module, made[1] if pair else None, shapes, dtypes)
+    _export(source, module, examples, out)
 
 
 def _call(source: str) -> Any:
@@ -61,6 +59,8 @@ def _call(source: str) -> Any:
     sys.path.insert(0, folder)  # for what it imports, now or when it is called
     try:
         factory = getattr(_load(found["where"], source), found["name"], None)
+        if _is_module(factory):
+            return factory
         if not callable(factory):
             raise ModelError(
                 f"{found['where']} has no factory {found['name']!r}. Give the name of a function."
@@ -99,25 +99,25 @@ def _run_user_code(source: str, code: Callable[[], Any]) -> Any:
         ) from error
 
 
-def _arguments(
+def _is_module(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, torch.nn.Module)
+
+
+def _examples(
     source: str,
     module: Any,
     example: Any,
     shapes: Mapping[str, tuple[int, ...]],
     dtypes: Mapping[str, str],
-) -> tuple[list[str], list[Any]]:
-    """Return the names of the module's inputs and one tensor for each, in the order of its signature."""
+) -> Examples:
+    """Return the module's inputs with a tensor for each, in the order of its signature."""
     import torch
 
-    parameters = list(inspect.signature(module.forward).parameters)
-    if isinstance(example, Mapping):
-        order = sorted(
-            example, key=lambda name: parameters.index(name) if name in parameters else 99
-        )
-        return order, [example[name] for name in order]
+    parameters = parameters_of(module)
     if example is not None:
-        tensors = list(example) if isinstance(example, tuple | list) else [example]
-        return parameters[: len(tensors)], tensors
+        return read_examples(source, parameters, example, starred=starred_of(module))
     if not shapes:
         raise ModelError(
             f"{source} came without example inputs. Say the shape of each with `input_shapes` "
@@ -128,39 +128,46 @@ def _arguments(
         raise ModelError(
             f"the module takes {', '.join(parameters)}; it has no input {', '.join(unknown)}."
         )
-    order = sorted(shapes, key=parameters.index)
-    tensors = []
-    for name in order:
+    made = {}
+    for name, shape in shapes.items():
         dtype = getattr(torch, dtypes.get(name, "float32"))
-        floating = dtype.is_floating_point
-        tensors.append(
-            torch.rand(shapes[name], dtype=dtype)
-            if floating
-            else torch.zeros(shapes[name], dtype=dtype)
-        )
-    return order, tensors
+        make = torch.rand if dtype.is_floating_point else torch.zeros
+        made[name] = make(shape, dtype=dtype)
+    return read_examples(source, parameters, made)
 
 
-def _export(source: str, module: Any, names: list[str], args: list[Any], out: Path) -> None:
+def _export(source: str, module: Any, examples: Examples, out: Path) -> None:
     import torch
 
-    batched = all(arg.dim() and arg.shape[0] == 1 for arg in args)
-    attempts: list[tuple[list[Any], Any]] = [(args, None)]
-    if batched:
+    tensors = examples.tensors
+    attempts = [(tensors, False)]
+    if all(tensor.dim() and tensor.shape[0] == 1 for tensor in tensors):
         # A batch of one would be taken for a constant; AUTO lets the exporter pin it where it must.
-        doubled = [torch.cat([arg, arg]) for arg in args]
-        axes = tuple({0: torch.export.Dim.AUTO} for _ in args)
-        attempts.insert(0, (doubled, axes))
-    for position, (example, axes) in enumerate(attempts):
+        attempts.insert(0, ([torch.cat([tensor, tensor]) for tensor in tensors], True))
+    once = _export_script if isinstance(module, torch.jit.ScriptModule) else _export_once
+    for position, (example, batched) in enumerate(attempts):
         try:
-            _export_once(module, names, example, axes, out)
+            once(module, examples, example, batched, out)
             return
         except Exception as error:
             if position + 1 == len(attempts):
                 raise ModelError(
-                    f"torch cannot export {source}: {_first_line(error)} "
-                    "Check the shapes and types of the inputs (token ids are NAME=1x128:int64)."
+                    f"torch cannot export {source}: {_first_line(error)} {_advice(error)}"
                 ) from error
+
+
+def _advice(error: BaseException) -> str:
+    """Return what to do about a failure of the exporter."""
+    said = ""
+    cause: BaseException | None = error
+    while cause is not None:
+        said, cause = f"{said} {type(cause).__name__} {cause}", cause.__cause__
+    if "data-dependent" in said or "DynamicControlFlow" in said:
+        return (
+            "Its forward chooses by the values of a tensor, as in `if x.sum() > 0`. Compute both ways and "
+            "choose with torch.where, or use torch.cond."
+        )
+    return "Check the shapes and types of the inputs (token ids are NAME=1x128:int64)."
 
 
 def _first_line(error: BaseException) -> str:
@@ -171,21 +178,70 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no reason given'}."
 
 
-def _export_once(module: Any, names: list[str], example: list[Any], axes: Any, out: Path) -> None:
+def _export_once(
+    module: Any, examples: Examples, tensors: list[Any], batched: bool, out: Path
+) -> None:
     import torch
 
+    axes = tuple({0: torch.export.Dim.AUTO} for _ in tensors) if batched else None
+    given: dict[str, Any] = {"kwargs": dict(zip(examples.names, tensors, strict=True))}
+    shapes: Any = dict(zip(examples.names, axes, strict=True)) if axes else None
+    if not examples.direct:
+        module = _adapter(module, examples)
+        given = {"args": tuple(tensors)}
+        shapes = {"tensors": axes} if axes else None
     logging.getLogger("torch.onnx").setLevel(logging.CRITICAL)
-    quiet = warnings.catch_warnings(action="ignore")
-    with quiet, contextlib.redirect_stdout(sys.stderr), torch.no_grad():
-        kwargs = dict(zip(names, example, strict=True))
-        shapes = dict(zip(names, axes, strict=True)) if axes else None
+    with _quiet():
         torch.onnx.export(
             module,
-            kwargs=kwargs,
+            **given,
             f=str(out),
             dynamo=True,
-            input_names=names,
+            input_names=examples.names,
             dynamic_shapes=shapes,
             external_data=True,
             verbose=False,
         )
+
+
+def _export_script(
+    module: Any, examples: Examples, tensors: list[Any], batched: bool, out: Path
+) -> None:
+    """Export what torch.jit has made, which only the exporter before torch.export takes."""
+    import torch
+
+    positional, named = examples.arguments(tensors)
+    with _quiet():
+        torch.onnx.export(
+            module,
+            (*positional, *named.values()),
+            str(out),
+            dynamo=False,
+            input_names=examples.names,
+            dynamic_axes={name: {0: "batch"} for name in examples.names} if batched else None,
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    import torch
+
+    quiet = warnings.catch_warnings(action="ignore")
+    with quiet, contextlib.redirect_stdout(sys.stderr), torch.no_grad():
+        yield
+
+
+def _adapter(module: Any, examples: Examples) -> Any:
+    """Return a module that takes the tensors alone, and hands them on as the module's own arguments."""
+    import torch
+
+    class Adapter(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, *tensors: Any) -> Any:
+            positional, named = examples.arguments(tensors)
+            return self.module(*positional, **named)
+
+    return Adapter().eval()

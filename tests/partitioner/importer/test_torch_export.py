@@ -1,12 +1,16 @@
 """Models that a function in torch makes."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from partitioner.importer.importer import import_model
+from partitioner.importer.torch_export import export_factory
 from partitioner.runtime.sessions import random_feeds
+from protos.errors import ModelError
 from tests.kit.imports import refuse, run_split
 
 
@@ -64,3 +68,131 @@ def test_factory_that_fails_says_why(text: str, match: str, tmp_path: Path) -> N
     factory = tmp_path / "broken.py"
     factory.write_text(text)
     refuse(f"{factory}:build", tmp_path / "out", match)
+
+
+_NETS = """
+import numpy as np
+import torch
+from torch import nn
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b = nn.Linear(6, 5), nn.Linear(5, 4)
+    def forward(self, x, scale: float = 1.0, flag: bool = False):
+        y = self.b(torch.relu(self.a(x))) * scale
+        return -y if flag else y
+class Plain(Net):
+    def forward(self, x):
+        return self.b(torch.relu(self.a(x)))
+class Listed(Plain):
+    def forward(self, xs):
+        return super().forward(xs[0]) + super().forward(xs[1]["left"])
+class Starred(Plain):
+    def forward(self, *parts):
+        return super().forward(parts[0]) - super().forward(parts[1])
+class Branching(Plain):
+    def forward(self, x):
+        y = super().forward(x)
+        return y if y.sum() > 0 else -y
+X = torch.rand(1, 6)
+def scripted(): return torch.jit.script(Plain()), (X,)
+def traced(): return torch.jit.trace(Plain(), X), X
+def compiled(): return torch.compile(Plain()), [X]
+def parallel(): return nn.DataParallel(Plain()), (X,)
+def array(): return Plain(), X.numpy()
+def number(): return Net(), (X, 2.5)
+def named(): return Net(), {"flag": True, "x": X}
+def listed(): return Listed(), ([X, {"left": X}],)
+def starred(): return Starred(), (X, X)
+Instance = Plain()
+def untold(): return torch.jit.trace(Plain(), X)
+def branching(): return Branching(), X
+def weights(): return Plain().state_dict()
+def kind(): return Plain
+def three(): return Plain(), X, X
+def many(): return Plain(), (X, X)
+def texts(): return Net(), {"x": 3.0}
+def odd(): return Plain(), (object(),)
+def quantised(): return torch.ao.quantization.quantize_dynamic(Plain(), {nn.Linear}), X
+def meta():
+    with torch.device("meta"):
+        return Plain(), X
+"""
+
+
+_OWN_WARNINGS = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+"""What torch says of its older ways is the factory's matter."""
+
+
+@pytest.fixture
+def nets(tmp_path: Path) -> Path:
+    path = tmp_path / "nets.py"
+    path.write_text(_NETS)
+    return path
+
+
+@_OWN_WARNINGS
+@pytest.mark.parametrize(
+    ("factory", "inputs", "oracle"),
+    [
+        ("scripted", ["x"], lambda net, x: net(x)),
+        ("traced", ["x"], lambda net, x: net(x)),
+        ("compiled", ["x"], lambda net, x: net(x)),
+        ("parallel", ["x"], lambda net, x: net(x)),
+        ("array", ["x"], lambda net, x: net(x)),
+        ("number", ["x"], lambda net, x: 2.5 * net(x)),
+        ("named", ["x"], lambda net, x: -net(x)),
+        ("listed", ["xs_0", "xs_1_left"], lambda net, x, y: net(x) + net(y)),
+        ("starred", ["parts_0", "parts_1"], lambda net, x, y: net(x) - net(y)),
+    ],
+)
+def test_whatever_a_factory_returns_computes_what_the_module_does(
+    factory: str, inputs: list[str], oracle: Callable[..., Any], nets: Path, tmp_path: Path
+) -> None:
+    import onnxruntime
+    import torch
+
+    export_factory(f"{nets}:{factory}", {}, {}, tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    assert [node.name for node in session.get_inputs()] == inputs
+    rng = np.random.default_rng(0)
+    feeds = {name: rng.standard_normal((3, 6)).astype(np.float32) for name in inputs}
+    (found,) = session.run(None, feeds)
+    namespace: dict[str, Any] = {"__name__": "builtins"}
+    exec(_NETS, namespace)
+    with torch.no_grad():
+        wanted = oracle(namespace["Plain"]().eval(), *map(torch.from_numpy, feeds.values()))
+    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+
+
+@_OWN_WARNINGS
+def test_module_itself_needs_no_factory_and_a_traced_one_no_signature(
+    nets: Path, tmp_path: Path
+) -> None:
+    for name in ("Instance", "untold"):
+        export_factory(f"{nets}:{name}", {"x": (1, 6)}, {}, tmp_path / f"{name}.onnx")
+        with pytest.raises(ModelError, match="without example inputs.* x=1x3x224x224"):
+            export_factory(f"{nets}:{name}", {}, {}, tmp_path / "no.onnx")
+
+
+@_OWN_WARNINGS
+@pytest.mark.parametrize(
+    ("factory", "sentence"),
+    [
+        ("branching", "chooses by the values of a tensor.* torch.where"),
+        ("weights", "A state_dict holds weights and no computation"),
+        ("kind", "the class Plain"),
+        ("three", "a tuple of 3.* Put all inputs into one tuple"),
+        ("many", "2 example inputs, and the module takes x"),
+        ("texts", "none of which is a tensor"),
+        ("odd", "the example of x is a object"),
+        ("quantised", "quantised, which cannot be exported"),
+        ("meta", "hold no numbers"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_for_its_own_reason(
+    factory: str, sentence: str, nets: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=sentence):
+        export_factory(f"{nets}:{factory}", {}, {}, tmp_path / "m.onnx")

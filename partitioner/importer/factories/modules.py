@@ -1,0 +1,79 @@
+"""The module that a factory means: out of the wrappers for training and compiling, on the CPU."""
+
+import inspect
+from typing import Any
+
+from protos.errors import ModelError
+
+
+def plain_module(source: str, made: Any) -> Any:
+    """Return the torch.nn.Module that `made` is or wraps, in evaluation mode; ModelError if it is none."""
+    import torch
+
+    module = made
+    while (inner := _inside(module)) is not None:
+        module = inner
+    if isinstance(module, torch.nn.Module):
+        _check_weights(source, module)
+        return module.cpu().eval()
+    wanted = "a torch.nn.Module was wanted, or a pair of it and its example inputs"
+    if isinstance(made, type):
+        raise ModelError(
+            f"{source} is or returned the class {made.__name__}, and {wanted}. Call it."
+        )
+    if isinstance(made, dict):
+        raise ModelError(
+            f"{source} returned {type(made).__name__}, and {wanted}. A state_dict holds weights and no "
+            "computation: build the module, and let it load_state_dict() them."
+        )
+    if isinstance(made, tuple):
+        raise ModelError(
+            f"{source} returned a tuple of {len(made)}, and {wanted}. Put all inputs into one tuple."
+        )
+    raise ModelError(f"{source} returned {type(made).__name__}, and {wanted}.")
+
+
+def parameters_of(module: Any) -> list[str]:
+    """Return the names of the inputs of a module's forward, in order."""
+    import torch
+
+    if isinstance(module, torch.jit.ScriptModule):
+        method: Any = module.forward
+        return [argument.name for argument in method.schema.arguments[1:]]
+    return list(inspect.signature(module.forward).parameters)
+
+
+def starred_of(module: Any) -> str:
+    """Return the name of the parameter that takes all further arguments (`*rest`); empty without one."""
+    import torch
+
+    if isinstance(module, torch.jit.ScriptModule):
+        return ""
+    parameters = inspect.signature(module.forward).parameters.values()
+    return next((one.name for one in parameters if one.kind is one.VAR_POSITIONAL), "")
+
+
+def _inside(module: Any) -> Any:
+    """Return the module within a wrapper; None when it is no wrapper."""
+    import torch
+
+    parallel = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
+    if isinstance(module, parallel):
+        return module.module
+    return getattr(module, "_orig_mod", None) if isinstance(module, torch.nn.Module) else None
+
+
+def _check_weights(source: str, module: Any) -> None:
+    tensors = [*module.parameters(), *module.buffers()]
+    if any(tensor.is_meta for tensor in tensors):
+        raise ModelError(
+            f"{source} returned a module on the device `meta`, whose weights hold no numbers. Build it on "
+            "the CPU, and load its weights."
+        )
+    if any("quantized" in type(part).__module__ for part in module.modules()) or any(
+        tensor.is_quantized for tensor in tensors
+    ):
+        raise ModelError(
+            f"{source} returned a module that torch has quantised, which cannot be exported. Return the "
+            "module in floats, and quantise the ONNX file (onnxruntime.quantization), or send int8 or q4."
+        )
