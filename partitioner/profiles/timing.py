@@ -97,9 +97,12 @@ class Repeated:
         self._held = None
 
     def begin(self, call: Call, prepared_s: float, *, hold: bool) -> None:
-        """Take the first turn with a call that took so long to prepare; with `hold` it stays prepared."""
+        """Take the first turn with a call that took so long to prepare.
+
+        With `hold` it stays prepared, and is repeated once: more follow in turns, see sample_in_turns.
+        """
         self._held = call if hold else None
-        self._take(call, prepared_s, 0.0)
+        self._take(call, 0.0 if hold else prepared_s, 0.0, 1 if hold else _MIN_REPEATS)
 
     def sample(self, until: float) -> Call:
         """Prepare the call, repeat it until `until`, at least three times, and return it."""
@@ -114,8 +117,13 @@ class Repeated:
         self.repeats += repeat_call(self._held, block_s=_TURN_BLOCK_S, least=1)
         return self._held
 
-    def _take(self, call: Call, prepared_s: float, until: float) -> None:
-        taken = repeat_call(call, until)
+    @property
+    def is_short(self) -> bool:
+        """Tell whether it has fewer repeats than each call needs."""
+        return len(self.repeats) < _MIN_REPEATS
+
+    def _take(self, call: Call, prepared_s: float, until: float, least: int = _MIN_REPEATS) -> None:
+        taken = repeat_call(call, until, least=least)
         fastest_s = min(repeat.seconds for repeat in taken)
         self.slot_s = prepared_s + (_MIN_REPEATS + 2) * max(_BLOCK_S, fastest_s)
         self.repeats += taken
@@ -180,7 +188,8 @@ def sample_in_turns(
 
     A machine that is faster for a second makes one call look fast if that second is all it had; over
     several turns it is fast for all of them. With `hold` all calls stay prepared, and turns are as short
-    and as many as can be; else they share the time in three turns at most. `choose` tells after a few
+    and as many as can be; else they share the time in three turns at most. Each call is repeated three
+    times, also where there is no time left. `choose` tells after a few
     turns, again and again, which calls have most of those that follow; none: all as before.
     """
     if hold:
@@ -188,13 +197,18 @@ def sample_in_turns(
         return
     chosen = calls
     for passes_left in range(_PASSES, 0, -1):
-        if time.perf_counter() + sum(call.slot_s for call in chosen) > end:
+        is_late = time.perf_counter() + sum(call.slot_s for call in chosen) > end
+        if is_late and not any(call.is_short for call in calls):
             return
         for place, call in enumerate(chosen):
             now = time.perf_counter()
             slots_left = passes_left * len(chosen) - place
             on_turn(call, call.sample(now + max(0.0, end - now) / slots_left))
         chosen = choose() or calls
+
+
+def _goes_on(calls: Sequence[Repeated], in_time: bool) -> bool:
+    return bool(calls) and (in_time or any(call.is_short for call in calls))
 
 
 def _sample_held(
@@ -204,7 +218,7 @@ def _sample_held(
     choose: Callable[[], Sequence[Repeated]],
 ) -> None:
     chosen, call_s, passes = calls, sum(call.slot_s for call in calls) / max(1, len(calls)), 0
-    while (begun := time.perf_counter()) + call_s * len(chosen) < end and chosen:
+    while _goes_on(calls, (begun := time.perf_counter()) + call_s * len(chosen) < end):
         for call in chosen:
             on_turn(call, call.sample_held())
         call_s = (time.perf_counter() - begun) / len(chosen)

@@ -97,6 +97,19 @@ def test_tiers_price_two_cuts_on_two_links(bundle: Path) -> None:
     assert alone["first"] == alone["second"] == "edge"
 
 
+@pytest.mark.parametrize("rate", ["10kbit", "300kbit", "1mbit", "30mbit", "1gbit"])
+def test_search_and_plan_name_the_same_option_on_a_link(
+    bundle: Path, rate: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*SLOW, "--bandwidth", rate, "--json")
+    here("plan", bundle, *words)
+    planned = json.loads(capsys.readouterr().out)["best"]
+    here("search", bundle, *words, "--dry-run")
+    found = json.loads(capsys.readouterr().out)
+    assert {name: found["best"][name] for name in ("cut", "codec")} == planned
+    assert found["lacking"] is None or found["lacking"]["total_s"] < found["best"]["total_s"]
+
+
 @pytest.mark.parametrize(
     ("flags", "wanted"),
     [

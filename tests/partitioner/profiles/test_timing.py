@@ -72,6 +72,23 @@ def test_calls_that_are_held_take_short_turns_and_many(monkeypatch: pytest.Monke
     assert machine.prepared.startswith("ab" * 3)  # nothing is held any more
 
 
+@pytest.mark.parametrize("hold", [True, False])
+def test_calls_that_were_repeated_once_are_repeated_thrice_though_the_time_is_up(
+    hold: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Played(monkeypatch)
+    calls = [machine.sampled("a"), machine.sampled("b")]
+    for call in calls:
+        call.repeats.clear()
+        call.begin(call.prepare(), 0.02, hold=True)
+    if not hold:
+        for call in calls:
+            call.release()
+    assert [len(call.repeats) for call in calls] == [1, 1]
+    sample_in_turns(calls, machine.now_s, hold=hold)
+    assert all(len(call.repeats) >= 3 for call in calls)
+
+
 def test_calls_that_are_chosen_have_three_turns_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Played(monkeypatch)
     calls = [machine.sampled("a"), machine.sampled("b")]
