@@ -74,9 +74,10 @@ def test_ranges_at_every_limit_are_taken_and_one_channel_more_is_not(
     axis: int, channels: int
 ) -> None:
     good = ranges(3, channels)
-    levels = good.low[:, None] + good.step[:, None] * np.arange(8, dtype=np.float32)  # lower bounds
-    found = Ranges(3, axis, good.low, good.step, levels, bytes(1 << 16))
-    assert found.levels.shape == (channels, 8)
+    lowest = good.low[:, None] + good.step[:, None] * np.arange(8, dtype=np.float32)
+    for levels in (lowest, lowest + good.step[:, None]):  # the bounds of the symbols
+        found = Ranges(3, axis, good.low, good.step, levels, bytes(1 << 16))
+        assert found.levels.shape == (channels, 8)
     one = ranges(3, 1)
     assert Ranges(3, None, one.low, one.step, one.levels, b"").axis is None
     more = ranges(2, 2048)

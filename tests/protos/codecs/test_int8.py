@@ -1,6 +1,9 @@
 """Eight bits a value with a scale for each channel."""
 
+import math
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -34,3 +37,40 @@ def test_golden_bytes_of_int8_out_of_the_encoder() -> None:
     assert (
         bytes(get_codec("int8").encode(x, "x")).hex() == "01" + "00000000" + "0000803f" + "0001feff"
     )
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [
+        ((), None),
+        ((5,), None),
+        ((2, 640), None),
+        ((1, 3, 16), None),  # 48 values are fewer than 16 a channel
+        ((1, 16, 3), 2),
+        ((1, 3, 4, 4), 1),
+        ((1, 3, 3, 5), None),
+        ((2, 3, 2, 4), 1),
+        ((1, 2, 2, 2, 4), 1),
+    ],
+)
+def test_axis_of_the_channels_follows_from_the_shape(
+    shape: tuple[int, ...], axis: int | None
+) -> None:
+    assert channel_axis(shape) == axis
+    ranges = 1 if axis is None else shape[axis]
+    if shape:
+        size = 1 + 8 * ranges + math.prod(shape)
+        assert len(get_codec("int8").encode(np.zeros(shape, np.float32), "x")) == size
+    else:  # no edge sends one, and a caller may
+        data = b"\x01" + np.array([-1, 0.5], "<f4").tobytes() + b"\x03"
+        assert get_codec("int8").decode(data, "float32", shape, "x") == 0.5
+
+
+def test_channels_keep_ranges_of_their_own() -> None:
+    # Channel 0 from 0 by steps of 1, channel 1 from -2 by steps of 2: symbols 0, 1 … 254, 255 in both.
+    symbols = np.array([[[0, 1, 2, 3] * 4, [254, 255, 254, 255] * 4]] * 1, np.uint8)
+    symbols[0, :, 0], symbols[0, :, -1] = 0, 255
+    x = symbols.reshape(1, 2, 4, 4).astype(np.float32) * [[[[1]], [[2]]]] + [[[[0]], [[-2]]]]
+    data = bytes(get_codec("int8").encode(x.astype(np.float32), "x"))
+    assert data[:17].hex() == "01" + "00000000" + "0000803f" + "000000c0" + "00000040"
+    assert data[17:] == symbols.tobytes()

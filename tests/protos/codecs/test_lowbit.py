@@ -100,6 +100,7 @@ def bad_ranges(low: float, step: float) -> bytes:
         ("int8", bad_ranges(np.nan, 1), "range that is none"),
         ("int8", bad_ranges(0, np.inf), "range that is none"),
         ("int8", bad_ranges(0, -1), "range that is none"),
+        ("int8", bad_ranges(-np.inf, np.inf), "range that is none"),
         ("int8", bad_ranges(3e38, 3e38), "range that is none"),
         ("q3", b"", "version 0"),
         ("q3", b"\x20\x01\x13\x07", "version 2, method 0.*reads version 1"),
@@ -172,6 +173,13 @@ def test_image_wider_than_its_format_travels_raw(name: str, width: int) -> None:
         get_codec(name).encode(pixels, "x")
     header, buffers = pack_request("m", "1", {"x": pixels}, [spec], get_codec(name))
     np.testing.assert_array_equal(unpack_request(header, buffers, [spec])["x"], pixels)
+
+
+@pytest.mark.parametrize(("bits", "size"), [(2, 6), (3, 11), (4, 11), (5, 21), (6, 21)])
+def test_size_before_entropy_coding_is_that_of_packed_symbols(bits: int, size: int) -> None:
+    # 21 symbols, four a byte, two or one, and a byte of version and method before them.
+    codec = get_codec(f"q{bits}", KNOWN)
+    assert codec.estimate_bytes(TensorSpec("x", "float32", (-1, 3, 7, 1))) == 1 + size
 
 
 def test_low_bit_takes_only_what_was_calibrated() -> None:
