@@ -92,6 +92,12 @@ def test_thresholds_fall_at_once_and_say_why() -> None:
     )
 
 
+def test_without_a_cloud_thresholds_stay_as_they_are() -> None:
+    away = seen(8, cloud_reachable=False)
+    assert run((0.0, away))[0].place == 0
+    assert [it.place for it in run((0.0, seen(0.5)), (0.1, away), (5.0, away))] == [2, 2, 2]
+
+
 def test_thresholds_rise_when_there_has_been_room_for_a_second() -> None:
     low = ((0.0, seen(8)), (0.1, seen(0.5)))
     ups = [(0.2 + 0.1 * step, seen(8)) for step in range(12)]

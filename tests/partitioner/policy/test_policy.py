@@ -264,6 +264,15 @@ def test_deadline_that_nothing_meets_keeps_the_frame_here() -> None:
     assert (only_cloud.option, only_cloud.meets_deadline) == (MIDDLE, False)
 
 
+def test_deadline_that_nothing_meets_keeps_a_frame_here_that_the_cloud_would_finish_sooner() -> (
+    None
+):
+    # At a hundredth of the pace: the edge 9 s, the cloud 0.1 + 0.01 + 4 s, cut-05 2 + 0.01 + 0.8 s. No exit
+    # is asked at any of them.
+    late = decide(PLAN, seen(0.1, edge_load=100.0), None, 0.0, replace(STEADY, deadline_s=2.0))
+    assert (late.option, late.meets_deadline) == (EDGE, False)
+
+
 def test_move_that_is_too_late_anyway_does_not_claim_to_be_in_time() -> None:
     limited = replace(STEADY, deadline_s=0.08)
     first = decide(PLAN, seen(8), None, 0.0, limited)
