@@ -15,8 +15,10 @@ BATCH = "batch"
 def value_info(spec: TensorSpec, *, loose: bool = False) -> onnx.ValueInfoProto:
     """Return the declaration of an input or output; a free batch axis is called `batch`, and if `loose`
     no size is said."""
-    words = {BATCH_SIZE: BATCH, DATA_SIZE: None}
-    shape = [None if loose else words.get(size, size) for size in spec.shape]
+    shape: list[int | str] = []
+    for at, size in enumerate(spec.shape):
+        free = f"{spec.name}.{at}"  # a name, since the runtime plans ten times as long without one
+        shape.append(free if loose or size == DATA_SIZE else BATCH if size == BATCH_SIZE else size)
     return helper.make_tensor_value_info(
         spec.name, helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)), shape
     )

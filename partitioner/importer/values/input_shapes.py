@@ -47,10 +47,9 @@ def leave_sizes_open(model: onnx.ModelProto, *, batch_alone: bool) -> None:
     """Let inputs have axes of any size (`batch_alone`: the first), in place; say nothing of other values."""
     for value in model.graph.input:
         dims = value.type.tensor_type.shape.dim
-        for dim in dims[:1] if batch_alone else dims:
-            dim.ClearField("value")
-            if batch_alone:  # without a name the runtime takes a time with the square of the nodes
-                dim.dim_param = "batch"
+        for at, dim in enumerate(dims[:1] if batch_alone else dims):
+            # Without a name the runtime takes a time with the square of the nodes.
+            dim.dim_param = "batch" if batch_alone else f"{value.name}.{at}"
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
