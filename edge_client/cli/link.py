@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from partitioner.cli.flags.link import LinkFlags
+from partitioner.cli.flags.link import LinkFlags, TraceColumns
 from partitioner.settings.panels import LINK, RELAY
 from partitioner.terminal import console
 from partitioner.terminal.flags import flag
@@ -16,9 +16,12 @@ def link(
     trace: Annotated[
         Path | None,
         flag(
-            "A trace of the uplink: `seconds Mbit/s` a line, Mahimahi, or CSV.", "TRACE", panel=LINK
+            "A trace of the uplink: `seconds Mbit/s` a line, Mahimahi, CSV, or a log.",
+            "TRACE",
+            panel=LINK,
         ),
     ] = None,
+    columns: TraceColumns = None,
     at_end: Annotated[
         str,
         flag(
@@ -54,7 +57,7 @@ def link(
     from edge_client.relay.schedule import read_schedule
 
     up, down, rtt = rates.texts()
-    schedule = read_schedule(up, down, rtt or "0ms", trace, at_end, blackout or (), reset)
+    schedule = read_schedule(up, down, rtt or "0ms", trace, at_end, blackout or (), reset, columns)
 
     def ready(address: str) -> None:
         if json:

@@ -84,12 +84,14 @@ def read_schedule(
     at_end: str,
     blackouts: Sequence[str],
     reset: str | None,
+    columns: str | None = None,
 ) -> Schedule:
     """Return the schedule that the texts of a command say.
 
-    Without a bandwidth the downlink has the trace's highest rate. Raises UsageError or TraceError.
+    `columns`: those of a trace that is another table. Without a bandwidth the downlink has the trace's
+    highest rate. Raises UsageError or TraceError.
     """
-    played = read_trace(trace, at_end=parse_at_end(at_end)) if trace else None
+    played = read_trace(trace, at_end=parse_at_end(at_end), columns=columns) if trace else None
     if bandwidth is None and played is None:
         raise UsageError(
             "a link needs a rate. Give `link` 5mbit,40ms, `bandwidth` 5mbit or `trace` FILE."

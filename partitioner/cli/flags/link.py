@@ -13,6 +13,17 @@ LINK_HELP = "as 10mbit,20ms, or 10mbit/50mbit,20ms where the downlink differs"
 _RATE, _TIME = "RATE", "TIME"
 
 
+TraceColumns = Annotated[
+    str | None,
+    flag(
+        "The columns of a trace that is another table, as time=ts:ms,uplink=3:kbps; also downlink, rtt.",
+        "ROLE=NAME:UNIT",
+        panel=PANEL,
+        default="those whose names say it",
+    ),
+]
+
+
 class LinkTexts(NamedTuple):
     """What the flags say, as it was written; None: nothing."""
 

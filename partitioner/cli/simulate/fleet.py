@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from partitioner.cli.flags.arguments import AccuracyDrop, BundleArgument, OnlyCodec
-from partitioner.cli.flags.link import LinkFlags
+from partitioner.cli.flags.link import LinkFlags, TraceColumns
 from partitioner.cli.flags.output import RowsFlags
 from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.cli.flags.terms import TermsFlags
@@ -38,6 +38,7 @@ class UplinkFlags:
             panel=LINK,
         ),
     ] = None
+    columns: TraceColumns = None
     share: Annotated[int, flag("Devices on each uplink.", "N", panel=LINK, min=1)] = 1
 
     def read(self, link: LinkFlags) -> "Trace":
@@ -56,7 +57,7 @@ class UplinkFlags:
             )
         if self.trace is None:
             return Trace.constant(link.read())
-        return read_trace(self.trace).filled(*link.read_beside_trace())
+        return read_trace(self.trace, columns=self.columns).filled(*link.read_beside_trace())
 
 
 @dataclass(frozen=True)

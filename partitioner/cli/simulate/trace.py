@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from partitioner.cli.flags.arguments import AccuracyDrop, BundleArgument, OnlyCodec
-from partitioner.cli.flags.link import LinkFlags
+from partitioner.cli.flags.link import LinkFlags, TraceColumns
 from partitioner.cli.flags.output import RowsFlags
 from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.cli.flags.terms import ObjectiveFlags, TermsFlags
@@ -36,10 +36,10 @@ class TraceFlags:
     trace_format: Annotated[
         str | None,
         flag(
-            "rates, mahimahi or csv; else found out.",
+            "rates, mahimahi, csv, log or lumos5g; else found out.",
             "FORMAT",
             panel=LINK,
-            choices=lambda: ("rates", "mahimahi", "csv"),
+            choices=lambda: ("rates", "mahimahi", "csv", "log", "lumos5g"),
         ),
     ] = None
     at_end: Annotated[
@@ -52,12 +52,16 @@ class TraceFlags:
         ),
     ] = "loop"
 
+    columns: TraceColumns = None
+
     def read(self, file: Path) -> "Trace":
         """Return the trace. Raises UsageError or TraceError."""
         from partitioner.network.trace import parse_at_end
         from partitioner.network.trace_files import parse_format, read_trace
 
-        return read_trace(file, parse_format(self.trace_format), parse_at_end(self.at_end))
+        return read_trace(
+            file, parse_format(self.trace_format), parse_at_end(self.at_end), self.columns
+        )
 
 
 @dataclass(frozen=True)

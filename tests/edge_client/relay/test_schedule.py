@@ -77,3 +77,13 @@ def test_schedule_that_makes_no_sense_is_refused(
 def test_trace_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="cannot be read"):
         read_schedule(None, None, "0ms", tmp_path / "none.txt", "loop", (), None)
+
+
+def test_trace_of_another_table_is_played_by_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("when,up\n1700000000000,500\n1700000001000,250\n")
+    found = read_schedule(None, None, "0ms", path, "loop", (), None, "time=when:ms,uplink=up:kbps")
+    assert [found.link_at(t) for t in (0.5, 1.5)] == [
+        Link(500e3, 500e3, 0.0),
+        Link(250e3, 500e3, 0.0),
+    ]
