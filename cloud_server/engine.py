@@ -8,6 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from cloud_server.model_store import Model, ModelStore
+from partitioner.common.units import plural
 from partitioner.runtime.sessions import Stage
 from protos.errors import OverloadedError, TensorError
 from protos.names import (
@@ -58,7 +59,7 @@ class Engine:
             refused: asyncio.Future[bytes | Later] = asyncio.get_running_loop().create_future()
             refused.set_exception(
                 OverloadedError(
-                    f"{self._inside} requests are waiting in this server, and no more are taken. "
+                    f"this server has {plural(self._inside, 'request')} waiting, and takes no more. "
                     "Try again later, or finish the frame on the edge."
                 )
             )

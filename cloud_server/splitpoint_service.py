@@ -18,6 +18,7 @@ from partitioner.bundle.heads import Held
 from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE, manifest_bytes
 from partitioner.bundle.weights_map import ByteRange
 from partitioner.common.defaults import DEFAULT_BUDGET_S
+from partitioner.common.units import plural
 from partitioner.profiles.machine import machine_of
 from partitioner.runtime.sessions import RuntimeOptions
 from protos import splitpoint_pb2 as sp
@@ -121,8 +122,8 @@ class SplitpointService:
             )
         if request.threads > (cores := available_cores()):
             raise UsageError(
-                f"{request.threads} threads are more than this server's {cores} cores. Ask for fewer, or "
-                "for none to get those that it serves with."
+                f"this server has {plural(cores, 'core')}, and {plural(request.threads, 'thread')} would "
+                "need more. Ask for fewer, or for none to get those that it serves with."
             )
         options = replace(self._options, threads=request.threads or self._options.threads)
         async for step in self._meter.measure(bundle, options, budget_s):

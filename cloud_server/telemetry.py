@@ -5,6 +5,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
+from partitioner.common.units import plural
 from protos.errors import UsageError
 from protos.rpc.printable import printable
 from protos.telemetry import MAX_SNAPSHOTS, Telemetry, read_snapshot
@@ -33,7 +34,8 @@ class EdgeBook:
         """Take snapshots in JSON, the oldest first. UsageError if one is none; then none is taken."""
         if len(documents) > MAX_SNAPSHOTS:
             raise UsageError(
-                f"{len(documents)} snapshots came at once, and {MAX_SNAPSHOTS} are taken. Send fewer."
+                f"{plural(len(documents), 'snapshot')} came at once, and {MAX_SNAPSHOTS} are taken. Send "
+                "fewer."
             )
         # Off the loop, as 64 of them take some milliseconds.
         for seen in await asyncio.to_thread(lambda: [read_snapshot(text) for text in documents]):

@@ -11,6 +11,7 @@ from edge_client import defaults
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.frames.result import Result, Timings
 from edge_client.telemetry.health import Health
+from partitioner.common.units import plural
 from protos.errors import OverloadedError, TensorError, UnknownNameError, UsageError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.names import (
@@ -187,7 +188,7 @@ class _Answerer:
             with contextlib.suppress(TensorError):
                 job.decode()  # the refusal has to name the request
             raise OverloadedError(
-                f"{self._inside} requests are waiting in this edge, and no more are taken. "
+                f"this edge has {plural(self._inside, 'request')} waiting, and takes no more. "
                 "Send fewer at a time, or try again later."
             )
         self._inside += 1

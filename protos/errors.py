@@ -35,6 +35,12 @@ def reason(error: BaseException) -> str:
     return re.sub(r" <[^<>]* at 0x\w+>", "", said).strip().rstrip(".")
 
 
+def plural(count: float, noun: str, many: str = "") -> str:
+    """Return `1 frame`, `2.5 frames`, `1,024 frames`; `many` where the plural is not the noun with an s."""
+    number = f"{count:g}" if isinstance(count, float) else f"{count:,}"
+    return f"{number} {noun if count == 1 else many or f'{noun}s'}"
+
+
 class SplitpointError(Exception):
     """Base of all; `exit_status` is what a command ends with."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from protos.errors import UsageError
+from protos.errors import UsageError, plural
 
 MAX_SNAPSHOTS = 64
 """That one report to the cloud may bring."""
@@ -133,7 +133,8 @@ def read_snapshot(text: str) -> Telemetry:
     """Return the snapshot in JSON that an edge has sent; UsageError says what is wrong with it."""
     if len(text) > MAX_SNAPSHOT_BYTES:
         raise UsageError(
-            f"a snapshot of {len(text)} bytes is over the limit of {MAX_SNAPSHOT_BYTES}. Send it in parts."
+            f"a snapshot of {plural(len(text), 'byte')} is over the limit of {MAX_SNAPSHOT_BYTES:,}. Send "
+            "it in parts."
         )
     try:
         return Telemetry.model_validate_json(text)

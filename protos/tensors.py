@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from protos.errors import TensorError
+from protos.errors import TensorError, plural
 from protos.inference_pb2 import InferTensorContents
 
 Array = npt.NDArray[np.generic]
@@ -152,8 +152,8 @@ def from_raw(data: Buffer, dtype: str, shape: Sequence[int], tensor: str) -> Arr
     wanted = math.prod(shape) * np.dtype(dtype).itemsize
     if len(data) != wanted:
         raise TensorError(
-            f"tensor {tensor!r} came with {len(data)} bytes, but {dtype}{list(shape)} takes {wanted}. "
-            "Send little-endian, row-major bytes of that shape."
+            f"tensor {tensor!r} came with {plural(len(data), 'byte')}, but {dtype}{list(shape)} takes "
+            f"{wanted:,}. Send little-endian, row-major bytes of that shape."
         )
     try:
         return np.frombuffer(data, dtype=np.dtype(dtype).newbyteorder("<")).reshape(shape)
@@ -172,7 +172,7 @@ def from_contents(
     values = getattr(contents, field)
     if len(values) != math.prod(shape):
         raise TensorError(
-            f"tensor {tensor!r} came with {len(values)} values in {field}, but shape {list(shape)} "
+            f"tensor {tensor!r} came with {plural(len(values), 'value')} in {field}, but shape {list(shape)} "
             f"takes {math.prod(shape)}."
         )
     try:

@@ -1,6 +1,7 @@
 """Rules of the house that no linter knows."""
 
 import ast
+import itertools
 import re
 import subprocess
 import tomllib
@@ -87,6 +88,32 @@ def test_file_of_tests_names_a_module_of_its_room(room: Path) -> None:
         for name in named
         if not any(name == module or name.startswith(f"{module}_") for module in modules)
     ] == []
+
+
+COUNTED = re.compile(
+    r" (?:bytes|bits|frames|cuts|options|inputs|outputs|requests|points|nodes|values|samples|items|exits|"
+    r"runs|pixels|numbers|channels|threads|cores|snapshots|machines|links|loads|devices|workers|policies|fields|"
+    r"labels|layers|files|classes|images|arrays|rows|lines|parts|heads|tails|streams|results|medians|boxes)\b(?!/)"
+)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_number_stands_before_its_noun_by_plural_alone(module: Path) -> None:
+    """Else it says `1 frames`. A constant is no 1; what has decimals is plural: `1.00 points`."""
+    found = []
+    for text in (
+        n for n in ast.walk(ast.parse(module.read_text())) if isinstance(n, ast.JoinedStr)
+    ):
+        for number, noun in itertools.pairwise(text.values):
+            if not isinstance(number, ast.FormattedValue) or not isinstance(noun, ast.Constant):
+                continue
+            said = ast.unparse(number.value)
+            words = isinstance(number.value, ast.Call | ast.IfExp)
+            counted = not words or said.startswith(("len(", "sum(", "math.prod(", "abs("))
+            decimals = number.format_spec is not None and "f" in ast.unparse(number.format_spec)[2:]
+            if COUNTED.match(str(noun.value)) and counted and not decimals and not said.isupper():
+                found.append(f"line {number.lineno}: {said}{noun.value[:20]}")
+    assert found == []
 
 
 def test_no_path_of_a_machine_is_committed() -> None:

@@ -15,6 +15,7 @@ from edge_client.control.startup_plan import best_of, least, plan_with_cloud, pl
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
+from partitioner.common.units import plural
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.policy.last_resort import best_alone, cut_alone
@@ -115,8 +116,8 @@ class CloudSession:
         )
         if needed > self.server.max_message_bytes:
             raise TooLargeError(
-                f"cut {choice.cut.id!r} sends about {needed} bytes a frame, and the server takes "
-                f"{self.server.max_message_bytes}. Use another cut or codec, or raise its --max-message."
+                f"cut {choice.cut.id!r} sends about {plural(needed, 'byte')} a frame, and the server takes "
+                f"{self.server.max_message_bytes:,}. Use another cut or codec, or raise its --max-message."
             )
 
     @property

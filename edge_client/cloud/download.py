@@ -15,6 +15,7 @@ from partitioner.bundle.calibration import CALIBRATION_FILE, MAX_CALIBRATION_BYT
 from partitioner.bundle.exits import EXITS_FILE, MAX_EXITS_BYTES
 from partitioner.bundle.heads import HEADS_FILE, Held
 from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE, read_manifest
+from partitioner.common.units import plural
 from protos.errors import (
     BundleError,
     FileError,
@@ -145,7 +146,7 @@ def _most_bytes(listed: ListBundlesResponse.Entry) -> int:
     ):
         if size > limit:
             raise BundleError(
-                f"the server announces {what} of {size} bytes, and {limit} are allowed. "
+                f"the server announces {what} of {plural(size, 'byte')}, and {limit:,} are allowed. "
                 "It was refused: do not trust this server."
             )
     beside = listed.calibration_bytes + listed.exits_bytes + _MANIFEST_BYTES

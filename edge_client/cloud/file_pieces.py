@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from partitioner.common.units import plural
 from protos.errors import BundleError
 from protos.splitpoint_pb2 import FetchBundleResponse
 
@@ -21,7 +22,7 @@ def capped(pieces: Iterable[FetchBundleResponse], most_bytes: int) -> Iterator[F
         total += max(len(piece.chunk) + piece.skipped_bytes, _PIECE_BYTES)
         if total > most_bytes:
             raise BundleError(
-                f"the server sends more than the {most_bytes} bytes that its list allows for. "
+                f"the server sends more than the {plural(most_bytes, 'byte')} that its list allows for. "
                 "It was refused: do not trust this server, or update it."
             )
         yield piece
@@ -38,8 +39,8 @@ def write_files(
         path = inside(folder, piece.path)
         if piece.skipped_bytes and piece.path != holed:
             raise BundleError(
-                f"the server leaves {piece.skipped_bytes} bytes of {piece.path} out, which nobody asked "
-                "for. It was refused: do not trust this server, or update it."
+                f"the server leaves {plural(piece.skipped_bytes, 'byte')} of {piece.path} out, which nobody "
+                "asked for. It was refused: do not trust this server, or update it."
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("r+b" if path.exists() else "xb") as file:
@@ -48,8 +49,8 @@ def write_files(
             written = file.tell()
         if written > piece.size_bytes:
             raise BundleError(
-                f"the server sent more of {piece.path} than the {piece.size_bytes} bytes it announced. "
-                "Try again, or update the server."
+                f"the server sent more of {piece.path} than the {plural(piece.size_bytes, 'byte')} it "
+                "announced. Try again, or update the server."
             )
         on_file(piece.path, written, piece.size_bytes)
 

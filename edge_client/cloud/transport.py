@@ -7,6 +7,7 @@ import grpc.aio
 
 from edge_client.cloud.reply import Reply
 from edge_client.cloud.stream import InferStream, PendingRequest
+from partitioner.common.units import plural
 from protos.errors import LateError, TooLargeError, UsageError
 from protos.rpc.addresses import check_server
 from protos.rpc.channels import channel_options
@@ -75,8 +76,8 @@ class GrpcTransport:
         """
         if len(message) > self._max_request_bytes:
             raise TooLargeError(
-                f"the request has {len(message)} bytes, and the server at {self.address} takes "
-                f"{self._max_request_bytes}. Use another cut or codec, or raise --max-message there."
+                f"the request has {plural(len(message), 'byte')}, and the server at {self.address} takes "
+                f"{self._max_request_bytes:,}. Use another cut or codec, or raise --max-message there."
             )
         stream = self._stream
         if stream is None or stream.ended:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.memory import release_freed_pages
 from partitioner.common.progress import OnProgress, unheard
+from partitioner.common.units import plural
 from partitioner.network.link import Link
 from partitioner.planning.costs import price
 from partitioner.planning.option import Option
@@ -92,8 +93,8 @@ def best_of(
     ]
     if not fitting:
         raise TooLargeError(
-            f"every option sends more than the {max_message_bytes} bytes that the server takes. "
-            "Raise its --max-message, or use another codec."
+            f"every option sends more than the {plural(max_message_bytes or 0, 'byte')} that the server "
+            "takes. Raise its --max-message, or use another codec."
         )
     best = least(fitting, found, policy)
     words = say_amounts(policy.objective, price(best, found, policy.terms).metric)

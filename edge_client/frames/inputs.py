@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from partitioner.common.units import plural
 from partitioner.inputs.files import named_frames
 from partitioner.inputs.images import ImageFitter
 from partitioner.inputs.plain_arrays import plain_array
@@ -77,8 +78,8 @@ def _by_name(inputs: object, wanted: Sequence[TensorSpec]) -> Mapping[str, objec
         return inputs
     if len(wanted) != 1:
         raise TensorError(
-            f"one {type(inputs).__name__} was given, but the model takes {len(wanted)} inputs: {takes}. "
-            "Give a dict from name to array."
+            f"one {type(inputs).__name__} was given, but the model takes {plural(len(wanted), 'input')}: "
+            f"{takes}. Give a dict from name to array."
         )
     return {wanted[0].name: inputs}
 

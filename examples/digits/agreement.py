@@ -7,6 +7,8 @@ from comparison import Run, link_text, ms
 from neighbours import CORES
 from processes import console
 
+from partitioner.common.units import plural
+
 AGREES = 0.1
 """So far may plan and measured median be apart."""
 _QUIET = 0.15
@@ -42,14 +44,14 @@ def tell_agreement(runs: Sequence[Run], circumstances: Circumstances) -> None:
     if abs(worst.off) <= AGREES:
         console.print(
             f"Plan and measured median are at most {100 * abs(worst.off):.0f} % apart in these "
-            f"{len(runs)} runs."
+            f"{plural(len(runs), 'run')}."
         )
         return
     count = sum(abs(run.off) > AGREES for run in runs)
     part, planned_s, measured_s = worst.worst_part
     console.print(
-        f"{count} of {len(runs)} medians are more than {100 * AGREES:.0f} % from the plan, at worst "
-        f"{worst.way.name} on {link_text(worst.link)}: {ms(worst.median_s)} for {ms(worst.planned_s)} ms, "
-        f"most of it {part} ({ms(measured_s)} for {ms(planned_s)}). {circumstances.reason}",
+        f"{count} of {plural(len(runs), 'median')} are more than {100 * AGREES:.0f} % from the plan, at "
+        f"worst {worst.way.name} on {link_text(worst.link)}: {ms(worst.median_s)} for {ms(worst.planned_s)} "
+        f"ms, most of it {part} ({ms(measured_s)} for {ms(planned_s)}). {circumstances.reason}",
         soft_wrap=True,
     )

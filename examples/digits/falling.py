@@ -19,6 +19,8 @@ from rich import box
 from rich.live import Live
 from rich.table import Table
 
+from partitioner.common.units import plural
+
 CONNECTING_S = 4.0
 """That the edge has to connect and choose before its first frame is due."""
 TELEMETRY = "10s"
@@ -133,8 +135,8 @@ def adapt(cloud: Cloud, scene: Scene, *, rtt_s: float, phase_s: float) -> None:
     trace.write_text(_trace(plan))
     frames = round(scene.fps * (CONNECTING_S / 2 + sum(phase.seconds for phase in plan)))
     console.print(
-        f"\n[bold]Now the link falls, and the cloud is killed.[/] {frames} frames, {scene.fps:g} a second, "
-        "the cut left to the edge."
+        f"\n[bold]Now the link falls, and the cloud is killed.[/] {plural(frames, 'frame')}, {scene.fps:g} "
+        "a second, the cut left to the edge."
     )
     cloud.begin()
     way = ("link", "--listen", "127.0.0.1:0", "--to", cloud.address, "--rtt", rtt)
@@ -264,7 +266,8 @@ def _conclude(
     in_order = "in order, none twice" if numbers == list(range(frames)) else "NOT in order"
     lost = frames - len(numbers) + summary["failed"] + summary["dropped"]
     console.print(
-        f"{frames} frames in, {len(numbers)} results out, {in_order}; {lost} lost; "
-        f"the cut moved {summary['switches']} times, {sum(summary['fallbacks'].values())} frames were "
-        "finished on the edge because the cloud failed them."
+        f"{plural(frames, 'frame')} in, {plural(len(numbers), 'result')} out, {in_order}; {lost} lost; "
+        f"the cut moved {plural(summary['switches'], 'time')}, "
+        f"{plural(sum(summary['fallbacks'].values()), 'frame')} were finished on the edge because the cloud "
+        "failed them."
     )

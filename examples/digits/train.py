@@ -30,6 +30,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from partitioner.common.units import plural
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -181,7 +183,9 @@ def main() -> None:
         torch.save(network.state_dict(), arguments.out)
     for split, count in ((VALIDATION, 520), (TEST, arguments.test_frames)):
         pixels, q90, q75 = measure_accuracy(network, split, count, 1, (None, 90, 75))
-        print(f"{split.name}, {count} frames: pixels {pixels:.2%}  JPEG 90 {q90:.2%}  75 {q75:.2%}")
+        print(
+            f"{split.name}, {plural(count, 'frame')}: pixels {pixels:.2%}  JPEG 90 {q90:.2%}  75 {q75:.2%}"
+        )
     if arguments.onnx is not None:
         plain = build(weights=arguments.out)
         export_onnx(plain, arguments.onnx)

@@ -27,7 +27,7 @@ from partitioner.bundle.manifest import (
 from partitioner.common.arguments import need
 from partitioner.common.nearest import meant_text
 from partitioner.common.tables import html_table
-from partitioner.common.units import format_size
+from partitioner.common.units import format_size, plural
 from partitioner.graph.graph import Graph
 from partitioner.runtime.sessions import ModelFile, RuntimeOptions, Stage, open_stage
 from protos.codecs.calibration import Calibration
@@ -63,7 +63,7 @@ class Bundle:
         self._exits: BundleExits | BundleError | None = None
 
     def __repr__(self) -> str:
-        what = f"{len(self.cuts)} cuts"
+        what = plural(len(self.cuts), "cut")
         if self.held:
             what = f"only the heads of {', '.join(self.held.cuts)}"
         known = ", calibrated" if self.calibration else ""

@@ -17,6 +17,7 @@ from pydantic import Field
 from partitioner.bundle.accuracy import Accuracy
 from partitioner.common.archive import damaged, read_beside, write_archive
 from partitioner.common.frozen_model import FrozenModel
+from partitioner.common.units import plural
 from protos.codecs.calibration import Calibration, Ranges
 from protos.errors import BundleError
 
@@ -63,7 +64,7 @@ class BundleCalibration:
 
     def __repr__(self) -> str:
         meta = self.meta
-        return f"<BundleCalibration of {len(meta.values)} values, made {meta.made_at}>"
+        return f"<BundleCalibration of {plural(len(meta.values), 'value')}, made {meta.made_at}>"
 
     @cached_property
     def accuracies(self) -> Mapping[tuple[str, str], Accuracy]:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from partitioner.bundle.manifest import MANIFEST_FILE, FileDigest
 from partitioner.bundle.weights_map import ByteRange
 from partitioner.common.files import MAX_DOCUMENT_BYTES
+from partitioner.common.units import plural
 from protos.errors import BundleError
 from protos.tensors import Buffer
 
@@ -69,8 +70,8 @@ class Contents:
         """Return a file that is read whole; BundleError where it would fill the memory, or as in `read`."""
         if (size := os.fstat(self._files[name].file).st_size) > MAX_DOCUMENT_BYTES:
             raise BundleError(
-                f"{self.folder / name} is no such document: {size} bytes are more than the "
-                f"{MAX_DOCUMENT_BYTES} allowed. Import or copy the bundle again."
+                f"{self.folder / name} is no such document: it has {plural(size, 'byte')}, and "
+                f"{MAX_DOCUMENT_BYTES:,} are allowed. Import or copy the bundle again."
             )
         return bytes(self.read(name))
 
@@ -161,7 +162,7 @@ def _problem(file: int, wanted: Wanted) -> str | None:
     size_bytes = os.fstat(file).st_size
     if isinstance(wanted, FileDigest):
         if size_bytes != wanted.size_bytes:
-            return f"it has {size_bytes} bytes instead of {wanted.size_bytes}"
+            return f"it has {plural(size_bytes, 'byte')} instead of {wanted.size_bytes:,}"
         found = _digest(lambda at, most: os.pread(file, most, at), 0, size_bytes)
         if found != wanted.sha256:
             return f"it has the digest {str(found)[:12]}… instead of {wanted.sha256[:12]}…"

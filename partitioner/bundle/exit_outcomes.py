@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from partitioner.bundle.accuracy import Z95, wilson
+from partitioner.common.units import plural
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -48,7 +49,7 @@ class Outcomes:
 
     def __repr__(self) -> str:
         labelled = ", labelled" if self.right is not None else ""
-        return f"<Outcomes of {len(self.confidence)} inputs{labelled}>"
+        return f"<Outcomes of {plural(len(self.confidence), 'input')}{labelled}>"
 
     def rate(self, threshold: float) -> float:
         """Return the share of inputs whose confidence reaches `threshold`."""

@@ -7,6 +7,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from partitioner.bundle.manifest import GRAPH_FILE
+from partitioner.common.units import plural
 from partitioner.graph.graph import Graph, Node
 from protos.errors import BundleError
 from protos.tensors import TensorSpec
@@ -33,7 +34,9 @@ class _Document(BaseModel):
     @model_validator(mode="after")
     def _names_every_node(self) -> Self:
         if self.layers and len(self.layers) != len(self.nodes):
-            raise ValueError(f"{len(self.layers)} layers for {len(self.nodes)} nodes")
+            raise ValueError(
+                f"{plural(len(self.layers), 'layer')} for {plural(len(self.nodes), 'node')}"
+            )
         return self
 
 

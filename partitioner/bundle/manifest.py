@@ -32,6 +32,7 @@ from pydantic import (
 
 from partitioner.common.files import read_document
 from partitioner.common.frozen_model import FrozenModel
+from partitioner.common.units import plural
 from protos.errors import BundleError
 from protos.names import CLOUD, EDGE
 from protos.tensors import BATCH_SIZE, DATA_SIZE, TensorSpec, is_carried
@@ -147,7 +148,7 @@ class Manifest(FrozenModel):
         return self
 
     def __repr__(self) -> str:
-        what = f"{len(self.cuts)} interior cuts, {len(self.files)} files"
+        what = f"{plural(len(self.cuts), 'interior cut')}, {plural(len(self.files), 'file')}"
         return f"<Manifest of {self.name}: {what}, made from {self.source} by {self.created_by}>"
 
     @property

@@ -15,6 +15,7 @@ from partitioner.calibration.cores import Cores
 from partitioner.calibration.measurement import Feeds, Sample, Stages, measure_cut
 from partitioner.calibration.ranges import find_ranges
 from partitioner.common.progress import OnProgress, unheard
+from partitioner.common.units import plural
 from partitioner.inputs.division import choose_share
 from partitioner.inputs.labels import is_classes, labels_of
 from partitioner.runtime.sessions import RuntimeOptions
@@ -53,7 +54,7 @@ def check_enough(samples: Sequence[Sample]) -> None:
     """Raise SourceError where there are too few samples to calibrate with."""
     if len(samples) < MIN_SAMPLES:
         raise SourceError(
-            f"{len(samples)} inputs are too few to calibrate with. Give at least {MIN_SAMPLES}; "
+            f"calibrating takes more than {plural(len(samples), 'input')}. Give at least {MIN_SAMPLES}; "
             "some hundreds, to know the accuracy within a point."
         )
 

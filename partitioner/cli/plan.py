@@ -11,6 +11,7 @@ from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.flags.output import PlotFlags
 from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.cli.flags.terms import LoadFlags, ObjectiveFlags, TermsFlags
+from partitioner.common.units import plural
 from partitioner.settings.panels import CHOICE, OUTPUT
 from partitioner.terminal.console import print_json, remark, screen
 from partitioner.terminal.flag_names import document_with_flags
@@ -168,7 +169,7 @@ def _print_tables(
         screen.print(front_table(front, metrics))
     if len(rows) < len(decision.candidates):
         remark(
-            f"{len(rows)} of {len(decision.candidates)} options are shown; --all shows the rest."
+            f"{len(rows)} of {plural(len(decision.candidates), 'option')} shown; --all shows the rest."
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from partitioner.common.files import read_document, whole_file
+from partitioner.common.units import plural
 from protos.errors import BundleError
 
 M = TypeVar("M", bound=BaseModel)
@@ -89,6 +90,6 @@ def _arrays(content: bytes, max_bytes: int) -> dict[str, Any]:
     with zipfile.ZipFile(BytesIO(content)) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > max_bytes:
-        raise ValueError(f"it unfolds to {unpacked} bytes, and {max_bytes} are allowed")
+        raise ValueError(f"it unfolds to {plural(unpacked, 'byte')}, and {max_bytes:,} are allowed")
     with np.load(BytesIO(content), allow_pickle=False) as archive:
         return dict(archive)

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from partitioner.common.units import plural
 from protos.errors import FileError, SplitpointError, UsageError
 
 MAX_DOCUMENT_BYTES: Final = 64 << 20
@@ -71,5 +72,5 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 def read_document(path: Path, max_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
     """Return the bytes of a file; ValueError, before any is read, where it is larger than allowed."""
     if (size := path.stat().st_size) > max_bytes:
-        raise ValueError(f"{size} bytes are more than the {max_bytes} allowed")
+        raise ValueError(f"it has {plural(size, 'byte')}, and {max_bytes:,} are allowed")
     return path.read_bytes()

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from partitioner.common.units import plural
+
 _SHOWN = 3
 """Items of a collection that are shown; of more, or of documents, their number is."""
 
@@ -30,7 +32,7 @@ class _Count:
         self._number = len(items)
 
     def __repr__(self) -> str:
-        return f"<{self._number} items>"
+        return f"<{plural(self._number, 'item')}>"
 
 
 def _is_long(value: object) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from protos.errors import UsageError
+from protos.errors import plural as plural
 
 _NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµμ/]*)\s*")
 _BITS = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
@@ -157,11 +158,6 @@ class ColumnUnit:
 def _places(value: float) -> int:
     """Return how many digits a number has before its point; 0 or less below 0.1."""
     return math.floor(math.log10(value)) + 1
-
-
-def plural(count: int, noun: str, many: str = "") -> str:
-    """Return `1 frame`, `2 frames`, `1,024 frames`; `many` where the plural is not the noun with an s."""
-    return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
 
 
 def compare(value: float, other: float) -> str:

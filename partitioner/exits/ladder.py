@@ -8,6 +8,7 @@ from pathlib import Path
 from partitioner.bundle.exits import BundleExits, Exit, ExitCost, check_agreement
 from partitioner.common.arguments import need_numbers
 from partitioner.common.defaults import ExitThreshold
+from partitioner.common.units import plural
 from protos.errors import UsageError
 
 LEVELS = (0.999, 0.995, 0.99, 0.985, 0.98, 0.97, 0.95, 0.9)
@@ -28,7 +29,7 @@ class Rung:
     """What was measured at these thresholds: the share of those that exit."""
 
     def __repr__(self) -> str:
-        return f"<Rung on which {len(self.thresholds)} of {len(self.costs)} exits answer early>"
+        return f"<Rung on which {len(self.thresholds)} of {plural(len(self.costs), 'exit')} answer early>"
 
     def words(self, cut: str) -> str:
         """Say from when on the exit at a cut answers: `exits from 0.955 on (99.5 % agree)`."""

@@ -24,7 +24,7 @@ from partitioner.bundle.exits import (
 from partitioner.bundle.manifest import Cut
 from partitioner.common.defaults import DEFAULT_AGREEMENT, DEFAULT_EPOCHS, HELD_OUT_PART
 from partitioner.common.progress import OnProgress, unheard
-from partitioner.common.units import format_size
+from partitioner.common.units import format_size, plural
 from partitioner.exits.features import Feature, features_of
 from partitioner.inputs.division import choose_share
 from partitioner.inputs.labels import is_classes
@@ -204,7 +204,7 @@ def _check_enough(trained: int, held_out: int, *, given: bool) -> None:
             else f"Give at least {MIN_UNDIVIDED} in all"
         )
         raise SourceError(
-            f"{trained} inputs to train exits on and {held_out} to judge them with are too few. "
+            f"exits take more than {plural(trained, 'input')} to train on and {held_out} to judge them with. "
             f"{wanted}; some thousands make better exits."
         )
 
@@ -281,8 +281,8 @@ def _collect(
             frontier = head.run(feeds)
             if len(rows[0]) == most:
                 raise SourceError(
-                    f"more than {most} inputs are too many: what exits train on at {cut.id} would take "
-                    f"over {format_size(_MAX_FEATURE_BYTES)} of memory. Give fewer, or other cuts."
+                    f"more than {plural(most, 'input')} cannot be held: what exits train on at {cut.id} "
+                    f"would take over {format_size(_MAX_FEATURE_BYTES)} of memory. Give fewer, or other cuts."
                 )
             for found, feature in zip(rows, features, strict=True):
                 found.append(feature.reduce(frontier))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from partitioner.common.units import plural
 from protos.tensors import TensorSpec
 
 
@@ -43,7 +44,8 @@ class Graph:
     values: Mapping[str, TensorSpec]
 
     def __repr__(self) -> str:
-        return f"<Graph of {len(self.nodes)} nodes, {len(self.values)} values that may cross>"
+        nodes, values = plural(len(self.nodes), "node"), plural(len(self.values), "value")
+        return f"<Graph of {nodes}, {values} that may cross>"
 
     @cached_property
     def producer(self) -> dict[str, int]:

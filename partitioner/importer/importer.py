@@ -200,8 +200,8 @@ def _checked_labels(labels: tuple[str, ...], graph: Graph) -> tuple[str, ...]:
     if labels and not any(spec.shape[-1:] == (len(labels),) for spec in outputs):
         shown = ", ".join(f"{spec.name} {spec}" for spec in outputs)
         raise ModelError(
-            f"there are {len(labels)} labels, but no output has as many classes: {shown}. "
-            "Give one label a class, in order."
+            f"the labels file has {plural(len(labels), 'label')}, but no output has as many classes: "
+            f"{shown}. Give one label a class, in order."
         )
     return labels
 

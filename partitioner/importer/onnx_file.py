@@ -6,6 +6,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, external_data_helper
 
+from partitioner.common.units import plural
 from partitioner.importer.weights import graphs_in
 from partitioner.runtime.failures import Cause, Failure
 from partitioner.runtime.sessions import RuntimeOptions, open_session
@@ -69,8 +70,8 @@ def _check_external_files(model: onnx.ModelProto, path: Path) -> None:
             needed = (data.offset or 0) + (data.length or 0)
             if (found := weights.stat().st_size) < needed:
                 raise ModelError(
-                    f"{weights} is cut short: it has {found} bytes, and {path} wants {needed} or more. "
-                    "Copy it again."
+                    f"{weights} is cut short: it has {plural(found, 'byte')}, and {path} wants {needed:,} "
+                    "or more. Copy it again."
                 )
 
 

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from partitioner.bundle.manifest import Preprocess
-from partitioner.common.units import parse_shape
+from partitioner.common.units import parse_shape, plural
 from protos.errors import ModelError, UsageError
 from protos.tensors import Array
 
@@ -52,23 +52,24 @@ def parse_preprocess(text: str, model: onnx.ModelProto, frame: str | None) -> Pr
     height, width, channels = sizes[1:] if layout == "nhwc" else (*sizes[2:], sizes[1])
     if channels not in (1, 3):
         raise ModelError(
-            f"the model's input has {channels} channels; an image has 1 or 3. Import without `preprocess`."
+            f"the model's input has {plural(channels, 'channel')}; an image has 1 or 3. Import without "
+            "`preprocess`."
         )
     wanted = parse_shape(frame) if frame else (height, width)
     if len(wanted) != 2:
         raise UsageError(f"`frame` {frame!r} is no height and width. Write it as 480x640.")
     if math.prod(wanted) > _MAX_PIXELS:
         raise UsageError(
-            f"`frame` {frame} has {math.prod(wanted)} pixels, and at most {_MAX_PIXELS} can be read. Give "
-            "the size in which frames come."
+            f"`frame` {frame} has {plural(math.prod(wanted), 'pixel')}, and at most {_MAX_PIXELS} can be "
+            "read. Give the size in which frames come."
         )
     for name in ("mean", "std"):
         if len(numbers[name]) == 1:
             numbers[name] *= channels
         if len(numbers[name]) != channels:
             raise UsageError(
-                f"`preprocess` gives {len(numbers[name])} numbers for {name}, but the model takes "
-                f"{channels} channels. Give one number, or {channels}."
+                f"`preprocess` gives {plural(len(numbers[name]), 'number')} for {name}, but the model takes "
+                f"{plural(channels, 'channel')}. Give one number, or {channels}."
             )
     return Preprocess(
         frame=wanted,

@@ -9,6 +9,7 @@ import onnx
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo
 
+from partitioner.common.units import plural
 from partitioner.importer.onnx_graph import reads_of
 from protos.errors import ModelError
 
@@ -135,7 +136,8 @@ def _copy_external(tensor: TensorProto, source: Path, out: BinaryIO) -> tuple[in
             chunk = data.read(min(_CHUNK, left))
             if not chunk:
                 raise ModelError(
-                    f"{path} ends {left} bytes before the weight {tensor.name!r} does. Export it again."
+                    f"{path} ends {plural(left, 'byte')} before the weight {tensor.name!r} does. Export it "
+                    "again."
                 )
             out.write(chunk)
             left -= len(chunk)

@@ -7,6 +7,7 @@ from typing import IO
 import numpy as np
 
 from partitioner.common.archive import BROKEN
+from partitioner.common.units import plural
 from partitioner.inputs.plain_arrays import plain_array
 from protos.errors import SourceError, TensorError, reason
 from protos.tensors import Array, TensorSpec
@@ -111,7 +112,7 @@ def _only(inputs: Sequence[TensorSpec], where: str) -> TensorSpec:
     if len(inputs) != 1:
         names = ", ".join(spec.name for spec in inputs)
         raise SourceError(
-            f"{where} holds one array a frame, and the model takes {len(inputs)} inputs ({names}). "
+            f"{where} holds one array a frame, and the model takes {plural(len(inputs), 'input')} ({names}). "
             "Give an .npz with an array for each."
         )
     return inputs[0]

@@ -127,7 +127,7 @@ def labels_of(
         )
     if missing := [name for name in names if name not in labels]:
         raise SourceError(
-            f"{len(missing)} of {len(names)} inputs have no label: {', '.join(missing[:3])}, … "
+            f"no label for {len(missing)} of {plural(len(names), 'input')}: {', '.join(missing[:3])}, … "
             "Add them to the labels file, or leave out `labels`."
         )
     classes = outputs[0].shape[1]

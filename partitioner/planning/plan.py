@@ -19,7 +19,7 @@ from partitioner.bundle.exits import Exit, ExitCost
 from partitioner.common.arguments import need, need_numbers
 from partitioner.common.nearest import nearest
 from partitioner.common.tables import data_frame, html_table, text_table
-from partitioner.common.units import format_duration
+from partitioner.common.units import format_duration, plural
 from partitioner.network.link import Link
 from partitioner.planning.option import CELLS, LastResort, Option
 from partitioner.planning.switches import Switch, find_switches, leading
@@ -46,7 +46,9 @@ class Plan:
 
     def __repr__(self) -> str:
         count = len(self.options)
-        return f"<Plan of {self.bundle.name} on {self.link}: {count} options, {self._best}>"
+        return (
+            f"<Plan of {self.bundle.name} on {self.link}: {plural(count, 'option')}, {self._best}>"
+        )
 
     def __getitem__(self, label: str) -> Option:
         """Return the option with this label, as `cut-04/q2`; UnknownNameError names the nearest."""
@@ -132,8 +134,8 @@ class Plan:
         """Return title, header and cells of what can matter."""
         shown = self.leading
         title = (
-            f"{self.bundle.name} on {self.link}: {self._best} ({len(shown)} of {len(self.options)} options, "
-            "times in ms)"
+            f"{self.bundle.name} on {self.link}: {self._best} ({len(shown)} of "
+            f"{plural(len(self.options), 'option')}, times in ms)"
         )
         return title, CELLS, [option.cells for option in shown]
 
@@ -180,8 +182,8 @@ def plan(
     left_out = len(known) - len(options)
     if not options:
         raise UsageError(
-            f"no option loses as little as {accuracy_drop} points, and this device holds only heads of "
-            f"{bundle.name}, so that it cannot finish frames either. Allow more."
+            f"no option loses as little as {plural(accuracy_drop or 0.0, 'point')}, and this device holds "
+            f"only heads of {bundle.name}, so that it cannot finish frames either. Allow more."
         )
     return Plan(bundle, link, edge, cloud, options, accuracy_drop, left_out)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.arguments import need
-from partitioner.common.units import format_duration
+from partitioner.common.units import format_duration, plural
 from partitioner.planning.constraints import Candidate, Constraint, feasible
 from partitioner.planning.costs import price
 from partitioner.planning.objective import LATENCY, Objective
@@ -33,7 +33,7 @@ class Selection:
         latency = format_duration(self.best.costs.latency_s)
         return (
             f"<Selection of {self.best.option.label} in {latency}: {self.objective.goal}{limits}, of "
-            f"{len(self.feasible)} feasible options of {len(self.candidates)}>"
+            f"{plural(len(self.feasible), 'feasible option')} of {len(self.candidates)}>"
         )
 
     def front(self, metrics: Sequence[str]) -> tuple[Candidate, ...]:

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from partitioner.common.faults import first_fault
 from partitioner.common.frozen_model import FrozenModel
+from partitioner.common.units import plural
 from partitioner.planning.objective import Objective
 from protos.errors import FileError
 
@@ -150,7 +151,7 @@ class PowerDemand:
         if self.energy_factor > 1:
             found.append(f"energy counts {self.energy_factor:g}x")
         if self.max_fps is not None:
-            found.append(f"at most {self.max_fps:g} frames a second")
+            found.append(f"at most {plural(self.max_fps, 'frame')} a second")
         return ", ".join(found)
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from partitioner.common.arguments import need
 from partitioner.common.files import whole_file
 from partitioner.common.frozen_model import FrozenModel
+from partitioner.common.units import plural
 from protos.errors import ProfileError
 from protos.names import EDGE
 
@@ -174,7 +175,7 @@ class Profile(FrozenModel):
     def __repr__(self) -> str:
         scaled = f", scaled by {self.scale:.3g}" if self.scale != 1 else ""
         where = f"{self.machine.hostname} ({self.machine.cpu})"
-        what = f"{len(self.cuts)} cuts measured {self.measured_at}"
+        what = f"{plural(len(self.cuts), 'cut')} measured {self.measured_at}"
         return f"<Profile of {self.bundle} on {where}: {what}{scaled}>"
 
     @property

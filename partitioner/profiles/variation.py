@@ -14,6 +14,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from partitioner.common.units import plural
 from partitioner.profiles.profile import Profile, StageProfile
 
 _Z90 = 1.2816
@@ -40,7 +41,7 @@ class Variation:
     slower: float = 0.0
 
     def __repr__(self) -> str:
-        known = f"{len(self.factors)} samples" if self.factors else "a lognormal distribution"
+        known = plural(len(self.factors), "sample") if self.factors else "a lognormal distribution"
         return f"<Variation by {known}: median times {self.factor(0.05):.3g} to {self.factor(0.95):.3g}>"
 
     def __hash__(self) -> int:

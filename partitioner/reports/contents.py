@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import BundleCalibration
 from partitioner.bundle.exits import BundleExits
-from partitioner.common.units import format_size
+from partitioner.common.units import format_size, plural
 from partitioner.profiles.store import KeptProfile
 from partitioner.reports.bundle import bundle_json, format_parameters
 from partitioner.terminal.folding_table import FoldingTable, new_table
@@ -81,7 +81,8 @@ def _found_facts(bundle: Bundle, profiles: Sequence[KeptProfile]) -> Iterator[tu
         judged = meta.accuracies[0].samples if meta.accuracies else 0
         yield (
             "calibrated",
-            f"{_day(meta.made_at)}, ranges from {meta.range_samples} inputs, losses from {judged} others",
+            f"{_day(meta.made_at)}, ranges from {plural(meta.range_samples, 'input')}, losses from {judged} "
+            "others",
         )
     else:
         yield "calibrated", f"no; splitpoint calibrate {bundle.path} --data DIR"
@@ -89,8 +90,8 @@ def _found_facts(bundle: Bundle, profiles: Sequence[KeptProfile]) -> Iterator[tu
         known = bundle.exits.meta
         yield (
             "exits",
-            f"{len(known.exits)}, trained {_day(known.made_at)} on {known.trained_samples} inputs for an "
-            f"agreement of {100 * known.agreement:g} %",
+            f"{len(known.exits)}, trained {_day(known.made_at)} on {plural(known.trained_samples, 'input')} "
+            f"for an agreement of {100 * known.agreement:g} %",
         )
     else:
         yield "exits", f"none; splitpoint exits train {bundle.path} --data DIR"
@@ -98,7 +99,9 @@ def _found_facts(bundle: Bundle, profiles: Sequence[KeptProfile]) -> Iterator[tu
 
 def trained_table(exits: BundleExits) -> FoldingTable:
     """Return the exits with their own thresholds, and what they did on held-out inputs."""
-    title = f"exits, on {exits.meta.held_out_samples} inputs that they were not trained on"
+    title = (
+        f"exits, on {plural(exits.meta.held_out_samples, 'input')} that they were not trained on"
+    )
     table = new_table(title, "cut", "threshold", "answers", "agrees with the model", left=1)
     for cut, found in exits.by_cut.items():
         own = found.meta.threshold

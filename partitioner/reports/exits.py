@@ -8,6 +8,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exit_outcomes import ExitStanding, Outcomes, fewest_for
 from partitioner.bundle.exits import BundleExits
 from partitioner.common.defaults import HELD_OUT_PART
+from partitioner.common.units import plural
 from partitioner.exits.ladder import levels_of
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
@@ -67,7 +68,7 @@ def exits_table(
     thresholds: Sequence[float] | None,
 ) -> FoldingTable:
     """Return one line an exit and threshold; a star marks the exit's own threshold."""
-    title = f"{bundle.name}: exits, on {_samples(outcomes)} inputs that they were not trained on"
+    title = f"{bundle.name}: exits, on {plural(_samples(outcomes), 'input')} that they were not trained on"
     columns = ("threshold", "exit", "agree", "at least", "accuracy", "whole model", "ECE")
     table = new_table(title, "cut", *columns, left=1)
     before = ""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from partitioner.bundle.bundle import Bundle
-from partitioner.common.units import DURATIONS, ColumnUnit, format_duration, format_rate
+from partitioner.common.units import DURATIONS, ColumnUnit, format_duration, format_rate, plural
 from partitioner.profiles.profile import Profile, StageProfile
 from partitioner.search.explorer import LinkAnswer
 from partitioner.search.survivors import Loss, Survivor, Win
@@ -58,9 +58,7 @@ def search_text(rows: Sequence[Row], answer: LinkAnswer | None) -> str:
     added, missing = sum(row.added for row in rows), sum(row.cut is None for row in rows)
     parts = [f"{added} of them added"] if added else []
     parts += [f"{missing} of them not in the bundle"] if missing else []
-    found = (
-        "1 cut within the model is" if len(rows) == 1 else f"{len(rows)} cuts within the model are"
-    )
+    found = plural(len(rows), "cut within the model is", "cuts within the model are")
     return f"{best}{found} best on some link: {', '.join(parts) or 'the bundle has them all'}."
 
 

@@ -14,6 +14,7 @@ import psutil
 
 from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS, MAX_THREADS
 from partitioner.common.memory import release_freed_pages
+from partitioner.common.units import plural
 from partitioner.runtime.failures import Failure
 from partitioner.runtime.providers import check_provider, open_with
 from protos.errors import BundleError, FaultError, UsageError
@@ -36,7 +37,9 @@ class RuntimeOptions:
 
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= MAX_THREADS:
-            raise UsageError(f"{self.threads} threads cannot compute. Give 1 to {MAX_THREADS}.")
+            raise UsageError(
+                f"{plural(self.threads, 'thread')} cannot compute. Give 1 to {MAX_THREADS}."
+            )
         check_provider(self.provider)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.progress import OnProgress, unheard
+from partitioner.common.units import plural
 from partitioner.graph.cuts import FoundCut
 from partitioner.graph.graph import Graph
 from partitioner.network.link import Link
@@ -76,8 +77,8 @@ def node_seconds(bundle: Bundle, *profiles: Profile) -> tuple[tuple[float, ...],
     for profile in profiles:
         if profile.node_s is None or len(profile.node_s) != nodes:
             raise ProfileError(
-                f"the profile of {profile.machine.hostname} has no seconds of the {nodes} nodes. Measure it "
-                f"again with: splitpoint profile {bundle.path}."
+                f"the profile of {profile.machine.hostname} has no seconds of the {plural(nodes, 'node')}. "
+                f"Measure it again with: splitpoint profile {bundle.path}."
             )
     return tuple(profile.node_s for profile in profiles if profile.node_s is not None)
 

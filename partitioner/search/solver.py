@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from partitioner.common.units import plural
 from partitioner.network.link import Link
 from partitioner.search.flow_network import SplitNetwork, crossing_prices
 from partitioner.search.placement import Placement, Workload, placement_cost
@@ -98,8 +99,9 @@ class Search:
         pace = [1.0] * self.work.tiers if loads is None else loads
         if not (len(links) + 1 == len(pace) == self.work.tiers):
             raise UsageError(
-                f"{self.work.tiers} machines in a row have {self.work.tiers - 1} links between them and as "
-                f"many loads, not {len(links)} links and {len(pace)} loads."
+                f"{plural(self.work.tiers, 'machine')} in a row have {plural(self.work.tiers - 1, 'link')} "
+                f"between them and as many loads, not {plural(len(links), 'link')} and "
+                f"{plural(len(pace), 'load')}."
             )
         if not all(0 < load < math.inf for load in pace):
             raise UsageError(f"loads of {list(pace)} have no meaning. Give factors above 0.")

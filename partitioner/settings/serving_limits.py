@@ -26,7 +26,7 @@ class ServingLimits(Options):
         SIZE,
         panel=LIMITS,
         holds=lambda size: size >= LEAST_MESSAGE_BYTES,
-        wrong="a message limit of {} bytes lets nothing through. Give at least 1KiB; 64MiB suits most "
+        wrong="a message limit of {} B lets nothing through. Give at least 1KiB; 64MiB suits most "
         "models.",
     )
     drain_s: float = option(

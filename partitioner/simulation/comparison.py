@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from functools import partial
 
 from partitioner.common.progress import OnProgress, unheard
+from partitioner.common.units import plural
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
 from partitioner.policy.policy import contenders
@@ -84,7 +85,7 @@ def _names(
             near = get_close_matches(name, (ADAPTIVE, CLAIRVOYANT, *demands), n=3, cutoff=0.0)
             raise UnknownNameError(
                 f"there is no policy {name!r}. There are {ADAPTIVE}, {CLAIRVOYANT}, and each of the plan's "
-                f"{len(demands)} options, kept throughout; the nearest are {', '.join(near)}."
+                f"{plural(len(demands), 'option')}, kept throughout; the nearest are {', '.join(near)}."
             )
     if not names:
         raise UsageError("no policy is no simulation. Name one, such as adaptive.")

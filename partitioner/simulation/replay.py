@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from partitioner.common.units import format_duration
+from partitioner.common.units import format_duration, plural
 from partitioner.simulation.demand import Demand
 from partitioner.simulation.pipeline import Passage, Pipeline, Setup
 
@@ -70,7 +70,7 @@ class Run:
 
     def __repr__(self) -> str:
         mean, late = format_duration(self.mean_s), format_duration(self.latency_s(95))
-        return f"<Run of {self.policy}: {len(self.passages)} frames, mean {mean}, p95 {late}>"
+        return f"<Run of {self.policy}: {plural(len(self.passages), 'frame')}, mean {mean}, p95 {late}>"
 
     @cached_property
     def latencies_s(self) -> npt.NDArray[np.float64]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from partitioner.common.tables import data_frame, html_table, text_table
-from partitioner.common.units import format_duration, format_rate, format_size
+from partitioner.common.units import format_duration, format_rate, format_size, plural
 from partitioner.planning.plan import Plan
 from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.adaptive import ADAPTIVE
@@ -38,8 +38,9 @@ class Simulation:
     def __repr__(self) -> str:
         best = min(self.runs, key=lambda run: run.mean_s)
         return (
-            f"<Simulation of {self.frames} frames of {self.plan.bundle.name} over {self.setup.trace.name}: "
-            f"{len(self.runs)} policies, best {best.policy} in a mean of {format_duration(best.mean_s)}>"
+            f"<Simulation of {plural(self.frames, 'frame')} of {self.plan.bundle.name} over "
+            f"{self.setup.trace.name}: {plural(len(self.runs), 'policy', 'policies')}, best {best.policy} "
+            f"in a mean of {format_duration(best.mean_s)}>"
         )
 
     def __getitem__(self, policy: str) -> Run:
@@ -149,7 +150,7 @@ class Simulation:
         """Return title, header and cells of a small table, the best mean first."""
         trace = self.setup.trace
         title = (
-            f"{self.frames} frames of {self.plan.bundle.name} over {trace.name} (mean "
+            f"{plural(self.frames, 'frame')} of {self.plan.bundle.name} over {trace.name} (mean "
             f"{format_rate(trace.uplink_bps.mean)}), latencies in ms"
         )
         late = () if self.settings.deadline_s is None else ("late",)

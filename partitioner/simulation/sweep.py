@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from partitioner.common.arguments import need
 from partitioner.common.tables import data_frame, html_table, text_table
-from partitioner.common.units import parse_duration, parse_rate
+from partitioner.common.units import parse_duration, parse_rate, plural
 from partitioner.planning.plan import Plan
 from protos.errors import UsageError
 
@@ -35,14 +35,14 @@ class Grid:
     def __repr__(self) -> str:
         edges, clouds, trips, uplinks = self.shape
         return (
-            f"<Grid of {math.prod(self.shape)} points: {uplinks} uplinks, {trips} round trips, {edges} edge "
-            f"scales, {clouds} cloud loads>"
+            f"<Grid of {plural(math.prod(self.shape), 'point')}: {plural(uplinks, 'uplink')}, "
+            f"{plural(trips, 'round trip')}, {plural(edges, 'edge scale')}, {plural(clouds, 'cloud load')}>"
         )
 
     def __post_init__(self) -> None:
         if math.prod(self.shape) > _MOST_POINTS:
             raise UsageError(
-                f"a sweep of {math.prod(self.shape)} points is too large. Ask for at most "
+                f"a sweep of {plural(math.prod(self.shape), 'point')} is too large. Ask for at most "
                 f"{_MOST_POINTS}: give fewer steps, as in 0.1mbit:100mbit:50."
             )
 
@@ -124,9 +124,8 @@ class Sweep:
 
     def _table(self) -> tuple[str, Sequence[str], Sequence[Sequence[str]]]:
         """Return title, header and cells of a small table: the options that are the best somewhere."""
-        title = (
-            f"{self.totals_s.size} points; what an option takes everywhere, over each point's best"
-        )
+        points = plural(self.totals_s.size, "point")
+        title = f"{points}; what an option takes everywhere, over each point's best"
         rows = [
             (
                 one.label,

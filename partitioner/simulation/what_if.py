@@ -8,6 +8,7 @@ from pathlib import Path
 from partitioner.common.arguments import need, need_numbers
 from partitioner.common.defaults import DEFAULT_TIMEOUT_S, DEFAULT_WINDOW, ExitThreshold
 from partitioner.common.progress import OnProgress, unheard
+from partitioner.common.units import plural
 from partitioner.exits.ladder import check_threshold, ladder_for, own_rung
 from partitioner.network.link import Link
 from partitioner.network.trace import Trace
@@ -139,8 +140,8 @@ def _frames(seconds: float, fps: float) -> int:
     frames = max(1, round(seconds * fps))
     if frames > _MOST_FRAMES:
         raise UsageError(
-            f"{frames} frames come in {seconds:g} s at {fps:g} a second, and at most {_MOST_FRAMES} are "
-            "simulated. Give fewer seconds."
+            f"{seconds:g} s have time for {plural(frames, 'frame')} at {fps:g} a second, and at most "
+            f"{_MOST_FRAMES:,} are simulated. Give fewer seconds."
         )
     return frames
 

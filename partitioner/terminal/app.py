@@ -8,6 +8,7 @@ import typer
 import typer.main
 from typer.core import TyperCommand, TyperGroup
 
+from partitioner.common.units import plural
 from partitioner.terminal.flag_names import flags_in_errors
 from partitioner.terminal.flags import spread
 from partitioner.terminal.refusals import refusals_as_errors
@@ -56,7 +57,9 @@ class _Command(TyperCommand):
         ]
         for one in values:
             if values.count(one) > 1 and not one.is_flag and not one.count:
-                raise UsageError(f"{one.opts[0]} is given {values.count(one)} times. Give it once.")
+                raise UsageError(
+                    f"{one.opts[0]} is given {plural(values.count(one), 'time')}. Give it once."
+                )
             if found[one.name] == "" != one.default:
                 raise UsageError(f"{one.opts[0]} is empty. Give a value, or leave it out.")
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protos.codecs.half import check_float32, holds_floats
-from protos.errors import TensorError
+from protos.errors import TensorError, plural
 from protos.tensors import Array, Buffer, TensorSpec
 
 _VERSION = 1
@@ -66,7 +66,7 @@ class Int8Codec:
         start = 1 + 8 * math.prod(kept)
         if len(data) != start + math.prod(shape):
             raise TensorError(
-                f"tensor {tensor!r} came with {len(data)} bytes, but int8 of {list(shape)} takes "
+                f"tensor {tensor!r} came with {plural(len(data), 'byte')}, but int8 of {list(shape)} takes "
                 f"{start + math.prod(shape)}."
             )
         view = memoryview(data)

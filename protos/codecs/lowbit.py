@@ -20,7 +20,7 @@ import zstandard
 
 from protos.codecs.calibration import Ranges
 from protos.codecs.half import check_float32, holds_floats
-from protos.errors import TensorError
+from protos.errors import TensorError, plural
 from protos.tensors import Array, Buffer, TensorSpec
 
 _VERSION = 1
@@ -133,7 +133,9 @@ class _Coder:
             )
         plain: Buffer = view[1:] if method == _PACKED else self._inflate(view[1:], size, tensor)
         if len(plain) != size:
-            raise _broken(tensor, f"{len(plain)} bytes of symbols, where {size} are announced")
+            raise _broken(
+                tensor, f"{plural(len(plain), 'byte')} of symbols, where {size:,} are announced"
+            )
         return np.frombuffer(plain, np.uint8)
 
     def _inflate(self, data: memoryview, size: int, tensor: str) -> bytes:
@@ -141,7 +143,9 @@ class _Coder:
         try:
             announced = zstandard.get_frame_parameters(data, format=magicless).content_size
             if announced != size:
-                raise _broken(tensor, f"a frame of {announced} bytes, where {size} are announced")
+                raise _broken(
+                    tensor, f"a frame of {plural(announced, 'byte')}, where {size:,} are announced"
+                )
             return self._decompressor.decompress(data, allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise _broken(tensor, str(error)) from error
@@ -205,7 +209,7 @@ def _pack(symbols: Bytes, bits: int) -> Bytes:
 def _unpack(packed: Bytes, bits: int, tensor: str) -> Bytes:
     together = _PER_BYTE[bits]
     if packed.size and int(packed.max()) >> bits * together:
-        raise _broken(tensor, f"a symbol of more than {bits} bits")
+        raise _broken(tensor, f"a symbol of more than {plural(bits, 'bit')}")
     if together == 1:
         return packed
     symbols = np.empty((packed.size, together), np.uint8)

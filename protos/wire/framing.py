@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
 
-from protos.errors import TensorError
+from protos.errors import TensorError, plural
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.tensors import Buffer
 
@@ -104,8 +104,8 @@ def _split(data: Buffer, field: int) -> tuple[bytes, list[memoryview]]:
     rest += view[kept_from:]
     if len(rest) > _MAX_HEADER_BYTES:
         raise _broken(
-            f"{len(rest)} bytes lie outside the raw contents, and {_MAX_HEADER_BYTES} are allowed; "
-            "large tensors travel in raw_input_contents"
+            f"outside the raw contents it has {plural(len(rest), 'byte')}, and {_MAX_HEADER_BYTES:,} are "
+            "allowed; large tensors travel in raw_input_contents"
         )
     return bytes(rest), taken
 
@@ -124,7 +124,7 @@ def _skip_field(view: memoryview, start: int) -> tuple[int, int, int | None]:
     else:
         raise _broken(f"wire type {kind} at byte {start}")
     if at > len(view):
-        raise _broken(f"field {key >> 3} ends {at - len(view)} bytes after the message")
+        raise _broken(f"field {key >> 3} ends {plural(at - len(view), 'byte')} after the message")
     return key >> 3, at, body
 
 

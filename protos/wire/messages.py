@@ -8,7 +8,7 @@ import numpy as np
 from protos.codecs.base import Codec
 from protos.codecs.calibration import Calibration
 from protos.codecs.registry import RAW, codec_for, get_codec, is_calibrated
-from protos.errors import MismatchError, TensorError, TooLargeError
+from protos.errors import MismatchError, TensorError, TooLargeError, plural
 from protos.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from protos.names import PARAM_BUNDLE_DIGEST, PARAM_CALIBRATION_DIGEST, PARAM_CODEC
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
@@ -72,7 +72,7 @@ def unpack_request(
     _check_names([tensor.name for tensor in header.inputs], specs, header.model_name)
     if raw and len(raw) != len(header.inputs):
         raise TensorError(
-            f"{len(header.inputs)} inputs came with {len(raw)} raw_input_contents. "
+            f"{plural(len(header.inputs), 'input')} came with {len(raw)} raw_input_contents. "
             "Send one for each input, in the same order, or none."
         )
     for tensor in header.inputs:
@@ -123,7 +123,7 @@ def unpack_response(header: ModelInferResponse, raw: Sequence[Buffer]) -> dict[s
     """Return the arrays of an answer by name; views of `raw`. Raises TensorError if they disagree."""
     if len(raw) != len(header.outputs):
         raise TensorError(
-            f"the answer announces {len(header.outputs)} outputs and brings {len(raw)}. "
+            f"the answer announces {plural(len(header.outputs), 'output')} and brings {len(raw)}. "
             "Check that the server speaks OIP with raw_output_contents."
         )
     return {
@@ -159,8 +159,8 @@ def _check_decoded(header: ModelInferRequest, specs: Mapping[str, TensorSpec], m
     one_sample = sum(specs[tensor.name].nbytes() for tensor in coded)
     if needed > max(most, one_sample):
         raise TooLargeError(
-            f"the inputs unfold to {needed} bytes, and this server takes {most}. Send fewer samples at "
-            "a time, or start it with a larger --max-decoded (an edge: --max-message)."
+            f"the inputs unfold to {plural(needed, 'byte')}, and this server takes {most:,}. Send fewer "
+            "samples at a time, or start it with a larger --max-decoded (an edge: --max-message)."
         )
 
 

@@ -30,7 +30,7 @@ def snapshot(edge: str = "cam-1", number: int = 0, **more: Any) -> str:
         ([snapshot(edge="a\nb")], "edge: String should match"),
         ([snapshot(time_s=float("nan"))], "time_s: Input should be"),
         ([snapshot(), snapshot(health="fine")], "health: Input should be 'healthy'"),
-        ([snapshot(reason="x" * MAX_SNAPSHOT_BYTES)], "over the limit of 16384"),
+        ([snapshot(reason="x" * MAX_SNAPSHOT_BYTES)], "over the limit of 16,384"),
         ([snapshot()] * (MAX_SNAPSHOTS + 1), "65 snapshots came at once, and 64 are taken"),
     ],
 )

@@ -201,7 +201,7 @@ async def test_full_edge_refuses_on_calls_and_on_streams(residual_bundle: Bundle
         code, sentence = await refusal(call)
         assert (code, sentence.split(".")[0]) == (
             "RESOURCE_EXHAUSTED",
-            "1 requests are waiting in this edge, and no more are taken",
+            "this edge has 1 request waiting, and takes no more",
         )
         stream = channel.stream_stream(STREAM)(timeout=TIMEOUT_S)
         await stream.write(request_of(residual_bundle, second, "s").SerializeToString())

@@ -15,7 +15,7 @@ from partitioner.common.defaults import DEFAULT_TIMEOUT_S, DEFAULT_WINDOW
 from partitioner.settings.panels import CHOICE, LINK, LOAD, OUTPUT
 from partitioner.terminal.console import print_json, progress, remark, screen
 from partitioner.terminal.flags import flag
-from protos.errors import UsageError
+from protos.errors import UsageError, plural
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
@@ -132,8 +132,8 @@ class StreamFlags:
         count = max(1, round(duration_s * self.fps))
         if count > _MOST_FRAMES:
             raise UsageError(
-                f"{count} frames come in this trace at {self.fps:g} a second. Say how many of them: "
-                "--frames 1000."
+                f"this trace has time for {plural(count, 'frame')} at {self.fps:g} a second. Say how many "
+                "of them: --frames 1000."
             )
         return count
 
@@ -289,7 +289,6 @@ def _mean_link(trace: "Trace", rtt_s: float) -> "Link":
 
 
 def _show(done: "Simulation", *, every: bool) -> None:
-    from partitioner.common.units import plural
     from partitioner.reports.simulations.trace import choices_text, runs_table, runs_text
 
     shown = done.runs if every else done.leading
@@ -298,6 +297,6 @@ def _show(done: "Simulation", *, every: bool) -> None:
     screen.print(choices_text(done.runs))
     if len(shown) < len(done.runs):
         remark(
-            f"{len(shown)} of {plural(len(done.runs), 'policy', 'policies')} are shown; --all shows the "
+            f"{len(shown)} of {plural(len(done.runs), 'policy', 'policies')} shown; --all shows the "
             "fixed options that came off worse."
         )

@@ -84,9 +84,9 @@ def bound_text(plan: Plan) -> str | None:
     most = DEFAULT_ACCURACY_DROP if plan.accuracy_drop is None else plan.accuracy_drop
     word = _points_of(plan)
     return (
-        f"{plural(len(plan.options), 'option')} lose nothing, or were measured to lose at most {most:g} "
-        f"points{f' of {word}' if word else ''} (chance is not allowed for); {plan.left_out} that lose "
-        f"more or were never measured are left out"
+        f"{plural(len(plan.options), 'option')} lose nothing, or were measured to lose at most "
+        f"{plural(most, 'point')}{f' of {word}' if word else ''} (chance is not allowed for); "
+        f"{plan.left_out} that lose more or were never measured are left out"
         f"{', and so are q2 to q6 (see the note)' if stale_sides(plan) else ''}."
     )
 

@@ -34,7 +34,7 @@ def worker_text(done: FleetSimulation) -> str:
     taking = (
         "one frame at a time"
         if done.fleet.batch == 1
-        else f"up to {done.fleet.batch} frames at once"
+        else f"up to {plural(done.fleet.batch, 'frame')} at once"
     )
     hour, month = worker["price_hour"], worker["price_month"]
     price = (

@@ -28,8 +28,8 @@ def sweep_text(swept: Sweep) -> str:
         return f"{first.label} is the best at all of {points}."
     safest = min(swept.standings, key=lambda one: one.mean_ratio)
     return (
-        f"{len(winners)} options are the best somewhere among {points}, {first.label} at most of them "
-        f"({100 * first.share:.0f} %). If it has to be one: {safest.label}, which takes "
+        f"{plural(len(winners), 'option')} are the best somewhere among {points}, {first.label} at most of "
+        f"them ({100 * first.share:.0f} %). If it has to be one: {safest.label}, which takes "
         f"{safest.mean_ratio:.2f}x as long as the best of each point on average, and "
         f"{safest.worst_ratio:.1f}x at worst."
     )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from partitioner.common.tables import data_frame, html_table, text_table
-from partitioner.common.units import format_duration
+from partitioner.common.units import format_duration, plural
 from partitioner.simulation.fleet.fleet import Fleet
 
 LATE_SHARE = 0.01
@@ -108,8 +108,9 @@ class FleetRun:
 
     def __repr__(self) -> str:
         return (
-            f"<FleetRun of {self.fleet.devices} devices on {self.fleet.paid_workers} workers: "
-            f"{len(self.latencies_s)} frames, p99 {format_duration(self.latency_s(99))}>"
+            f"<FleetRun of {plural(self.fleet.devices, 'device')} on "
+            f"{plural(self.fleet.paid_workers, 'worker')}: {plural(len(self.latencies_s), 'frame')}, p99 "
+            f"{format_duration(self.latency_s(99))}>"
         )
 
     def __str__(self) -> str:
@@ -122,8 +123,8 @@ class FleetRun:
         """Return title, header and cells of a small table."""
         fleet = self.fleet
         title = (
-            f"{fleet.devices} devices on {fleet.paid_workers} workers for {fleet.duration_s:g} s: "
-            f"{len(self.latencies_s)} frames, {self.lost} lost"
+            f"{plural(fleet.devices, 'device')} on {plural(fleet.paid_workers, 'worker')} for "
+            f"{fleet.duration_s:g} s: {plural(len(self.latencies_s), 'frame')}, {self.lost} lost"
         )
         rows = [
             ("mean", format_duration(float(self.latencies_s.mean()))),

@@ -34,7 +34,7 @@ class FleetSimulation:
         cost = self.figures.get("cost_a_month")
         billed = f", {cost.mean:,.2f} a month" if cost else ""
         return (
-            f"<FleetSimulation of {self.fleet.devices} devices with {self.fleet.label} on "
+            f"<FleetSimulation of {plural(self.fleet.devices, 'device')} with {self.fleet.label} on "
             f"{plural(self.fleet.paid_workers, 'worker')}: p99 {p99}{billed}>"
         )
 

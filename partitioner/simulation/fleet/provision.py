@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import mean
 
+from partitioner.common.units import plural
 from partitioner.planning.terms import HOURS_A_MONTH, Prices
 from partitioner.simulation.fleet.bounds import (
     keeps_up,
@@ -243,8 +244,8 @@ def _too_many_frames(fleets: Sequence[Fleet], behind: Runs | None) -> Infeasible
         taken = min(run.taken_share for run in behind)
         why = f"The nearest is {behind[0].fleet.label}, which takes {fps * taken:.3g} a second"
     return InfeasibleError(
-        f"no option keeps up with {fps:g} frames a second of {fleets[0].devices} devices. {why}. Lower the "
-        "frame rate, or give faster devices or uplinks.",
+        f"no option keeps up with {plural(fps, 'frame')} a second of {plural(fleets[0].devices, 'device')}. "
+        f"{why}. Lower the frame rate, or give faster devices or uplinks.",
         _document(None, None),
     )
 

@@ -141,7 +141,7 @@ def _check(fps: float, runs: int, p99_s: float | None) -> None:
     if not 0 < fps < math.inf:
         raise UsageError(f"`fps` {fps} has no meaning. Give a rate above 0, such as 2.")
     if runs < 1:
-        raise UsageError(f"{runs} runs show nothing. Give 1 or more.")
+        raise UsageError(f"{plural(runs, 'run')} show nothing. Give 1 or more.")
     if p99_s is not None and not p99_s > 0:
         raise UsageError(f"`p99_s` {p99_s:g}s is over before it starts. It must be above 0.")
 

@@ -248,7 +248,7 @@ async def test_message_over_the_limit_is_refused_before_it_is_sent(residual_bund
     async with FakeCloud(residual_bundle) as cloud:
         cloud.max_message_bytes = 10_000  # cut-03: 16*8*8 float32 = 4,096 bytes; input: 12,288
         client = AsyncEdgeClient(cloud.address, residual_bundle, "cloud")
-        with pytest.raises(TooLargeError, match="10000"):
+        with pytest.raises(TooLargeError, match="10,000"):
             await client.connect()
         await client.close()
         async with AsyncEdgeClient(cloud.address, residual_bundle, "cut-03") as client:

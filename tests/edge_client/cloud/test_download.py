@@ -59,13 +59,13 @@ def test_endless_download_is_cut_off(residual_bundle: Bundle, tmp_path: Path) ->
         residual_bundle,
         lambda: repeat(FetchBundleResponse(path="x", size_bytes=1 << 60, chunk=bytes(1 << 16))),
     )
-    with pytest.raises(BundleError, match=f"more than the {offer.size_bytes + (1 << 20)} bytes"):
+    with pytest.raises(BundleError, match=f"more than the {offer.size_bytes + (1 << 20):,} bytes"):
         fetch(offer, tmp_path / "copy")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_endless_empty_pieces_are_cut_off_and_full_ones_count_what_they_hold() -> None:
-    with pytest.raises(BundleError, match="more than the 4096 bytes"):
+    with pytest.raises(BundleError, match="more than the 4,096 bytes"):
         list(capped(repeat(FetchBundleResponse(path="x")), 4096))
     full = piece("x", bytes(1 << 20))
     assert len(list(capped([full] * 7, 7 << 20))) == 7
@@ -126,7 +126,10 @@ class Calibrated(Offer):
 
 @pytest.mark.parametrize(
     ("size", "kind", "match"),
-    [(100, MismatchError, "another calibration"), (1 << 40, BundleError, "1099511627776 bytes")],
+    [
+        (100, MismatchError, "another calibration"),
+        (1 << 40, BundleError, "1,099,511,627,776 bytes"),
+    ],
 )
 def test_calibration_other_than_listed_is_refused(
     size: int,

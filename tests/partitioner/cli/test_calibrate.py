@@ -80,7 +80,7 @@ def spoil(images: Path, how: str) -> tuple[Path, tuple[object, ...]]:
         ("empty", "holds no images"),
         ("few", "23 inputs are too few"),
         ("shape", r"float32\[40, 3, 32, 32\]"),
-        ("unlabelled", "14 of 33 inputs have no label: 019.png"),
+        ("unlabelled", "no label for 14 of 33 inputs: 019.png"),
         ("no labels", "labels.csv cannot be read"),
         ("class", "labelled 12, and the model knows the classes 0 to 9"),
         ("broken image", "007.png cannot be read"),

@@ -112,7 +112,7 @@ def bad_ranges(low: float, step: float) -> bytes:
         ("q3", b"\x11", "broken low-bit data"),
         ("q3", framed(b"\x01\x13\x07")[:-2], "broken low-bit data"),
         ("q3", framed(b"\x01\x13\x07") + b"\0", "broken low-bit data"),
-        ("q3", framed(bytes(1 << 28)), "frame of 268435456 bytes, where 3"),
+        ("q3", framed(bytes(1 << 28)), "frame of 268,435,456 bytes, where 3"),
         ("q3", framed(bytes(3), write_content_size=False), "frame of .* where 3"),
     ],
 )  # fmt: skip
@@ -155,7 +155,9 @@ def test_batch_that_unfolds_beyond_the_limit_is_refused_and_one_sample_never() -
     wanted = batch * size * 4
     tracemalloc.start()
     try:
-        with pytest.raises(TooLargeError, match=f"unfold to {wanted} bytes.*takes {wanted - 1}"):
+        with pytest.raises(
+            TooLargeError, match=f"unfold to {wanted:,} bytes.*takes {wanted - 1:,}"
+        ):
             unpack(batch, wanted - 1)
         assert tracemalloc.get_traced_memory()[1] < wanted / 4
     finally:

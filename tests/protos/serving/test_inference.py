@@ -199,10 +199,10 @@ def _classification(request: oip.ModelInferRequest) -> None:
         (_wrong_dtype, "INVALID_ARGUMENT", "int32[1, 3, 32, 32], but float32[batch, 3, 32, 32]"),
         (_no_dtype, "INVALID_ARGUMENT", "data type 'COMPLEX'"),
         (_wrong_shape, "INVALID_ARGUMENT", "float32[1, 3, 16, 64], but float32[batch, 3, 32, 32]"),
-        (_huge_shape, "INVALID_ARGUMENT", "came with 12288 bytes"),
+        (_huge_shape, "INVALID_ARGUMENT", "came with 12,288 bytes"),
         (_missing_input, "INVALID_ARGUMENT", "takes exactly: x float32[batch, 3, 32, 32]"),
-        (_short_bytes, "INVALID_ARGUMENT", "came with 12284 bytes"),
-        (_extra_bytes, "INVALID_ARGUMENT", "1 inputs came with 2 raw_input_contents"),
+        (_short_bytes, "INVALID_ARGUMENT", "came with 12,284 bytes"),
+        (_extra_bytes, "INVALID_ARGUMENT", "1 input came with 2 raw_input_contents"),
         (_other_digest, "FAILED_PRECONDITION", "has the digest 0123456789ab…, the server's "),
         (_unknown_codec, "NOT_FOUND", "no codec 'avif'"),
         (_jpeg_of_floats, "INVALID_ARGUMENT", "a JPEG holds uint8"),
@@ -270,7 +270,7 @@ def test_coded_inputs_that_unfold_over_their_own_limit_are_refused(residual_bund
         assert call(two, timeout=TIMEOUT_S).outputs[0].shape[0] == 2
         code, sentence = refused(lambda: call(three, timeout=TIMEOUT_S))
     assert code == "OUT_OF_RANGE"
-    assert "unfold to 36864 bytes, and this server takes 24576" in sentence
+    assert "unfold to 36,864 bytes, and this server takes 24,576" in sentence
     assert "--max-decoded" in sentence
 
 
@@ -282,7 +282,7 @@ def test_message_that_unfolds_over_the_limit_is_refused(
     request = request_for(residual_bundle, "cloud", values, codec=get_codec("half"))
     code, sentence = refused(lambda: infer(request))
     assert code == "OUT_OF_RANGE"
-    assert "unfold to 1228800 bytes" in sentence
+    assert "unfold to 1,228,800 bytes" in sentence
 
 
 @pytest.mark.parametrize(
