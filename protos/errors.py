@@ -17,6 +17,8 @@
     │   └── LateError            no answer before the deadline
     └── ServerError          the cloud side
         ├── MismatchError        the cloud's bundle differs from the edge's
+        │   └── CalibrationError     only its calibration does
+        ├── DeniedError          the server does not let this caller in
         ├── TooLargeError        a message over the server's limit
         ├── OverloadedError      the server takes no more work now
         └── FaultError           the server failed; its log says why
@@ -108,7 +110,11 @@ class NetworkError(SplitpointError):
 
 
 class UnreachableError(NetworkError):
-    """No server answers at the cloud's address."""
+    """No server answers at the cloud's address; its `cause` is a predicate, as `refuses connections`."""
+
+    def __init__(self, text: str, cause: str = "is away") -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 class LateError(NetworkError):
@@ -123,6 +129,14 @@ class ServerError(SplitpointError):
 
 class MismatchError(ServerError):
     """The cloud's bundle is not the edge's."""
+
+
+class CalibrationError(MismatchError):
+    """The cloud's calibration of the bundle is not the edge's."""
+
+
+class DeniedError(ServerError):
+    """The server does not let this caller in."""
 
 
 class TooLargeError(ServerError):

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from time import monotonic
 
 from edge_client.cli.reports.live_view import LiveView
@@ -62,12 +63,13 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
         # Only now: a server that is away must not cost the records of the last run.
         writer = stack.enter_context(RecordWriter(settings.reports.output, as_json))
         tell_of_link(settings.client)
-        tell_of_choice(client.choice, client.trouble, client.bundle)
+        tell_of_choice(client.asynchronous)
         tell_of_exits(client.bundle, client.exit_threshold)
         client.asynchronous.control.on_distrust.add(tell_of_distrust)
         reporter = Reporter(
-            client.asynchronous, observer, settings.reports.telemetry_s, writer.note, tell_of_health
-        )
+            client.asynchronous, observer, settings.reports.telemetry_s, writer.note,
+            partial(tell_of_health, client.asynchronous),
+        )  # fmt: skip
         reporting = client.accompany(reporter.run())
         tally = Tally(bundle, labels or {}, monotonic, settings.client.deadline_s, settings.terms)
         try:
@@ -105,9 +107,9 @@ def _stream(
     frames = _noting(play(source, settings.pace), names)
     with LiveView(total) as view:
         try:
-            before = client.choice
+            before = client.asynchronous.control.moved_to
             for result in client.stream(frames, on_error="result"):
-                before = tell_of_move(before, client.choice)
+                before = tell_of_move(before, client.asynchronous.control.moved_to)
                 observer.add(result)
                 writer.write(tally.add(result, names.popleft()))
                 if settings.reports.heartbeat:

@@ -74,13 +74,13 @@ async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
         await server.start()
         stack.push_async_callback(server.stop)
         tell_of_link(settings.client)
-        tell_of_choice(client.choice, client.trouble, client.bundle)
+        tell_of_choice(client)
         tell_of_exits(client.bundle, client.exit_threshold)
         client.control.on_distrust.add(tell_of_distrust)
         _announce(server.address, client, as_json=as_json)
 
         async def changed(state: State) -> None:
-            await tell_of_health(state)
+            await tell_of_health(client, state)
             await server.show_health()
 
         reporter = Reporter(client, observer, settings.reports.telemetry_s, writer.note, changed)
@@ -163,13 +163,13 @@ class Book:
         self._tally = Tally(
             client.bundle, {}, monotonic, client.deadline_s, client.options.terms or NO_TERMS
         )
-        self._choice = client.choice
+        self._choice = client.control.moved_to
         self._error: FileError | OSError | None = None
 
     def note(self, result: Result, request_id: str) -> None:
         """Record one result, as from the source that its request's id names."""
         self._observer.add(result)
-        self._choice = tell_of_move(self._choice, self._client.choice)
+        self._choice = tell_of_move(self._choice, self._client.control.moved_to)
         record: dict[str, Any] = self._tally.add(result, request_id)
         try:
             self._writer.write(record)

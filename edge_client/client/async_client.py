@@ -16,6 +16,7 @@ from edge_client.client.feed import Source
 from edge_client.client.options import ClientOptions
 from edge_client.client.pipeline import FramePipeline, OnError
 from edge_client.client.session import CloudSession
+from edge_client.cloud.absence import say_absence
 from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.cloud.greeting import ServerInfo, report_telemetry
 from edge_client.cloud.transport import GrpcTransport
@@ -50,9 +51,10 @@ class AsyncEdgeClient:
     served by none.
 
     Connects when it is entered, or with the first frame. A cloud that is away then is looked for while
-    frames are finished here. Raises BundleError, UsageError or UnknownNameError when made, and FileError
-    where a source of `power` cannot be read; MismatchError when it connects, and with on_failure="fail"
-    NetworkError, OverloadedError or FaultError where it is finished alone otherwise.
+    frames are finished here, and so is one that has another version of the bundle, or lacks it. Raises
+    BundleError, UsageError or UnknownNameError when made, and FileError where a source of `power` cannot be
+    read; when it connects, with `strict` or on_failure="fail", what keeps the cloud from being used:
+    NetworkError, UnknownNameError or a ServerError such as MismatchError.
     """
 
     @spelled_out(ClientOptions)
@@ -186,6 +188,13 @@ class AsyncEdgeClient:
     def cloud_is_away(self) -> bool:
         """True while the cloud is not asked, since it has failed and no probe has got through yet."""
         return self._breaker.circuit is Circuit.OPEN
+
+    @property
+    def absence(self) -> str:
+        """Why the cloud is not asked while it is away, as a clause: `the cloud refuses connections`."""
+        return (
+            "the cloud answers too late" if self.answers_late else say_absence(self._breaker.error)
+        )
 
     @property
     def answers_late(self) -> bool:

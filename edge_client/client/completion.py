@@ -31,7 +31,7 @@ from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import Missed, Result
 from partitioner.common.units import format_duration
 from protos.codecs.registry import is_calibrated
-from protos.errors import LateError, MismatchError, SplitpointError, UnreachableError
+from protos.errors import CalibrationError, LateError, SplitpointError, UnreachableError
 from protos.tensors import Array
 
 _SPARE_S = 0.002
@@ -150,7 +150,7 @@ class FrameCompletion:
         self, work: PreparedFrame, error: SplitpointError, begun_at: float, now_s: float
     ) -> None:
         """Learn from what the cloud failed a frame with."""
-        if isinstance(error, MismatchError) and is_calibrated(work.choice.codec.name):
+        if isinstance(error, CalibrationError):
             self._breaker.succeeded()  # it has answered; what needs no calibration it may well serve
             self._controller.distrust(error)
             return

@@ -168,6 +168,12 @@ class ClientOptions(Options):
         holds=lambda word: word in get_args(defaults.OnFailure),
         wrong="`on_failure` {!r} is neither 'finish' nor 'fail'.",
     )
+    strict: bool = option(
+        False,
+        "End at the start unless the server has this very bundle, rather than serve alone until it has.",
+        SWITCH,
+        panel=LIMITS,
+    )
     exit_threshold: ExitThreshold = option(
         None,
         "Exits answer early from this confidence: own is each exit's own, auto as high as the latency or the "

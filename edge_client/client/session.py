@@ -6,6 +6,7 @@ from threading import Lock
 from time import perf_counter
 
 from edge_client.client.options import AUTO, ClientOptions
+from edge_client.cloud.absence import say_absence
 from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.cloud.greeting import ServerInfo, check_calibration, greet
 from edge_client.cloud.transport import GrpcTransport
@@ -22,17 +23,29 @@ from partitioner.policy.last_resort import best_alone, cut_alone
 from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
 from protos.codecs.registry import codec_for
 from protos.errors import (
+    CalibrationError,
+    DeniedError,
     FaultError,
     MismatchError,
     NetworkError,
     OverloadedError,
     TooLargeError,
+    UnknownNameError,
     UsageError,
 )
 from protos.names import EDGE
 
 _HEADER_BYTES = 1024
 _CONNECT_S = 5.0
+_SERVED_ALONE = (
+    NetworkError,
+    UnknownNameError,
+    MismatchError,
+    DeniedError,
+    OverloadedError,
+    FaultError,
+)
+"""What keeps a cloud from being used at the start, and is no fault of what the caller asks for."""
 
 
 class CloudSession:
@@ -62,10 +75,11 @@ class CloudSession:
             control.stay_at(choose(bundle, options.cut, options.codec, "chosen by the caller"))
 
     async def begin(self) -> None:
-        """Greet the server and choose; without one, go on alone until `is_back` is called.
+        """Greet the server and choose; without one of this bundle, go on alone until `is_back` is called.
 
-        Only with on_failure="fail" it raises what keeps the cloud from being used now: NetworkError,
-        OverloadedError (it measures for another edge) or FaultError.
+        Only with `strict` or on_failure="fail" it raises what keeps the cloud from being used now:
+        NetworkError, UnknownNameError, or a ServerError such as MismatchError (it has another version of the
+        bundle) and OverloadedError (it measures for another edge).
         """
         if self._transport is None or not (self._options.adapts or self._options.cut != EDGE):
             return
@@ -73,8 +87,8 @@ class CloudSession:
             await self.greet_once()
             if self._wants_plan:
                 await asyncio.to_thread(self._choose)
-        except (NetworkError, OverloadedError, FaultError) as error:
-            if self._options.on_failure == "fail":
+        except _SERVED_ALONE as error:
+            if self._options.strict or self._options.on_failure == "fail":
                 raise
             self._breaker.trip(error, perf_counter())
             if self._wants_plan:
@@ -139,7 +153,7 @@ class CloudSession:
             return
         try:
             check_calibration(server.calibration, address, self._bundle)
-        except MismatchError as error:
+        except CalibrationError as error:
             self._control.distrust(error)
         else:
             self._control.distrust(None)
@@ -166,7 +180,7 @@ class CloudSession:
 
     def _choose_alone(self) -> None:
         """Begin without a cloud: with what is known of it, or with nothing but this device."""
-        reason = "the cloud is away"
+        reason = say_absence(self._breaker.error)
         options = self._options
         plan = plan_without_cloud(
             self._bundle, self.link, options.codec, options.accuracy_drop, options.slow

@@ -76,6 +76,16 @@ class EdgeClient:
         return self._client.trouble
 
     @property
+    def cloud_is_away(self) -> bool:
+        """True while the cloud is not asked; see AsyncEdgeClient.cloud_is_away."""
+        return self._client.cloud_is_away
+
+    @property
+    def absence(self) -> str:
+        """Why the cloud is not asked while it is away, as a clause."""
+        return self._client.absence
+
+    @property
     def fallbacks(self) -> Counter[str]:
         """Frames that the cloud was meant to serve and did not, by what it failed with."""
         return self._client.fallbacks

@@ -12,7 +12,13 @@ from google.protobuf.message import DecodeError, Message
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import CALIBRATION_FILE
-from protos.errors import FaultError, MismatchError, UnknownNameError, UnreachableError
+from protos.errors import (
+    CalibrationError,
+    FaultError,
+    MismatchError,
+    UnknownNameError,
+    UnreachableError,
+)
 from protos.rpc.calls import translate
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES, LEAST_MESSAGE_BYTES
 from protos.splitpoint_pb2 import (
@@ -152,11 +158,11 @@ def check_bundle(
 
 
 def check_calibration(theirs: str, address: str, bundle: Bundle) -> None:
-    """Raise MismatchError if this bundle has a calibration, and the server's is another one, or none."""
+    """Raise CalibrationError if this bundle has a calibration, and the server's is another one, or none."""
     ours = bundle.calibration_digest
     if ours and theirs != ours:
         there = f"{theirs[:12]}… there" if theirs else "none there"
-        raise MismatchError(
+        raise CalibrationError(
             f"the server at {address} has another calibration of {bundle.name!r} than this edge: {there}, "
             f"{ours[:12]}… here. Low-bit codecs are not used until both have the same: fetch the server's, "
             f"with: splitpoint-edge fetch {bundle.name} --cloud {address} --out BUNDLE; or copy "

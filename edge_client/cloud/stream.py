@@ -27,6 +27,7 @@ from protos.names import (
     PARAM_OPEN_NS,
     PARAM_QUEUE_NS,
 )
+from protos.rpc.calls import unreachable
 from protos.rpc.status import error_from
 from protos.wire.checksums import check_seal
 from protos.wire.framing import decode_stream_response
@@ -216,12 +217,18 @@ class InferStream:
         text = failure.details() or failure.code().name
         if failure.code() in _BROKEN and "larger than max" not in text:
             return self._broken(text)
+        if failure.code() is grpc.StatusCode.UNIMPLEMENTED:
+            return FaultError(
+                f"the server at {self._address} does not speak the Open Inference Protocol ({text}). Check "
+                "the address: another service may listen there."
+            )
         return error_from(failure.code(), text)
 
     def _broken(self, why: str) -> UnreachableError:
-        return UnreachableError(
+        return unreachable(
             f"the stream to {self._address} broke: {why or 'the server ended it'}. "
-            "Check that the server runs and that the network is up."
+            "Check that the server runs and that the network is up.",
+            why,
         )
 
     def _late(self, timeout_s: float) -> LateError:

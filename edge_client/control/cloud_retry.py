@@ -7,6 +7,7 @@ import math
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
+from edge_client.cloud.absence import NEEDS_A_PERSON
 from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.cloud.greeting import ServerInfo
 from edge_client.cloud.probe_connection import ProbeConnection
@@ -18,6 +19,8 @@ from protos.errors import FaultError, NetworkError, SplitpointError
 
 _LONGEST_REST_S = 30.0
 """After a plan that failed, however long it had taken."""
+_PERSON_S = 1.0
+"""After a server that lacks this very bundle: no use in asking it ten times a second."""
 
 OnBack = Callable[[ServerInfo], Awaitable[None]]
 
@@ -87,4 +90,7 @@ class CloudRetry:
         """
         now_s = self._clock()
         measured_s = 0.0 if isinstance(error, NetworkError) else now_s - planned_at
-        self._breaker.probed(error, now_s, wait_s=min(measured_s, _LONGEST_REST_S))
+        rest_s = (
+            _PERSON_S if isinstance(error, NEEDS_A_PERSON) else min(measured_s, _LONGEST_REST_S)
+        )
+        self._breaker.probed(error, now_s, wait_s=rest_s)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from threading import RLock
 from time import perf_counter
 
+from edge_client.cloud.absence import say_absence
 from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.control.estimates import EdgeEstimates
 from edge_client.control.listeners import Listeners
@@ -75,6 +76,7 @@ class Controller:
         self._stages = stages
         self._breaker = breaker
         self._told: Choice | None = None
+        self._moved_to: Choice | None = None
         self._rung_plans: tuple[RungPlan, ...] = ()
         self._offered: tuple[Plan, Limits] | None = None
         self._ladder: tuple[Rung, ...] = (Rung(),)
@@ -92,6 +94,11 @@ class Controller:
         """The choice of the last frame, or of the first one; None before anything is known."""
         return self._told
 
+    @property
+    def moved_to(self) -> Choice:
+        """Where the last move led, and why it was made; UsageError before `auto` has connected."""
+        return self._moved_to or self.chosen()
+
     def chosen(self) -> Choice:
         """Return the choice of the next frame; UsageError before `auto` has connected."""
         if self._told is None:
@@ -102,7 +109,7 @@ class Controller:
         """Stay at one choice from the next frame on; no policy moves it any more."""
         with self._lock:
             self._rung_plans, self._bounded = (), None
-            self._told = choice
+            self._told = self._moved_to = choice
 
     @property
     def power_demand(self) -> PowerDemand:
@@ -184,7 +191,10 @@ class Controller:
         """Return what is known now; UsageError without a plan."""
         reachable = self._breaker.circuit is not Circuit.OPEN
         seen = self.learned.conditions(now_s, self._power_demand, reachable=reachable)
-        return replace(seen, cloud_late=not reachable and self._breaker.answers_late)
+        if reachable:
+            return seen
+        late, away = self._breaker.answers_late, say_absence(self._breaker.error)
+        return replace(seen, cloud_late=late, cloud_away=away)
 
     def think_ahead(self) -> None:
         """Decide now for the next frame, which need not wait for it then, unless more is learnt before.
@@ -219,7 +229,7 @@ class Controller:
         option = next(priced, decision.option)
         self._bounded = RungDecision(replace(decision, option=option), rung=rung)
         self._choices.clear()
-        self._told = self._choice(self._bounded)
+        self._told = self._moved_to = self._choice(self._bounded)
 
     @property
     def _state(self) -> tuple[object, ...]:
@@ -250,7 +260,9 @@ class Controller:
         try:
             self._rung_plans = self._climb(*self._offered)
         except UsageError as error:
-            _log.warning("%s Until then frames go on without the cloud, as on_failure says.", error)
+            _log.warning(
+                "%s Until then frames go on without the cloud, as `on_failure` says.", error
+            )
 
     def _beside_a_trial(self, choice: Choice, seen: Conditions, now_s: float) -> Choice:
         """Return the choice, or to stay here while another frame tries the cloud: that moves no cut."""
@@ -282,6 +294,7 @@ class Controller:
             self._open_ahead(decided.decision.conditions, decided.decision.since_s)
         self._told = self._choice(decided)
         if moved or (before is not None and before.place != decided.place):
+            self._moved_to = self._told
             self.on_move.tell(self._told)
         return self._told
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from partitioner.common.units import format_duration
 from protos.errors import (
     BundleError,
+    CalibrationError,
+    DeniedError,
     FaultError,
     LateError,
     MismatchError,
@@ -22,7 +24,9 @@ _REASONS = {
     LateError: "cloud too slow",
     OverloadedError: "cloud overloaded",
     FaultError: "cloud failed",
-    MismatchError: "cloud has another bundle or calibration",
+    CalibrationError: "cloud has another calibration",
+    MismatchError: "cloud has another bundle",
+    DeniedError: "cloud denies access",
     UnknownNameError: "cloud lacks this model",
     TooLargeError: "message too large",
     TensorError: "cloud refused the tensors",

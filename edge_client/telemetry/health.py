@@ -21,6 +21,10 @@ class Health(StrEnum):
     OFFLINE = "offline"
 
 
+NO_FRAME = "no frame has come yet"
+_ONE_PERCENT = 0.01
+
+
 @dataclass(frozen=True, slots=True)
 class HealthSettings:
     """The thresholds."""
@@ -47,6 +51,10 @@ class Signs:
     """Share of the last frames without an answer. The rest of those that failed were finished here."""
     late: str = ""
     """How the cloud's answers are late, in words; empty while they are not, or while it is away."""
+    absence: str = "the cloud is away"
+    """Why the cloud is not used while it is away, as a clause."""
+    frames: int = 0
+    """Results so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +79,29 @@ def judge(
     settled = well_since_s is not None and now_s - well_since_s >= limits.settle_s
     if health is Health.HEALTHY and before.health is not Health.HEALTHY and not settled:
         health, reason = Health.DEGRADED, "the cloud is back, and has to show that it stays"
-    if health is before.health:
-        return State(health, before.reason, before.since_s, well_since_s)
-    return State(health, reason, now_s, well_since_s)
+    if health is not before.health:
+        back = health is Health.HEALTHY
+        return State(
+            health, "the cloud is back, and " + reason if back else reason, now_s, well_since_s
+        )
+    return State(health, reason, before.since_s, well_since_s)
 
 
 def _verdict(signs: Signs, before: State, limits: HealthSettings) -> tuple[Health, str]:
     if signs.away_s is not None:
         gone = before.health is Health.OFFLINE or signs.away_s >= limits.offline_after_s
         if gone:
-            return (
-                Health.OFFLINE,
-                f"the cloud has been away for {format_duration(limits.offline_after_s)}",
-            )
-        return Health.DEGRADED, "the cloud is away"
+            return Health.OFFLINE, f"{signs.absence}, for {format_duration(signs.away_s)} by now"
+        return Health.DEGRADED, signs.absence
     if signs.late:
         return Health.DEGRADED, signs.late
     if signs.failing_share >= limits.degraded_share:
         return Health.DEGRADED, _failures(signs)
-    return Health.HEALTHY, "the cloud is back, and serves what it is meant to"
+    if not signs.frames:
+        return Health.HEALTHY, NO_FRAME
+    if signs.failing_share >= _ONE_PERCENT:
+        return Health.HEALTHY, _failures(signs)
+    return Health.HEALTHY, "frames are served as they are meant to be"
 
 
 def _failures(signs: Signs) -> str:

@@ -13,7 +13,15 @@ import numpy as np
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.frames.choice import Choice
 from edge_client.frames.result import Result, ServedBy
-from edge_client.telemetry.health import FailingShare, Health, HealthSettings, Signs, State, judge
+from edge_client.telemetry.health import (
+    NO_FRAME,
+    FailingShare,
+    Health,
+    HealthSettings,
+    Signs,
+    State,
+    judge,
+)
 from partitioner.common.units import format_duration
 from protos.telemetry import (
     BUCKETS_S,
@@ -59,7 +67,7 @@ class Observer:
         self._clocks = clocks or Clocks()
         now_s = self._clocks.steady()
         self._lock = threading.Lock()
-        self._state = State(Health.HEALTHY, "nothing has happened yet", now_s)
+        self._state = State(Health.HEALTHY, NO_FRAME, now_s)
         self._failing, self._lost = FailingShare(), FailingShare()
         self._away_since: float | None = None
         self._started_s, self._number, self._interval_began = self._clocks.wall(), 0, now_s
@@ -106,7 +114,14 @@ class Observer:
             elif self._away_since is None:
                 self._away_since = now_s
             away_s = None if self._away_since is None else now_s - self._away_since
-            signs = Signs(self._failing.value(now_s), away_s, self._lost.value(now_s), late)
+            signs = Signs(
+                self._failing.value(now_s),
+                away_s,
+                self._lost.value(now_s),
+                late,
+                self._client.absence,
+                self._served_by.total(),
+            )
             self._state = judge(signs, self._state, now_s, self._settings)
             return self._state
 

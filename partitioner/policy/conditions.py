@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from partitioner.estimators.link_estimator import LinkEstimate
 from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
 
+CLOUD_AWAY = "the cloud is away"
+
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
@@ -25,13 +27,19 @@ class Conditions:
     """Frames are taken when the device is free, so that none waits for it."""
     cloud_late: bool = False
     """Where the cloud is not reachable: it answers, and too late."""
+    cloud_away: str = CLOUD_AWAY
+    """Where it is not reachable for another reason: which, as a clause."""
 
     @property
     def absence(self) -> str:
         """Why nothing crosses, in words."""
-        return "the cloud answers too late" if self.cloud_late else "the cloud is away"
+        return "the cloud answers too late" if self.cloud_late else self.cloud_away
 
     @property
     def comeback(self) -> str:
         """That something may cross again, in words, after these conditions."""
-        return "the cloud is tried again" if self.cloud_late else "the cloud is back"
+        if self.cloud_late:
+            return "the cloud is tried again"
+        return (
+            "the cloud is back" if self.cloud_away == CLOUD_AWAY else "the cloud can be used again"
+        )

@@ -14,7 +14,13 @@ from partitioner.policy.conditions import Conditions
 from partitioner.policy.decision import Decision
 from partitioner.policy.expected_latency import by_mean, by_risk
 from partitioner.policy.last_resort import agreement, remaining
-from partitioner.policy.reasons import first_reason, forced_reason, gain_reason, limit_reason
+from partitioner.policy.reasons import (
+    first_reason,
+    forced_reason,
+    gain_reason,
+    limit_reason,
+    stay_reason,
+)
 from partitioner.policy.score import Scorer
 from partitioner.policy.settings import PolicySettings
 from protos.names import EDGE
@@ -51,13 +57,14 @@ def decide(
     owed, worth = _weigh(best, staying, scorer, current, now_s, settings, meets=meets)
     if worth:
         return move(gain_reason(best, staying, scorer, current, settings, meets=meets))
-    reason = current.reason
     if meets != current.meets_deadline:
         reason = limit_reason(staying, settings, meets=meets)
     elif seen.cloud_reachable and not current.conditions.cloud_reachable:
         reason = (
             f"{current.conditions.comeback}; nothing is worth leaving {staying.option.label} for"
         )
+    else:
+        reason = stay_reason(staying, best, scorer, settings, meets=meets)
     return replace(
         current,
         option=staying.option,

@@ -24,6 +24,21 @@ def first_reason(best: FrameTimes, scorer: Scorer, settings: PolicySettings, *, 
     return f"{say_expected(best, scorer)} expected on {scorer.seen.link.link}"
 
 
+def stay_reason(
+    staying: FrameTimes, best: FrameTimes, scorer: Scorer, settings: PolicySettings, *, meets: bool
+) -> str:
+    """Say why `staying`, which was taken before, is still the option: by what is known now."""
+    seen, label = scorer.seen, staying.option.label
+    if not seen.cloud_reachable:
+        return f"{seen.absence}; {_alone(staying.option, best.option)}"
+    if not meets:
+        return limit_reason(staying, settings, meets=False)
+    expected = first_reason(staying, scorer, settings, meets=True)
+    if best.option.label == label:
+        return expected
+    return f"{expected}; {say_gain(staying, best, scorer)}, too little to move for"
+
+
 def gain_reason(
     best: FrameTimes,
     staying: FrameTimes,
@@ -58,10 +73,7 @@ def forced_reason(
     if gone:
         return f"{current.option.label} is no longer offered; {say_best(best.option, scorer)}"
     if not seen.cloud_reachable and current.option.cut != EDGE:
-        if best.option.last_resort:
-            return f"{seen.absence}; only exits remain, and that of {best.option.cut} is the best"
-        why = "needs none" if best.option.cut == EDGE else "has an exit that answers in time"
-        return f"{seen.absence}; {what} {why}"
+        return f"{seen.absence}; {_alone(best.option, best.option)}"
     limit_s = settings.limit_s or math.inf
     here = meets and not current.meets_deadline
 
@@ -78,6 +90,16 @@ def forced_reason(
         f"{cause}; {current.option.label} would miss {settings.limit}, {what} is expected in "
         f"{format_duration(best.mean_s)}"
     )
+
+
+def _alone(option: Option, best: Option) -> str:
+    """Say how an option answers without the cloud."""
+    if option.cut == EDGE:
+        return f"{option.label} needs none"
+    if option.last_resort:
+        which = "the best" if option.label == best.label else "about as good as any"
+        return f"only exits remain, and that of {option.cut} is {which}"
+    return f"{option.label} has an exit that answers in time"
 
 
 def limit_reason(taken: FrameTimes, settings: PolicySettings, *, meets: bool) -> str:

@@ -197,7 +197,7 @@ def set_up_logs(options: LogOptions) -> None:
 
 
 def _write_line(line: str) -> None:
-    notes.print(Text(line), soft_wrap=True)
+    notes.print(Text(with_flags(line)), soft_wrap=True)
 
 
 def _say(level: int, text: str, markup: str) -> None:

@@ -4,7 +4,9 @@ import grpc
 
 from protos.errors import (
     BundleError,
+    CalibrationError,
     CallerError,
+    DeniedError,
     FaultError,
     LateError,
     MismatchError,
@@ -23,12 +25,18 @@ _CODES: tuple[tuple[type[SplitpointError], grpc.StatusCode], ...] = (
     (MismatchError, grpc.StatusCode.FAILED_PRECONDITION),
     (TooLargeError, grpc.StatusCode.OUT_OF_RANGE),
     (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (DeniedError, grpc.StatusCode.PERMISSION_DENIED),
+    (DeniedError, grpc.StatusCode.UNAUTHENTICATED),
     (LateError, grpc.StatusCode.DEADLINE_EXCEEDED),
     (UnreachableError, grpc.StatusCode.UNAVAILABLE),
     (BundleError, grpc.StatusCode.DATA_LOSS),
     (CallerError, grpc.StatusCode.INVALID_ARGUMENT),
     (FaultError, grpc.StatusCode.INTERNAL),
 )
+
+
+OTHER_CALIBRATION = "the edge's calibration"
+"""What a refusal for another calibration begins with: it shares its code with that for another bundle."""
 
 
 def code_of(error: SplitpointError) -> grpc.StatusCode:
@@ -47,4 +55,6 @@ def error_from(code: grpc.StatusCode | str, message: str) -> SplitpointError:
             "on the side that refused."
         )
     kind = next((kind for kind, known in _CODES if known.name == name), FaultError)
+    if kind is MismatchError and message.startswith(OTHER_CALIBRATION):
+        return CalibrationError(message)
     return kind(message)

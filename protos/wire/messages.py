@@ -8,10 +8,11 @@ import numpy as np
 from protos.codecs.base import Codec
 from protos.codecs.calibration import Calibration
 from protos.codecs.registry import RAW, codec_for, get_codec, is_calibrated
-from protos.errors import MismatchError, TensorError, TooLargeError, plural
+from protos.errors import CalibrationError, TensorError, TooLargeError, plural
 from protos.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from protos.names import PARAM_BUNDLE_DIGEST, PARAM_CALIBRATION_DIGEST, PARAM_CODEC
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
+from protos.rpc.status import OTHER_CALIBRATION
 from protos.tensors import Array, Buffer, TensorSpec, dtype_of, from_contents, from_raw
 
 
@@ -63,7 +64,7 @@ def unpack_request(
     """Return the arrays of a request by name, decoded, and read-only views where that is possible.
 
     Raises TensorError unless there is exactly one tensor of the right type and shape for each of
-    `wanted`; sizes are compared before anything is allocated. Raises MismatchError when the sender's
+    `wanted`; sizes are compared before anything is allocated. Raises CalibrationError when the sender's
     calibration is not `calibration`, TooLargeError when several samples would unfold to more than
     `max_decoded_bytes`: the batch is the sender's word, and some hundred bytes can stand for any.
     """
@@ -93,15 +94,15 @@ def unpack_request(
 
 
 def check_calibration(header: ModelInferRequest, calibration: Calibration | None) -> None:
-    """Raise MismatchError if the sender has encoded with another calibration than ours."""
+    """Raise CalibrationError if the sender has encoded with another calibration than ours."""
     if PARAM_CALIBRATION_DIGEST not in header.parameters:
         return
     theirs = header.parameters[PARAM_CALIBRATION_DIGEST].string_param
     ours = calibration.mark if calibration is not None else ""
     if theirs != ours:
         found = f"the server's {ours}" if ours else "the server's bundle has none"
-        raise MismatchError(
-            f"the edge's calibration has the digest {theirs[:64]}, and {found}. Copy the bundle's "
+        raise CalibrationError(
+            f"{OTHER_CALIBRATION} has the digest {theirs[:64]}, and {found}. Copy the bundle's "
             "calibration.npz from one side to the other, and restart the server."
         )
 

@@ -1,6 +1,7 @@
-"""A TCP server that echoes, and one exchange with it."""
+"""A TCP server that echoes, one exchange with it, and a free port."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,6 +19,13 @@ async def echo(port: int = 0) -> AsyncIterator[str]:
     server = await asyncio.start_server(serve, "127.0.0.1", port)
     async with server:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def free_port() -> int:
+    """A port of this machine on which nobody listens, for servers that follow each other there."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
 
 
 async def exchange(address: str, data: bytes) -> bytes:

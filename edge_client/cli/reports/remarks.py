@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge_client.cli.settings import EdgeSettings
+from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.options import ClientOptions
 from edge_client.control.power_watch import find_power
 from edge_client.frames.choice import Choice
@@ -17,7 +18,7 @@ from partitioner.common.defaults import ExitThreshold
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.exits.ladder import outdated_text
 from partitioner.terminal import console
-from protos.errors import MismatchError, SplitpointError, UsageError
+from protos.errors import MismatchError, UsageError
 
 
 def client_options(
@@ -67,16 +68,15 @@ def tell_of_link(options: ClientOptions) -> None:
         console.remark(f"{options.link} is the first guess of the link; traffic corrects it")
 
 
-def tell_of_choice(choice: Choice, trouble: SplitpointError | None, bundle: Bundle) -> None:
+def tell_of_choice(client: AsyncEdgeClient) -> None:
     """Say where the cut is and why, and what is wrong with the cloud, if anything is."""
-    console.remark(f"cut {choice.label}, {choice.reason}")
-    if isinstance(trouble, MismatchError):
-        console.warn(str(trouble))
-    elif trouble is not None:
-        alone = (
-            "get the exit's answer, or none" if bundle.heads_only else "are finished on this device"
-        )
-        console.warn(f"{trouble} Until it comes, frames {alone}.")
+    console.remark(f"cut {client.choice.label}, {client.choice.reason}")
+    if client.trouble is not None and not client.cloud_is_away:
+        console.warn(str(client.trouble))
+    elif client.trouble is not None:
+        heads_only = client.bundle.heads_only
+        alone = "get the exit's answer, or none" if heads_only else "are finished on this device"
+        console.warn(f"{client.trouble} Until that is mended, frames {alone}.")
 
 
 def tell_of_exits(bundle: Bundle, threshold: ExitThreshold) -> None:
@@ -100,10 +100,11 @@ def tell_of_distrust(error: MismatchError | None) -> None:
         console.remark("the cloud has this edge's calibration again")
 
 
-async def tell_of_health(state: State) -> None:
-    """Say how the edge fares from now on."""
+async def tell_of_health(client: AsyncEdgeClient, state: State) -> None:
+    """Say how the edge fares from now on, and what its cloud has failed with if that is not used."""
     say = console.remark if state.health is Health.HEALTHY else console.warn
-    say(f"{state.health}: {state.reason}")
+    why = f". {client.trouble}" if state.health is Health.OFFLINE and client.trouble else ""
+    say(f"{state.health}: {state.reason}{why}")
 
 
 def beat(path: Path) -> None:

@@ -40,6 +40,7 @@ def sum_up(
     summary = tally.summary(dropped=dropped, unreadable=unreadable, link=client.link)
     summary |= {"fallbacks": dict(client.fallbacks), "switches": client.switches, "slow": slow}
     summary["link_is_measured"] = client.link_is_measured
+    summary["cloud"] = client.absence if client.cloud_is_away else None
     bundle = client.bundle
     if not as_json:
         print_summary(summary, bundle)
@@ -82,6 +83,8 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("cut moved", plural(summary["switches"], "time")))
     if summary["fallbacks"]:
         rows.append(("without the cloud", _tallied(summary["fallbacks"])))
+    if summary["cloud"]:
+        rows.append(("at the end", summary["cloud"]))
     if link := summary["link"]:
         rates = f"{format_rate(link['uplink_bps'])} up, {format_rate(link['downlink_bps'])} down"
         origin = "measured" if summary["link_is_measured"] else "given"

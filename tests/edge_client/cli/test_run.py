@@ -250,7 +250,7 @@ def test_frames_are_finished_here_while_nobody_is_at_the_address(
     *records, last = lines(done.stdout)
     assert {record["served_by"] for record in records} == {"edge"}
     assert last["summary"]["fallbacks"] == {"cloud unreachable": len(records)}
-    assert "Until it comes, frames are finished on this device." in done.stderr
+    assert "Until that is mended, frames are finished on this device." in done.stderr
 
 
 def test_missed_deadlines_are_counted_explained_and_no_success(

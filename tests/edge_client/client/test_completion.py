@@ -1,6 +1,7 @@
 """When the cloud fails: what is raised, what is finished here, and what comes back."""
 
 import asyncio
+from collections.abc import Callable
 
 import grpc
 import pytest
@@ -67,7 +68,7 @@ async def test_another_bundle_of_that_name_is_refused_with_both_digests(
     async with FakeCloud(residual_bundle) as cloud:
         cloud.digest = "f00d" * 16
         with pytest.raises(MismatchError, match="f00df00df00d…") as caught:
-            await AsyncEdgeClient(cloud.address, residual_bundle, "cut-01").connect()
+            await AsyncEdgeClient(cloud.address, residual_bundle, "cut-01", strict=True).connect()
     assert residual_bundle.digest[:12] in str(caught.value)
     assert "splitpoint-edge fetch" in str(caught.value)
 
@@ -76,7 +77,41 @@ async def test_bundle_that_the_server_lacks_is_named(residual_bundle: Bundle) ->
     async with FakeCloud(residual_bundle) as cloud:
         cloud.name = "another"
         with pytest.raises(UnknownNameError, match="has no bundle 'residual'. It has: another"):
-            await AsyncEdgeClient(cloud.address, residual_bundle, "cut-01").connect()
+            await AsyncEdgeClient(cloud.address, residual_bundle, "cut-01", strict=True).connect()
+
+
+def other_version(cloud: FakeCloud) -> None:
+    cloud.digest = "f00d" * 16
+
+
+def other_name(cloud: FakeCloud) -> None:
+    cloud.name = "another"
+
+
+@pytest.mark.parametrize(
+    ("turn", "absence"),
+    [
+        (other_version, "the cloud has another version of this bundle"),
+        (other_name, "the cloud does not have this bundle"),
+    ],
+)
+@pytest.mark.parametrize("cut", ["cut-04", "auto"])
+async def test_start_without_the_right_bundle_is_served_here_until_the_server_has_it(
+    residual_bundle: Bundle, turn: Callable[[FakeCloud], None], absence: str, cut: str
+) -> None:
+    inputs = frames(residual_bundle, 2)
+    async with FakeCloud(residual_bundle) as cloud:
+        turn(cloud)
+        async with AsyncEdgeClient(cloud.address, residual_bundle, cut, adapt=False) as client:
+            assert (client.cloud_is_away, client.absence) == (True, absence)
+            alone = await client.infer(inputs[0])
+            assert alone.served_by is ServedBy.EDGE
+            assert alone.reason.startswith(absence if cut == "auto" else "cloud ")
+            if cut == "auto":
+                return  # it would measure now
+            cloud.digest, cloud.name = residual_bundle.digest, residual_bundle.name
+            await look_again(client)
+            assert (await client.infer(inputs[1])).served_by is ServedBy.CLOUD
 
 
 async def test_standard_server_without_our_service_serves_tails(residual_bundle: Bundle) -> None:
@@ -92,7 +127,7 @@ FAILURES = [
     (grpc.StatusCode.RESOURCE_EXHAUSTED, OverloadedError, "cloud overloaded"),
     (grpc.StatusCode.DEADLINE_EXCEEDED, LateError, "cloud too slow"),
     (grpc.StatusCode.INTERNAL, FaultError, "cloud failed"),
-    (grpc.StatusCode.FAILED_PRECONDITION, MismatchError, "cloud has another bundle or calibration"),
+    (grpc.StatusCode.FAILED_PRECONDITION, MismatchError, "cloud has another bundle"),
     (grpc.StatusCode.NOT_FOUND, UnknownNameError, "cloud lacks this model"),
     (grpc.StatusCode.INVALID_ARGUMENT, TensorError, "cloud refused the tensors"),
     (grpc.StatusCode.OUT_OF_RANGE, TooLargeError, "message too large"),
@@ -164,7 +199,7 @@ async def test_frames_of_a_cut_that_moves_to_a_server_of_another_bundle_are_fini
         await look_again(client)
         assert (await client.infer(inputs[0])).served_by is ServedBy.CLOUD
     for result, frame in zip(results, inputs, strict=True):
-        assert result.reason.startswith("cloud has another bundle or calibration: the server at")
+        assert result.reason.startswith("cloud has another bundle: the server at")
         assert result.upload_bytes == 0
         assert_same(result.outputs, whole(residual_bundle, frame))
 

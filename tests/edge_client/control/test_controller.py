@@ -107,13 +107,13 @@ async def test_cloud_that_is_away_moves_everything_here_and_its_return_moves_it_
         sent = len(cloud.requests)
         for _ in range(3):
             result = await client.infer(inputs)
-            assert (result.cut, result.reason) == (EDGE, "the cloud is away; edge needs none")
+            assert (result.cut, result.reason) == (EDGE, "the cloud is overloaded; edge needs none")
         assert len(cloud.requests) == sent
         cloud.answer = cloud.infer
         await look_again(client)
         back = await client.infer(inputs)
         assert (back.served_by, client.trouble) == (ServedBy.CLOUD, None)
-        assert back.reason.startswith("the cloud is back")
+        assert back.reason.startswith("the cloud can be used again")
         assert client.fallbacks == {"cloud overloaded": 1}
 
 

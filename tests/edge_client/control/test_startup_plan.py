@@ -182,7 +182,7 @@ def test_client_measures_profiles_and_link_and_streams_with_the_best_cut(
     ):
         assert client.link is not None
         results = list(client.stream(frames(bundle, 3)))
-        assert {result.reason for result in results} == {client.choice.reason}
+        assert all(" expected on " in result.reason for result in results)
     assert (tmp_path / "b/profiles/cloud.json").exists()
     assert (tmp_path / "b/profiles/edge.json").exists()
 

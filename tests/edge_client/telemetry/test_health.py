@@ -59,11 +59,11 @@ def test_cloud_that_answers_too_late_degrades_and_is_never_offline() -> None:
     assert judge(quiet, judge(late, WELL, 1.0, LIMITS), 9.0, LIMITS).well_since_s is None
 
 
-def test_state_keeps_its_reason_and_moment_while_it_lasts() -> None:
+def test_state_keeps_its_moment_while_it_lasts_and_its_reason_is_of_now() -> None:
     first = judge(Signs(0.4, None), WELL, 2.0, LIMITS)
     assert first == State(Health.DEGRADED, "40% of the last frames were finished here", 2.0)
     later = judge(Signs(0.3, None), first, 3.0, LIMITS)
-    assert (later.reason, later.since_s) == (first.reason, 2.0)
+    assert (later.reason, later.since_s) == ("30% of the last frames were finished here", 2.0)
 
 
 def test_reason_tells_frames_that_were_finished_here_from_lost_ones() -> None:

@@ -96,7 +96,7 @@ def test_objective_and_terms_are_those_of_the_adaptive_policy(made: Plan) -> Non
     [
         ({"fps": 0}, "fps 0 has no meaning"),
         ({"seconds": -1}, "seconds -1 has no meaning"),
-        ({"seconds": 1e9}, "at most 1000000 are simulated"),
+        ({"seconds": 1e9}, "at most 1,000,000 are simulated"),
         ({"edge_load": 0}, "edge_load 0 has no meaning"),
         ({"objective": "joy"}, "'joy' cannot be minimised"),
         ({"exit_threshold": "own"}, "m has no exits"),

@@ -67,7 +67,14 @@ def summary_of(bundle: Bundle, terms: Terms, *results: Result) -> dict[str, Any]
     for one in results:
         tally.add(one, "")
     found = tally.summary(dropped=0, unreadable=0, link=None)
-    return {**found, "fallbacks": {}, "switches": 0, "slow": 1.0, "link_is_measured": True}
+    return {
+        **found,
+        "cloud": None,
+        "fallbacks": {},
+        "switches": 0,
+        "slow": 1.0,
+        "link_is_measured": True,
+    }
 
 
 def test_summary_has_the_joules_at_the_rate_that_was_seen(

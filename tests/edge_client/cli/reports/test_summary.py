@@ -24,7 +24,13 @@ def shown(
     for server in servers:
         tally.add(replace(served, served_by=server), "")
     summary = tally.summary(dropped=0, unreadable=0, link=link)
-    summary |= {"fallbacks": {}, "switches": 0, "slow": slow, "link_is_measured": link_is_measured}
+    summary |= {
+        "cloud": None,
+        "fallbacks": {},
+        "switches": 0,
+        "slow": slow,
+        "link_is_measured": link_is_measured,
+    }
     print_summary(summary, bundle)
     return capsys.readouterr().out
 

@@ -1,0 +1,36 @@
+"""The absence of the cloud in words: what is so of a cloud that no frame goes to, by its last failure."""
+
+from protos.errors import (
+    BundleError,
+    CalibrationError,
+    DeniedError,
+    LateError,
+    MismatchError,
+    OverloadedError,
+    ServerError,
+    SplitpointError,
+    UnknownNameError,
+    UnreachableError,
+)
+
+_IS: tuple[tuple[type[SplitpointError], str], ...] = (
+    (CalibrationError, "has another calibration of this bundle"),
+    (MismatchError, "has another version of this bundle"),
+    (UnknownNameError, "does not have this bundle"),
+    (BundleError, "cannot load its bundle"),
+    (DeniedError, "does not let this edge in"),
+    (OverloadedError, "is overloaded"),
+    (LateError, "does not answer in time"),
+    (ServerError, "fails"),
+)
+"""The first that fits."""
+
+NEEDS_A_PERSON = (MismatchError, UnknownNameError, BundleError, DeniedError)
+"""What does not pass by itself: somebody has to change something on one of the sides."""
+
+
+def say_absence(error: SplitpointError | None) -> str:
+    """Return a clause such as `the cloud is away`, true of a cloud whose last failure is `error`."""
+    if isinstance(error, UnreachableError):
+        return f"the cloud {error.cause}"
+    return f"the cloud {next((text for kind, text in _IS if isinstance(error, kind)), 'is away')}"
