@@ -120,6 +120,8 @@ class Telemetry(_Document):
     download_bytes: int = _Count
     lost_snapshots: int = _Count
     """Oldest ones that made way while the cloud was away, and those that it refused."""
+    source_stops: int = Field(default=0, ge=0, le=_MOST)
+    """How often the camera has stopped; it is opened again by itself."""
     stages: dict[str, StageTimes] = Field(max_length=len(STAGES))
     moves: tuple[Move, ...] = Field(default=(), max_length=MAX_MOVES)
     """The last ones of the interval."""

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 
 from edge_client.cli.reports.live_view import LiveView
 from edge_client.cli.reports.remarks import (
@@ -20,6 +20,7 @@ from edge_client.cli.reports.remarks import (
     tell_of_slowness,
 )
 from edge_client.cli.reports.result_json import RecordWriter
+from edge_client.cli.reports.saved_outputs import OutputFolder
 from edge_client.cli.reports.summary import sum_up
 from edge_client.cli.reports.tally import Tally
 from edge_client.cli.settings import RunSettings
@@ -52,13 +53,14 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
         settings.labels, source.names, bundle.manifest.labels, bundle.outputs, console.remark
     )
     check_free(settings.reports.metrics)
+    saved = OutputFolder(settings.save_outputs) if settings.save_outputs else None
     slow = settings.client.slow
     tell_of_slowness(slow)
     with ExitStack() as stack:
         client = stack.enter_context(_connected(settings, bundle))
         if settings.reports.heartbeat:
             beat(settings.reports.heartbeat)
-        observer = Observer(client.asynchronous, settings.reports.name)
+        observer = Observer(client.asynchronous, settings.reports.name, stops=lambda: source.stops)
         stack.enter_context(shown_metrics(settings.reports.metrics, observer))
         # Only now: a server that is away must not cost the records of the last run.
         writer = stack.enter_context(RecordWriter(settings.reports.output, as_json))
@@ -73,17 +75,16 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
         reporting = client.accompany(reporter.run())
         tally = Tally(bundle, labels or {}, monotonic, settings.client.deadline_s, settings.terms)
         try:
-            interrupted = _stream(client, source, settings, tally, observer, writer)
+            interrupted = _stream(client, source, settings, tally, observer, writer, saved)
         finally:
             reporting.cancel()
             try:
                 client.run(reporter.finish())
             finally:
-                dropped, unreadable = source.dropped, source.unreadable
                 sum_up(
                     tally, client, writer,
-                    as_json=as_json, slow=slow, dropped=dropped, unreadable=unreadable,
-                    window=settings.client.window,
+                    as_json=as_json, slow=slow, dropped=source.dropped, unreadable=source.unreadable,
+                    stops=source.stops, window=settings.client.window,
                 )  # fmt: skip
     return _exit_status(tally, source, interrupted)
 
@@ -100,9 +101,10 @@ def _stream(
     tally: Tally,
     observer: Observer,
     writer: RecordWriter,
+    saved: OutputFolder | None,
 ) -> bool:
     """Stream everything; return True if it was interrupted."""
-    names: deque[str] = deque()
+    names: deque[tuple[str, float]] = deque()
     total = settings.pace.max_frames if settings.pace.loop else source.total
     frames = _noting(play(source, settings.pace), names)
     with LiveView(total) as view:
@@ -111,7 +113,10 @@ def _stream(
             for result in client.stream(frames, on_error="result"):
                 before = tell_of_move(before, client.asynchronous.control.moved_to)
                 observer.add(result)
-                writer.write(tally.add(result, names.popleft()))
+                record = tally.add(result, *names.popleft())
+                if saved is not None:
+                    record["saved"] = saved.save(result.frame, result.outputs)
+                writer.write(record)
                 if settings.reports.heartbeat:
                     beat(settings.reports.heartbeat)
                 view.show(result, tally)
@@ -121,10 +126,10 @@ def _stream(
     return False
 
 
-def _noting(frames: Iterator[Frame], names: deque[str]) -> Iterator[dict[str, Array]]:
-    """Yield the frames' inputs; the results come in the same order, so their names wait in `names`."""
+def _noting(frames: Iterator[Frame], names: deque[tuple[str, float]]) -> Iterator[dict[str, Array]]:
+    """Yield the frames' inputs; results come in the same order, so names and times wait in `names`."""
     for frame in frames:
-        names.append(frame.source)
+        names.append((frame.source, time()))
         yield frame.inputs
 
 

@@ -203,12 +203,20 @@ class RunSettings(EdgeSettings):
 
     source: str = field(
         metadata=about(
-            "Folder of images, image, .npy, .npz, video, camera's number, or - for stdin.",
+            "Folder of images, image, .npy, .npz, video, camera's number, rtsp:// or http:// address, or - "
+            "for stdin.",
             words("SOURCE"),
             panel=DATA,
         )
     )
     pace: Pace = group(Pace)
+    save_outputs: Path | None = option(
+        None,
+        "Save the outputs of every frame in this folder, new or empty, as FRAME.npz.",
+        FILE,
+        none=NONE,
+        panel=OUTPUT,
+    )
     labels: Path | None = option(
         None, "A CSV of file,label to compare with.", FILE, none=NONE, panel=DATA
     )

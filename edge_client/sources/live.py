@@ -64,17 +64,16 @@ class Newest(Generic[T]):
 
 
 def video_frames(source: str, fitter: ImageFitter) -> Iterator[dict[str, Array]]:
-    """Yield the frames of a video file, or of a camera (`0`, `/dev/video0`), until it ends.
+    """Yield the frames of a video file until it ends.
 
     Raises SourceError when OpenCV is missing or the source cannot be opened.
     """
-    cv2 = _opencv()
-    capture = cv2.VideoCapture(int(source) if source.isdigit() else source)
+    cv2 = opencv()
+    capture = cv2.VideoCapture(source)
     try:
         if not capture.isOpened():
             raise SourceError(
-                f"{source} cannot be opened as a video or camera. Check that it exists, that it may be "
-                "read, and that no other program holds it."
+                f"{source} cannot be opened as a video. Check that it is one, and that it may be read."
             )
         while True:
             found, pixels = capture.read()
@@ -85,7 +84,8 @@ def video_frames(source: str, fitter: ImageFitter) -> Iterator[dict[str, Array]]
         capture.release()
 
 
-def _opencv() -> Any:
+def opencv() -> Any:
+    """Return the module cv2; SourceError where it is not installed."""
     try:
         import cv2
     except ImportError as error:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
+from edge_client.sources.camera import Camera, is_address, without_password
 from edge_client.sources.frame_pacing import paced
 from edge_client.sources.live import Newest, video_frames
 from edge_client.sources.pace_options import Pace
@@ -34,7 +36,7 @@ class Frame:
 class FrameSource:
     """Frames to iterate once. `total` is their number, where it is known, `names` what images are called.
 
-    `unreadable` and `dropped` count what was left out, so far.
+    `unreadable` and `dropped` count what was left out so far, `stops` how often a camera has stopped.
     """
 
     frames: Callable[[], Iterator[Frame]]
@@ -43,6 +45,7 @@ class FrameSource:
     names: Sequence[str] = ()
     repeatable: bool = True
     unreadable: int = 0
+    stops: int = 0
     newest: list[Newest[Frame]] = field(default_factory=list)
 
     @property
@@ -53,6 +56,10 @@ class FrameSource:
     def watch(self, newest: Newest[Frame]) -> None:
         """Count as dropped what these frames drop."""
         self.newest.append(newest)
+
+    def stopped(self) -> None:
+        """Count a camera that has stopped."""
+        self.stops += 1
 
     def leave_out(self) -> None:
         """Count a frame that cannot be read."""
@@ -72,19 +79,29 @@ def open_source(
     path = Path(text)
     if text == STDIN:
         return _stdin(inputs, say, stdin)
-    if text.isdigit() or text.startswith("/dev/video"):
-        fitter = ImageFitter(inputs, say)
-        return FrameSource(
-            lambda: _numbered(text, video_frames(text, fitter)), live=True, repeatable=False
-        )
+    if text.isdigit() or text.startswith("/dev/video") or is_address(text):
+        return _camera(text, ImageFitter(inputs, say), say)
     if path.is_dir():
         return _images(path, inputs, say)
     if not path.exists():
         raise SourceError(
             f"there is no {text}. Give a folder of images, an image, .npy, .npz, a video, a camera's "
-            "number, or - for stdin."
+            "number, an address such as rtsp://camera/1, or - for stdin."
         )
     return _file(path, inputs, say)
+
+
+def _camera(text: str, fitter: ImageFitter, say: Say) -> FrameSource:
+    """Return the frames of a camera, or of a video or camera behind an address."""
+    is_video = is_address(text) and Path(urlsplit(text).path).suffix.lower() in VIDEOS
+
+    def frames() -> Iterator[Frame]:
+        camera = Camera(text, say, source.stopped)
+        pixels = (fitter.from_pixels(frame) for frame in camera.frames())
+        return _numbered(without_password(text), pixels)
+
+    source = FrameSource(frames, live=not is_video, repeatable=is_video)
+    return source
 
 
 def play(source: FrameSource, pace: Pace) -> Iterator[Frame]:

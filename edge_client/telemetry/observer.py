@@ -50,7 +50,7 @@ class Observer:
     """Watches one client by its results. Safe to call from several threads.
 
     `name` is what the edge calls itself. `add` takes every result; `look` has to be called now and then,
-    so that health changes without frames too.
+    so that health changes without frames too. `stops`: how often the source of frames has stopped so far.
     """
 
     def __init__(
@@ -60,10 +60,12 @@ class Observer:
         *,
         settings: HealthSettings | None = None,
         clocks: Clocks | None = None,
+        stops: Callable[[], int] = lambda: 0,
     ) -> None:
         self._client = client
         self._name = name
         self._settings = settings
+        self._stops = stops
         self._clocks = clocks or Clocks()
         now_s = self._clocks.steady()
         self._lock = threading.Lock()
@@ -178,6 +180,7 @@ class Observer:
             upload_bytes=self._upload_bytes,
             download_bytes=self._download_bytes,
             lost_snapshots=self._lost_snapshots,
+            source_stops=self._stops(),
             stages={name: stage.summary() for name, stage in self._stages.items()},
             moves=tuple(self._moves),
             estimates=self._estimates(now_s),

@@ -51,7 +51,10 @@ def import_command(
             default="the model's own",
         ),
     ] = None,
-    labels: Annotated[Path | None, flag("Class names, one a line.", "FILE.txt", panel=DATA)] = None,
+    labels: Annotated[
+        Path | None,
+        flag("Class names, one a line.", "FILE.txt", panel=DATA, default="those in the file"),
+    ] = None,
     samples: Annotated[
         Path | None,
         flag(

@@ -25,7 +25,7 @@ from partitioner.bundle.manifest import (
 from partitioner.common.defaults import MAX_CUTS
 from partitioner.common.units import plural
 from partitioner.graph.cuts import FoundCut, find_cuts
-from partitioner.graph.graph import Graph
+from partitioner.importer.class_names import class_names
 from partitioner.importer.layer_names import layer_names
 from partitioner.importer.onnx_file import load_model, strip_remarks
 from partitioner.importer.onnx_graph import read_graph
@@ -44,7 +44,7 @@ from partitioner.importer.weights import (
 from partitioner.importer.weights_map import write_weights_map
 from partitioner.inputs.files import load_inputs
 from partitioner.runtime.sessions import random_feeds
-from protos.errors import ModelError, UsageError
+from protos.errors import UsageError
 
 _IR_VERSION = 8
 """The first that lets weights be absent from the inputs and kept in external files."""
@@ -91,6 +91,7 @@ def import_model(
         (folder / "graphs").mkdir()
         on_step("reading the model")
         model, parameters, layers = _read(str(source), folder, chosen)
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
         wanted = None
         if chosen.preprocess:
             wanted = parse_preprocess(chosen.preprocess, model, chosen.frame)
@@ -110,13 +111,14 @@ def import_model(
         write_weights_map(folder, made)
         save_graph(folder, graph)
         save_samples(folder, samples)
+        inputs, outputs = (specs_of(ends, graph.values) for ends in (graph.inputs, graph.outputs))
         manifest = Manifest(
             name=name,
             created_by=f"splitpoint {version('splitpoint')}",
             source=Path(source).name,
-            inputs=specs_of(graph.inputs, graph.values),
-            outputs=specs_of(graph.outputs, graph.values),
-            labels=_checked_labels(chosen.labels, graph),
+            inputs=inputs,
+            outputs=outputs,
+            labels=class_names(chosen.labels, metadata, inputs, outputs),
             preprocess=wanted,
             flops=graph.flops,
             parameters=parameters,
@@ -193,17 +195,6 @@ def _read(
         constants_to_initializers(model.graph)
         order_by_use(model.graph)
         return model, move_weights(model.graph, path.parent, folder / WEIGHTS_FILE), layers
-
-
-def _checked_labels(labels: tuple[str, ...], graph: Graph) -> tuple[str, ...]:
-    outputs = specs_of(graph.outputs, graph.values)
-    if labels and not any(spec.shape[-1:] == (len(labels),) for spec in outputs):
-        shown = ", ".join(f"{spec.name} {spec}" for spec in outputs)
-        raise ModelError(
-            f"the labels file has {plural(len(labels), 'label')}, but no output has as many classes: "
-            f"{shown}. Give one label a class, in order."
-        )
-    return labels
 
 
 def _digests(folder: Path) -> dict[str, FileDigest]:

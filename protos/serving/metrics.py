@@ -81,6 +81,7 @@ def _counters(snapshots: list[Telemetry]) -> Iterator[Metric]:
         ("download_bytes", "Bytes of the cloud's answers."),
         ("switches", "Moves of the cut by the policy."),
         ("lost_snapshots", "Telemetry that never reached the cloud."),
+        ("source_stops", "Times that the camera has stopped; it is opened again by itself."),
     ):
         family = CounterMetricFamily(_PREFIX + name, about, labels=_EDGE)
         for seen in snapshots:

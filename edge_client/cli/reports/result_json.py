@@ -2,18 +2,16 @@
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-import numpy as np
-
+from edge_client.cli.reports.interpretation import Interpretation, plain_outputs
 from edge_client.frames.result import Result
-from partitioner.inputs.labels import is_classes
 from partitioner.terminal import console
+from partitioner.terminal.flag_names import with_flags
 from protos.errors import FileError, UsageError
-from protos.tensors import Array, TensorSpec
 
 
 class RecordWriter:
@@ -81,42 +79,18 @@ class RecordWriter:
                 file.close()
 
 
-def top1(
-    outputs: Mapping[str, Array], specs: Sequence[TensorSpec], labels: Sequence[str]
-) -> dict[str, Any] | None:
-    """Return the strongest class of each classifier-like output [batch, classes], for its first sample.
-
-    With one such output: `index`, `label` (if it has one) and `score`, the output's own value there.
-    With several: that by output name. None when there is none.
-    """
-    found = {
-        spec.name: _strongest(outputs[spec.name][0], labels)
-        for spec in specs
-        if spec.name in outputs and is_classes(spec)
-    }
-    if len(found) == 1:
-        return next(iter(found.values()))
-    return found or None
-
-
-def _strongest(scores: Array, labels: Sequence[str]) -> dict[str, Any]:
-    index = int(np.argmax(scores))
-    strongest: dict[str, Any] = {"index": index}
-    if len(labels) == scores.shape[0]:
-        strongest["label"] = labels[index]
-    # JSON has no word for what is not a number.
-    value = float(scores[index])
-    return {**strongest, "score": round(value, 6) if np.isfinite(value) else None}
-
-
-def record_of(result: Result, source: str, strongest: dict[str, Any] | None) -> dict[str, Any]:
-    """Return one frame as plain data: seconds and bytes."""
+def record_of(
+    result: Result, source: str, came_at_s: float, meaning: Interpretation
+) -> dict[str, Any]:
+    """Return one frame as plain data: seconds and bytes; `came_at_s`: Unix time at which it came."""
     timings = result.timings
+    came_at = datetime.fromtimestamp(came_at_s).astimezone()
     return {
         "frame": result.frame,
+        "time": came_at.isoformat(timespec="milliseconds"),
         "source": source,
         "served_by": str(result.served_by),
-        "reason": result.reason,
+        "reason": with_flags(result.reason),
         "cut": result.cut,
         "codec": result.codec,
         "latency_s": round(timings.latency_s, 6),
@@ -127,5 +101,7 @@ def record_of(result: Result, source: str, strongest: dict[str, Any] | None) -> 
         "queue_s": round(timings.queue_s, 6),
         "cloud_s": round(timings.cloud_s, 6),
         "wait_s": round(timings.wait_s, 6),
-        "top1": strongest,
+        "top1": meaning.top1(result.outputs),
+        "detections": meaning.detections(result.outputs),
+        "outputs": plain_outputs(result.outputs),
     }

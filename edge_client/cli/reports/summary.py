@@ -30,6 +30,7 @@ def sum_up(
     slow: float,
     dropped: int = 0,
     unreadable: int = 0,
+    stops: int = 0,
     window: int = 1,
 ) -> None:
     """Write the summary of what was done, as a table where people read, and what would make it better.
@@ -38,6 +39,7 @@ def sum_up(
     at work at the same time; 1 where callers have a pace of their own.
     """
     summary = tally.summary(dropped=dropped, unreadable=unreadable, link=client.link)
+    summary["stops"] = stops
     summary |= {"fallbacks": dict(client.fallbacks), "switches": client.switches, "slow": slow}
     summary["link_is_measured"] = client.link_is_measured
     summary["cloud"] = client.absence if client.cloud_is_away else None
@@ -69,9 +71,11 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("served by", _counts(summary["served_by"]))]
     if summary["slow"] > 1:
         rows.append(("device", f"played {summary['slow']:g} times as slow"))
-    for name in ("failed", "dropped", "unreadable"):
-        if summary[name]:
-            rows.append((name, str(summary[name])))
+    rows += [
+        (name, str(summary[name])) for name in ("failed", "dropped", "unreadable") if summary[name]
+    ]
+    if summary["stops"]:
+        rows.append(("camera stopped", plural(summary["stops"], "time")))
     if (deadline := summary["deadline"]) and deadline["missed"]:
         rows.append(("missed the deadline", str(deadline["missed"])))
     if summary["accuracy"] is not None:
@@ -83,6 +87,12 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("cut moved", plural(summary["switches"], "time")))
     if summary["fallbacks"]:
         rows.append(("without the cloud", _tallied(summary["fallbacks"])))
+    return rows + _end_rows(summary)
+
+
+def _end_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return how the cloud and its link were at the end."""
+    rows = []
     if summary["cloud"]:
         rows.append(("at the end", summary["cloud"]))
     if link := summary["link"]:

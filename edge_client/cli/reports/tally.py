@@ -9,7 +9,8 @@ import numpy as np
 
 from edge_client.cli.reports.advice import Punctuality
 from edge_client.cli.reports.consumption import Consumption
-from edge_client.cli.reports.result_json import record_of, top1
+from edge_client.cli.reports.interpretation import Interpretation
+from edge_client.cli.reports.result_json import record_of
 from edge_client.frames.result import Result, ServedBy, Timings
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
@@ -37,7 +38,7 @@ class Tally:
         self.frames = 0
         self.served_by: Counter[str] = Counter()
         self.cuts: Counter[str] = Counter()
-        self._bundle = bundle
+        self._meaning = Interpretation(bundle, labelled=bool(labels))
         self._labels = labels
         self._labelled = self._right = 0
         self._punctuality = Punctuality(deadline_s)
@@ -48,9 +49,10 @@ class Tally:
         self._clock = clock
         self._begun = clock()
 
-    def add(self, result: Result, source: str) -> dict[str, Any]:
-        """Count one result and return its record."""
-        strongest = top1(result.outputs, self._bundle.outputs, self._bundle.manifest.labels)
+    def add(self, result: Result, source: str, came_at_s: float) -> dict[str, Any]:
+        """Count one result of a frame that came at `came_at_s`, in Unix time, and return its record."""
+        record = record_of(result, source, came_at_s, self._meaning)
+        strongest = record["top1"]
         self.frames += 1
         self.served_by[str(result.served_by)] += 1
         self._punctuality.add(result)
@@ -62,7 +64,7 @@ class Tally:
         if source in self._labels and strongest and "index" in strongest:
             self._labelled += 1
             self._right += strongest["index"] == self._labels[source]
-        return record_of(result, source, strongest)
+        return record
 
     @property
     def failed(self) -> int:

@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import subprocess
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tests.kit.observations import CUT
 
 FRAME_KEYS = {
     "frame", "source", "served_by", "reason", "cut", "codec", "latency_s", "edge_s", "upload_bytes",
-    "download_bytes", "network_s", "queue_s", "cloud_s", "wait_s", "top1",
+    "download_bytes", "network_s", "queue_s", "cloud_s", "wait_s", "top1", "time", "detections", "outputs",
 }  # fmt: skip
 
 FRAMES, LABELS = colours(12, seed=3)
@@ -417,3 +418,25 @@ def test_run_with_a_device_says_what_a_frame_cost_it(residual_bundle: Bundle, so
     assert json.loads(done.stdout.splitlines()[-1])["summary"]["energy_j"] > 0
     plain = run_edge(residual_bundle, source, "--json", "--max-frames", 2)
     assert json.loads(plain.stdout.splitlines()[-1])["summary"]["energy_j"] is None
+
+
+def test_records_have_times_outputs_and_their_files(
+    image_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    begun = datetime.now().astimezone()
+    words = ("run", "--bundle", image_bundle.path, "--source", folder, "--cut", "edge", "--json")
+    done = invoke(*words, "--save-outputs", tmp_path / "saved")
+    assert done.exit_code == 0, done.output
+    *records, _ = lines(done.stdout)
+    (spec,) = image_bundle.outputs
+    times = [datetime.fromisoformat(record["time"]) for record in records]
+    assert all(time.tzinfo is not None for time in times)
+    assert begun - timedelta(seconds=1) <= times[0] <= times[-1] <= datetime.now().astimezone()
+    for record in records:
+        with np.load(tmp_path / "saved" / record["saved"]) as saved:
+            np.testing.assert_array_equal(
+                saved[spec.name], np.array(record["outputs"][spec.name]["values"], np.float32)
+            )
+        assert record["detections"] is None
+    again = invoke(*words, "--save-outputs", tmp_path / "saved")
+    assert isinstance(again.exception, UsageError)

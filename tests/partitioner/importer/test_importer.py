@@ -135,7 +135,7 @@ def test_what_is_said_of_inputs_has_to_be_true_of_them(
     )
     refuse(file, out, "`frame` .* need `preprocess`", ImportOptions(frame="48x64"))
     huge = ImportOptions(preprocess="unit", frame="99999999x999999")
-    refuse(file, out, "99999899000001 pixels, and at most", huge)
+    refuse(file, out, "99,999,899,000,001 pixels, and at most", huge)
     import_model(file, out, ImportOptions(input_dtypes={"x": "float32"}))
 
 

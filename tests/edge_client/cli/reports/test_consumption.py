@@ -65,11 +65,12 @@ def summary_of(bundle: Bundle, terms: Terms, *results: Result) -> dict[str, Any]
     times = iter([0.0])
     tally = Tally(bundle, {}, lambda: next(times, 1.0), terms=terms)
     for one in results:
-        tally.add(one, "")
+        tally.add(one, "", 0.0)
     found = tally.summary(dropped=0, unreadable=0, link=None)
     return {
         **found,
         "cloud": None,
+        "stops": 0,
         "fallbacks": {},
         "switches": 0,
         "slow": 1.0,

@@ -22,10 +22,11 @@ def shown(
     tally = Tally(bundle, {}, lambda: 1.0)
     served = Result(0, {}, ServedBy.CLOUD, "", "cut-03", "raw", 100, 10, Timings(0.01, 0.01))
     for server in servers:
-        tally.add(replace(served, served_by=server), "")
+        tally.add(replace(served, served_by=server), "", 0.0)
     summary = tally.summary(dropped=0, unreadable=0, link=link)
     summary |= {
         "cloud": None,
+        "stops": 0,
         "fallbacks": {},
         "switches": 0,
         "slow": slow,

@@ -1,0 +1,48 @@
+"""Which outputs are scores of classes: the shape alone is not enough."""
+
+import numpy as np
+import pytest
+
+from partitioner.outputs.classes import class_outputs, top1
+from protos.tensors import TensorSpec
+
+TEN = TensorSpec("output", "float32", (-1, 10))
+
+
+def test_regression_of_the_same_shape_is_no_classifier() -> None:
+    assert class_outputs([TEN]) == ()
+    assert class_outputs([TEN], made_by={"output": "Gemm"}) == ()
+    assert class_outputs([TensorSpec("pose", "float32", (-1, 6))], labels=["a"] * 10) == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["logits", "probs", "class_probs", "probabilities", "model.classes", "prob"]
+)
+def test_name_that_speaks_of_classes_says_it(name: str) -> None:
+    assert class_outputs([TensorSpec(name, "float32", (-1, 10))]) == (name,)
+
+
+@pytest.mark.parametrize("name", ["problem", "classic", "embedding", "output"])
+def test_name_that_only_begins_so_does_not(name: str) -> None:
+    assert class_outputs([TensorSpec(name, "float32", (-1, 10))]) == ()
+
+
+def test_class_names_a_softmax_or_frames_with_known_classes_say_it() -> None:
+    assert class_outputs([TEN], labels=["x"] * 10) == ("output",)
+    assert class_outputs([TEN], made_by={"output": "Softmax"}) == ("output",)
+    assert class_outputs([TEN], labelled=True) == ("output",)
+    two = [TEN, TensorSpec("other", "float32", (-1, 3))]
+    assert class_outputs(two, labelled=True) == ()  # which of them?
+
+
+def test_integers_and_other_shapes_never_are() -> None:
+    specs = [TensorSpec("logits", "int64", (-1, 10)), TensorSpec("logits", "float32", (-1, 1)),
+             TensorSpec("logits", "float32", (-1, 5, 10))]  # fmt: skip
+    assert class_outputs(specs, labelled=True) == ()
+
+
+def test_strongest_class_has_its_name_and_its_own_value() -> None:
+    scores = np.array([[0.25, 0.5, 0.125]], np.float32)
+    assert top1({"s": scores}, ["s"], ["a", "b", "c"]) == {"index": 1, "label": "b", "score": 0.5}
+    assert top1({"s": scores}, [], ["a", "b", "c"]) is None
+    assert top1({}, ["s"], ()) is None
