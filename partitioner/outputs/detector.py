@@ -96,7 +96,8 @@ class Detector:
         across, down = self.scale
         if boxes.size and np.nanmax(np.abs(boxes)) <= _NORMALISED:
             down, across = self.size
-        return boxes * np.array([across, down, across, down])
+        scaled: Floats = boxes * np.array([across, down, across, down])
+        return scaled
 
     def _written(self, box: Floats, score: float, index: int) -> dict[str, Any]:
         label = {"label": self.labels[index]} if 0 <= index < len(self.labels) else {}

@@ -100,7 +100,7 @@ async def test_answered_requests_leave_their_places_and_no_more(
     held = [engine.submit(job(residual_bundle)) for _ in range(2)]
     with pytest.raises(
         OverloadedError,
-        match=r"^2 requests are waiting in this server, and no more are taken\. Try again later, "
+        match=r"^this server has 2 requests waiting, and takes no more\. Try again later, "
         r"or finish the frame on the edge\.$",
     ):
         await engine.submit(job(residual_bundle))

@@ -9,7 +9,7 @@ from partitioner.cli.flags import choices
 from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
 from partitioner.settings.panels import CHOICE, DATA, OUTPUT, RUNTIME
 from partitioner.terminal.flags import flag
-from protos.errors import UsageError
+from protos.errors import UsageError, plural
 
 BundleArgument = Annotated[
     Path, typer.Argument(help="The bundle's folder.", metavar="BUNDLE", show_default=False)
@@ -61,6 +61,6 @@ def check_most_samples(most: int, least: int, what: str) -> None:
     """Raise UsageError where `max_samples` allows fewer inputs than what is done with them needs."""
     if most < least:
         raise UsageError(
-            f"`max_samples` {most} is too few to {what}, which takes at least {least} inputs. Give "
-            "that or more, or leave it out."
+            f"`max_samples` {most} is too few to {what}, which takes at least {plural(least, 'input')}. "
+            "Give that or more, or leave it out."
         )

@@ -106,7 +106,7 @@ def test_graph_without_layers_is_written_as_before(tmp_path: Path) -> None:
         assert ("layers" in (tmp_path / "graph.json").read_text()) == bool(layer)
     text = (tmp_path / "graph.json").read_text()
     (tmp_path / "graph.json").write_text(text.replace('["stem"]', '["stem","more"]'))
-    with pytest.raises(BundleError, match="2 layers for 1 nodes"):
+    with pytest.raises(BundleError, match="2 layers for 1 node"):
         parse_graph((tmp_path / "graph.json").read_bytes(), tmp_path)
 
 

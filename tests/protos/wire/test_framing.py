@@ -169,7 +169,9 @@ def test_largest_message_that_is_sane_is_read_and_the_next_one_refused() -> None
         framing.decode_request(fields + b"\x1a\x00")
     longest = ModelInferRequest(model_name="x" * name)
     assert framing.decode_request(longest.SerializeToString())[0] == longest
-    with pytest.raises(TensorError, match=f"{(4 << 20) + 1} bytes lie outside the raw contents"):
+    with pytest.raises(
+        TensorError, match=f"outside the raw contents it has {(4 << 20) + 1:,} bytes"
+    ):
         framing.decode_request(ModelInferRequest(model_name="x" * (name + 1)).SerializeToString())
 
 
@@ -197,7 +199,7 @@ def test_error_without_an_answer_is_read_by_itself() -> None:
 def test_answer_that_announces_more_than_it_brings_is_refused() -> None:
     answer = ModelInferResponse()
     answer.outputs.add(name="y", datatype="FP32", shape=[1])
-    with pytest.raises(TensorError, match="announces 1 outputs and brings 0"):
+    with pytest.raises(TensorError, match="announces 1 output and brings 0"):
         unpack_response(answer, [])
 
 
