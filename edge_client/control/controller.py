@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 _STALE_S = 1.0
 """A decision that is older is made again: loads fade, and a link that is not used grows uncertain."""
+_SAID_S = 0.2
+"""The reason of an option that stays is worded anew this often: it takes longer than the decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,20 @@ class _Ahead:
     def holds(self, state: tuple[object, ...], now_s: float) -> bool:
         """Tell whether it would still be decided so."""
         return self.state == state and now_s - self.at_s < _STALE_S
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the reason of an option that stays was worded of, and when."""
+
+    option: Option
+    power_demand: str
+    at_s: float
+
+    def repeats(self, before: "_Said") -> bool:
+        """Tell whether the words of a moment ago still do."""
+        same = self.option is before.option and self.power_demand == before.power_demand
+        return same and self.at_s - before.at_s < _SAID_S
 
 
 class Controller:
@@ -83,6 +99,7 @@ class Controller:
         self._bounded: RungDecision | None = None
         self._choices: dict[str, Choice] = {}
         self._ahead: _Ahead | None = None
+        self._said: _Said | None = None
 
     @property
     def adapts(self) -> bool:
@@ -273,7 +290,7 @@ class Controller:
         if not self._stages.is_open("head", alone.decision.option.cut):
             return choice
         reason = "the cloud is back, and another frame tries it"
-        return self._choice(replace(alone, decision=replace(alone.decision, reason=reason)))
+        return self._choice(replace(alone, decision=replace(alone.decision, said=reason)))
 
     def _explained(self, decided: RungDecision, before: RungDecision | None) -> RungDecision:
         """Say of a move that is due to the cloud's calibration that it is."""
@@ -283,7 +300,7 @@ class Controller:
         if not is_calibrated(old.codec) or is_calibrated(new.codec):
             return decided
         reason = f"the cloud has another calibration; {new.label} needs none"
-        return replace(decided, decision=replace(decided.decision, reason=reason))
+        return replace(decided, decision=replace(decided.decision, said=reason))
 
     def _take(self, decided: RungDecision) -> Choice:
         before = self._bounded
@@ -299,10 +316,16 @@ class Controller:
         return self._told
 
     def _choice(self, decided: RungDecision) -> Choice:
-        option, reason = decided.decision.option, decided.decision.reason
+        option, now_s = decided.decision.option, perf_counter()
+        known, held = self._choices.get(option.label), self._said
+        stays = not isinstance(decided.decision.said, str)
+        said = _Said(option, str(self._power_demand), now_s)
+        if known is not None and stays and held is not None and said.repeats(held):
+            return known
+        self._said = said if stays else None
+        reason = decided.decision.reason
         if (power_demand := str(self._power_demand)) and power_demand not in reason:
             reason = f"{reason} ({power_demand})"
-        known = self._choices.get(option.label)
         if known is None or known.option is not option:
             known = choose(self.bundle, option.cut, option.codec, reason)
             limit = decided.rung.thresholds.get(option.cut, math.inf)

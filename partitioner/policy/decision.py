@@ -1,5 +1,6 @@
 """The decision for the next frame: its option, and why."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from partitioner.common.units import format_duration
@@ -12,7 +13,8 @@ class Decision:
     """The option of the next frame, why in words, and its expected latency."""
 
     option: Option
-    reason: str
+    said: str | Callable[[], str]
+    """The reason, or what words it when it is asked for: most of an option that stays never are."""
     expected_s: float
     conditions: Conditions
     """What it was decided on; the next decision tells what has changed."""
@@ -22,6 +24,11 @@ class Decision:
     """False: no option is expected to meet it."""
     owed: float = 0.0
     """What staying has cost since another option has become worth a move, in the objective's unit."""
+
+    @property
+    def reason(self) -> str:
+        """Why this is the option, by what was known when it was decided."""
+        return self.said if isinstance(self.said, str) else self.said()
 
     def __repr__(self) -> str:
         late = "" if self.meets_deadline else ", too late"

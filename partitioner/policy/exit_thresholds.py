@@ -75,7 +75,7 @@ def decide_bounded(
         began = current.seen or seen
         return RungDecision(decision, place, rungs[place].rung, began, rising_to, since_s)
     reason = _reason(rungs, place, decision, seen, current, settings)
-    return RungDecision(replace(decision, reason=reason), place, rungs[place].rung, seen)
+    return RungDecision(replace(decision, said=reason), place, rungs[place].rung, seen)
 
 
 class _Least(NamedTuple):

@@ -5,6 +5,7 @@ The running edge and the simulator call the same `decide`.
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 from partitioner.planning.metrics import FrameTimes
 from partitioner.planning.option import Option
@@ -57,6 +58,7 @@ def decide(
     owed, worth = _weigh(best, staying, scorer, current, now_s, settings, meets=meets)
     if worth:
         return move(gain_reason(best, staying, scorer, current, settings, meets=meets))
+    reason: str | Callable[[], str]
     if meets != current.meets_deadline:
         reason = limit_reason(staying, settings, meets=meets)
     elif seen.cloud_reachable and not current.conditions.cloud_reachable:
@@ -64,11 +66,11 @@ def decide(
             f"{current.conditions.comeback}; nothing is worth leaving {staying.option.label} for"
         )
     else:
-        reason = stay_reason(staying, best, scorer, settings, meets=meets)
+        reason = partial(stay_reason, staying, best, scorer, settings, meets=meets)
     return replace(
         current,
         option=staying.option,
-        reason=reason,
+        said=reason,
         expected_s=staying.mean_s,
         meets_deadline=meets,
         owed=owed,
