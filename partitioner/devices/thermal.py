@@ -52,7 +52,10 @@ def sustain(device: Device, edge_s: float, fps: float) -> Sustained:
         return Sustained(1.0, math.inf, _steady_c(thermal, device.idle_w + wanted_w))
     speed = _settled_speed(full_w, load, room_w, thermal.power_exponent)
     hot_c, idle_c = (_steady_c(thermal, device.idle_w + power) for power in (wanted_w, 0.0))
-    after_s = thermal.time_constant_s * math.log((hot_c - idle_c) / (hot_c - thermal.throttle_c))
+    beyond_c = hot_c - thermal.throttle_c
+    if beyond_c <= 0:  # by no more than rounding
+        return Sustained(1.0, math.inf, hot_c)
+    after_s = thermal.time_constant_s * math.log((hot_c - idle_c) / beyond_c)
     return Sustained(speed, after_s, thermal.throttle_c)
 
 

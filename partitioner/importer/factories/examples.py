@@ -99,7 +99,7 @@ def _form(
     if isinstance(value, torch.Tensor):
         if value.is_meta:
             raise ModelError(
-                f"{source}: the example of {name} lies on `meta` and holds no numbers."
+                f"{source}: the example of {name} lies on 'meta' and holds no numbers."
             )
         place = len(tensors)
         names.append(name)

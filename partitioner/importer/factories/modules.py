@@ -67,7 +67,7 @@ def _check_weights(source: str, module: Any) -> None:
     tensors = [*module.parameters(), *module.buffers()]
     if any(tensor.is_meta for tensor in tensors):
         raise ModelError(
-            f"{source} returned a module on the device `meta`, whose weights hold no numbers. Build it on "
+            f"{source} returned a module on the device 'meta', whose weights hold no numbers. Build it on "
             "the CPU, and load its weights."
         )
     if any("quantized" in type(part).__module__ for part in module.modules()) or any(
