@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import Literal
 
+from partitioner.common.units import plural
 from partitioner.network.step_function import AtEnd, Steps
 from partitioner.network.trace import Trace
 from partitioner.network.trace_columns import (
@@ -143,7 +144,7 @@ def _read_table(
     for line in rows:
         fields = line.fields(delimiter)
         if len(fields) != len(header):
-            raise line.error(f"{len(fields)} fields", f"{len(header)} as in the header")
+            raise line.error(plural(len(fields), "field"), f"{len(header)} as in the header")
         for role, column in columns.items():
             read = line.time_in if role == "time" else line.number_in
             values[role].append(read(fields[column.at], column.name))
@@ -173,7 +174,7 @@ def _read_log(path: Path, lines: Sequence[Line], at_end: AtEnd) -> Trace:
     for line in lines:
         fields = line.fields(delimiter)
         if len(fields) != _LOG_FIELDS:
-            raise line.error(f"{len(fields)} fields", f"{_LOG_FIELDS}, as in the first line")
+            raise line.error(plural(len(fields), "field"), f"{_LOG_FIELDS}, as in the first line")
         ends.append(line.time_in(fields[1], "a time in ms"))
         bytes_received = line.number_in(fields[4], "bytes received")
         spans.append(line.number_in(fields[5], "milliseconds since the last line"))
@@ -196,7 +197,7 @@ def _read_lumos5g(path: Path, lines: Sequence[Line], at_end: AtEnd) -> Trace:
     for line in lines[1:]:
         fields = line.fields(delimiter)
         if len(fields) != len(header):
-            raise line.error(f"{len(fields)} fields", f"{len(header)} as in the header")
+            raise line.error(plural(len(fields), "field"), f"{len(header)} as in the header")
         run, second = fields[run_at], line.number_in(fields[second_at], "seq_num")
         passed = second - last[1] if run == last[0] else 1.0
         times.append(times[-1] + passed if times else 0.0)

@@ -89,7 +89,7 @@ def test_csv_may_say_all_of_a_link(written: Write) -> None:
         ("0 1\n1 1\n2 1\n90 1\n", "line 4: found a gap of 88 s after 2 s, where 1 s are usual"),
         ("0 0\n1 0\n", "carries nothing"),
         ("time_s,uplink_mbps\n0,1\n1,\n", "line 3: found nothing, wanted uplink_mbps"),
-        ("time_s,uplink_mbps\n0,1\n1\n", "line 3: found 1 fields, wanted 2"),
+        ("time_s,uplink_mbps\n0,1\n1\n", "line 3: found 1 field, wanted 2"),
         ("time_s,rtt_ms\n0,1\n", "a header without uplink in a known unit"),
         ("5\n3\n", "line 2: found 3 ms after 5 ms"),
         ("5\nx\n", "line 2: found 'x', wanted one whole number of milliseconds"),
