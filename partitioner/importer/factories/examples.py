@@ -103,6 +103,7 @@ def _form(
             )
         place = len(tensors)
         names.append(name)
+        value = value.float() if value.dtype is torch.bfloat16 else value
         tensors.append(value.detach().cpu())
         return lambda values: values[place]
     if isinstance(value, Mapping):

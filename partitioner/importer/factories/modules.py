@@ -1,9 +1,12 @@
 """The module that a factory means: out of the wrappers for training and compiling, on the CPU."""
 
 import inspect
+import logging
 from typing import Any
 
 from protos.errors import ModelError
+
+_log = logging.getLogger(__name__)
 
 
 def plain_module(source: str, made: Any) -> Any:
@@ -15,6 +18,11 @@ def plain_module(source: str, made: Any) -> Any:
         module = inner
     if isinstance(module, torch.nn.Module):
         _check_weights(source, module)
+        if any(weights.dtype is torch.bfloat16 for weights in module.parameters()):
+            _log.warning(
+                "weights in bfloat16, which the runtime does not compute in, become float32"
+            )
+            module = module.float()
         return module.cpu().eval()
     wanted = "a torch.nn.Module was wanted, or a pair of it and its example inputs"
     if isinstance(made, type):

@@ -105,6 +105,7 @@ def number(): return Net(), (X, 2.5)
 def named(): return Net(), {"flag": True, "x": X}
 def listed(): return Listed(), ([X, {"left": X}],)
 def starred(): return Starred(), (X, X)
+def brain(): return Plain().bfloat16(), X.bfloat16()
 Instance = Plain()
 def untold(): return torch.jit.trace(Plain(), X)
 def branching(): return Branching(), X
@@ -164,6 +165,12 @@ def test_whatever_a_factory_returns_computes_what_the_module_does(
     with torch.no_grad():
         wanted = oracle(namespace["Plain"]().eval(), *map(torch.from_numpy, feeds.values()))
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+
+
+@_OWN_WARNINGS
+def test_weights_in_bfloat16_become_float32(nets: Path, tmp_path: Path) -> None:
+    bundle = import_model(f"{nets}:brain", tmp_path / "net")
+    assert [spec.dtype for spec in (*bundle.inputs, *bundle.outputs)] == ["float32", "float32"]
 
 
 @_OWN_WARNINGS
