@@ -13,7 +13,12 @@ from types import ModuleType
 from typing import Any
 
 from partitioner.importer.factories.examples import Examples, read_examples
-from partitioner.importer.factories.modules import parameters_of, plain_module, starred_of
+from partitioner.importer.factories.modules import (
+    example_shapes,
+    parameters_of,
+    plain_module,
+    starred_of,
+)
 from protos.errors import ModelError
 
 _FACTORY = re.compile(r"(?P<where>.+):(?P<name>[A-Za-z_]\w*)")
@@ -120,9 +125,8 @@ def _examples(
         return read_examples(source, parameters, example, starred=starred_of(module))
     if not shapes:
         raise ModelError(
-            f"{source} came without example inputs. Say the shape of each with `input_shapes` "
-            f"{parameters[0] if parameters else 'x'}=1x3x224x224, or let the factory return "
-            "(module, example_inputs)."
+            f"{source} came without example inputs. Say their shapes (with your own sizes): "
+            f"{example_shapes(module)}. Or let the factory return (module, example_inputs)."
         )
     if unknown := [name for name in shapes if name not in parameters]:
         raise ModelError(

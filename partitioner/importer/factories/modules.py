@@ -51,6 +51,42 @@ def parameters_of(module: Any) -> list[str]:
     return list(inspect.signature(module.forward).parameters)
 
 
+def example_shapes(module: Any) -> str:
+    """Return shapes that the inputs that a module needs could have, as options that say them: what the first
+    layer takes for the first, and a vector for the others."""
+    names = _needed(module) or ["x"]
+    shapes = [_first_shape(module), *["1x16"] * (len(names) - 1)]
+    return " ".join(f"`input_shapes` {n}={s}" for n, s in zip(names, shapes, strict=True))
+
+
+def _needed(module: Any) -> list[str]:
+    """Return the names of the inputs without a default."""
+    import torch
+
+    if isinstance(module, torch.jit.ScriptModule):
+        return parameters_of(module)
+    parameters = inspect.signature(module.forward).parameters.values()
+    named = [
+        one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    return [one.name for one in named if one.default is one.empty]
+
+
+def _first_shape(module: Any) -> str:
+    from torch import nn
+
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            return f"1x{layer.in_channels}x224x224"
+        if isinstance(layer, nn.Conv1d):
+            return f"1x{layer.in_channels}x16"
+        if isinstance(layer, nn.Linear):
+            return f"1x{layer.in_features}"
+        if isinstance(layer, nn.Embedding):
+            return "1x16:int64"
+    return "1x16"
+
+
 def starred_of(module: Any) -> str:
     """Return the name of the parameter that takes all further arguments (`*rest`); empty without one."""
     import torch
