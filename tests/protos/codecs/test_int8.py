@@ -74,3 +74,10 @@ def test_channels_keep_ranges_of_their_own() -> None:
     data = bytes(get_codec("int8").encode(x.astype(np.float32), "x"))
     assert data[:17].hex() == "01" + "00000000" + "0000803f" + "000000c0" + "00000040"
     assert data[17:] == symbols.tobytes()
+
+
+def test_symbol_of_a_range_too_small_for_float32_ends_at_the_top_and_does_not_wrap() -> None:
+    # 382 of the smallest numbers: a 255th is 1.498 of them and rounds to one, so the last is 382 steps off.
+    least = np.finfo(np.float32).smallest_subnormal
+    data = bytes(get_codec("int8").encode(np.array([0, 382 * least], np.float32), "x"))
+    assert data[9:] == bytes([0, 255])
