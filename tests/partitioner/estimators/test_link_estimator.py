@@ -141,6 +141,18 @@ def test_three_frames_are_enough_for_a_large_step() -> None:
     assert error(found[32], after) < 0.25
 
 
+def test_step_is_learnt_from_the_frames_since_it_began_and_from_no_others() -> None:
+    # 160,000 bits and 3,200 of the answer at 1 Mbit/s: 163.2 ms beside the round trip, and back again.
+    before, after = Link(8e6, 8e6, 0.02), Link(1e6, 1e6, 0.02)
+    estimator = LinkEstimator(before)
+    links = [before] * 30 + [after] * 10 + [before] * 10
+    found = follow(estimator, lambda n: links[n], lambda _: 20_000.0, 50, 0.0)
+    assert error(found[33], after) < 0.02
+    assert error(found[49], before) < 0.05
+    assert estimator.steps == 2
+    assert found[49].link.rtt_s == pytest.approx(0.02, rel=0.1)
+
+
 def test_single_late_frame_moves_little() -> None:
     link = Link(6e6, 6e6, 0.03)
     estimator = LinkEstimator(link)

@@ -86,6 +86,15 @@ def test_golden_request() -> None:
     )  # fmt: skip
 
 
+def test_golden_answer() -> None:
+    spec = TensorSpec("x", "uint8", (-1, 3))
+    header, tensors = pack_response("m", "5", {"x": np.array([[1, 2, 3]], np.uint8)}, [spec])
+    # model_name (1), model_version (2), id (3), outputs (5), raw_output_contents (6)
+    assert framing.encode_response(header, tensors).hex() == (
+        "0a016d" "120131" "1a0135" "2a0e0a0178120555494e54381a020103" "3203010203"
+    )  # fmt: skip
+
+
 def test_frontier_of_several_values_arrives_as_it_left() -> None:
     rng = np.random.default_rng(0)
     values = {
