@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test quick lint unit stubs bundle clean
+.PHONY: demo test quick lint unit mutants stubs bundle clean
 
 ## demo: cut a model, serve both halves, stream real frames (no torch, no root)
 demo: .venv/.demo
@@ -25,6 +25,10 @@ lint: .venv/.dev
 unit: .venv/.dev
 	$(BIN)/python -m pytest
 
+## mutants: break lines of the core one at a time, and run their tests; long, but for NAMES='protos.wire*'
+mutants: .venv/.mutation
+	PATH="$(CURDIR)/$(BIN):$$PATH" mutmut run --max-children 1 $(NAMES)
+
 ## stubs: generate protos/*_pb2* again
 stubs: .venv/.dev
 	$(BIN)/python scripts/generate_stubs.py
@@ -45,5 +49,10 @@ stubs: .venv/.dev
 	@$(PIP) -e '.[dev]'
 	@touch $@ .venv/.demo
 
+.venv/.mutation: .venv/.dev pyproject.toml
+	@echo "installing what changes lines"
+	@$(PIP) -e '.[mutation]'
+	@touch $@
+
 clean:
-	rm -rf .venv demo-output .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo-output mutants .mypy_cache .ruff_cache .hypothesis
