@@ -23,7 +23,8 @@ from benchmarks.plans_page import write_page
 from partitioner.bundle.bundle import Bundle
 from partitioner.calibration.calibrator import calibrate
 from partitioner.calibration.measurement import Sample
-from partitioner.devices.device import load_device, scaled_to
+from partitioner.devices.device import load_device
+from partitioner.devices.scaled_profile import scaled_to
 from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.inputs.files import load_inputs
 from partitioner.network.link import Link
@@ -62,7 +63,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     for name in names():
         bundle = prepare(name, Path(arguments.folder))
         cloud = measure_profile(bundle, budget_s=arguments.budget_s, feeds=frames_of(name, bundle))
-        device = scaled_to(load_device(arguments.device), cloud, bundle.manifest.flops)
+        device = scaled_to(load_device(arguments.device), cloud, bundle)
         drop = arguments.accuracy_drop
         results[name] = {
             **_compare(_plans(bundle, cloud.scaled(arguments.edge_scale), cloud, drop)),

@@ -86,9 +86,11 @@ class ObjectiveSettings(Options):
 
         return Objective.asked(self.minimize, self.weights)
 
-    @property
-    def terms(self) -> "Terms":
-        """The device and the prices. Raises UsageError, UnknownNameError or FileError."""
+    def terms_with(self, threads: int) -> "Terms":
+        """Return the device, with so many threads, and the prices.
+
+        Raises UsageError, UnknownNameError or FileError.
+        """
         from partitioner.planning.terms import Terms
 
         return Terms.named(
@@ -96,6 +98,7 @@ class ObjectiveSettings(Options):
             self.radio,
             price_worker_hour=self.price_worker_hour,
             price_gb=self.price_gb,
+            threads=threads,
         )
 
 
@@ -188,7 +191,7 @@ class EdgeSettings(Options):
     @property
     def terms(self) -> "Terms":
         """On what terms options are priced. Raises UsageError, UnknownNameError or FileError."""
-        return self.aims.terms
+        return self.aims.terms_with(self.client.threads)
 
     @property
     def power_rules(self) -> "PowerRules | None":

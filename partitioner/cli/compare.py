@@ -56,7 +56,7 @@ def compare(
         for label, one, pair, scale in zip(_labels(bundles), loaded, profiles, own, strict=True)
     ]
     if as_json:
-        print_json(comparison_json(found))
+        print_json(comparison_json(found, target))
         return
     screen.print(escape(comparison_text(found, target)))
     screen.print(comparison_table(found))

@@ -25,7 +25,7 @@ def devices(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show the devices and radios that are known: watts, GFLOP/s, and how sure each number is.
+    """Show the devices and radios that are known: watts, throughput, and how sure each number is.
 
     A device of your own is a file such as my-board.toml, given as --device my-board.toml. Start from one
     that is known: splitpoint devices raspberry-pi-4 > my-board.toml
@@ -45,6 +45,7 @@ def devices(
         devices_table,
         radio_json,
         radios_table,
+        throughputs_table,
         titles_table,
     )
 
@@ -63,6 +64,7 @@ def devices(
         )
         return
     screen.print(devices_table(known))
+    screen.print(throughputs_table(known))
     screen.print(radios_table(radios))
     screen.print(titles_table([*known, *radios]))
     remark(OWN_TEXT)

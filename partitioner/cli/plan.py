@@ -100,8 +100,7 @@ def plan(
     if output.plot:
         _draw(decision, metrics, output.plot)
     answer = Answer(decision)
-    by_gflops = priced.device is not None and profiles.edge_scale is None
-    found = guesses(decision.plan, by_gflops=by_gflops)
+    found = guesses(decision.plan, priced.device if profiles.edge_scale is None else None)
     if output.as_json:
         _print_json(answer, found, front, metrics)
         return

@@ -15,9 +15,8 @@ from partitioner.common.frozen_model import FrozenModel
 from partitioner.common.nearest import meant_text
 from partitioner.devices.citation import Citation
 from partitioner.devices.radio import Radio
-from partitioner.profiles.profile import Profile
-from protos.errors import FileError, ProfileError, UnknownNameError, UsageError, reason
-from protos.names import EDGE
+from partitioner.devices.throughput import Throughput
+from protos.errors import FileError, UnknownNameError, reason
 
 _MAX_W = 1e6
 """What no device draws."""
@@ -51,8 +50,10 @@ class Device(FrozenModel):
     """Awake and waiting."""
     compute_w: float = Field(gt=0, le=_MAX_W)
     """While it computes with all that the model may use, the idle power included."""
-    gflops: float | None = Field(default=None, ge=1e-6, le=1e9)
-    """float32 GFLOP/s that it reaches with models; None: profiles are of the device itself."""
+    throughput: tuple[Throughput, ...] = ()
+    """How fast it computes, for numbers of threads; empty: profiles are of the device itself."""
+    threads: int = Field(default=1, ge=1)
+    """Those that it computes with."""
     radio: str = "wifi"
     """The radio that it has unless another is named."""
     thermal: Thermal | None = None
@@ -63,6 +64,35 @@ class Device(FrozenModel):
         if self.compute_w < self.idle_w:
             raise ValueError("compute_w includes the idle power, so it cannot be below idle_w")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_throughput(cls, found: object) -> object:
+        if isinstance(found, dict) and "gflops" in found:
+            raise ValueError(
+                "gflops knows no kinds of operators. Say [[throughput]] with dense_gflops, "
+                "depthwise_gflops and memory_gb_s"
+            )
+        return found
+
+    @property
+    def rate(self) -> Throughput | None:
+        """How fast it is with its threads, or on its GPU; None: not known."""
+        fitting = (one for one in self.throughput if one.on == "gpu" or one.threads == self.threads)
+        return next(fitting, None)
+
+    def with_threads(self, threads: int) -> Self:
+        """Return the device as it computes with so many threads, and draws power for them.
+
+        Its power grows with the cores at work, from idle to all of them (an estimate: what is shared by the
+        cores counts as idle).
+        """
+        cores = max((one.threads for one in self.throughput if one.on == "cpu"), default=0)
+        if not cores:
+            return self.model_copy(update={"threads": threads})
+        busy = min(threads, cores) / cores
+        watts = self.idle_w + (self.compute_w - self.idle_w) * busy
+        return self.model_copy(update={"threads": threads, "compute_w": watts})
 
 
 _Kind = TypeVar("_Kind", Device, Radio)
@@ -101,38 +131,6 @@ def template(name: str) -> str:
     """
     word = "radio" if name in radio_names() else "device"
     return _text(word, name)
-
-
-def scaled_to(device: Device, profile: Profile, flops: int) -> Profile:
-    """Return the profile as the device would have it: an estimate, from rates of computing alone.
-
-    A device without `gflops` is what was profiled. Raises what `device_scale` does.
-    """
-    scale = device_scale(device, profile, flops)
-    return profile if scale is None else profile.scaled(scale)
-
-
-def device_scale(device: Device, profile: Profile, flops: int) -> float | None:
-    """Return how many times as long the device takes as the profiled machine; None: it says nothing of it.
-
-    The profiled machine did the model's `flops` in the median of the cut `edge`; the device's
-    `gflops` says how long it takes. Raises ProfileError for a profile without the cut `edge`,
-    UsageError where the model's work is not known.
-    """
-    if device.gflops is None:
-        return None
-    if EDGE not in profile.cuts:
-        raise ProfileError(
-            f"the edge profile lacks the cut {EDGE}, so its times cannot be scaled to {device.name}. "
-            "Measure it with the whole bundle, or give `edge_scale`."
-        )
-    whole = profile.cuts[EDGE].head
-    if not flops or whole is None or not whole.seconds:
-        raise UsageError(
-            f"the bundle does not say how much work the model is, so its times cannot be scaled to "
-            f"{device.name}. Give `edge_scale`; 1 if the profile is of that device."
-        )
-    return flops / whole.seconds / (1e9 * device.gflops)
 
 
 def _names(folder: str) -> list[str]:

@@ -1,7 +1,7 @@
 """From an ONNX graph to our Graph: which nodes are constant, what each reads, and what it costs."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx
 from onnx import AttributeProto
@@ -20,6 +20,9 @@ DRAWS = frozenset(
     }
 )
 """Operators whose result differs from run to run: computed once, on one side."""
+
+
+_VALUE_BY_VALUE = frozenset({"DequantizeLinear", "QuantizeLinear", "Cast", "Identity"})
 
 
 def constant_nodes(graph: onnx.GraphProto) -> frozenset[int]:
@@ -60,10 +63,22 @@ def read_graph(
     fixed = {tensor.name for tensor in graph.initializer}
     fixed |= {name for index in constants for name in graph.node[index].output}
     places = [index for index in range(len(graph.node)) if index not in constants]
-    weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    weights = _constant_shapes(graph, constants)
     nodes = tuple(_node(graph.node[index], fixed, values, weights, layers) for index in places)
     inputs = tuple(value.name for value in graph.input)
     return Graph(nodes, inputs, tuple(value.name for value in graph.output), values), places
+
+
+def _constant_shapes(
+    graph: onnx.GraphProto, constants: frozenset[int]
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of weights, and of what is computed from them value by value, as by QDQ models."""
+    known = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for index in sorted(constants):
+        node = graph.node[index]
+        if node.op_type in _VALUE_BY_VALUE and node.input and node.input[0] in known:
+            known[node.output[0]] = known[node.input[0]]
+    return known
 
 
 def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
@@ -111,7 +126,9 @@ def _flops(
         return spec.sized() if spec else weights.get(name, ())
 
     made = math.prod(shape(node.output[0])) if node.output and node.output[0] in values else 0
-    second = shape(node.input[1]) if len(node.input) > 1 else ()
+    # Quantised operators have scale and zero point of the first input before the second.
+    place = 3 if node.op_type in ("QLinearConv", "QLinearMatMul") else 1
+    second = shape(node.input[place]) if len(node.input) > place else ()
     if node.op_type in ("Conv", "ConvInteger", "QLinearConv") and len(second) > 2:
         return 2 * made * math.prod(second[1:])
     if node.op_type == "ConvTranspose" and len(second) > 2:
@@ -119,9 +136,26 @@ def _flops(
     if node.op_type == "Gemm" and len(second) == 2:
         turned = any(a.name == "transB" and a.i for a in node.attribute)
         return 2 * made * second[1 if turned else 0]
-    if node.op_type in ("MatMul", "MatMulInteger") and second:
+    if node.op_type in ("MatMul", "MatMulInteger", "QLinearMatMul") and second:
         return 2 * made * second[-2 if len(second) > 1 else 0]
+    if node.op_type == "Einsum":
+        return 2 * _einsum_multiplies(node, [shape(name) for name in node.input])
+    if node.op_type in ("Attention", "MultiHeadAttention") and len(second) > 1:
+        # Queries by keys, and their product by values: each value made takes one of each a key.
+        return 2 * 2 * made * second[-2]
     if node.op_type in ("LSTM", "GRU", "RNN"):
         steps = math.prod(shape(node.input[0])[:-1])
         return 2 * steps * sum(math.prod(shape(name)) for name in node.input[1:3])
     return made
+
+
+def _einsum_multiplies(node: onnx.NodeProto, shapes: Sequence[tuple[int, ...]]) -> int:
+    """Return the multiply-adds of a sum over indices, one for each combination of them; 0: not known."""
+    equation = next((a.s.decode() for a in node.attribute if a.name == "equation"), "")
+    terms = equation.replace(" ", "").partition("->")[0].split(",")
+    sizes: dict[str, int] = {}
+    for term, dims in zip(terms, shapes, strict=False):
+        if "..." in term:
+            return 0
+        sizes |= dict(zip(term, dims, strict=False))
+    return math.prod(sizes.values())

@@ -6,15 +6,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import product
 
+from partitioner.devices.device import Device
 from partitioner.planning.constraints import Candidate
 from partitioner.planning.plan import Plan
 from partitioner.planning.selection import Selection, select
 from protos.errors import InfeasibleError
 
-GFLOPS_RANGE = (0.5, 3.0)
-"""Times scaled from a device's `gflops` may really be so many times as long. 0.5: `gflops` is half of the
-peak, which nothing exceeds. 3: on a Raspberry Pi 4 ncnn's own benchmark takes 487 ms for ResNet-50, where its
-24 GFLOP/s say 342, and 75.8 ms for MobileNetV2, where they say 25.4 (Tencent/ncnn, benchmark/README.md)."""
 BY_HAND_RANGE = (0.5, 2.0)
 """A factor that somebody gave by hand may be off by two either way: a convention."""
 _STEPS = 24
@@ -24,7 +21,7 @@ _STEPS = 24
 class GuessKind(StrEnum):
     """Why the times of a side are no measurement."""
 
-    GFLOPS = "gflops"
+    THROUGHPUT = "throughput"
     FACTOR = "factor"
     ASSUMED = "assumed"
 
@@ -53,12 +50,16 @@ class Reach:
     at_high: Candidate | None
 
 
-def guesses(plan: Plan, *, by_gflops: bool = False) -> tuple[Guess, ...]:
-    """Return the sides of a plan that were not measured; `by_gflops`: the edge was scaled to a device."""
+def guesses(plan: Plan, device: Device | None = None) -> tuple[Guess, ...]:
+    """Return the sides of a plan that were not measured; `device`: that which the edge was scaled to.
+
+    Its times may be off by what its file says; a device that says no throughput was measured.
+    """
+    rate = device.rate if device else None
     found = []
     if plan.edge.scale != 1:
-        kind = GuessKind.GFLOPS if by_gflops else GuessKind.FACTOR
-        bounds = GFLOPS_RANGE if by_gflops else BY_HAND_RANGE
+        kind = GuessKind.THROUGHPUT if rate else GuessKind.FACTOR
+        bounds = (rate.low, rate.high) if rate else BY_HAND_RANGE
         found.append(Guess("edge", kind, plan.edge.scale, *bounds))
     assumed = plan.cloud.measured_at == plan.edge.measured_at
     if assumed or plan.cloud.scale != 1:
@@ -93,17 +94,14 @@ def survives(selection: Selection, found: Sequence[Guess]) -> bool:
     )
 
 
-def ranking_survives(first: Plan, second: Plan, *, by_gflops: bool = False) -> bool:
+def ranking_survives(first: Plan, second: Plan, device: Device | None = None) -> bool:
     """Tell whether the first plan's best stays faster than the second's at the ends of all ranges.
 
     One machine computes both, so what is a fact of the machine, a factor given by hand, is off by the
-    same for both. How far a device falls behind its `gflops` depends on the model, so that each of
+    same for both. How far a device falls behind its throughput depends on the model, so that each of
     them may be anywhere in the range.
     """
-    sides = [
-        {guess.role: guess for guess in guesses(plan, by_gflops=by_gflops)}
-        for plan in (first, second)
-    ]
+    sides = [{guess.role: guess for guess in guesses(plan, device)} for plan in (first, second)]
     roles = sorted({*sides[0], *sides[1]})
     corners = product(*(_corners(*(side.get(role) for side in sides)) for role in roles))
     return all(
@@ -115,7 +113,7 @@ def ranking_survives(first: Plan, second: Plan, *, by_gflops: bool = False) -> b
 
 def _corners(ours: Guess | None, theirs: Guess | None) -> tuple[tuple[float, float], ...]:
     """Return pairs of factors, on the first plan's times and the second's, among which the worst is."""
-    if ours and theirs and GuessKind.GFLOPS not in (ours.kind, theirs.kind):
+    if ours and theirs and GuessKind.THROUGHPUT not in (ours.kind, theirs.kind):
         return (ours.low, theirs.low), (ours.high, theirs.high)
     return ((ours.high if ours else 1.0, theirs.low if theirs else 1.0),)
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from partitioner.common.defaults import DEFAULT_THREADS
 from partitioner.devices.device import Device, load_device, load_radio
 from partitioner.devices.radio import Radio
 from protos.errors import UsageError
@@ -59,12 +60,14 @@ class Terms:
         fps: float | None = None,
         workers: int = 1,
         sustained: bool = False,
+        threads: int = DEFAULT_THREADS,
     ) -> "Terms":
         """Return terms with a device and a radio by name, or from files; without `radio` the device's own.
 
+        `threads`: those that the device computes with.
         Raises what `load_device` and `load_radio` do.
         """
-        found = load_device(device) if device else None
+        found = load_device(device).with_threads(threads) if device else None
         name = radio or (found.radio if found else None)
         priced = price_worker_hour is not None or price_gb is not None
         return cls(

@@ -92,6 +92,21 @@ class StageProfile(FrozenModel):
         """Seconds in a frame of a stream that pauses between frames."""
         return self.seconds + self.resume_s
 
+    def scaled(self, factor: float) -> "StageProfile":
+        """Return the stage on a machine that takes `factor` times as long."""
+
+        def times(found: FrozenModel, *names: str) -> dict[str, float]:
+            return {name: getattr(found, name) * factor for name in names}
+
+        timing, estimate = self.timing, self.estimate
+        slower = timing.model_copy(update=times(timing, "median_s", "p10_s", "p90_s"))
+        if estimate:
+            changes = times(estimate, "seconds", "alone_s", "error_s")
+            estimate = estimate.model_copy(update=changes)
+        resume_s = self.resume_s * factor
+        changed = {"timing": slower, "estimate": estimate, "resume_s": resume_s}
+        return self.model_copy(update=changed)
+
 
 class OrderBreak(FrozenModel):
     """Two stages of which what was timed of the smaller one is longer than what was timed of the larger."""
@@ -245,8 +260,8 @@ class Profile(FrozenModel):
         cuts = {
             name: cut.model_copy(
                 update={
-                    "head": _scaled_stage(cut.head, factor),
-                    "tail": _scaled_stage(cut.tail, factor),
+                    "head": cut.head.scaled(factor) if cut.head else None,
+                    "tail": cut.tail.scaled(factor) if cut.tail else None,
                     "codecs": {
                         codec: found.model_copy(
                             update={
@@ -271,24 +286,3 @@ class Profile(FrozenModel):
                 "scale": self.scale * factor,
             }
         )
-
-
-def _scaled_stage(stage: StageProfile | None, factor: float) -> StageProfile | None:
-    if stage is None:
-        return None
-    timing = stage.timing
-    slower = timing.model_copy(
-        update={
-            "median_s": timing.median_s * factor,
-            "p10_s": timing.p10_s * factor,
-            "p90_s": timing.p90_s * factor,
-        }
-    )
-    estimate = stage.estimate
-    if estimate:
-        times = ("seconds", "alone_s", "error_s")
-        estimate = estimate.model_copy(
-            update={name: getattr(estimate, name) * factor for name in times}
-        )
-    times_taken = {"timing": slower, "estimate": estimate, "resume_s": stage.resume_s * factor}
-    return stage.model_copy(update=times_taken)

@@ -65,7 +65,7 @@ class ProfileFlags(ProfileFiles):
 
         Raises ProfileError or UsageError.
         """
-        from partitioner.devices.device import scaled_to
+        from partitioner.devices.scaled_profile import scaled_to
         from partitioner.profiles.store import find_profiles
 
         scale = 1.0 if self.edge_scale is None else self.edge_scale
@@ -73,7 +73,7 @@ class ProfileFlags(ProfileFiles):
             bundle, self.edge, self.cloud, edge_scale=scale, cloud_scale=self.cloud_scale
         )
         if device and self.edge_scale is None:
-            here = scaled_to(device, here, bundle.manifest.flops)
+            here = scaled_to(device, here, bundle)
         return here, there
 
 
@@ -91,18 +91,18 @@ class ScaleFlags:
 
         The edges are scaled by one factor, the geometric mean: by a factor each, bundles would differ
         by their FLOPs alone, and nothing measured would be left of the comparison. A factor is None
-        where none is known: without a device, or with one that has no `gflops`.
+        where none is known: without a device, or with one that has no throughput.
 
         Raises ProfileError or UsageError.
         """
-        from partitioner.devices.device import device_scale
+        from partitioner.devices.scaled_profile import device_scale
 
         flags = ProfileFlags(edge_scale=self.edge_scale, cloud_scale=self.cloud_scale)
         pairs = [flags.read(bundle) for bundle in bundles]
-        if device is None or device.gflops is None:
+        if device is None or not device.throughput:
             return [None] * len(pairs), pairs
         own = [
-            device_scale(device, here, bundle.manifest.flops)
+            device_scale(device, here, bundle)
             for bundle, (here, _) in zip(bundles, pairs, strict=True)
         ]
         common = geometric_mean(scale for scale in own if scale)

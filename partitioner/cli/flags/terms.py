@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from partitioner.cli.flags import choices
+from partitioner.common.defaults import DEFAULT_THREADS
 from partitioner.settings.panels import CHOICE, TERMS
 from partitioner.terminal.flags import flag
 
@@ -69,6 +70,16 @@ class TermsFlags:
         ),
     ] = None
 
+    threads: Annotated[
+        int,
+        flag(
+            "Threads that the --device computes with, as splitpoint-edge run is told by its --threads.",
+            "N",
+            panel=TERMS,
+            min=1,
+        ),
+    ] = DEFAULT_THREADS
+
     price_worker_hour: Annotated[
         float | None,
         flag("Money for an hour of a busy cloud worker.", "PRICE", panel=TERMS),
@@ -94,6 +105,7 @@ class TermsFlags:
             fps=fps,
             workers=workers,
             sustained=sustained,
+            threads=self.threads,
         )
 
 

@@ -51,8 +51,11 @@ class Compared:
         return ", ".join(map(str, self.plan.bundle.inputs))
 
 
-def comparison_json(found: Sequence[Compared]) -> dict[str, Any]:
-    """Return what each bundle comes to, in the order of the command, and the fastest."""
+def comparison_json(found: Sequence[Compared], device: Device | None = None) -> dict[str, Any]:
+    """Return what each bundle comes to, in the order of the command, and the fastest.
+
+    `device`: that which the edges were scaled to.
+    """
     link = found[0].plan.link
     return {
         "link": {
@@ -62,7 +65,7 @@ def comparison_json(found: Sequence[Compared]) -> dict[str, Any]:
         },
         "bundles": [_bundle_json(one) for one in found],
         "fastest": min(found, key=_total_s).label,
-        "same_over_ranges": _survives(found),
+        "same_over_ranges": _survives(found, device),
     }
 
 
@@ -160,15 +163,16 @@ def _accuracy_text(first: Compared, second: Compared) -> str:
 def _scaling_text(found: Sequence[Compared], device: Device | None) -> str:
     """Say which sides were scaled, and whether the ranking may turn; empty: both were measured."""
     first = min(found, key=_total_s)
-    sides = guesses(first.plan, by_gflops=_is_by_gflops(first))
+    target = device if _is_by_device(first) else None
+    sides = guesses(first.plan, target)
     if not sides:
         return ""
     said = [guess_text(guess, device, first.plan) for guess in sides]
-    if _is_by_gflops(first):
+    if target:
         said.append(_one_factor_text(found))
     said.append(
         "Over that range the ranking stays."
-        if _survives(found)
+        if _survives(found, target)
         else "The difference is within the range of the scaling, so that the ranking may turn."
     )
     return " ".join(said)
@@ -182,15 +186,13 @@ def _one_factor_text(found: Sequence[Compared]) -> str:
     )
 
 
-def _survives(found: Sequence[Compared]) -> bool:
+def _survives(found: Sequence[Compared], device: Device | None) -> bool:
     """Tell whether the fastest is faster than each of the others over all of the ranges."""
     first, *others = sorted(found, key=_total_s)
-    return all(
-        ranking_survives(first.plan, other.plan, by_gflops=_is_by_gflops(first)) for other in others
-    )
+    return all(ranking_survives(first.plan, other.plan, device) for other in others)
 
 
-def _is_by_gflops(one: Compared) -> bool:
+def _is_by_device(one: Compared) -> bool:
     return one.own_scale is not None
 
 

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from partitioner.common.defaults import DEFAULT_THREADS
+from partitioner.common.units import format_duration, plural
 from partitioner.devices.device import Device
 from partitioner.planning.guesses import Guess, GuessKind, Reach, reach_of, survives
 from partitioner.planning.plan import Plan
 from partitioner.planning.selection import Selection
+from protos.names import EDGE
 
 
 def guesses_text(selection: Selection, found: Sequence[Guess]) -> str:
@@ -36,15 +39,18 @@ def guesses_json(selection: Selection, found: Sequence[Guess]) -> dict[str, Any]
 def guess_text(guess: Guess, device: Device | None, plan: Plan) -> str:
     """Say of one side of `plan` by what it was scaled, and how wrong that may be."""
     span = f"{guess.low:g}x to {guess.high:g}x of these"
-    if guess.kind is GuessKind.GFLOPS:
-        how = f"by the GFLOP/s of {_name(device)}, so that its times may really be {span} (docs/planning.md)"
+    if guess.kind is GuessKind.THROUGHPUT:
+        how = (
+            f"by the throughput of {_with_threads(device)}, so that its times may really be {span}"
+        )
+        how = f"{how}{_whole_text(guess, plan)} (docs/planning.md)"
     elif guess.kind is GuessKind.ASSUMED:
         times = "" if guess.scale == 1 else f", times {guess.scale:.3g}"
         how = f"its times are those of the edge's machine{times}; suppose {span}"
     else:
         how = f"its times are multiplied by {guess.scale:.3g}; suppose {span}"
     said = f"The {guess.role} is scaled, not measured: {how}."
-    faster = guess.kind is GuessKind.GFLOPS and guess.scale < 1
+    faster = guess.kind is GuessKind.THROUGHPUT and guess.scale < 1
     return f"{said} {_faster_text(guess, device, plan)}" if faster else said
 
 
@@ -52,9 +58,30 @@ def _faster_text(guess: Guess, device: Device | None, plan: Plan) -> str:
     """Warn that a device comes out faster than the machine that was measured."""
     return (
         f"Its factor {guess.scale:.3g} is below 1, as if {_name(device)} were faster than the "
-        f"{plan.edge.machine.cpu} that was measured: there this model reached few GFLOP/s, as small "
-        "models do, and it will on the device. Measure the device, or give --edge-scale."
+        f"{plan.edge.machine.cpu} that was measured, where this model may be held up by what the device is "
+        "too. Measure the device, or give --edge-scale."
     )
+
+
+def _with_threads(device: Device | None) -> str:
+    """Return a device with what it computes with; others may be asked for."""
+    rate = device.rate if device else None
+    if device is None or rate is None or rate.on == "gpu":
+        return f"{_name(device)}{' (GPU)' if rate else ''}"
+    others = [str(one.threads) for one in device.throughput if one.threads != rate.threads]
+    more = f"; --threads {' or '.join(others)} for more" if others and rate.threads == 1 else ""
+    as_run = " as splitpoint-edge run has it" if rate.threads == DEFAULT_THREADS else ""
+    return f"{_name(device)} with {plural(rate.threads, 'thread')} ({as_run.strip() or 'as asked'}{more})"
+
+
+def _whole_text(guess: Guess, plan: Plan) -> str:
+    """Say between which times the whole model may lie."""
+    cut = plan.edge.cuts.get(EDGE)
+    if cut is None or cut.head is None:
+        return ""
+    seconds = cut.head.seconds
+    low, high = (format_duration(seconds * factor) for factor in (guess.low, guess.high))
+    return f", for the whole model {low} to {high} instead of {format_duration(seconds)}"
 
 
 def _name(device: Device | None) -> str:

@@ -26,7 +26,14 @@ def test_every_number_has_a_unit_and_a_kind_of_source() -> None:
             assert number["source"]
     pi = next(one for one in found["devices"] if one["name"] == "raspberry-pi-4")
     assert pi["numbers"]["idle_w"]["kind"] == "documented"
-    assert pi["numbers"]["gflops"]["value"] == load_device("raspberry-pi-4").gflops
+    rate = pi["throughput"][0]
+    assert rate["threads"] == 1
+    assert (
+        rate["numbers"]["dense_gflops"]["value"]
+        == load_device("raspberry-pi-4").throughput[0].dense_gflops
+    )
+    assert rate["numbers"]["dense_gflops"]["kind"] == "estimate"
+    assert "ncnn" in rate["numbers"]["dense_gflops"]["source"]
 
 
 def test_people_see_all_devices_and_how_to_write_their_own() -> None:
@@ -34,6 +41,8 @@ def test_people_see_all_devices_and_how_to_write_their_own() -> None:
     for name in (*device_names(), *radio_names()):
         assert name in done.stdout
     assert "6.12 d" in done.stdout
+    assert "10.5 e" in done.stdout
+    assert "0.5x to 1.6x" in done.stdout
     assert "--device my-board.toml" in done.stderr
 
 

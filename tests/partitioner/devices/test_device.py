@@ -4,36 +4,42 @@ from pathlib import Path
 
 import pytest
 
-from partitioner.bundle.bundle import Bundle
 from partitioner.devices.device import (
     Device,
     device_names,
     load_device,
     load_radio,
     radio_names,
-    scaled_to,
 )
 from partitioner.devices.radio import Radio
-from partitioner.profiles.profile import Profile
-from protos.errors import FileError, ProfileError, UnknownNameError, UsageError
+from protos.errors import FileError, UnknownNameError
 from tests.kit.plans import BOARD
-from tests.kit.profiles import MACHINE, make
 
 
-def test_device_scales_the_profile_by_its_rate() -> None:
-    _, profile = make({"cloud": (0.0, 0.1, {}), "edge": (0.1, 0.0, {})})
-    # 2 GFLOP in 100 ms are 20 GFLOP/s here; a device of 5 takes four times as long.
-    device = Device(name="slow", title="s", idle_w=1, compute_w=2, gflops=5.0)
-    assert scaled_to(device, profile, 2_000_000_000).scale == pytest.approx(4)
-    assert scaled_to(BOARD, profile, 2_000_000_000) == profile
-    with pytest.raises(UsageError, match="cannot be scaled to slow. Give `edge_scale`"):
-        scaled_to(device, profile, 0)
+def test_power_grows_with_the_cores_at_work() -> None:
+    pi = load_device("raspberry-pi-4")
+    # 3.06 W idle, 6.12 W with four threads: a quarter of the 3.06 W between for each.
+    assert pi.with_threads(1).compute_w == pytest.approx(3.825)
+    assert pi.with_threads(4).compute_w == pi.with_threads(8).compute_w == pytest.approx(6.12)
+    assert BOARD.with_threads(2).compute_w == BOARD.compute_w
+
+
+def test_rate_is_that_of_the_threads_or_of_the_gpu() -> None:
+    pi = load_device("raspberry-pi-4")
+    assert pi.rate == pi.throughput[0]
+    assert pi.with_threads(4).rate == pi.throughput[1]
+    assert pi.with_threads(3).rate is None
+    jetson = load_device("jetson-orin-nano").with_threads(4)
+    assert jetson.rate == jetson.throughput[0]
+    assert jetson.compute_w == 15.0
+    assert BOARD.rate is None
 
 
 def numbers_of(thing: Device | Radio) -> set[str]:
     top = {name for name, value in thing if isinstance(value, float)}
     thermal = thing.thermal if isinstance(thing, Device) else None
-    return top | ({f"thermal.{name}" for name, _ in thermal} if thermal else set())
+    rates = {"throughput"} if isinstance(thing, Device) and thing.throughput else set()
+    return top | rates | ({f"thermal.{name}" for name, _ in thermal} if thermal else set())
 
 
 def test_every_number_that_we_ship_says_where_it_comes_from() -> None:
@@ -54,9 +60,9 @@ def test_device_of_ones_own(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text('title = "mine"\nidle_w = 1.0\ncompute_w = 3.0\n')
     device = load_device(str(mine))
-    assert (device.name, device.gflops, device.thermal, device.radio) == (
+    assert (device.name, device.throughput, device.thermal, device.radio) == (
         "mine",
-        None,
+        (),
         None,
         "wifi",
     )
@@ -75,8 +81,13 @@ def test_device_of_ones_own(tmp_path: Path) -> None:
         ('title = "x"\nidle_w = 1.0\ncompute_w = nan\n', "compute_w: .*finite"),
         ('title = "x"\nidle_w = 1.0\ncompute_w = 1e300\n', "compute_w: .*less than"),
         (
-            'title = "x"\nidle_w = 1.0\ncompute_w = 3.0\ngflops = 1e-300\n',
-            "gflops: .*greater than .*Start from one that is known",
+            'title = "x"\nidle_w = 1.0\ncompute_w = 3.0\n[[throughput]]\ndense_gflops = 1e-300\n'
+            "depthwise_gflops = 1.0\nmemory_gb_s = 1.0\n",
+            "dense_gflops: .*greater than .*Start from one that is known",
+        ),
+        (
+            'title = "x"\nidle_w = 1.0\ncompute_w = 3.0\ngflops = 5.0\n',
+            "gflops knows no kinds of operators. Say .*throughput",
         ),
         (
             'title = "x"\nidle_w = 1.0\ncompute_w = 3.0\nwatts = 2\n',
@@ -98,12 +109,3 @@ def test_unknown_names_are_refused(tmp_path: Path) -> None:
         load_device("../devices/phone")
     with pytest.raises(FileError, match="No such file"):
         load_device(str(tmp_path / "none.toml"))
-
-
-def test_profile_without_the_whole_model_cannot_be_scaled(residual_bundle: Bundle) -> None:
-    profile = Profile(
-        splitpoint="0", bundle="x", bundle_digest="x", machine=MACHINE,
-        measured_at="2026-01-01T00:00:00+00:00", inputs="given", cuts={},
-    )  # fmt: skip
-    with pytest.raises(ProfileError, match="lacks the cut edge"):
-        scaled_to(load_device("phone"), profile, residual_bundle.manifest.flops)

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from partitioner.devices.throughput import Throughput
 from partitioner.network.link import Link
 from partitioner.planning.constraints import deadline
 from partitioner.planning.guesses import (
     BY_HAND_RANGE,
-    GFLOPS_RANGE,
     Guess,
     GuessKind,
     guesses,
@@ -20,9 +20,16 @@ from partitioner.planning.guesses import (
 from partitioner.planning.plan import Plan, plan
 from partitioner.planning.selection import select
 from partitioner.planning.terms import Prices, Terms
-from tests.kit.plans import example
+from tests.kit.plans import BOARD, example
 from tests.kit.profiles import codec, make
 
+RATED = BOARD.model_copy(
+    update={
+        "throughput": (
+            Throughput(dense_gflops=9, depthwise_gflops=2, memory_gb_s=1, low=0.5, high=3.0),
+        )
+    }
+)
 # On the example's link: cut-01 takes 62.5 + 131 + 24 = 217.5 ms, the edge 200, the cloud 531.
 
 
@@ -102,7 +109,8 @@ def test_sides_that_were_not_measured_are_guesses() -> None:
     assert guesses(measured) == ()
     scaled = edge_only(0.1, 2.0)
     assert guesses(scaled) == (Guess("edge", GuessKind.FACTOR, 2.0, *BY_HAND_RANGE),)
-    assert guesses(scaled, by_gflops=True) == (Guess("edge", GuessKind.GFLOPS, 2.0, *GFLOPS_RANGE),)
+    assert guesses(scaled, RATED) == (Guess("edge", GuessKind.THROUGHPUT, 2.0, 0.5, 3.0),)
+    assert guesses(scaled, BOARD) == guesses(scaled)
     assumed = edge_only(0.1, 1.0, measured.edge.measured_at)
     assert guesses(assumed) == (Guess("cloud", GuessKind.ASSUMED, 1.0, *BY_HAND_RANGE),)
     other = replace(measured, cloud=measured.cloud.scaled(0.5))
@@ -110,7 +118,7 @@ def test_sides_that_were_not_measured_are_guesses() -> None:
 
 
 @pytest.mark.parametrize(
-    ("second_s", "by_hand", "by_gflops"),
+    ("second_s", "by_hand", "by_device"),
     [
         (0.090, False, False),  # it is the faster one
         (0.110, True, False),  # a factor is off by the same for both
@@ -119,11 +127,11 @@ def test_sides_that_were_not_measured_are_guesses() -> None:
     ],
 )
 def test_order_of_two_models_survives_what_one_machine_may_be_off_by(
-    second_s: float, by_hand: bool, by_gflops: bool
+    second_s: float, by_hand: bool, by_device: bool
 ) -> None:
     first, second = edge_only(0.100, 2.0), edge_only(second_s, 2.0)
     assert ranking_survives(first, second) is by_hand
-    assert ranking_survives(first, second, by_gflops=True) is by_gflops
+    assert ranking_survives(first, second, RATED) is by_device
 
 
 def test_order_of_a_guessed_and_a_measured_model_survives_at_the_worst_end() -> None:

@@ -8,12 +8,15 @@ from protos.errors import UsageError
 
 
 def test_device_comes_with_its_own_radio_unless_another_is_named() -> None:
-    phone = load_device("phone")
+    phone = load_device("phone").with_threads(1)
     found = Terms.named("phone", fps=2.0, workers=3, sustained=True)
     assert found == Terms(phone, load_radio(str(phone.radio)), 2.0, 3, None, sustained=True)
     assert found.knows_energy
     assert Terms.named("phone", "wifi").radio == load_radio("wifi")
     assert load_radio("wifi") != load_radio(str(phone.radio))
+    assert Terms.named("phone", threads=4).device == phone.model_copy(
+        update={"threads": 4, "compute_w": 5.0}
+    )
 
 
 def test_either_price_is_enough_and_without_one_nothing_is_billed() -> None:

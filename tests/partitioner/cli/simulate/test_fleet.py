@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.graph.work import WorkKind, work_of
 from protos.errors import InfeasibleError, SplitpointError
 from tests.kit.documents import Simulate, document
 
@@ -50,9 +51,14 @@ def test_device_scales_the_fleet_as_it_does_a_plan(
     simulate: Simulate, residual_bundle: Bundle, tmp_path: Path
 ) -> None:
     mine = tmp_path / "slow.toml"
-    # The whole model takes 100 ms on what was profiled, and 300 ms at a third of its rate.
-    gflops = residual_bundle.manifest.flops / 0.3 / 1e9
-    mine.write_text(f'title = "s"\nidle_w = 1.0\ncompute_w = 3.0\ngflops = {gflops}\n')
+    # Memory has no bound. The whole model takes 100 ms on what was profiled, 300 ms at a third of that rate.
+    assert residual_bundle.graph is not None
+    products = [w.flops for w in work_of(residual_bundle.graph) if w.kind is not WorkKind.MEMORY]
+    rate = sum(products) / 0.3 / 1e9
+    mine.write_text(
+        'title = "s"\nidle_w = 1.0\ncompute_w = 3.0\n[[throughput]]\nmemory_gb_s = 1e9\n'
+        f"dense_gflops = {rate}\ndepthwise_gflops = {rate}\n"
+    )
     words = ("--bandwidth", "1mbit", "--rtt", "20ms", "--devices", 1, "--duration", "20s", "--json",
              "--option", "edge", "--device", mine)  # fmt: skip
 

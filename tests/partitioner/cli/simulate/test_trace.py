@@ -67,7 +67,7 @@ def test_joules_and_money_of_fixed_options_on_a_steady_link_are_the_plans(
     for label, costs in by_label.items():
         assert runs[label]["energy_j"] == pytest.approx(costs["energy_j"])
         assert runs[label]["cost"] == pytest.approx(costs["cost"])
-    assert runs["edge"]["energy_j"] == pytest.approx(0.1 * 5.0)  # 100 ms at 5 W
+    assert runs["edge"]["energy_j"] == pytest.approx(0.1 * 1.85)  # a core: 0.8 + 4.2 / 4 W
     least = min(by_label.values(), key=lambda costs: costs["energy_j"])
     assert runs["adaptive"]["energy_j"] == pytest.approx(least["energy_j"])
 

@@ -3,6 +3,7 @@
 import pytest
 
 from partitioner.bundle.accuracy import Accuracy
+from partitioner.devices.throughput import Throughput
 from partitioner.network.link import Link
 from partitioner.planning import constraints
 from partitioner.planning.answer import Answer
@@ -187,17 +188,31 @@ def test_scaled_edge_is_said_to_be_and_whether_the_answer_holds() -> None:
     assert not facts["same_over_ranges"]
 
 
-def test_device_by_gflops_may_be_three_times_as_slow() -> None:
+def test_device_by_its_throughput_says_threads_and_range() -> None:
+    rates = tuple(
+        Throughput(
+            threads=threads, dense_gflops=9, depthwise_gflops=2, memory_gb_s=1, low=0.5, high=3
+        )
+        for threads in (1, 4)
+    )
+    board = BOARD.model_copy(update={"throughput": rates})
     made = planned(edge_scale=0.4)
-    found = guesses(made, by_gflops=True)
-    terms = Terms(BOARD, RADIO)
+    found = guesses(made, board)
+    terms = Terms(board, RADIO)
     text = answer_text(answer(made, terms=terms), found)
-    assert "by the GFLOP/s of board, so that its times may really be 0.5x to 3x of these" in text
-    assert "docs/planning.md" in text
+    assert (
+        "by the throughput of board with 1 thread (as splitpoint-edge run has it; --threads 4 for more), so "
+        "that its times may really be 0.5x to 3x of these, for the whole model 20.0 ms to 120 ms instead of "
+        "40.0 ms (docs/planning.md)"
+    ) in text
+    with_all = Terms(board.with_threads(4), RADIO)
+    assert "of board with 4 threads (as asked), so" in answer_text(
+        answer(made, terms=with_all), found
+    )
     # 0.4: a board that comes out faster than the machine that was measured.
     assert "Its factor 0.4 is below 1, as if board were faster than the" in text
     slow = planned(edge_scale=4)
-    slower = answer_text(answer(slow, terms=terms), guesses(slow, by_gflops=True))
+    slower = answer_text(answer(slow, terms=terms), guesses(slow, board))
     assert "below 1" not in slower
 
 
