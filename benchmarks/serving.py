@@ -60,6 +60,7 @@ class Emulated:
     """Its process."""
     port: int
     cores: frozenset[int]
+    """Of the script: those that neither edge nor server takes, or where there are none the server's."""
 
     @contextmanager
     def played(self, link: Link | None = None) -> Iterator[str]:
@@ -95,7 +96,8 @@ def emulated(script: Path, bundles: Path, cores: Collection[int] = ()) -> Iterat
     apart = ["unshare", "--net"]
     with _started("cloud_server", "cloud_server.server", words, cores, apart) as ready:
         port = int(ready["address"].rpartition(":")[2])
-        yield Emulated(script, int(ready["pid"]), port, frozenset(cores))
+        spare = os.sched_getaffinity(0).difference(cores, *apart()[:1])
+        yield Emulated(script, int(ready["pid"]), port, frozenset(spare or cores))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ _ALIKE = 12
 """Frames, of the stages that take nearest to as long as one, whose median tells what that one resumes in: a
 median of the two or three frames that it gets itself would be off by a third of a millisecond."""
 _SHORT_PAUSE_S = 0.02
-_HANDINGS = 9
+_HANDINGS = 5
 _CROSSINGS = 15
 
 
@@ -60,7 +60,7 @@ class PausedFrames:
         self._loop, self._worker = LoopThread("splitpoint-frames"), ThreadPoolExecutor(1)
         self._spent_s = 0.0
         self._loop.run(self._hand(0.0, hand))
-        handings = (self._loop.run(self._hand(_SHORT_PAUSE_S, hand)) for _ in range(_HANDINGS))
+        handings = (self._loop.run(self._hand(_PAUSE_S, hand)) for _ in range(_HANDINGS))
         self.resume_s = median(handings)
         """What a frame takes to wake this machine up, and to be handed to a worker."""
 

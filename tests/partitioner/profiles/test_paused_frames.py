@@ -93,7 +93,7 @@ def test_resuming_is_what_a_frame_takes_beyond_calls_in_a_row_whatever_the_machi
     with PausedFrames([stage], machine.hand, 0.5, 0.0) as frames:
         frames.complete(lambda: None)
     assert [frame.frame_s for frame in frames.frames] == pytest.approx(
-        [0.036, 0.041, 0.046, 0.051, 0.056]
+        [0.061, 0.066, 0.071, 0.076, 0.081]  # five pauses for handing over came before
     )
     assert frames.resume_s == pytest.approx(0.001)
     assert frames.stage_resume_s(stage) == pytest.approx(0.02)
