@@ -164,6 +164,19 @@ def test_two_codecs_in_a_row_keep_to_the_limit_together(residual_bundle: Bundle)
     assert any(option.codecs == ("q2", "q2") and option.drop_points == 24.0 for option in asked)
 
 
+def test_limit_that_is_wider_than_the_usual_one_holds_on_both_links(
+    residual_bundle: Bundle,
+) -> None:
+    graph = residual_bundle.graph
+    assert graph is not None
+    bundle = losing(residual_bundle, {"q4": 1.2})
+    profile = additive(bundle, [0.002] * len(graph.nodes), bits={"q4": 4})
+    profiles = (profile, profile.scaled(0.5), profile.scaled(0.1))
+    for most, wanted in ((1.5, {("raw", "q4"), ("q4", "raw")}), (1.0, set())):
+        found = plan_tiers(bundle, LINKS, profiles, accuracy_drop=most)
+        assert {o.codecs for o in found if "q4" in o.codecs and o.first != o.second} == wanted
+
+
 def test_bundle_without_its_graph_has_no_tiers(residual_bundle: Bundle) -> None:
     files = {k: f for k, f in residual_bundle.manifest.files.items() if k != "graph.json"}
     old = Bundle(residual_bundle.path, residual_bundle.manifest.model_copy(update={"files": files}))
