@@ -57,6 +57,7 @@ class TensorSpec:
     `dtype` is numpy's name (`float32`); in `shape`, -1 is the batch axis and -2 one that the data size.
     `usual` has a size to expect for each -2, in their order: one that was seen. `drawn` is from where to
     where (exclusive) random values are drawn that the model takes; empty: normal floats, small integers.
+    `white` is the number that is white in images of more than 8 bits; 0: the largest of 16 bits.
     """
 
     name: str
@@ -64,6 +65,7 @@ class TensorSpec:
     shape: tuple[int, ...]
     usual: tuple[int, ...] = ()
     drawn: tuple[float, ...] = ()
+    white: int = 0
 
     @property
     def oip_datatype(self) -> str:

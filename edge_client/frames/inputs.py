@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -11,7 +12,7 @@ import numpy as np
 
 from partitioner.common.units import plural
 from partitioner.inputs.files import named_frames
-from partitioner.inputs.images import ImageFitter
+from partitioner.inputs.images import IMAGE_SUFFIXES, ImageFitter
 from partitioner.inputs.plain_arrays import plain_array
 from protos.errors import SourceError, TensorError
 from protos.tensors import Array, TensorSpec
@@ -47,8 +48,14 @@ def _read(inputs: object, wanted: Sequence[TensorSpec]) -> object:
     if isinstance(inputs, str | Path):
         return _only_frame(Path(inputs), wanted)
     if _is_image(inputs):
-        return ImageFitter(wanted, _log.debug).from_image(inputs)
+        return _fitter(tuple(wanted)).from_image(inputs)
     return inputs
+
+
+@lru_cache(maxsize=16)
+def _fitter(wanted: tuple[TensorSpec, ...]) -> ImageFitter:
+    """Return what fits images to these inputs: the same for every frame, so that each loss is said once."""
+    return ImageFitter(wanted, _log.warning)
 
 
 def _is_image(value: object) -> bool:
@@ -59,6 +66,8 @@ def _is_image(value: object) -> bool:
 def _only_frame(path: Path, wanted: Sequence[TensorSpec]) -> dict[str, Array]:
     if not path.exists():
         raise SourceError(f"there is no {path}. Give an image, an .npy or an .npz.")
+    if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir():
+        return _fitter(tuple(wanted)).read(path)
     frames = [frame for _, frame in islice(named_frames(path, wanted), 2)]
     if len(frames) != 1:
         raise SourceError(

@@ -51,10 +51,14 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+_ADDED = ("usual", "drawn", "white")
+"""Fields of a spec that older bundles lack."""
+
+
 def _without_empty(spec: TensorSpec, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-    """Write a spec without `usual` and `drawn` where they are empty, as older bundles have it."""
+    """Write a spec without the fields that were added where they are empty, as older bundles have it."""
     written: dict[str, Any] = write(spec)
-    return {key: value for key, value in written.items() if value or key not in ("usual", "drawn")}
+    return {key: value for key, value in written.items() if value or key not in _ADDED}
 
 
 def _is_range(drawn: tuple[float, ...]) -> bool:
@@ -143,6 +147,7 @@ class Manifest(FrozenModel):
                 or spec.shape.count(DATA_SIZE) != len(spec.usual)
                 or min(spec.usual, default=0) < 0
                 or not _is_range(spec.drawn)
+                or spec.white < 0
             ):
                 raise ValueError(f"tensor {spec.name!r} cannot be {spec.dtype}{list(spec.shape)}")
         return self

@@ -51,6 +51,16 @@ def import_command(
             default="the model's own",
         ),
     ] = None,
+    white: Annotated[
+        int | None,
+        flag(
+            "What is white in images of more than 8 bits, as 4095 of a camera of 12 bits.",
+            "NUMBER",
+            panel=MODEL,
+            default="65535, and 1 of floats",
+            min=1,
+        ),
+    ] = None,
     labels: Annotated[
         Path | None,
         flag("Class names, one a line.", "FILE.txt", panel=DATA, default="those in the file"),
@@ -92,6 +102,7 @@ def import_command(
         input_dtypes=dtypes,
         preprocess=preprocess,
         frame=frame,
+        white=white,
         labels=_read_labels(labels) if labels else (),
         samples=samples,
         max_cuts=max_cuts,

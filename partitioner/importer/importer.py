@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -43,8 +43,10 @@ from partitioner.importer.weights import (
 )
 from partitioner.importer.weights_map import write_weights_map
 from partitioner.inputs.files import load_inputs
+from partitioner.inputs.images import image_input
 from partitioner.runtime.sessions import random_feeds
-from protos.errors import UsageError
+from protos.errors import SourceError, UsageError
+from protos.tensors import TensorSpec
 
 _IR_VERSION = 8
 """The first that lets weights be absent from the inputs and kept in external files."""
@@ -59,6 +61,8 @@ class ImportOptions:
     input_dtypes: Mapping[str, str] = field(default_factory=dict)
     preprocess: str | None = None
     frame: str | None = None
+    white: int | None = None
+    """The number that is white in images of more than 8 bits, as 4095 of a camera of 12; None: 65535."""
     labels: tuple[str, ...] = ()
     samples: Path | None = None
     """A folder of images, an .npy or an .npz, in the form that the finished bundle takes."""
@@ -90,15 +94,19 @@ def import_model(
     with new_folder(target, replace=chosen.replace) as folder:
         (folder / "graphs").mkdir()
         on_step("reading the model")
-        model, parameters, layers = _read(str(source), folder, chosen)
+        model, parameters, layers = _read(str(source), folder, chosen, on_remark)
         metadata = {entry.key: entry.value for entry in model.metadata_props}
         wanted = None
         if chosen.preprocess:
             wanted = parse_preprocess(chosen.preprocess, model, chosen.frame)
             prepend(model, wanted)
         on_step("running it to learn its values")
-        samples = load_inputs(chosen.samples, input_specs(model)) if chosen.samples else []
-        graph, places = read_graph(model, trace(model, folder / "graphs", samples), layers)
+        white = _white_input(input_specs(model), chosen.white)
+        takes = [white.get(spec.name, spec) for spec in input_specs(model)]
+        samples = load_inputs(chosen.samples, takes, say=on_remark) if chosen.samples else []
+        values = trace(model, folder / "graphs", samples)
+        values |= {name: replace(values[name], white=spec.white) for name, spec in white.items()}
+        graph, places = read_graph(model, values, layers)
         on_step("finding the cuts")
         cuts = find_cuts(graph, chosen.max_cuts, on_remark)
         feeds = (
@@ -139,6 +147,21 @@ def _checked_name(name: str) -> str:
     return name
 
 
+def _white_input(specs: Sequence[TensorSpec], white: int | None) -> dict[str, TensorSpec]:
+    """Return by its name the input of images with the number that is white; none where nobody says it."""
+    if white is None:
+        return {}
+    if white < 1:
+        raise UsageError(
+            f"`white` {white} is no white. Give the largest value, as 4095 of 12 bits."
+        )
+    try:
+        spec = image_input(specs)
+    except SourceError as error:
+        raise UsageError(f"`white` is of images, and {error}") from error
+    return {spec.name: replace(spec, white=white)}
+
+
 def _rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
@@ -174,7 +197,7 @@ def _write_cuts(
 
 
 def _read(
-    source: str, folder: Path, options: ImportOptions
+    source: str, folder: Path, options: ImportOptions, on_remark: Callable[[str], None]
 ) -> tuple[onnx.ModelProto, int, dict[str, str]]:
     """Return the model with concrete inputs and its weights moved into the bundle, their number, and the
     names of its layers."""
@@ -182,7 +205,7 @@ def _read(
         path = Path(source)
         if is_factory(source):
             path = Path(scratch) / "model.onnx"
-            export_factory(source, options.input_shapes, options.input_dtypes, path)
+            export_factory(source, options.input_shapes, options.input_dtypes, path, on_remark)
         model = load_model(path)
         layers = layer_names(model.graph)
         strip_remarks(model)

@@ -21,6 +21,8 @@ from partitioner.importer.factories.modules import (
 )
 from protos.errors import ModelError
 
+Say = Callable[[str], None]
+
 _FACTORY = re.compile(r"(?P<where>.+):(?P<name>[A-Za-z_]\w*)")
 
 
@@ -30,13 +32,18 @@ def is_factory(source: str) -> bool:
 
 
 def export_factory(
-    source: str, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str], out: Path
+    source: str,
+    shapes: Mapping[str, tuple[int, ...]],
+    dtypes: Mapping[str, str],
+    out: Path,
+    say: Say = lambda _: None,
 ) -> None:
     """Call the factory, export the module that it returns, and write the ONNX file `out`.
 
     The factory returns a torch.nn.Module (traced, scripted, compiled and parallel ones too), or a pair of
     it and its example inputs: a tensor or an array, or a tuple, list or dict of them, in which numbers are
-    fixed. `shapes` and `dtypes` describe inputs by name where there is no example. Raises ModelError.
+    fixed. `shapes` and `dtypes` describe inputs by name where there is no example. `say`
+    hears what is changed or fixed. Raises ModelError.
     """
     try:
         import onnxscript  # noqa: F401 - wanted by the exporter, which says so less clearly
@@ -48,8 +55,8 @@ def export_factory(
         ) from error
     made = _call(source)
     pair = isinstance(made, tuple) and len(made) == 2
-    module = plain_module(source, made[0] if pair else made)
-    examples = _examples(source, module, made[1] if pair else None, shapes, dtypes)
+    module = plain_module(source, made[0] if pair else made, say)
+    examples = _examples(source, module, made[1] if pair else None, shapes, dtypes, say)
     _export(source, module, examples, out)
 
 
@@ -116,13 +123,14 @@ def _examples(
     example: Any,
     shapes: Mapping[str, tuple[int, ...]],
     dtypes: Mapping[str, str],
+    say: Say,
 ) -> Examples:
     """Return the module's inputs with a tensor for each, in the order of its signature."""
     import torch
 
     parameters = parameters_of(module)
     if example is not None:
-        return read_examples(source, parameters, example, starred=starred_of(module))
+        return read_examples(source, parameters, example, say, starred=starred_of(module))
     if not shapes:
         raise ModelError(
             f"{source} came without example inputs. Say their shapes (with your own sizes): "
@@ -137,7 +145,7 @@ def _examples(
         dtype = getattr(torch, dtypes.get(name, "float32"))
         make = torch.rand if dtype.is_floating_point else torch.zeros
         made[name] = make(shape, dtype=dtype)
-    return read_examples(source, parameters, made)
+    return read_examples(source, parameters, made, say)
 
 
 def _export(source: str, module: Any, examples: Examples, out: Path) -> None:

@@ -3,13 +3,12 @@
 import io
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from partitioner.inputs.pixels import shades_of
+from partitioner.inputs.pixels import Depth, depth_of, shades_of
 from protos.errors import SourceError, reason
 from protos.tensors import Array, TensorSpec
 
@@ -68,7 +67,8 @@ class ImageFitter:
                 "several",
                 f"of images with several pictures, such as a {image.format}, the first is taken",
             )
-        return self._fit(ImageOps.exif_transpose(image))
+        depth = depth_of(image)
+        return self._fit(ImageOps.exif_transpose(image), depth)
 
     def from_pixels(self, pixels: Array) -> dict[str, Array]:
         """Return the frame of uint8 pixels [height, width, 3] in RGB."""
@@ -79,10 +79,10 @@ class ImageFitter:
 
         return self._fit(Image.fromarray(pixels))
 
-    def _fit(self, image: Any) -> dict[str, Array]:
+    def _fit(self, image: Any, depth: Depth = Depth.USUAL) -> dict[str, Array]:
         from PIL import Image
 
-        image = shades_of(image, self._channels, partial(self._remark, "dim"))
+        image = shades_of(image, self._channels, self._remark, self._spec.white, depth)
         if image.size != (self._width, self._height):
             self._remark(
                 "size",

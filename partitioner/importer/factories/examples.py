@@ -1,6 +1,5 @@
 """Example inputs of a module: tensors become inputs of the model, everything else is fixed in it."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +7,6 @@ from typing import Any
 import numpy as np
 
 from protos.errors import ModelError
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,12 +24,17 @@ class Examples:
 
 
 def read_examples(
-    source: str, parameters: Sequence[str], example: Any, *, starred: str = ""
+    source: str,
+    parameters: Sequence[str],
+    example: Any,
+    say: Callable[[str], None],
+    *,
+    starred: str = "",
 ) -> Examples:
     """Return the examples in a tensor, an array, a tuple, a list or a dict of them by parameter.
 
-    Numbers, texts and None among them are fixed in the model, which is said. `starred`: the parameter that
-    takes all further arguments. Raises ModelError.
+    Numbers, texts and None among them are fixed in the model, which `say` hears. `starred`: the parameter
+    that takes all further arguments. Raises ModelError.
     """
     given = _by_parameter(source, list(parameters), example, starred)
     names: list[str] = []
@@ -45,9 +47,7 @@ def read_examples(
             "fixed in the model."
         )
     if fixed:
-        _log.warning(
-            "fixed in the model, as its example inputs are no tensors: %s", ", ".join(fixed)
-        )
+        say(f"fixed in the model, as its example inputs are no tensors: {', '.join(fixed)}.")
     positional = [is_positional for _, _, is_positional in given]
 
     def arguments(values: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:

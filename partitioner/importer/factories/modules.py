@@ -1,16 +1,17 @@
 """The module that a factory means: out of the wrappers for training and compiling, on the CPU."""
 
 import inspect
-import logging
+from collections.abc import Callable
 from typing import Any
 
 from protos.errors import ModelError
 
-_log = logging.getLogger(__name__)
 
+def plain_module(source: str, made: Any, say: Callable[[str], None]) -> Any:
+    """Return the torch.nn.Module that `made` is or wraps, in evaluation mode; ModelError if it is none.
 
-def plain_module(source: str, made: Any) -> Any:
-    """Return the torch.nn.Module that `made` is or wraps, in evaluation mode; ModelError if it is none."""
+    `say` hears what of it is changed.
+    """
     import torch
 
     module = made
@@ -19,9 +20,7 @@ def plain_module(source: str, made: Any) -> Any:
     if isinstance(module, torch.nn.Module):
         _check_weights(source, module)
         if any(weights.dtype is torch.bfloat16 for weights in module.parameters()):
-            _log.warning(
-                "weights in bfloat16, which the runtime does not compute in, become float32"
-            )
+            say("weights in bfloat16, which the runtime does not compute in, become float32.")
             module = module.float()
         return module.cpu().eval()
     wanted = "a torch.nn.Module was wanted, or a pair of it and its example inputs"

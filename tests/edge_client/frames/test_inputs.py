@@ -50,6 +50,19 @@ def test_file_of_arrays_holds_one_frame(tmp_path: Path) -> None:
         check_inputs(tmp_path / "two.npy", IMAGE)
 
 
+def test_what_an_image_loses_is_said_once_for_all_frames(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = (TensorSpec("thermal", "uint8", (-1, 8, 6, 1)),)
+    dark = Image.fromarray(np.full((8, 6), 1000, np.uint16))
+    dark.save(tmp_path / "dark.png")
+    for given in (dark, dark, tmp_path / "dark.png"):
+        check_inputs(given, wanted)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1
+    assert "nearly black" in said[0]
+
+
 def test_file_that_is_not_there_or_an_image_for_a_model_of_vectors_is_named(photo: Path) -> None:
     with pytest.raises(SourceError, match=r"there is no nowhere\.png"):
         check_inputs("nowhere.png", IMAGE)

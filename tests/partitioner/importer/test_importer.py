@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import TensorProto
+from PIL import Image
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.verification import verify_bundle
 from partitioner.importer.importer import ImportOptions, import_model
+from partitioner.inputs.files import load_inputs
 from partitioner.runtime.sessions import random_feeds
-from protos.errors import BundleError
+from protos.errors import BundleError, UsageError
 from tests.kit import models, odd_models
 from tests.kit.imports import refuse, run_onnx, run_split
 
@@ -262,3 +264,31 @@ def test_manifest_is_json_that_names_every_file(residual_bundle: Bundle) -> None
         if p.is_file()
     }
     assert set(document["manifest"]["files"]) == files - {"bundle.json"}
+
+
+def test_white_that_is_said_at_import_holds_for_every_reader(tmp_path: Path) -> None:
+    b = models.Builder()
+    x = b.conv_bn_relu(b.input("x", [1, 1, 8, 8]), 1, 4)
+    model = b.model(b.classify(b.conv_bn_relu(x, 4, 4), 4))
+    path = models.save(model, tmp_path / "grey.onnx")
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8) * 65
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    Image.fromarray(values).save(folder / "thermal.png")
+    (folder / "notes.txt").write_text("left out")
+    said: list[str] = []
+    options = ImportOptions(preprocess="unit", white=4095, samples=folder)
+    bundle = import_model(path, tmp_path / "net", options, on_remark=said.append)
+    wanted = np.rint(values.astype(float) * 255 / 4095).reshape(1, 8, 8, 1)
+    np.testing.assert_array_equal(bundle.samples()[0]["image"], wanted)
+    assert any("1 .txt" in text for text in said)
+    inputs = Bundle.load(tmp_path / "net").inputs
+    np.testing.assert_array_equal(load_inputs(folder, inputs)[0]["image"], wanted)
+    plain = import_model(path, tmp_path / "plain", ImportOptions(preprocess="unit"))
+    assert "white" not in (tmp_path / "plain" / "bundle.json").read_text()
+    assert plain.digest != bundle.digest
+
+
+def test_white_without_images_is_refused(tmp_path: Path, onnx_files: Callable[[str], Path]) -> None:
+    with pytest.raises(UsageError, match="`white` is of images, and images cannot be fed"):
+        import_model(onnx_files("residual"), tmp_path / "net", ImportOptions(white=4095))

@@ -169,8 +169,18 @@ def test_whatever_a_factory_returns_computes_what_the_module_does(
 
 @_OWN_WARNINGS
 def test_weights_in_bfloat16_become_float32(nets: Path, tmp_path: Path) -> None:
-    bundle = import_model(f"{nets}:brain", tmp_path / "net")
+    said: list[str] = []
+    bundle = import_model(f"{nets}:brain", tmp_path / "net", on_remark=said.append)
+    assert any("bfloat16" in text for text in said)
     assert [spec.dtype for spec in (*bundle.inputs, *bundle.outputs)] == ["float32", "float32"]
+
+
+@_OWN_WARNINGS
+def test_numbers_among_examples_are_said_to_be_fixed(nets: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    export_factory(f"{nets}:number", {}, {}, tmp_path / "m.onnx", said.append)
+    assert len(said) == 1
+    assert "=2.5" in said[0]
 
 
 @_OWN_WARNINGS
