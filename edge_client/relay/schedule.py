@@ -91,6 +91,8 @@ def read_schedule(
     `columns`: those of a trace that is another table. Without a bandwidth the downlink has the trace's
     highest rate. Raises UsageError or TraceError.
     """
+    if columns is not None and trace is None:
+        raise UsageError("`columns` are of a trace's file. Give `trace` FILE, or leave them out.")
     played = read_trace(trace, at_end=parse_at_end(at_end), columns=columns) if trace else None
     if bandwidth is None and played is None:
         raise UsageError(

@@ -33,6 +33,7 @@ def simulate(
     plan: Plan,
     over: Link | Trace | str | Path,
     *,
+    columns: str | None = None,
     fps: float = 5.0,
     seconds: float | None = None,
     window: int = DEFAULT_WINDOW,
@@ -52,8 +53,9 @@ def simulate(
     """Send frames over a link or a trace: the same ones under every policy.
 
     `over`: a link, also as text such as `10mbit,20ms`, a trace, or a trace's file; what a trace does not
-    say is the plan's round trip, and as much down as up. `fps`: frames a second. `seconds`: how long they
-    come (None: the trace once, of a link a minute). `window`: frames at work at once. `policies`: options of
+    say is the plan's round trip, and as much down as up. `columns`: which columns of a trace's file are what,
+    as `time=ts:ms,uplink=3:kbps`. `fps`: frames a second. `seconds`: how long they come (None: the trace
+    once, of a link a minute). `window`: frames at work at once. `policies`: options of
     the plan by their labels, as `cut-04/q2`, `adaptive`, and `clairvoyant`, which knows
     the trace and takes long to choose; None: the plan's leading options and `adaptive`; `all`: all of them.
     `seed`: of what single frames take; None: all take the medians.
@@ -75,7 +77,7 @@ def simulate(
     need("terms", terms, Terms, wanted="Terms, of partitioner.planning.terms")
     limits = {"seconds": seconds, "deadline_s": deadline_s, "latency_s": latency_s}
     need_numbers(numbers | {name: limit for name, limit in limits.items() if limit is not None})
-    over = link_or_trace(over)
+    over = link_or_trace(over, columns)
     trace = as_trace(over).filled(plan.link.rtt_s)
     frames = _frames(_seconds(over, trace, seconds), fps)
     for name, load in (("edge_load", edge_load), ("cloud_load", cloud_load)):
@@ -103,15 +105,18 @@ def _policies(plan: Plan) -> list[str]:
     return [*(option.label for option in plan.leading), ADAPTIVE]
 
 
-def link_or_trace(over: object) -> Link | Trace:
+def link_or_trace(over: object, columns: str | None = None) -> Link | Trace:
     """Return the link or the trace that is meant: text is a link where it has a comma and is no file.
 
-    Raises UsageError, and what `read_trace` does.
+    `columns` says what is in a trace's file. Raises UsageError, and what `read_trace` does.
     """
-    if isinstance(over, str) and "," in over and not Path(over).exists():
+    is_link = isinstance(over, str) and "," in over and not Path(over).exists()
+    if isinstance(over, str | Path) and not is_link:
+        return read_trace(over, columns=columns)
+    if columns is not None:
+        raise UsageError("`columns` are of a trace's file, and `over` is none. Leave them out.")
+    if isinstance(over, str):
         return Link.parse(over)
-    if isinstance(over, str | Path):
-        return read_trace(over)
     need(
         "over",
         over,

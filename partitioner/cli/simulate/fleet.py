@@ -55,6 +55,10 @@ class UplinkFlags:
                 "a fleet needs uplinks: give either --bandwidth 20mbit or --trace FILE, each with --rtt; or "
                 "--link 20mbit,50ms."
             )
+        if self.trace is None and self.columns is not None:
+            raise UsageError(
+                "--columns are of a trace's file. Give --trace FILE, or leave them out."
+            )
         if self.trace is None:
             return Trace.constant(link.read())
         return read_trace(self.trace, columns=self.columns).filled(*link.read_beside_trace())

@@ -34,6 +34,7 @@ def simulate_fleet(
     plan: Plan,
     over: Link | Trace | str | Path,
     *,
+    columns: str | None = None,
     devices: int = 100,
     fps: float = 1.0,
     seconds: float = 600.0,
@@ -53,12 +54,13 @@ def simulate_fleet(
 ) -> FleetSimulation:
     """Run many devices on shared uplinks and one cloud, which may be the cheapest that keeps a p99.
 
-    `over`: the uplinks, as for `simulate`; each begins at a random moment of a trace. `share`: devices on
-    each. `fps`: frames a second of each device, for `seconds`. `options`: what the devices ask for, in turn;
-    None: with `minimize="latency"` the plan's fastest on the mean share of an uplink, with `"cost"` the one
-    whose month costs least with as few workers as keep `p99_s`, among all options of the plan. `workers`:
-    a number (None: 1), or `auto`: as few as keep `p99_s`. That bound holds if no more than 1 % of the frames
-    of each run are later or lost, and the devices take all frames that are due.
+    `over` and `columns`: the uplinks, as for `simulate`; each begins at a random moment of a trace.
+    `share`: devices on each. `fps`: frames a second of each device, for `seconds`. `options`: what the
+    devices ask for, in turn; None: with `minimize="latency"` the plan's fastest on the mean share of an
+    uplink, with `"cost"` the one whose month costs least with as few workers as keep `p99_s`, among all
+    options of the plan. `workers`: a number (None: 1), or `auto`: as few as keep `p99_s`. That bound holds
+    if no more than 1 % of the frames of each run are later or lost, and the devices take all frames that
+    are due.
 
     `terms`: prices, and the device and radio whose energy is counted. `deadline_s` counts late frames;
     devices then take a frame only when they are free. `batch`, `batch_cost`: see Fleet. `runs`: how many,
@@ -75,7 +77,7 @@ def simulate_fleet(
     limits = {"p99_s": p99_s, "deadline_s": deadline_s}
     need_numbers(numbers | {name: limit for name, limit in limits.items() if limit is not None})
     _check(fps, runs, p99_s)
-    uplinks = as_trace(link_or_trace(over)).filled(plan.link.rtt_s)
+    uplinks = as_trace(link_or_trace(over, columns)).filled(plan.link.rtt_s)
     here = plan.at(mean_link(uplinks, share))
     fleets = [
         Fleet(

@@ -74,6 +74,11 @@ def test_schedule_that_makes_no_sense_is_refused(
         read_schedule(*arguments)  # type: ignore[arg-type]
 
 
+def test_columns_without_a_trace_are_refused() -> None:
+    with pytest.raises(UsageError, match="`columns` are of a trace's file"):
+        read_schedule("5mbit", None, "0ms", None, "loop", (), None, "time=1:ms,uplink=2:kbps")
+
+
 def test_trace_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="cannot be read"):
         read_schedule(None, None, "0ms", tmp_path / "none.txt", "loop", (), None)

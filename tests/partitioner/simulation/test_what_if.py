@@ -53,6 +53,18 @@ def test_fixed_options_on_a_link_take_what_the_plan_says(made: Plan) -> None:
     assert [run.policy for run in done.runs] == [*(o.label for o in made.leading), "adaptive"]
 
 
+def test_columns_read_a_file_of_any_table_and_nothing_else(made: Plan, tmp_path: Path) -> None:
+    table = tmp_path / "drive.csv"
+    table.write_text("when,bytes\n0,125000\n1000,125000\n")
+    columns = "time=when:ms,uplink=bytes:Bps"
+    found = simulate(made, table, columns=columns, fps=2, policies="cloud/raw", seed=None)
+    link = simulate(made, Link(1e6, 1e6, 0.05), seconds=2, fps=2, policies="cloud/raw", seed=None)
+    assert found["cloud/raw"].latencies_s == pytest.approx(link["cloud/raw"].latencies_s)
+    for over in (LINK, "1mbit,20ms", Trace("t", Steps([0.0], [1e6], 1.0))):
+        with pytest.raises(UsageError, match="`columns` are of a trace's file"):
+            simulate(made, over, columns=columns)
+
+
 def test_link_lasts_a_minute_and_a_trace_its_time(made: Plan) -> None:
     assert simulate(made, LINK, fps=2, policies="edge").frames == 120
     trace = Trace("t", Steps([0.0, 5.0], [1e6, 8e6], 15.0))

@@ -47,6 +47,22 @@ def test_default_option_of_a_fleet_is_planned_for_the_traces_own_columns(
     assert near["fleet"]["options"] != ["edge"]
 
 
+def test_columns_make_the_uplinks_of_a_fleet_from_any_table(
+    simulate: Simulate, tmp_path: Path
+) -> None:
+    table = tmp_path / "drive.csv"
+    table.write_text("when,bits,ping\n0,100000,2000\n1000,100000,2000\n")
+    words = ("--rtt", "20ms", "--devices", 1, "--duration", "20s", "--json")
+    columns = ("--columns", "time=when:ms,uplink=bits:kbps")
+    near = document(simulate("fleet", "--trace", table, *words, *columns))
+    assert near["fleet"]["options"] != ["edge"]
+    columns = ("--columns", "time=when:ms,uplink=bits:kbps,rtt=ping:ms")
+    far = document(simulate("fleet", "--trace", table, *words, *columns))
+    assert far["fleet"]["options"] == ["edge"]  # the round trip takes 2 s
+    refused = simulate("fleet", "--bandwidth", "1mbit", *words, *columns)
+    assert "--columns are of a trace's file" in str(refused.exception)
+
+
 def test_device_scales_the_fleet_as_it_does_a_plan(
     simulate: Simulate, residual_bundle: Bundle, tmp_path: Path
 ) -> None:

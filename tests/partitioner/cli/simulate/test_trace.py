@@ -40,6 +40,18 @@ def test_trace_compares_all_policies(simulate: Simulate, tram: Path, tmp_path: P
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_columns_make_a_trace_of_any_table(simulate: Simulate, tmp_path: Path) -> None:
+    table = tmp_path / "drive.csv"
+    table.write_text("when,bytes,ping\n0,500000,20\n1000,1000000,20\n2000,1500000,20\n")
+    words = ("--rtt", "99ms", "--frames", 3, "--json")
+    assert "none of the columns" in str(simulate("trace", table, *words).exception)
+    columns = ("--columns", "time=when:ms,uplink=bytes:Bps,rtt=3:ms")
+    made = document(simulate("trace", table, *words, *columns))
+    # 4, 8 and 12 Mbit/s, a second each
+    assert made["trace"]["mean_uplink_bps"] == pytest.approx(8e6)
+    assert made["trace"]["duration_s"] == pytest.approx(3)
+
+
 def test_trace_as_a_table_says_what_was_chosen(simulate: Simulate, tram: Path) -> None:
     done = simulate("trace", tram, "--rtt", "20ms", "--frames", 20, "--all")
     assert done.exception is None
