@@ -42,7 +42,12 @@ class _Pace:
         """The fastest of the latest runs, less what runs after a wait take longer than those in a row."""
         if not self.latest_s:
             return self.look_s
-        return min(self.latest_s) - max(0.0, self.fastest_s - self.look_s)
+        return min(self.latest_s) - self.cooled_s
+
+    @property
+    def cooled_s(self) -> float:
+        """What runs after a wait take longer than those in a row; infinite before the first."""
+        return max(0.0, self.fastest_s - self.look_s)
 
 
 class Slowdown:
@@ -115,7 +120,8 @@ class Slowdown:
         begun = self._clock()
         pace = self._paces.get(name, {}).get(batch, _Pace())
         if pace.is_sure:
-            self._sleep((self.times - 1) * pace.usual_s + self._resumed_s.get(name, 0.0))
+            resumed_s = min(self._resumed_s.get(name, 0.0), (self.times - 1) * pace.cooled_s)
+            self._sleep((self.times - 1) * pace.usual_s + resumed_s)
         made, took_s = self._timed(work)
         self._paces.setdefault(name, {})[batch] = pace.with_run(took_s)
         if not pace.is_sure:

@@ -183,6 +183,13 @@ def test_resuming_a_stage_or_a_codec_takes_the_slower_device_what_its_profile_sa
         device.slowdown.look(name, partial(device.compute, 0.25))
         took_s = device.slowdown.run(name, partial(device.compute, 0.25 + resume_s))[1]
         assert took_s == 8 * (0.25 + resume_s)
+    # What takes less in frames than it was seen to on made-up values is not waited for twice.
+    other = "head", cut
+    device = Device(8)
+    device.slowdown.know(measured.scaled(8))
+    device.slowdown.look(other, partial(device.compute, 0.5))
+    took_s = [device.slowdown.run(other, partial(device.compute, 0.375))[1] for _ in range(3)]
+    assert took_s[1:] == [8 * 0.375] * 2
 
 
 def test_work_of_another_name_has_times_of_its_own() -> None:
