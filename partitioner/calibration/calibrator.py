@@ -54,7 +54,8 @@ def check_enough(samples: Sequence[Sample]) -> None:
     """Raise SourceError where there are too few samples to calibrate with."""
     if len(samples) < MIN_SAMPLES:
         raise SourceError(
-            f"calibrating takes more than {plural(len(samples), 'input')}. Give at least {MIN_SAMPLES}; "
+            f"calibrating with {plural(len(samples), 'input')} finds no ranges that hold. "
+            f"Give at least {MIN_SAMPLES}; "
             "some hundreds, to know the accuracy within a point."
         )
 

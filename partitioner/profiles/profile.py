@@ -72,7 +72,7 @@ class StageProfile(FrozenModel):
     timing: Timing
     """Of all repeats, as they came."""
     memory_bytes: Bytes
-    estimate: Estimate | None = None
+    estimate: Estimate | None = Field(default=None, repr=False)
     """None: measured before there were any."""
     resume_s: Seconds = 0.0
     """What it takes longer in a frame that comes after a pause, since caches and core have cooled."""

@@ -56,7 +56,7 @@ def damage(path: Path, how: str) -> None:
     [
         ("truncated", "damaged"),
         ("no archive", "damaged"),
-        ("too large", "67108864 are allowed"),
+        ("too large", "67,108,864 are allowed"),
         ("changed", "digest is not that of its content"),
         ("bad range", "do not fit together"),
         ("incomplete", "lacks '0/2/low'"),

@@ -51,7 +51,7 @@ def test_class_of_an_input_without_label_is_the_models_own() -> None:
 
 
 def test_too_few_inputs_are_refused() -> None:
-    with pytest.raises(SourceError, match="31 inputs are too few.*at least 32"):
+    with pytest.raises(SourceError, match="with 31 inputs finds no.*at least 32"):
         check_enough([Sample({})] * 31)
 
 

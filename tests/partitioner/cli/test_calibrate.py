@@ -78,7 +78,7 @@ def spoil(images: Path, how: str) -> tuple[Path, tuple[object, ...]]:
     ("how", "match"),
     [
         ("empty", "holds no images"),
-        ("few", "23 inputs are too few"),
+        ("few", "with 23 inputs finds no"),
         ("shape", r"float32\[40, 3, 32, 32\]"),
         ("unlabelled", "no label for 14 of 33 inputs: 019.png"),
         ("no labels", "labels.csv cannot be read"),

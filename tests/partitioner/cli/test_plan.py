@@ -12,6 +12,8 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.head_export import export_heads
 from partitioner.cli.main import app
 from partitioner.common.units import DURATIONS, ENERGIES, ColumnUnit
+from partitioner.devices.device import load_device
+from partitioner.graph.work import work_of
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
 from partitioner.runtime.sessions import RuntimeOptions
@@ -59,8 +61,14 @@ def test_energy_of_a_device_that_one_does_not_have(
     best = min(planned["costs"], key=lambda costs: costs["energy_j"])
     assert planned["best"] == {"cut": best["cut"], "codec": best["codec"]}
     whole = next(option for option in planned["options"] if option["cut"] == "edge")
-    resume_s = Profile.load(profile).resume_s * planned["profiles"]["edge"]["scale"]
-    assert whole["edge_s"] - resume_s == pytest.approx(residual_bundle.manifest.flops / 24e9)
+    measured, scale = Profile.load(profile), planned["profiles"]["edge"]["scale"]
+    head, rate = measured.cuts["edge"].head, load_device("raspberry-pi-4").rate
+    assert head is not None
+    assert rate is not None
+    assert residual_bundle.graph is not None
+    resume_s = scale * (measured.resume_s + head.resume_s)
+    computing_s = rate.total_s(work_of(residual_bundle.graph))
+    assert whole["edge_s"] - resume_s == pytest.approx(computing_s)
     assert planned["profiles"]["edge"]["scale"] != 1
     for costs in planned["costs"]:
         assert costs["cost_month"] == pytest.approx(costs["bytes"] * 0.09e-9 * 5 * 3600 * 730)
@@ -109,7 +117,7 @@ def test_answer_comes_first_and_the_table_is_short(
     shown = capsys.readouterr()
     first = " ".join(shown.out.split("\n\n")[0].split())
     assert first.startswith(" ".join(answer["sentence"].split()))
-    assert "options are shown; --all shows the rest." in shown.err
+    assert "options shown; --all shows the rest." in shown.err
     command("--all")
     every = capsys.readouterr()
     assert len(every.out.splitlines()) > len(shown.out.splitlines())
