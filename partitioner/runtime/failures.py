@@ -20,6 +20,10 @@ _SOURCE = re.compile(
 _NODE = re.compile(
     r"Non-zero status code returned while running (\S+) node\. Name:'([^']*)' Status Message: *"
 )
+_NAMES = re.compile(
+    r"Name:'[^']*'|Node ?\([^()]*\)|Load model from \S+ failed|[\w:]*\([^()]*TensorShape[^()]*\)"
+)
+"""Where the words of any cause may stand by chance: names of nodes, paths, signatures in its sources."""
 _LONGEST = 300
 _VERSION: str = onnxruntime.__version__
 
@@ -92,7 +96,8 @@ class Failure:
             return cls(Cause.MEMORY, "out of memory")
         if isinstance(error, OSError):
             return cls(Cause.DISK, reason(error))
-        found = next((cause for cause, words in _WORDS if re.search(words, text)), Cause.UNKNOWN)
+        said = _NAMES.sub("", text)
+        found = next((cause for cause, words in _WORDS if re.search(words, said)), Cause.UNKNOWN)
         node = _NODE.search(text)
         named = re.search(
             r"No Op registered for (\S+)|(\S+) is not a registered|domain '([^']*)'", text

@@ -102,11 +102,11 @@ def test_memory_and_updates_are_advised_for_nothing_else() -> None:
         assert ("Update" in said) == (cause is Cause.TOO_NEW), name
 
 
-def test_value_out_of_range_is_the_inputs_matter() -> None:
+@pytest.mark.parametrize("name", ["", "/Shape_1/Gather", "/broadcast: out of memory/Gather"])
+def test_value_out_of_range_is_the_inputs_matter_whatever_its_node_is_called(name: str) -> None:
     place = [helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT64)]
-    found = _failure(
-        [*place, *node("Gather", "w", "i")], {"w": SQUARE}, {"x": np.full((1, 4), 9, np.float32)}
-    )
+    looked_up = node("Gather", "w", "i", name=name)
+    found = _failure([*place, *looked_up], {"w": SQUARE}, {"x": np.full((1, 4), 9, np.float32)})
     assert found.cause is Cause.VALUES
     assert found.operator == "Gather"
     assert "does not take these values" in found.advice_on_running
