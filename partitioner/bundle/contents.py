@@ -27,6 +27,8 @@ _CHUNK = 1 << 20
 _SETTLED_NS = 2_000_000_000
 """A file that was written to so shortly before its check may change again within a tick of its clock."""
 
+_TOO_MANY = (errno.EMFILE, errno.ENFILE)
+
 Wanted = FileDigest | Sequence[ByteRange]
 """What a file is to hold: all of it, or these parts of it."""
 
@@ -93,11 +95,16 @@ class Contents:
                 f"{self.folder / MANIFEST_FILE} names {name!r}, which lies outside the bundle."
             )
         try:
-            file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            file = _open(path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise BundleError(f"{self.folder} lacks {name}. {advice}.") from error
         except OSError as error:
-            raise BundleError(
-                f"{self.folder} lacks {name} ({error.strerror}). {advice}."
-            ) from error
+            what = f"{path} cannot be opened: {error.strerror}"
+            if error.errno in _TOO_MANY:
+                raise BundleError(
+                    f"{what}. Each bundle keeps its files open: allow more with ulimit -n, or load fewer."
+                ) from error
+            raise BundleError(f"{what}. Let it be read by this user.") from error
         self._files[name] = _Held(file, wanted, _Mark.of(file), time.time_ns())
         if problem := _problem(file, wanted):
             raise BundleError(f"{path} is damaged: {problem}. {advice}.")
@@ -149,6 +156,33 @@ class _Held:
         """
         would_know = self.mark.changed_ns < self.checked_ns - _SETTLED_NS
         return would_know and _Mark.of(self.file) == self.mark
+
+
+def _open(path: Path) -> int:
+    """Open a file; where the process has as many as it may, it may have as many as the system allows."""
+    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
+    try:
+        return os.open(path, flags)
+    except OSError as error:
+        if error.errno != errno.EMFILE or not _allow_more_files():
+            raise
+        return os.open(path, flags)
+
+
+def _allow_more_files() -> bool:
+    """Raise the soft limit of open files to the hard one; False where it is there, or there is none."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return False
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return False
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):  # some systems allow less than they say
+        return False
+    return True
 
 
 def _close(files: "dict[str, _Held]") -> None:

@@ -3,6 +3,8 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -145,3 +147,31 @@ def test_files_are_closed_with_the_last_reference(versions: tuple[Path, Path]) -
     assert held() > before
     del narrowed
     assert held() == before
+
+
+def under_limits(folder: Path, soft: int, hard: int) -> str:
+    """Load a bundle ten times in a process that may open so many files; return what it prints."""
+    code = (
+        "import resource, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        "from partitioner.bundle.bundle import Bundle\n"
+        "from protos.errors import BundleError\n"
+        "try:\n"
+        f"    print(len([Bundle.load({str(folder)!r}) for _ in range(10)]))\n"
+        "except BundleError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_more_bundles_than_files_at_first_are_loaded_and_more_than_ever_named(
+    versions: tuple[Path, Path],
+) -> None:
+    folder = versions[0]
+    each = len(Bundle.load(folder).manifest.files)
+    assert under_limits(folder, 30 + each, 1000 + 10 * each).strip() == "10"
+    said = under_limits(folder, 30 + each, 30 + each)
+    assert "Too many open files" in said
+    assert "ulimit -n" in said
+    assert "again" not in said
