@@ -46,10 +46,11 @@ def verify_bundle(
 ) -> list[CutCheck]:
     """Compare every cut with the whole model on each of `inputs`.
 
-    A cut is right if no output differs by more than `tolerance` times its largest value (None: what rounding
-    explains, see `partitioner/graph/roundings.py`); one that does not run is wrong, and the others are looked
-    at all the same. Raises BundleError or FaultError when the whole model does not run, and BundleError for a
-    head-only bundle, of which nothing but digests can be checked.
+    A cut is right if no output differs by more than `tolerance` times its largest value (None: what
+    rounding explains of floats, see `partitioner/graph/roundings.py`, and nothing of whole numbers); one
+    that does not run is wrong, and the others are looked at all the same. Raises BundleError or FaultError
+    when the whole model does not run, and BundleError for a head-only bundle, of which nothing but digests
+    can be checked.
     """
     bundle.need_whole("comparing head + tail with the whole model")
     stage = bundle.open_tail(CLOUD, options)
@@ -58,10 +59,9 @@ def verify_bundle(
     checks: list[CutCheck] = []
     for cut in bundle.cuts.values():
         on_progress(cut.id, len(checks), len(bundle.cuts))
-        allowed = _explained(bundle, cut) if tolerance is None else tolerance
         try:
             checks.append(
-                _check(bundle, cut, list(zip(inputs, wholes, strict=True)), options, allowed)
+                _check(bundle, cut, list(zip(inputs, wholes, strict=True)), options, tolerance)
             )
         except (BundleError, FaultError) as error:
             gaps = dict.fromkeys(wholes[0], float("inf"))
@@ -75,9 +75,10 @@ def _check(
     cut: Cut,
     wanted: Sequence[tuple[Feeds, Feeds]],
     options: RuntimeOptions | None,
-    tolerance: float,
+    tolerance: float | None,
 ) -> CutCheck:
     """Check one cut on inputs and what the whole model makes of each; the head goes before the tail comes."""
+    explained = _explained(bundle, cut)
     head = bundle.open_head(cut.id, options)
     crossing = [head.run(feeds) for feeds, _ in wanted]
     del head
@@ -88,7 +89,9 @@ def _check(
         outputs = {**{name: values[name] for name in cut.head_outputs}, **tail.run(values)}
         for name, array in whole.items():
             gap = largest_difference(outputs[name], array)
-            ok = ok and gap <= tolerance * max(_SMALLEST, _largest(array))
+            usual = explained if array.dtype.kind == "f" else 0.0
+            allowed = usual if tolerance is None else tolerance
+            ok = ok and gap <= allowed * max(_SMALLEST, _largest(array))
             worst[name] = max(gap, worst.get(name, 0.0))
     return CutCheck(cut.id, worst, ok)
 
@@ -106,9 +109,10 @@ def largest_difference(one: Array, two: Array) -> float:
     if one.shape != two.shape or one.dtype != two.dtype:
         return float("inf")
     first, second = one.astype(np.float64), two.astype(np.float64)
-    same = (first == second) | (np.isnan(first) & np.isnan(second))
+    same = (one == two) | (np.isnan(first) & np.isnan(second))
+    least = 0.0 if one.dtype.kind == "f" else 1.0  # of numbers with more digits than a float64
     with np.errstate(invalid="ignore"):
-        gaps = np.where(same, 0.0, np.abs(first - second))
+        gaps = np.where(same, 0.0, np.maximum(np.abs(first - second), least))
     return float(np.max(np.nan_to_num(gaps, nan=np.inf, posinf=np.inf), initial=0.0))
 
 

@@ -1,14 +1,19 @@
 """Head and tail against the whole model."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.verification import largest_difference, verify_bundle
+from partitioner.importer.importer import import_model
 from partitioner.profiles.samples import natural_feeds
 from partitioner.reports.bundle import checks_json
 from partitioner.runtime.sessions import Stage
 from protos.errors import BundleError
+from tests.kit import models
 
 
 @pytest.mark.parametrize(
@@ -23,6 +28,45 @@ from protos.errors import BundleError
 )
 def test_largest_difference(one: list[float], two: list[float], gap: float) -> None:
     assert largest_difference(np.array(one), np.array(two)) == gap
+
+
+def test_whole_numbers_differ_however_large_they_are() -> None:
+    assert largest_difference(np.array([2**53]), np.array([2**53 + 1])) == 1
+    assert largest_difference(np.array([True, False]), np.array([True, True])) == 1
+
+
+def test_number_of_a_class_or_a_token_has_to_be_the_very_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = models.Builder()
+    x = b.conv_bn_relu(b.input("x", [1, 3, 8, 8]), 3, 4)
+    scores = b.classify(b.conv_bn_relu(x, 4, 4), 4)
+    strongest = b.op("ArgMax", scores, axis=1)
+    token = b.op("Add", strongest, b.constant(np.array([30_000])))
+    model = b.model(token)
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    path = models.save(model, tmp_path / "tokens.onnx")
+    bundle = import_model(path, tmp_path / "net")
+    feeds = natural_feeds(bundle.inputs, np.random.default_rng(0))
+    assert all(check.ok for check in verify_bundle(bundle, [feeds]))
+    opened = Bundle.open_tail
+
+    class Shifted:
+        def __init__(self, stage: Stage) -> None:
+            self.stage = stage
+
+        def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {key: array + 2 for key, array in self.stage.run(feeds).items()}
+
+    def open_tail(bundle: Bundle, cut: str, options: object = None) -> object:
+        stage = opened(bundle, cut, None)
+        return Shifted(stage) if cut == "cut-01" else stage
+
+    monkeypatch.setattr(Bundle, "open_tail", open_tail)
+    wrong = [check.cut for check in verify_bundle(bundle, [feeds]) if not check.ok]
+    assert wrong == ["cut-01"]
+    loose = verify_bundle(bundle, [feeds], tolerance=1e-3)
+    assert all(check.ok for check in loose)
 
 
 def test_wrong_tail_is_found(residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
