@@ -22,7 +22,7 @@ from partitioner.runtime.sessions import RuntimeOptions
 from protos.codecs.calibration import Calibration, Ranges
 from protos.codecs.half import holds_floats
 from protos.codecs.registry import codecs_for
-from protos.errors import SourceError
+from protos.errors import SourceError, UsageError
 from protos.names import CLOUD, EDGE
 from protos.tensors import TensorSpec
 
@@ -31,8 +31,9 @@ MIN_SAMPLES = 32
 MAX_RANGE_SAMPLES = 256
 _RANGE_PART = 4
 """Of the samples one in so many is for the ranges."""
-_MAX_VALUE_BYTES = 256 << 20
-"""Of one value, held at once to find its ranges."""
+_MAX_BYTES = 512 << 20
+"""Of the values that cross at a cut, held at once to find their ranges."""
+_LEAST_RANGE_SAMPLES = 8
 
 
 def label_samples(
@@ -101,12 +102,12 @@ def calibrate(
     """Find the ranges of all values that cross, and the accuracy of every codec at every cut.
 
     With `cuts`, of these alone: what the bundle's calibration says of others stays, and the ranges that it
-    rests on. All cores compute. Raises SourceError when the samples are too few, UnknownNameError for a
-    cut that the bundle lacks. `on_progress` hears the cut, how many samples are done at all cuts, and how
-    many there are.
+    rests on. All cores compute. Raises SourceError when the samples are too few, UnknownNameError for a cut
+    that the bundle lacks, UsageError for one at which nothing crosses. `on_progress` hears the cut, how
+    many samples are done at all cuts, and how many there are.
     """
     check_enough(samples)
-    chosen = [cut for cut in map(bundle.cut, cuts or bundle.cuts) if cut.id != EDGE]
+    chosen = _cuts_that_cross(bundle, cuts)
     cores = Cores(options)
     division = _divide(bundle, samples, options, cores)
     ranges, accuracies = _kept(bundle, chosen)
@@ -135,6 +136,15 @@ def calibrate(
         accuracies=tuple(accuracies),
     )
     return BundleCalibration(meta, found)
+
+
+def _cuts_that_cross(bundle: Bundle, asked: Collection[str] | None) -> list[Cut]:
+    """Return the cuts that are asked for, once each; without any all but `edge`."""
+    if asked and EDGE in asked:
+        raise UsageError(
+            f"nothing crosses at the cut {EDGE!r}, so codecs lose nothing there. Leave it out."
+        )
+    return [bundle.cut(cut) for cut in dict.fromkeys(asked or bundle.cuts) if cut != EDGE]
 
 
 def _counted_on(on_progress: OnProgress, done: int, total: int) -> OnProgress:
@@ -183,15 +193,13 @@ def _ranges_of(
     wanted = [spec for spec in stages.cut.frontier if _has_ranges(spec) and spec.name not in known]
     if not wanted:
         return {}
-    largest = max(spec.nbytes() for spec in wanted)
-    most = max(8, _MAX_VALUE_BYTES // max(largest, 1))
-
-    def values_of(sample: Sample) -> list[npt.NDArray[np.float32]]:
-        frontier = stages.head.run(sample.feeds)
-        return [np.asarray(frontier[spec.name], np.float32)[0] for spec in wanted]
-
-    columns = zip(*cores.map(values_of, samples[:most]), strict=True)
-    stacked = [np.stack(column) for column in columns]
+    most = max(_LEAST_RANGE_SAMPLES, _MAX_BYTES // sum(spec.nbytes() for spec in wanted))
+    used = samples[:most]
+    stacked = [np.empty((len(used), *spec.sized()[1:]), np.float32) for spec in wanted]
+    frontiers = cores.map(lambda sample: stages.head.run(sample.feeds), used)
+    for row, frontier in enumerate(frontiers):
+        for values, spec in zip(stacked, wanted, strict=True):
+            values[row] = frontier[spec.name][0]
     found = cores.map(lambda values: find_ranges(values) if _all_finite(values) else {}, stacked)
     return {spec.name: ranges for spec, ranges in zip(wanted, found, strict=True) if ranges}
 

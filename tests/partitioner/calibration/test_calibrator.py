@@ -14,8 +14,9 @@ from partitioner.calibration.measurement import Sample, relative_error
 from partitioner.importer.importer import import_model
 from partitioner.inputs.files import load_named
 from partitioner.runtime.sessions import Stage
+from protos.codecs.calibration import Ranges
 from protos.codecs.registry import get_codec
-from protos.errors import SourceError, UnknownNameError
+from protos.errors import SourceError, UnknownNameError, UsageError
 from protos.tensors import TensorSpec
 from tests.kit.models import Builder, save
 from tests.kit.samples import samples
@@ -203,3 +204,40 @@ def test_inputs_that_are_no_numbers_are_refused_and_infinities_are_not(tmp_path:
         SourceError, match="x.npy#3: 'x' holds NaN, which is no number. Leave it out."
     ):
         load_named(tmp_path / "x.npy", vector, 8)
+
+
+def test_cut_that_is_named_twice_is_measured_once_and_one_that_nothing_crosses_not_at_all(
+    image_bundle: Bundle,
+) -> None:
+    given = samples(image_bundle, 32)
+    first = next(iter(image_bundle.manifest.cuts)).id
+    found = calibrate(image_bundle, given, cuts=[first, first])
+    codecs = [accuracy.codec for accuracy in found.meta.accuracies]
+    assert len(codecs) == len(set(codecs)) > 0
+    with pytest.raises(UsageError, match="nothing crosses at the cut 'edge'"):
+        calibrate(image_bundle, given, cuts=["edge"])
+
+
+def test_bound_of_what_ranges_hold_at_once_is_of_all_values_that_cross(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = Builder()
+    x = b.conv_bn_relu(b.input("x", [1, 3, 8, 8]), 3, 4)
+    for _ in range(2):  # two towers without a place between them where one value alone would cross
+        left, right = b.conv_bn_relu(x, 4, 4), b.conv_bn_relu(x, 4, 4)
+        x = b.op("Concat", b.conv_bn_relu(left, 4, 2), b.conv_bn_relu(right, 4, 2), axis=1)
+    bundle = import_model(save(b.model(b.classify(x, 4)), tmp_path / "m.onnx"), tmp_path / "net")
+    wide = [cut for cut in bundle.manifest.cuts if len(cut.frontier) > 1]
+    assert wide
+    cut = wide[0]
+    each = sum(spec.nbytes() for spec in cut.frontier)
+    monkeypatch.setattr("partitioner.calibration.calibrator._MAX_BYTES", 9 * each)
+    seen: list[int] = []
+
+    def count(values: np.ndarray) -> dict[int, Ranges]:
+        seen.append(len(values))
+        return {}
+
+    monkeypatch.setattr("partitioner.calibration.calibrator.find_ranges", count)
+    calibrate(bundle, samples(bundle, 64), cuts=[cut.id])
+    assert seen == [9] * len(cut.frontier)
