@@ -53,7 +53,7 @@ def top1(
     """Return the strongest class of each of the outputs `names`, for its first sample.
 
     With one such output: `index`, `label` (if it has one) and `score`, the output's own value there.
-    With several: that by output name. None when there is none.
+    With several: that by output name. None when there is none, as where a score is no number.
     """
     found = {name: _strongest(outputs[name][0], labels) for name in names if name in outputs}
     if len(found) == 1:
@@ -61,11 +61,13 @@ def top1(
     return found or None
 
 
-def _strongest(scores: Array, labels: Sequence[str]) -> dict[str, Any]:
+def _strongest(scores: Array, labels: Sequence[str]) -> dict[str, Any] | None:
+    if np.isnan(scores).any():
+        return None
     index = int(np.argmax(scores))
     strongest: dict[str, Any] = {"index": index}
     if len(labels) == scores.shape[0]:
         strongest["label"] = labels[index]
-    # JSON has no word for what is not a number.
+    # JSON has no word for infinity.
     value = float(scores[index])
     return {**strongest, "score": round(value, 6) if np.isfinite(value) else None}

@@ -32,6 +32,11 @@ class Interpretation:
             made_by = _makers(bundle)
             self._classes = class_outputs(bundle.outputs, self._labels, made_by, labelled=known)
 
+    @property
+    def names_one_class(self) -> bool:
+        """True where an answer is the scores of one thing's classes."""
+        return len(self._classes) == 1
+
     def top1(self, outputs: Mapping[str, Array]) -> dict[str, Any] | None:
         """Return the strongest class; None where the model is no classifier, or gave no answer."""
         return top1(outputs, self._classes, self._labels)

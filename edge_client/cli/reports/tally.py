@@ -61,9 +61,9 @@ class Tally:
             self._upload_bytes += result.upload_bytes
             self._timings.append(result.timings)
             self._consumption.add(result)
-        if source in self._labels and strongest and "index" in strongest:
-            self._labelled += 1
-            self._right += strongest["index"] == self._labels[source]
+            if source in self._labels and self._meaning.names_one_class:
+                self._labelled += 1  # also where the scores are no numbers, and name no class
+                self._right += bool(strongest) and strongest["index"] == self._labels[source]
         return record
 
     @property

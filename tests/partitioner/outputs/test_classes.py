@@ -46,3 +46,14 @@ def test_strongest_class_has_its_name_and_its_own_value() -> None:
     assert top1({"s": scores}, ["s"], ["a", "b", "c"]) == {"index": 1, "label": "b", "score": 0.5}
     assert top1({"s": scores}, [], ["a", "b", "c"]) is None
     assert top1({}, ["s"], ()) is None
+
+
+def test_score_that_is_no_number_names_no_class_and_an_infinite_one_does() -> None:
+    scores = np.array([[0.1, np.nan, 0.9]], np.float32)
+    assert top1({"s": scores}, ["s"], ["a", "b", "c"]) is None
+    assert top1({"s": scores, "t": np.eye(2)[:1]}, ["s", "t"], ()) == {
+        "s": None,
+        "t": {"index": 0, "score": 1.0},
+    }
+    endless = np.array([[0.0, np.inf]], np.float32)
+    assert top1({"s": endless}, ["s"], ()) == {"index": 1, "score": None}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from edge_client.cli.reports.summary import print_summary
@@ -61,3 +62,15 @@ def test_summary_says_where_the_link_comes_from(
     table = shown(residual_bundle, capsys, ServedBy.CLOUD, link=link, link_is_measured=measured)
     assert f"link, as {'measured' if measured else 'given'}" in table
     assert "790 Mbit/s up" in table
+
+
+def test_answer_whose_scores_are_no_numbers_counts_as_wrong(residual_bundle: Bundle) -> None:
+    tally = Tally(residual_bundle, {"a": 1, "b": 1}, lambda: 1.0)
+    (output,) = residual_bundle.outputs
+    right = np.zeros((1, output.shape[1]), np.float32)
+    right[0, 1] = 1
+    served = Result(0, {}, ServedBy.CLOUD, "", "cut-03", "raw", 100, 10, Timings(0.01, 0.01))
+    tally.add(replace(served, outputs={output.name: right}), "a", 0.0)
+    assert tally.accuracy == 1
+    tally.add(replace(served, outputs={output.name: right * np.nan}), "b", 0.0)
+    assert tally.accuracy == 0.5
