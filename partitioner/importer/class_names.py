@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from partitioner.common.units import plural
-from partitioner.outputs.detector import find_detector
+from partitioner.outputs.recognition import find_detector
 from protos.errors import ModelError
 from protos.tensors import TensorSpec
 

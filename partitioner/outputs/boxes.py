@@ -26,19 +26,17 @@ def suppress(boxes: Floats, scores: Floats, classes: Places, most_overlap: float
     (intersection over union).
     """
     order = np.argsort(-scores, kind="stable")[:MOST_CANDIDATES]
+    low, high, classes = boxes[order, :2].T, boxes[order, 2:].T, classes[order]
+    areas = (high - low).prod(axis=0)
+    left = np.arange(len(order))
     kept: list[int] = []
-    while order.size and len(kept) < MOST_BOXES:
-        first, rest = order[0], order[1:]
-        kept.append(int(first))
-        same = classes[rest] == classes[first]
-        order = rest[~(same & (_overlaps(boxes[first], boxes[rest]) > most_overlap))]
+    while left.size and len(kept) < MOST_BOXES:
+        first, rest = left[0], left[1:]
+        kept.append(int(order[first]))
+        sides = np.minimum(high[:, first, None], high[:, rest])
+        sides -= np.maximum(low[:, first, None], low[:, rest])
+        shared = np.maximum(sides[0], 0) * np.maximum(sides[1], 0)
+        union = areas[first] + areas[rest] - shared
+        # Not divided, as boxes may have no area.
+        left = rest[(classes[rest] != classes[first]) | (shared <= most_overlap * union)]
     return np.array(kept, np.int64)
-
-
-def _overlaps(one: Floats, others: Floats) -> Floats:
-    """Return the intersection over union of one box with each of the others."""
-    low, high = np.maximum(one[:2], others[:, :2]), np.minimum(one[2:], others[:, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=1)
-    union = np.prod(one[2:] - one[:2]) + np.prod(others[:, 2:] - others[:, :2], axis=1) - shared
-    found: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return found

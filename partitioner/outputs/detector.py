@@ -1,4 +1,4 @@
-"""Detectors: recognised by the names and shapes of their outputs, whose boxes are read into one form.
+"""Detectors: their boxes, of any layout, are read into one form.
 
 Known are separate boxes, scores and classes (torchvision, TensorFlow's detection API, a NonMaxSuppression at
 the end), and the one array of a YOLO export: [batch, anchors, 5 + classes] (v5 to v7: centre, size,
@@ -6,25 +6,27 @@ objectness, classes), [batch, 4 + classes, anchors] (v8 and later: centre, size,
 (end to end: corners, score, class).
 """
 
-import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from partitioner.outputs.boxes import Floats, Places, corners_of, suppress
-from protos.tensors import Array, TensorSpec
+from protos.tensors import Array
 
 LEAST_SCORE = 0.25
 MOST_OVERLAP = 0.45
 """The usual thresholds of YOLO's own tools, for exports that bring neither."""
-_MOST_END_TO_END = 1_000
-_STRIDES = (8, 16, 32, 64)
 _NORMALISED = 1.5
-"""Coordinates that are all smaller are shares of the image, not pixels of it."""
+"""Boxes whose centres all lie below are shares of the image, not pixels of it."""
+_ROUNDED = 0.01
+"""So far from 0 and 1 may shares be, as float16 and quantised models give them."""
+
+Reals: TypeAlias = npt.NDArray[Any]
+"""Real numbers of the type that a model gives."""
 
 
 class Layout(Enum):
@@ -52,49 +54,74 @@ class Detector:
     """In one array; 0 where classes have an output of their own, or there is only one."""
     labels: tuple[str, ...] = ()
 
-    def read(self, outputs: Mapping[str, Array]) -> list[dict[str, Any]]:
+    def read(self, outputs: Mapping[str, Array]) -> list[dict[str, Any]] | None:
         """Return what was found in the first sample, the strongest first.
 
         Each is `box` (x1, y1, x2, y2 in pixels of the input), `score`, `class` and, if it has one, `label`.
+        None where the values cannot be boxes and scores: the outputs only look like those of a detector.
         """
-        boxes, scores, classes = self._parts(outputs)
-        boxes = self._in_pixels(boxes)
-        able = np.flatnonzero(np.isfinite(boxes).all(axis=1) & (scores >= LEAST_SCORE))
-        boxes, scores, classes = boxes[able], scores[able], classes[able]
+        parts = self._parts(outputs)
+        if parts is None:
+            return None
+        boxes, scores, classes = parts
         if self.layout is Layout.END_TO_END or (self.layout is Layout.SEPARATE and self.classes):
             order = np.argsort(-scores, kind="stable")
         else:
             order = suppress(boxes, scores, classes, MOST_OVERLAP)
+        boxes = self._in_pixels(boxes)
         return [self._written(boxes[at], scores[at], int(classes[at])) for at in order]
 
-    def _parts(self, outputs: Mapping[str, Array]) -> tuple[Floats, Floats, Places]:
+    def _parts(self, outputs: Mapping[str, Array]) -> tuple[Floats, Floats, Places] | None:
+        """Return corners, scores and classes of what is scored high enough; None if they cannot be these.
+
+        Only that is converted: most of the thousands of anchors show nothing.
+        """
+        boxes, scores, classes = self._arrays(outputs)
+        flat = classes.ndim == 1
+        if not _are_shares(scores) or (flat and not _are_whole(classes)):
+            return None
+        able = np.flatnonzero(scores >= LEAST_SCORE)
+        boxes, scores, classes = boxes[able].astype(np.float64), scores[able], classes[able]
+        if self.layout is Layout.YOLO_V5:
+            if not _are_shares(classes):
+                return None
+            scores = scores * classes.max(axis=1)
+        if self.layout in (Layout.YOLO_V5, Layout.YOLO_V8):
+            boxes = corners_of(boxes)
+        able = np.flatnonzero(np.isfinite(boxes).all(axis=1) & (scores >= LEAST_SCORE))
+        boxes, classes = boxes[able], classes[able]
+        if (boxes[:, :2] > boxes[:, 2:]).any():
+            return None
+        numbers = classes if flat else classes.argmax(axis=1)
+        return boxes, scores[able].astype(np.float64), numbers.astype(np.int64)
+
+    def _arrays(self, outputs: Mapping[str, Array]) -> tuple[Reals, Reals, Reals]:
+        """Return boxes [n, 4], scores [n], and classes [n] or the scores of each class [n, classes]."""
         if self.layout is Layout.SEPARATE:
             return self._separate(outputs)
         rows = _sample(outputs[self.boxes], 2)
         if self.layout is Layout.END_TO_END:
-            return rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64)
-        first = 4 if self.layout is Layout.YOLO_V8 else 5
-        rows = rows.T if self.layout is Layout.YOLO_V8 else rows
-        each = rows[:, first : first + self.class_count]
-        scores = each if self.layout is Layout.YOLO_V8 else each * rows[:, 4:5]
-        return corners_of(rows[:, :4]), scores.max(axis=1), scores.argmax(axis=1)
+            return rows[:, :4], rows[:, 4], rows[:, 5]
+        if self.layout is Layout.YOLO_V8:
+            rows = rows.T
+            each = rows[:, 4 : 4 + self.class_count]
+            return rows[:, :4], each.max(axis=1), each
+        return rows[:, :4], rows[:, 4], rows[:, 5 : 5 + self.class_count]
 
-    def _separate(self, outputs: Mapping[str, Array]) -> tuple[Floats, Floats, Places]:
+    def _separate(self, outputs: Mapping[str, Array]) -> tuple[Reals, Reals, Reals]:
         boxes = _sample(outputs[self.boxes], 2)
         if "detection_boxes" in self.boxes:  # TensorFlow: y1, x1, y2, x2
             boxes = boxes[:, [1, 0, 3, 2]]
         if self.class_count:
-            each = _sample(outputs[self.scores], 2)
-            return boxes, each.max(axis=1), each.argmax(axis=1)
+            each = _of_things(_sample(outputs[self.scores], 2))
+            return boxes, each.max(axis=1), each
         scores = _sample(outputs[self.scores], 1)
-        classes = np.zeros(len(scores), np.int64)
-        if self.classes:
-            classes = _sample(outputs[self.classes], 1).astype(np.int64)
+        classes = _sample(outputs[self.classes], 1) if self.classes else np.zeros_like(scores)
         return boxes, scores, classes
 
     def _in_pixels(self, boxes: Floats) -> Floats:
         across, down = self.scale
-        if boxes.size and np.nanmax(np.abs(boxes)) <= _NORMALISED:
+        if boxes.size and (boxes[:, :2] + boxes[:, 2:]).max() / 2 <= _NORMALISED:
             down, across = self.size
         scaled: Floats = boxes * np.array([across, down, across, down])
         return scaled
@@ -105,104 +132,29 @@ class Detector:
         return {"box": corners, "score": round(float(score), 6), "class": index, **label}
 
 
-def find_detector(
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    labels: Sequence[str] = (),
-    computed: tuple[int, int] | None = None,
-) -> Detector | None:
-    """Return how to read a model's outputs as boxes; None where nothing says that it is a detector.
+def _of_things(each: Reals) -> Reals:
+    """Return scores [n, classes] without those of the class that stands for nothing.
 
-    `computed`: height and width to which the graph itself resizes its input; None: as it comes.
+    A softmax has one: the first (SSD) or the last (DETR), whichever most boxes are of.
     """
-    size = _image_size(inputs)
-    if size is None:
-        return None
-    height, width = computed or size
-    scale = size[1] / width, size[0] / height
-    found = _separate(outputs) or _one_array(outputs, labels, (height, width))
-    if found is None:
-        return None
-    return Detector(size=size, scale=scale, labels=tuple(labels), **found)
+    if not each.size or not np.allclose(each.sum(axis=1), 1, atol=_ROUNDED):
+        return each
+    nothing = 0 if each[:, 0].sum() >= each[:, -1].sum() else -1
+    each = each.copy()
+    each[:, nothing] = 0
+    return each
 
 
-def _image_size(inputs: Sequence[TensorSpec]) -> tuple[int, int] | None:
-    """Return height and width of the one input that is an image; None where there is none."""
-    images = [spec.shape for spec in inputs if len(spec.shape) == 4]
-    if len(images) != 1:
-        return None
-    _, first, second, third = images[0]
-    if first in (1, 3):
-        return second, third
-    return (first, second) if third in (1, 3) else None
+def _are_shares(scores: Reals) -> bool:
+    """Tell whether all may be scores: from 0 to 1, or the -1 and NaN of places that are not taken."""
+    able = (scores >= -_ROUNDED) & (scores <= 1 + _ROUNDED)
+    return bool((able | (scores == -1) | np.isnan(scores)).all())
 
 
-def _separate(outputs: Sequence[TensorSpec]) -> dict[str, Any] | None:
-    """Find boxes [.., n, 4] beside scores [.., n] or [.., n, classes], and perhaps classes [.., n]."""
-    boxes = [one for one in outputs if one.shape[-1:] == (4,) and one.dtype.startswith("float")]
-    boxes = [one for one in boxes if len(one.shape) == 3 or one.shape[0] not in (-1, 1)]
-    named = [one for one in boxes if re.search("box", one.name.lower())]
-    if len(named or boxes) != 1 or len(outputs) < 2:
-        return None
-    (box,) = named or boxes
-    rest = [
-        one
-        for one in outputs
-        if one is not box and one.shape[: len(box.shape) - 1] == box.shape[:-1]
-    ]
-    flat = [one for one in rest if len(one.shape) == len(box.shape) - 1]
-    deep = [
-        one for one in rest if len(one.shape) == len(box.shape) and one.dtype.startswith("float")
-    ]
-    scores = [one for one in flat if re.search("score|conf|prob", one.name.lower())] or [
-        one for one in flat if one.dtype.startswith("float")
-    ]
-    classes = [one for one in flat if one not in scores[:1]]
-    if scores:
-        parts = {"boxes": box.name, "scores": scores[0].name}
-        return {"layout": Layout.SEPARATE, **parts, "classes": classes[0].name if classes else ""}
-    if len(deep) == 1 and deep[0].shape[-1] > 0:
-        parts = {"boxes": box.name, "scores": deep[0].name}
-        return {"layout": Layout.SEPARATE, **parts, "class_count": deep[0].shape[-1]}
-    return None
+def _are_whole(classes: Reals) -> bool:
+    return bool((classes == np.round(classes)).all())
 
 
-def _one_array(
-    outputs: Sequence[TensorSpec], labels: Sequence[str], size: tuple[int, int]
-) -> dict[str, Any] | None:
-    """Find the array of a YOLO export: by its number of anchors, or by the number of class names."""
-    for one in outputs:
-        if len(one.shape) != 3 or one.shape[0] not in (-1, 1) or not one.dtype.startswith("float"):
-            continue
-        _, first, second = one.shape
-        for layout, anchors, width, own in (
-            (Layout.YOLO_V8, second, first, 4),
-            (Layout.YOLO_V5, first, second, 5),
-        ):
-            if anchors > width > own and _is_said(layout, anchors, width - own, labels, size):
-                masked = any(len(other.shape) == 4 for other in outputs)
-                count = _class_count(width - own, labels, masked=masked)
-                return {"layout": layout, "boxes": one.name, "class_count": count}
-        if second == 6 and first <= _MOST_END_TO_END and len(outputs) == 1:
-            return {"layout": Layout.END_TO_END, "boxes": one.name}
-    return None
-
-
-def _class_count(columns: int, labels: Sequence[str], *, masked: bool) -> int:
-    """Return how many of the columns are classes: behind them lie what masks are mixed of, or key points."""
-    behind = columns - len(labels)
-    return len(labels) if labels and behind > 0 and (masked or behind % 3 == 0) else columns
-
-
-def _is_said(
-    layout: Layout, anchors: int, classes: int, labels: Sequence[str], size: tuple[int, int]
-) -> bool:
-    """Tell whether an array has the anchors of this layout on such an image, or the classes of the names."""
-    each = 3 if layout is Layout.YOLO_V5 else 1
-    cells = [math.prod(math.ceil(side / stride) for side in size) for stride in _STRIDES]
-    return anchors in (each * sum(cells[:3]), each * sum(cells)) or classes == len(labels)
-
-
-def _sample(array: Array, axes: int) -> Floats:
+def _sample(array: Array, axes: int) -> Reals:
     """Return the first sample of an array with a batch axis, or the array of so many axes without one."""
-    return np.asarray(array[0] if array.ndim > axes else array, np.float64)
+    return np.asarray(array[0] if array.ndim > axes else array)

@@ -7,7 +7,7 @@ import numpy as np
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.outputs.classes import class_outputs, top1
-from partitioner.outputs.detector import find_detector
+from partitioner.outputs.recognition import find_detector
 from protos.tensors import Array
 
 SMALL = 256

@@ -1,9 +1,12 @@
 """Detectors by their outputs: recognised, and read into boxes in pixels of the input."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from partitioner.outputs.detector import Detector, Layout, find_detector
+from partitioner.outputs.detector import Detector, Layout
+from partitioner.outputs.recognition import find_detector
 from protos.tensors import Array, TensorSpec
 
 IMAGE = (TensorSpec("images", "float32", (-1, 3, 64, 96)),)
@@ -129,3 +132,130 @@ def test_model_without_an_image_is_no_detector() -> None:
         TensorSpec("scores", "float32", (-1, 40)),
     ]
     assert find_detector([TensorSpec("x", "float32", (-1, 16))], outputs) is None
+
+
+# TensorFlow 2's detection API exports all of these, in this order.
+TENSORFLOW = {
+    "detection_anchor_indices": (10,),
+    "detection_boxes": (10, 4),
+    "detection_classes": (10,),
+    "detection_multiclass_scores": (10, 3),
+    "detection_scores": (10,),
+    "num_detections": (),
+    "raw_detection_boxes": (40, 4),
+    "raw_detection_scores": (40, 3),
+}
+
+
+def test_boxes_of_tensorflow_2_are_told_from_what_they_were_made_of() -> None:
+    outputs = [TensorSpec(name, "float32", (-1, *shape)) for name, shape in TENSORFLOW.items()]
+    arrays = {name: np.zeros((1, *shape), np.float32) for name, shape in TENSORFLOW.items()}
+    arrays["detection_anchor_indices"][0, 0] = 7
+    arrays["detection_boxes"][0, 0] = [0.25, 0.125, 0.75, 0.5]
+    arrays["detection_scores"][0, 0], arrays["detection_classes"][0, 0] = 0.5, 2
+    read = found(outputs, LABELS).read(arrays)
+    assert read == [{"box": [12.0, 16.0, 48.0, 48.0], "score": 0.5, "class": 2, "label": "car"}]
+
+
+def test_softmax_over_classes_has_one_that_stands_for_nothing() -> None:
+    outputs = [
+        TensorSpec("scores", "float32", (-1, 40, 3)),
+        TensorSpec("boxes", "float32", (-1, 40, 4)),
+    ]
+    boxes, scores = np.zeros((1, 40, 4), np.float32), np.zeros((1, 40, 3), np.float32)
+    boxes[0, 7] = BOX
+    for nothing, thing in ((0, 2), (2, 0)):
+        scores[0] = 0
+        scores[0, :, nothing] = 1
+        scores[0, 7, nothing], scores[0, 7, thing] = 0.375, 0.625
+        read = found(outputs).read({"boxes": boxes, "scores": scores})
+        assert read == [{"box": BOX, "score": 0.625, "class": thing}]
+
+
+def test_shares_of_the_image_stay_shares_beside_a_box_that_shows_nothing_and_is_huge() -> None:
+    outputs = [
+        TensorSpec("boxes", "float32", (-1, 40, 4)),
+        TensorSpec("scores", "float32", (-1, 40, 3)),
+    ]
+    boxes, scores = np.zeros((1, 40, 4), np.float32), np.zeros((1, 40, 3), np.float32)
+    boxes[0, 0], scores[0, 0, 1] = [0.125, 0.25, 0.5, 0.75], 0.5
+    boxes[0, 1] = [-4, -4, 9, 9]
+    (one,) = found(outputs).read({"boxes": boxes, "scores": scores}) or []
+    assert one["box"] == [12.0, 16.0, 48.0, 48.0]
+
+
+def test_coefficients_of_masks_are_no_classes_without_names_either() -> None:
+    outputs = [TensorSpec("output0", "float32", (-1, 7 + 32, CELLS)),
+               TensorSpec("output1", "float32", (-1, 32, 16, 24))]  # fmt: skip
+    array = v8(7 + 32)
+    array[0, 7:] = 0.9375
+    read = found(outputs).read({"output0": array})
+    assert read == [{"box": BOX, "score": 0.875, "class": 2}]
+
+
+def logits_beside_boxes() -> tuple[list[TensorSpec], dict[str, Array]]:
+    """As DETR is exported: the scores are logits, and boxes have centres."""
+    outputs = [TensorSpec("logits", "float32", (-1, 20, 3)),
+               TensorSpec("pred_boxes", "float32", (-1, 20, 4))]  # fmt: skip
+    rng = np.random.default_rng(0)
+    arrays = {"logits": 5 * rng.normal(size=(1, 20, 3)), "pred_boxes": rng.random((1, 20, 4))}
+    return outputs, {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def table() -> tuple[list[TensorSpec], dict[str, Array]]:
+    """Six numbers a row that are no boxes."""
+    array = np.random.default_rng(0).normal(size=(1, 50, 6)).astype(np.float32)
+    return [TensorSpec("output0", "float32", (-1, 50, 6))], {"output0": array}
+
+
+def poses() -> tuple[list[TensorSpec], dict[str, Array]]:
+    """YOLO's 17 key points behind one class that has no name here."""
+    array = np.zeros((1, 4 + 1 + 51, CELLS), np.float32)
+    array[0, :4, 5], array[0, 4, 5], array[0, 5:, 5] = [18, 32, 20, 30], 0.875, 40
+    return [TensorSpec("output0", "float32", (-1, 56, CELLS))], {"output0": array}
+
+
+def unordered() -> tuple[list[TensorSpec], dict[str, Array]]:
+    """Corner and size instead of two corners."""
+    outputs = [
+        TensorSpec("boxes", "float32", (-2, 4), (3,)),
+        TensorSpec("scores", "float32", (-2,), (3,)),
+    ]
+    arrays = {
+        "boxes": np.array([[50, 40, 20, 10]], np.float32),
+        "scores": np.array([0.5], np.float32),
+    }
+    return outputs, arrays
+
+
+@pytest.mark.parametrize("case", [logits_beside_boxes, table, poses, unordered])
+def test_values_that_cannot_be_scored_boxes_are_not_written_as_such(
+    case: Callable[[], tuple[list[TensorSpec], dict[str, Array]]],
+) -> None:
+    outputs, arrays = case()
+    assert found(outputs).read(arrays) is None
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        [TensorSpec("turned", "float32", (-1, 4 + 3 + 1, CELLS))],  # an angle behind the classes
+        [TensorSpec("yolox", "float32", (-1, CELLS, 5 + 3))],  # boxes relative to their cells
+        [TensorSpec("out", "float32", (1, 10, 4)), TensorSpec("out:1", "float32", (1, 10)),
+         TensorSpec("out:2", "float32", (1, 10))],  # which are the scores?
+    ],
+)  # fmt: skip
+def test_outputs_that_would_be_misread_are_no_detectors(outputs: list[TensorSpec]) -> None:
+    assert find_detector(IMAGE, outputs, LABELS) is None
+
+
+def test_names_that_do_not_fit_the_classes_name_none() -> None:
+    detector = found([TensorSpec("output0", "float32", (-1, 7, CELLS))], ("a", "b", "c", "d"))
+    assert detector.read({"output0": v8(7)}) == [{"box": BOX, "score": 0.875, "class": 2}]
+
+
+def test_half_floats_and_places_that_are_not_taken_are_read() -> None:
+    array = np.full((1, 300, 6), -1, np.float16)
+    array[0, 0] = [*BOX, 1, 1]
+    read = found([TensorSpec("output0", "float16", (-1, 300, 6))]).read({"output0": array})
+    assert read == [{"box": BOX, "score": 1.0, "class": 1}]
