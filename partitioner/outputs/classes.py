@@ -11,8 +11,9 @@ from protos.tensors import Array, TensorSpec
 _SCORING = ("Softmax", "LogSoftmax")
 """Operators whose outputs are scores of things that exclude each other."""
 _NAMED = re.compile(
-    r"(^|[^a-z])(logits?|prob(abilitie|)s?|class(es|_scores|_probs)?|softmax|cls)($|[^a-z])"
+    r"(^|[^a-z])(logits?|prob(abilitie|)s?|class(es)?|softmax|(class|cls)_(scores?|probs?|logits?))[^a-z]*$"
 )
+"""A name that ends so: `cls_token` and `prob_map_features` are of something else."""
 
 
 def class_outputs(

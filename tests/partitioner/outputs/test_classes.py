@@ -16,13 +16,35 @@ def test_regression_of_the_same_shape_is_no_classifier() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["logits", "probs", "class_probs", "probabilities", "model.classes", "prob"]
+    "name",
+    [
+        "logits",
+        "probs",
+        "class_probs",
+        "probabilities",
+        "model.classes",
+        "prob",
+        "a/Softmax:0",
+        "cls_score",
+        "logits.1",
+    ],
 )
 def test_name_that_speaks_of_classes_says_it(name: str) -> None:
     assert class_outputs([TensorSpec(name, "float32", (-1, 10))]) == (name,)
 
 
-@pytest.mark.parametrize("name", ["problem", "classic", "embedding", "output"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "problem",
+        "classic",
+        "embedding",
+        "output",
+        "cls_token",
+        "class_embedding",
+        "prob_map_features",
+    ],
+)
 def test_name_that_only_begins_so_does_not(name: str) -> None:
     assert class_outputs([TensorSpec(name, "float32", (-1, 10))]) == ()
 
