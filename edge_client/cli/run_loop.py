@@ -113,10 +113,11 @@ def _stream(
             for result in client.stream(frames, on_error="result"):
                 before = tell_of_move(before, client.asynchronous.control.moved_to)
                 observer.add(result)
-                record = tally.add(result, *names.popleft())
-                if saved is not None:
-                    record["saved"] = saved.save(result.frame, result.outputs)
-                writer.write(record)
+                source_name, came_at_s = names.popleft()
+                tally.add(result, source_name)
+                file = {} if saved is None else {"saved": saved.save(result.frame, result.outputs)}
+                if writer.is_read:
+                    writer.write(tally.record(result, source_name, came_at_s) | file)
                 if settings.reports.heartbeat:
                     beat(settings.reports.heartbeat)
                 view.show(result, tally)

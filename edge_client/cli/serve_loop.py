@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import AsyncExitStack
 from time import monotonic, time
-from typing import Any
 
 from edge_client.cli.reports.remarks import (
     beat,
@@ -170,7 +169,10 @@ class Book:
         """Record one result, as from the source that its request's id names."""
         self._observer.add(result)
         self._choice = tell_of_move(self._choice, self._client.control.moved_to)
-        record: dict[str, Any] = self._tally.add(result, request_id, time() - result.latency_s)
+        self._tally.add(result, request_id)
+        if not self._writer.is_read:
+            return
+        record = self._tally.record(result, request_id, time() - result.latency_s)
         try:
             self._writer.write(record)
         except (FileError, OSError) as error:  # no fault of the caller, who gets the answer

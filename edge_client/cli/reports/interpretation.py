@@ -6,12 +6,17 @@ from typing import Any
 import numpy as np
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.graph.graph import Graph
 from partitioner.outputs.classes import class_outputs, top1
 from partitioner.outputs.recognition import find_detector
 from protos.tensors import Array
 
 SMALL = 256
 """Values that an output may have to stand in a record; of a larger one only type and shape do."""
+
+
+_HANDS_ON = frozenset({"Cast", "Flatten", "Identity", "Reshape", "Squeeze"})
+"""Operators at the end of an export that leave the numbers as they are."""
 
 
 class Interpretation:
@@ -69,12 +74,16 @@ def _listed(array: Array) -> Any:
 
 
 def _makers(bundle: Bundle) -> dict[str, str]:
-    """Return the operator that makes each output, where the bundle keeps its graph."""
+    """Return the operator that makes each output's values, where the bundle keeps its graph."""
     graph = None if bundle.heads_only else bundle.graph
-    if graph is None:
-        return {}
-    return {
-        name: graph.nodes[graph.producer[name]].op
-        for name in graph.outputs
-        if name in graph.producer
-    }
+    return {name: _maker(graph, name) for name in graph.outputs} if graph else {}
+
+
+def _maker(graph: Graph, value: str) -> str:
+    """Return the operator that makes a value's numbers, which others may hand on; empty for an input."""
+    while (place := graph.producer.get(value)) is not None:
+        node = graph.nodes[place]
+        if node.op not in _HANDS_ON or not node.inputs:
+            return node.op
+        value = node.inputs[0]
+    return ""

@@ -27,6 +27,11 @@ class RecordWriter:
         self._error: FileError | None = None
         self._lock = threading.Lock()
 
+    @property
+    def is_read(self) -> bool:
+        """True where records go anywhere, or `write` has an error to raise."""
+        return self._to_stdout or self._file is not None or self._error is not None
+
     def write(self, record: dict[str, Any]) -> None:
         """Write one record as a line; FileError when the file takes no more, once."""
         with self._lock:

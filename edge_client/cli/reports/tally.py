@@ -49,10 +49,8 @@ class Tally:
         self._clock = clock
         self._begun = clock()
 
-    def add(self, result: Result, source: str, came_at_s: float) -> dict[str, Any]:
-        """Count one result of a frame that came at `came_at_s`, in Unix time, and return its record."""
-        record = record_of(result, source, came_at_s, self._meaning)
-        strongest = record["top1"]
+    def add(self, result: Result, source: str) -> None:
+        """Count one result."""
         self.frames += 1
         self.served_by[str(result.served_by)] += 1
         self._punctuality.add(result)
@@ -62,9 +60,16 @@ class Tally:
             self._timings.append(result.timings)
             self._consumption.add(result)
             if source in self._labels and self._meaning.names_one_class:
+                strongest = self._meaning.top1(result.outputs)
                 self._labelled += 1  # also where the scores are no numbers, and name no class
-                self._right += bool(strongest) and strongest["index"] == self._labels[source]
-        return record
+                self._right += strongest is not None and strongest["index"] == self._labels[source]
+
+    def record(self, result: Result, source: str, came_at_s: float) -> dict[str, Any]:
+        """Return the record of a result of a frame that came at `came_at_s`, in Unix time.
+
+        Its outputs are read for that, which takes longer than counting: only where somebody reads it.
+        """
+        return record_of(result, source, came_at_s, self._meaning)
 
     @property
     def failed(self) -> int:

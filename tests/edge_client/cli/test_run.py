@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from cloud_server.server import CloudServer
 from edge_client.cli.main import app
+from edge_client.cli.reports.interpretation import Interpretation
 from partitioner.bundle.bundle import Bundle
 from protos.errors import FileError, SourceError, UnreachableError, UsageError
 from protos.inference_pb2 import ModelInferRequest
@@ -440,3 +441,15 @@ def test_records_have_times_outputs_and_their_files(
         assert record["detections"] is None
     again = invoke(*words, "--save-outputs", tmp_path / "saved")
     assert isinstance(again.exception, UsageError)
+
+
+def test_outputs_are_read_only_for_records_that_somebody_reads(
+    residual_bundle: Bundle, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    monkeypatch.setattr(Interpretation, "detections", lambda _, outputs: read.append(outputs))
+    assert run_edge(residual_bundle, source, "--max-frames", 2).exit_code == 0
+    assert read == []
+    output = ("--output", tmp_path / "records.jsonl")
+    assert run_edge(residual_bundle, source, "--max-frames", 2, *output).exit_code == 0
+    assert len(read) == 2

@@ -65,7 +65,7 @@ def summary_of(bundle: Bundle, terms: Terms, *results: Result) -> dict[str, Any]
     times = iter([0.0])
     tally = Tally(bundle, {}, lambda: next(times, 1.0), terms=terms)
     for one in results:
-        tally.add(one, "", 0.0)
+        tally.add(one, "")
     found = tally.summary(dropped=0, unreadable=0, link=None)
     return {
         **found,

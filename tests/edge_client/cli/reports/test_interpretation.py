@@ -1,11 +1,17 @@
 """Outputs as plain data."""
 
 import json
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
+import pytest
 
 from edge_client.cli.reports.interpretation import SMALL, Interpretation, plain_outputs
 from partitioner.bundle.bundle import Bundle
+from partitioner.graph.graph import Graph, Node
+from protos.tensors import TensorSpec
 
 
 def test_small_outputs_have_their_values_and_large_ones_their_shape() -> None:
@@ -40,3 +46,30 @@ def test_bundle_with_class_names_is_a_classifier_and_one_that_says_nothing_is_no
     assert Interpretation(residual_bundle).top1(outputs) is None
     labelled = Interpretation(residual_bundle, labelled=True).top1(outputs)
     assert labelled == {"index": 3, "score": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("operators", "is_classifier"),
+    [
+        (["Gemm", "Softmax"], True),
+        (["Gemm", "Softmax", "Cast"], True),
+        (["Softmax", "Gemm", "Identity"], False),
+        (["Gemm"], False),
+    ],
+)
+def test_softmax_says_it_behind_what_hands_its_numbers_on(
+    operators: list[str], is_classifier: bool
+) -> None:
+    values = ["x", *(f"v{place}" for place in range(len(operators)))]
+    nodes = tuple(
+        Node(operator, operator, (before,), (after,), 0)
+        for operator, (before, after) in zip(operators, pairwise(values), strict=True)
+    )
+    spec = TensorSpec(values[-1], "float32", (-1, 10))
+    bundle = SimpleNamespace(
+        manifest=SimpleNamespace(labels=(), preprocess=None), inputs=(), outputs=(spec,), exits=None,
+        heads_only=False, graph=Graph(nodes, ("x",), (values[-1],), {}),
+    )  # fmt: skip
+    outputs = {spec.name: np.eye(10, dtype=np.float32)[3:4]}
+    found = Interpretation(cast(Bundle, bundle)).top1(outputs)
+    assert (found is not None) == is_classifier

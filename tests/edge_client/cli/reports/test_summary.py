@@ -23,7 +23,7 @@ def shown(
     tally = Tally(bundle, {}, lambda: 1.0)
     served = Result(0, {}, ServedBy.CLOUD, "", "cut-03", "raw", 100, 10, Timings(0.01, 0.01))
     for server in servers:
-        tally.add(replace(served, served_by=server), "", 0.0)
+        tally.add(replace(served, served_by=server), "")
     summary = tally.summary(dropped=0, unreadable=0, link=link)
     summary |= {
         "cloud": None,
@@ -70,7 +70,7 @@ def test_answer_whose_scores_are_no_numbers_counts_as_wrong(residual_bundle: Bun
     right = np.zeros((1, output.shape[1]), np.float32)
     right[0, 1] = 1
     served = Result(0, {}, ServedBy.CLOUD, "", "cut-03", "raw", 100, 10, Timings(0.01, 0.01))
-    tally.add(replace(served, outputs={output.name: right}), "a", 0.0)
+    tally.add(replace(served, outputs={output.name: right}), "a")
     assert tally.accuracy == 1
-    tally.add(replace(served, outputs={output.name: right * np.nan}), "b", 0.0)
+    tally.add(replace(served, outputs={output.name: right * np.nan}), "b")
     assert tally.accuracy == 0.5
