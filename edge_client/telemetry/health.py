@@ -66,6 +66,8 @@ class State:
     since_s: float
     well_since_s: float | None = None
     """Since when all signs have been good; None while they are not."""
+    was_away: bool = False
+    """True once the cloud was away or late, until all has been well for long enough."""
 
 
 def judge(
@@ -75,16 +77,16 @@ def judge(
     limits = settings or HealthSettings()
     well = signs.away_s is None and not signs.late and signs.failing_share <= limits.healthy_share
     well_since_s = (now_s if before.well_since_s is None else before.well_since_s) if well else None
+    was_away = before.was_away or signs.away_s is not None or bool(signs.late)
     health, reason = _verdict(signs, before, limits)
     settled = well_since_s is not None and now_s - well_since_s >= limits.settle_s
-    if health is Health.HEALTHY and before.health is not Health.HEALTHY and not settled:
-        health, reason = Health.DEGRADED, "the cloud is back, and has to show that it stays"
-    if health is not before.health:
-        back = health is Health.HEALTHY
-        return State(
-            health, "the cloud is back, and " + reason if back else reason, now_s, well_since_s
-        )
-    return State(health, reason, before.since_s, well_since_s)
+    if health is Health.HEALTHY and before.health is not Health.HEALTHY:
+        if not settled:
+            health, reason = Health.DEGRADED, _settling(signs, was_away, limits)
+        elif was_away:
+            reason = f"the cloud is back, and {reason}"
+    since_s = before.since_s if health is before.health else now_s
+    return State(health, reason, since_s, well_since_s, was_away and health is not Health.HEALTHY)
 
 
 def _verdict(signs: Signs, before: State, limits: HealthSettings) -> tuple[Health, str]:
@@ -104,10 +106,21 @@ def _verdict(signs: Signs, before: State, limits: HealthSettings) -> tuple[Healt
     return Health.HEALTHY, "frames are served as they are meant to be"
 
 
+def _settling(signs: Signs, was_away: bool, limits: HealthSettings) -> str:
+    """Say why what no longer is bad is not good yet."""
+    if signs.failing_share > limits.healthy_share:
+        return _failures(signs)
+    if was_away:
+        return "the cloud is back, and has to show that it stays"
+    return "frames no longer fail, and that has to last"
+
+
 def _failures(signs: Signs) -> str:
     failing, lost = f"{signs.failing_share:.0%}", f"{signs.lost_share:.0%}"
     if lost == "0%":
         return f"{failing} of the last frames were finished here"
+    if lost == failing:
+        return f"{lost} of the last frames were served by nobody"
     return f"{failing} of the last frames were not served by the cloud, {lost} by nobody"
 
 

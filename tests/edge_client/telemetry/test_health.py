@@ -69,8 +69,33 @@ def test_state_keeps_its_moment_while_it_lasts_and_its_reason_is_of_now() -> Non
 def test_reason_tells_frames_that_were_finished_here_from_lost_ones() -> None:
     lost = judge(Signs(0.9, None, lost_share=0.25), WELL, 2.0, LIMITS)
     assert lost.reason == "90% of the last frames were not served by the cloud, 25% by nobody"
-    back = judge(GOOD, State(Health.DEGRADED, "failing", 0.0, 1.0), 4.0, LIMITS)
-    assert (back.health, back.reason.split(",")[0]) == (Health.HEALTHY, "the cloud is back")
+    nobody = judge(Signs(0.25, None, lost_share=0.25), WELL, 2.0, LIMITS)
+    assert nobody.reason == "25% of the last frames were served by nobody"
+
+
+def reasons(*steps: tuple[float, Signs]) -> list[str]:
+    found, state = [], WELL
+    for now_s, signs in steps:
+        state = judge(signs, state, now_s, LIMITS)
+        found.append(state.reason)
+    return found
+
+
+def test_cloud_is_back_only_where_it_was_away() -> None:
+    well, lost = Signs(0.0, None, frames=9), Signs(0.5, None, lost_share=0.5, frames=9)
+    alone = reasons((1.0, lost), (2.0, Signs(0.05, None, frames=9)), (3.0, well), (6.0, well))
+    assert alone == [
+        "50% of the last frames were served by nobody",
+        "5% of the last frames were finished here",  # no longer bad, and not good yet
+        "frames no longer fail, and that has to last",
+        "frames are served as they are meant to be",
+    ]
+    away = Signs(0.0, 0.5, absence="the cloud refuses connections", frames=9)
+    for first in (away, Signs(0.0, None, late="answers come too late")):
+        back = reasons((1.0, first), (2.0, well), (5.0, well), (6.0, lost), (7.0, well))
+        assert back[1] == "the cloud is back, and has to show that it stays"
+        assert back[2] == "the cloud is back, and frames are served as they are meant to be"
+        assert back[4] == "frames no longer fail, and that has to last"
 
 
 def test_failing_share_fades_by_half_in_its_half_life() -> None:
