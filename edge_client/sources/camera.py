@@ -1,5 +1,6 @@
 """Cameras, and videos behind an address: opened by OpenCV, and opened again when they stop."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from time import sleep
@@ -19,6 +20,9 @@ _PATIENCE_MS = 5_000
 """For OpenCV to open a stream, and for its next frame."""
 _FIRST_REST_S, _LONGEST_REST_S = 0.5, 30.0
 """Between tries; each rest is twice as long as the one before, until a frame comes."""
+_BARREN = 3
+"""A video that so often opens again and has no frame has ended: its length may be an estimate."""
+_SECRET = re.compile(r"((?:user|login|pass|pwd|token|key|secret|auth|sig)[\w-]*=)[^&/]*", re.I)
 
 
 class Capture(Protocol):
@@ -46,16 +50,18 @@ def is_address(text: str) -> bool:
 
 
 def without_password(url: str) -> str:
-    """Return an address as it may be shown: without the name and the password in it."""
+    """Return an address as it may be shown: without the name, the password and keys in it."""
     parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return _SECRET.sub(r"\1…", shown)
 
 
 class Camera:
     """The frames of a camera (`0`, `/dev/video0`) or behind an address, RGB [height, width, 3].
 
-    A video of known length ends with its last frame. Anything else that ends has stopped: that is told to
-    `on_stop`, and it is opened again after rests that grow. What cannot be opened at first is a SourceError.
+    A video of known length ends with its last frame, or where it has no more however often it is opened.
+    Anything else that ends has stopped: that is told to `on_stop`, and it is opened again after rests that
+    grow. What cannot be opened at first is a SourceError.
     """
 
     def __init__(
@@ -72,7 +78,7 @@ class Camera:
         self._open = open_capture or _open
         self._wait = wait
         self._taken = self._length = 0
-        self._rest_s, self._is_back = _FIRST_REST_S, True
+        self._rest_s, self._barren = _FIRST_REST_S, 0
 
     def frames(self) -> Iterator[Array]:
         """Yield the frames."""
@@ -88,20 +94,29 @@ class Camera:
                 found, pixels = capture.read()
                 if found:
                     self._taken += 1
-                    self._rest_s, self._is_back = _FIRST_REST_S, True
+                    self._rest_s, self._barren = _FIRST_REST_S, 0
                     yield np.ascontiguousarray(pixels[:, :, ::-1])
-                elif 0 < self._length <= self._taken:
+                elif self._has_ended():
                     return
                 else:
                     capture = self._again(capture)
         finally:
             capture.release()
 
+    def _has_ended(self) -> bool:
+        """Tell whether no frame is left, as far as can be known."""
+        if not self._length or (self._taken < self._length and self._barren < _BARREN):
+            return False
+        if self._taken < self._length:
+            frames = plural(self._taken, "frame")
+            self._say(f"{self._name} has no more than {frames}, and announces {self._length:,}")
+        return True
+
     def _again(self, capture: Capture) -> Capture:
         """Return a capture that is open again, however long that takes."""
         capture.release()
-        if self._is_back:  # else it was opened, and brought no frame
-            self._is_back = False
+        self._barren += 1
+        if self._barren == 1:  # else it was opened, and brought no frame
             self._on_stop()
             self._say(
                 f"{self._name} has stopped after {plural(self._taken, 'frame')}; it is tried again after "

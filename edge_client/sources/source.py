@@ -85,8 +85,8 @@ def open_source(
         return _images(path, inputs, say)
     if not path.exists():
         raise SourceError(
-            f"there is no {text}. Give a folder of images, an image, .npy, .npz, a video, a camera's "
-            "number, an address such as rtsp://camera/1, or - for stdin."
+            f"there is no {without_password(text)}. Give a folder of images, an image, .npy, .npz, a video, "
+            "a camera's number, an address such as rtsp://camera/1, or - for stdin."
         )
     return _file(path, inputs, say)
 

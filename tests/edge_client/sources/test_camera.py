@@ -99,6 +99,14 @@ def test_video_of_known_length_ends_and_goes_on_where_it_broke_off() -> None:
     assert scene.stops == 1
 
 
+def test_video_that_announces_more_frames_than_it_has_ends() -> None:
+    scene = Scene(FakeCapture(2, length=5), *(FakeCapture(0, length=5) for _ in range(3)))
+    assert [int(frame[0, 0, 0]) for frame in scene.camera.frames()] == [1, 2]
+    assert scene.rests == [0.5, 1, 2]
+    assert scene.stops == 1
+    assert scene.said[1:] == ["rtsp://cam/1 has no more than 2 frames, and announces 5"]
+
+
 def test_address_that_cannot_be_opened_at_first_is_an_error_without_the_password() -> None:
     scene = Scene(FakeCapture(None))
     with pytest.raises(SourceError, match="rtsp://cam/1 cannot be opened") as caught:
@@ -112,41 +120,60 @@ def test_addresses_are_told_from_files_and_shown_without_passwords() -> None:
     assert not is_address("folder/http/a.mp4")
     assert not is_address("C://frames")
     assert without_password("rtsp://me:a@b@cam:554/1?x=2") == "rtsp://cam:554/1?x=2"
+    asked = "rtsp://cam/user=admin&password=123&channel=1/live?x=2&authToken=abc"
+    assert without_password(asked) == "rtsp://cam/user=…&password=…&channel=1/live?x=2&authToken=…"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, and breaks off so many transfers on the way."""
+
+    breaks = 0
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        content = source.read()
+        if Quiet.breaks:
+            Quiet.breaks -= 1
+            content = content[: len(content) * 7 // 10]
+        outputfile.write(content)
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[str]:
-    """The address of a video of five frames, from a server that ends the first transfer half way."""
-    path = tmp_path / "five.avi"
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a video of 40 frames, each of its own grey, over HTTP."""
+    path = tmp_path / "grey.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 5, (24, 16))
-    for number in range(5):
-        writer.write(np.full((16, 24, 3), 40 * number, np.uint8))
+    for number in range(40):
+        writer.write(np.full((16, 24, 3), 6 * number, np.uint8))
     writer.release()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args: Any) -> None:
-            pass
-
+    monkeypatch.setattr("edge_client.sources.camera._FIRST_REST_S", 0.0)
+    monkeypatch.setattr(Quiet, "breaks", 0)
     handler = functools.partial(Quiet, directory=tmp_path)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/five.avi"
+        yield f"http://127.0.0.1:{server.server_port}/grey.avi"
         server.shutdown()
 
 
-def test_video_over_http_is_read_to_its_end(served: str) -> None:
+@pytest.mark.parametrize("breaks", [0, 1])
+def test_video_over_http_is_read_to_its_end_each_frame_once(
+    served: str, monkeypatch: pytest.MonkeyPatch, breaks: int
+) -> None:
+    monkeypatch.setattr(Quiet, "breaks", breaks)
     source = open_source(served, IMAGE)
     assert not source.live
     frames = list(play(source, Pace()))
-    assert [frame.source for frame in frames] == [f"{served}#{number}" for number in range(5)]
+    assert [frame.source for frame in frames] == [f"{served}#{number}" for number in range(40)]
     means = [float(frame.inputs["image"].mean()) for frame in frames]
-    assert means == pytest.approx([0, 40, 80, 120, 160], abs=6)
-    assert source.stops == 0
+    assert means == pytest.approx(range(0, 240, 6), abs=2)
+    assert source.stops == breaks
 
 
 def test_address_where_nobody_serves_is_an_error(served: str) -> None:
-    missing = served.replace("five", "six")
-    with pytest.raises(SourceError, match="six.avi cannot be opened as a video or camera"):
+    missing = served.replace("grey", "blue")
+    with pytest.raises(SourceError, match="blue.avi cannot be opened as a video or camera"):
         list(play(open_source(missing, IMAGE), Pace()))
 
 
