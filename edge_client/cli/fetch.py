@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_client.cli.choices import Cloud
+from partitioner.cli.flags.arguments import split_cuts
 from partitioner.settings.panels import CHOICE, OUTPUT
 from partitioner.terminal import console
 from partitioner.terminal.flags import flag
@@ -49,7 +50,7 @@ def fetch(
 
     if cuts and not heads_only:
         raise UsageError("--cuts says whose heads to fetch. Give --heads-only as well.")
-    heads_of = (cuts.split(",") if cuts else ()) if heads_only else None
+    heads_of = split_cuts(cuts) if heads_only else None
     with console.progress() as progress:
         bundle = fetch_bundle(cloud, name, out, _file_progress(progress), heads_of=heads_of)
     if json:

@@ -7,6 +7,7 @@ from partitioner.cli.flags.arguments import (
     LabelsOption,
     MaxSamples,
     check_most_samples,
+    split_cuts,
 )
 from partitioner.cli.flags.runtime import RuntimeFlags
 from partitioner.common.defaults import DEFAULT_CALIBRATION_SAMPLES
@@ -45,8 +46,8 @@ def calibrate(
 
     check_most_samples(max_samples, MIN_SAMPLES, "calibrate")
     loaded = Bundle.load(bundle, calibrated=cuts is not None)
-    chosen = cuts.split(",") if cuts else None
-    for name in chosen or ():
+    chosen = split_cuts(cuts)
+    for name in chosen:
         loaded.cut(name)  # before anything takes long
     check_target("the calibration", loaded.path / CALIBRATION_FILE)
     named = load_named(data, loaded.inputs, max_samples, remark)
@@ -60,7 +61,7 @@ def calibrate(
         def show(cut: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, description=f"calibrating {cut}")
 
-        found = find_calibration(loaded, samples, runtime.read(), show, cuts=chosen)
+        found = find_calibration(loaded, samples, runtime.read(), show, cuts=chosen or None)
     found.save(loaded.folder_for("the calibration"))
     if as_json:
         print_json(calibration_json(loaded, found))

@@ -11,6 +11,7 @@ from partitioner.cli.flags.arguments import (
     LabelsOption,
     MaxSamples,
     check_most_samples,
+    split_cuts,
 )
 from partitioner.cli.flags.runtime import RuntimeFlags
 from partitioner.common.defaults import DEFAULT_AGREEMENT, DEFAULT_EPOCHS, DEFAULT_EXIT_SAMPLES
@@ -100,7 +101,7 @@ def train(
             loaded,
             inputs,
             others,
-            cuts=cuts.split(",") if cuts else (),
+            cuts=split_cuts(cuts),
             agreement=agreement,
             epochs=epochs,
             options=runtime.read(),

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from partitioner.cli.flags.arguments import BundleArgument, CutList, Force
+from partitioner.cli.flags.arguments import BundleArgument, CutList, Force, split_cuts
 from partitioner.settings.panels import OUTPUT
 from partitioner.terminal.console import JsonFlag, print_json, remark, screen
 from partitioner.terminal.flags import flag
@@ -29,7 +29,7 @@ def export_heads_command(
     from partitioner.common.units import format_size
 
     whole = Bundle.load(bundle)
-    made = export_heads(whole, out, cuts.split(",") if cuts else (), replace=force)
+    made = export_heads(whole, out, split_cuts(cuts), replace=force)
     exits = [cut for cut in made.cuts if made.exit_at(cut)]
     if as_json:
         print_json(

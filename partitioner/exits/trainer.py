@@ -211,7 +211,7 @@ def _check_enough(trained: int, held_out: int, *, given: bool) -> None:
 
 def _check_classes(known: _Known) -> None:
     for rows, use in ((~known.held_out, "to train on"), (known.held_out, "to judge with")):
-        for classes, whose in ((known.whole, "the whole model"), (known.labels, "the labels file")):
+        for classes, whose in ((known.whole, "the whole model"), (known.labels, "the labels")):
             if classes is not None and len(np.unique(classes[rows])) < 2:
                 raise SourceError(
                     f"to {whose}, all inputs {use} are of one class ({classes[rows][0]}): an exit "

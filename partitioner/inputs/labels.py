@@ -31,7 +31,7 @@ def known_labels(
         return labels | _by_bare_names(names, labels)
     if len(outputs) != 1 or not is_classes(outputs[0]):
         return None
-    found = folder_labels(names, classes, say)
+    found = folder_labels(names, classes, say, most=outputs[0].shape[1])
     if found is not None:
         classes_seen = plural(len(set(found.values())), "class", "classes")
         say(f"the labels are the names of the sub-folders, of {classes_seen}")
@@ -89,20 +89,30 @@ def _by_shorter_names(labels: Mapping[str, int]) -> dict[str, int]:
 
 
 def folder_labels(
-    names: Sequence[str], classes: Sequence[str], say: Callable[[str], None] = lambda _: None
+    names: Sequence[str],
+    classes: Sequence[str],
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    most: int | None = None,
 ) -> dict[str, int] | None:
     """Return the class index by name of images that lie in a sub-folder for each class: `cat/1.png`.
 
-    A sub-folder is called like one of `classes`, or like an index. None where some input lies in none or in
-    one of another name, which `say` then hears.
+    A sub-folder is called like one of `classes`, or like an index below `most`. None where some input lies
+    in none or in one of another name, such as a year, which `say` then hears.
     """
     folders = sorted({name.partition("/")[0] if "/" in name else "" for name in names})
     if folders in ([], [""]):
         return None
     index = {folder: _index_of(folder, classes) for folder in folders}
+    if most is not None:
+        index = {
+            folder: at if at is not None and at < most else None for folder, at in index.items()
+        }
     if unknown := [folder or "none at all" for folder in folders if index[folder] is None]:
         known = (
-            f"the bundle's classes are {_first(classes)}" if classes else "it has no class names"
+            f"the bundle's classes are {_first(classes)}"
+            if classes
+            else "it has no class names, and not as many classes"
         )
         say(
             f"sub-folders count as classes only if all are the bundle's: {_first(unknown)} is not, and "

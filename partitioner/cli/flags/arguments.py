@@ -57,6 +57,12 @@ MaxSamples = Annotated[int, flag("Use at most this many inputs.", "N", panel=DAT
 Force = Annotated[bool, flag("Replace the bundle if it exists.", None, "--force", panel=OUTPUT)]
 
 
+def split_cuts(text: str | None) -> tuple[str, ...]:
+    """Return the cuts in a list as people write it, once each; none without one."""
+    parts = (part.strip() for part in (text or "").split(","))
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
 def check_most_samples(most: int, least: int, what: str) -> None:
     """Raise UsageError where `max_samples` allows fewer inputs than what is done with them needs."""
     if most < least:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from cloud_server.cli.main import app as cloud
 from edge_client.cli.main import app as edge
+from partitioner.cli.flags.arguments import split_cuts
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.main import app
 from partitioner.network.link import Link
@@ -217,3 +218,8 @@ def test_command_group_without_words_shows_its_help() -> None:
     done = CliRunner().invoke(app, ["simulate"])
     assert "Usage:" in done.output
     assert "error" not in done.stderr
+
+
+def test_list_of_cuts_has_blanks_and_repeats_as_people_write_them() -> None:
+    assert split_cuts("cut-04, cut-11,cut-04,") == ("cut-04", "cut-11")
+    assert split_cuts(None) == split_cuts("") == ()

@@ -88,6 +88,14 @@ def test_sub_folders_that_are_no_classes_are_no_labels_and_that_is_said(name: st
     assert ("cow" in said[0]) == (name == "cow/1.png")
 
 
+def test_folder_called_like_a_number_that_is_no_class_is_no_label_and_that_is_said() -> None:
+    said: list[str] = []
+    years = ["2019/1.png", "2020/1.png"]
+    assert known_labels(None, years, [], SCORES, said.append) is None
+    assert len(said) == 1
+    assert "2019, 2020 is not" in said[0]
+
+
 def test_images_without_sub_folders_or_for_no_classifier_have_no_labels() -> None:
     assert known_labels(None, ["1.png", "2.png"], ["a"], SCORES, pytest.fail) is None
     boxes = (TensorSpec("boxes", "float32", (-1, 10, 4)),)
