@@ -1,20 +1,22 @@
 """Bounds on a fleet that no run of it can beat: why an option need not be simulated.
 
 They rest on what is wanted of the fleet: at most 1 % of its frames later than a p99, and all frames that are
-due taken. Each is a little looser than its formula, as what is drawn for the frames differs from its mean.
+due taken, but for 1 % and the last of each device. Short runs are held to less: what is drawn for few frames
+differs from its mean, and what they leave undone at their end is a larger part.
 """
 
 import math
-from collections.abc import Callable
 
-from partitioner.planning.terms import HOURS_A_MONTH, Prices
+import numpy as np
+
 from partitioner.profiles.variation import Variation
 from partitioner.simulation.demand import Demand
 from partitioner.simulation.fleet.fleet import Fleet
+from partitioner.simulation.fleet.fleet_run import LATE_SHARE, RATE_SHARE
 
-_SLACK = 0.95
-"""Of a mean over the frames: 0.99 of them are taken, 0.99 are in time, and those drawn may be quick ones."""
 _POINTS = 64
+_ERRORS = 4
+"""Standard errors by which a mean of drawn factors may fall short of what is expected."""
 
 
 def unqueued_s(fleet: Fleet) -> float:
@@ -41,13 +43,16 @@ def unqueued_s(fleet: Fleet) -> float:
 
 def keeps_up(fleet: Fleet) -> bool:
     """Tell whether devices and uplinks can be fast enough for all frames that are due."""
-    heads_s = max(d.edge_s * mean_factor(d.edge_variation) for d in fleet.used)
-    sharing = min(fleet.share, fleet.devices)
-    sent_bps = 8 * _mean(fleet, lambda d: d.upload_bytes) * sharing / fleet.period_s
+    frames = fleet.duration_s / fleet.period_s
+    begun = RATE_SHARE * frames - 1 - fleet.window  # by each device, and through by the end
+    heads_s = max(d.edge_s * least_mean(d.edge_variation, begun) for d in fleet.used)
+    sent_bits = 8 * begun * fleet.mean(lambda d: d.upload_bytes) * min(fleet.share, fleet.devices)
     # Devices take the options in turn: an uplink may have fewer of the large ones than the mean.
     uplinks_are_alike = len(fleet.used) == 1
-    fits = not uplinks_are_alike or _SLACK * sent_bps <= max(fleet.trace.uplink_bps.values)
-    return _SLACK * heads_s <= fleet.period_s and fits
+    carried_bits = max(fleet.trace.uplink_bps.values) * fleet.duration_s
+    return begun * heads_s <= fleet.duration_s and (
+        not uplinks_are_alike or sent_bits <= carried_bits
+    )
 
 
 def least_workers(fleet: Fleet, p99_s: float) -> int:
@@ -58,28 +63,18 @@ def least_workers(fleet: Fleet, p99_s: float) -> int:
     """
     if not fleet.paid_workers:
         return 0
-    alone_s = _mean(fleet, lambda d: d.crosses * d.cloud_s * mean_factor(d.cloud_variation))
+    frames = max(0.0, (RATE_SHARE - LATE_SHARE) * fleet.due - fleet.devices)
+    batches = frames / fleet.batch
+    alone_s = fleet.mean(lambda d: d.crosses * d.cloud_s * least_mean(d.cloud_variation, batches))
     in_batches = min(1.0, (1 + (fleet.batch - 1) * fleet.batch_cost) / fleet.batch)
-    busy_s = _SLACK * fleet.due * alone_s * in_batches
+    busy_s = frames * alone_s * in_batches
     return max(1, math.ceil(busy_s / (fleet.duration_s + p99_s)))
 
 
-def least_traffic_cost(fleet: Fleet, prices: Prices) -> float:
-    """Return what the traffic of a month costs at least."""
-    sent = _mean(fleet, lambda d: d.upload_bytes + d.download_bytes)
-    a_month = sent * fleet.devices / fleet.period_s * 3600 * HOURS_A_MONTH
-    return _SLACK * prices.gb * a_month / 1e9
-
-
-def mean_factor(variation: Variation) -> float:
-    """Return the mean of the factors on a median."""
-    shares = ((place + 0.5) / _POINTS for place in range(_POINTS))
-    return sum(map(variation.factor, shares)) / _POINTS
-
-
-def _mean(fleet: Fleet, of: Callable[[Demand], float]) -> float:
-    """Return a mean over the devices, which take the options in turn."""
-    step = len(fleet.demands)
-    counts = [len(range(place, fleet.devices, step)) for place in range(len(fleet.used))]
-    total = sum(count * of(demand) for count, demand in zip(counts, fleet.used, strict=True))
-    return total / fleet.devices
+def least_mean(variation: Variation, frames: float) -> float:
+    """Return what the factors on a median come to at least, as a mean over so many frames."""
+    factors = np.array([variation.factor((place + 0.5) / _POINTS) for place in range(_POINTS)])
+    if frames < 1:
+        return float(factors.min())
+    least = factors.mean() - _ERRORS * factors.std() / math.sqrt(frames)
+    return float(max(factors.min(), least))

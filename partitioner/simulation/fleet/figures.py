@@ -47,7 +47,7 @@ def measures(run: FleetRun, deadline_s: float | None, bill: Bill) -> dict[str, f
         "uplink_share": run.uplink_share,
         "queue_s": run.queue_s,
         "upload_bytes_a_frame": run.upload_bytes / frames,
-        "traffic_bytes_a_month": _a_month(run, run.traffic_bytes),
+        "traffic_bytes_a_month": traffic_a_month(run),
         "lost": float(run.lost),
     }
     if deadline_s is not None:
@@ -61,8 +61,22 @@ def measures(run: FleetRun, deadline_s: float | None, bill: Bill) -> dict[str, f
 
 def cost_a_month(run: FleetRun, prices: Prices) -> float:
     """Return a month's bill: workers by the hour, busy or not, and traffic both ways."""
-    traffic = prices.gb * _a_month(run, run.traffic_bytes) / 1e9
-    return workers_a_month(run.fleet, prices) + traffic
+    return workers_a_month(run.fleet, prices) + prices.gb * traffic_a_month(run) / 1e9
+
+
+def traffic_cost_a_month(fleet: Fleet, prices: Prices) -> float:
+    """Return the traffic's part of the bill of every run that keeps the frame rate."""
+    return prices.gb * _a_month(fleet.due_traffic_bps / 8) / 1e9
+
+
+def traffic_a_month(run: FleetRun) -> float:
+    """Return a month's bytes, up and down: of all frames due if the run keeps the rate, else of its results.
+
+    So no fleet that keeps the rate pays less because of what its duration happens to end with.
+    """
+    if run.keeps_rate:
+        return _a_month(run.fleet.due_traffic_bps / 8)
+    return _a_month(run.traffic_bytes / run.fleet.duration_s)
 
 
 def workers_a_month(fleet: Fleet, prices: Prices) -> float:
@@ -84,8 +98,8 @@ def summarise(runs: Sequence[dict[str, float]]) -> dict[str, Estimate]:
     return summary
 
 
-def _a_month(run: FleetRun, amount: float) -> float:
-    return amount / run.fleet.duration_s * 3600 * HOURS_A_MONTH
+def _a_month(a_second: float) -> float:
+    return a_second * 3600 * HOURS_A_MONTH
 
 
 def _energy_j(run: FleetRun, device: Device, radio: Radio) -> float:

@@ -1,6 +1,7 @@
 """A fleet: who sends what over which uplinks to how many workers of one cloud."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from partitioner.network.step_function import Steps
@@ -70,6 +71,19 @@ class Fleet:
         return self.devices * self.duration_s / self.period_s
 
     @property
+    def due_traffic_bps(self) -> float:
+        """Bits a second that all devices together send and get, if they take all frames that are due."""
+        frame_bytes = self.mean(lambda demand: demand.upload_bytes + demand.download_bytes)
+        return 8 * frame_bytes * self.devices / self.period_s
+
+    @property
     def most_workers(self) -> int:
         """With so many workers no frame ever waits for one."""
         return self.devices * self.window
+
+    def mean(self, of: Callable[[Demand], float]) -> float:
+        """Return a mean over the devices, which take the options in turn."""
+        step = len(self.demands)
+        counts = [len(range(place, self.devices, step)) for place in range(len(self.used))]
+        total = sum(count * of(demand) for count, demand in zip(counts, self.used, strict=True))
+        return total / self.devices

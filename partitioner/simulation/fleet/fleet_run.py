@@ -13,7 +13,7 @@ from partitioner.simulation.fleet.fleet import Fleet
 
 LATE_SHARE = 0.01
 """Of the frames, those that may be later than a p99, or never come."""
-_RATE_SHARE = 0.99
+RATE_SHARE = 0.99
 """Of the frames that are due, those that have to be taken for the rate to be kept."""
 
 
@@ -60,7 +60,7 @@ class FleetRun:
     def keeps_rate(self) -> bool:
         """True if the devices took the frames that were due, but for the last one of each."""
         taken = len(self.latencies_s) + self.lost
-        return taken + self.fleet.devices >= _RATE_SHARE * self.fleet.due
+        return taken + self.fleet.devices >= RATE_SHARE * self.fleet.due
 
     def keeps(self, p99_s: float) -> bool:
         """Tell whether the p99 is at most this, lost frames counted as late, at the whole frame rate."""

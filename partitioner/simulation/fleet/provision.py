@@ -3,7 +3,8 @@
 A branch and bound over options and workers, each judged by simulation. Options come in the order of the least
 that they may cost (bounds.py); one whose least is above the best bill found is not simulated, and of the
 others no more workers are tried than that bill would pay. For one option the least number of workers is
-found by bisection: more workers do not make frames wait longer.
+found by bisection: more workers do not make frames wait longer, but by luck in runs of few frames (a batch varies
+as its first frame does).
 """
 
 import math
@@ -16,11 +17,10 @@ from partitioner.common.units import plural
 from partitioner.planning.terms import HOURS_A_MONTH, Prices
 from partitioner.simulation.fleet.bounds import (
     keeps_up,
-    least_traffic_cost,
     least_workers,
     unqueued_s,
 )
-from partitioner.simulation.fleet.figures import cost_a_month
+from partitioner.simulation.fleet.figures import cost_a_month, traffic_cost_a_month
 from partitioner.simulation.fleet.fleet import Fleet
 from partitioner.simulation.fleet.fleet_run import FleetRun
 from protos.errors import InfeasibleError
@@ -111,7 +111,7 @@ class _Search:
         self._others: list[Considered] = []
 
     def least_cost(self, fleet: Fleet) -> float:
-        """Return what a month of a fleet costs at least."""
+        """Return what a month of a fleet costs at least, if it keeps the frame rate."""
         return self._cost(least_workers(fleet, self._p99_s), fleet)
 
     def consider(self, fleet: Fleet) -> None:
@@ -186,13 +186,13 @@ class _Search:
         """Return how many workers cost no more than the best bill; all that can help where none is known."""
         if self.best is None or not self._prices.worker_hour:
             return fleet.most_workers
-        rest = self._bill(self.best) * (1 + _EQUAL) - least_traffic_cost(fleet, self._prices)
+        rest = self._bill(self.best) * (1 + _EQUAL) - self._cost(0, fleet)
         paid = math.floor(rest / (self._prices.worker_hour * HOURS_A_MONTH))
         return max(-1, min(fleet.most_workers, paid))
 
     def _cost(self, workers: int, fleet: Fleet) -> float:
-        traffic = least_traffic_cost(fleet, self._prices)
-        return workers * self._prices.worker_hour * HOURS_A_MONTH + traffic
+        hired = workers * self._prices.worker_hour * HOURS_A_MONTH
+        return hired + traffic_cost_a_month(fleet, self._prices)
 
     def _bill(self, runs: Runs) -> float:
         return mean(cost_a_month(run, self._prices) for run in runs)

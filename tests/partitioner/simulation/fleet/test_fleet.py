@@ -265,7 +265,21 @@ def test_only_what_happens_within_the_duration_is_counted() -> None:
     assert run.uplink_share == pytest.approx(0.01)
     found = measures(run, None, Bill())
     assert found["fps"] == 1
-    assert found["traffic_bytes_a_month"] == pytest.approx(25_000 * 3600 * 730)
+
+
+def test_month_has_the_traffic_that_is_due_or_what_devices_keep_up_with() -> None:
+    # 4 devices that take a frame of 25,000 bytes every 2 s: 50,000 bytes a second.
+    light = Demand("s", 0.1, 12_500, 0.01, 12_500)
+    link = Trace.constant(Link(10e6, 10e6, 0.02))
+    keeping = fleet(demands=(light,), trace=link, devices=4, duration_s=10.0)
+    found = measures(run_fleet(keeping), None, Bill())
+    assert found["traffic_bytes_a_month"] == pytest.approx(50_000 * 3600 * 730)
+    # A tail of 4 s on one worker: it hands 0.25 frames a second at most.
+    behind = run_fleet(replace(keeping, demands=(replace(light, cloud_s=4.0),), duration_s=60.0))
+    assert not behind.keeps_rate
+    found = measures(behind, None, Bill())
+    assert found["traffic_bytes_a_month"] == pytest.approx(25_000 * found["fps"] * 3600 * 730)
+    assert found["fps"] == pytest.approx(0.25, rel=0.1)
 
 
 def test_run_without_any_result_is_refused() -> None:

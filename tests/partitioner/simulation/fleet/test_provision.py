@@ -79,6 +79,18 @@ def test_cheapest_is_that_of_exhaustive_search(
     assert len(found.considered) == len(fleets)
 
 
+def test_more_workers_never_cost_less_by_what_a_run_ends_with() -> None:
+    # With 3 workers one result more comes before the end of the 10 s than with 4.
+    busy = Demand("o", 0.045, 200_000, 0.444, 5_000, edge_variation=VARYING)
+    prices = Prices(0.2, 5.0)
+    runs = [run_fleet(one) for one in every([fleet_of(busy, 3, batch=3, batch_cost=0.5)])]
+    bills = [cost_a_month(run, prices) for run in runs if run.keeps(1.5)]
+    # 6 frames a second of 205,000 bytes are 3232.44 GB in 730 hours.
+    assert bills == pytest.approx(
+        [146 * run.fleet.workers + 16162.2 for run in runs if run.keeps(1.5)]
+    )
+
+
 def test_workers_are_as_few_as_the_rate_needs() -> None:
     # 4 devices, 2 frames a second of 0.3 s each: 2.4 workers are busy all the time, so it takes 3.
     demand = Demand("cut-01/raw", 0.1, 1_000, 0.3, 100)
