@@ -23,7 +23,7 @@ class Compared:
     label: str
     plan: Plan
     own_scale: float | None = None
-    """What its edge would be scaled by alone, by the GFLOP/s of a device; None: there is no such device."""
+    """What its edge would be scaled by alone, by a device's throughput; None: there is no such device."""
 
     @property
     def best(self) -> Option:

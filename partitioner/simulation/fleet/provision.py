@@ -3,8 +3,8 @@
 A branch and bound over options and workers, each judged by simulation. Options come in the order of the least
 that they may cost (bounds.py); one whose least is above the best bill found is not simulated, and of the
 others no more workers are tried than that bill would pay. For one option the least number of workers is
-found by bisection: more workers do not make frames wait longer, but by luck in runs of few frames (a batch varies
-as its first frame does).
+found by bisection: more workers do not make frames wait longer, but by luck in runs of few frames (a batch
+varies as its first frame does).
 """
 
 import math
