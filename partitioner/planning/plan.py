@@ -89,8 +89,8 @@ class Plan:
         def asked(option: Option) -> Option:
             cost = exits.get(option.cut, ExitCost(0.0, 0.0))
             head = self.edge.cuts[option.cut].head
-            head_s = head.timing.median_s if head else 0.0
-            return replace(option, exit_rate=cost.rate, exit_s=cost.head_share * head_s)
+            exit_s = cost.head_share * _seconds(head)
+            return replace(option, exit_rate=cost.rate, exit_s=exit_s)
 
         return replace(self, options=tuple(map(asked, self.options)))
 

@@ -19,7 +19,7 @@ from partitioner.planning.selection import select
 from partitioner.planning.terms import Terms
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.policy import expected_s
-from partitioner.profiles.profile import CutProfile
+from partitioner.profiles.profile import CutProfile, Estimate
 from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.store import find_profiles
 from protos.errors import ProfileError, UnknownNameError, UsageError
@@ -210,6 +210,18 @@ def test_plan_with_exits_by_hand() -> None:
     # cut-01 and edge are equal where 34 + 0.4 * (50 + 4 + 7.1 + 80 / Mbit/s) = 100: at 0.7698 Mbit/s.
     switches = {(s.below.cut, s.above.cut): s.uplink_bps for s in made.switches()}
     assert switches["edge", "cut-01"] == pytest.approx(0.032 / (0.066 - 0.4 * 0.0611) * 1e6)
+
+
+def test_exit_takes_its_share_of_what_its_head_takes_in_a_frame() -> None:
+    bundle, profile = make(WITH_EXITS)
+    head = profile.cuts["cut-01"].head
+    assert head is not None
+    estimate = Estimate(seconds=0.02, alone_s=0.03, error_s=0.0, repeats=5)
+    known = head.model_copy(update={"estimate": estimate, "resume_s": 0.005})
+    cut = profile.cuts["cut-01"].model_copy(update={"head": known})
+    here = profile.model_copy(update={"cuts": {**profile.cuts, "cut-01": cut}})
+    made = plan(bundle, LINK, here, here).with_exits({"cut-01": ExitCost(0.6, head_share=0.1)})
+    assert made["cut-01/raw"].exit_s == pytest.approx(0.1 * 0.025)
 
 
 def test_bundle_profiles_and_link_may_be_given_as_paths_and_text(
