@@ -14,9 +14,15 @@ from protos.tensors import TensorSpec
 
 _CONVOLUTIONS = frozenset({"Conv", "ConvInteger", "QLinearConv", "ConvTranspose", "FusedConv"})
 _PRODUCTS = frozenset(
-    {"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul", "MatMulNBits", "FusedMatMul", "Einsum"}
+    {"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul", "MatMulNBits", "Einsum"}
+    | {"FusedMatMul", "FusedGemm"}
     | {"LSTM", "GRU", "RNN", "Attention", "MultiHeadAttention"}
 )
+_WEIGHT_BYTES = {
+    **dict.fromkeys(("ConvInteger", "QLinearConv", "MatMulInteger", "QLinearMatMul"), 1.0),
+    "MatMulNBits": 0.5,
+}
+"""Of a weight, where that is smaller than the values that are made."""
 _FREE = frozenset(
     {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Shape", "Constant"}
 )
@@ -77,7 +83,8 @@ def _work(node: Node, graph: Graph) -> NodeWork:
         node.op in _CONVOLUTIONS and read and _multiplies(node, read, made) < _channels(read[0])
     )
     kind = WorkKind.DEPTHWISE if is_grouped else WorkKind.DENSE
-    return NodeWork(kind, node.flops, moved + weights * _itemsize(made[0]))
+    weight_bytes = _WEIGHT_BYTES.get(node.op, _itemsize(made[0]))
+    return NodeWork(kind, node.flops, moved + round(weights * weight_bytes))
 
 
 def _is_fused(node: Node, graph: Graph) -> bool:

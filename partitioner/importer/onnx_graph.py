@@ -129,15 +129,17 @@ def _flops(
     # Quantised operators have scale and zero point of the first input before the second.
     place = 3 if node.op_type in ("QLinearConv", "QLinearMatMul") else 1
     second = shape(node.input[place]) if len(node.input) > place else ()
-    if node.op_type in ("Conv", "ConvInteger", "QLinearConv") and len(second) > 2:
+    if node.op_type in ("Conv", "ConvInteger", "QLinearConv", "FusedConv") and len(second) > 2:
         return 2 * made * math.prod(second[1:])
     if node.op_type == "ConvTranspose" and len(second) > 2:
         return 2 * math.prod(shape(node.input[0])) * math.prod(second[1:])
-    if node.op_type == "Gemm" and len(second) == 2:
+    if node.op_type in ("Gemm", "FusedGemm", "FusedMatMul") and len(second) > 1:
         turned = any(a.name == "transB" and a.i for a in node.attribute)
-        return 2 * made * second[1 if turned else 0]
+        return 2 * made * second[-1 if turned else -2]
     if node.op_type in ("MatMul", "MatMulInteger", "QLinearMatMul") and second:
         return 2 * made * second[-2 if len(second) > 1 else 0]
+    if node.op_type == "MatMulNBits":  # whose weights are packed
+        return 2 * made * next((a.i for a in node.attribute if a.name == "K"), 1)
     if node.op_type == "Einsum":
         return 2 * _einsum_multiplies(node, [shape(name) for name in node.input])
     if node.op_type in ("Attention", "MultiHeadAttention") and len(second) > 1:

@@ -52,6 +52,14 @@ def test_product_with_weights_reads_them_and_one_of_two_values_has_none() -> Non
     assert scores == NodeWork(WorkKind.DENSE, 12_800, 4 * (640 + 640 + 400))
 
 
+def test_small_weights_take_as_many_bytes_as_they_are_stored_in() -> None:
+    # 64 x 1,000 weights of 4 bits, and of 8 where sums are made in 32.
+    packed = only("MatMulNBits", 2 * 64 * 1000, (1000,), (64,))
+    assert packed.moved_bytes == 4 * (64 + 1000) + 32_000
+    summed = only("MatMulInteger", 2 * 64 * 1000, (1000,), (64,))
+    assert summed.moved_bytes == 4 * (64 + 1000) + 64_000
+
+
 def test_other_operators_move_bytes() -> None:
     assert only("Add", 100, (100,), (100,), (100,)) == NodeWork(WorkKind.MEMORY, 100, 1200)
     assert only("MaxPool", 50, (50,), (200,)) == NodeWork(WorkKind.MEMORY, 50, 1000)

@@ -62,6 +62,16 @@ def test_sum_over_indices_counts_all_their_combinations(
     assert flops_of([node], made, x=(5, 16), k=(16, 8)) == wanted
 
 
+def test_packed_and_fused_products_count_as_those_that_they_are() -> None:
+    # 5 x 32 by 32 x 8, whose weights are packed: in blocks of 16, two to a byte.
+    packed = helper.make_node("MatMulNBits", ["x", "k"], ["y"], K=32, N=8, bits=4, block_size=16)
+    assert flops_of([packed], (5, 8), x=(5, 32), k=(8, 2, 8)) == 2 * 5 * 8 * 32
+    turned = helper.make_node("FusedMatMul", ["x", "k"], ["y"], transB=1)
+    assert flops_of([turned], (5, 8), x=(5, 32), k=(8, 32)) == 2 * 5 * 8 * 32
+    fused = helper.make_node("FusedConv", ["x", "k"], ["y"], activation="Relu")
+    assert flops_of([fused], (8, 10, 10), x=(16, 10, 10), k=(16, 3, 3)) == 2 * 800 * 144
+
+
 def test_attention_counts_both_of_its_products() -> None:
     # 4 heads, 10 queries, 12 keys of 16 values: 4·10·12·16 multiply-adds, twice.
     node = helper.make_node("Attention", ["x", "k", "v"], ["y"])
