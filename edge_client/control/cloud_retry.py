@@ -90,7 +90,6 @@ class CloudRetry:
         """
         now_s = self._clock()
         measured_s = 0.0 if isinstance(error, NetworkError) else now_s - planned_at
-        rest_s = (
-            _PERSON_S if isinstance(error, NEEDS_A_PERSON) else min(measured_s, _LONGEST_REST_S)
-        )
+        least_s = _PERSON_S if isinstance(error, NEEDS_A_PERSON) else 0.0
+        rest_s = max(least_s, min(measured_s, _LONGEST_REST_S))
         self._breaker.probed(error, now_s, wait_s=rest_s)

@@ -19,7 +19,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.estimators.load_estimator import LoadEstimator
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
-from protos.errors import FaultError, LateError, UnreachableError
+from protos.errors import DeniedError, FaultError, LateError, MismatchError, UnreachableError
 from protos.inference_pb2 import ModelInferRequest
 from protos.names import EDGE
 from protos.splitpoint_pb2 import GetServerInfoResponse, ProbeRequest, ProbeResponse
@@ -172,6 +172,8 @@ async def test_watch_goes_on_after_a_bug_and_says_so(
     [
         (FaultError("no profile."), 20.0, 20.0),
         (FaultError("no profile."), 220.0, 30.0),
+        (DeniedError("no profile for you."), 20.0, 20.0),
+        (MismatchError("another version."), 0.0, 1.0),
         (ValueError("a bug"), 20.0, 20.0),
         (UnreachableError("the link broke."), 20.0, 0.1),
     ],
