@@ -65,6 +65,8 @@ class AsyncEdgeClient:
         self.options = options
         self.window, self.deadline_s = options.window, options.deadline_s
         self._transport = GrpcTransport(options.cloud) if options.cloud else None
+        if self._transport is None and options.strict:
+            raise UsageError("`strict` needs a server. Give `cloud` HOST:PORT, or leave it out.")
         if self._transport is None and (options.cut != EDGE or options.adapts):
             if options.cut == EDGE:
                 raise UsageError("`adapt` needs a server. Give `cloud` HOST:PORT, or do not adapt.")

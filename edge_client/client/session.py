@@ -81,14 +81,15 @@ class CloudSession:
         NetworkError, UnknownNameError, or a ServerError such as MismatchError (it has another version of the
         bundle) and OverloadedError (it measures for another edge).
         """
-        if self._transport is None or not (self._options.adapts or self._options.cut != EDGE):
+        options = self._options
+        if self._transport is None or not (options.adapts or options.strict or options.cut != EDGE):
             return
         try:
             await self.greet_once()
             if self._wants_plan:
                 await asyncio.to_thread(self._choose)
         except _SERVED_ALONE as error:
-            if self._options.strict or self._options.on_failure == "fail":
+            if options.strict or options.on_failure == "fail":
                 raise
             self._breaker.trip(error, perf_counter())
             if self._wants_plan:

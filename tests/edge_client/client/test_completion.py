@@ -23,9 +23,10 @@ from protos.errors import (
     TooLargeError,
     UnknownNameError,
     UnreachableError,
+    UsageError,
 )
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
-from protos.names import PARAM_QUEUE_NS
+from protos.names import EDGE, PARAM_QUEUE_NS
 from protos.wire.framing import encode_stream_response
 from protos.wire.messages import pack_response, unpack_request
 from tests.kit.clients import look_again
@@ -71,6 +72,19 @@ async def test_another_bundle_of_that_name_is_refused_with_both_digests(
             await AsyncEdgeClient(cloud.address, residual_bundle, "cut-01", strict=True).connect()
     assert residual_bundle.digest[:12] in str(caught.value)
     assert "splitpoint-edge fetch" in str(caught.value)
+
+
+async def test_strict_edge_compares_bundles_also_where_it_serves_alone(
+    residual_bundle: Bundle,
+) -> None:
+    async with FakeCloud(residual_bundle) as cloud:
+        async with AsyncEdgeClient(cloud.address, residual_bundle, EDGE, strict=True) as client:
+            assert client.server is not None
+        cloud.digest = "f00d" * 16
+        with pytest.raises(MismatchError, match="f00df00df00d…"):
+            await AsyncEdgeClient(cloud.address, residual_bundle, EDGE, strict=True).connect()
+    with pytest.raises(UsageError, match="`strict` needs a server"):
+        AsyncEdgeClient(None, residual_bundle, EDGE, strict=True)
 
 
 async def test_bundle_that_the_server_lacks_is_named(residual_bundle: Bundle) -> None:
