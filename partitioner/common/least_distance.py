@@ -1,7 +1,8 @@
-"""The point nearest to another that keeps to linear inequalities, in plain numpy.
+"""The least squares under an order, in plain numpy.
 
-Isotonic regression over a partial order is such a point: x_i <= x_j wherever i comes before j. The usual
-algorithm (pool adjacent violators) knows chains only; this one takes any order, and a tolerance on it.
+Isotonic regression over a partial order is of that kind: x_i <= x_j wherever i comes before j. The usual
+algorithm (pool adjacent violators) knows chains only; this one takes any order, a tolerance on it, and
+equations between the values beside what each was measured as.
 """
 
 import numpy as np
@@ -14,52 +15,57 @@ _SMALL = 1e-10
 
 
 def nearest_ordered(
-    values: Floats,
-    weights: Floats,
+    rows: Floats,
+    targets: Floats,
     pairs: list[tuple[int, int]],
     tolerances: Floats | None = None,
 ) -> Floats:
-    """Return x with the least sum of weights · (x - values)², and x[i] <= x[j] + tolerance for all `pairs`.
+    """Return x with the least |rows · x - targets|², and x[i] <= x[j] + tolerance for all `pairs`.
 
-    Tolerances are 0 if not given, and may not be negative, so that there always is such a point. It is
-    found exactly, as the dual of least distance programming (Lawson and Hanson, Solving Least Squares
-    Problems, 1974, chapter 23.4).
+    `rows`: m x n, of full column rank. Tolerances are 0 if not given, and may not be negative, so that there
+    always is such a point. It is found exactly, as the dual of least distance programming (Lawson and
+    Hanson, Solving Least Squares Problems, 1974, chapter 23.4).
     """
-    if not pairs or not len(values):
-        return values.copy()
-    scale = 1 / np.sqrt(weights)
-    rows, (below, above) = np.arange(len(pairs)), np.array(pairs).T
-    order = np.zeros((len(pairs), len(values)))
-    order[rows, above] += 1
-    order[rows, below] -= 1
+    turned, upper = np.linalg.qr(rows)
+    free = np.asarray(np.linalg.solve(upper, turned.T @ targets))
+    if not pairs:
+        return free
+    numbers, (below, above) = np.arange(len(pairs)), np.array(pairs).T
+    order = np.zeros((len(pairs), len(free)))
+    order[numbers, above] += 1
+    order[numbers, below] -= 1
     allowed = np.zeros(len(pairs)) if tolerances is None else tolerances
-    # With x = values + scale · z: the least |z| with order · scale · z >= -allowed - order · values.
-    least = -allowed - order @ values
+    # With x = free + upper⁻¹ · z: the least |z| with order · upper⁻¹ · z >= -allowed - order · free.
+    least = -allowed - order @ free
     if least.max() <= 0:
-        return values.copy()
-    unit = max(float(np.abs(least).max()), 1e-300)
-    matrix = np.vstack([(order * scale).T / scale.max(), least / unit])
-    target = np.zeros(len(values) + 1)
+        return free
+    inverse = np.linalg.inv(upper)
+    slopes = order @ inverse
+    unit, steepest = float(np.abs(least).max()), float(np.abs(slopes).max())
+    matrix = np.vstack([slopes.T / steepest, least / unit])
+    target = np.zeros(len(free) + 1)
     target[-1] = 1.0
     residual = matrix @ nonnegative_least_squares(matrix, target) - target
-    moved = -residual[:-1] / residual[-1] * unit / scale.max()
-    return np.asarray(values + scale * moved)
+    return np.asarray(free - inverse @ (residual[:-1] / residual[-1]) * unit / steepest)
 
 
 def nonnegative_least_squares(matrix: Floats, target: Floats) -> Floats:
-    """Return the x >= 0 with the least |matrix · x - target| (Lawson and Hanson, 1974, chapter 23.3)."""
-    count = matrix.shape[1]
+    """Return the x >= 0 with the least |matrix · x - target| (Lawson and Hanson, 1974, chapter 23.3).
+
+    By the squares of the matrix, which saves most of the time (Bro and de Jong, J. Chemometrics, 1997).
+    """
+    count, gram, moment = matrix.shape[1], matrix.T @ matrix, matrix.T @ target
     found, free = np.zeros(count), np.zeros(count, bool)
-    limit = _SMALL * max(1.0, float(np.abs(matrix.T @ target).max(initial=0.0)))
+    limit = _SMALL * max(1.0, float(np.abs(moment).max(initial=0.0)))
     for _ in range(10 * count):
-        gradient = np.where(free, -np.inf, matrix.T @ (target - matrix @ found))
+        gradient = np.where(free, -np.inf, moment - gram @ found)
         best = int(np.argmax(gradient))
         if gradient[best] <= limit:
             break
         free[best] = True
         while free.any():
             wanted = np.zeros(count)
-            wanted[free] = np.linalg.lstsq(matrix[:, free], target, rcond=None)[0]
+            wanted[free] = np.linalg.solve(gram[np.ix_(free, free)], moment[free])
             sinking = free & (wanted <= 0)
             if not sinking.any():
                 found = wanted
@@ -68,4 +74,6 @@ def nonnegative_least_squares(matrix: Floats, target: Floats) -> Floats:
             found += step * (wanted - found)
             free &= found > _SMALL * found.max(initial=0.0)
             found[~free] = 0.0
+    # The squares of the matrix tell which are free, but half of the digits of what they are.
+    found[free] = np.maximum(np.linalg.lstsq(matrix[:, free], target, rcond=None)[0], 0.0)
     return found

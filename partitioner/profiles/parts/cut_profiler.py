@@ -14,7 +14,7 @@ from partitioner.common.memory import release_freed_pages
 from partitioner.profiles.contenders import undecided
 from partitioner.profiles.parts.codec_profiler import CodecProfiler, with_extra
 from partitioner.profiles.profile import CutProfile, OrderBreak, StageProfile, Timing
-from partitioner.profiles.stage_order import Side, estimate_of, nested_cuts, under_order
+from partitioner.profiles.stage_order import Side, estimates_of, nested_cuts, under_order
 from partitioner.profiles.timing import Repeated, undisturbed
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.names import CLOUD, EDGE, model_name
@@ -91,9 +91,11 @@ class CutProfiler:
         `resume_s`: what a stage takes longer in a frame.
         """
         alone = undisturbed([repeat.repeats for repeat in self.repeated.values()])
-        for ((cut_id, side), repeat), seconds in zip(self.repeated.items(), alone, strict=True):
+        estimates = estimates_of(alone)
+        for ((cut_id, side), repeat), estimate in zip(
+            self.repeated.items(), estimates, strict=True
+        ):
             timing = Timing.of(repeat.seconds)
-            estimate = estimate_of(seconds, timing)
             times = {"timing": timing, "estimate": estimate, "resume_s": resume_s(repeat)}
             self.cuts[cut_id] = _with_times(self.cuts[cut_id], side, times)
         return under_order(self.cuts, self._nested)

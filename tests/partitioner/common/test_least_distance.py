@@ -12,6 +12,17 @@ from partitioner.common.least_distance import (
 )
 
 
+def ordered(
+    values: Floats,
+    weights: Floats,
+    pairs: list[tuple[int, int]],
+    tolerances: Floats | None = None,
+) -> Floats:
+    """The point with the least sum of weights · (x - values)²."""
+    sure = np.sqrt(weights)
+    return nearest_ordered(np.diag(sure), sure * values, pairs, tolerances)
+
+
 def by_quadratic_program(
     values: Floats, weights: Floats, pairs: list[tuple[int, int]], tolerances: Floats
 ) -> Floats:
@@ -37,7 +48,7 @@ def test_random_partial_orders_are_projected_on_exactly(seed: int) -> None:
     pairs = [(i, j) for at, i in enumerate(ranked) for j in ranked[at + 1 :] if rng.random() < 0.5]
     values, weights = rng.normal(size=count), rng.uniform(0.1, 10, count) * 10 ** rng.uniform(-6, 6)
     tolerances = rng.uniform(0, 0.3, len(pairs)) * (rng.random(len(pairs)) < 0.5)
-    found = nearest_ordered(values, weights, pairs, tolerances)
+    found = ordered(values, weights, pairs, tolerances)
     np.testing.assert_allclose(
         found, by_quadratic_program(values, weights, pairs, tolerances), atol=1e-6
     )
@@ -52,22 +63,34 @@ def test_chain_is_what_pooling_adjacent_violators_gives() -> None:
     weights = rng.uniform(1e5, 1e9, 30)
     pairs = [(i, j) for i in range(30) for j in range(i + 1, 30)]
     wanted = isotonic_regression(values, sample_weight=weights)
-    np.testing.assert_allclose(nearest_ordered(values, weights, pairs), wanted, rtol=1e-9)
+    np.testing.assert_allclose(ordered(values, weights, pairs), wanted, rtol=1e-9)
 
 
 def test_two_that_contradict_each_other_meet_where_their_weights_balance() -> None:
     # 3 · (x - 5)² + 1 · (x - 1)² is least at (15 + 1) / 4 = 4.
-    found = nearest_ordered(np.array([5.0, 1.0]), np.array([3.0, 1.0]), [(0, 1)])
+    found = ordered(np.array([5.0, 1.0]), np.array([3.0, 1.0]), [(0, 1)])
     assert found == pytest.approx([4.0, 4.0])
     # With a tolerance of 2: x and x - 2, and 3 · (x - 5)² + (x - 3)² is least at (15 + 3) / 4 = 4.5.
-    found = nearest_ordered(np.array([5.0, 1.0]), np.array([3.0, 1.0]), [(0, 1)], np.array([2.0]))
+    found = ordered(np.array([5.0, 1.0]), np.array([3.0, 1.0]), [(0, 1)], np.array([2.0]))
     assert found == pytest.approx([4.5, 2.5])
+
+
+def test_equation_between_values_moves_them_by_how_unsure_they_are() -> None:
+    # x + y is known to be 6, ten times as well as x = 1 and y = 3: (x - 1)² + (y - 3)² + 100 (x + y - 6)² is
+    # least where both are moved by d with d + 100 (2 d - 2) = 0.
+    rows = np.array([[1.0, 0.0], [0.0, 1.0], [10.0, 10.0]])
+    moved = 200 / 201
+    free = nearest_ordered(rows, np.array([1.0, 3.0, 60.0]), [])
+    assert free == pytest.approx([1 + moved, 3 + moved])
+    # With y <= x both are equal, and 2 x² - 8 x + 10 + 100 (2 x - 6)² is least where 402 x = 1204.
+    tied = nearest_ordered(rows, np.array([1.0, 3.0, 60.0]), [(1, 0)])
+    assert tied == pytest.approx([1204 / 402] * 2)
 
 
 def test_what_keeps_to_the_order_is_left_as_it_is() -> None:
     values = np.array([1.0, 2.0, 2.0])
-    assert nearest_ordered(values, np.ones(3), [(0, 1), (1, 2)]).tolist() == values.tolist()
-    assert nearest_ordered(values, np.ones(3), []).tolist() == values.tolist()
+    assert ordered(values, np.ones(3), [(0, 1), (1, 2)]) == pytest.approx(values)
+    assert ordered(values, np.ones(3), []) == pytest.approx(values)
 
 
 @pytest.mark.parametrize("seed", range(5))
