@@ -82,7 +82,7 @@ def profile(
     else:
         for role, found in sorted(measured.items(), reverse=True):
             screen.print(profile_table(found, role))
-            for note in measurement_notes(found, role):
+            for note in measurement_notes(found, role, budget_s):
                 remark(note)
     if cloud and (gap := server_text(loaded, measured["cloud"], cloud)):
         remark(f"Note: {gap}.")

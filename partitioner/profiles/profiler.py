@@ -34,6 +34,10 @@ _PAUSED_SHARE = 0.4
 pause of 0.1 s, so that this buys 100 of them in 30 s."""
 _NODES_SHARE = 0.1
 """Of the time: for the seconds of nodes, which only find candidates."""
+_CODECS_SHARE = 0.1
+"""Of the time: for codecs behind a stage."""
+_OVERTIME_SHARE = 0.5
+"""Of the time: how much more all stages may take together, on a busy machine, to have five turns each."""
 
 
 def measure_profile(
@@ -48,7 +52,8 @@ def measure_profile(
     Of a head-only bundle, which has no tails, it holds heads and codecs.
 
     `feeds` are inputs of one sample each; without them the bundle's samples are used, else random ones.
-    `budget_s` is for all stages together, loading included; each runs at least three times.
+    `budget_s` is for all stages together, loading included. Each runs at least three times; five times, if
+    turns of all need no more than half of the budget beyond it.
     `on_progress` is told the stage, how many are done, and how many there are.
     """
     need("bundle", bundle, Bundle, wanted="a Bundle, as Bundle.load(path) returns it")
@@ -71,7 +76,7 @@ def measure_profile(
     on_progress("nodes", steps - 1, steps)
     until = min(end, time.perf_counter() + _NODES_SHARE * budget_s)
     nodes = None if bundle.heads_only else measure_nodes(bundle, samples[0], chosen, until)
-    profiler.see_codecs_in_frames()
+    profiler.see_codecs_in_frames(time.perf_counter() + _CODECS_SHARE * budget_s)
     crossing_s = measure_crossing_s(partial(_read, profiler.answer))
     hand = partial(bundle.open_head(CLOUD, chosen).run, samples[0])
     stages, hold = list(profiler.repeated.values()), profiler.holds
@@ -79,9 +84,11 @@ def measure_profile(
 
         def take_turn(stage: Repeated, call: Call) -> None:
             on_progress("once more", steps - 1, steps)
-            frames.keep_up(stage, call)
+            if not (hold and stage.is_rare):  # turns come first
+                frames.keep_up(stage, call)
 
-        sample_in_turns(stages, end, take_turn, hold=hold, choose=profiler.undecided)
+        overtime_s = _OVERTIME_SHARE * budget_s
+        sample_in_turns(stages, end, take_turn, hold, profiler.undecided, overtime_s)
         frames.complete(lambda: on_progress("once more", steps - 1, steps))
     cuts, breaks = profiler.ordered(frames.stage_resume_s)
     on_progress("done", steps, steps)

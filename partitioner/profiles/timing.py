@@ -11,6 +11,8 @@ import numpy.typing as npt
 from partitioner.profiles.profile import Timing
 
 _MIN_REPEATS, _MAX_REPEATS = 3, 200
+WANTED_REPEATS = 5
+"""Of fewer, on a busy machine, hardly one may have met it at its own pace."""
 _BLOCK_S = 0.01
 _TURN_BLOCK_S = 0.005
 """Of calls that stay prepared: they have many turns."""
@@ -102,7 +104,10 @@ class Repeated:
         With `hold` it stays prepared, and is repeated once: more follow in turns, see sample_in_turns.
         """
         self._held = call if hold else None
-        self._take(call, 0.0 if hold else prepared_s, 0.0, 1 if hold else _MIN_REPEATS)
+        if hold:
+            self._take(call, 0.0, 0.0, 1, _TURN_BLOCK_S)
+        else:
+            self._take(call, prepared_s, 0.0)
 
     def sample(self, until: float) -> Call:
         """Prepare the call, repeat it until `until`, at least three times, and return it."""
@@ -122,8 +127,20 @@ class Repeated:
         """Tell whether it has fewer repeats than each call needs."""
         return len(self.repeats) < _MIN_REPEATS
 
-    def _take(self, call: Call, prepared_s: float, until: float, least: int = _MIN_REPEATS) -> None:
-        taken = repeat_call(call, until, least=least)
+    @property
+    def is_rare(self) -> bool:
+        """Tell whether it has fewer repeats than tell what it takes, see WANTED_REPEATS."""
+        return len(self.repeats) < WANTED_REPEATS
+
+    def _take(
+        self,
+        call: Call,
+        prepared_s: float,
+        until: float,
+        least: int = _MIN_REPEATS,
+        block_s: float = _BLOCK_S,
+    ) -> None:
+        taken = repeat_call(call, until, block_s, least)
         fastest_s = min(repeat.seconds for repeat in taken)
         self.slot_s = prepared_s + (_MIN_REPEATS + 2) * max(_BLOCK_S, fastest_s)
         self.repeats += taken
@@ -183,17 +200,19 @@ def sample_in_turns(
     on_turn: OnTurn = lambda _repeated, _call: None,
     hold: bool = False,
     choose: Callable[[], Sequence[Repeated]] = lambda: (),
+    overtime_s: float = 0.0,
 ) -> None:
     """Repeat calls that have been sampled once, in turns, while there is time.
 
     A machine that is faster for a second makes one call look fast if that second is all it had; over
     several turns it is fast for all of them. With `hold` all calls stay prepared, and turns are as short
     and as many as can be; else they share the time in three turns at most. Each call is repeated three
-    times, also where there is no time left. `choose` tells after a few
-    turns, again and again, which calls have most of those that follow; none: all as before.
+    times, also where there is no time left; and with `hold` five times, if that takes no more than
+    `overtime_s` beyond it. `choose` tells after a few turns, again and again, which calls have most of
+    those that follow; none: all as before.
     """
     if hold:
-        _sample_held(calls, end, on_turn, choose)
+        _sample_held(calls, end, end + overtime_s, on_turn, choose)
         return
     chosen = calls
     for passes_left in range(_PASSES, 0, -1):
@@ -207,18 +226,24 @@ def sample_in_turns(
         chosen = choose() or calls
 
 
-def _goes_on(calls: Sequence[Repeated], in_time: bool) -> bool:
-    return bool(calls) and (in_time or any(call.is_short for call in calls))
+def _goes_on(calls: Sequence[Repeated], then: float, end: float, last: float) -> bool:
+    """Tell whether another pass is due that would be over `then`."""
+    return bool(calls) and (
+        then < end
+        or (then < last and any(call.is_rare for call in calls))
+        or any(call.is_short for call in calls)
+    )
 
 
 def _sample_held(
     calls: Sequence[Repeated],
     end: float,
+    last: float,
     on_turn: OnTurn,
     choose: Callable[[], Sequence[Repeated]],
 ) -> None:
     chosen, call_s, passes = calls, sum(call.slot_s for call in calls) / max(1, len(calls)), 0
-    while _goes_on(calls, (begun := time.perf_counter()) + call_s * len(chosen) < end):
+    while _goes_on(calls, (begun := time.perf_counter()) + call_s * len(chosen), end, last):
         for call in chosen:
             on_turn(call, call.sample_held())
         call_s = (time.perf_counter() - begun) / len(chosen)

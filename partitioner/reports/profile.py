@@ -3,6 +3,7 @@
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.units import SIZES, ColumnUnit, plural
 from partitioner.profiles.profile import Profile, StageProfile
+from partitioner.profiles.timing import WANTED_REPEATS
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
 RESTART = "restart the server with calibration.npz of this bundle in its copy"
@@ -65,9 +66,22 @@ def order_text(profile: Profile, role: str) -> str | None:
     )
 
 
-def measurement_notes(profile: Profile, role: str) -> list[str]:
-    """Return what is to be said of how a profile was measured."""
-    texts = (noise_text((profile, role)), order_text(profile, role))
+def rarity_text(profile: Profile, role: str, budget_s: float) -> str | None:
+    """Say that stages were repeated too few times in `budget_s`, and what to give; None: they were not."""
+    stages = [stage for cut in profile.cuts.values() for stage in (cut.head, cut.tail) if stage]
+    least = min((stage.timing.repeats for stage in stages), default=WANTED_REPEATS)
+    if least >= WANTED_REPEATS:
+        return None
+    return (
+        f"{plural(least, 'repeat')} of some of the {role}'s stages, which is too few to tell slow spells "
+        f"from slow stages: give --budget {2 * budget_s:.3g}s"
+    )
+
+
+def measurement_notes(profile: Profile, role: str, budget_s: float) -> list[str]:
+    """Return what is to be said of how a profile was measured in `budget_s`."""
+    rarity = rarity_text(profile, role, budget_s)
+    texts = (rarity, noise_text((profile, role)), order_text(profile, role))
     return [f"Note: {text}." for text in texts if text]
 
 

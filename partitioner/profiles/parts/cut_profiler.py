@@ -1,5 +1,6 @@
 """Measuring the cuts of a bundle one by one: heads, tails, what crosses, and every codec on it."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -110,13 +111,16 @@ class CutProfiler:
         cuts = undecided(self.ordered()[0], is_offered)
         return [repeat for (cut, _), repeat in self.repeated.items() if cut in cuts]
 
-    def see_codecs_in_frames(self) -> None:
-        """Add to the codecs what each takes longer behind a stage: one of 2 ms or more, or the longest."""
+    def see_codecs_in_frames(self, until: float = math.inf) -> None:
+        """Add to the codecs what each takes longer behind a stage: one of 2 ms or more, or the longest.
+
+        `until` (of time.perf_counter): see CodecProfiler.behind.
+        """
         seconds = {stage: min(stage.seconds) for stage in self.stages}
         long_enough = [stage for stage in self.stages if seconds[stage] >= _FILLS_CACHES_S]
         least = min(long_enough, key=seconds.__getitem__, default=None)
         stage = least or max(self.stages, key=seconds.__getitem__)
-        extra = self._codecs.behind(stage.prepared())
+        extra = self._codecs.behind(stage.prepared(), until)
         self.cuts = {name: with_extra(cut, extra) for name, cut in self.cuts.items()}
 
     @property

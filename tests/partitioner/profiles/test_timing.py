@@ -89,6 +89,22 @@ def test_calls_that_were_repeated_once_are_repeated_thrice_though_the_time_is_up
     assert all(len(call.repeats) >= 3 for call in calls)
 
 
+@pytest.mark.parametrize(("overtime_s", "repeats"), [(0.0, 3), (0.05, 4), (1.0, 5)])
+def test_calls_have_five_turns_if_all_of_them_take_no_more_than_the_overtime(
+    overtime_s: float, repeats: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Played(monkeypatch)
+    calls = [machine.sampled("a"), machine.sampled("b")]
+    for call in calls:
+        call.repeats.clear()
+        call.begin(call.prepare(), 0.02, hold=True)
+    # A pass over both takes 16 ms; two of them come anyway, and are over 32 ms after the end.
+    end = machine.now_s
+    sample_in_turns(calls, end, hold=True, overtime_s=overtime_s)
+    assert [len(call.repeats) for call in calls] == [repeats] * 2
+    assert machine.now_s <= max(end + overtime_s, end + 0.032 + 1e-9)
+
+
 def test_calls_that_are_chosen_have_three_turns_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Played(monkeypatch)
     calls = [machine.sampled("a"), machine.sampled("b")]

@@ -49,10 +49,25 @@ def test_times_that_break_the_order_of_the_cuts_are_named() -> None:
         OrderBreak(side="head", smaller="cut-03", larger="cut-04", share=0.907),
         OrderBreak(side="tail", smaller="cut-06", larger="cut-05", share=0.5),
     )
-    (note,) = measurement_notes(quiet.model_copy(update={"order_breaks": breaks}), "edge")
+    (note,) = measurement_notes(quiet.model_copy(update={"order_breaks": breaks}), "edge", 15.0)
     assert note.startswith(
         "Note: the edge's repeats break the order of the cuts by up to 91 %: the head of cut-03 took longer "
         "than that of cut-04, in which it lies."
     )
     small = OrderBreak(side="head", smaller="cut-03", larger="cut-04", share=0.015)
-    assert measurement_notes(quiet.model_copy(update={"order_breaks": (small,)}), "edge") == []
+    assert (
+        measurement_notes(quiet.model_copy(update={"order_breaks": (small,)}), "edge", 15.0) == []
+    )
+
+
+def test_stages_of_three_repeats_are_said_to_have_too_few_with_a_budget_that_may_do() -> None:
+    _, quiet = make(EXAMPLE)
+    cut = quiet.cuts["cut-01"]
+    assert cut.head
+    timing = cut.head.timing.model_copy(update={"repeats": 3})
+    head = cut.head.model_copy(update={"timing": timing})
+    cuts = {**quiet.cuts, "cut-01": cut.model_copy(update={"head": head})}
+    assert measurement_notes(quiet.model_copy(update={"cuts": cuts}), "edge", 15.0) == [
+        "Note: 3 repeats of some of the edge's stages, which is too few to tell slow spells from slow "
+        "stages: give --budget 30s."
+    ]
