@@ -100,7 +100,7 @@ def plan(
     if output.plot:
         _draw(decision, metrics, output.plot)
     answer = Answer(decision)
-    found = guesses(decision.plan, priced.device if profiles.edge_scale is None else None)
+    found = guesses(decision.plan, profiles.target(priced.device))
     if output.as_json:
         _print_json(answer, found, front, metrics)
         return

@@ -72,9 +72,13 @@ class ProfileFlags(ProfileFiles):
         here, there = find_profiles(
             bundle, self.edge, self.cloud, edge_scale=scale, cloud_scale=self.cloud_scale
         )
-        if device and self.edge_scale is None:
-            here = scaled_to(device, here, bundle)
+        if target := self.target(device):
+            here = scaled_to(target, here, bundle)
         return here, there
+
+    def target(self, device: "Device | None") -> "Device | None":
+        """Return the device that the edge's times are scaled to; None where a factor is given by hand."""
+        return device if self.edge_scale is None else None
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,7 @@ def fleet(
     from partitioner.bundle.bundle import Bundle
     from partitioner.common.files import write_csv
     from partitioner.planning.plan import plan as make_plan
+    from partitioner.reports.plans.guesses import guess_notes, ranges_json
     from partitioner.reports.plans.plan import scale_notes
     from partitioner.reports.simulations.fleet import draw_fleet, run_rows
     from partitioner.simulation.fleet.what_if import mean_link
@@ -183,7 +184,7 @@ def fleet(
     uplinks = uplink.read(link)
     priced = terms.read()
     loaded = Bundle.load(bundle)
-    measured = profiles.read(loaded, priced.device)
+    measured, target = profiles.read(loaded, priced.device), profiles.target(priced.device)
     plan = make_plan(
         loaded,
         mean_link(uplinks, uplink.share),
@@ -203,10 +204,11 @@ def fleet(
         draw_fleet(done.runs, done.deadline_s, output.plot)
     if output.as_json:
         bundle_json = {"name": loaded.name, "digest": loaded.digest}
-        print_json({"bundle": bundle_json, **done.to_dict()})
+        ranges = ranges_json(plan, target)
+        print_json({"bundle": bundle_json, **done.to_dict(), "not_measured": ranges})
         return
     _show(done)
-    for note in scale_notes(plan):
+    for note in (*guess_notes(plan, target), *scale_notes(plan)):
         remark(f"Note: {note}")
     output.tell()
 

@@ -47,6 +47,7 @@ def sweep(
     from partitioner.common.files import write_csv
     from partitioner.network.link import Link
     from partitioner.planning.plan import plan as make_plan
+    from partitioner.reports.plans.guesses import guess_notes, ranges_json
     from partitioner.reports.plans.plan import scale_notes
     from partitioner.reports.simulations.sweep import draw_sweep, sweep_table, sweep_text
     from partitioner.simulation.sweep import POINT_COLUMNS, parse_grid
@@ -68,10 +69,11 @@ def sweep(
         draw_sweep(swept, made, output.plot)
     if output.as_json:
         bundle_json = {"name": loaded.name, "digest": loaded.digest}
-        print_json({"bundle": bundle_json, **swept.to_dict()}, indent=None)
+        ranges = ranges_json(made)
+        print_json({"bundle": bundle_json, **swept.to_dict(), "not_measured": ranges}, indent=None)
         return
     screen.print(sweep_text(swept))
     screen.print(sweep_table(swept))
-    for note in scale_notes(made):
+    for note in (*guess_notes(made), *scale_notes(made)):
         remark(f"Note: {note}")
     output.tell()

@@ -232,6 +232,7 @@ def trace(
     from partitioner.common.units import parse_duration
     from partitioner.planning.plan import plan
     from partitioner.policy.settings import PolicySettings
+    from partitioner.reports.plans.guesses import guess_notes, ranges_json
     from partitioner.reports.plans.plan import scale_notes
     from partitioner.reports.plots.trace import draw_runs
     from partitioner.simulation.comparison import compare_policies
@@ -251,7 +252,7 @@ def trace(
         window=stream.window,
     )
     loaded = Bundle.load(bundle)
-    measured = profiles.read(loaded, priced.device)
+    measured, target = profiles.read(loaded, priced.device), profiles.target(priced.device)
     made = plan(
         loaded, _mean_link(full, rtt_s), *measured, codec=codec, accuracy_drop=accuracy_drop
     )
@@ -273,10 +274,10 @@ def trace(
     if output.plot:
         draw_runs(runs, setup, output.plot)
     if output.as_json:
-        print_json(done.to_dict())
+        print_json({**done.to_dict(), "not_measured": ranges_json(made, target)})
         return
     _show(done, every=every)
-    for note in scale_notes(made):
+    for note in (*guess_notes(made, target), *scale_notes(made)):
         remark(f"Note: {note}")
     output.tell()
 

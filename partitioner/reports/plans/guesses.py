@@ -6,7 +6,7 @@ from typing import Any
 from partitioner.common.defaults import DEFAULT_THREADS
 from partitioner.common.units import format_duration, plural
 from partitioner.devices.device import Device
-from partitioner.planning.guesses import Guess, GuessKind, Reach, reach_of, survives
+from partitioner.planning.guesses import Guess, GuessKind, Reach, guesses, reach_of, survives
 from partitioner.planning.plan import Plan
 from partitioner.planning.selection import Selection
 from protos.names import EDGE
@@ -34,6 +34,16 @@ def guesses_json(selection: Selection, found: Sequence[Guess]) -> dict[str, Any]
         "not_measured": [_reach_json(reach_of(selection, guess)) for guess in found],
         "same_over_ranges": survives(selection, found),
     }
+
+
+def guess_notes(plan: Plan, device: Device | None = None) -> list[str]:
+    """Say of each side that was not measured how wrong its times may be; `device`: see `guesses`."""
+    return [guess_text(guess, device, plan) for guess in guesses(plan, device)]
+
+
+def ranges_json(plan: Plan, device: Device | None = None) -> list[dict[str, Any]]:
+    """Return the sides that were not measured, and between which factors their times may really be."""
+    return [_guess_json(guess) for guess in guesses(plan, device)]
 
 
 def guess_text(guess: Guess, device: Device | None, plan: Plan) -> str:
@@ -110,13 +120,19 @@ def _reach_json(reach: Reach) -> dict[str, Any]:
     guess = reach.guess
     ends = (reach.at_low, reach.at_high)
     return {
-        "role": guess.role,
-        "how": guess.kind.value,
-        "scale": guess.scale,
-        "range": [guess.low, guess.high],
+        **_guess_json(guess),
         "same_from": reach.same_from,
         "same_to": reach.same_to,
         "best_at_range": [
             {"cut": end.option.cut, "codec": end.option.codec} if end else None for end in ends
         ],
+    }
+
+
+def _guess_json(guess: Guess) -> dict[str, Any]:
+    return {
+        "role": guess.role,
+        "how": guess.kind.value,
+        "scale": guess.scale,
+        "range": [guess.low, guess.high],
     }
