@@ -18,8 +18,8 @@ same rate up and down; **bold** is what `splitpoint plan --accuracy-drop {drop:g
 
 What is measured and what is not. The cloud's times are measured: one thread of {cpu} ({cores} cores,
 {runtime}, {date}). **The edge is scaled, not measured**: the same profile times {scale:g}, waking up
-for a frame with it; below each table, times what makes it as fast as a {device} (an estimate that
-flatters small operators). The network is the plan's formula; bytes are of whole messages.
+for a frame with it; below each table, what its operators take on a {device} by its throughput
+(an estimate, see planning.md). The network is the plan's formula; bytes are of whole messages.
 
 DigitNet is the demo's bundle, trained, and calibrated on labelled frames: its points are of accuracy.
 The others take 224 x 224 and were calibrated on crops of scikit-learn's two photographs: their points
