@@ -10,7 +10,8 @@ from rich.markup import escape
 from partitioner.cli.flags.arguments import AccuracyDrop, OnlyCodec
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.flags.profiles import ScaleFlags
-from partitioner.cli.flags.terms import DeviceOption
+from partitioner.cli.flags.terms import DeviceOption, DeviceThreads
+from partitioner.common.defaults import DEFAULT_THREADS
 from partitioner.terminal.console import JsonFlag, print_json, remark, screen
 from protos.errors import UsageError
 
@@ -23,6 +24,7 @@ def compare(
     link: LinkFlags,
     scales: ScaleFlags,
     device: DeviceOption = None,
+    threads: DeviceThreads = DEFAULT_THREADS,
     codec: OnlyCodec = None,
     accuracy_drop: AccuracyDrop = None,
     as_json: JsonFlag = False,
@@ -48,12 +50,13 @@ def compare(
     if len(bundles) < 2:
         raise UsageError("there is nothing to compare with. Give two bundles or more.")
     asked = link.read()
-    target = load_device(device) if device and scales.edge_scale is None else None
+    asked_for = load_device(device).with_threads(threads) if device else None
+    target = asked_for if scales.edge_scale is None else None
     loaded = [Bundle.load(path) for path in bundles]
-    own, profiles = scales.read_all(loaded, target)
+    profiles = scales.read_all(loaded, target)
     found = [
-        Compared(label, plan(one, asked, *pair, codec=codec, accuracy_drop=accuracy_drop), scale)
-        for label, one, pair, scale in zip(_labels(bundles), loaded, profiles, own, strict=True)
+        Compared(label, plan(one, asked, *pair, codec=codec, accuracy_drop=accuracy_drop))
+        for label, one, pair in zip(_labels(bundles), loaded, profiles, strict=True)
     ]
     if as_json:
         print_json(comparison_json(found, target))

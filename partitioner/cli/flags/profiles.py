@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import geometric_mean
 from typing import TYPE_CHECKING, Annotated
 
 from partitioner.settings.panels import PROFILES
@@ -90,24 +89,7 @@ class ScaleFlags:
 
     def read_all(
         self, bundles: "Sequence[Bundle]", device: "Device | None" = None
-    ) -> "tuple[list[float | None], list[tuple[Profile, Profile]]]":
-        """Return what each edge would be scaled by as `device`, and the bundles' own profiles.
-
-        The edges are scaled by one factor, the geometric mean: by a factor each, bundles would differ
-        by their FLOPs alone, and nothing measured would be left of the comparison. A factor is None
-        where none is known: without a device, or with one that has no throughput.
-
-        Raises ProfileError or UsageError.
-        """
-        from partitioner.devices.scaled_profile import device_scale
-
+    ) -> "list[tuple[Profile, Profile]]":
+        """Return the bundles' own profiles, each scaled as `plan` does. Raises what its `read` does."""
         flags = ProfileFlags(edge_scale=self.edge_scale, cloud_scale=self.cloud_scale)
-        pairs = [flags.read(bundle) for bundle in bundles]
-        if device is None or not device.throughput:
-            return [None] * len(pairs), pairs
-        own = [
-            device_scale(device, here, bundle)
-            for bundle, (here, _) in zip(bundles, pairs, strict=True)
-        ]
-        common = geometric_mean(scale for scale in own if scale)
-        return own, [(here.scaled(common), there) for here, there in pairs]
+        return [flags.read(bundle, device) for bundle in bundles]

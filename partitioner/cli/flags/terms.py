@@ -54,6 +54,16 @@ DeviceOption = Annotated[
     ),
 ]
 
+DeviceThreads = Annotated[
+    int,
+    flag(
+        "Threads that the --device computes with, as splitpoint-edge run is told by its --threads.",
+        "N",
+        panel=TERMS,
+        min=1,
+    ),
+]
+
 
 @dataclass(frozen=True)
 class TermsFlags:
@@ -70,15 +80,7 @@ class TermsFlags:
         ),
     ] = None
 
-    threads: Annotated[
-        int,
-        flag(
-            "Threads that the --device computes with, as splitpoint-edge run is told by its --threads.",
-            "N",
-            panel=TERMS,
-            min=1,
-        ),
-    ] = DEFAULT_THREADS
+    threads: DeviceThreads = DEFAULT_THREADS
 
     price_worker_hour: Annotated[
         float | None,

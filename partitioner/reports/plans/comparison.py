@@ -22,8 +22,6 @@ class Compared:
 
     label: str
     plan: Plan
-    own_scale: float | None = None
-    """What its edge would be scaled by alone, by a device's throughput; None: there is no such device."""
 
     @property
     def best(self) -> Option:
@@ -84,7 +82,6 @@ def _bundle_json(one: Compared) -> dict[str, Any]:
         "accuracy": one.accuracy,
         "whole_accuracy": one.whole_accuracy,
         "edge_scale": one.plan.edge.scale,
-        "own_edge_scale": one.own_scale,
         "cloud_scale": one.plan.cloud.scale,
         "best": {
             "cut": best.cut,
@@ -163,37 +160,22 @@ def _accuracy_text(first: Compared, second: Compared) -> str:
 def _scaling_text(found: Sequence[Compared], device: Device | None) -> str:
     """Say which sides were scaled, and whether the ranking may turn; empty: both were measured."""
     first = min(found, key=_total_s)
-    target = device if _is_by_device(first) else None
-    sides = guesses(first.plan, target)
+    sides = guesses(first.plan, device)
     if not sides:
         return ""
     said = [guess_text(guess, device, first.plan) for guess in sides]
-    if target:
-        said.append(_one_factor_text(found))
     said.append(
         "Over that range the ranking stays."
-        if _survives(found, target)
+        if _survives(found, device)
         else "The difference is within the range of the scaling, so that the ranking may turn."
     )
     return " ".join(said)
-
-
-def _one_factor_text(found: Sequence[Compared]) -> str:
-    own = ", ".join(f"{one.own_scale:.3g} for {one.label}" for one in found)
-    return (
-        f"All bundles have one factor, {found[0].plan.edge.scale:.3g}, so that they rank as measured: the "
-        f"geometric mean of {own}."
-    )
 
 
 def _survives(found: Sequence[Compared], device: Device | None) -> bool:
     """Tell whether the fastest is faster than each of the others over all of the ranges."""
     first, *others = sorted(found, key=_total_s)
     return all(ranking_survives(first.plan, other.plan, device) for other in others)
-
-
-def _is_by_device(one: Compared) -> bool:
-    return one.own_scale is not None
 
 
 def _total_s(one: Compared) -> float:

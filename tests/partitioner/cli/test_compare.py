@@ -61,25 +61,22 @@ def test_scales_and_device_are_those_of_plan(pair: tuple[Path, Path]) -> None:
     assert [one["edge_scale"] for one in slow] == [6, 6]
 
 
-def test_device_scales_all_bundles_by_one_factor_so_that_they_rank_as_measured(
-    pair: tuple[Path, Path],
-) -> None:
-    measured = document(*pair, *LINK)
-    scaled = document(*pair, *LINK, "--device", "raspberry-pi-4")
-    assert scaled["fastest"] == measured["fastest"] == "small"
-    own = [one["own_edge_scale"] for one in scaled["bundles"]]
-    # Both hold the same work, so that by their FLOPs alone they would take the same time.
-    assert own[1] == pytest.approx(2 * own[0])
-    used = [one["edge_scale"] for one in scaled["bundles"]]
-    assert used == pytest.approx([2**0.5 * own[0]] * 2)
-    assert measured["bundles"][0]["own_edge_scale"] is None
+def test_device_scales_each_bundle_as_plan_does(pair: tuple[Path, Path]) -> None:
+    words = ("--device", "raspberry-pi-4", "--threads", 4)
+    found = document(*pair, *LINK, *words)["bundles"]
+    for path, one in zip(pair, found, strict=True):
+        alone = CliRunner().invoke(app, ["plan", str(path), *LINK, *map(str, words), "--json"])
+        made = json.loads(alone.stdout)
+        assert one["edge_scale"] == pytest.approx(made["profiles"]["edge"]["scale"])
+        assert one["best"]["total_s"] == pytest.approx(made["answer"]["best"]["latency_s"])
+    # Both hold the same work, so that the one that was measured to take half as long has twice the factor.
+    assert found[1]["edge_scale"] == pytest.approx(2 * found[0]["edge_scale"])
 
 
 def test_ranking_within_the_range_of_the_scaling_is_said_to_be(pair: tuple[Path, Path]) -> None:
     shown = " ".join(compare(*pair, *LINK, "--device", "raspberry-pi-4").stdout.split())
     wanted = (
         "scaled, not measured: by the throughput of raspberry-pi-4 with 1 thread", "0.5x to 1.6x of these",
-        "All bundles have one factor", "the geometric mean of",
         "within the range of the scaling, so that the ranking may turn",
     )  # fmt: skip
     assert [text for text in wanted if text not in shown] == []

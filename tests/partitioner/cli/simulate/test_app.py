@@ -36,6 +36,8 @@ def test_simulation_says_how_far_off_a_device_that_was_not_measured_may_be(
 
 def test_sweep_says_how_far_off_a_cloud_that_was_not_measured_may_be(simulate: Simulate) -> None:
     words = ("sweep", "--link", "1mbit:10mbit:2,20ms")
-    assert [one["role"] for one in document(simulate(*words, "--json"))["not_measured"]] == ["cloud"]
+    assert [one["role"] for one in document(simulate(*words, "--json"))["not_measured"]] == [
+        "cloud"
+    ]
     said = " ".join(simulate(*words).stderr.split())
     assert "The cloud is scaled, not measured" in said
