@@ -110,4 +110,5 @@ def _gap(gap: float, *, failed: bool) -> str:
 
 
 def _spec_json(spec: Any) -> dict[str, Any]:
-    return {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.oip_shape)}
+    found = {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.oip_shape)}
+    return found | ({"white": spec.white} if spec.white else {})

@@ -56,6 +56,9 @@ def _model_facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
     yield "bundle", f"{bundle.name} in {bundle.path}, digest {bundle.digest[:12]}…"
     yield "made", f"from {manifest.source} by {manifest.created_by}"
     yield "input", ", ".join(f"{spec.name} {spec}" for spec in bundle.inputs)
+    for spec in bundle.inputs:
+        if spec.white:
+            yield "white", f"{spec.white:,} in images of more than 8 bits"
     yield "output", ", ".join(f"{spec.name} {spec}" for spec in bundle.outputs)
     if manifest.labels:
         yield "labels", f"{len(manifest.labels)}: {_few(manifest.labels)}"

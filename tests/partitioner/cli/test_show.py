@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.head_export import export_heads
+from partitioner.bundle.manifest import write_manifest
 from partitioner.cli.main import app
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
@@ -52,6 +54,19 @@ def test_facts_of_the_demo_are_all_there() -> None:
     assert {exit_["cut"] for exit_ in found["exits"]["exits"]} == {"cut-04", "cut-07", "cut-11"}
     assert found["calibration"]["range_samples"] == 256
     assert {"q2", "q6"} <= set(found["calibration"]["codecs"])
+
+
+def test_white_of_a_camera_is_shown_where_it_is_said(
+    residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    shutil.copytree(residual_bundle.path, tmp_path / "net")
+    manifest = residual_bundle.manifest
+    inputs = tuple(replace(spec, white=4095) for spec in manifest.inputs)
+    write_manifest(tmp_path / "net", manifest.model_copy(update={"inputs": inputs}))
+    assert "4,095 in images of more than 8 bits" in show(tmp_path / "net")
+    assert document(tmp_path / "net")["inputs"][0]["white"] == 4095
+    assert "white" not in show(residual_bundle.path)
+    assert "white" not in document(residual_bundle.path)["inputs"][0]
 
 
 def test_people_read_layers_machines_and_what_is_missing(profiled: Bundle) -> None:
