@@ -22,6 +22,8 @@ from protos.tensors import Array, TensorSpec
 
 VIDEOS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
 STDIN = "-"
+_OF_FILES = frozenset({"http", "https"})
+"""Schemes behind which a video may lie that waits until it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,16 @@ def open_source(
 
 def _camera(text: str, fitter: ImageFitter, say: Say) -> FrameSource:
     """Return the frames of a camera, or of a video or camera behind an address."""
-    is_video = is_address(text) and Path(urlsplit(text).path).suffix.lower() in VIDEOS
+    parts = urlsplit(text)
+    # Over RTSP and its like frames come at their own pace, whatever the path is called.
+    is_file = parts.scheme.lower() in _OF_FILES and Path(parts.path).suffix.lower() in VIDEOS
 
     def frames() -> Iterator[Frame]:
         camera = Camera(text, say, source.stopped)
         pixels = (fitter.from_pixels(frame) for frame in camera.frames())
         return _numbered(without_password(text), pixels)
 
-    source = FrameSource(frames, live=not is_video, repeatable=is_video)
+    source = FrameSource(frames, live=not is_file, repeatable=is_file)
     return source
 
 

@@ -171,6 +171,22 @@ def test_video_over_http_is_read_to_its_end_each_frame_once(
     assert source.stops == breaks
 
 
+@pytest.mark.parametrize(
+    ("address", "live"),
+    [
+        ("rtsp://cam/live.mp4", True),
+        ("http://host/street.mp4?x=1", False),
+        ("HTTPS://host/a.MKV", False),
+        ("http://cam/stream", True),
+    ],
+)
+def test_frames_of_a_camera_make_way_for_newer_ones_and_those_of_a_video_wait(
+    address: str, live: bool
+) -> None:
+    source = open_source(address, IMAGE)
+    assert (source.live, source.repeatable) == (live, not live)
+
+
 def test_address_where_nobody_serves_is_an_error(served: str) -> None:
     missing = served.replace("grey", "blue")
     with pytest.raises(SourceError, match="blue.avi cannot be opened as a video or camera"):
