@@ -73,6 +73,7 @@ def search(
     from partitioner.bundle.bundle import Bundle
     from partitioner.common.units import parse_duration, parse_rate
     from partitioner.network.link import Link
+    from partitioner.reports.plans.plan import scaled_texts
     from partitioner.reports.search import Row, doubt_text, search_json, search_table, search_text
     from partitioner.search.survivors import assumptions
 
@@ -115,6 +116,8 @@ def search(
         screen.print(search_table(loaded, rows, measured))
     if doubt := doubt_text(rows):
         remark(doubt)
+    for text in scaled_texts(dict(zip(("edge", "cloud"), measured, strict=True))):
+        remark(f"Note: {text}.")
     _say_next(loaded, bundle, [row.cut for row in rows])
 
 

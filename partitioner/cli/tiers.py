@@ -83,6 +83,7 @@ def tiers(
     from partitioner.common.units import format_duration
     from partitioner.network.link import Link
     from partitioner.planning.tiers import plan_tiers
+    from partitioner.reports.plans.plan import scaled_texts
     from partitioner.reports.plans.tiers import tiers_json, tiers_table, tiers_text
 
     near.check()
@@ -104,6 +105,8 @@ def tiers(
             f"Of all cuts, by the seconds of nodes and with raw activations: {answer.first_after}, then "
             f"{answer.second_after}: {format_duration(answer.total_s)}."
         )
+    for text in scaled_texts(dict(zip(("device", "near edge", "cloud"), machines, strict=True))):
+        remark(f"Note: {text}.")
 
 
 def _best_of_all(

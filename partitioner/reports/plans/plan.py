@@ -1,11 +1,12 @@
 """A plan for people: its table, and what there is to say of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
 from partitioner.common.units import DURATIONS, SIZES, ColumnUnit, format_rate, plural
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
+from partitioner.profiles.profile import Profile
 from partitioner.profiles.store import stale_profiles
 from partitioner.reports.accuracy import format_points
 from partitioner.reports.profile import RESTART, noise_text
@@ -123,11 +124,7 @@ def points_text(plan: Plan, shown: Sequence[Option]) -> str | None:
 def scale_notes(plan: Plan) -> list[str]:
     """Return a sentence each on which side was scaled instead of measured, which is noisy, and which codec
     sizes are guesses."""
-    remarks = [
-        f"the {role}'s times are measured on {profile.machine.cpu} and scaled by {profile.scale:.3g}"
-        for role, profile in (("edge", plan.edge), ("cloud", plan.cloud))
-        if profile.scale != 1
-    ]
+    remarks = scaled_texts({"edge": plan.edge, "cloud": plan.cloud})
     # A cloud that is assumed from the edge's profile has its noise.
     measured = {
         plan.cloud.measured_at: (plan.cloud, "cloud"),
@@ -144,6 +141,15 @@ def scale_notes(plan: Plan) -> list[str]:
     if stale := stale_text(plan):
         remarks.append(stale)
     return [f"{remark}." for remark in remarks]
+
+
+def scaled_texts(profiles: Mapping[str, Profile]) -> list[str]:
+    """Say of each machine, by its role, whose times were multiplied where they were measured."""
+    return [
+        f"the {role}'s times are measured on {profile.machine.cpu} and scaled by {profile.scale:.3g}"
+        for role, profile in profiles.items()
+        if profile.scale != 1
+    ]
 
 
 def stale_sides(plan: Plan) -> list[str]:

@@ -97,6 +97,19 @@ def test_tiers_price_two_cuts_on_two_links(bundle: Path) -> None:
     assert alone["first"] == alone["second"] == "edge"
 
 
+def test_search_and_tiers_say_what_was_scaled_and_not_measured(bundle: Path) -> None:
+    done = splitpoint("search", bundle, *SLOW, "--dry-run")
+    said = " ".join(done.stderr.split())
+    assert "the edge's times are measured on" in said
+    assert "and scaled by 1e+03." in said
+    assert "and scaled by 10." in said
+    links = ("--near-link", "100mbit,2ms", "--cloud-link", "5mbit,30ms")
+    done = splitpoint("tiers", bundle, *links, "--near-scale", "50", "--cloud-scale", "1")
+    said = " ".join(done.stderr.split())
+    assert "the near edge's times are measured on" in said
+    assert "the device's times" not in said
+
+
 @pytest.mark.parametrize("rate", ["10kbit", "300kbit", "1mbit", "30mbit", "1gbit"])
 def test_search_and_plan_name_the_same_option_on_a_link(
     bundle: Path, rate: str, capsys: pytest.CaptureFixture[str]
