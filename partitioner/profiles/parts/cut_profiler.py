@@ -15,7 +15,7 @@ from partitioner.common.memory import release_freed_pages
 from partitioner.profiles.contenders import undecided
 from partitioner.profiles.parts.codec_profiler import CodecProfiler, with_extra
 from partitioner.profiles.profile import CutProfile, OrderBreak, StageProfile, Timing
-from partitioner.profiles.stage_order import Side, estimates_of, nested_cuts, under_order
+from partitioner.profiles.stage_order import SIDES, Side, estimates_of, nested_cuts, under_order
 from partitioner.profiles.timing import Repeated, undisturbed
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.names import CLOUD, EDGE, model_name
@@ -85,11 +85,11 @@ class CutProfiler:
         )
 
     def ordered(
-        self, resume_s: Callable[[Repeated], float] = lambda _: 0.0
+        self, resume_s: Callable[[float], float] = lambda _: 0.0
     ) -> tuple[dict[str, CutProfile], tuple[OrderBreak, ...]]:
         """Return the cuts with what all repeats have come to; see under_order.
 
-        `resume_s`: what a stage takes longer in a frame.
+        `resume_s` tells of what a stage takes in a row what it takes longer in a frame.
         """
         alone = undisturbed([repeat.repeats for repeat in self.repeated.values()])
         estimates = estimates_of(alone)
@@ -97,9 +97,10 @@ class CutProfiler:
             self.repeated.items(), estimates, strict=True
         ):
             timing = Timing.of(repeat.seconds)
-            times = {"timing": timing, "estimate": estimate, "resume_s": resume_s(repeat)}
+            times = {"timing": timing, "estimate": estimate}
             self.cuts[cut_id] = _with_times(self.cuts[cut_id], side, times)
-        return under_order(self.cuts, self._nested)
+        cuts, breaks = under_order(self.cuts, self._nested)
+        return {name: _resuming(cut, resume_s) for name, cut in cuts.items()}, breaks
 
     def undecided(self) -> list[Repeated]:
         """Return the stages of the cuts of which it is open which is best on some link."""
@@ -171,6 +172,13 @@ def _measure_stage(
 def _with_times(cut: CutProfile, side: Side, times: Mapping[str, object]) -> CutProfile:
     stage: StageProfile | None = getattr(cut, side)
     return cut.model_copy(update={side: stage and stage.model_copy(update=times)})
+
+
+def _resuming(cut: CutProfile, resume_s: Callable[[float], float]) -> CutProfile:
+    for side in SIDES:
+        if stage := getattr(cut, side):
+            cut = _with_times(cut, side, {"resume_s": resume_s(stage.seconds)})
+    return cut
 
 
 def _blank_outputs(bundle: Bundle) -> Feeds:

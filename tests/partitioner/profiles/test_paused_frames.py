@@ -6,10 +6,11 @@ import time
 from collections import Counter
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from partitioner.profiles import paused_frames, timing
-from partitioner.profiles.paused_frames import PausedFrames
+from partitioner.profiles.paused_frames import PausedFrames, most_resume_s
 from partitioner.profiles.timing import Call, Repeat, Repeated, sample_in_turns
 
 
@@ -96,24 +97,43 @@ def test_resuming_is_what_a_frame_takes_beyond_calls_in_a_row_whatever_the_machi
         [0.061, 0.066, 0.071, 0.076, 0.081]  # five pauses for handing over came before
     )
     assert frames.resume_s == pytest.approx(0.001)
-    assert frames.stage_resume_s(stage) == pytest.approx(0.02)
+    assert frames.stage_resume_s(0.01) == pytest.approx(0.02)
 
 
-def test_stage_resumes_in_what_frames_of_stages_take_that_are_about_as_long(
+def test_no_accident_of_a_few_frames_makes_a_longer_stage_resume_in_less(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     machine = Machine(monkeypatch)
-    short = [machine.stage(0.5 + 0.1 * each, resume_s=0.25) for each in range(3)]
-    long = [machine.stage(20.0 + each, resume_s=2.0) for each in range(3)]
-    with PausedFrames([*short, *long], machine.hand, 1e9, -1.0) as frames:
-        for _ in range(8):
-            for stage in (*short, *long):
-                frames.keep_up(stage, stage.prepare())
-    assert len(frames.frames) == 8 * 6
-    for stage in short:
-        assert frames.stage_resume_s(stage) == pytest.approx(0.25)
-    for stage in long:
-        assert frames.stage_resume_s(stage) == pytest.approx(2.0)
+    usual_s = [0.001 * (1 + each) for each in range(8)]
+    # Truly the longest resume in 2 ms, a stage of 1 ms in half of it; two stages met a busy machine.
+    true_s = [0.002 * each / (each + 0.001) for each in usual_s]
+    met_s = [0.0 if each == 2 else 0.009 if each == 5 else true_s[each] for each in range(8)]
+    stages = [machine.stage(*each) for each in zip(usual_s, met_s, strict=True)]
+    with PausedFrames(stages, machine.hand, 1e9, -1.0) as frames:
+        for stage in stages * 2:
+            frames.keep_up(stage, stage.prepare())
+    assert len(frames.frames) == 16
+    found = [frames.stage_resume_s(seconds) for seconds in usual_s]
+    assert found == pytest.approx(true_s)
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("count", [5, 12, 100])
+def test_frames_that_vary_by_more_than_they_resume_in_tell_it_together(count: int) -> None:
+    rng, found = np.random.default_rng(count), []
+    for _ in range(40):
+        usual_s = rng.uniform(0.0005, 0.02, count)
+        extra_s = 0.0015 * usual_s / (usual_s + 0.001) + rng.standard_t(2, count) * 0.002
+        found.append(most_resume_s(usual_s.tolist(), extra_s.tolist()))
+    # A median of n values of density f at their middle is off by 1 / (2 f sqrt(n)): f is 0.354 / 2 ms.
+    wanted_s = 0.002 / (2 * 0.354 * np.sqrt(count)) / 0.75
+    assert np.median(np.abs(np.array(found) - 0.0015)) < 1.5 * wanted_s
+
+
+def test_stages_that_take_no_time_and_no_frames_resume_in_none() -> None:
+    assert most_resume_s([0.0, 0.0], [0.001, 0.002]) == 0.0
+    assert most_resume_s([], []) == 0.0
+    assert most_resume_s([0.01], [-0.005]) == 0.0
 
 
 def test_stages_with_the_fewest_frames_are_timed_first() -> None:
