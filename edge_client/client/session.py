@@ -193,7 +193,7 @@ class CloudSession:
             alone = choose(self._bundle, cut_alone(self._bundle), None, reason)
             with self._deciding:
                 if not self._overruled:
-                    self._control.stay_at(alone)
+                    self._control.stay_at(alone, alone=True)
 
     def _follow(
         self, plan: Plan, option: Option, reason: str, heeded: PowerDemand = NO_POWER_DEMAND

@@ -92,6 +92,7 @@ class Controller:
         self._stages = stages
         self._breaker = breaker
         self._told: Choice | None = None
+        self._stays_alone = False
         self._moved_to: Choice | None = None
         self._rung_plans: tuple[RungPlan, ...] = ()
         self._offered: tuple[Plan, Limits] | None = None
@@ -120,12 +121,18 @@ class Controller:
         """Return the choice of the next frame; UsageError before `auto` has connected."""
         if self._told is None:
             raise UsageError("the cut is not chosen yet: auto chooses when the client connects.")
+        if self._stays_alone and (why := say_absence(self._breaker.error)) != self._told.reason:
+            self._told = replace(self._told, reason=why)
         return self._told
 
-    def stay_at(self, choice: Choice) -> None:
-        """Stay at one choice from the next frame on; no policy moves it any more."""
+    def stay_at(self, choice: Choice, *, alone: bool = False) -> None:
+        """Stay at one choice from the next frame on; no policy moves it any more.
+
+        `alone`: for want of a cloud, so that its reason is what keeps frames from the cloud at the time.
+        """
         with self._lock:
             self._rung_plans, self._bounded = (), None
+            self._stays_alone = alone
             self._told = self._moved_to = choice
 
     @property
@@ -146,7 +153,7 @@ class Controller:
         `heeded`: the demand of the power rules that `first` was chosen under.
         """
         with self._lock:
-            self._rung_plans = self._climb(plan, limits)
+            self._rung_plans, self._stays_alone = self._climb(plan, limits), False
             self._offered = plan, limits
             self.learned.begin(plan.link)
             self._stages.know(plan.edge)

@@ -68,6 +68,10 @@ class State:
     """Since when all signs have been good; None while they are not."""
     was_away: bool = False
     """True once the cloud was away or late, until all has been well for long enough."""
+    cause: str = ""
+    """What keeps frames from the cloud, as a clause without figures; empty while nothing does."""
+    cause_since_s: float = 0.0
+    """Since when it has been this cause: one that fails may come to fail in another way."""
 
 
 def judge(
@@ -78,7 +82,9 @@ def judge(
     well = signs.away_s is None and not signs.late and signs.failing_share <= limits.healthy_share
     well_since_s = (now_s if before.well_since_s is None else before.well_since_s) if well else None
     was_away = before.was_away or signs.away_s is not None or bool(signs.late)
-    health, reason = _verdict(signs, before, limits)
+    cause = _cause(signs)
+    cause_since_s = _cause_since_s(cause, signs, before, now_s)
+    health, reason = _verdict(signs, before, limits, now_s - cause_since_s)
     settled = well_since_s is not None and now_s - well_since_s >= limits.settle_s
     if health is Health.HEALTHY and before.health is not Health.HEALTHY:
         if not settled:
@@ -86,14 +92,32 @@ def judge(
         elif was_away:
             reason = f"the cloud is back, and {reason}"
     since_s = before.since_s if health is before.health else now_s
-    return State(health, reason, since_s, well_since_s, was_away and health is not Health.HEALTHY)
+    was_away = was_away and health is not Health.HEALTHY
+    return State(health, reason, since_s, well_since_s, was_away, cause, cause_since_s)
 
 
-def _verdict(signs: Signs, before: State, limits: HealthSettings) -> tuple[Health, str]:
+def _cause(signs: Signs) -> str:
+    if signs.away_s is not None:
+        return signs.absence
+    return "the cloud answers too late" if signs.late else ""
+
+
+def _cause_since_s(cause: str, signs: Signs, before: State, now_s: float) -> float:
+    """Return since when it has been this cause; 0 where there is none."""
+    if not cause:
+        return 0.0
+    if cause == before.cause:
+        return before.cause_since_s
+    return now_s if before.cause else now_s - (signs.away_s or 0.0)
+
+
+def _verdict(
+    signs: Signs, before: State, limits: HealthSettings, cause_s: float
+) -> tuple[Health, str]:
     if signs.away_s is not None:
         gone = before.health is Health.OFFLINE or signs.away_s >= limits.offline_after_s
         if gone:
-            return Health.OFFLINE, f"{signs.absence}, for {format_duration(signs.away_s)} by now"
+            return Health.OFFLINE, f"{signs.absence}, for {format_duration(cause_s)} by now"
         return Health.DEGRADED, signs.absence
     if signs.late:
         return Health.DEGRADED, signs.late

@@ -17,6 +17,8 @@ from protos.errors import NetworkError, OverloadedError, SplitpointError
 
 TICK_S = 0.5
 """Between two looks at the health."""
+_STANDS_S = defaults.OFFLINE_AFTER_S
+"""A cause has to stand for so long until it is told: a server that starts fails in several ways at first."""
 _AT_ONCE = 16
 """Snapshots in one message: some 20 kB, so that frames do not wait long behind what was kept."""
 _FRAMING_BYTES = 16
@@ -70,7 +72,8 @@ class Reporter:
     """Looks, writes and sends at its times. `tick` does what is due now; `run` calls it again and again.
 
     `every_s`: seconds between snapshots; None: none are made, and only health is looked at. `write` gets
-    `{"health": …}` when it changes and `{"telemetry": …}`, `on_change` the state. Used in the client's loop.
+    `{"health": …}` when it, or what keeps frames from the cloud, becomes another, and `{"telemetry": …}`;
+    `on_change` gets the state then. Used in the client's loop.
     """
 
     def __init__(
@@ -93,7 +96,7 @@ class Reporter:
         self._clock = clock
         self._at_once = _AT_ONCE
         self._due_at = clock() + (every_s or 0.0)
-        self._health = observer.look().health
+        self._told = observer.look()
 
     async def run(self) -> None:
         """Tick until cancelled; a report that waits for a dead link does not hold up the looking."""
@@ -133,11 +136,16 @@ class Reporter:
 
     async def _look(self) -> None:
         state = self._observer.look()
-        if state.health is not self._health:
-            self._health = state.health
+        if state.health is not self._told.health or self._has_another_cause(state):
+            self._told = state
             await self._on_change(state)
             if self._every_s is not None:
                 self._write({"health": {"health": str(state.health), "reason": state.reason}})
+
+    def _has_another_cause(self, state: State) -> bool:
+        """Tell whether frames are kept from the cloud by what was not told, and not for a moment only."""
+        stands = self._clock() - state.cause_since_s >= _STANDS_S
+        return bool(state.cause) and state.cause != self._told.cause and stands
 
     def _take(self) -> None:
         self._observer.count_lost(self.buffer.lost)

@@ -128,6 +128,21 @@ async def test_start_without_the_right_bundle_is_served_here_until_the_server_ha
             assert (await client.infer(inputs[1])).served_by is ServedBy.CLOUD
 
 
+async def test_reason_to_stay_alone_is_what_keeps_frames_from_the_cloud_now(
+    residual_bundle: Bundle,
+) -> None:
+    inputs = frames(residual_bundle, 2)
+    async with FakeCloud(residual_bundle) as cloud:
+        other_version(cloud)
+        async with AsyncEdgeClient(cloud.address, residual_bundle, adapt=False) as client:
+            assert (await client.infer(inputs[0])).reason.endswith("another version of this bundle")
+            cloud.digest = residual_bundle.digest
+            other_name(cloud)
+            await look_again(client)
+            assert client.choice.reason == "the cloud does not have this bundle"
+            assert (await client.infer(inputs[1])).reason == client.choice.reason
+
+
 async def test_standard_server_without_our_service_serves_tails(residual_bundle: Bundle) -> None:
     (inputs,) = frames(residual_bundle, 1)
     async with FakeCloud(residual_bundle) as cloud:

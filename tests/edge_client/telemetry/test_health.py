@@ -108,3 +108,16 @@ def test_failing_share_fades_by_half_in_its_half_life() -> None:
     assert share.value(12.0) == pytest.approx(1 / 3)
     # 4 s later 1/8 of a failure is left, and less than one frame to compare it with.
     assert share.value(16.0) == pytest.approx(0.125)
+
+
+def test_cause_is_of_now_and_so_are_its_seconds() -> None:
+    refuses, other = "the cloud refuses connections", "the cloud has another version of this bundle"
+    first = judge(Signs(0.0, 5.0, absence=refuses), WELL, 10.0, LIMITS)
+    assert (first.cause, first.reason) == (refuses, f"{refuses}, for 5.00 s by now")
+    turned = judge(Signs(0.0, 7.0, absence=other), first, 12.0, LIMITS)
+    assert (turned.health, turned.cause_since_s) == (Health.OFFLINE, 12.0)
+    later = judge(Signs(0.0, 9.0, absence=other), turned, 14.0, LIMITS)
+    assert later.reason == f"{other}, for 2.00 s by now"
+    late = judge(Signs(0.0, None, late="answers come too late"), later, 15.0, LIMITS)
+    assert (late.health, late.cause) == (Health.DEGRADED, "the cloud answers too late")
+    assert judge(GOOD, late, 16.0, LIMITS).cause == ""

@@ -9,14 +9,21 @@ import pytest
 from cloud_server.server import CloudServer
 from cloud_server.web import create_app
 from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.cloud.absence import say_absence
 from edge_client.cloud.greeting import report_telemetry
 from edge_client.frames.result import ServedBy
 from edge_client.telemetry.health import State
 from edge_client.telemetry.observer import Observer
 from edge_client.telemetry.reporter import Reporter, TelemetryBuffer
 from partitioner.bundle.bundle import Bundle
-from protos.errors import UnreachableError
-from tests.kit.clients import breaker_of, lose_cloud
+from protos.errors import (
+    DeniedError,
+    MismatchError,
+    SplitpointError,
+    UnknownNameError,
+    UnreachableError,
+)
+from tests.kit.clients import breaker_of, lose_cloud, stop_watching
 from tests.kit.clocks import FakeClock
 from tests.kit.fake_cloud import FakeCloud
 from tests.kit.frames import frames
@@ -125,6 +132,46 @@ async def test_what_was_observed_offline_arrives_when_the_cloud_is_back(
     assert numbers == list(range(46))
     health = [line["health"]["health"] for line in written if "health" in line]
     assert health == ["degraded", "offline", "degraded"]
+
+
+@pytest.mark.parametrize(
+    "turned",
+    [MismatchError("another."), UnknownNameError("none of that name."), DeniedError("not you.")],
+)
+async def test_cloud_that_comes_to_fail_in_another_way_is_told_so(
+    residual_bundle: Bundle, turned: SplitpointError
+) -> None:
+    time, written, told = FakeClock(), [], []
+
+    async def hear(state: State) -> None:
+        told.append(state.reason)
+
+    async with (
+        CloudServer(residual_bundle.path) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, CUT) as client,
+    ):
+        stop_watching(client)
+        observer = Observer(client, "cam-1", clocks=clocks_of(time))
+        reporter = Reporter(client, observer, 1e3, written.append, hear, clock=time)
+        refused = UnreachableError("gone.", "refuses connections")
+
+        async def fail_with(error: SplitpointError, looks: int) -> None:
+            breaker_of(client).trip(error, 0.0)
+            for _ in range(looks):
+                time.now_s += 0.5
+                await reporter.tick()
+
+        await fail_with(refused, 4)
+        assert len(told) == 2  # degraded, then offline
+        for _ in range(3):  # each for a moment only
+            await fail_with(turned, 2)
+            await fail_with(refused, 2)
+        assert len(told) == 2
+        await fail_with(turned, 9)
+        await fail_with(refused, 9)
+    away = [say_absence(error) for error in (refused, turned, refused)]
+    assert told[1:] == [f"{text}, for 1.00 s by now" for text in away]
+    assert [line["health"]["reason"] for line in written] == told
 
 
 async def test_cloud_that_knows_no_telemetry_gets_it_once(residual_bundle: Bundle) -> None:
