@@ -35,6 +35,8 @@ class CalibratedValue(FrozenModel):
     name: str
     axis: int | None
     bits: tuple[int, ...]
+    range_samples: int | None = Field(default=None, ge=1)
+    """Inputs that its ranges were found on; None, in older files: those of CalibrationMeta."""
 
 
 class CalibrationMeta(FrozenModel):
@@ -48,7 +50,7 @@ class CalibrationMeta(FrozenModel):
     made_at: str
     """UTC, ISO 8601."""
     range_samples: int = Field(ge=1)
-    """Inputs that the ranges were found on; accuracy was measured on others."""
+    """Inputs that the last run set apart for ranges; a value's own number says what its ranges rest on."""
     values: tuple[CalibratedValue, ...]
     accuracies: tuple[Accuracy, ...]
 
@@ -70,6 +72,11 @@ class BundleCalibration:
     def accuracies(self) -> Mapping[tuple[str, str], Accuracy]:
         """What was measured, by cut and codec."""
         return {(found.cut, found.codec): found for found in self.meta.accuracies}
+
+    @cached_property
+    def range_samples(self) -> Mapping[str, int]:
+        """The number of inputs that a value's ranges were found on, by value."""
+        return {one.name: one.range_samples or self.meta.range_samples for one in self.meta.values}
 
     @classmethod
     def load(cls, folder: Path, split_digest: str) -> "BundleCalibration | None":
@@ -106,10 +113,15 @@ class BundleCalibration:
         write_archive(folder / CALIBRATION_FILE, self.meta, arrays)
 
 
-def described(ranges: Calibration) -> tuple[CalibratedValue, ...]:
-    """Return what the meta data says of the values of `ranges`."""
+def described(ranges: Calibration, counts: Mapping[str, int]) -> tuple[CalibratedValue, ...]:
+    """Return what the meta data says of the values of `ranges`, which were found on `counts` inputs."""
     return tuple(
-        CalibratedValue(name=name, axis=next(iter(found.values())).axis, bits=tuple(sorted(found)))
+        CalibratedValue(
+            name=name,
+            axis=next(iter(found.values())).axis,
+            bits=tuple(sorted(found)),
+            range_samples=counts[name],
+        )
         for name, found in sorted(ranges.by_value.items())
     )
 

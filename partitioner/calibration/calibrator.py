@@ -1,7 +1,7 @@
 """Calibrating a bundle: ranges from some inputs, and from others what every codec costs in accuracy."""
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -82,6 +82,15 @@ def _classes(
     return [tuple(int(np.argmax(answer[name])) for name in named) for answer in answers]
 
 
+@dataclass
+class _Found:
+    """Ranges by value, on how many inputs each was found, and the accuracies that rest on them."""
+
+    ranges: dict[str, Mapping[int, Ranges]] = field(default_factory=dict)
+    range_samples: dict[str, int] = field(default_factory=dict)
+    accuracies: list[Accuracy] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class _Division:
     """The samples for the ranges, those to measure with, and what the whole model makes of these."""
@@ -110,32 +119,32 @@ def calibrate(
     chosen = _cuts_that_cross(bundle, cuts)
     cores = Cores(options)
     division = _divide(bundle, samples, options, cores)
-    ranges, accuracies = _kept(bundle, chosen)
+    found = _kept(bundle, chosen)
     total = len(chosen) * len(division.measured)
     for number, cut in enumerate(chosen):
         done = number * len(division.measured)
         on_progress(cut.id, done, total)
         stages = Stages.open(bundle, cut, options)
-        ranges |= _ranges_of(stages, division.for_ranges, ranges, cores)
-        accuracies += measure_cut(
+        _find_ranges(found, stages, division.for_ranges, cores)
+        found.accuracies += measure_cut(
             stages,
-            codecs_for(cut.frontier, Calibration(ranges)),
+            codecs_for(cut.frontier, Calibration(found.ranges)),
             division.measured,
             division.expected,
             cores,
             _counted_on(on_progress, done, total),
         )
     on_progress("done", total, total)
-    found = Calibration(ranges)
+    ranges = Calibration(found.ranges)
     meta = CalibrationMeta(
         split_digest=bundle.manifest.split_digest,
-        digest=found.digest,
+        digest=ranges.digest,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         range_samples=len(division.for_ranges),
-        values=described(found),
-        accuracies=tuple(accuracies),
+        values=described(ranges, found.range_samples),
+        accuracies=tuple(found.accuracies),
     )
-    return BundleCalibration(meta, found)
+    return BundleCalibration(meta, ranges)
 
 
 def _cuts_that_cross(bundle: Bundle, asked: Collection[str] | None) -> list[Cut]:
@@ -170,29 +179,26 @@ def _divide(
     )
 
 
-def _kept(
-    bundle: Bundle, chosen: Sequence[Cut]
-) -> tuple[dict[str, Mapping[int, Ranges]], list[Accuracy]]:
+def _kept(bundle: Bundle, chosen: Sequence[Cut]) -> _Found:
     """Return what stays of the bundle's calibration: the accuracies at other cuts than `chosen`, and the
     ranges of the values that cross there, which they rest on."""
     old = bundle.calibration
     if old is None:
-        return {}, []
+        return _Found()
     again = {cut.id for cut in chosen}
     accuracies = [found for found in old.meta.accuracies if found.cut not in again]
     others = {found.cut for found in accuracies}
     names = {spec.name for cut in others for spec in bundle.cut(cut).frontier}
     ranges = {name: found for name, found in old.ranges.by_value.items() if name in names}
-    return ranges, accuracies
+    return _Found(ranges, {name: old.range_samples[name] for name in ranges}, accuracies)
 
 
-def _ranges_of(
-    stages: Stages, samples: Sequence[Sample], known: Collection[str], cores: Cores
-) -> dict[str, Mapping[int, Ranges]]:
-    """Return the ranges of the float32 values of a frontier that are not known yet, where there are any."""
-    wanted = [spec for spec in stages.cut.frontier if _has_ranges(spec) and spec.name not in known]
+def _find_ranges(known: _Found, stages: Stages, samples: Sequence[Sample], cores: Cores) -> None:
+    """Add the ranges of the float32 values of a frontier that are not known yet, where there are any."""
+    new = [spec for spec in stages.cut.frontier if spec.name not in known.ranges]
+    wanted = [spec for spec in new if _has_ranges(spec)]
     if not wanted:
-        return {}
+        return
     most = max(_LEAST_RANGE_SAMPLES, _MAX_BYTES // sum(spec.nbytes() for spec in wanted))
     used = samples[:most]
     stacked = [np.empty((len(used), *spec.sized()[1:]), np.float32) for spec in wanted]
@@ -201,7 +207,10 @@ def _ranges_of(
         for values, spec in zip(stacked, wanted, strict=True):
             values[row] = frontier[spec.name][0]
     found = cores.map(lambda values: find_ranges(values) if _all_finite(values) else {}, stacked)
-    return {spec.name: ranges for spec, ranges in zip(wanted, found, strict=True) if ranges}
+    for spec, ranges in zip(wanted, found, strict=True):
+        if ranges:
+            known.ranges[spec.name] = ranges
+            known.range_samples[spec.name] = len(used)
 
 
 def _has_ranges(spec: TensorSpec) -> bool:

@@ -67,7 +67,7 @@ def calibrate(
         print_json(calibration_json(loaded, found))
         return
     screen.print(calibration_table(loaded, found))
-    screen.print(calibration_text(found))
+    screen.print(calibration_text(loaded, found))
     remark(
         "Next: restart the server, if one runs, with calibration.npz in its copy of the bundle; then "
         f"splitpoint profile {bundle} --cloud HOST:PORT, and splitpoint plan {bundle} --accuracy-drop 0.5 …"

@@ -177,7 +177,7 @@ def _print_notes(decision: "Selection", rows: "Sequence[Candidate]") -> None:
 
     made = decision.plan
     shown = [candidate.option for candidate in (decision.best, *rows)]
-    for text in (points_text(made, shown), bound_text(made), heads_text(made)):
+    for text in (points_text(shown), bound_text(made), heads_text(made)):
         if text:
             remark(text)
     for note in scale_notes(made):

@@ -94,6 +94,11 @@ class Option:
         return self.label, format_size(self.upload_bytes), *times
 
     @property
+    def is_exact(self) -> bool:
+        """Whether nothing that crosses loses anything."""
+        return self.cut == EDGE or self.codec == "raw"
+
+    @property
     def total_s(self) -> float:
         """Seconds from the frame to its result; the mean of those that exit and those that cross."""
         crossing_s = self.network_s + self.cloud_s

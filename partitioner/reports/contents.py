@@ -11,6 +11,7 @@ from partitioner.bundle.calibration import BundleCalibration
 from partitioner.bundle.exits import BundleExits
 from partitioner.common.units import format_size, plural
 from partitioner.profiles.store import KeptProfile
+from partitioner.reports.accuracy import cuts_by_basis, each_cuts_text
 from partitioner.reports.bundle import bundle_json, format_parameters
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
@@ -30,7 +31,9 @@ def contents_json(bundle: Bundle, profiles: Sequence[KeptProfile]) -> dict[str, 
         "heads_only": bundle.heads_only,
         "disk_bytes": disk_bytes(bundle),
         "profiles": [_profile_json(found) for found in profiles],
-        "calibration": _calibration_json(bundle.calibration) if bundle.calibration else None,
+        "calibration": _calibration_json(bundle, bundle.calibration)
+        if bundle.calibration
+        else None,
         "exits": _exits_json(bundle.exits) if bundle.exits else None,
     }
 
@@ -80,13 +83,8 @@ def _found_facts(bundle: Bundle, profiles: Sequence[KeptProfile]) -> Iterator[tu
             yield side, f"not profiled; splitpoint profile {bundle.path}{more}"
     for found in profiles:
         yield found.name, _profile_text(found)
-    if meta := bundle.calibration and bundle.calibration.meta:
-        judged = meta.accuracies[0].samples if meta.accuracies else 0
-        yield (
-            "calibrated",
-            f"{_day(meta.made_at)}, ranges from {plural(meta.range_samples, 'input')}, losses from {judged} "
-            "others",
-        )
+    if bundle.calibration:
+        yield "calibrated", _calibration_text(bundle, bundle.calibration)
     else:
         yield "calibrated", f"no; splitpoint calibrate {bundle.path} --data DIR"
     if bundle.exits:
@@ -142,12 +140,20 @@ def _profile_json(found: KeptProfile) -> dict[str, Any]:
     }
 
 
-def _calibration_json(found: BundleCalibration) -> dict[str, Any]:
+def _calibration_text(bundle: Bundle, found: BundleCalibration) -> str:
+    """Say when, and on which inputs ranges and losses rest; where cuts differ in them, at which."""
+    alike = cuts_by_basis(bundle, found).items()
+    if not alike:
+        return f"{_day(found.meta.made_at)}, no codec but raw suits what crosses"
+    texts = ((f"{basis.inputs_text}, of {basis.measure}", cuts) for basis, cuts in alike)
+    return f"{_day(found.meta.made_at)}, {each_cuts_text(texts)}"
+
+
+def _calibration_json(bundle: Bundle, found: BundleCalibration) -> dict[str, Any]:
     meta = found.meta
     return {
         "made_at": meta.made_at,
-        "range_samples": meta.range_samples,
-        "accuracy_samples": meta.accuracies[0].samples if meta.accuracies else 0,
+        "measured": [basis.to_dict(cuts) for basis, cuts in cuts_by_basis(bundle, found).items()],
         "codecs": sorted({one.codec for one in meta.accuracies}),
         "digest": meta.digest,
         "size_bytes": len(found.file),

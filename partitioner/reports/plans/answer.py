@@ -133,13 +133,9 @@ def _as(codec: str) -> str:
     return _AS.get(codec_name(codec).partition("-")[0], f"with {codec}")
 
 
-def _is_exact(option: Option) -> bool:
-    return option.cut == EDGE or option.codec == "raw"
-
-
 def _loss_text(option: Option) -> str:
     measured = option.accuracy
-    if _is_exact(option):
+    if option.is_exact:
         lost = "it loses nothing"
     elif measured is None:
         lost = f"what {option.codec} loses was not measured"
@@ -155,7 +151,7 @@ def _loss_text(option: Option) -> str:
 
 def _loss_json(option: Option) -> dict[str, Any] | None:
     """Return what was measured; 0 points where nothing is lost; None where it is not known."""
-    if _is_exact(option):
+    if option.is_exact:
         return {"drop_points": 0.0}
     return option.accuracy.to_dict() if option.accuracy else None
 

@@ -30,18 +30,23 @@ class Compared:
 
     @property
     def whole_accuracy(self) -> float | None:
-        """The share of labels that the whole model gets right; None: not measured."""
+        """The share of labels that the whole model gets right; None: not measured.
+
+        It is of the inputs of the best option's cut, where these were labelled, else of the most that were.
+        """
         calibration = self.plan.bundle.calibration
-        known = (one for one in calibration.meta.accuracies if one.labelled) if calibration else ()
-        return next((one.whole_right / one.labelled for one in known), None)
+        known = [one for one in calibration.meta.accuracies if one.labelled] if calibration else []
+        own = [one for one in known if one.cut == self.best.cut]
+        most = max(own or known, key=lambda one: one.labelled, default=None)
+        return most.whole_right / most.labelled if most else None
 
     @property
     def accuracy(self) -> float | None:
-        """The same with the best option, whose codec may lose some."""
-        measured = self.best.accuracy
-        if measured is None or not measured.labelled:
+        """The same with the best option, whose codec may lose some; None: not measured with labels."""
+        if self.best.is_exact:
             return self.whole_accuracy
-        return measured.right / measured.labelled
+        measured = self.best.accuracy
+        return measured.right / measured.labelled if measured and measured.labelled else None
 
     @property
     def input_text(self) -> str:

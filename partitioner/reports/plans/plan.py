@@ -2,19 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 
+from partitioner.bundle.accuracy import Accuracy
 from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
 from partitioner.common.units import DURATIONS, SIZES, ColumnUnit, format_rate, plural
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.store import stale_profiles
-from partitioner.reports.accuracy import format_points
+from partitioner.reports.accuracy import each_cuts_text, format_points
 from partitioner.reports.profile import RESTART, noise_text
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
 
 def plan_table(plan: Plan, shown: Sequence[Option], best: Option) -> FoldingTable:
     """Return these options with their times; `best` is marked."""
+    mixed = len(_kinds(plan)) > 1
     asked = any(option.exit_rate or option.exit_s for option in plan.options)
     size = ColumnUnit.of((option.upload_bytes for option in shown), SIZES)
     times = ColumnUnit.of((s for option in shown for s in _parts_s(option)), DURATIONS, 1)
@@ -37,7 +39,7 @@ def plan_table(plan: Plan, shown: Sequence[Option], best: Option) -> FoldingTabl
             times.write(option.network_s),
             times.write(option.cloud_s),
             times.write(option.total_s),
-            format_points(option.accuracy),
+            _points_cell(option.accuracy, with_kind=mixed),
             "◀" if option == best else "",
             style="bold green" if option == best else None,
         )
@@ -49,14 +51,27 @@ def _parts_s(option: Option) -> tuple[float, ...]:
 
 
 def _points_header(plan: Plan) -> str:
-    word = _points_of(plan)
-    return f"{word}\npoints" if word else ""
+    kinds = [*_kinds(plan)]
+    return f"{kinds[0]}\npoints" if len(kinds) == 1 else "points of" * bool(kinds)
 
 
-def _points_of(plan: Plan) -> str:
-    """Return what an option's points are of, in one word; empty where no loss was measured."""
-    kinds = {option.accuracy.measure for option in plan.options if option.accuracy}
-    return "" if not kinds else {"error": "output"}.get(kind := min(kinds), kind)
+def _kinds(plan: Plan) -> dict[str, list[str]]:
+    """Return what points are of, in one word each, and at which cuts; accuracy before agreement."""
+    cuts: dict[str, list[str]] = {}
+    for option in sorted(plan.options, key=lambda option: option.cut):
+        if option.accuracy:
+            at = cuts.setdefault(_word(option.accuracy), [])
+            at.extend([option.cut] * (option.cut not in at))
+    return dict(sorted(cuts.items()))
+
+
+def _word(found: Accuracy) -> str:
+    return "output" if found.measure == "error" else found.measure
+
+
+def _points_cell(found: Accuracy | None, *, with_kind: bool) -> str:
+    points = format_points(found)
+    return f"{points} {_word(found)}" if found and with_kind else points
 
 
 def switches_text(plan: Plan) -> str:
@@ -83,12 +98,23 @@ def bound_text(plan: Plan) -> str | None:
             f"splitpoint calibrate {plan.bundle.path} --data DIR."
         )
     most = DEFAULT_ACCURACY_DROP if plan.accuracy_drop is None else plan.accuracy_drop
-    word = _points_of(plan)
     return (
         f"{plural(len(plan.options), 'option')} lose nothing, or were measured to lose at most "
-        f"{plural(most, 'point')}{f' of {word}' if word else ''} (chance is not allowed for); "
+        f"{plural(most, 'point')}{_bounded_text(plan)} (chance is not allowed for); "
         f"{plan.left_out} that lose more or were never measured are left out"
         f"{', and so are q2 to q6 (see the note)' if stale_sides(plan) else ''}."
+    )
+
+
+def _bounded_text(plan: Plan) -> str:
+    """Say what a bound in points is of, at every cut."""
+    kinds = _kinds(plan)
+    if len(kinds) < 2:
+        return "".join(f" of {word}" for word in kinds)
+    without = ", ".join(kinds["agreement"])
+    return (
+        f" of accuracy, or at {without}, calibrated without labels, of agreement with the whole "
+        "model, of which accuracy cannot lose more"
     )
 
 
@@ -104,14 +130,18 @@ def heads_text(plan: Plan) -> str | None:
     )
 
 
-def points_text(plan: Plan, shown: Sequence[Option]) -> str | None:
-    """Say what the signed points of the options shown are, and how far chance reaches in the first of them
-    that has any; None where none has."""
-    word, known = _points_of(plan), [o.accuracy for o in shown if o.accuracy]
+def points_text(shown: Sequence[Option]) -> str | None:
+    """Say what the signed points of the options shown are, on which inputs, and how far chance reaches in
+    the first of them that has any; None where none has."""
+    known = [option.accuracy for option in shown if option.accuracy]
     if not known:
         return None
-    first = known[0]
-    text = f"{word}: points above (+) or below (-) the whole model, on {plural(first.samples, 'input')}."
+    first, cuts = known[0], dict[str, list[str]]()
+    for one in known:
+        at = cuts.setdefault(f"{_word(one)} on {plural(one.samples, 'input')}", [])
+        at.extend([one.cut] * (one.cut not in at))
+    alike = sorted(cuts.items(), key=lambda pair: -len(pair[1]))
+    text = f"points above (+) or below (-) the whole model: {each_cuts_text(alike)}."
     if interval := first.interval_points:
         low, high = interval
         text += (

@@ -146,6 +146,16 @@ def test_cuts_alone_are_calibrated_and_the_others_stay(image_bundle: Bundle) -> 
     second = calibrate(halved, given, cuts=ids[3:])
     assert second.ranges.digest == whole.ranges.digest
     assert second.meta.accuracies == whole.meta.accuracies
+    more = calibrate(halved, samples(image_bundle, 40, labelled=True), cuts=ids[3:4])
+    assert {row.cut: (row.samples, row.labelled) for row in more.meta.accuracies} == {
+        **dict.fromkeys(ids[:3], (24, 0)),
+        ids[3]: (30, 30),
+    }
+    crossing = {cut: {spec.name for spec in image_bundle.cut(cut).frontier} for cut in ids}
+    old = set().union(*(crossing[cut] for cut in ids[:3]))
+    for name, count in more.range_samples.items():
+        assert count == (8 if name in old else 10)
+    assert crossing[ids[3]] - old
     with pytest.raises(UnknownNameError, match="cut-77"):
         calibrate(image_bundle, given, cuts=["cut-77"])
 

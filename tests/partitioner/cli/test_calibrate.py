@@ -41,14 +41,17 @@ def test_command_calibrates_a_folder_of_labelled_images(calibrated: Bundle, tmp_
     status, out, error = call(*words, "--json")
     assert (status, error) == (0, None)
     document = json.loads(out)
-    assert (document["range_samples"], document["accuracies"][0]["samples"]) == (9, 24)
+    (alike,) = document["measured"]
+    assert (alike["range_samples"], alike["samples"], alike["labelled"]) == ([9], 24, 24)
     assert document["accuracies"][0]["measure"] == "accuracy"
     found = Bundle.load(folder)
     assert found.ranges is not None
     assert found.ranges.digest == document["digest"] != calibrated.ranges.digest  # type: ignore[union-attr]
     assert found.calibration is not None
     assert calibration_table(found, found.calibration).row_count == len(found.cuts) - 1
-    assert "from 9 inputs, points from 24 others" in calibration_text(found.calibration)
+    text = calibration_text(found, found.calibration)
+    assert "from 9 inputs, points from 24 others" in text
+    assert "cut-" not in text
 
 
 def spoil(images: Path, how: str) -> tuple[Path, tuple[object, ...]]:

@@ -119,7 +119,7 @@ def test_accuracy_of_the_best_option_is_that_with_its_codec(pair: tuple[Path, Pa
     lossy = next(one for one in demo.calibration.meta.accuracies if one.right != one.whole_right)
     profile = Profile.load(pair[0] / "profiles" / "edge.json")
     made = plan(Bundle.load(pair[0]), Link(1e7, 1e7, 0.02), profile, profile)
-    option = replace(made.best, accuracy=lossy)
+    option = replace(made.best, cut=lossy.cut, codec=lossy.codec, accuracy=lossy)
     found = Compared("x", replace(made, bundle=demo, options=(option,)))
     assert found.accuracy == lossy.right / lossy.labelled
     assert found.whole_accuracy == lossy.whole_right / lossy.labelled

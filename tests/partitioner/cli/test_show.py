@@ -52,7 +52,7 @@ def test_facts_of_the_demo_are_all_there() -> None:
     assert found["disk_bytes"] == files - (DIGITS / "bundle.json").stat().st_size
     assert profiles <= found["disk_bytes"]
     assert {exit_["cut"] for exit_ in found["exits"]["exits"]} == {"cut-04", "cut-07", "cut-11"}
-    assert found["calibration"]["range_samples"] == 256
+    assert found["calibration"]["measured"][0]["range_samples"] == [256]
     assert {"q2", "q6"} <= set(found["calibration"]["codecs"])
 
 

@@ -117,4 +117,4 @@ def test_calibration_of_what_only_travels_raw_says_so(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     inputs = [Sample(random_feeds(bundle.inputs, rng), None) for _ in range(MIN_SAMPLES)]
     found = calibrate(bundle, inputs)
-    assert calibration_text(found).startswith("No codec but raw suits what crosses")
+    assert calibration_text(bundle, found).startswith("No codec but raw suits what crosses")

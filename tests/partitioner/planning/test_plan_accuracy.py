@@ -67,10 +67,10 @@ def test_interval_is_that_of_an_option_in_the_table(
 ) -> None:
     made = plan(calibrated, Link(1e6, 1e6, 0.01), calibrated_profile, calibrated_profile)
     known = [option for option in made.options if option.accuracy]
-    text = points_text(made, known[-1:]) or ""
+    text = points_text(known[-1:]) or ""
     assert "points above (+) or below (-)" in text
     assert [o.label for o in known[:-1] if f"That of {o.label} lies" in text] == []
-    assert points_text(made, [o for o in made.options if not o.accuracy]) is None
+    assert points_text([o for o in made.options if not o.accuracy]) is None
 
 
 def test_codec_that_needs_a_calibration_says_how_to_make_one(
