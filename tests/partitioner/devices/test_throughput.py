@@ -95,6 +95,28 @@ def test_node_takes_its_arithmetic_or_its_bytes() -> None:
     assert rate.node_s(NodeWork(WorkKind.MEMORY, 0, 0)) == 0
 
 
+SERVER_NODE_US = 2.8
+"""What an operator of little work takes with ONNX Runtime 1.31 on one thread of an Intel Xeon VM: from chains
+of 20 and 120 convolutions of 8 channels of 4 x 4 (depthwise 1.3, products 0.8, sums 0.9)."""
+
+
+def test_operator_of_little_work_takes_longer_than_on_the_core_of_a_server() -> None:
+    tiny = NodeWork(WorkKind.DENSE, 2 * 8 * 8 * 16, 4 * (2 * 128 + 64))
+    for name in device_names():
+        for rate in load_device(name).throughput:
+            assert 1e6 * rate.node_s(tiny) > SERVER_NODE_US, name
+
+
+def test_network_of_many_small_operators_is_priced_by_more_than_its_operations() -> None:
+    # At 1/49 of the pixels there are as many operators and weights, with little work for each.
+    small, whole = mobilenet_v1(side=32), NETWORKS["mobilenet"]
+    assert small.flops < whole.flops / 40
+    for name in ("raspberry-pi-4", "raspberry-pi-5", "phone", "laptop"):
+        for rate in load_device(name).throughput:
+            ratio = rate.total_s(work_of(whole)) / rate.total_s(work_of(small))
+            assert ratio < 30, name
+
+
 def test_networks_have_the_operations_that_their_papers_say() -> None:
     def multiplies(graph: Graph) -> float:
         return graph.flops / 2e9
