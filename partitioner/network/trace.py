@@ -32,6 +32,11 @@ class Trace:
             self.rtt_s or Steps([0.0], [rtt_s], 1.0),
         )
 
+    def mean_link(self, share: int = 1) -> Link:
+        """Return what one of `share` devices has on average of a filled trace; each has its own downlink."""
+        down, rtt = self.downlink_bps or self.uplink_bps, self.rtt_s
+        return Link(self.uplink_bps.mean / share, down.mean, rtt.mean if rtt else 0.0)
+
     @property
     def duration_s(self) -> float:
         """Seconds until it loops or holds."""

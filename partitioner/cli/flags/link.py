@@ -5,6 +5,7 @@ from typing import Annotated, NamedTuple
 
 from partitioner.common.units import parse_duration, parse_rate
 from partitioner.network.link import Link, split_link
+from partitioner.network.trace import Trace
 from partitioner.settings.panels import LINK as PANEL
 from partitioner.terminal.flags import flag
 from protos.errors import UsageError
@@ -80,16 +81,17 @@ class LinkFlags:
             )
         return Link(parse_rate(up), parse_rate(down or up), parse_duration(rtt))
 
-    def read_beside_trace(self) -> tuple[float, float | None]:
-        """Return the round trip in seconds and the downlink in bits per second for where a trace does not
-        say them; None: the downlink is as the trace's uplink, which nothing here replaces.
+    def fill(self, trace: Trace) -> Trace:
+        """Return the trace with the round trip and the downlink that the flags say where it says none.
 
-        Raises UsageError without a round trip.
+        A downlink that neither says is as the trace's uplink, which nothing here replaces. Raises
+        UsageError where neither says the round trip.
         """
         up, down, rtt = self.texts()
-        if rtt is None:
+        if rtt is None and trace.rtt_s is None:
             raise UsageError(
-                "--rtt is missing. Give the round trip, as --rtt 50ms, for where the trace does not say it."
+                f"--rtt is missing, and {trace.name} says no round trip. Give it, as --rtt 50ms."
             )
         rate = down or up
-        return parse_duration(rtt), parse_rate(rate) if rate else None
+        rtt_s = parse_duration(rtt) if rtt else 0.0
+        return trace.filled(rtt_s, parse_rate(rate) if rate else None)

@@ -50,18 +50,21 @@ class UplinkFlags:
         from partitioner.network.trace_files import read_trace
 
         constant = link.link or link.bandwidth
-        if (constant is None) == (self.trace is None):
+        if constant and self.trace:
+            given = "--link" if link.link else "--bandwidth"
             raise UsageError(
-                "a fleet needs uplinks: give either --bandwidth 20mbit or --trace FILE, each with --rtt; or "
-                "--link 20mbit,50ms."
+                f"{given} and --trace both say the uplinks. Give one of them; beside a trace, --rtt and "
+                "--down say what it does not."
             )
+        if constant is None and self.trace is None:
+            raise UsageError("a fleet needs uplinks. Give --link 20mbit,50ms, or --trace FILE.")
         if self.trace is None and self.columns is not None:
             raise UsageError(
                 "--columns are of a trace's file. Give --trace FILE, or leave them out."
             )
         if self.trace is None:
             return Trace.constant(link.read())
-        return read_trace(self.trace, columns=self.columns).filled(*link.read_beside_trace())
+        return link.fill(read_trace(self.trace, columns=self.columns))
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,6 @@ def fleet(
     from partitioner.reports.plans.guesses import guess_notes, ranges_json
     from partitioner.reports.plans.plan import scale_notes
     from partitioner.reports.simulations.fleet import draw_fleet, run_rows
-    from partitioner.simulation.fleet.what_if import mean_link
     from protos.errors import InfeasibleError
 
     output.check()
@@ -187,7 +189,7 @@ def fleet(
     measured, target = profiles.read(loaded, priced.device), profiles.target(priced.device)
     plan = make_plan(
         loaded,
-        mean_link(uplinks, uplink.share),
+        uplinks.mean_link(uplink.share),
         *measured,
         codec=codec,
         accuracy_drop=accuracy_drop,

@@ -19,7 +19,6 @@ from protos.errors import UsageError, plural
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
-    from partitioner.network.link import Link
     from partitioner.network.trace import Trace
     from partitioner.policy.settings import PolicySettings
     from partitioner.simulation.exit_draws import Exiting
@@ -240,8 +239,7 @@ def trace(
 
     output.check()
     stream.check()
-    rtt_s, down_bps = link.read_beside_trace()
-    full = reading.read(file).filled(rtt_s, down_bps)
+    full = link.fill(reading.read(file))
     setup, count = stream.setup(full), stream.count(full.duration_s)
     priced = terms.read(stream.fps or None, stream.workers)
     settings = PolicySettings(
@@ -253,9 +251,7 @@ def trace(
     )
     loaded = Bundle.load(bundle)
     measured, target = profiles.read(loaded, priced.device), profiles.target(priced.device)
-    made = plan(
-        loaded, _mean_link(full, rtt_s), *measured, codec=codec, accuracy_drop=accuracy_drop
-    )
+    made = plan(loaded, full.mean_link(), *measured, codec=codec, accuracy_drop=accuracy_drop)
     exiting = early.read(loaded, settings, stream.seed)
     with progress() as bar:
         task = bar.add_task("simulating", total=None)
@@ -280,13 +276,6 @@ def trace(
     for note in (*guess_notes(made, target), *scale_notes(made)):
         remark(f"Note: {note}")
     output.tell()
-
-
-def _mean_link(trace: "Trace", rtt_s: float) -> "Link":
-    from partitioner.network.link import Link
-
-    mean_bps = trace.uplink_bps.mean
-    return Link(mean_bps, mean_bps, rtt_s)
 
 
 def _show(done: "Simulation", *, every: bool) -> None:

@@ -78,7 +78,7 @@ def simulate_fleet(
     need_numbers(numbers | {name: limit for name, limit in limits.items() if limit is not None})
     _check(fps, runs, p99_s)
     uplinks = as_trace(link_or_trace(over, columns)).filled(plan.link.rtt_s)
-    here = plan.at(mean_link(uplinks, share))
+    here = plan.at(uplinks.mean_link(share))
     fleets = [
         Fleet(
             asked, uplinks, devices, 1 / fps, window,
@@ -95,12 +95,6 @@ def simulate_fleet(
     bill = Bill(terms.device, terms.radio, terms.prices)
     late_s = p99_s if deadline_s is None else deadline_s
     return FleetSimulation(here, made, found, bill, late_s, seed)
-
-
-def mean_link(uplinks: Trace, share: int) -> Link:
-    """Return what one of `share` devices has of an uplink on average; answers have a downlink each."""
-    up, down, rtt = uplinks.uplink_bps, uplinks.downlink_bps, uplinks.rtt_s
-    return Link(up.mean / share, (down or up).mean, rtt.mean if rtt else 0.0)
 
 
 def _asked(

@@ -19,6 +19,8 @@ from partitioner.cli.flags.arguments import split_cuts
 from partitioner.cli.flags.link import LinkFlags
 from partitioner.cli.main import app
 from partitioner.network.link import Link
+from partitioner.network.step_function import Steps
+from partitioner.network.trace import Trace
 from partitioner.terminal.app import new_app
 from partitioner.terminal.flags import flag, spread
 from protos.errors import UsageError
@@ -69,10 +71,18 @@ def test_link_that_is_not_whole_or_said_twice_is_answered(flags: LinkFlags, sent
 
 
 def test_trace_says_the_uplink_and_the_flags_the_rest() -> None:
-    assert LinkFlags(rtt="20ms").read_beside_trace() == (0.02, None)
-    assert LinkFlags("9mbit/5mbit,20ms").read_beside_trace() == (0.02, 5e6)
-    with pytest.raises(UsageError, match="--rtt is missing"):
-        LinkFlags(down="5mbit").read_beside_trace()
+    bare = Trace("tram", Steps([0.0], [2e6], 1.0))
+    same = LinkFlags(rtt="20ms").fill(bare)
+    assert same.mean_link() == Link(2e6, 2e6, 0.02)
+    assert LinkFlags("9mbit/5mbit,20ms").fill(bare).mean_link() == Link(2e6, 5e6, 0.02)
+    with pytest.raises(UsageError, match="--rtt is missing, and tram says no round trip"):
+        LinkFlags(down="5mbit").fill(bare)
+
+
+def test_trace_that_says_its_round_trip_needs_none_besides_and_keeps_it() -> None:
+    whole = Trace("tram", *(Steps([0.0], [value], 1.0) for value in (2e6, 3e6, 0.04)))
+    for flags in (LinkFlags(), LinkFlags(rtt="9ms"), LinkFlags("9mbit/5mbit,20ms")):
+        assert flags.fill(whole).mean_link() == Link(2e6, 3e6, 0.04)
 
 
 def test_link_replaces_what_a_command_usually_takes() -> None:

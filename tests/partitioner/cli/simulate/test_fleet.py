@@ -47,6 +47,26 @@ def test_default_option_of_a_fleet_is_planned_for_the_traces_own_columns(
     assert near["fleet"]["options"] != ["edge"]
 
 
+def test_trace_with_its_own_round_trips_needs_no_flag(simulate: Simulate, tmp_path: Path) -> None:
+    whole = tmp_path / "walk.csv"
+    whole.write_text("time_s,uplink_mbps,rtt_ms\n0,2,40\n1,3,40\n2,2,50\n")
+    words = ("--devices", 1, "--duration", "20s", "--json")
+    without = document(simulate("fleet", "--trace", whole, *words))
+    assert without == document(simulate("fleet", "--trace", whole, "--rtt", "900ms", *words))
+
+
+@pytest.mark.parametrize(
+    "also", [("--bandwidth", "1mbit", "--rtt", "9ms"), ("--link", "1mbit,9ms")]
+)
+def test_uplinks_that_are_said_twice_are_named(
+    simulate: Simulate, tram: Path, also: tuple[str, ...]
+) -> None:
+    refused = simulate("fleet", "--trace", tram, *also)
+    assert str(refused.exception).startswith(
+        f"{also[0]} and --trace both say the uplinks. Give one"
+    )
+
+
 def test_columns_make_the_uplinks_of_a_fleet_from_any_table(
     simulate: Simulate, tmp_path: Path
 ) -> None:
@@ -98,8 +118,8 @@ def test_fleet_as_a_table(simulate: Simulate) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "either --bandwidth 20mbit or --trace FILE"),
-        (["--bandwidth", "1mbit", "--trace", "TRAM"], "either"),
+        ([], "a fleet needs uplinks. Give --link 20mbit,50ms, or --trace FILE"),
+        (["--bandwidth", "1mbit", "--trace", "TRAM"], "--bandwidth and --trace both say"),
         (["--bandwidth", "1mbit", "--fps", 0], "--fps 0.0"),
         (["--bandwidth", "1mbit", "--minimize", "cots"], "'cots' cannot be minimised. Did you mean cost?"),
         (["--bandwidth", "1mbit", "--minimize", "cost", "--p99", "1s"], "--price-worker-hour"),

@@ -52,6 +52,16 @@ def test_columns_make_a_trace_of_any_table(simulate: Simulate, tmp_path: Path) -
     assert made["trace"]["duration_s"] == pytest.approx(3)
 
 
+def test_trace_with_its_own_round_trips_needs_no_flag(simulate: Simulate, tmp_path: Path) -> None:
+    whole = tmp_path / "walk.csv"
+    whole.write_text("time_s,uplink_mbps,rtt_ms\n0,2,40\n1,3,40\n2,2,50\n")
+    without = document(simulate("trace", whole, "--frames", 3, "--json"))
+    assert without == document(simulate("trace", whole, "--frames", 3, "--rtt", "900ms", "--json"))
+    bare = tmp_path / "bare.csv"
+    bare.write_text("time_s,uplink_mbps\n0,2\n1,3\n")
+    assert "says no round trip" in str(simulate("trace", bare, "--frames", 3).exception)
+
+
 def test_trace_as_a_table_says_what_was_chosen(simulate: Simulate, tram: Path) -> None:
     done = simulate("trace", tram, "--rtt", "20ms", "--frames", 20, "--all")
     assert done.exception is None

@@ -8,7 +8,7 @@ from partitioner.network.link import Link
 from partitioner.network.trace import Trace
 from partitioner.planning.plan import Plan, plan
 from partitioner.planning.terms import Prices, Terms
-from partitioner.simulation.fleet.what_if import mean_link, simulate_fleet
+from partitioner.simulation.fleet.what_if import simulate_fleet
 from protos.errors import UnknownNameError, UsageError
 from tests.kit.profiles import EXAMPLE, make
 
@@ -75,7 +75,7 @@ def test_workers_are_as_few_as_keep_the_p99_in_every_run(example: Plan) -> None:
 
 
 def test_device_of_a_shared_uplink_plans_for_its_part() -> None:
-    shared = mean_link(Trace.constant(Link(30e6, 50e6, 0.02)), 10)
+    shared = Trace.constant(Link(30e6, 50e6, 0.02)).mean_link(10)
     assert shared == Link(3e6, 50e6, 0.02)
 
 
