@@ -100,10 +100,11 @@ def tiers(
     screen.print(tiers_table(loaded, links, options[:_SHOWN]))
     if len(options) > _SHOWN:
         remark(f"The {_SHOWN} fastest of {len(options)}; --json has them all.")
-    if answer:
+    if answer and None in answer.cuts and answer.total_s < options[0].total_s:
         remark(
-            f"Of all cuts, by the seconds of nodes and with raw activations: {answer.first_after}, then "
-            f"{answer.second_after}: {format_duration(answer.total_s)}."
+            f"By the seconds of nodes and with raw activations, cuts that the bundle lacks take "
+            f"{format_duration(answer.total_s)}: {answer.first_after}, then "
+            f"{answer.second_after}. splitpoint search {bundle} adds cuts."
         )
     for text in scaled_texts(dict(zip(("device", "near edge", "cloud"), machines, strict=True))):
         remark(f"Note: {text}.")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.common.units import plural
-from partitioner.graph.cuts import FoundCut
 from partitioner.graph.graph import Graph
 from partitioner.network.link import Link
 from partitioner.planning.option import Option
@@ -60,6 +59,8 @@ class TierAnswer:
     compute_s: tuple[float, ...]
     upload_bytes: tuple[float, ...]
     total_s: float
+    cuts: tuple[str | None, str | None]
+    """Their ids in the bundle; None: the bundle lacks it."""
 
 
 def graph_of(bundle: Bundle) -> Graph:
@@ -72,7 +73,12 @@ def graph_of(bundle: Bundle) -> Graph:
 
 
 def node_seconds(bundle: Bundle, *profiles: Profile) -> tuple[tuple[float, ...], ...]:
-    """Return the seconds of the bundle's nodes on each machine; ProfileError where they were not measured."""
+    """Return the seconds of the bundle's nodes on each machine; ProfileError where they were not measured.
+
+    They were timed in another minute than the heads and tails that a plan prices, at which the machine may
+    have had another pace. So they are stretched until all of them take what the whole model does, and both
+    price the same end alike.
+    """
     nodes = len(graph_of(bundle).nodes)
     for profile in profiles:
         if profile.node_s is None or len(profile.node_s) != nodes:
@@ -80,7 +86,15 @@ def node_seconds(bundle: Bundle, *profiles: Profile) -> tuple[tuple[float, ...],
                 f"the profile of {profile.machine.hostname} has no seconds of the {plural(nodes, 'node')}. "
                 f"Measure it again with: splitpoint profile {bundle.path}."
             )
-    return tuple(profile.node_s for profile in profiles if profile.node_s is not None)
+    return tuple(_paced(profile) for profile in profiles)
+
+
+def _paced(profile: Profile) -> tuple[float, ...]:
+    times = profile.node_s or ()
+    known = (cut for cut in (profile.cuts.get(EDGE), profile.cuts.get(CLOUD)) if cut)
+    wholes = (stage.frame_s for cut in known for stage in (cut.head, cut.tail) if stage)
+    whole_s, all_s = next(wholes, 0.0), sum(times)
+    return tuple(one * whole_s / all_s for one in times) if whole_s and all_s else times
 
 
 def search_bundle(
@@ -135,7 +149,7 @@ def best_on(
         edge_s=edge.resume_s + best.compute_s[0],
         upload_bytes=best.upload_bytes[0],
         total_s=edge.resume_s + best.total_s,
-        cut=_id_of(bundle, cut) if cut else end,
+        cut=_id_of(bundle, cut.head, cut.frontier) if cut else end,
         bits=one.bits,
     )
 
@@ -177,13 +191,22 @@ def best_tiers(
     resumed = _resumed(links[0], device, near), _resumed(links[1], near, cloud)
     best = Search(work).best(resumed)
 
-    def place(link: int) -> str:
-        head = best.head(link)
-        frontier = graph.frontier(node for item in head for node in groups[item])
-        return graph.place(frontier) if head and frontier else EDGE if head else CLOUD
+    def place(link: int) -> tuple[str, str | None]:
+        head = frozenset(node for item in best.head(link) for node in groups[item])
+        frontier = graph.frontier(head)
+        if head and frontier:
+            return graph.place(frontier), _id_of(bundle, head, frontier)
+        return (EDGE, EDGE) if head else (CLOUD, CLOUD)
 
-    total_s = profiles[0].resume_s + best.total_s
-    return TierAnswer(place(0), place(1), best.compute_s, best.upload_bytes, total_s)
+    (first, first_cut), (second, second_cut) = place(0), place(1)
+    return TierAnswer(
+        first,
+        second,
+        best.compute_s,
+        best.upload_bytes,
+        profiles[0].resume_s + best.total_s,
+        (first_cut, second_cut),
+    )
 
 
 def input_bytes(
@@ -196,16 +219,16 @@ def input_bytes(
 
 def known_cuts(bundle: Bundle, survivors: Sequence[Survivor]) -> tuple[str | None, ...]:
     """Return the id that each survivor has in the bundle; None where it is new."""
-    return tuple(_id_of(bundle, survivor.cut) for survivor in survivors)
+    return tuple(_id_of(bundle, survivor.cut.head, survivor.cut.frontier) for survivor in survivors)
 
 
-def _id_of(bundle: Bundle, found: FoundCut) -> str | None:
-    own = graph_of(bundle).outputs_of(found.head)
+def _id_of(bundle: Bundle, head: frozenset[int], frontier: Sequence[str]) -> str | None:
+    own = graph_of(bundle).outputs_of(head)
     return next(
         (
             cut.id
             for cut in bundle.manifest.cuts
-            if {spec.name for spec in cut.frontier} == set(found.frontier)
+            if {spec.name for spec in cut.frontier} == set(frontier)
             and frozenset(cut.head_outputs) == own
         ),
         None,

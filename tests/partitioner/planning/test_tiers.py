@@ -75,6 +75,24 @@ def test_every_option_costs_what_its_placement_costs(
     assert exact.total_s * (1 - 1e-9) <= answer.total_s <= options[0].total_s * (1 + 1e-9)
 
 
+def test_nodes_that_were_timed_at_another_pace_price_the_ends_as_the_plan_does(
+    residual_bundle: Bundle,
+) -> None:
+    graph = residual_bundle.graph
+    assert graph is not None
+    times = [0.002] * len(graph.nodes)
+    quiet = additive(residual_bundle, times).model_copy(
+        update={"node_s": tuple(seconds / 3 for seconds in times)}
+    )
+    profiles = (quiet, quiet.scaled(50.0), quiet.scaled(50.0))  # so that the device does all
+    answer = best_tiers(residual_bundle, profiles, LINKS)
+    assert answer.cuts == ("edge", "edge")
+    assert answer.total_s == pytest.approx(plan_tiers(residual_bundle, LINKS, profiles)[0].total_s)
+    alone = best_on(residual_bundle, quiet, profiles[2], LINKS[1], Assumption())
+    options = plan(residual_bundle, LINKS[1], quiet, profiles[2]).options
+    assert alone.total_s == pytest.approx(next(o for o in options if o.cut == "edge").total_s)
+
+
 def test_near_edge_that_does_nothing_passes_the_frame_on(residual_bundle: Bundle) -> None:
     graph = residual_bundle.graph
     assert graph is not None
