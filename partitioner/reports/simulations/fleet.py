@@ -119,6 +119,7 @@ def _equal_text(provision: Provision) -> str:
 def _running_text(done: FleetSimulation) -> str:
     fleet, summary = done.fleet, done.figures
     late, lost = summary.get("missed_share"), summary["lost"].mean
+    limit = done.deadline_s
     on = plural(fleet.paid_workers, "worker")
     busy = f"workers are busy {100 * summary['cloud_share'].mean:.0f} % of the time, "
     slow = min(run.taken_share for run in done.runs)
@@ -129,7 +130,7 @@ def _running_text(done: FleetSimulation) -> str:
         f"{plural(fleet.devices, 'device')} on {on if fleet.paid_workers else 'no worker'}: "
         f"{format_duration(summary['mean_s'].mean)} a frame on average, "
         f"{format_duration(summary['p99_s'].mean)} at p99"
-        f"{f', {100 * late.mean:.1f} % later than the deadline' if late else ''}; "
+        f"{f', {100 * late.mean:.1f} % later than {format_duration(limit)}' if late and limit else ''}; "
         f"{busy if fleet.paid_workers else ''}uplinks {100 * summary['uplink_share'].mean:.0f} %; "
         f"{plural(round(lost), 'frame') if lost else 'no frame'} {'are' if round(lost) > 1 else 'is'} lost."
         f"{behind}"
@@ -151,7 +152,9 @@ def fleet_table(done: FleetSimulation) -> Table:
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for name, (words, show) in _SHOWN.items():
         if found := summary.get(name):
-            table.add_row(*(words, show(found.mean), _half(found, show))[: len(columns)])
+            limit = f" {format_duration(done.deadline_s)}" if done.deadline_s else ""
+            said = f"{words}{limit if name == 'missed_share' else ''}"
+            table.add_row(*(said, show(found.mean), _half(found, show))[: len(columns)])
     return table
 
 
@@ -198,7 +201,7 @@ _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     "p50_s": ("p50", _ms),
     "p95_s": ("p95", _ms),
     "p99_s": ("p99", _ms),
-    "missed_share": ("later than the deadline", _percent),
+    "missed_share": ("later than", _percent),
     "queue_s": ("waiting for a worker", _ms),
     "cloud_share": ("workers busy", _percent),
     "uplink_share": ("uplinks used", _percent),
