@@ -75,8 +75,14 @@ class Exit:
     outcomes: Outcomes
 
     @property
-    def agreement(self) -> float:
-        """Share of the held-out inputs to which it gives the whole model's class, however unsure it is."""
+    def agreement(self) -> float | None:
+        """Share of the held-out inputs that exit at its own threshold which get the whole model's class."""
+        own = self.meta.threshold
+        return None if own is None else self.outcomes.at(own).agreement
+
+    @property
+    def agreement_of_all(self) -> float:
+        """Share of all held-out inputs to which it gives the whole model's class, however unsure it is."""
         return float(np.mean(self.outcomes.agrees))
 
     def cost(self, threshold: float | None = None) -> ExitCost:

@@ -283,7 +283,7 @@ def _option(cut: str, codec: str, edge: Profile, cloud: Profile, link: Link) -> 
 def _last_resort(exit_: Exit | None, here: CutProfile) -> LastResort | None:
     if exit_ is None:
         return None
-    return LastResort(exit_.agreement, exit_.meta.head_share * _seconds(here.head))
+    return LastResort(exit_.agreement_of_all, exit_.meta.head_share * _seconds(here.head))
 
 
 def _profile_dict(profile: Profile) -> dict[str, Any]:

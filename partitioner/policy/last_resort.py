@@ -46,7 +46,7 @@ def cut_alone(bundle: Bundle) -> str:
     """
     if not bundle.heads_only:
         return EDGE
-    able = {cut: found.agreement for cut in bundle.cuts if (found := bundle.exit_at(cut))}
+    able = {cut: found.agreement_of_all for cut in bundle.cuts if (found := bundle.exit_at(cut))}
     return max(able, key=able.__getitem__, default=CLOUD)
 
 

@@ -101,10 +101,18 @@ def kept_profiles(bundle: Bundle) -> tuple[KeptProfile, ...]:
 
 def _kept(bundle: Bundle, path: Path) -> KeptProfile:
     try:
-        profile = Profile.load(path)
+        profile = Profile.load(path, _measure_again(bundle, path.stem))
     except ProfileError as error:
         return KeptProfile(path.stem, None, str(error))
     return KeptProfile(path.stem, profile, _staleness(bundle, profile))
+
+
+def _measure_again(bundle: Bundle, name: str) -> str:
+    """Return the command that measures what the profile of that name is of."""
+    command = f"splitpoint profile {bundle.path}"
+    side = " --cloud HOST:PORT" if name == CLOUD_PROFILE else ""
+    out = "" if name in (EDGE_PROFILE, CLOUD_PROFILE) else f" --out {profile_path(bundle, name)}"
+    return f"{command}{side}{out}"
 
 
 def _staleness(bundle: Bundle, profile: Profile) -> str:

@@ -37,8 +37,8 @@ def bundle_json(bundle: Bundle) -> dict[str, Any]:
 
 
 def format_parameters(count: int) -> str:
-    """Return a model's size, as `25.56 M`; the number itself where that would be a small fraction."""
-    return f"{count / 1e6:.2f} M" if count >= 10_000 else f"{count:,}"
+    """Return a model's size, as `25.56 M`; the number itself below a million."""
+    return f"{count / 1e6:.2f} M" if count >= 1_000_000 else f"{count:,}"
 
 
 def format_gflop(flops: int) -> str:

@@ -99,18 +99,23 @@ def _found_facts(bundle: Bundle, profiles: Sequence[KeptProfile]) -> Iterator[tu
 
 
 def trained_table(exits: BundleExits) -> FoldingTable:
-    """Return the exits with their own thresholds, and what they did on held-out inputs."""
+    """Return the exits with their own thresholds, and what they did on held-out inputs.
+
+    Columns of the same name are those of `splitpoint exits report`; `agree of all` is of an exit that
+    answers whatever comes, as where the cloud is away.
+    """
     title = (
         f"exits, on {plural(exits.meta.held_out_samples, 'input')} that they were not trained on"
     )
-    table = new_table(title, "cut", "threshold", "answers", "agrees with the model", left=1)
+    table = new_table(title, "cut", "threshold", "exit", "agree", "agree of all", left=1)
     for cut, found in exits.by_cut.items():
         own = found.meta.threshold
         table.add_row(
             cut,
             "never sure" if own is None else f"{own:.3f}",
             f"{100 * found.cost().rate:.1f} %",
-            f"{100 * found.agreement:.1f} %",
+            "" if found.agreement is None else f"{100 * found.agreement:.1f} %",
+            f"{100 * found.agreement_of_all:.1f} %",
         )
     return table
 
@@ -172,6 +177,7 @@ def _exits_json(exits: BundleExits) -> dict[str, Any]:
                 "threshold": found.meta.threshold,
                 "exit_rate": found.cost().rate,
                 "agreement": found.agreement,
+                "agreement_of_all": found.agreement_of_all,
             }
             for cut, found in exits.by_cut.items()
         ],

@@ -98,6 +98,10 @@ def test_profiles_that_hold_no_longer_say_why(profiled: Bundle) -> None:
     assert stale["lacking"] == "stale: it lacks cut-01"
     assert "measured with another calibration" in stale["ranges"]
     assert "cannot be read" in stale["broken"]
+    path = profiled.profiles / "broken.json"
+    assert stale["broken"].endswith(
+        f"Measure it again: splitpoint profile {profiled.path} --out {path}."
+    )
     assert squeezed("it lacks cut-01") in squeezed(show(profiled.path))
 
 
@@ -105,7 +109,18 @@ def test_heads_alone_are_called_that(exiting: Bundle, tmp_path: Path) -> None:
     heads = export_heads(exiting, tmp_path / "heads", exit_cuts(exiting))
     found = document(heads.path)
     assert found["heads_only"] is True
-    assert found["exits"]["exits"][0]["agreement"] > 0.5
+    assert found["exits"]["exits"][0]["agreement_of_all"] > 0.5
     shown = squeezed(show(heads.path))
     assert squeezed(f"heads of {', '.join(exit_cuts(exiting))} only") in shown
-    assert squeezed("agrees with the model") in shown
+    assert squeezed("agree of all") in shown
+
+
+def test_agreement_is_of_the_inputs_that_exit_as_the_report_says() -> None:
+    done = CliRunner().invoke(app, ["exits", "report", str(DIGITS), "--json"])
+    reported = {
+        one["cut"]: next(row["agreement"] for row in one["thresholds"] if row["own"])
+        for one in json.loads(done.stdout)["exits"]
+    }
+    shown = document(DIGITS)["exits"]["exits"]
+    assert {one["cut"]: one["agreement"] for one in shown} == reported
+    assert any(one["agreement_of_all"] < one["agreement"] for one in shown)
