@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from partitioner.bundle.manifest import MANIFEST_FILE
+from partitioner.bundle.calibration import CALIBRATION_FILE
+from partitioner.bundle.exits import EXITS_FILE
+from partitioner.bundle.manifest import MANIFEST_FILE, PROFILES_FOLDER
 from partitioner.common.files import unwritable
 from protos.errors import BundleError, FileError
 
@@ -47,6 +49,24 @@ def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
             old.rename(target)
         shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def found_beside(folder: Path) -> set[str]:
+    """Return the names of the files in a bundle's folder that tell what was found of it, not what it is."""
+    names = {CALIBRATION_FILE, EXITS_FILE} & {path.name for path in folder.glob("*.npz")}
+    profiles = (folder / PROFILES_FOLDER).glob("*.json")
+    return names | {f"{PROFILES_FOLDER}/{path.name}" for path in profiles}
+
+
+def lost_text(before: set[str], folder: Path) -> str:
+    """Say what a bundle that was replaced had `before` and lacks now; empty where that is nothing."""
+    lost = sorted(before - found_beside(folder))
+    if not lost:
+        return ""
+    gone = ", ".join(lost)
+    return (
+        f"{folder} was replaced, and what had been found of the old bundle is gone with it: {gone}"
+    )
 
 
 def _is_of(folder: Path, error: OSError) -> bool:

@@ -25,11 +25,15 @@ def export_heads_command(
     Example: splitpoint export-heads resnet50 --cuts cut-04 --out device/resnet50
     """
     from partitioner.bundle.bundle import Bundle
+    from partitioner.bundle.folder import found_beside, lost_text
     from partitioner.bundle.head_export import export_heads
     from partitioner.common.units import format_size
 
     whole = Bundle.load(bundle)
+    before = found_beside(out)
     made = export_heads(whole, out, split_cuts(cuts), replace=force)
+    if lost := lost_text(before, out):
+        remark(f"Note: {lost}.")
     exits = [cut for cut in made.cuts if made.exit_at(cut)]
     if as_json:
         print_json(

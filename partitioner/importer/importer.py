@@ -12,7 +12,7 @@ import onnx
 
 from partitioner.bundle.bundle import Bundle, save_samples
 from partitioner.bundle.contents import digest_file
-from partitioner.bundle.folder import new_folder
+from partitioner.bundle.folder import found_beside, lost_text, new_folder
 from partitioner.bundle.graph_file import save_graph
 from partitioner.bundle.manifest import (
     NAME_PATTERN,
@@ -91,6 +91,7 @@ def import_model(
         )
     target = Path(out)
     name = _checked_name(chosen.name or target.absolute().name.removesuffix(".bundle"))
+    before = found_beside(target)
     with new_folder(target, replace=chosen.replace) as folder:
         (folder / "graphs").mkdir()
         on_step("reading the model")
@@ -135,6 +136,8 @@ def import_model(
             unoptimized=tuple(writer.unoptimized),
         )
         write_manifest(folder, manifest)
+    if lost := lost_text(before, target):
+        on_remark(lost)
     return Bundle.load(target)
 
 

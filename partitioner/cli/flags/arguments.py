@@ -54,7 +54,15 @@ LabelsOption = Annotated[
     ),
 ]
 MaxSamples = Annotated[int, flag("Use at most this many inputs.", "N", panel=DATA, min=1)]
-Force = Annotated[bool, flag("Replace the bundle if it exists.", None, "--force", panel=OUTPUT)]
+Force = Annotated[
+    bool,
+    flag(
+        "Replace the bundle if it exists, and what was found of the old one with it.",
+        None,
+        "--force",
+        panel=OUTPUT,
+    ),
+]
 
 
 def split_cuts(text: str | None) -> tuple[str, ...]:

@@ -21,4 +21,9 @@ def test_export_command_says_what_it_made(exiting: Bundle, tmp_path: Path) -> No
     assert document["exits"] == [cut] * (cut in exiting.known_exits().by_cut)
     assert document["size_bytes"] < document["whole_bytes"]
     assert runner.invoke(app, words).exit_code != 0  # it exists
-    assert runner.invoke(app, [*words, "--force"]).exit_code == 0
+    (tmp_path / "held" / "profiles").mkdir()
+    (tmp_path / "held" / "profiles" / "edge.json").write_text("{}")
+    again = runner.invoke(app, [*words, "--force"])
+    assert again.exit_code == 0
+    # The exits are copied again; what was measured on the device is not.
+    assert "is gone with it: profiles/edge.json." in " ".join(again.stderr.split())

@@ -235,7 +235,17 @@ def test_existing_folder_is_not_overwritten(
     with pytest.raises(BundleError, match="exists.*`replace`"):
         import_model(onnx_files("inception"), tmp_path / "out")
     assert Bundle.load(tmp_path / "out").digest == bundle.digest
-    replaced = import_model(onnx_files("inception"), tmp_path / "out", ImportOptions(replace=True))
+    (tmp_path / "out" / "profiles").mkdir()
+    for name in ("calibration.npz", "profiles/edge.json"):
+        (tmp_path / "out" / name).write_bytes(b"")
+    said: list[str] = []
+    replaced = import_model(
+        onnx_files("inception"),
+        tmp_path / "out",
+        ImportOptions(replace=True),
+        on_remark=said.append,
+    )
+    assert said[-1].endswith("is gone with it: calibration.npz, profiles/edge.json")
     assert replaced.digest != bundle.digest
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     other = tmp_path / "precious"
