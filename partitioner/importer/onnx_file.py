@@ -1,10 +1,12 @@
 """Reading an ONNX file without reading its weights, and saying clearly what is wrong with it."""
 
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto, external_data_helper
+from onnx import ModelProto, TensorProto, external_data_helper
 
 from partitioner.common.units import plural
 from partitioner.importer.weights import graphs_in
@@ -21,6 +23,11 @@ _ADVICE = {
 }
 _ELSE = "The file is at odds with itself: export the model again, with another exporter or opset."
 
+_VARINT, _LENGTH = 0, 2
+"""Wire types of protobuf: a number of 1 to 10 bytes, and bytes behind their number. A model has no others."""
+_MOST_DIGITS = 10
+_IR_VERSION = ModelProto.DESCRIPTOR.fields_by_name["ir_version"].number
+
 
 def load_model(path: Path) -> onnx.ModelProto:
     """Return the model without its external data, after the runtime has accepted it.
@@ -35,7 +42,7 @@ def load_model(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(str(path), load_external_data=False)
     except (DecodeError, ValueError) as error:
-        raise _not_onnx(path) from error
+        raise _cut_short(path) or _not_onnx(path) from error
     if not model.graph.node or not model.opset_import:
         raise _not_onnx(path)
     _check_external_files(model, path)
@@ -55,6 +62,57 @@ def _not_onnx(path: Path) -> ModelError:
         f"{path} is not an ONNX file. Export one (torch.onnx.export, tf2onnx), or give a torch factory "
         "such as models.py:build."
     )
+
+
+def _cut_short(path: Path) -> ModelError | None:
+    """Return the error of a file that begins as a model and ends within a part of it; None: it is none."""
+    if not (lacking := _missing_bytes(path)):
+        return None
+    return ModelError(
+        f"{path} is cut short: it begins as an ONNX file, and ends {plural(lacking, 'byte')} before its last "
+        "part does. Copy it again, or export the model again."
+    )
+
+
+def _missing_bytes(path: Path) -> int:
+    """Return how many bytes the last part of a model lacks; 0 where the file is whole or no model.
+
+    A model begins with the version of its format. Parts are skipped, not read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(1) != bytes([_IR_VERSION << 3 | _VARINT]):
+            return 0
+        file.seek(0)
+        while file.tell() < size:
+            if (length := _part_bytes(file)) is None:
+                return 1 if file.tell() == size else 0
+            file.seek(length, os.SEEK_CUR)
+        return file.tell() - size
+
+
+def _part_bytes(file: BinaryIO) -> int | None:
+    """Return the bytes of the part that begins here, behind its tag; None where none begins."""
+    tag = _varint(file)
+    if tag is None or tag >> 3 not in ModelProto.DESCRIPTOR.fields_by_number:
+        return None
+    value = _varint(file)
+    if value is None or tag & 7 not in (_VARINT, _LENGTH):
+        return None
+    return value if tag & 7 == _LENGTH else 0
+
+
+def _varint(file: BinaryIO) -> int | None:
+    """Return the number that begins here, seven bits a byte, the lowest first; None where it does not end."""
+    value = 0
+    for digit in range(_MOST_DIGITS):
+        byte = file.read(1)
+        if not byte:
+            return None
+        value |= (byte[0] & 0x7F) << (7 * digit)
+        if byte[0] < 0x80:
+            return value
+    return None
 
 
 def _check_external_files(model: onnx.ModelProto, path: Path) -> None:

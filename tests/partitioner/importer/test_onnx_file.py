@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.kit import models
 from tests.kit.imports import refuse
 
@@ -14,6 +16,15 @@ def test_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     empty.write_bytes(b"")
     refuse(empty, tmp_path / "out", "is not an ONNX file")
     refuse(tmp_path / "missing.onnx", tmp_path / "out", "there is no file")
+
+
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.999])
+def test_model_that_is_cut_short_says_so(share: float, tmp_path: Path) -> None:
+    content = models.residual().SerializeToString()
+    path = tmp_path / "half.onnx"
+    kept = max(3, int(share * len(content)))
+    path.write_bytes(content[:kept])
+    refuse(path, tmp_path / "out", "cut short: it begins as an ONNX file.*Copy it again")
 
 
 def test_unknown_operator_is_named(tmp_path: Path) -> None:
