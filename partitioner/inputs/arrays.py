@@ -8,7 +8,7 @@ import numpy as np
 
 from partitioner.common.archive import BROKEN
 from partitioner.common.units import plural
-from partitioner.inputs.plain_arrays import plain_array
+from partitioner.inputs.plain_arrays import conversion, plain_array
 from protos.errors import SourceError, TensorError, reason
 from protos.tensors import Array, TensorSpec
 
@@ -124,7 +124,7 @@ def _unfit(array: Array, spec: TensorSpec, where: str) -> SourceError:
         return SourceError(f"{found}, which is empty. Give an array with values for {spec.name!r}.")
     if array.dtype.name != spec.dtype:
         return SourceError(
-            f"{found}, but {spec.name!r} takes {spec}. Convert it: array.astype({spec.dtype!r})."
+            f"{found}, but {spec.name!r} takes {spec}. {conversion(array.dtype.name, spec)}"
         )
     return SourceError(
         f"{found}, but {spec.name!r} takes {spec}, one or many stacked along a first axis. Give it that "

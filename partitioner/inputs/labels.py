@@ -100,15 +100,21 @@ def folder_labels(
     A sub-folder is called like one of `classes`, or like an index below `most`. None where some input lies
     in none or in one of another name, such as a year, which `say` then hears.
     """
-    folders = sorted({name.partition("/")[0] if "/" in name else "" for name in names})
-    if folders in ([], [""]):
+    folders = sorted({name.partition("/")[0] for name in names if "/" in name})
+    if not folders:
+        return None
+    if loose := sorted(name for name in names if "/" not in name):
+        say(
+            "sub-folders count as classes only if every image lies in one: "
+            f"{_first(loose)} {'lies' if len(loose) == 1 else 'lie'} in none"
+        )
         return None
     index = {folder: _index_of(folder, classes) for folder in folders}
     if most is not None:
         index = {
             folder: at if at is not None and at < most else None for folder, at in index.items()
         }
-    if unknown := [folder or "none at all" for folder in folders if index[folder] is None]:
+    if unknown := [folder for folder in folders if index[folder] is None]:
         known = (
             f"the bundle's classes are {_first(classes)}"
             if classes

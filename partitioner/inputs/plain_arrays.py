@@ -55,14 +55,29 @@ def _as_array(value: object, spec: TensorSpec) -> Array:
 
 
 def _cast_number(number: Array, spec: TensorSpec) -> Array:
-    """Return a plain number in the type of `spec`, or as it is where that would change it."""
+    """Return a plain number in the type of `spec`, or as it is where that would change it.
+
+    A fraction becomes the nearest that the type has; a truth value is no number.
+    """
     dtype, found = np.dtype(spec.dtype), number.dtype.kind
-    if dtype.kind == "f" and found in "biuf":
-        with np.errstate(over="ignore"):
-            cast = number.astype(dtype)
+    if dtype.kind not in "iuf" or found not in "iuf":
+        return number
+    with np.errstate(all="ignore"):
+        cast = number.astype(dtype)
+    if dtype.kind == found == "f":
         return cast if np.isfinite(cast) == np.isfinite(number) else number
-    if dtype.kind in "iu" and found in "biu":
-        with np.errstate(all="ignore"):
-            cast = number.astype(dtype)
-        return cast if cast == number else number
-    return number
+    # Whole numbers and floats of Python compare by what they are, not rounded to one type.
+    return cast if cast.item() == number.item() else number
+
+
+def conversion(found: str, spec: TensorSpec) -> str:
+    """Advise how an array of the type `found` becomes one of `spec`."""
+    wanted = np.dtype(spec.dtype)
+    if wanted.kind in "iu" and np.dtype(found).kind == "f":
+        return (
+            "It takes whole numbers, and astype alone cuts fractions off. Scale and round to what the model "
+            f"means by them: numpy.rint(scale * array).astype({spec.dtype!r}), with a scale of 255 for "
+            "images of 0 to 1 that it takes as 0 to 255."
+        )
+    fits = "" if np.can_cast(found, wanted, "same_kind") else ", where its values fit"
+    return f"Convert it{fits}: array.astype({spec.dtype!r})."

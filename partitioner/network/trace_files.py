@@ -146,8 +146,12 @@ def _read_table(
         if len(fields) != len(header):
             raise line.error(plural(len(fields), "field"), f"{len(header)} as in the header")
         for role, column in columns.items():
-            read = line.time_in if role == "time" else line.number_in
-            values[role].append(read(fields[column.at], column.name))
+            field, where = fields[column.at], f"in column {column.name}"
+            values[role].append(
+                line.time_in(field, f"a time {where}")
+                if role == "time"
+                else line.number_in(field, f"a number {where}")
+            )
     times, duration = _checked_times(rows, values["time"], columns["time"].scale)
 
     def rates(role: str) -> Steps:
@@ -176,8 +180,8 @@ def _read_log(path: Path, lines: Sequence[Line], at_end: AtEnd) -> Trace:
         if len(fields) != _LOG_FIELDS:
             raise line.error(plural(len(fields), "field"), f"{_LOG_FIELDS}, as in the first line")
         ends.append(line.time_in(fields[1], "a time in ms"))
-        bytes_received = line.number_in(fields[4], "bytes received")
-        spans.append(line.number_in(fields[5], "milliseconds since the last line"))
+        bytes_received = line.number_in(fields[4], "a number of bytes received")
+        spans.append(line.number_in(fields[5], "a number of milliseconds since the last line"))
         if spans[-1] == 0:
             raise line.error("0 ms since the last line", "more than 0")
         rates.append(8 * bytes_received / (1000 * spans[-1]))
@@ -198,10 +202,13 @@ def _read_lumos5g(path: Path, lines: Sequence[Line], at_end: AtEnd) -> Trace:
         fields = line.fields(delimiter)
         if len(fields) != len(header):
             raise line.error(plural(len(fields), "field"), f"{len(header)} as in the header")
-        run, second = fields[run_at], line.number_in(fields[second_at], "seq_num")
+        run, second = (
+            fields[run_at],
+            line.number_in(fields[second_at], "a number in column seq_num"),
+        )
         passed = second - last[1] if run == last[0] else 1.0
         times.append(times[-1] + passed if times else 0.0)
-        rates.append(line.number_in(fields[rate_at], "Throughput in Mbit/s"))
+        rates.append(line.number_in(fields[rate_at], "a number in column Throughput"))
         last = (run, second)
     if not times:
         raise TraceError(f"trace {path} is empty: it has a header and no rows; wanted some.")

@@ -44,7 +44,7 @@ class Line:
         return [field.strip() for field in row]
 
     def number_in(self, text: str, what: str, largest: float = LARGEST) -> float:
-        """Return a number from 0 to `largest`."""
+        """Return a number from 0 to `largest`; `what` it is, as `a rate in Mbit/s`."""
         try:
             value = float(text)
         except ValueError:
@@ -54,9 +54,8 @@ class Line:
                 raise self.error(f"{text!r}", f"{what} with a decimal point, not a comma")
             raise self.error(f"{text.strip()!r}" if text.strip() else "nothing", f"{what}")
         if not 0 <= value <= largest:
-            raise self.error(
-                text.strip(), f"{what} of 0 or more" if value < 0 else f"less as {what}"
-            )
+            bound = "0 or more" if value < 0 else f"at most {largest:g}"
+            raise self.error(text.strip(), f"{what} of {bound}")
         return value
 
     def time_in(self, text: str, what: str) -> float:

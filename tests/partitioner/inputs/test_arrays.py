@@ -55,6 +55,18 @@ def test_plain_numbers_alone_are_one_frame_and_a_row_of_them_many(tmp_path: Path
     assert [(row.shape, float(row)) for row in rows] == [((), 0), ((), 1), ((), 2)]
 
 
+def test_floats_for_whole_numbers_are_to_be_scaled_before_they_are_cut_off(tmp_path: Path) -> None:
+    pixels = TensorSpec("image", "uint8", (-1, 4, 4, 3))
+    np.save(tmp_path / "x.npy", np.full((2, 4, 4, 3), 0.5, np.float32))
+    with pytest.raises(SourceError, match="astype alone cuts fractions off") as found:
+        read_npy(tmp_path / "x.npy", [pixels])
+    advised = "numpy.rint(scale * array).astype('uint8'), with a scale of 255 for images of 0 to 1"
+    assert advised in str(found.value)
+    np.save(tmp_path / "x.npy", np.zeros((2, 4, 4, 3), np.int64))
+    with pytest.raises(SourceError, match="Convert it, where its values fit: array.astype"):
+        read_npy(tmp_path / "x.npy", [pixels])
+
+
 def test_different_numbers_of_frames_beside_a_plain_number_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", input=np.ones((3, 1, 4), np.float32), sr=np.full(2, 8000))
     with pytest.raises(SourceError, match=r"\(input: 3, sr: 2\)"):

@@ -100,3 +100,12 @@ def test_images_without_sub_folders_or_for_no_classifier_have_no_labels() -> Non
     assert known_labels(None, ["1.png", "2.png"], ["a"], SCORES, pytest.fail) is None
     boxes = (TensorSpec("boxes", "float32", (-1, 10, 4)),)
     assert known_labels(None, ["a/1.png"], ["a"], boxes, pytest.fail) is None
+
+
+def test_images_beside_the_sub_folders_are_named_as_why_these_are_no_labels() -> None:
+    said: list[str] = []
+    names = ["dog/1.png", "cat/1.png", "stray.png"]
+    assert folder_labels(names, ["dog", "cat"], said.append) is None
+    assert said == [
+        "sub-folders count as classes only if every image lies in one: stray.png lies in none"
+    ]

@@ -57,7 +57,8 @@ def test_array_of_another_library_that_refuses_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [16000, np.int32(16000), np.array(16000, ">i8"), np.uint16(16000)]
+    "value",
+    [16000, np.int32(16000), np.array(16000, ">i8"), np.uint16(16000), 16000.0, np.array(16000.0)],
 )
 def test_plain_number_takes_the_type_that_is_wanted(value: Any) -> None:
     found = plain_array(value, RATE)
@@ -66,7 +67,19 @@ def test_plain_number_takes_the_type_that_is_wanted(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("value", "dtype"),
-    [(0.5, "int64"), (300, "uint8"), (-1, "uint64"), (1e300, "float32"), (2, "bool")],
+    [
+        (0.5, "int64"),
+        (300, "uint8"),
+        (-1, "uint64"),
+        (1e300, "float32"),
+        (2, "bool"),
+        (True, "int64"),
+        (True, "float32"),
+        (2.0**64, "uint64"),
+        (2.0**63, "int64"),
+        (float("nan"), "int64"),
+        (2**24 + 1, "float32"),
+    ],
 )
 def test_plain_number_that_would_change_keeps_its_type(value: Any, dtype: str) -> None:
     assert plain_array(value, TensorSpec("s", dtype, ())).dtype.name != dtype

@@ -80,15 +80,18 @@ def test_csv_may_say_all_of_a_link(written: Write) -> None:
         ("-1 1\n1 1\n", "line 1: found -1, wanted a time in s of 0 or more"),
         ("0 1\n1 -4\n", "line 2: found -4, wanted a rate in Mbit/s of 0 or more"),
         ("0 1\n1 nan\n", "line 2: found 'nan'"),
-        ("0 1\n1 1e305\n", "line 2: found 1e305, wanted less as a rate in Mbit/s"),
-        ("time_s,uplink_mbps,rtt_ms\n0,1,1e308\n", "line 2: found 1e308, wanted less as rtt_ms"),
+        ("0 1\n1 1e305\n", "line 2: found 1e305, wanted a rate in Mbit/s of at most 1e+09"),
+        (
+            "time_s,uplink_mbps,rtt_ms\n0,1,1e308\n",
+            "line 2: found 1e308, wanted a number in column rtt_ms of at most 1e+09",
+        ),
         (f"{'9' * 400} 1\n", "found '999"),
         (f"{'9' * 5000}\n", "unknown format: line 1 is '999"),
         (f"1\n{'9' * 400}\n", "line 2: found '999"),
         ("0 1\n1\n", "line 2: found '1', wanted two numbers"),
         ("0 1\n1 1\n2 1\n90 1\n", "line 4: found a gap of 88 s after 2 s, where 1 s are usual"),
         ("0 0\n1 0\n", "carries nothing"),
-        ("time_s,uplink_mbps\n0,1\n1,\n", "line 3: found nothing, wanted uplink_mbps"),
+        ("time_s,uplink_mbps\n0,1\n1,\n", "line 3: found nothing, wanted a number in column uplink_mbps"),
         ("time_s,uplink_mbps\n0,1\n1\n", "line 3: found 1 field, wanted 2"),
         ("time_s,rtt_ms\n0,1\n", "a header without uplink in a known unit"),
         ("5\n3\n", "line 2: found 3 ms after 5 ms"),
@@ -212,7 +215,10 @@ def test_columns_that_cannot_be_are_refused(columns: str, sentence: str, written
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("time_s;uplink_mbps\n0;5,3\n", "found '5,3', wanted uplink_mbps with a decimal point"),
+        (
+            "time_s;uplink_mbps\n0;5,3\n",
+            "found '5,3', wanted a number in column uplink_mbps with a decimal point",
+        ),
         ("0 5,3\n1 6,1\n", "found '5,3', wanted a rate in Mbit/s with a decimal point"),
         ("0,5 1,3\n", "found '0,5', wanted a time in s with a decimal point"),
         ("time_s,uplink\n0,5\n", "a header without uplink in a known unit"),
@@ -221,7 +227,7 @@ def test_columns_that_cannot_be_are_refused(columns: str, sentence: str, written
         ("1 2000 3 4 5 1000\n1 1500 3 4 5 1000\n", "wanted times that ascend"),
         ("1 2 3 4 5 1000\n1 2\n", "found 2 fields, wanted 6"),
         (HEADER, "has a header and no rows"),
-        (HEADER + "1,1,0.1,,2\n", "found nothing, wanted Throughput"),
+        (HEADER + "1,1,0.1,,2\n", "found nothing, wanted a number in column Throughput"),
     ],
 )
 def test_table_that_cannot_be_read_says_what_to_write(
@@ -230,3 +236,9 @@ def test_table_that_cannot_be_read_says_what_to_write(
     with pytest.raises(TraceError) as caught:
         read_trace(written(text))
     assert sentence in str(caught.value)
+
+
+def test_text_in_a_column_of_numbers_is_named_with_its_column(written: Write) -> None:
+    path = written("ts,station,kbps\n0,A,100\n1,B,200\n")
+    with pytest.raises(TraceError, match="found 'A', wanted a number in column station"):
+        read_trace(path, columns="time=ts:ms,uplink=station:kbps")
