@@ -17,7 +17,7 @@ from protos.errors import UsageError
 def fetch(
     name: Annotated[str, typer.Argument(help="The bundle's name at the server.", metavar="NAME")],
     cloud: Cloud,
-    out: Annotated[Path, flag("The new folder.", "BUNDLE", panel=OUTPUT)],
+    out: Annotated[Path, flag("The folder.", "BUNDLE", panel=OUTPUT)],
     heads_only: Annotated[
         bool,
         flag(
@@ -36,6 +36,15 @@ def fetch(
             default="all",
         ),
     ] = None,
+    force: Annotated[
+        bool,
+        flag(
+            "Replace the bundle that is there, with all that was measured of it.",
+            None,
+            "--force",
+            panel=OUTPUT,
+        ),
+    ] = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Copy a bundle from the server, with its calibration and exits, checking every digest.
@@ -52,7 +61,9 @@ def fetch(
         raise UsageError("--cuts says whose heads to fetch. Give --heads-only as well.")
     heads_of = split_cuts(cuts) if heads_only else None
     with console.progress() as progress:
-        bundle = fetch_bundle(cloud, name, out, _file_progress(progress), heads_of=heads_of)
+        bundle = fetch_bundle(
+            cloud, name, out, _file_progress(progress), heads_of=heads_of, replace=force
+        )
     if json:
         console.print_json(
             {

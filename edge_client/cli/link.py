@@ -46,8 +46,8 @@ def link(
 ) -> None:
     """Be a slow link: a TCP relay with a rate and a round-trip time, until Ctrl-C or SIGTERM.
 
-    A trace says the uplink; --rtt and --down, or --link, say what it does not, and without a rate the
-    downlink has its highest. A black-out lets connections be and passes nothing, as a dead spot does.
+    A trace says the uplink; --rtt and --down, or --link, say what it does not, and without a rate
+    the downlink is as the uplink. A black-out lets connections be and passes nothing, as a dead spot does.
 
     Example: splitpoint-edge link --listen 127.0.0.1:6000 --to 127.0.0.1:50051 --link 5mbit,40ms
     """

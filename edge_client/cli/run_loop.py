@@ -15,9 +15,11 @@ from edge_client.cli.reports.remarks import (
     tell_of_distrust,
     tell_of_exits,
     tell_of_health,
+    tell_of_labels,
     tell_of_link,
     tell_of_move,
     tell_of_slowness,
+    tell_of_unlabelled,
 )
 from edge_client.cli.reports.result_json import RecordWriter
 from edge_client.cli.reports.saved_outputs import OutputFolder
@@ -52,6 +54,8 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
     labels = known_labels(
         settings.labels, source.names, bundle.manifest.labels, bundle.outputs, console.remark
     )
+    if settings.labels is not None:
+        tell_of_labels(settings.labels, labels or {}, source.names)
     check_free(settings.reports.metrics)
     saved = OutputFolder(settings.save_outputs) if settings.save_outputs else None
     slow = settings.client.slow
@@ -86,6 +90,7 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
                     as_json=as_json, slow=slow, dropped=source.dropped, unreadable=source.unreadable,
                     stops=source.stops, window=settings.client.window,
                 )  # fmt: skip
+                tell_of_unlabelled(settings.labels, tally)
     return _exit_status(tally, source, interrupted)
 
 

@@ -1,7 +1,5 @@
 """The download of a bundle, or of the heads of some cuts; the folder appears whole or not at all."""
 
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,12 +11,12 @@ from edge_client.cloud.file_pieces import OnFile, capped, write_files
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import CALIBRATION_FILE, MAX_CALIBRATION_BYTES
 from partitioner.bundle.exits import EXITS_FILE, MAX_EXITS_BYTES
+from partitioner.bundle.folder import new_folder
 from partitioner.bundle.heads import HEADS_FILE, Held
 from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE, read_manifest
 from partitioner.common.units import plural
 from protos.errors import (
     BundleError,
-    FileError,
     LateError,
     MismatchError,
     UnknownNameError,
@@ -49,48 +47,27 @@ def fetch_bundle(
     on_file: OnFile = lambda _path, _done, _total: None,
     *,
     heads_of: Sequence[str] | None = None,
+    replace: bool = False,
     idle_s: float = IDLE_S,
 ) -> Bundle:
-    """Copy bundle `name` from the server at `address` to the new folder `out`, and load it.
+    """Copy bundle `name` from the server at `address` to the folder `out`, and load it.
+
+    `replace`: a bundle that is there makes way, with all that was measured of it, once the copy is whole.
 
     `heads_of`: only what the heads of these cuts need, or of all cuts if it names none; None: all.
-    Raises FileError when `out` exists, UnreachableError, UnknownNameError, LateError when nothing
-    comes for `idle_s`, MismatchError when it is not the bundle that the server lists, and BundleError
-    when it is damaged, more than was listed, or outside of the folder. Nothing is left behind then.
+    Raises BundleError when `out` is in the way, FileError when the disk refuses, UnreachableError,
+    UnknownNameError, LateError when nothing comes for `idle_s`, MismatchError when it is not the bundle that
+    the server lists, and BundleError when it is damaged, more than was listed, or outside of the folder. What
+    was there is as before then.
     """
-    if out.exists():
-        raise FileError(f"{out} exists already. Give another `out`, or remove it first.")
-    partial = _new_folder(out)
     try:
-        listed = _download(address, name, partial, on_file, heads_of, idle_s)
-        _check_copy(
-            Bundle.load(partial), listed, heads_only=heads_of is not None
-        )  # before the bundle gets its name
-        partial.chmod(0o755)
-        partial.rename(out)
+        with new_folder(out, replace=replace) as partial:
+            listed = _download(address, name, partial, on_file, heads_of, idle_s)
+            # before the bundle gets its name
+            _check_copy(Bundle.load(partial), listed, heads_only=heads_of is not None)
     except grpc.RpcError as failure:
         raise translate(failure, address) from failure
-    except OSError as error:
-        raise _unwritable(out, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Bundle.load(out)
-
-
-def _new_folder(out: Path) -> Path:
-    """Make the folder beside `out` that the files come into."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise _unwritable(out, error) from error
-
-
-def _unwritable(out: Path, error: OSError) -> FileError:
-    return FileError(
-        f"the bundle cannot be written to {out}: {error.strerror or error}. "
-        "Make room, or give another `out`."
-    )
 
 
 def _download(

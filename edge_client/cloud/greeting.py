@@ -152,7 +152,7 @@ def check_bundle(
         raise MismatchError(
             f"the server at {address} has another bundle {bundle.name!r} than this edge: "
             f"{theirs[:12]}… there, {bundle.digest[:12]}… here ({bundle.path}). Copy one to the other "
-            f"side, with: splitpoint-edge fetch {bundle.name} --cloud {address} --out BUNDLE."
+            f"side, with: {_fetching(bundle, address)}."
         )
     return found[bundle.name]
 
@@ -165,6 +165,14 @@ def check_calibration(theirs: str, address: str, bundle: Bundle) -> None:
         raise CalibrationError(
             f"the server at {address} has another calibration of {bundle.name!r} than this edge: {there}, "
             f"{ours[:12]}… here. Low-bit codecs are not used until both have the same: fetch the server's, "
-            f"with: splitpoint-edge fetch {bundle.name} --cloud {address} --out BUNDLE; or copy "
+            f"with: {_fetching(bundle, address)}; or copy "
             f"{bundle.path / CALIBRATION_FILE} there and restart the server."
         )
+
+
+def _fetching(bundle: Bundle, address: str) -> str:
+    """Return the command that replaces this bundle by the server's."""
+    held = f" --heads-only --cuts {','.join(bundle.held.cuts)}" if bundle.held else ""
+    return (
+        f"splitpoint-edge fetch {bundle.name} --cloud {address} --out {bundle.path} --force{held}"
+    )

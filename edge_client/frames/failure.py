@@ -56,7 +56,7 @@ def reason_of(failure: CloudFailure, bundle_name: str) -> str:
     """Return the reason of a frame that was answered here because of `failure`."""
     advice = (
         f" Serve this device's bundle there, or copy the server's: splitpoint-edge fetch "
-        f"{bundle_name} --cloud HOST:PORT --out BUNDLE."
+        f"{bundle_name} --cloud HOST:PORT --out BUNDLE --force."
     )
     lacks = isinstance(failure.error, _OTHER_BUNDLE) and "splitpoint-edge fetch" not in str(
         failure.error

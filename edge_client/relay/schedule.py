@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from partitioner.common.units import parse_duration, parse_rate
@@ -51,7 +51,9 @@ class Schedule:
             )
 
     def __str__(self) -> str:
-        return f"trace {self.trace.name}, {self.link}" if self.trace else str(self.link)
+        if self.trace is None:
+            return str(self.link)
+        return f"trace {self.trace.name}, at first {self.link_at(0.0) or 'nothing gets through'}"
 
     def link_at(self, time_s: float) -> Link | None:
         """Return the link at a time; None while nothing gets through."""
@@ -88,8 +90,8 @@ def read_schedule(
 ) -> Schedule:
     """Return the schedule that the texts of a command say.
 
-    `columns`: those of a trace that is another table. Without a bandwidth the downlink has the trace's
-    highest rate. Raises UsageError or TraceError.
+    `columns`: those of a trace that is another table. Without a rate, a downlink that the trace does not
+    say is as the uplink at each moment. Raises UsageError or TraceError.
     """
     if columns is not None and trace is None:
         raise UsageError("`columns` are of a trace's file. Give `trace` FILE, or leave them out.")
@@ -98,6 +100,8 @@ def read_schedule(
         raise UsageError(
             "a link needs a rate. Give `link` 5mbit,40ms, `bandwidth` 5mbit or `trace` FILE."
         )
+    if played and played.downlink_bps is None and bandwidth is None and down is None:
+        played = replace(played, downlink_bps=played.uplink_bps)
     first_bps = max(played.uplink_bps.values) if played else 0.0
     up_bps = parse_rate(bandwidth) if bandwidth else first_bps
     down_bps = parse_rate(down) if down else up_bps

@@ -85,10 +85,7 @@ class Camera:
         capture = self._open(self._url)
         try:
             if not capture.isOpened():
-                raise SourceError(
-                    f"{self._name} cannot be opened as a video or camera. Check the name, or the address "
-                    "with the password in it, that it is on, and that no other program holds it."
-                )
+                raise SourceError(_unopened(self._url))
             self._length = _length(capture)
             while True:
                 found, pixels = capture.read()
@@ -138,6 +135,19 @@ class Camera:
 
 _COUNT, _POSITION = 7, 1
 """CAP_PROP_FRAME_COUNT and CAP_PROP_POS_FRAMES of OpenCV, which need not be loaded for a fake."""
+
+
+def _unopened(url: str) -> str:
+    """Return the sentence for a device or an address that cannot be opened."""
+    shown = f"{without_password(url)} cannot be opened as a video or camera. Check"
+    if not is_address(url):
+        return f"{shown} the number or name, that it is on, and that no other program holds it."
+    with_name = "@" in urlsplit(url).netloc
+    secret = ", name and password" if with_name else ""
+    open_way = (
+        "" if with_name else "; if it asks for a password, write it as SCHEME://NAME:PASSWORD@HOST"
+    )
+    return f"{shown} that something answers there, and the address{secret}{open_way}."
 
 
 def _length(capture: Capture) -> int:

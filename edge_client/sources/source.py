@@ -140,6 +140,7 @@ def _file(path: Path, inputs: Sequence[TensorSpec], say: Say) -> FrameSource:
         read_npy(path, inputs)  # what is wrong with it is said now
         return FrameSource(lambda: _numbered(path.name, read_npy(path, inputs)))
     if kind == ".npz":
+        next(read_npz(path, inputs), None)  # and here
         return FrameSource(lambda: _numbered(path.name, read_npz(path, inputs)))
     if kind in VIDEOS:
         fitter = ImageFitter(inputs, say)

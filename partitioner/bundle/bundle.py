@@ -242,7 +242,7 @@ class Bundle:
             raise BundleError(
                 f"{self.path} holds only heads of {self.name} (of {', '.join(self.held.cuts)}), and {what} "
                 f"needs the rest of it. {instead}, or fetch the whole bundle: "
-                f"splitpoint-edge fetch {self.name} --cloud HOST:PORT --out BUNDLE."
+                f"splitpoint-edge fetch {self.name} --cloud HOST:PORT --out BUNDLE --force."
             )
 
     def open_head(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:

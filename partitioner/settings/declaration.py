@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property, wraps
+from itertools import takewhile
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from partitioner.common.nearest import nearest
@@ -216,16 +217,20 @@ def spelled_out(
     """Give an `__init__` that takes a class of options the signature of that class, and its sentences.
 
     Type checkers, `inspect.signature` and `help` then show every option as if it were written there.
+    One before the others that has no default and may be None may be left out where the others go by name.
     Raises UsageError when called with options that there are not, or without one that is needed.
     """
 
     def decorate(init: Callable[[S, T], None]) -> Callable[Concatenate[S, P], None]:
         @wraps(init)
         def spelled(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
+            for name in optional[len(args) :]:
+                kwargs.setdefault(name, None)
             _check_call(type(self).__name__, takes, args, kwargs)
             init(self, options(*args, **kwargs))
 
         takes = inspect.signature(options)
+        optional = _optional(options)
         own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
         taken = [
             parameter.replace(annotation=_AsWritten(parameter.annotation))
@@ -240,6 +245,12 @@ def spelled_out(
         return spelled
 
     return decorate
+
+
+def _optional(options: Any) -> tuple[str, ...]:
+    """Return the first options that have no default and may be None."""
+    first = takewhile(lambda one: one.required and one.takes_none, options_of(options))
+    return tuple(one.name for one in first)
 
 
 def _check_call(

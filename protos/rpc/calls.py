@@ -2,7 +2,7 @@
 
 import grpc
 
-from protos.errors import SplitpointError, UnreachableError
+from protos.errors import FaultError, SplitpointError, UnreachableError
 from protos.rpc.addresses import check_server
 from protos.rpc.channels import channel_options
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
@@ -50,5 +50,11 @@ def translate(failure: grpc.RpcError, address: str) -> SplitpointError:
             f"no cloud server answers at {address} ({details or code.name}). Start one with: "
             f"splitpoint-cloud serve --bundles DIR --listen {address}, or check address and network.",
             details or code.name,
+        )
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return FaultError(
+            f"the server at {address} does not know this call ({details or code.name}): it is no "
+            "splitpoint-cloud, or an older one; a local server of splitpoint-edge or a standard one knows "
+            "models alone. Give the address of a splitpoint-cloud serve."
         )
     return error_from(code, details or code.name)

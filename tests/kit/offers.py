@@ -58,6 +58,6 @@ def all_pieces(bundle: Bundle) -> Iterator[FetchBundleResponse]:
         yield piece(name, (bundle.path / name).read_bytes())
 
 
-def fetch(offer: Offer, out: Path, **more: float) -> Bundle:
+def fetch(offer: Offer, out: Path, **more: Any) -> Bundle:
     with offering(offer) as address:
         return fetch_bundle(address, "residual", out, **more)

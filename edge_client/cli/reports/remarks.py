@@ -2,11 +2,12 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from edge_client.cli.reports.tally import Tally
 from edge_client.cli.settings import EdgeSettings
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.options import ClientOptions
@@ -16,9 +17,10 @@ from edge_client.telemetry.health import Health, State
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.defaults import ExitThreshold
 from partitioner.common.progress import OnProgress, unheard
+from partitioner.common.units import plural
 from partitioner.exits.ladder import outdated_text
 from partitioner.terminal import console
-from protos.errors import MismatchError, UsageError
+from protos.errors import MismatchError, SourceError, UsageError
 
 
 def client_options(
@@ -66,6 +68,28 @@ def tell_of_link(options: ClientOptions) -> None:
     """Say so where the link that was given is not kept."""
     if options.link is not None and options.adapts:
         console.remark(f"{options.link} is the first guess of the link; traffic corrects it")
+
+
+def tell_of_labels(path: Path, labels: Mapping[str, int], names: Sequence[str]) -> None:
+    """Say how many of the frames, as far as their names are known, have a label; SourceError if none has."""
+    known = sum(name in labels for name in names)
+    if names and not known:
+        raise SourceError(
+            f"labels {path} name none of the {plural(len(names), 'frame')} of the source: they name "
+            f"{next(iter(labels))}, …, and the frames are {names[0]}, …. Write them alike, or leave out "
+            "`labels`."
+        )
+    if known < len(names):
+        console.remark(f"labels {path} know {known:,} of {plural(len(names), 'frame')}")
+
+
+def tell_of_unlabelled(path: Path | None, tally: Tally) -> None:
+    """Say so where labels were given, and no frame that came is called as one of them is."""
+    if path is not None and tally.frames and not tally.named:
+        console.complain(
+            f"there is no accuracy: labels {path} name none of the {plural(tally.frames, 'frame')} that "
+            f"came; the last one is called {tally.last_source}."
+        )
 
 
 def tell_of_choice(client: AsyncEdgeClient) -> None:

@@ -40,6 +40,9 @@ class Tally:
         self.cuts: Counter[str] = Counter()
         self._meaning = Interpretation(bundle, labelled=bool(labels))
         self._labels = labels
+        self.named = 0
+        """Frames that the labels name, answered or not."""
+        self.last_source = ""
         self._labelled = self._right = 0
         self._punctuality = Punctuality(deadline_s)
         self._consumption = Consumption(terms)
@@ -52,6 +55,8 @@ class Tally:
     def add(self, result: Result, source: str) -> None:
         """Count one result."""
         self.frames += 1
+        self.named += source in self._labels
+        self.last_source = source
         self.served_by[str(result.served_by)] += 1
         self._punctuality.add(result)
         if result.served_by is not ServedBy.NONE:

@@ -173,6 +173,26 @@ def test_sub_folders_for_each_class_give_the_accuracy(
     assert "1 file left out, not read as images (1 .txt)" in done.stderr
 
 
+def test_labels_that_name_no_frame_or_few_are_said(
+    image_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    labels, words = tmp_path / "labels.csv", ("run", "--bundle", image_bundle.path, "--cut", "edge")
+    labels.write_text("file,label\n0/0010.png,3\n")
+    done = invoke(*words, "--source", folder, "--labels", labels)
+    assert done.exit_code == 3
+    assert "name none of the 6 frames of the source: they name 0/0010.png, …" in done.stderr
+    labels.write_text("file,label\n0.png,3\n5.png,3\n")
+    done = invoke(*words, "--source", folder, "--labels", labels)
+    assert f"{labels.name} know 2 of 6 frames" in done.stderr.replace("\n", " ")
+    spec = image_bundle.inputs[0]
+    np.save(tmp_path / "x.npy", np.zeros((2, *spec.shape[1:]), spec.dtype))
+    done = invoke(*words, "--source", tmp_path / "x.npy", "--labels", labels)
+    assert "name none of the 2 frames that came; the last one is called x.npy#1" in done.stderr
+    labels.write_text("file,label\nx.npy#1,3\n")
+    done = invoke(*words, "--source", tmp_path / "x.npy", "--labels", labels)
+    assert "that came" not in done.stderr
+
+
 def test_people_get_a_table(image_bundle: Bundle, address: str, folder: Path) -> None:
     done = invoke(
         "run", "--cloud", address, "--bundle", image_bundle.path, "--source", folder,

@@ -71,7 +71,8 @@ async def test_another_bundle_of_that_name_is_refused_with_both_digests(
         with pytest.raises(MismatchError, match="f00df00df00d…") as caught:
             await AsyncEdgeClient(cloud.address, residual_bundle, "cut-01", strict=True).connect()
     assert residual_bundle.digest[:12] in str(caught.value)
-    assert "splitpoint-edge fetch" in str(caught.value)
+    replacing = f"--cloud {cloud.address} --out {residual_bundle.path} --force."
+    assert f"splitpoint-edge fetch residual {replacing}" in str(caught.value)
 
 
 async def test_strict_edge_compares_bundles_also_where_it_serves_alone(

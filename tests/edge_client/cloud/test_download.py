@@ -98,7 +98,7 @@ def test_file_below_a_file_is_a_sentence(residual_bundle: Bundle, tmp_path: Path
         yield piece("a", b"1")
         yield piece("a/b", b"1")
 
-    with pytest.raises(FileError, match="cannot be written to"):
+    with pytest.raises(FileError, match="copy cannot be written: "):
         fetch(Offer(residual_bundle, pieces), tmp_path / "copy")
     assert list(tmp_path.iterdir()) == []
 
@@ -143,3 +143,24 @@ def test_calibration_other_than_listed_is_refused(
     with pytest.raises(kind, match=match):
         fetch(offer, tmp_path / "copy")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bundle_in_the_way_is_replaced_whole_when_told_to_and_only_by_a_whole_one(
+    residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    out, offer = tmp_path / "copy", Offer(residual_bundle, lambda: all_pieces(residual_bundle))
+    fetch(offer, out)
+    (out / "profiles").mkdir()
+    with pytest.raises(BundleError, match="give `replace` to replace it"):
+        fetch(offer, out)
+    offer.digest = "f00d" * 16
+    with pytest.raises(MismatchError):
+        fetch(offer, out, replace=True)
+    assert (out / "profiles").exists()
+    offer.digest = residual_bundle.digest
+    assert fetch(offer, out, replace=True).digest == residual_bundle.digest
+    assert not (out / "profiles").exists()  # the folder is another one
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(BundleError, match="is no bundle; it is left alone"):
+        fetch(offer, tmp_path / "notes", replace=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "notes"]

@@ -1,12 +1,15 @@
 """Measuring a link: against simulated links of known rate, and against a real server."""
 
+import asyncio
+
 import pytest
 
 from cloud_server.server import CloudServer
 from edge_client.cloud.link_measurement import ROUND_TRIPS, measure_link, probing
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
-from protos.errors import TooLargeError, UnreachableError
+from protos.errors import FaultError, TooLargeError, UnreachableError
+from tests.kit.fake_cloud import FakeCloud
 
 
 class SimulatedLink:
@@ -108,3 +111,15 @@ def test_probe_of_nobody_says_so() -> None:
         pytest.raises(UnreachableError, match="no cloud server answers at 127.0.0.1:1"),
     ):
         measure_link(probe)
+
+
+async def test_server_of_models_alone_is_named_as_such(residual_bundle: Bundle) -> None:
+    async with FakeCloud(residual_bundle) as cloud:
+        cloud.greets = False
+
+        def measure() -> None:
+            with probing(cloud.address) as probe:
+                probe(1, 1)
+
+        with pytest.raises(FaultError, match="a local server of splitpoint-edge or a standard one"):
+            await asyncio.to_thread(measure)

@@ -90,5 +90,14 @@ def test_trace_of_another_table_is_played_by_its_columns(tmp_path: Path) -> None
     found = read_schedule(None, None, "0ms", path, "loop", (), None, "time=when:ms,uplink=up:kbps")
     assert [found.link_at(t) for t in (0.5, 1.5)] == [
         Link(500e3, 500e3, 0.0),
-        Link(250e3, 500e3, 0.0),
+        Link(250e3, 250e3, 0.0),  # as the uplink
     ]
+
+
+def test_downlink_that_nothing_says_is_as_the_uplink_of_the_moment(trace_file: Path) -> None:
+    traced = read_schedule(None, None, "10ms", trace_file, "loop", (), None)
+    assert traced.link_at(1.5) == Link(4e6, 4e6, 0.01)
+    assert traced.link_at(3.5) == Link(1e6, 1e6, 0.01)
+    given = read_schedule(None, "8mbit", "10ms", trace_file, "loop", (), None)
+    assert given.link_at(3.5) == Link(1e6, 8e6, 0.01)
+    assert str(traced) == f"trace trace.txt, at first {traced.link_at(0.0)}"

@@ -202,3 +202,21 @@ def test_stops_are_counted_at_the_source(monkeypatch: pytest.MonkeyPatch) -> Non
     frames = source.frames()
     assert [next(frames).source for _ in range(2)] == ["rtsp://cam/1#0", "rtsp://cam/1#1"]
     assert source.stops == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "words", "absent"),
+    [
+        ("3", "the number or name", "password"),
+        ("http://host/a.mp4", "if it asks for a password, write it as", "password in it"),
+        ("rtsp://me:secret@cam/1", "the address, name and password.", "secret"),
+    ],
+)
+def test_advice_for_what_cannot_be_opened_suits_what_was_given(
+    url: str, words: str, absent: str
+) -> None:
+    closed = Camera(url, pytest.fail, pytest.fail, lambda _url: FakeCapture(None))
+    with pytest.raises(SourceError) as caught:
+        next(closed.frames())
+    assert words in str(caught.value)
+    assert absent not in str(caught.value)
