@@ -214,7 +214,7 @@ def _check_classes(known: _Known) -> None:
         for classes, whose in ((known.whole, "the whole model"), (known.labels, "the labels")):
             if classes is not None and len(np.unique(classes[rows])) < 2:
                 raise SourceError(
-                    f"to {whose}, all inputs {use} are of one class ({classes[rows][0]}): an exit "
+                    f"by {whose}, all inputs {use} are of one class ({classes[rows][0]}): an exit "
                     "would learn nothing. Give inputs of all classes."
                 )
     if known.labels is not None:

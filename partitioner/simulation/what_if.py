@@ -114,7 +114,7 @@ def link_or_trace(over: object, columns: str | None = None) -> Link | Trace:
     if isinstance(over, str | Path) and not is_link:
         return read_trace(over, columns=columns)
     if columns is not None:
-        raise UsageError("`columns` are of a trace's file, and `over` is none. Leave them out.")
+        raise UsageError("`columns` are of a trace's file, and none is given. Leave them out.")
     if isinstance(over, str):
         return Link.parse(over)
     need(

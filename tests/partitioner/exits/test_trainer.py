@@ -61,10 +61,10 @@ def test_classes_that_come_in_turn_are_judged_with_all_of_them(classifier: Bundl
 def test_one_class_only_is_refused(classifier: Bundle) -> None:
     frames, labels = colours(300)
     frames[:, 1] += 2
-    with pytest.raises(SourceError, match=r"the whole model, all inputs .* of one class \(1\)"):
+    with pytest.raises(SourceError, match=r"by the whole model, all inputs .* of one class \(1\)"):
         train_exits(classifier, data(frames, labels))
     frames, _ = colours(300)
-    with pytest.raises(SourceError, match=r"the labels file, all inputs .* of one class \(2\)"):
+    with pytest.raises(SourceError, match=r"by the labels, all inputs .* of one class \(2\)"):
         train_exits(classifier, data(frames, [2] * 300))
 
 
