@@ -10,11 +10,18 @@ Three predictions stand beside what was measured:
 
     set      the plan for the link as it was set, from profiles measured before
     probed   the same for the link as `splitpoint-edge probe` measures it
-    seen     what the running edge expects: the probed link, corrected by the traffic of the *other*
-             options, and both machines' loads as that traffic shows them
+    seen     what the running edge expects of each frame: the probed link, corrected by the traffic of the
+             *other* options before it, and both machines' loads as that traffic shows them
 
-A long benchmark can be run in parts: `--models`, `--pauses-s`, `--kinds`, `--mbit` and `--rtt-ms` choose, and
-`--add FILE` takes the rows of an earlier part, such as benchmarks/results/fidelity.json, into the summary.
+Profiles are of the machine's own pace, and a shared machine changes its pace between them and the frames.
+So the whole model is timed on the cores of either side (benchmarks/pace.py) before and behind each profile
+and each frame. `error` is against what was measured, as it came; `error_at_pace` against the same with
+what was computed on each side divided by how many times slower that side was than in its profile. The
+running edge follows the pace by itself, so `seen` has the first alone.
+
+A long benchmark can be run in parts: `--models`, `--pauses-s`, `--kinds`, `--mbit` and `--rtt-ms` choose,
+`--made DIR` keeps the bundles that one part makes for the next, and `--add FILE` takes the rows of an
+earlier part, such as benchmarks/results/fidelity.json, into the summary.
 """
 
 import argparse
@@ -24,7 +31,9 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from shutil import copytree
 from statistics import mean, median
 from typing import Any
 
@@ -32,13 +41,14 @@ import numpy as np
 
 from benchmarks import reporting
 from benchmarks.fidelity_cases import MODELS, PHOTOGRAPHS, Feeds, Play, relayed, routed
-from benchmarks.serving import apart, bound
+from benchmarks.fidelity_errors import PREDICTORS, Run, Runs, compared, regret_of, summaries
+from benchmarks.pace import Pace, Reference, own_s, reference
+from benchmarks.serving import apart, bound, copied
 from edge_client.client.sync_client import EdgeClient
 from edge_client.cloud.link_measurement import measure_link, probing
-from edge_client.frames.result import Result
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.memory import keep_freed_pages
-from partitioner.estimators.link_estimator import LinkEstimate, LinkEstimator, Transfer
+from partitioner.estimators.link_estimator import LinkEstimator, Transfer
 from partitioner.estimators.load_estimator import LoadEstimator
 from partitioner.inputs.files import load_inputs
 from partitioner.network.link import Link
@@ -50,18 +60,28 @@ from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.remote import measure_remote_profile
 from partitioner.profiles.store import EDGE_PROFILE, keep_profile
+from protos.names import CLOUD, EDGE
 
 WARM_UP = 3
 """Rounds that are not counted: connecting, loading the stages, and TCP's start."""
 BOUNDS = {"error_median": 0.03, "error_p95": 0.10, "regret_median": 0.03}
 RELAY, EMULATOR = "relay", "emulator"
-_CASE = ("model", "kind", "pause_s")
-_PREDICTORS = ("set", "probed", "seen")
 
 _RTT_S = 0.02
 """Of the links on which options have to be the fastest to survive."""
 
-Runs = dict[Option, list[Result]]
+
+@dataclass(frozen=True)
+class Setting:
+    """What the frames of one model run with, whatever the link."""
+
+    model: str
+    bundle: Bundle
+    profiles: tuple[Profile, Profile]
+    frames: Feeds
+    look: Reference
+    profiled: Pace
+    """Of the whole model, in the moments of the profiles."""
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -74,7 +94,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         for kind in kinds:
             rows += _of_model(name, kind, arguments)
     skipped = [] if any(row["kind"] == EMULATOR for row in rows) else ["no --emulator was given"]
-    return {"summary": _summaries(rows), "skipped": skipped, "bounds": BOUNDS, "links": rows}
+    return {"summary": summaries(rows), "skipped": skipped, "bounds": BOUNDS, "links": rows}
 
 
 def _of_model(name: str, kind: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -83,20 +103,46 @@ def _of_model(name: str, kind: str, arguments: argparse.Namespace) -> list[dict[
     with tempfile.TemporaryDirectory() as folder:
         bundles = Path(folder) / "bundles"
         bundles.mkdir()
-        bundle = MODELS[name].make(bundles)
+        bundle = _made(name, bundles, arguments.made)
         frames = load_inputs(PHOTOGRAPHS, bundle.inputs, arguments.frames)
-        with _leading(kind, bundles, there, arguments) as play, bound(here):
-            edge = measure_profile(bundle, budget_s=arguments.budget, feeds=frames[:8])
-            keep_profile(bundle, EDGE_PROFILE, edge)  # from which the client knows what frames cost
-            with play(None) as address:
-                cloud = measure_remote_profile(address, bundle, arguments.budget)
-            profiles = edge.scaled(MODELS[name].slowdown), cloud
+        with (
+            _leading(kind, bundles, there, arguments) as play,
+            reference(bundle, frames[0], (here, there)) as look,
+            bound(here),
+        ):
+            setting = _profiled(name, bundle, frames, look, play, arguments.budget)
             for pause_s in _numbers(arguments.pauses_s):
                 for link in _links(arguments):
                     with play(link) as address:
-                        found = _on_link(link, bundle, profiles, frames, address, name, pause_s)
+                        found = _on_link(link, setting, address, pause_s)
                     rows.append({"model": name, "kind": kind, "pause_s": pause_s} | found)
     return rows
+
+
+def _made(name: str, bundles: Path, kept: str) -> Bundle:
+    """Return a model's bundle, below `bundles`: made anew, or as it was by an earlier part, in `kept`."""
+    if kept and (Path(kept) / name).exists():
+        return copied(Path(kept) / name, bundles)
+    bundle = MODELS[name].make(bundles)
+    if kept:
+        copytree(bundle.path, Path(kept) / name)
+    return bundle
+
+
+def _profiled(
+    name: str, bundle: Bundle, frames: Feeds, look: Reference, play: Play, budget_s: float
+) -> Setting:
+    """Measure both profiles, and the pace of the machine before and behind each."""
+    watched = [look.watch()]
+    edge = measure_profile(bundle, budget_s=budget_s, feeds=frames[:8])
+    keep_profile(bundle, EDGE_PROFILE, edge)  # from which the client knows what frames cost
+    watched.append(look.watch())
+    with play(None) as address:
+        cloud = measure_remote_profile(address, bundle, budget_s)
+    watched.append(look.watch())
+    (before, _), (between, idle), (_, behind) = watched
+    pace = Pace(own_s(before, between), own_s(idle, behind))
+    return Setting(name, bundle, (edge.scaled(MODELS[name].slowdown), cloud), frames, look, pace)
 
 
 def _leading(
@@ -114,39 +160,45 @@ def _links(arguments: argparse.Namespace) -> Iterator[Link]:
             yield Link(1e6 * mbit, 1e6 * mbit, 1e-3 * rtt_ms)
 
 
-def _on_link(
-    link: Link,
-    bundle: Bundle,
-    profiles: tuple[Profile, Profile],
-    frames: Feeds,
-    address: str,
-    name: str,
-    pause_s: float,
-) -> dict[str, Any]:
+def _on_link(link: Link, setting: Setting, address: str, pause_s: float) -> dict[str, Any]:
+    model = MODELS[setting.model]
     with probing(address) as probe:
         probed = measure_link(probe).link
     as_set, as_probed = (
-        plan(bundle, chosen, *profiles, accuracy_drop=MODELS[name].accuracy_drop)
+        plan(setting.bundle, chosen, *setting.profiles, accuracy_drop=model.accuracy_drop)
         for chosen in (link, probed)
     )
-    with _connected(bundle, address, MODELS[name].slowdown) as edge:
-        runs = _run(_survivors(as_set.options), edge, frames, pause_s)
+    with _connected(setting.bundle, address, model.slowdown) as edge:
+        runs = _run(_survivors(as_set.options), edge, setting, pause_s)
     options = []
     for option in runs:
-        others = {other: runs[other] for other in runs if other != option}
         predicted = {
             "set": option.total_s,
             "probed": next(o.total_s for o in as_probed.options if o.label == option.label),
-            "seen": expected_s(option, _seen(probed, others)),
+            "seen": _seen_s(option, probed, runs),
         }
-        options.append(_compared(option, predicted, runs[option]))
+        options.append(compared(option, predicted, runs[option]))
     return {
         "mbit": link.uplink_bps / 1e6,
         "rtt_ms": link.rtt_s * 1e3,
         "probed": {"mbit": probed.uplink_bps / 1e6, "rtt_ms": probed.rtt_s * 1e3},
+        "whole_s": _whole_s(setting),
         "fastest": min(options, key=lambda o: o["measured_s"])["option"],
-        "regret": {name: _regret(options, name) for name in _PREDICTORS},
+        "regret": {name: regret_of(options, name) for name in PREDICTORS},
         "options": options,
+    }
+
+
+def _whole_s(setting: Setting) -> dict[str, float]:
+    """Return the whole model in a row on the edge, as profiled and by the reference, and in the cloud."""
+    edge, cloud = setting.profiles
+    head, tail = edge.cuts[EDGE].head, cloud.cuts[CLOUD].tail
+    slowdown = MODELS[setting.model].slowdown
+    return {
+        "edge_profiled": head.seconds / slowdown if head else 0.0,
+        "edge_reference": setting.profiled.edge_s,
+        "cloud_profiled": tail.seconds if tail else 0.0,
+        "cloud_reference": setting.profiled.cloud_s,
     }
 
 
@@ -172,10 +224,11 @@ def _connected(bundle: Bundle, address: str, slowdown: float) -> Iterator[EdgeCl
         yield edge
 
 
-def _run(options: Sequence[Option], edge: EdgeClient, frames: Feeds, pause_s: float) -> Runs:
+def _run(options: Sequence[Option], edge: EdgeClient, setting: Setting, pause_s: float) -> Runs:
     """Run all options on each frame, in an order that is shuffled anew, so that a drift hits them all."""
     runs: Runs = {option: [] for option in options}
-    turns = random.Random(0)
+    turns, frames = random.Random(0), setting.frames
+    before = setting.look.now()
     for number in range(-WARM_UP, len(frames)):
         for option in turns.sample(options, len(options)):
             edge.set_option(option.cut, option.codec if option.upload_bytes else None)
@@ -183,82 +236,35 @@ def _run(options: Sequence[Option], edge: EdgeClient, frames: Feeds, pause_s: fl
             # and some time after the one before.
             time.sleep(pause_s)
             result = edge.run(edge.asynchronous.infer(frames[number]))
+            behind = setting.look.now()
+            around = Pace(*(mean(pair) for pair in zip(before, behind, strict=True)))
+            before = behind
             if number >= 0:
-                runs[option].append(result)
+                runs[option].append(Run(result, around.over(setting.profiled)))
     return runs
 
 
-def _seen(probed: Link, runs: Runs) -> Conditions:
-    """Return what the product's estimators make of the traffic of these options."""
+def _seen_s(option: Option, probed: Link, runs: Runs) -> float:
+    """Return what the running edge expects of an option's frames, each by the traffic of others before it."""
     link, edge, cloud, now_s = LinkEstimator(probed), LoadEstimator(), LoadEstimator(), 0.0
-    for results in zip(*runs.values(), strict=True):
-        for option, result in zip(runs, results, strict=True):
-            timings = result.timings
+    expected_at_frames = []
+    for frames in zip(*runs.values(), strict=True):
+        for other, run in zip(runs, frames, strict=True):
+            if other == option:
+                seen = Conditions(link.estimate(now_s), edge.load(now_s), cloud.load(now_s))
+                expected_at_frames.append(expected_s(option, seen))
+                continue
+            result, timings = run.result, run.result.timings
             begun_s, now_s = now_s, now_s + timings.latency_s
-            edge.add(timings.edge_s, option.edge_s - option.handing_s, now_s)
-            if not option.upload_bytes:
+            edge.add(timings.edge_s, other.edge_s - other.handing_s, now_s)
+            if not other.upload_bytes:
                 continue
             server_s = timings.queue_s + timings.cloud_s
-            cloud.add(server_s, option.cloud_s, now_s)
+            cloud.add(server_s, other.cloud_s, now_s)
             received_s = begun_s + timings.network_s + server_s
             sizes = result.upload_bytes, result.download_bytes
             link.add(Transfer(*sizes, begun_s, received_s, server_s))
-    estimate: LinkEstimate = link.estimate(now_s)
-    return Conditions(estimate, edge.load(now_s), cloud.load(now_s))
-
-
-def _compared(option: Option, predicted: dict[str, float], results: list[Result]) -> dict[str, Any]:
-    timings = [result.timings for result in results]
-    measured = median(timing.latency_s for timing in timings)
-    return {
-        "option": option.label,
-        "measured_s": measured,
-        "predicted_s": predicted,
-        "error": {name: predicted_s / measured - 1 for name, predicted_s in predicted.items()},
-        "profiled": {
-            "edge_s": option.edge_s, "network_s": option.network_s, "cloud_s": option.cloud_s,
-            "upload_bytes": option.upload_bytes,
-        },
-        "parts": {
-            "edge_s": median(timing.edge_s for timing in timings),
-            "network_s": median(timing.network_s for timing in timings),
-            "cloud_s": median(timing.cloud_s + timing.queue_s for timing in timings),
-            "wait_s": median(timing.wait_s for timing in timings),
-            "upload_bytes": mean(result.upload_bytes for result in results),
-        },
-    }  # fmt: skip
-
-
-def _regret(options: list[dict[str, Any]], predictor: str) -> float:
-    """Return how much slower the option that was predicted to be fastest is than the fastest."""
-    chosen = min(options, key=lambda option: float(option["predicted_s"][predictor]))
-    return float(chosen["measured_s"] / min(option["measured_s"] for option in options) - 1)
-
-
-def _summaries(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the errors of every case: a model, a kind of link and a pause."""
-    cases = dict.fromkeys(tuple(row[name] for name in _CASE) for row in rows)
-    return [
-        dict(zip(_CASE, case, strict=True))
-        | _summary([row for row in rows if tuple(row[name] for name in _CASE) == case])
-        for case in cases
-    ]
-
-
-def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    def of(predictor: str) -> dict[str, float]:
-        errors = [option["error"][predictor] for row in rows for option in row["options"]]
-        regrets = [row["regret"][predictor] for row in rows]
-        return {
-            "error_median": float(np.median(np.abs(errors))),
-            "error_p95": float(np.percentile(np.abs(errors), 95)),
-            "too_low": sum(error < 0 for error in errors),
-            "regret_median": float(np.median(regrets)),
-            "regret_worst": max(regrets),
-            "runs": len(errors),
-        }
-
-    return {name: of(name) for name in _PREDICTORS}
+    return median(expected_at_frames)
 
 
 def _numbers(text: str) -> list[float]:
@@ -278,4 +284,5 @@ if __name__ == "__main__":
         rtt_ms="5,20,80",
         budget=20.0,
         add="",
+        made="",
     )

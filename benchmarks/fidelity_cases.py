@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.architectures import mobilenet_v2
-from benchmarks.serving import copied, emulated, make_bundle, played, served
+from benchmarks.serving import between, copied, emulated, make_bundle, played, served
 from partitioner.bundle.bundle import Bundle
 from partitioner.calibration.calibrator import Sample, calibrate
 from partitioner.inputs.files import load_inputs
@@ -53,10 +53,11 @@ MODELS = {
 @contextmanager
 def relayed(bundles: Path, cores: Collection[int]) -> Iterator[Play]:
     """Serve over links that the project's relay plays, on the level of TCP."""
+    way = between()
     with served(bundles, cores=cores) as address:
 
         def play(link: Link | None) -> AbstractContextManager[str]:
-            return played(link, address, cores) if link else nullcontext(address)
+            return played(link, address, way) if link else nullcontext(address)
 
         yield play
 

@@ -60,7 +60,7 @@ class Emulated:
     """Its process."""
     port: int
     cores: frozenset[int]
-    """Of the script: those that neither edge nor server takes, or where there are none the server's."""
+    """Of the script, see `between`."""
 
     @contextmanager
     def played(self, link: Link | None = None) -> Iterator[str]:
@@ -96,8 +96,7 @@ def emulated(script: Path, bundles: Path, cores: Collection[int] = ()) -> Iterat
     apart = ["unshare", "--net"]
     with _started("cloud_server", "cloud_server.server", words, cores, apart) as ready:
         port = int(ready["address"].rpartition(":")[2])
-        spare = os.sched_getaffinity(0).difference(cores, *apart()[:1])
-        yield Emulated(script, int(ready["pid"]), port, frozenset(spare or cores))
+        yield Emulated(script, int(ready["pid"]), port, frozenset(between()))
 
 
 @contextmanager
@@ -139,6 +138,16 @@ def apart() -> tuple[set[int], set[int]]:
     """Return cores for the edge and for the cloud: not the same, if there are two."""
     cores = sorted(os.sched_getaffinity(0))
     return {cores[0]}, {cores[-1]}
+
+
+def between() -> set[int]:
+    """Return cores for what plays the link: those that neither side takes, if there are any.
+
+    Else the edge's: it waits while something is on the way, and its caches have done their work by then. On
+    the server's, what plays the link would take the caches right before the tail runs, as no link does.
+    """
+    here, there = apart()
+    return os.sched_getaffinity(0).difference(here, there) or here
 
 
 @contextmanager
