@@ -15,7 +15,7 @@ from cloud_server.model_store import ModelStore, load_bundles
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import EXITS_FILE
 from partitioner.runtime import sessions
-from partitioner.runtime.sessions import RuntimeOptions
+from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.errors import BundleError, UnknownNameError
 from protos.names import model_name
 from tests.kit.resident import Resident
@@ -257,3 +257,20 @@ def test_server_refuses_a_bundle_with_the_exits_of_another(
         BundleError, match=r"exits\.npz holds the exits of another.*remove the file"
     ):
         load_bundles(tmp_path / "other")
+
+
+def test_tails_run_as_the_server_was_told_to(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[RuntimeOptions | None] = []
+    opened = Bundle.open_tail
+
+    def open_tail(self: Bundle, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
+        told.append(options)
+        return opened(self, cut_id, options)
+
+    monkeypatch.setattr(Bundle, "open_tail", open_tail)
+    wanted = RuntimeOptions(threads=3)
+    store = ModelStore({residual_bundle.name: residual_bundle}, wanted, 32)
+    asyncio.run(store.load(store.find("residual")))
+    assert told == [wanted]

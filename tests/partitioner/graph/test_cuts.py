@@ -130,6 +130,16 @@ def test_number_of_cuts_is_bounded() -> None:
     assert 5 <= len(cuts) <= 20
 
 
+def test_as_many_cuts_as_are_allowed_are_kept() -> None:
+    names = [f"n{i}" for i in range(12)]
+    sizes = {name: 120 - 10 * i for i, name in enumerate(names)}
+    graph = make_graph({name: [names[i - 1] if i else "x"] for i, name in enumerate(names)}, sizes)
+    every = find_cuts(graph)
+    assert len(every) > 2
+    assert find_cuts(graph, max_cuts=len(every)) == every
+    assert len(find_cuts(graph, max_cuts=len(every) - 1)) < len(every)
+
+
 def test_cut_with_more_bytes_than_both_neighbours_is_dropped() -> None:
     names = [f"n{i}" for i in range(40)]
     edges = {name: [names[i - 1] if i else "x"] for i, name in enumerate(names)}
