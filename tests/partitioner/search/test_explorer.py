@@ -154,9 +154,10 @@ def test_profiles_of_this_machine_grow_by_the_new_cuts_and_others_are_named(spar
 def test_best_on_a_link_is_no_dearer_than_any_cut_of_the_bundle(sparse: Bundle) -> None:
     edge = Profile.load(sparse.profiles / "edge.json").scaled(100)
     cloud = edge.scaled(0.01)
-    assert edge.node_s is not None
+    whole = edge.cuts["edge"].head
+    assert whole is not None
     found = best_on(sparse, edge, cloud, LINK, Assumption())
-    assert found.total_s <= (edge.resume_s + sum(edge.node_s)) * (1 + 1e-9)
+    assert found.total_s <= (edge.resume_s + whole.frame_s) * (1 + 1e-9)
     survivors = search_bundle(sparse, edge, cloud, LINK, [Assumption()])
     assert known_cuts(sparse, survivors).count(None) >= len(survivors) - 1
 
