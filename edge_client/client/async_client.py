@@ -17,7 +17,6 @@ from edge_client.client.options import ClientOptions
 from edge_client.client.pipeline import FramePipeline, OnError
 from edge_client.client.session import CloudSession
 from edge_client.cloud.absence import say_absence
-from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.cloud.greeting import ServerInfo, report_telemetry
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.cloud_watch import CloudWatch
@@ -32,6 +31,7 @@ from edge_client.frames.result import Result
 from edge_client.frames.slowdown import Slowdown
 from edge_client.frames.stages import Stages
 from partitioner.common.arguments import need
+from partitioner.estimators.circuit_breaker import Breaker, Circuit
 from partitioner.exits.ladder import check_threshold, ladder_for, parse_threshold
 from partitioner.network.link import Link
 from partitioner.planning.objective import Objective

@@ -14,7 +14,6 @@ from functools import partial
 from time import perf_counter
 
 from edge_client.client.options import ClientOptions
-from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.cloud.reply import Reply, check_outputs
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller
@@ -30,6 +29,7 @@ from edge_client.frames.outcome import (
 from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import Missed, Result
 from partitioner.common.units import format_duration
+from partitioner.estimators.circuit_breaker import Breaker, Circuit
 from protos.codecs.registry import is_calibrated
 from protos.errors import CalibrationError, LateError, SplitpointError, UnreachableError
 from protos.tensors import Array

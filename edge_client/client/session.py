@@ -7,7 +7,6 @@ from time import perf_counter
 
 from edge_client.client.options import AUTO, ClientOptions
 from edge_client.cloud.absence import say_absence
-from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.cloud.greeting import ServerInfo, check_calibration, greet
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller
@@ -17,6 +16,7 @@ from edge_client.frames.choice import Choice, choose
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.units import plural
+from partitioner.estimators.circuit_breaker import Breaker
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.policy.last_resort import best_alone, cut_alone

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from edge_client.cloud.absence import NEEDS_A_PERSON
-from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.cloud.greeting import ServerInfo
 from edge_client.cloud.probe_connection import ProbeConnection
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller
 from partitioner.bundle.bundle import Bundle
+from partitioner.estimators.circuit_breaker import Breaker
 from partitioner.estimators.link_estimator import Transfer
 from protos.errors import FaultError, NetworkError, SplitpointError
 

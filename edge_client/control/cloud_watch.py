@@ -8,13 +8,13 @@ one. While the policy keeps frames here, small transfers find out whether the li
 from collections.abc import Callable
 from time import perf_counter
 
-from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.cloud.probe_connection import ProbeConnection
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.cloud_retry import CloudRetry, OnBack
 from edge_client.control.controller import Controller
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.event_loop import repeat
+from partitioner.estimators.circuit_breaker import Breaker
 from partitioner.policy.estimates import PROBE_EVERY_S, PROBE_IDLE_S
 from protos.errors import FaultError, NetworkError, SplitpointError
 

@@ -8,13 +8,13 @@ from threading import RLock
 from time import perf_counter
 
 from edge_client.cloud.absence import say_absence
-from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.control.estimates import EdgeEstimates
 from edge_client.control.listeners import Listeners
 from edge_client.control.offer import Limits, likely_cuts, offer_at, without_calibrated
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
+from partitioner.estimators.circuit_breaker import Breaker, Circuit
 from partitioner.exits.ladder import Rung
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan

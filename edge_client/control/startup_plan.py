@@ -10,8 +10,8 @@ from partitioner.network.link import Link
 from partitioner.planning.costs import price
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan, plan
-from partitioner.policy.reasons import say_amounts
 from partitioner.policy.settings import PolicySettings
+from partitioner.policy.wording.reasons import say_amounts
 from partitioner.profiles.profile import Machine, Profile
 from partitioner.profiles.store import (
     CLOUD_PROFILE,

@@ -1,1 +1,1 @@
-"""Estimates from traffic: bandwidth and round trip of the link, loads of both machines."""
+"""Estimates from traffic: the link, the loads of both machines, and whether the cloud can be asked at all."""

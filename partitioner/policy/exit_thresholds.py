@@ -16,11 +16,11 @@ from partitioner.common.units import format_duration
 from partitioner.exits.ladder import Rung
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
-from partitioner.policy.causes import name_cause
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.decision import Decision
 from partitioner.policy.policy import decide
 from partitioner.policy.settings import PolicySettings
+from partitioner.policy.wording.causes import name_cause
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ from partitioner.policy.conditions import Conditions
 from partitioner.policy.decision import Decision
 from partitioner.policy.expected_latency import by_mean, by_risk
 from partitioner.policy.last_resort import agreement, remaining
-from partitioner.policy.reasons import (
+from partitioner.policy.score import Scorer
+from partitioner.policy.settings import PolicySettings
+from partitioner.policy.wording.reasons import (
     first_reason,
     forced_reason,
     gain_reason,
     limit_reason,
     stay_reason,
 )
-from partitioner.policy.score import Scorer
-from partitioner.policy.settings import PolicySettings
 from protos.names import EDGE
 
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from time import perf_counter
 
 from edge_client.client.async_client import AsyncEdgeClient
-from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.control.cloud_watch import CloudWatch
 from edge_client.control.offer import Limits
 from edge_client.frames.stages import Stages
+from partitioner.estimators.circuit_breaker import Breaker
 from partitioner.estimators.link_estimator import Transfer
 from partitioner.estimators.load_estimator import LoadEstimator
 from partitioner.network.link import Link

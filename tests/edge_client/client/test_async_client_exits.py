@@ -10,7 +10,6 @@ import pytest
 from edge_client.cli.reports.remarks import tell_of_exits
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
-from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.control.controller import Controller
 from edge_client.control.offer import Limits
 from edge_client.frames.choice import Choice, choose
@@ -21,6 +20,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import CONFIDENCE, BundleExits, ExitCost
 from partitioner.cli.main import app
 from partitioner.common.defaults import ExitThreshold
+from partitioner.estimators.circuit_breaker import Breaker
 from partitioner.exits.ladder import Rung, ladder_for
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan, plan

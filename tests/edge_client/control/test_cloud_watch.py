@@ -9,13 +9,13 @@ import pytest
 
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.cloud import probe_connection
-from edge_client.cloud.circuit_breaker import Breaker, Circuit
 from edge_client.cloud.reply import Reply
 from edge_client.control import cloud_watch
 from edge_client.control.cloud_watch import TICK_S, CloudWatch
 from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle
+from partitioner.estimators.circuit_breaker import Breaker, Circuit
 from partitioner.estimators.load_estimator import LoadEstimator
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan

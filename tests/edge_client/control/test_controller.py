@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from edge_client.client.async_client import AsyncEdgeClient
-from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.control import controller as controlling
 from edge_client.control import offer
 from edge_client.control.controller import Controller
@@ -18,6 +17,7 @@ from edge_client.frames.choice import choose
 from edge_client.frames.result import ServedBy
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
+from partitioner.estimators.circuit_breaker import Breaker
 from partitioner.estimators.link_estimator import LinkEstimator
 from partitioner.exits.ladder import Rung
 from partitioner.network.link import Link

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from edge_client.client.async_client import AsyncEdgeClient
-from edge_client.cloud.circuit_breaker import Circuit
 from edge_client.control.cloud_watch import GREET_EVERY_S
 from edge_client.control.offer import Limits
 from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle
 from partitioner.calibration.calibrator import calibrate
 from partitioner.calibration.measurement import Sample
+from partitioner.estimators.circuit_breaker import Circuit
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan, plan
 from partitioner.profiles.profile import CodecProfile, Profile

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from edge_client.client.async_client import AsyncEdgeClient
-from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.control.controller import Controller
 from edge_client.control.offer import Limits
 from edge_client.control.power_sources import PowerSource
@@ -17,6 +16,7 @@ from edge_client.telemetry.observer import Observer
 from partitioner.bundle.bundle import Bundle
 from partitioner.devices.device import Device
 from partitioner.devices.radio import Radio
+from partitioner.estimators.circuit_breaker import Breaker
 from partitioner.planning.objective import Objective
 from partitioner.planning.plan import Plan
 from partitioner.planning.terms import Terms

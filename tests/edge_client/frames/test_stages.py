@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.cloud.circuit_breaker import Breaker
 from edge_client.control.controller import Controller
 from edge_client.control.offer import Limits
 from edge_client.frames.stages import KEPT, Stages
 from partitioner.bundle.bundle import Bundle
+from partitioner.estimators.circuit_breaker import Breaker
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
 from partitioner.policy.settings import PolicySettings

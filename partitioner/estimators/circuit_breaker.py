@@ -1,6 +1,6 @@
 """The circuit breaker: no frame goes to a cloud that fails, until a probe has found it well.
 
-It decides when control/cloud_retry.py retries.
+The edge retries when it says so (edge_client/control/cloud_retry.py).
 """
 
 import math

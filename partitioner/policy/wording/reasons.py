@@ -7,11 +7,11 @@ from partitioner.common.units import format_duration, format_energy, format_size
 from partitioner.planning.metrics import FrameTimes
 from partitioner.planning.objective import Objective
 from partitioner.planning.option import Option
-from partitioner.policy.causes import name_cause
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.decision import Decision
 from partitioner.policy.score import Scorer, weighed_metrics, weighs_latency_alone
 from partitioner.policy.settings import PolicySettings
+from partitioner.policy.wording.causes import name_cause
 from protos.names import EDGE
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_client.cloud.circuit_breaker import Breaker, BreakerSettings, Circuit
+from partitioner.estimators.circuit_breaker import Breaker, BreakerSettings, Circuit
 from protos.errors import (
     BundleError,
     FaultError,
