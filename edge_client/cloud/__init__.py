@@ -1,1 +1,1 @@
-"""The connection to the cloud: greeting, stream, circuit breaker, probes, downloads."""
+"""The connection to the cloud: greeting, stream, probes, downloads."""
