@@ -20,7 +20,16 @@ MODULES = sorted(
 ROOMS = sorted({path.parent.relative_to(ROOT) for path in MODULES} - {Path("splitpoint")})
 """The packages and their sub-packages; `splitpoint` is their front door, and no room."""
 MOST_MODULES = 13
-NOUNS = ("frame_pacing", "timing", "preprocessing", "spending", "greeting", "framing", "batching")
+NOUNS = (
+    "frame_pacing",
+    "timing",
+    "preprocessing",
+    "spending",
+    "greeting",
+    "framing",
+    "batching",
+    "hedging",
+)
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 

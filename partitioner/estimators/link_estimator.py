@@ -31,6 +31,8 @@ _CALM = 0.5
 """A frame that deviates less than this is no frame after a step: what came before it were single ones."""
 _NOISE = (0.02, 5.0)
 """Least and most of the noise; above 1 where the scheduler takes longer than the link."""
+_OUTAGE = 0.001
+"""The chance that a message meets an outage, so that no answer comes in any time that counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,19 @@ class LinkEstimate:
             + upload_bytes * upload_bytes * self.byte_variance
         )
         return math.sqrt(max(0.0, variance))
+
+    def chance_later(self, upload_bytes: float, download_bytes: float, seconds: float) -> float:
+        """Return the chance that a message and its answer spend more than `seconds` on the network.
+
+        Logistic around what is expected, with its deviation and the scatter of single frames; and a small
+        chance of an outage, which no time is enough for.
+        """
+        if seconds <= 0:
+            return 1.0
+        expected_s = self.link.predict_s(upload_bytes, download_bytes)
+        deviation_s = math.hypot(self.deviation_s(upload_bytes), self.noise * expected_s, _FLOOR_S)
+        scaled = (seconds - expected_s) / deviation_s * math.pi / math.sqrt(3)
+        return _OUTAGE + (1 - _OUTAGE) * 0.5 * (1 - math.tanh(scaled / 2))
 
     @property
     def uplink_spread(self) -> float:

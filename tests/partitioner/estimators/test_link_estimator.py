@@ -270,3 +270,13 @@ def test_frames_that_a_scheduler_delays_are_no_steps_of_the_link() -> None:
         estimator.add(sent(link, (1.0, 12_000.0)[frame % 2], now, late_s / 0.001, server_s=0.0))
         now += 0.2
     assert estimator.steps <= 10
+
+
+def test_chance_of_a_late_answer_falls_from_one_to_that_of_an_outage() -> None:
+    # 10,000 bytes at 10 Mbit/s, and 1,250 down: 8 + 1 + 20 ms.
+    estimate = LinkEstimate(Link(10e6, 10e6, 0.02), noise=0.1)
+    chances = [estimate.chance_later(10_000, 1_250, ms / 1000) for ms in range(-5, 200)]
+    assert chances[:6] == [1.0] * 6  # up to 0 ms
+    assert chances[34] == pytest.approx(0.5, abs=0.001)  # at 29 ms
+    assert chances == sorted(chances, reverse=True)
+    assert 0.0001 < chances[-1] < 0.01
