@@ -8,6 +8,7 @@ from partitioner.common.progress import OnProgress, unheard
 from partitioner.common.units import plural
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
+from partitioner.policy.hedging import Hedging
 from partitioner.policy.policy import contenders
 from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.adaptive import ADAPTIVE, Adaptive
@@ -34,6 +35,7 @@ def compare_policies(
     *,
     policies: str | Sequence[str] | None = None,
     exiting: Exiting | None = None,
+    hedging: Hedging | None = None,
     on_progress: OnProgress = unheard,
 ) -> list[Run]:
     """Return a run of each policy: fixed options by their labels, ADAPTIVE and CLAIRVOYANT, as listed.
@@ -41,7 +43,8 @@ def compare_policies(
     `policies` None: the options that no other beats on every stage, then those two; `all`: all options,
     then those two. `loads` are by how much device and cloud are slower than the plan believes: the
     adaptive policy has to find out. With `exiting` exits answer first; they move their thresholds under
-    the adaptive policy alone. Raises UnknownNameError for a policy that is none.
+    the adaptive policy alone. It alone hedges, as `hedging` says (None: as the edge does). Raises
+    UnknownNameError for a policy that is none.
     """
     edge_load, cloud_load = loads
     if exiting is not None:
@@ -55,9 +58,8 @@ def compare_policies(
     def run(name: str) -> Run:
         if name == ADAPTIVE:
             link = first_link(setup)
-            return run_policy(
-                setup, Adaptive(plan, demands, setup, link, settings, exiting), frames
-            )
+            policy = Adaptive(plan, demands, setup, link, settings, exiting, hedging)
+            return run_policy(setup, policy, frames)
         if name == CLAIRVOYANT:
             heard = partial(on_progress, CLAIRVOYANT)
             return run_clairvoyant(setup, able, frames, lambda done: heard(done, frames), ask)

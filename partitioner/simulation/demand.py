@@ -38,11 +38,18 @@ class Demand:
     """The exit at its cut, sure or the last resort, names the whole model's class; None: unknown."""
     fallback: str = "edge"
     """Who answers after a lost call: `edge`, or where a device has no tails `exit` or `none`."""
+    hedge_after_s: float | None = None
+    """Seconds from the head's end after which the device, once free, finishes the frame too; None: never."""
 
     @property
     def crosses(self) -> bool:
         """False: the device does it all."""
         return self.upload_bytes > 0
+
+    @property
+    def hedges(self) -> bool:
+        """The device may finish the frame while the cloud still may."""
+        return self.hedge_after_s is not None and self.crosses and self.fallback != "none"
 
     def scaled(self, edge_load: float, cloud_load: float) -> "Demand":
         """Return the demand on machines that take so many times as long."""

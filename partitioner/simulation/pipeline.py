@@ -7,19 +7,21 @@ Each stage serves the frames in their order, one at a time, the cloud as many as
 `window` frames are at work; results are handed on in order, and only then is there room for another,
 as in the client's pipeline. Frames come on a steady beat, and one that comes a whole beat late starts
 the beat anew, as with the client's `fps`. A call that is not answered in `timeout_s` is given up,
-with what is still on the uplink, and the device runs the tail itself.
+with what is still on the uplink, and the device runs the tail itself. A hedged frame does not wait for
+that: some time after its message was handed over the device begins to finish it, and whichever comes first
+is the result.
 """
 
 import math
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from partitioner.network.step_function import Steps
 from partitioner.network.trace import Trace
 from partitioner.simulation.demand import Demand
+from partitioner.simulation.device import Device, MayHedge, Race, always
 from partitioner.simulation.draws import Chances
 from protos.errors import UsageError
 
@@ -89,6 +91,13 @@ class Passage(NamedTuple):
     cloud_s: float
     served_by: str
     timed_out: bool = False
+    """The cloud had not answered in time, whoever did."""
+    answered_at: float = math.inf
+    """When the cloud's answer came, or too late for a result; infinite if there was none in time."""
+    hedged: bool = False
+    """The device began to finish it before the call was given up, and may have won."""
+    device_s: float = 0.0
+    """Seconds that the device spent on that, or after a lost call."""
 
     @property
     def latency_s(self) -> float:
@@ -96,33 +105,52 @@ class Passage(NamedTuple):
         return self.done_at - self.arrived_at
 
 
+class Frames(Protocol):
+    """Chooses an option for each frame, and hears what becomes of it."""
+
+    def choose(self, arrived_at: float, begun_at: float) -> Demand:
+        """Return the option of the frame that arrived then, and whose head is to begin then."""
+
+    def sent(self, passage: Passage) -> None:
+        """Hear how the frame just chosen for goes its way: the head as it runs, and the cloud as it answers.
+
+        Where the device may race the cloud for it, its end is not known yet.
+        """
+
+    def note(self, frame: int, passage: Passage) -> None:
+        """Hear a frame's number and its way, once nothing can change it any more."""
+
+
 class Pipeline:
     """The state between two frames; `copy` it to try what another option would do."""
 
     __slots__ = (
         "_asked_at",
-        "_device_free",
+        "_device",
         "_down_begun",
         "_down_free",
         "_due_at",
         "_frame",
         "_handed",
-        "_reserved",
+        "_racing",
+        "_unhanded",
         "_uplink_free",
         "_workers",
         "setup",
     )
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, may_hedge: MayHedge = always) -> None:
         self.setup = setup
         self._frame = 0
         self._asked_at = 0.0
         self._due_at = -setup.period_s
-        self._device_free = self._uplink_free = self._down_free = 0.0
+        self._uplink_free = self._down_free = 0.0
         self._down_begun = -math.inf
         self._workers = [0.0] * setup.workers
         self._handed: deque[float] = deque([0.0] * setup.window, maxlen=setup.window)
-        self._reserved: tuple[tuple[float, float], ...] = ()
+        self._device = Device(may_hedge)
+        self._racing: dict[int, Passage] = {}
+        self._unhanded: dict[int, float | None] = {}
 
     def copy(self) -> Self:
         """Return the same state, to go on from independently."""
@@ -130,10 +158,11 @@ class Pipeline:
         other.setup = self.setup
         other._frame = self._frame
         other._asked_at, other._due_at = self._asked_at, self._due_at
-        other._device_free, other._uplink_free = self._device_free, self._uplink_free
+        other._uplink_free = self._uplink_free
         other._down_free, other._down_begun = self._down_free, self._down_begun
         other._workers, other._handed = self._workers.copy(), self._handed.copy()
-        other._reserved = self._reserved
+        other._device = self._device.copy()
+        other._racing, other._unhanded = self._racing.copy(), self._unhanded.copy()
         return other
 
     def key(self) -> tuple[object, ...]:
@@ -142,36 +171,58 @@ class Pipeline:
         return (
             at,
             self._due_at,
-            max(at, self._device_free),
+            self._device.key(at),
             max(at, self._uplink_free),
             max(at, self._down_free),
             tuple(sorted(max(at, free) for free in self._workers)),
             tuple(max(at, handed) for handed in self._handed),
-            tuple(span for span in self._reserved if span[1] > at),
+            tuple(self._unhanded.items()),
         )
 
-    def advance(self, choose: Callable[[float, float], Demand]) -> Passage:
-        """Take the next frame and return its way; `choose(arrived_at, begun_at)` says its option."""
-        arrived_at = self._take()
-        demand = self._drawn(choose(arrived_at, max(arrived_at, self._device_free)))
-        begun_at = self._on_device(arrived_at, demand.edge_s)
-        passage = self._cross(demand, arrived_at, begun_at) if demand.crosses else None
-        if passage is None:
-            end = self._device_free
+    def advance(self, frames: Frames) -> None:
+        """Take the next frame through.
+
+        Each frame is noted at once, or where the device races the cloud for it once both have shown when they
+        are done: before a frame that begins later is chosen for.
+        """
+        arrived_at = self._take(frames)
+        free_at = self._device.next_free(arrived_at)
+        self._end_races(frames)
+        demand = self._drawn(frames.choose(arrived_at, free_at))
+        begun_at = self._device.run(arrived_at, demand.edge_s)
+        if demand.crosses:
+            passage = self._cross(demand, arrived_at, begun_at)
+        else:
+            end = self._device.free_at
             by = "exit" if demand.by_exit else "edge"
             passage = Passage(demand, arrived_at, begun_at, end, end, 0.0, 0.0, 0.0, by)
-        self._handed.append(max(passage.done_at, self._handed[-1]))
-        return passage
+        frames.sent(passage)
+        frame = self._frame - 1
+        if demand.hedges:
+            self._race(frame, passage)
+            return
+        self._unhanded[frame] = passage.done_at
+        self._hand_on()
+        frames.note(frame, passage)
+
+    def finish(self, frames: Frames) -> None:
+        """End the races that are still on: no frame comes any more."""
+        self._device.settle(self._frame)
+        self._end_races(frames)
 
     def _drawn(self, demand: Demand) -> Demand:
         chances, self._frame = self.setup.chances, self._frame + 1
         return demand if chances is None else chances[self._frame - 1].of(demand)
 
-    def _take(self) -> float:
+    def _take(self, frames: Frames) -> float:
         """Return when the next frame is taken: there is room for it, and its beat has come."""
-        asked_at = max(self._asked_at, self._handed[0])
+        if len(self._unhanded) >= self.setup.window:
+            self._device.settle(self._frame - self.setup.window)
+            self._end_races(frames)
+        asked_at = max(self._asked_at, self._handed[len(self._unhanded)])
         if self.setup.device_paced:
-            asked_at = self._is_free_at(max(asked_at, self._device_free), 0.0)
+            asked_at = self._device.is_free_at(self._device.next_free(asked_at), 0.0)
+            self._end_races(frames)
         period_s = self.setup.period_s
         self._due_at += period_s
         if asked_at - self._due_at > period_s:
@@ -179,20 +230,35 @@ class Pipeline:
         self._asked_at = max(asked_at, self._due_at)
         return self._asked_at
 
-    def _on_device(self, ready_at: float, seconds: float) -> float:
-        """Run for `seconds` on the device as soon as it is free; return when that begins."""
-        begun_at = self._is_free_at(max(ready_at, self._device_free), seconds)
-        self._device_free = begun_at + seconds
-        if self._reserved:
-            self._reserved = tuple(span for span in self._reserved if span[1] > begun_at)
-        return begun_at
+    def _race(self, frame: int, passage: Passage) -> None:
+        """Let the device finish a frame, unless the cloud does before."""
+        demand = passage.demand
+        handed_over_at = passage.begun_at + demand.edge_s
+        give_up_at = handed_over_at + self.setup.timeout_s
+        ready_at = min(handed_over_at + (demand.hedge_after_s or 0.0), give_up_at)
+        self._racing[frame], self._unhanded[frame] = passage, None
+        self._device.race(Race(frame, ready_at, demand.finish_s, passage.answered_at, give_up_at))
 
-    def _is_free_at(self, from_s: float, seconds: float) -> float:
-        """Return the first moment from `from_s` on at which no tail is in the way of `seconds`."""
-        for start, end in self._reserved:
-            if from_s < end and (from_s >= start or from_s + seconds > start):
-                from_s = end
-        return from_s
+    def _end_races(self, frames: Frames) -> None:
+        """Hand on what the device's races have come to."""
+        for frame, done_at, won, hedged, device_s in self._device.finished():
+            passage = self._racing.pop(frame)
+            by = passage.demand.fallback if won else "cloud"
+            self._unhanded[frame] = done_at
+            ended = passage._replace(
+                done_at=done_at, served_by=by, hedged=hedged, device_s=device_s
+            )
+            frames.note(frame, ended)
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Hand on the results that no earlier frame's holds up."""
+        while self._unhanded:
+            frame, done_at = next(iter(self._unhanded.items()))
+            if done_at is None:
+                return
+            del self._unhanded[frame]
+            self._handed.append(max(done_at, self._handed[-1]))
 
     def _cross(self, demand: Demand, arrived_at: float, begun_at: float) -> Passage:
         uplink, downlink, rtt = self.setup.paths
@@ -200,11 +266,11 @@ class Pipeline:
         give_up_at = head_done + self.setup.timeout_s
         sent_at = max(head_done, self._uplink_free)
         if sent_at >= give_up_at:  # it never left
-            return self._finish_here(demand, arrived_at, begun_at, give_up_at)
+            return self._lost(demand, arrived_at, begun_at, give_up_at, give_up_at)
         uploaded_at = uplink.reaches(8 * demand.upload_bytes, sent_at)
         if uploaded_at > give_up_at:
             self._uplink_free = give_up_at
-            return self._finish_here(demand, arrived_at, begun_at, give_up_at, sent_at)
+            return self._lost(demand, arrived_at, begun_at, give_up_at, sent_at)
         self._uplink_free = uploaded_at
         came_at = uploaded_at + rtt.at(uploaded_at) / 2
         worker = min(range(len(self._workers)), key=self._workers.__getitem__)
@@ -219,26 +285,23 @@ class Pipeline:
         self._down_free = max(self._down_free, downloaded_at)
         done_at = downloaded_at + rtt.at(computed_at) / 2
         if done_at > give_up_at:
-            return self._finish_here(demand, arrived_at, begun_at, give_up_at, sent_at)
+            return self._lost(demand, arrived_at, begun_at, give_up_at, sent_at)
         queue_s = served_at - came_at
         network_s = done_at - sent_at - queue_s - demand.cloud_s
         return Passage(
-            demand, arrived_at, begun_at, sent_at, done_at, network_s, queue_s, demand.cloud_s, "cloud"
+            demand, arrived_at, begun_at, sent_at, done_at, network_s, queue_s, demand.cloud_s, "cloud",
+            answered_at=done_at,
         )  # fmt: skip
 
-    def _finish_here(
-        self,
-        demand: Demand,
-        arrived_at: float,
-        begun_at: float,
-        give_up_at: float,
-        sent_at: float | None = None,
+    def _lost(
+        self, demand: Demand, arrived_at: float, begun_at: float, give_up_at: float, sent_at: float
     ) -> Passage:
-        start = self._is_free_at(max(give_up_at, self._device_free), demand.finish_s)
-        done_at = start + demand.finish_s
-        self._reserved = (*self._reserved, (start, done_at))
+        """Return the way of a frame that no answer comes to: the device finishes it, in a race if it may."""
+        done_at = give_up_at
+        if not demand.hedges:
+            done_at = self._device.reserve(give_up_at, demand.finish_s) + demand.finish_s
         waited_s = self.setup.timeout_s
-        left_at = give_up_at if sent_at is None else sent_at
         return Passage(
-            demand, arrived_at, begun_at, left_at, done_at, waited_s, 0.0, 0.0, demand.fallback, True
+            demand, arrived_at, begun_at, sent_at, done_at, waited_s, 0.0, 0.0, demand.fallback, True,
+            device_s=demand.finish_s,
         )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from partitioner.common.units import format_duration, plural
 from partitioner.simulation.demand import Demand
-from partitioner.simulation.pipeline import Passage, Pipeline, Setup
+from partitioner.simulation.pipeline import Frames, Passage, Pipeline, Setup
 
 CLAIRVOYANT = "clairvoyant"
 
@@ -31,16 +31,16 @@ def unasked(demand: Demand, _frame: int) -> Demand:
     return demand
 
 
-class Policy(Protocol):
-    """Chooses an option for each frame, from what it has seen come back before."""
+class Policy(Frames, Protocol):
+    """Chooses an option for each frame, from what it has seen come back before.
+
+    It must not use anything that it hears of a frame before that has happened.
+    """
 
     name: str
 
-    def choose(self, arrived_at: float, begun_at: float) -> Demand:
-        """Return the option of the frame that arrived then, and whose head is to begin then."""
-
-    def note(self, passage: Passage) -> None:
-        """Take note of a frame's way; the policy must not use it before its `done_at`."""
+    def may_hedge(self) -> bool:
+        """Tell whether the device may begin to finish a frame itself that asks for it, and count it if so."""
 
 
 class Fixed:
@@ -56,8 +56,15 @@ class Fixed:
         del arrived_at, begun_at
         return self._ask(self._demand, next(self._frames))
 
-    def note(self, passage: Passage) -> None:
+    def sent(self, passage: Passage) -> None:
         """Learn nothing."""
+
+    def note(self, frame: int, passage: Passage) -> None:
+        """Learn nothing."""
+
+    def may_hedge(self) -> bool:
+        """Hedge as often as the demand asks for."""
+        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +109,16 @@ class Run:
         """Frames whose call was given up."""
         return sum(passage.timed_out for passage in self.passages)
 
+    @property
+    def hedged(self) -> int:
+        """Frames that the device began to finish while the cloud might still have answered."""
+        return sum(passage.hedged for passage in self.passages)
+
+    @property
+    def hedges_won(self) -> int:
+        """Of those, the ones that the device was first with."""
+        return sum(p.hedged and p.done_at < p.answered_at for p in self.passages)
+
     def missed(self, deadline_s: float) -> float:
         """Return the share of frames later than a deadline."""
         return float((self.latencies_s > deadline_s).mean())
@@ -145,13 +162,25 @@ class Run:
 
 def run_policy(setup: Setup, policy: Policy, frames: int) -> Run:
     """Send `frames` frames through the pipeline under one policy."""
-    pipeline = Pipeline(setup)
-    passages = []
+    pipeline, noted = Pipeline(setup, policy.may_hedge), _Noted(policy)
     for _ in range(frames):
-        passage = pipeline.advance(policy.choose)
-        policy.note(passage)
-        passages.append(passage)
-    return Run(policy.name, tuple(passages), setup.period_s)
+        pipeline.advance(noted)
+    pipeline.finish(noted)
+    passages = tuple(noted.passages[frame] for frame in range(frames))
+    return Run(policy.name, passages, setup.period_s)
+
+
+class _Noted:
+    """A policy, and the ways of its frames."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.choose, self.sent = policy.choose, policy.sent
+        self.passages: dict[int, Passage] = {}
+
+    def note(self, frame: int, passage: Passage) -> None:
+        self._policy.note(frame, passage)
+        self.passages[frame] = passage
 
 
 def run_clairvoyant(
@@ -192,9 +221,10 @@ class _Line:
         self.sum_s = 0.0
 
     def grown(self, demand: Demand) -> "_Line":
-        line = _Line(self.pipeline.copy(), self.only)
-        line.passage = line.pipeline.advance(lambda _arrived_at, _begun_at: demand)
-        line.before, line.sum_s = self, self.sum_s + line.passage.latency_s
+        line, given = _Line(self.pipeline.copy(), self.only), _Given(demand)
+        line.pipeline.advance(given)
+        line.before, line.passage = self, given.passage
+        line.sum_s = self.sum_s + given.passage.latency_s
         return line
 
     def passages(self) -> tuple[Passage, ...]:
@@ -204,6 +234,16 @@ class _Line:
             found.append(line.passage)
             line = line.before
         return tuple(reversed(found))
+
+
+class _Given(Fixed):
+    """An option for one frame, and what became of it."""
+
+    passage: Passage
+
+    def note(self, frame: int, passage: Passage) -> None:
+        del frame
+        self.passage = passage
 
 
 def _best(lines: list[_Line]) -> list[_Line]:

@@ -35,11 +35,10 @@ def _energy_j(passage: Passage, terms: Terms, fps: float | None) -> float | None
     if terms.device is None or terms.radio is None:
         return None
     demand = passage.demand
-    finished_s = demand.finish_s if passage.timed_out else 0.0
     return frame_energy(
         terms.device,
         terms.radio,
-        edge_s=demand.edge_s + finished_s,
+        edge_s=demand.edge_s + passage.device_s,
         network_s=passage.network_s,
         cloud_s=passage.queue_s + passage.cloud_s,
         upload_bytes=demand.upload_bytes,

@@ -142,7 +142,12 @@ def test_wait_for_a_worker_matches_pollaczek_khinchine() -> None:
             # The next head begins as this one ends, so its length is the time between two arrivals.
             return Demand("x", random_.expovariate(1 / gap_s), 1e-9, service_s, 0)
 
-        def note(self, passage: object) -> None: ...
+        def sent(self, passage: object) -> None: ...
+
+        def note(self, frame: int, passage: object) -> None: ...
+
+        def may_hedge(self) -> bool:
+            return True
 
     setup = Setup(Trace.constant(Link(1e9, 1e9, 0.0)), 0.0, 10_000, 1e6)
     waits = [p.queue_s for p in run_policy(setup, Poisson(), 60_000).passages]
