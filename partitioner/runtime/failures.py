@@ -24,6 +24,8 @@ _NAMES = re.compile(
     r"Name:'[^']*'|Node ?\([^()]*\)|Load model from \S+ failed|[\w:]*\([^()]*TensorShape[^()]*\)"
 )
 """Where the words of any cause may stand by chance: names of nodes, paths, signatures in its sources."""
+_GPU = re.compile(r"\b(CU[A-Z_]+ failure \d+: [^;]*[^;\s])")
+"""What a library of CUDA says; the host, the place and the call follow it."""
 _LONGEST = 300
 _VERSION: str = onnxruntime.__version__
 
@@ -32,6 +34,7 @@ class Cause(Enum):
     """Why a session did not open, or did not run."""
 
     MEMORY = "memory"
+    GPU = "gpu"
     OPERATOR = "operator"
     TOO_NEW = "too new"
     KERNEL = "kernel"
@@ -50,8 +53,9 @@ _WORDS: tuple[tuple[Cause, str], ...] = (
     (
         Cause.MEMORY,
         r"Failed to allocate memory|bad.?alloc|bad allocation|out of memory|Cannot allocate memory|"
-        r"CUDA failure 2\b",
+        r"CUDA failure 2\b|_ALLOC_FAILED",
     ),
+    (Cause.GPU, _GPU.pattern),
     (
         Cause.OPERATOR,
         r"No Op registered for|is not a registered function/op|No opset import for domain|"
@@ -120,7 +124,12 @@ _ELSE = "See which cuts work: splitpoint verify BUNDLE."
 _ELSE_RUNNING = "See whether it is the cut: splitpoint verify BUNDLE --data INPUTS."
 _REMAKE = "To have what does not open left out, {2}."
 _AGAIN = "Copy the bundle again, or {2}."
+_GPU_FAILED = (
+    "The GPU failed, which a lack of its memory may look like: nvidia-smi shows who takes it. Free some, "
+    "allow fewer sessions, or start this program again."
+)
 _OPENING: dict[Cause, str] = {
+    Cause.GPU: _GPU_FAILED,
     Cause.MEMORY: "Free memory, allow fewer sessions, or choose a cut that leaves less to this machine.",
     Cause.OPERATOR: "onnxruntime {1} has no {0}: install one that has it, as where the bundle was made.",
     Cause.TOO_NEW: "Update onnxruntime, which is {1} here.",
@@ -134,6 +143,7 @@ _OPENING: dict[Cause, str] = {
     Cause.GRAPH: _REMAKE,
 }
 _RUNNING: dict[Cause, str] = {
+    Cause.GPU: _GPU_FAILED,
     Cause.MEMORY: "Free memory, or send fewer samples at a time.",
     Cause.SHAPES: "The model does not take inputs of these sizes and values together.",
     Cause.VALUES: "The model does not take these values: compare them with inputs that it was made for.",
@@ -144,7 +154,8 @@ def _plain(text: str) -> str:
     """Return the runtime's words on one line, without where in its sources it says them."""
     node = _NODE.search(text)
     rest = _NODE.sub("", text)
-    words = " ".join(_SOURCE.sub("", rest).split()).rstrip(" .")
+    gpu = _GPU.search(rest)
+    words = gpu[1] if gpu else " ".join(_SOURCE.sub("", rest).split()).rstrip(" .")
     words = words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"
     where = f"{node[1]} {node[2]}".strip() + ": " if node else ""
     return where + words

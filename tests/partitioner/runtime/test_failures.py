@@ -135,3 +135,52 @@ def test_disk_that_is_full_is_told_as_such() -> None:
     assert found.cause is Cause.DISK
     assert found.said == "No space left on device"
     assert "make room" in found.advice_on_opening()
+
+
+PLACE = (
+    " ; GPU=0 ; hostname=vm ; file=/onnxruntime_src/onnxruntime/core/providers/cuda/nn/conv.cc ; line=484 ; "
+    "expr=s_.cudnn_fe_graph->execute(cudnn_handle, s_.variant_pack, ws.get());"
+)
+SIGNATURE = (
+    "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:146 std::conditional_t<THRW, void, "
+    "common::Status> onnxruntime::CudaCall(ERRTYPE, const char*, const char*, SUCCTYPE, const char*, const "
+    "char*, int) [with ERRTYPE = cublasStatus_t; bool THRW = true; SUCCTYPE = cublasStatus_t] "
+)
+
+
+@pytest.mark.parametrize(
+    ("told", "cause", "said"),
+    [
+        (
+            "Non-zero status code returned while running Conv node. Name:'Conv_115' Status Message: "
+            f"CUDNN_FE failure 11: CUDNN_BACKEND_API_FAILED{PLACE}",
+            Cause.GPU,
+            "Conv Conv_115: CUDNN_FE failure 11: CUDNN_BACKEND_API_FAILED",
+        ),
+        (
+            f"Exception during initialization: {SIGNATURE}"
+            f"CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED{PLACE}",
+            Cause.MEMORY,
+            "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED",
+        ),
+        (
+            f"{SIGNATURE}CUDA failure 2: out of memory{PLACE}",
+            Cause.MEMORY,
+            "CUDA failure 2: out of memory",
+        ),
+        (
+            f"{SIGNATURE}CUDA failure 700: an illegal memory access was encountered{PLACE}",
+            Cause.GPU,
+            "CUDA failure 700: an illegal memory access was encountered",
+        ),
+    ],
+)
+def test_failure_of_a_gpu_is_neither_the_input_nor_the_bundle(
+    told: str, cause: Cause, said: str
+) -> None:
+    found = Failure.of(RuntimeError(f"[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : {told}"))
+    assert (found.cause, found.said) == (cause, said)
+    for advice in (found.advice_on_running, found.advice_on_opening()):
+        assert "Free" in advice
+        assert "values" not in advice
+        assert "verify" not in advice
