@@ -1,10 +1,11 @@
 """Running a graph: the one place that knows how a session of ONNX Runtime is made."""
 
 import contextlib
+import logging
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS, MAX_T
 from partitioner.common.memory import release_freed_pages
 from partitioner.common.units import plural
 from partitioner.runtime.failures import Failure
-from partitioner.runtime.providers import check_provider, open_with
+from partitioner.runtime.providers import RECORD_PLACES, check_provider, open_with, slow_on_cpu
 from protos.errors import BundleError, FaultError, UsageError
 from protos.tensors import Array, Buffer, TensorSpec, native
+
+_log = logging.getLogger(__name__)
 
 _SAME_NUMBERS = {
     # Where the runtime fuses weights of 4 bits, activations get 8 bits. What it fuses differs between a model
@@ -132,6 +135,8 @@ def _settings(
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     for key, value in _SAME_NUMBERS.items():
         settings.add_session_config_entry(key, value)
+    if options.provider != DEFAULT_PROVIDER:
+        settings.add_session_config_entry(*RECORD_PLACES)
     if profile_to:
         settings.enable_profiling = True
         settings.profile_file_prefix = str(profile_to)
@@ -183,14 +188,28 @@ def open_stage(
     if graph is None:
         return Stage(None, inputs, outputs)
     try:
-        stage = Stage(open_bundled(graph, options), inputs, outputs)
+        session = open_bundled(graph, options)
     finally:
         release_freed_pages()  # loading takes the weights several times over
+    stage = Stage(session, inputs, outputs)
     if options.provider != DEFAULT_PROVIDER:
+        if slow := slow_on_cpu(session, options.provider):
+            _tell_of_cpu(options.provider, slow)
         # On a GPU the first frame of a session takes 0.1 to 0.6 s: kernels are loaded and chosen with it.
         with contextlib.suppress(FaultError):  # made-up values may be none that the model takes
             stage.run(random_feeds(inputs, np.random.default_rng(0)))
     return stage
+
+
+@cache
+def _tell_of_cpu(provider: str, operators: tuple[str, ...]) -> None:
+    """Say once that a model computes slowly; of its parts each would say the same."""
+    _log.warning(
+        "%s does not compute %s: they run on the CPU, with copies to it and back. "
+        "A model in float32 or float16 may have none of them.",
+        provider,
+        ", ".join(operators),
+    )
 
 
 def open_weighed(open_stage: Callable[[], Stage]) -> tuple[Stage, int]:
