@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from cloud_server.server import CloudServer
+from edge_client.client.options import ClientOptions
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import BundleExits
 from partitioner.bundle.head_export import export_heads
@@ -49,6 +50,12 @@ def patient_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the end of a run waits for its last report is not a busy test machine's matter."""
     monkeypatch.setattr("edge_client.telemetry.reporter._LAST_S", 30.0)
     monkeypatch.setattr("edge_client.cloud.greeting._REPORT_S", 30.0)
+
+
+@pytest.fixture(autouse=True)
+def no_frame_is_hedged_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether an answer is late depends on how busy the test machine is: who wants hedges says so."""
+    monkeypatch.setitem(ClientOptions.__init__.__kwdefaults__, "hedge", "off")
 
 
 @pytest.fixture(scope="session")

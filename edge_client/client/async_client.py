@@ -13,6 +13,7 @@ from typing import Self
 from edge_client import defaults
 from edge_client.client.completion import FrameCompletion
 from edge_client.client.feed import Source
+from edge_client.client.hedges import HedgeCounts
 from edge_client.client.options import ClientOptions
 from edge_client.client.pipeline import FramePipeline, OnError
 from edge_client.client.session import CloudSession
@@ -187,6 +188,11 @@ class AsyncEdgeClient:
         return self._completer.fallbacks
 
     @property
+    def hedges(self) -> HedgeCounts:
+        """What came of the frames that this device began to finish, too, as the cloud was late."""
+        return self._completer.hedges
+
+    @property
     def cloud_is_away(self) -> bool:
         """True while the cloud is not asked, since it has failed and no probe has got through yet."""
         return self._breaker.circuit is Circuit.OPEN
@@ -328,6 +334,7 @@ class AsyncEdgeClient:
             await asyncio.gather(task, return_exceptions=True)
         if self.watch is not None:
             await self.watch.close()
+        await self._completer.close()
         if self._transport is not None:
             await self._transport.end()
         self._device.close()

@@ -1,24 +1,26 @@
-"""Completion of a frame after its head: by the cloud, else by the tail here, the exit, or without an answer.
+"""Completion of a frame after its head: by the cloud, else on this device, or without an answer.
 
-A fallback is a value: whatever happens to the cloud, the frame goes on from the frontier that exists.
-Where the rest of the model fits into what is left of the deadline it is computed here; otherwise the
-exit's answer is taken, and without an exit the frame's result has no answer, and says why. A device
-that holds heads only has nothing but exits.
+A fallback is a value: whatever happens to the cloud, the frame goes on from the frontier that exists
+(local_finish.py). Where the cloud's answer is late, an idle device does not wait for that to happen: it
+begins to finish the frame, too, and what comes first is the result (hedges.py). The request that has lost
+goes on unheard until its time is up. Its answer, or that none comes, teaches as much as any other, so it is
+not cancelled at the server: to know the link is worth more than one tail.
 """
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import perf_counter
 
+from edge_client.client.hedges import Hedge, HedgeCounts, Hedges
+from edge_client.client.local_finish import LocalFinish
 from edge_client.client.options import ClientOptions
 from edge_client.cloud.reply import Reply, check_outputs
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller
 from edge_client.frames.compute_thread import ComputeThread
-from edge_client.frames.failure import CloudFailure, misfit, unanswered
+from edge_client.frames.failure import CloudFailure
 from edge_client.frames.head import HeadRunner
 from edge_client.frames.outcome import (
     served_by_cloud,
@@ -26,8 +28,8 @@ from edge_client.frames.outcome import (
     served_by_exit,
     served_by_none,
 )
-from edge_client.frames.prepared_frame import PreparedFrame
-from edge_client.frames.result import Missed, Result
+from edge_client.frames.prepared_frame import ExitAnswer, PreparedFrame
+from edge_client.frames.result import Hedged, Result
 from partitioner.common.units import format_duration
 from partitioner.estimators.circuit_breaker import Breaker, Circuit
 from protos.codecs.registry import is_calibrated
@@ -36,12 +38,11 @@ from protos.tensors import Array
 
 _SPARE_S = 0.002
 """Kept of every deadline for what is neither cloud nor tail: waking, gathering, handing over."""
-_SPARE = 0.2
-"""And this share of a tail's usual time, since it varies."""
-GRACE = 0.05
-"""Share of a deadline by which a computation here may be late: nearly done, it should not be for nothing."""
 
 Greet = Callable[[], Awaitable[None]]
+Answer = Reply | CloudFailure
+Here = Mapping[str, Array] | ExitAnswer | None
+"""What this device makes of a frame: the tail's outputs, the exit's answer, or nothing."""
 
 
 class FrameCompletion:
@@ -59,9 +60,10 @@ class FrameCompletion:
     ) -> None:
         self.fallbacks: Counter[str] = Counter()
         """Frames that the cloud was meant to serve and did not, by what it failed with."""
-        self._runner = runner
         self._stages, self._bundle = runner.stages, runner.stages.bundle
-        self._device = device
+        self._finish = LocalFinish(runner, device, controller)
+        self._hedges = Hedges(options.hedging, self._finish, controller)
+        self._overtaken: set[asyncio.Task[Answer]] = set()
         self._transport = transport
         self._breaker = breaker
         self._controller = controller
@@ -78,17 +80,38 @@ class FrameCompletion:
         """Count answers as lost after so long, from the next frame on."""
         self._timeout_s = timeout_s
 
+    @property
+    def hedges(self) -> HedgeCounts:
+        """What came of hedges since the start."""
+        return self._hedges.counts
+
     async def complete(self, work: PreparedFrame) -> Result:
         """Return the frame's result; raises only with on_failure="fail", what the cloud failed with."""
         if work.message is None or self._transport is None:
             return self.answered_here(work)
-        reply = await self._try_cloud(self._transport, work, work.message)
-        if isinstance(reply, Reply):
-            return served_by_cloud(self._bundle, work, reply)
-        if self._on_failure == "fail":
-            raise reply.error
-        self.fallbacks[reply.kind] += 1
-        return await self._go_on(work, reply)
+        if (refusal := self._refusal(work)) is not None:
+            return await self._conclude(work, CloudFailure(refusal, 0.0))
+        hedge = self._hedges.plan(work, self._transport)
+        if hedge is None:
+            return await self._conclude(
+                work, await self._try_cloud(self._transport, work, work.message)
+            )
+        asking = asyncio.create_task(self._try_cloud(self._transport, work, work.message))
+        try:
+            await asyncio.wait((asking,), timeout=hedge.after_s)
+            if asking.done() or not self._hedges.may_begin():
+                return await self._conclude(work, await asking)
+            return await self._race(work, hedge, asking)
+        finally:
+            if asking not in self._overtaken:
+                asking.cancel()
+
+    async def close(self) -> None:
+        """Give up the requests whose frames were finished without them."""
+        overtaken = tuple(self._overtaken)
+        for asking in overtaken:
+            asking.cancel()
+        await asyncio.gather(*overtaken, return_exceptions=True)
 
     def answered_here(self, work: PreparedFrame) -> Result:
         """Return the result of a frame of which nothing crosses: the exit or the head has answered."""
@@ -96,12 +119,47 @@ class FrameCompletion:
             return served_by_exit(self._bundle, work, work.exit)
         return served_by_edge(self._bundle, work, {})
 
+    async def _race(
+        self, work: PreparedFrame, hedge: Hedge, asking: asyncio.Task[Answer]
+    ) -> Result:
+        """Return what comes first, the cloud's answer or this device's."""
+        finishing = asyncio.create_task(self._finish.hedge(work, hedge.run))
+        try:
+            await asyncio.wait((asking, finishing), return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done() and (here := await finishing) is not None:
+                return self._answered_first(work, hedge, asking, here)
+            answer = await asking
+            if isinstance(answer, Reply):
+                hedged = self._hedges.cloud_was_first(hedge)
+                return served_by_cloud(self._bundle, work, answer, hedged)
+            if hedge.run.begun_at is None or (here := await finishing) is None:
+                return await self._conclude(work, answer)  # whose turn does not wait for a pause
+            self.fallbacks[answer.kind] += 1
+            return self._result(work, answer, here, self._hedges.device_was_first(hedge, work))
+        finally:
+            hedge.run.drop()
+            finishing.cancel()
+
+    def _answered_first(
+        self, work: PreparedFrame, hedge: Hedge, asking: asyncio.Task[Answer], here: Here
+    ) -> Result:
+        """Return the result of a frame that this device has finished; the cloud may answer unheard."""
+        if work.sent_bytes:
+            self._overtaken.add(asking)
+            asking.add_done_callback(self._overtaken_ended)
+            if len(self._overtaken) > 1:  # no single straggler, which its own answer tells of
+                self._controller.learned.overtaken(work, perf_counter() - hedge.handed_at)
+        return self._result(work, None, here, self._hedges.device_was_first(hedge, work))
+
+    def _overtaken_ended(self, asking: asyncio.Task[Answer]) -> None:
+        self._overtaken.discard(asking)
+        if not asking.cancelled() and isinstance(answer := asking.result(), Reply):
+            self._hedges.unused(answer)
+
     async def _try_cloud(
         self, transport: GrpcTransport, work: PreparedFrame, message: bytes
-    ) -> Reply | CloudFailure:
+    ) -> Answer:
         """Return what the cloud answers, or what it fails the frame with; both are learnt from."""
-        if (refusal := self._refusal(work)) is not None:
-            return CloudFailure(refusal, 0.0)
         begun_at = perf_counter()
         try:
             reply = await self._ask(transport, work, message)
@@ -112,6 +170,7 @@ class FrameCompletion:
         except BaseException:
             self._breaker.withdrew()
             raise
+        self._hedges.answered(work, reply, begun_at)
         self._breaker.succeeded()
         return reply
 
@@ -160,18 +219,28 @@ class FrameCompletion:
         ):  # else a server warms up, and no link is slow
             self._controller.learned.failed(work, error, now_s - begun_at)
 
-    async def _go_on(self, work: PreparedFrame, failure: CloudFailure) -> Result:
-        """Go on without the cloud: by the tail, else by the exit, else without an answer."""
-        tail_outputs = None
-        if self._bundle.heads_only:
-            await self._ask_exit(work)
-        else:
-            tail_outputs = await self._run_tail(work)
-        if tail_outputs is not None:
-            return served_by_edge(self._bundle, work, tail_outputs, failure)
-        if work.exit is not None:
-            return served_by_exit(self._bundle, work, work.exit, failure)
-        error, missed = self._no_answer(work, failure)
+    async def _conclude(self, work: PreparedFrame, answer: Answer) -> Result:
+        """Return the result by the cloud's answer; where it has failed, go on without it, or fail as told."""
+        if isinstance(answer, Reply):
+            return served_by_cloud(self._bundle, work, answer)
+        if self._on_failure == "fail":
+            raise answer.error
+        self.fallbacks[answer.kind] += 1
+        return self._result(work, answer, await self._finish.finish(work))
+
+    def _result(
+        self,
+        work: PreparedFrame,
+        failure: CloudFailure | None,
+        here: Here,
+        hedged: Hedged | None = None,
+    ) -> Result:
+        """Return the result of a frame that this device has finished, or could not."""
+        if isinstance(here, ExitAnswer):
+            return served_by_exit(self._bundle, work, here, failure, hedged)
+        if here is not None or failure is None:
+            return served_by_edge(self._bundle, work, here or {}, failure, hedged)
+        error, missed = self._finish.why_none(work, failure)
         return served_by_none(
             work.frame,
             work.choice,
@@ -182,77 +251,13 @@ class FrameCompletion:
             failure=failure,
         )
 
-    async def _ask_exit(self, work: PreparedFrame) -> None:
-        """Ask the exit, whose answer counts however unsure it is, as there is no tail here."""
-        if work.exit is None and self._stages.has_exit(work.choice.cut.id):
-            await self._device.run(work.arrived_at, partial(self._runner.ask_exit, work))
-
-    async def _run_tail(self, work: PreparedFrame) -> Mapping[str, Array] | None:
-        """Return the outputs of the tail, run here; None where the deadline leaves no time for it."""
-        if not self._fits(work):
-            return None
-        try:
-            async with asyncio.timeout(grace_s(work.arrived_at, work.deadline_at)):
-                run = partial(self._run_fitting_tail, work)
-                outputs, tail_s = await self._device.run(work.arrived_at, run)
-        except (TimeoutError, LateError):
-            return None
-        work.spent(tail_s)
-        return outputs
-
-    def _run_fitting_tail(self, work: PreparedFrame) -> tuple[Mapping[str, Array], float]:
-        if not self._fits(work):  # it had to wait for its turn
-            raise LateError("the deadline passed while other frames were computed.")
-        return self._stages.run_tail(work.choice.cut.id, work.values)
-
     def _patience_s(self, work: PreparedFrame) -> float:
         """Return how long to wait for the cloud, so that what remains can be done here in time."""
-        left_s = work.deadline_at - perf_counter()
+        left_s, cut_id = work.deadline_at - perf_counter(), work.choice.cut.id
         # When the wait ends, another frame's head may just have begun.
-        tail_s = self._tail_s(work) + self._stages.head_s(work.choice.cut.id)
+        tail_s = self._finish.reserved_s(cut_id) + self._stages.head_s(cut_id)
         reserved_s = tail_s if tail_s < left_s else 0.0
         return min(self._timeout_s, left_s - reserved_s - _SPARE_S)
-
-    def _tail_s(self, work: PreparedFrame) -> float:
-        """Return what the rest takes here; infinite if it would have to be opened first."""
-        cut_id = work.choice.cut.id
-        known_s = self._stages.tail_s(cut_id)
-        if not self._stages.is_open("tail", cut_id) or known_s is None:
-            return math.inf
-        return (1 + _SPARE) * known_s
-
-    def _fits(self, work: PreparedFrame) -> bool:
-        left_s = grace_s(work.arrived_at, work.deadline_at)
-        if left_s is None:
-            return True
-        if self._tail_s(work) == math.inf:
-            self._stages.prefetch("tail", work.choice.cut.id)  # for the frames to come
-        return self._tail_s(work) <= left_s
-
-    def _no_answer(
-        self, work: PreparedFrame, failure: CloudFailure
-    ) -> tuple[SplitpointError, Missed | None]:
-        """Return why neither tail nor exit answers a frame, and what a missed deadline would have taken."""
-        cut_id, timed = work.choice.cut.id, work.deadline_at < math.inf
-        if self._bundle.heads_only:
-            exits = [cut for cut in self._bundle.cuts if self._stages.has_exit(cut)]
-            late = timed and isinstance(failure.error, LateError)
-            missed = Missed(failure.kind, None) if late else None
-            return unanswered(failure, self._bundle.name, cut_id, exits), missed
-        deadline_s = work.deadline_at - work.arrived_at
-        tail_s, took_s = self._stages.tail_s(cut_id), perf_counter() - work.arrived_at
-        here_s = math.inf if tail_s is None else max(took_s, deadline_s) + tail_s
-        there_s = self._controller.learned.usual_s(work.choice.label)
-        least_s = min(here_s, max(took_s, there_s or math.inf))
-        needed_s = least_s if least_s < math.inf else None
-        return misfit(failure, cut_id, deadline_s), Missed(failure.kind, needed_s)
-
-
-def grace_s(arrived_at: float, deadline_at: float) -> float | None:
-    """Return how much longer a computation here may be waited for; None without a deadline."""
-    if deadline_at == math.inf:
-        return None
-    return max(0.0, deadline_at + GRACE * (deadline_at - arrived_at) - perf_counter())
 
 
 def _away() -> UnreachableError:

@@ -17,6 +17,7 @@ from partitioner.common.defaults import (
     ExitThreshold,
 )
 from partitioner.common.progress import OnProgress, unheard
+from partitioner.common.units import parse_duration
 from partitioner.network.link import Link
 from partitioner.settings.declaration import Options, about, option
 from partitioner.settings.kinds import (
@@ -39,14 +40,23 @@ if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
     from partitioner.planning.objective import Objective
     from partitioner.planning.terms import Terms
+    from partitioner.policy.hedging import Hedging
 
-AUTO = "auto"
+AUTO, OFF = "auto", "off"
 
 
 def _read_threshold(text: str) -> ExitThreshold:
     from partitioner.exits.ladder import parse_threshold  # loads numpy
 
     return parse_threshold(text)
+
+
+def _read_hedge(text: str) -> float | str:
+    return text if text in (AUTO, OFF) else parse_duration(text)
+
+
+def _write_hedge(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}s"
 
 
 _BUNDLE = replace(FOLDER, types=())  # what else it may be takes long to load; see load_bundle
@@ -61,6 +71,13 @@ _THRESHOLD = Kind(
     read=_read_threshold,
     types=(str, Real),
     wanted="own, auto, None or a number of 0 to 1",
+)
+_HEDGE = Kind(
+    "auto|off|TIME",
+    read=_read_hedge,
+    write=_write_hedge,
+    types=(str, Real),
+    wanted="auto, off or a number of seconds",
 )
 
 
@@ -160,6 +177,16 @@ class ClientOptions(Options):
         holds=lambda size: size >= 1,
         wrong="{} bytes of memory hold no head. Give 1 or more.",
     )
+    hedge: float | str = option(
+        AUTO,
+        "When the idle device begins to finish a frame that was sent, too, and what comes first counts: auto "
+        "is once both are as likely to be first; or so long after it was sent.",
+        _HEDGE,
+        written="as 80ms",
+        panel=LIMITS,
+        holds=lambda after: after in (AUTO, OFF) if isinstance(after, str) else after >= 0,
+        wrong="a hedge of {!r} is neither auto, off nor 0 s or more.",
+    )
     on_failure: defaults.OnFailure = option(
         "finish",
         "Without an answer of the cloud: finish the frame here, or fail it.",
@@ -226,6 +253,10 @@ class ClientOptions(Options):
                 "an exit floor bounds a threshold that moves. Give `exit_threshold` auto, `deadline_s` or "
                 "`latency_s`, and `cut` auto (or `adapt`); or leave the floor out."
             )
+        if self.on_failure == "fail" and not isinstance(self.hedge, str):
+            raise UsageError(
+                "a hedge finishes frames here, which `on_failure` fail rules out. Leave one of them out."
+            )
         if self.latency_s is not None and not self.adapts:
             raise UsageError(
                 f"a latency of {self.latency_s:g} s is kept by a policy that moves the cut. Give `cut` "
@@ -242,6 +273,14 @@ class ClientOptions(Options):
     def known_link(self) -> Link | None:
         """The link to plan for, read if it was written; None: it is to be measured."""
         return None if self.link is None else Link.of(self.link)
+
+    @property
+    def hedging(self) -> "Hedging":
+        """When frames are hedged: never where those that the cloud fails are not to be finished here."""
+        from partitioner.policy.hedging import Hedging
+
+        off = self.on_failure == "fail"
+        return Hedging(OFF if off else self.hedge)  # type: ignore[arg-type]  # checked above
 
     @property
     def adapts(self) -> bool:

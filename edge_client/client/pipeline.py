@@ -8,8 +8,9 @@ from itertools import count
 from time import perf_counter
 from typing import Literal
 
-from edge_client.client.completion import FrameCompletion, grace_s
+from edge_client.client.completion import FrameCompletion
 from edge_client.client.feed import Source, as_async, opened
+from edge_client.client.local_finish import grace_s
 from edge_client.client.options import ClientOptions
 from edge_client.client.window import in_order
 from edge_client.control.controller import Controller

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from edge_client import defaults
 from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.client.hedges import HedgeCounts
 from edge_client.client.options import ClientOptions
 from edge_client.frames.choice import Choice
 from edge_client.frames.inputs import Inputs
@@ -89,6 +90,11 @@ class EdgeClient:
     def fallbacks(self) -> Counter[str]:
         """Frames that the cloud was meant to serve and did not, by what it failed with."""
         return self._client.fallbacks
+
+    @property
+    def hedges(self) -> HedgeCounts:
+        """What came of the frames that this device began to finish, too, as the cloud was late."""
+        return self._client.hedges
 
     @property
     def switches(self) -> int:

@@ -85,6 +85,14 @@ class InferStream:
         return bool(self._pending)
 
     @property
+    def on_the_way(self) -> tuple[int, float]:
+        """The bytes of the requests that wait for their answers, and when the oldest was begun."""
+        waiting = self._pending.values()
+        if not waiting:
+            return 0, perf_counter()
+        return sum(each.size for each in waiting), min(each.begun_at for each in waiting)
+
+    @property
     def silent_s(self) -> float:
         """Seconds since the server was last heard, or since it was first asked something."""
         return perf_counter() - self._heard_at

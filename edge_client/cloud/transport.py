@@ -51,6 +51,11 @@ class GrpcTransport:
         return self._stream is not None and self._stream.is_busy
 
     @property
+    def on_the_way(self) -> tuple[int, float]:
+        """The bytes of the requests that wait for their answers, and when the oldest was begun."""
+        return (0, 0.0) if self._stream is None else self._stream.on_the_way
+
+    @property
     def silent_s(self) -> float:
         """Seconds without a sign of the server while requests wait; 0 while none does."""
         return self._stream.silent_s if self._stream is not None and self.is_busy else 0.0

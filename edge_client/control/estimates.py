@@ -55,6 +55,12 @@ class EdgeEstimates(Estimates):
         self._usual_s[label] = before_s + _LATEST * (took_s - before_s)
         self.served(seen, max(0.0, reply.queue_s - reply.open_s), cloud_s, profiled_s)
 
+    def overtaken(self, work: PreparedFrame, waited_s: float) -> None:
+        """Learn from a frame that this device has finished while its answer was still to come."""
+        if (option := work.choice.option) is not None:
+            server_s = option.cloud_s * self._cloud.load(perf_counter())
+            self.lost(work.sent_bytes, waited_s - server_s)
+
     def failed(self, work: PreparedFrame, error: SplitpointError, lost_s: float) -> None:
         """Learn from a frame that the cloud failed, after `lost_s`."""
         if isinstance(error, LateError) and work.sent_bytes:

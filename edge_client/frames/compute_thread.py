@@ -14,7 +14,8 @@ from protos.errors import UsageError
 
 R = TypeVar("R")
 
-_Job = tuple[float, int, "Future[Any] | None", Callable[[], Any]]
+_Job = tuple[bool, float, int, "Future[Any] | None", Callable[[], Any]]
+"""Whether it only fills pauses; when its frame arrived; its number; who waits for it; and the work."""
 
 
 class ComputeThread:
@@ -37,11 +38,14 @@ class ComputeThread:
         """Wait until nothing that is older than what comes next runs or waits."""
         await self.run(math.inf, _nothing)
 
-    async def run(self, arrived_at: float, work: Callable[[], R]) -> R:
+    async def run(
+        self, arrived_at: float, work: Callable[[], R], *, fills_pauses: bool = False
+    ) -> R:
         """Return what `work` returns; of all that waits, what arrived first is run first.
 
-        Cancelled while it waits, it never runs; while it runs, it runs to its end, unheard. Raises
-        UsageError when this is closed, or gets closed before its turn.
+        Work that `fills_pauses` is begun only when no other waits. Cancelled while it waits, work never
+        runs; while it runs, it runs to its end, unheard. Raises UsageError when this is closed, or gets
+        closed before its turn.
         """
         if self._closed:
             raise _closed()
@@ -52,22 +56,22 @@ class ComputeThread:
             self._thread.start()
         future: Future[R] = Future()
         self._given += 1
-        self._jobs.put((arrived_at, next(self._numbers), future, work))
+        self._jobs.put((fills_pauses, arrived_at, next(self._numbers), future, work))
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
         """Let the thread end; what waits for it fails. Does nothing twice."""
         self._closed = True
-        self._jobs.put((float("-inf"), next(self._numbers), None, lambda: None))
+        self._jobs.put((False, -math.inf, next(self._numbers), None, _nothing))
 
     def _serve(self) -> None:
         while True:
-            _, _, future, work = self._jobs.get()
+            *_, future, work = self._jobs.get()
             if future is None:
                 break
             self._work(future, work)
         while not self._jobs.empty():
-            _, _, future, _ = self._jobs.get()
+            *_, future, _ = self._jobs.get()
             if future is not None and future.set_running_or_notify_cancel():
                 future.set_exception(_closed())
 

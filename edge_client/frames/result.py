@@ -51,6 +51,20 @@ class Missed:
     needed_s: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Hedged:
+    """A frame that this device began to finish, too, as the cloud's answer was late."""
+
+    after_s: float
+    """From handing the message over until the device began with it."""
+    expected_s: float | None
+    """What the answer was expected to take from there; None where nothing was known."""
+    device_first: bool
+    """True: its answer came first, and is the result."""
+    dropped_s: float = 0.0
+    """Seconds that the device has computed for nothing, as the cloud was first."""
+
+
 @dataclass(frozen=True)
 class Result:
     """One frame's result. `outputs` maps the model's output names to arrays [batch, …].
@@ -73,13 +87,16 @@ class Result:
     """Set when there is no answer because the deadline had passed."""
     fallback: str | None = None
     """The kind of the cloud's failure, where it was meant to serve this frame and did not."""
+    hedged: Hedged | None = None
+    """Set where the cloud's answer was so late that this device began to finish the frame, too."""
 
     def __repr__(self) -> str:
         where = self.cut if self.cut == EDGE else f"{self.cut}/{self.codec}"
         taken = f"{where} in {format_duration(self.latency_s)}"
         shapes = (f"{name} {a.dtype}{list(a.shape)}" for name, a in self.outputs.items())
         what = f"failed: {self.error}" if self.error else ", ".join(shapes)
-        because = f" ({self.reason})" if self.fallback else ""
+        by_hedge = self.hedged is not None and self.hedged.device_first
+        because = f" ({self.reason})" if self.fallback or by_hedge else ""
         return (
             f"<Result of frame {self.frame}, served by {self.served_by}{because}, {taken}: {what}>"
         )

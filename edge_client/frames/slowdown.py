@@ -108,24 +108,30 @@ class Slowdown:
             if look_s < math.inf:
                 paces[batch] = replace(paces.get(batch, _Pace()), look_s=look_s)
 
-    def run(self, name: Hashable, work: Callable[[], R], batch: int = 1) -> tuple[R, float]:
+    def run(
+        self,
+        name: Hashable,
+        work: Callable[[], R],
+        batch: int = 1,
+        sleep: Callable[[float], None] | None = None,
+    ) -> tuple[R, float]:
         """Return what `work` returns, and the seconds that it took, with the wait for it.
 
         Runs of the same `name` and `batch` are of the same work. The first two of what was not looked at,
         of which one may be cold, are waited for afterwards, by the faster of them, or by what another
-        batch or the profile lets expect if that is less.
+        batch or the profile lets expect if that is less. `sleep`: what waits, where the run may be ended.
         """
         if self.times == 1:
             return self._timed(work)
-        begun = self._clock()
+        begun, wait = self._clock(), sleep or self._sleep
         pace = self._paces.get(name, {}).get(batch, _Pace())
         if pace.is_sure:
             resumed_s = min(self._resumed_s.get(name, 0.0), (self.times - 1) * pace.cooled_s)
-            self._sleep((self.times - 1) * pace.usual_s + resumed_s)
+            wait((self.times - 1) * pace.usual_s + resumed_s)
         made, took_s = self._timed(work)
         self._paces.setdefault(name, {})[batch] = pace.with_run(took_s)
         if not pace.is_sure:
-            self._sleep((self.times - 1) * self._most_s(name, batch))
+            wait((self.times - 1) * self._most_s(name, batch))
         return made, self._clock() - begun
 
     def wake(self) -> None:

@@ -13,6 +13,7 @@ from edge_client.frames.slowdown import Slowdown, batch_of
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.units import format_size
 from partitioner.profiles.profile import Profile
+from partitioner.runtime.interruption import Interruption
 from partitioner.runtime.sessions import RuntimeOptions, Stage, open_weighed, random_feeds
 from protos.errors import UsageError
 from protos.tensors import Array, TensorSpec
@@ -139,21 +140,30 @@ class Stages:
         return self._run(("exit", cut_id), frontier)
 
     def run_tail(
-        self, cut_id: str, frontier: Mapping[str, Array]
+        self,
+        cut_id: str,
+        frontier: Mapping[str, Array],
+        interruption: Interruption | None = None,
     ) -> tuple[dict[str, Array], float]:
-        """Return the tail's outputs, computed here, and the seconds that it took."""
-        return self._run(("tail", cut_id), frontier)
+        """Return the tail's outputs, computed here, and the seconds that it took.
+
+        Raises InterruptedRunError when it was asked to end; then it counts for nothing.
+        """
+        return self._run(("tail", cut_id), frontier, interruption)
 
     def close(self) -> None:
         """Stop opening; what is open goes with this object. Does nothing twice."""
         if self._opener is not None:
             self._opener.shutdown(wait=False, cancel_futures=True)
 
-    def _run(self, key: Key, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
+    def _run(
+        self, key: Key, feeds: Mapping[str, Array], interruption: Interruption | None = None
+    ) -> tuple[dict[str, Array], float]:
         stage = self._get(key)
-        work, batch = partial(stage.run, feeds), batch_of(stage.inputs, feeds)
+        work, batch = partial(stage.run, feeds, interruption), batch_of(stage.inputs, feeds)
+        sleep = None if interruption is None else interruption.sleep
         with self._turn:
-            values, took_s = self.slowdown.run(key, work, batch)
+            values, took_s = self.slowdown.run(key, work, batch, sleep)
         before = self._seconds.get(key, took_s)
         self._seconds[key] = before + 0.3 * (took_s - before)
         return values, took_s

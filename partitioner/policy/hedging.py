@@ -19,6 +19,8 @@ from protos.errors import UsageError
 Later = Callable[[float], float]
 """The chance that an answer takes longer than so many seconds from when its message was handed over."""
 
+OVERDUE = 2.0
+"""An exit's answer, and a tail that is not open, count as taking so many expected answers."""
 LATEST_S = 60.0
 """Hedges that would begin later than this after the message was handed over never do."""
 _SURELY = 1e-6
@@ -90,6 +92,15 @@ class HedgeBudget:
         return min(self._hedging.burst, int(self._hedging.most_share * self._hedging.over))
 
 
+def overdue_s(expected_s: float) -> float:
+    """Return what to count finishing here as, where that is an exit's answer, or a tail not opened yet.
+
+    An exit takes no time and is worse: by its seconds alone it would be taken at once. So the frame is hedged
+    once the answer is as likely as not to take another two whole answers.
+    """
+    return OVERDUE * expected_s
+
+
 def hedge_after_s(later: Later, finish_s: float, latest_s: float = LATEST_S) -> float | None:
     """Return the first moment from which a run of `finish_s` here is as likely to be first as the answer.
 
@@ -124,6 +135,12 @@ def _first(even: Callable[[float], bool], before_s: float, at_s: float) -> float
         else:
             before_s = middle_s
     return at_s
+
+
+def expected_answer_s(option: Option, seen: Conditions, ahead_bytes: float = 0.0) -> float:
+    """Return what the answer to a frame of an option is expected to take, from handing it over."""
+    network_s = seen.link.link.predict_s(option.upload_bytes + ahead_bytes, option.download_bytes)
+    return network_s + seen.cloud_queue_s + option.cloud_s * seen.cloud_load
 
 
 def answer_later(option: Option, seen: Conditions, ahead_bytes: float = 0.0) -> Later:

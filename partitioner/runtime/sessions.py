@@ -17,6 +17,7 @@ from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS, MAX_T
 from partitioner.common.memory import release_freed_pages
 from partitioner.common.units import plural
 from partitioner.runtime.failures import Failure
+from partitioner.runtime.interruption import InterruptedRunError, Interruption
 from partitioner.runtime.providers import RECORD_PLACES, check_provider, open_with, slow_on_cpu
 from protos.errors import BundleError, FaultError, UsageError
 from protos.tensors import Array, Buffer, TensorSpec, native
@@ -62,17 +63,23 @@ class Stage:
         names = {spec.name for spec in inputs}
         self._computed = [spec.name for spec in outputs if spec.name not in names]
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def run(
+        self, feeds: Mapping[str, Array], interruption: Interruption | None = None
+    ) -> dict[str, Array]:
         """Compute the outputs from `feeds`, which holds at least every input, by name.
 
-        Raises FaultError when the runtime fails; types and shapes are the caller's to check.
+        Raises FaultError when the runtime fails, and InterruptedRunError when the run was asked to end;
+        types and shapes are the caller's to check.
         """
         results = {spec.name: feeds[spec.name] for spec in self.outputs if spec.name in feeds}
         if self._computed:
             needed = {name: native(feeds[name]) for name in self._wanted}
             try:
-                values = self._session.run(self._computed, needed)
+                options = None if interruption is None else interruption.run_options
+                values = self._session.run(self._computed, needed, options)
             except Exception as error:
+                if interruption is not None and interruption.is_asked:
+                    raise InterruptedRunError from error
                 failure = Failure.of(error)
                 raise FaultError(
                     f"the runtime failed on this input: {failure.said}. {failure.advice_on_running}"

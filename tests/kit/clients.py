@@ -33,6 +33,11 @@ def stages_of(client: AsyncEdgeClient) -> Stages:
     return client._runner.stages
 
 
+async def overtaken_end(client: AsyncEdgeClient) -> None:
+    """Wait until the requests whose frames were finished without them have ended, too."""
+    await asyncio.gather(*client._completer._overtaken)
+
+
 def lose_cloud(client: AsyncEdgeClient, now_s: float) -> None:
     """Let the client find its cloud gone."""
     breaker_of(client).trip(UnreachableError("gone."), now_s)

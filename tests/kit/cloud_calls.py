@@ -95,7 +95,7 @@ class Gate:
         self.entered, self.opened = threading.Semaphore(0), threading.Event()
         run = Stage.run
 
-        def held(stage: Stage, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        def held(stage: Stage, feeds: Mapping[str, Array], *_: object) -> dict[str, Array]:
             if threading.current_thread().name.startswith("infer"):
                 self.entered.release()
                 if not self.opened.wait(TIMEOUT_S):

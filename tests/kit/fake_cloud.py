@@ -138,6 +138,22 @@ class _Handlers(grpc.GenericRpcHandler):
         return None
 
 
+class Withheld:
+    """Answers as a real server does, but not before it is let go."""
+
+    def __init__(self, cloud: FakeCloud) -> None:
+        self._cloud, self._let_go = cloud, asyncio.Event()
+        cloud.answer = self
+
+    def let_go(self) -> None:
+        """Answer what has come, and what comes."""
+        self._let_go.set()
+
+    async def __call__(self, header: ModelInferRequest, raw: list[memoryview]) -> bytes | None:
+        await self._let_go.wait()
+        return await self._cloud.infer(header, raw)
+
+
 def error_answer(header: ModelInferRequest, code: grpc.StatusCode, sentence: str) -> bytes:
     """Return the bytes of a failed answer to one request of a stream."""
     answer = ModelInferResponse(id=header.id)

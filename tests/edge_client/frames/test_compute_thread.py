@@ -27,6 +27,28 @@ async def test_oldest_frame_has_the_device_first() -> None:
     assert order == ["old tail", "new head"]
 
 
+async def test_work_that_fills_pauses_waits_for_all_other_and_its_oldest_goes_first() -> None:
+    device, order = ComputeThread(), list[str]()
+    held = threading.Event()
+    blocker = asyncio.create_task(device.run(0.0, held.wait))
+    await asyncio.sleep(0)
+    later = [
+        asyncio.create_task(
+            device.run(arrived, lambda name=name: order.append(name), fills_pauses=hedge)
+        )
+        for arrived, name, hedge in (
+            (1.5, "newer hedge", True),
+            (1.0, "hedge", True),
+            (3.0, "new head", False),
+        )
+    ]
+    await asyncio.sleep(0)
+    held.set()
+    await asyncio.gather(blocker, *later)
+    device.close()
+    assert order == ["new head", "hedge", "newer hedge"]
+
+
 async def test_device_is_free_when_nothing_runs_or_waits() -> None:
     device, held = ComputeThread(), threading.Event()
     assert device.is_free

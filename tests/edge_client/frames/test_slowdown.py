@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from edge_client.client import async_client, completion, pipeline
+from edge_client.client import async_client, completion, local_finish, pipeline
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
 from edge_client.control.estimates import EdgeEstimates
@@ -229,7 +229,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     """A device on which a stage takes 0.125 s a sample and encoding 0.0625 s, played eight times as slow."""
     device, compute, encode = Device(8), Stage.run, head.encode_request
 
-    def run(stage: Stage, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def run(stage: Stage, feeds: Mapping[str, Array], *_: object) -> dict[str, Array]:
         device.compute(0.125 * batch_of(stage.inputs, feeds))
         return compute(stage, feeds)
 
@@ -263,7 +263,7 @@ def slow_client(device: Device, monkeypatch: pytest.MonkeyPatch) -> Callable[...
         return device.slowdown
 
     monkeypatch.setattr(async_client, "Slowdown", slowed)
-    for module in (async_client, pipeline, completion, outcome):
+    for module in (async_client, pipeline, completion, local_finish, outcome):
         monkeypatch.setattr(module, "perf_counter", device.clock)
     return partial(EdgeClient, slow=8)
 
@@ -293,7 +293,7 @@ async def test_no_frame_computes_its_head_more_than_once_whether_first_or_moved(
     runs: list[str] = []
     compute = Stage.run
 
-    def run(stage: Stage, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def run(stage: Stage, feeds: Mapping[str, Array], *_: object) -> dict[str, Array]:
         runs.append(threading.current_thread().name)
         return compute(stage, feeds)
 
@@ -365,7 +365,7 @@ def test_head_counts_as_open_once_it_and_its_exit_were_looked_at(
     seen: list[bool] = []
     run = Stage.run
 
-    def noting(stage: Stage, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def noting(stage: Stage, feeds: Mapping[str, Array], *_: object) -> dict[str, Array]:
         seen.append(stages.is_open("head", cut))
         return run(stage, feeds)
 

@@ -1,0 +1,127 @@
+"""Hedges of frames: when each is due by what is known of the link, how many may be, and what came of them."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from time import perf_counter
+
+from edge_client.client.local_finish import HedgeRun, LocalFinish
+from edge_client.cloud.reply import Reply
+from edge_client.cloud.transport import GrpcTransport
+from edge_client.control.controller import Controller
+from edge_client.frames.prepared_frame import PreparedFrame
+from edge_client.frames.result import Hedged
+from partitioner.estimators.answer_times import AnswerTimes
+from partitioner.policy.hedging import (
+    HedgeBudget,
+    Hedging,
+    Later,
+    answer_later,
+    expected_answer_s,
+    overdue_s,
+)
+
+
+@dataclass(slots=True)
+class HedgeCounts:
+    """What came of hedges since the start."""
+
+    device_first: int = 0
+    """Hedges whose frame this device has answered,"""
+    cloud_first: int = 0
+    """and those that were dropped, as the cloud has."""
+    dropped_s: float = 0.0
+    """Seconds that this device has computed for nothing, as the cloud was first."""
+    unused_answers: int = 0
+    """Answers of the cloud that came after this device's,"""
+    unused_cloud_s: float = 0.0
+    """and the seconds that it has computed for them."""
+
+    @property
+    def begun(self) -> int:
+        """Frames that this device began to finish while the cloud might still answer."""
+        return self.device_first + self.cloud_first
+
+
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """The hedge of one frame: due so long after its message was handed over, unless the answer has come."""
+
+    after_s: float
+    expected_s: float | None
+    """What the answer is expected to take; None where nothing is known."""
+    handed_at: float
+    run: HedgeRun
+
+    def came_to(self, *, device_first: bool, dropped_s: float = 0.0) -> Hedged | None:
+        """Return what it was; None where the device had not begun with it."""
+        begun_at = self.run.begun_at
+        if begun_at is None:
+            return None
+        return Hedged(begun_at - self.handed_at, self.expected_s, device_first, dropped_s)
+
+
+class Hedges:
+    """Decides on the hedges of one client's frames, and counts them. Used in one event loop."""
+
+    def __init__(self, hedging: Hedging, finish: LocalFinish, controller: Controller) -> None:
+        self.counts = HedgeCounts()
+        self._hedging = hedging
+        self._finish = finish
+        self._controller = controller
+        self._budget = HedgeBudget(hedging)
+        self._usual: defaultdict[str, AnswerTimes] = defaultdict(AnswerTimes)
+
+    def plan(self, work: PreparedFrame, transport: GrpcTransport) -> Hedge | None:
+        """Return when to hedge a frame that is handed over now, and count it; None: not at all."""
+        self._budget.frame()
+        if self._hedging.after == "off" or not self._finish.is_possible(work.choice.cut.id):
+            return None
+        handed_at = perf_counter()
+        expected_s, later = self._expected(work, transport, handed_at)
+        finish_s = self._finish.usual_s(work.choice.cut.id)
+        if finish_s is None:
+            finish_s = overdue_s(expected_s or 0.0)
+        after_s = self._hedging.after_s(later, finish_s)
+        return None if after_s is None else Hedge(after_s, expected_s, handed_at, HedgeRun())
+
+    def may_begin(self) -> bool:
+        """Tell whether one more frame may be hedged now, and count it."""
+        return self._budget.take()
+
+    def cloud_was_first(self, hedge: Hedge) -> Hedged | None:
+        """Drop what the device does for a frame that the cloud has answered."""
+        dropped_s = hedge.run.drop()
+        hedged = hedge.came_to(device_first=False, dropped_s=dropped_s)
+        self.counts.cloud_first += hedged is not None
+        self.counts.dropped_s += dropped_s
+        return hedged
+
+    def device_was_first(self, hedge: Hedge, work: PreparedFrame) -> Hedged | None:
+        """Note that the device has answered, and that its seconds are the frame's."""
+        self.counts.device_first += 1
+        work.spent(hedge.run.took_s)  # an exit's have been counted
+        return hedge.came_to(device_first=True)
+
+    def answered(self, work: PreparedFrame, reply: Reply, handed_at: float) -> None:
+        """Learn what an answer took; late ones, and those that are not used, teach as well."""
+        self._usual[work.choice.label].add(reply.received_at - handed_at)
+
+    def unused(self, reply: Reply) -> None:
+        """Count an answer of the cloud that came after this device's."""
+        self.counts.unused_answers += 1
+        self.counts.unused_cloud_s += reply.decode_s + reply.compute_s
+
+    def _expected(
+        self, work: PreparedFrame, transport: GrpcTransport, now_s: float
+    ) -> tuple[float | None, Later | None]:
+        """Return what the answer to a frame is expected to take, and how likely it takes longer."""
+        option = work.choice.option
+        if option is None or not self._controller.adapts:
+            usual = self._usual[work.choice.label]
+            return usual.mean_s, None if usual.mean_s is None else usual.chance_later
+        seen = self._controller.conditions(now_s)
+        ahead_bytes, since_s = transport.on_the_way
+        left_bytes = max(0.0, ahead_bytes - seen.link.link.uplink_bps / 8 * (now_s - since_s))
+        more_bytes = left_bytes + len(work.message or b"") - option.upload_bytes
+        expected_s = expected_answer_s(option, seen, more_bytes)
+        return expected_s, answer_later(option, seen, more_bytes)
