@@ -46,10 +46,6 @@ class CloudRetry:
         self._on_back = on_back
         self._clock = clock
 
-    def is_due(self, now_s: float) -> bool:
-        """Tell whether the cloud is away and should be tried now."""
-        return self._breaker.is_due(now_s)
-
     async def retry(self) -> None:
         """Greet, over a new connection each time: an old one may still wait for what is lost."""
         await self._probes.hang_up()

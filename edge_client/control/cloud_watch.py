@@ -15,16 +15,18 @@ from edge_client.control.controller import Controller
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.event_loop import repeat
 from partitioner.estimators.circuit_breaker import Breaker
+from partitioner.estimators.cloud_checks import (
+    GREET_EVERY_S,
+    SILENCE_S,
+    TICK_S,
+    Check,
+    due_check,
+)
 from partitioner.policy.estimates import PROBE_EVERY_S, PROBE_IDLE_S
 from protos.errors import FaultError, NetworkError, SplitpointError
 
-TICK_S = 0.1
 _SECOND_LOOKS = 2
 """At once after a probe that was far from what was expected, so that a change is known earlier."""
-SILENCE_S = 2.0
-"""Requests that wait without a sign of life for so long make the link presumed dead."""
-GREET_EVERY_S = 5.0
-"""While the cloud has another calibration: it may be restarted so quickly that no frame fails."""
 
 
 class CloudWatch:
@@ -61,28 +63,34 @@ class CloudWatch:
     async def tick(self) -> None:
         """Do what is due now, if anything is."""
         now_s = self._clock()
-        if self._retry.is_due(now_s):
-            await self._retry.retry()
-        elif self._distrusts and now_s - self._greeted_at >= GREET_EVERY_S:
-            await self._greet_again(now_s)
-        elif self._transport.silent_s > SILENCE_S and not self._breaker.is_open:
-            await self._check_for_life()
-        elif self._is_idle(now_s):
-            await self._probe_link()
+        match self._due(now_s):
+            case Check.RETRY:
+                await self._retry.retry()
+            case Check.GREET:
+                await self._greet_again(now_s)
+            case Check.LIFE:
+                await self._check_for_life()
+            case Check.LOOK:
+                await self._probe_link()
+
+    def _due(self, now_s: float) -> Check | None:
+        distrusts = self._controller.distrusts is not None
+        return due_check(
+            now_s,
+            self._breaker,
+            silent_s=self._transport.silent_s,
+            greets=distrusts and now_s - self._greeted_at >= GREET_EVERY_S,
+            idle=self._is_idle(now_s),
+        )
 
     async def close(self) -> None:
         """Let go of the connection."""
         await self._probes.hang_up()
 
-    @property
-    def _distrusts(self) -> bool:
-        return self._controller.distrusts is not None and not self._breaker.is_open
-
     def _is_idle(self, now_s: float) -> bool:
         known_at = max(self._probes.probed_at, self._controller.learned.crossed_at)
         return (
             self._controller.adapts
-            and not self._breaker.is_open
             and now_s - known_at >= PROBE_EVERY_S
             and now_s - self._controller.called_at < PROBE_IDLE_S
             and not self._transport.is_busy

@@ -12,6 +12,7 @@ from partitioner.planning.plan import Plan
 from partitioner.planning.terms import NO_TERMS, Terms
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.expected_latency import expect
+from partitioner.policy.hedging import Hedging
 from partitioner.policy.hysteresis import Hysteresis
 from partitioner.policy.power_rules import PowerDemand
 from partitioner.policy.score import Scorer, scorer_of
@@ -36,6 +37,7 @@ class PolicySettings:
     caution: float = 0.5
     """Deviations of the network time that are added to an option's expected latency."""
     hysteresis: Hysteresis = field(default_factory=Hysteresis)
+    hedging: Hedging = field(default_factory=Hedging)
     raise_room: float = 0.1
     """Thresholds of exits rise again where this share of the deadline is left,"""
     raise_after_s: float = 1.0

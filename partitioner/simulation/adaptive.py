@@ -1,10 +1,12 @@
 """The adaptive policy in a simulation: the running edge's own estimators and `decide`."""
 
 import heapq
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import count
 
+from partitioner.estimators.circuit_breaker import Breaker, Circuit
 from partitioner.estimators.link_estimator import Transfer
 from partitioner.exits.ladder import Rung
 from partitioner.network.link import Link
@@ -12,25 +14,28 @@ from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.decision import Decision
-from partitioner.policy.estimates import PROBE_EVERY_S, PROBE_IDLE_S, PROBE_LIMIT_S, Estimates
+from partitioner.policy.estimates import Estimates
 from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
-from partitioner.policy.hedging import HedgeBudget, Hedging, answer_later
+from partitioner.policy.hedging import HedgeBudget, answer_later
 from partitioner.policy.policy import contenders
 from partitioner.policy.score import further_axes
 from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.demand import Demand, demands_of
 from partitioner.simulation.exit_draws import Exiting
 from partitioner.simulation.pipeline import Passage, Setup
+from partitioner.simulation.replay import Policy
+from partitioner.simulation.watch import Seen, Watch
+from protos.errors import LateError, UnreachableError
 
 ADAPTIVE = "adaptive"
 
 
-class Adaptive:
+class Adaptive(Policy):
     """Learns from each frame when its result is there, and decides when the next head begins.
 
     `plan` is what it believes of the machines, `demands` (by label) what they really take. It starts
-    from `link`, as from a probe. While no frame crosses it probes the link of `setup`; the probes are
-    taken to delay no frame.
+    from `link`, as from a probe. As on the edge a watch looks after the cloud, and a circuit breaker keeps
+    frames from one that is away.
     """
 
     name = ADAPTIVE
@@ -43,14 +48,11 @@ class Adaptive:
         link: Link,
         settings: PolicySettings,
         exiting: Exiting | None = None,
-        hedging: Hedging | None = None,
     ) -> None:
-        self._hedging = hedging or Hedging()
-        self._budget = HedgeBudget(self._hedging)
+        self._budget = HedgeBudget(settings.hedging)
         self._believed = demands_of(plan)
-        self._uplink, self._downlink, self._rtt = setup.paths
         self._largest_bytes = max(option.upload_bytes for option in plan.options)
-        self._probed_at = self._asked_at = self._freed_at = 0.0
+        self._asked_at = self._freed_at = 0.0
         further = further_axes(plan, settings.objective)
         ladder = exiting.ladder if exiting else (Rung(),)
         self._rungs = tuple(_rung_plan(rung, plan, further) for rung in ladder)
@@ -67,6 +69,9 @@ class Adaptive:
         self._racing = 0
         self._results: list[float] = []
         self._numbers = count()
+        self._breaker = Breaker()
+        self._watch = Watch(setup, self._learned, self._breaker, self._probe_bytes, self._seen)
+        self._broken_at: float | None = None
         self._bounded: RungDecision | None = None
 
     @property
@@ -76,81 +81,112 @@ class Adaptive:
 
     def choose(self, arrived_at: float, begun_at: float) -> Demand:
         """Return the option of the next frame."""
-        while self._lessons and self._lessons[0][0] <= begun_at:
-            at_s, _, learn, passage = heapq.heappop(self._lessons)
-            learn(passage, at_s)
-        while self._results and self._results[0] <= begun_at:
-            heapq.heappop(self._results)
-        self._probe_until(begun_at)
+        self._go_on(begun_at)
         self._asked_at = begun_at
         full = len(self._results) + self._racing + 1 >= self._settings.window
         waited = self._learned.device_paced and arrived_at <= self._freed_at
         self._learned.arrived(arrived_at, held=full or waited)
-        seen = self._learned.conditions(begun_at)
+        reachable = self._breaker.circuit is not Circuit.OPEN
+        seen = self._learned.conditions(begun_at, reachable=reachable)
+        if not reachable:
+            seen = replace(seen, cloud_late=self._breaker.answers_late)
         found = decide_bounded(self._rungs, seen, self._bounded, begun_at, self._settings)
         self._bounded = found
+        if self._breaker.is_trying:  # the other frames wait for what comes of it elsewhere
+            away = replace(seen, cloud_reachable=False)
+            found = decide_bounded(self._rungs, away, None, begun_at, self._settings)
+        return self._asked(found, seen, begun_at)
+
+    def _asked(self, found: RungDecision, seen: Conditions, begun_at: float) -> Demand:
+        """Return what a frame asks by a decision, once exit and breaker have had their say."""
         option = found.decision.option
         demand, frame = self._demands[option.label], next(self._frames)
         if self._exiting:
             demand = self._exiting.asked(demand, frame, found.rung)
         if not demand.crosses:
             return demand
+        if not self._breaker.admit():
+            return _refused(demand)
         self._budget.frame()
         return replace(demand, hedge_after_s=self._hedge_after_s(option, seen, begun_at))
 
     def sent(self, passage: Passage) -> None:
         """Keep what a frame shows until it shows: of a race each side, whoever wins."""
         demand = passage.demand
-        self._freed_at = passage.begun_at + demand.edge_s
-        self._racing += demand.hedges
-        self._later(self._freed_at if demand.hedges else passage.done_at, self._learn_load, passage)
+        self._freed_at = handed_at = passage.begun_at + demand.edge_s
+        self._later(handed_at, self._learn_load, passage)
         if demand.crosses:
-            given_up_at = self._freed_at + self._timeout_s if demand.hedges else passage.done_at
-            self._calls[id(passage)] = passage
+            self._racing += 1
+            given_up_at = handed_at + self._timeout_s
+            self._later(handed_at, self._call, passage)
             shown_at = given_up_at if passage.timed_out else passage.answered_at
             self._later(shown_at, self._learn_link, passage)
 
     def note(self, frame: int, passage: Passage) -> None:
         """Keep when a frame's result is there."""
         del frame
-        self._racing -= passage.demand.hedges
+        self._racing -= passage.demand.crosses
         heapq.heappush(self._results, passage.done_at)
 
     def may_hedge(self) -> bool:
         """Hedge as often as the edge does."""
         return self._budget.take()
 
-    def _hedge_after_s(self, option: Option, seen: Conditions, begun_at: float) -> float | None:
-        """Return how long after its message is handed over a frame is hedged; None: not at all."""
+    def broken_off(self, until_s: float) -> float | None:
+        """Return when all calls in flight broke off, if they did until then and were not told to have yet."""
+        if self._broken_at is None:
+            self._go_on(until_s)
+        at_s, self._broken_at = self._broken_at, None
+        return at_s
+
+    def _hedge_after_s(self, option: Option, seen: Conditions, begun_at: float) -> float:
+        """Return how long after its message is handed over a frame is hedged; infinite: not at all."""
         believed = self._believed[option.label]
+        if believed.fallback != "edge":
+            return math.inf
         handed_at = begun_at + believed.edge_s * seen.edge_load
         sent_at = [passage.sent_at for passage in self._calls.values()]
         carried = seen.link.link.uplink_bps / 8 * max(0.0, handed_at - min(sent_at, default=0.0))
         sent = sum(passage.demand.upload_bytes for passage in self._calls.values())
         later = answer_later(option, seen, max(0.0, sent - carried))
-        return self._hedging.after_s(later, believed.finish_s * seen.edge_load)
+        after_s = self._settings.hedging.after_s(later, believed.finish_s * seen.edge_load)
+        return math.inf if after_s is None else after_s
+
+    def _go_on(self, until_s: float) -> None:
+        """Learn what shows until then, and look after the cloud, until calls break off."""
+        while self._broken_at is None:
+            shown_at = self._lessons[0][0] if self._lessons else math.inf
+            if min(shown_at, self._watch.next_at) > until_s:
+                break
+            if shown_at <= self._watch.next_at:
+                at_s, _, learn, passage = heapq.heappop(self._lessons)
+                learn(passage, at_s)
+            else:
+                at_s = self._watch.next_at
+                if self._watch.step() and self._calls:
+                    self._break_off(at_s)
+        while self._results and self._results[0] <= until_s:
+            heapq.heappop(self._results)
+
+    def _break_off(self, at_s: float) -> None:
+        self._broken_at = at_s
+        calls, self._calls = self._calls, {}
+        for passage in calls.values():
+            self._breaker.failed(_broke(), passage.begun_at + passage.demand.edge_s, at_s)
+
+    def _probe_bytes(self, at_s: float) -> int:
+        return self._learned.probe_bytes(self._largest_bytes, at_s)
+
+    def _seen(self) -> Seen:
+        return Seen(bool(self._calls), self._asked_at)
 
     def _later(self, at_s: float, learn: "_Learn", passage: Passage) -> None:
         heapq.heappush(self._lessons, (at_s, next(self._numbers), learn, passage))
 
-    def _probe_until(self, now_s: float) -> None:
-        """Probe as often as was due before `now_s`, if no frame was crossing then."""
-        until = min(now_s, self._asked_at + PROBE_IDLE_S)
-        while (at := max(self._probed_at, self._learned.crossed_at) + PROBE_EVERY_S) <= until:
-            if self._calls:
-                return
-            large = self._learned.probe_bytes(self._largest_bytes, at)
-            self._probed_at = self._transfer(large, self._transfer(1.0, at))
-
-    def _transfer(self, size_bytes: float, at: float) -> float:
-        """Learn from a probe of that size, and return when it ended."""
-        uploaded_at = self._uplink.reaches(8 * size_bytes, at)
-        if uploaded_at - at > PROBE_LIMIT_S:
-            self._learned.lost(size_bytes, PROBE_LIMIT_S)
-            return at + PROBE_LIMIT_S
-        done_at = self._downlink.reaches(8.0, uploaded_at) + self._rtt.at(uploaded_at)
-        self._learned.crossed(Transfer(size_bytes, 1.0, at, done_at, 0.0))
-        return done_at
+    def _call(self, passage: Passage, at_s: float) -> None:
+        if not self._calls:
+            self._watch.heard(at_s)
+        self._calls[id(passage)] = passage
 
     def _learn_load(self, passage: Passage, at_s: float) -> None:
         profiled = self._profiled[passage.demand.label]
@@ -158,10 +194,16 @@ class Adaptive:
 
     def _learn_link(self, passage: Passage, at_s: float) -> None:
         demand = passage.demand
-        del self._calls[id(passage)]
+        if self._calls.pop(id(passage), None) is None:
+            return  # it broke off
         if passage.timed_out:
-            self._learned.lost(demand.upload_bytes, passage.network_s)
+            handed_at = passage.begun_at + demand.edge_s
+            self._breaker.failed(_late(), handed_at, at_s)
+            if self._breaker.circuit is not Circuit.TRYING:  # else a server warms up
+                self._learned.lost(demand.upload_bytes, passage.network_s)
             return
+        self._watch.heard(at_s)
+        self._breaker.succeeded()
         server_s = passage.queue_s + passage.cloud_s
         seen = Transfer(demand.upload_bytes, demand.download_bytes, passage.sent_at, at_s, server_s)
         profiled_s = self._profiled[demand.label].cloud_s
@@ -169,6 +211,25 @@ class Adaptive:
 
 
 _Learn = Callable[[Passage, float], None]
+
+
+def _refused(demand: Demand) -> Demand:
+    """Return what a frame asks that is not sent to the cloud, but finished here at once."""
+    return replace(
+        demand,
+        edge_s=demand.edge_s + demand.finish_s,
+        upload_bytes=0.0,
+        download_bytes=0.0,
+        cloud_s=0.0,
+    )
+
+
+def _late() -> LateError:
+    return LateError("no answer has come in time.")
+
+
+def _broke() -> UnreachableError:
+    return UnreachableError("the connection was closed.")
 
 
 def _rung_plan(rung: Rung, plan: Plan, further: Callable[[Option], tuple[float, ...]]) -> RungPlan:

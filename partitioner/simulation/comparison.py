@@ -8,7 +8,6 @@ from partitioner.common.progress import OnProgress, unheard
 from partitioner.common.units import plural
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
-from partitioner.policy.hedging import Hedging
 from partitioner.policy.policy import contenders
 from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.adaptive import ADAPTIVE, Adaptive
@@ -35,7 +34,6 @@ def compare_policies(
     *,
     policies: str | Sequence[str] | None = None,
     exiting: Exiting | None = None,
-    hedging: Hedging | None = None,
     on_progress: OnProgress = unheard,
 ) -> list[Run]:
     """Return a run of each policy: fixed options by their labels, ADAPTIVE and CLAIRVOYANT, as listed.
@@ -43,7 +41,7 @@ def compare_policies(
     `policies` None: the options that no other beats on every stage, then those two; `all`: all options,
     then those two. `loads` are by how much device and cloud are slower than the plan believes: the
     adaptive policy has to find out. With `exiting` exits answer first; they move their thresholds under
-    the adaptive policy alone. It alone hedges, as `hedging` says (None: as the edge does). Raises
+    the adaptive policy alone. It alone hedges. Raises
     UnknownNameError for a policy that is none.
     """
     edge_load, cloud_load = loads
@@ -58,7 +56,7 @@ def compare_policies(
     def run(name: str) -> Run:
         if name == ADAPTIVE:
             link = first_link(setup)
-            policy = Adaptive(plan, demands, setup, link, settings, exiting, hedging)
+            policy = Adaptive(plan, demands, setup, link, settings, exiting)
             return run_policy(setup, policy, frames)
         if name == CLAIRVOYANT:
             heard = partial(on_progress, CLAIRVOYANT)

@@ -39,7 +39,11 @@ class Demand:
     fallback: str = "edge"
     """Who answers after a lost call: `edge`, or where a device has no tails `exit` or `none`."""
     hedge_after_s: float | None = None
-    """Seconds from the head's end after which the device, once free, finishes the frame too; None: never."""
+    """Seconds from the head's end after which the device finishes the frame too, as soon as it has a pause.
+
+    Infinite: only once its call has failed, at a moment that is not known before. None: only when its time is
+    up, for which the device is kept free.
+    """
 
     @property
     def crosses(self) -> bool:
@@ -47,9 +51,9 @@ class Demand:
         return self.upload_bytes > 0
 
     @property
-    def hedges(self) -> bool:
-        """The device may finish the frame while the cloud still may."""
-        return self.hedge_after_s is not None and self.crosses and self.fallback != "none"
+    def races(self) -> bool:
+        """Who finishes the frame is not known when it is sent."""
+        return self.hedge_after_s is not None and self.crosses
 
     def scaled(self, edge_load: float, cloud_load: float) -> "Demand":
         """Return the demand on machines that take so many times as long."""

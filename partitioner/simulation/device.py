@@ -5,16 +5,20 @@ the device races the cloud, is begun only when nothing else waits, and dropped w
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple, Self
 
-MayHedge = Callable[[], bool]
-"""Tells, and counts, whether the device may begin to finish a frame that the cloud may still answer."""
 
+class Referee:
+    """Says what ends or forbids races; this one lets them all run."""
 
-def always() -> bool:
-    """Hedge without a limit."""
-    return True
+    def may_hedge(self) -> bool:
+        """Tell, and count, whether the device may begin with a frame that the cloud may still answer."""
+        return True
+
+    def broken_off(self, until_s: float) -> float | None:
+        """Return when all calls in flight broke off, if they did until then and were not told to have yet."""
+        del until_s
+        return None
 
 
 class Race(NamedTuple):
@@ -27,6 +31,9 @@ class Race(NamedTuple):
     """When the cloud's answer comes; infinite if none does."""
     give_up_at: float
     """What begins before is a hedge."""
+    handed_at: float = 0.0
+    """When its message was handed over."""
+    broken_at: float | None = None
 
 
 class Finish(NamedTuple):
@@ -37,15 +44,19 @@ class Finish(NamedTuple):
     won: bool
     hedged: bool
     device_s: float
+    broken_at: float | None = None
+    """When its call broke off; None if it did not."""
 
 
 class Device:
     """What the device has been given to do; moments are seconds of the run's clock."""
 
-    __slots__ = ("_finished", "_free_at", "_may_hedge", "_races", "_reserved")
+    __slots__ = ("_finished", "_free_at", "_races", "_referee", "_reserved", "broken_at")
 
-    def __init__(self, may_hedge: MayHedge = always) -> None:
-        self._may_hedge = may_hedge
+    def __init__(self, referee: Referee) -> None:
+        self._referee = referee
+        self.broken_at: float | None = None
+        """When calls in flight last broke off."""
         self._free_at = 0.0
         self._reserved: tuple[tuple[float, float], ...] = ()
         self._races: tuple[Race, ...] = ()
@@ -54,7 +65,7 @@ class Device:
     def copy(self) -> Self:
         """Return the same state, to go on from independently."""
         other = object.__new__(type(self))
-        other._may_hedge = self._may_hedge
+        other._referee, other.broken_at = self._referee, self.broken_at
         other._free_at, other._reserved = self._free_at, self._reserved
         other._races, other._finished = self._races, self._finished
         return other
@@ -78,9 +89,16 @@ class Device:
 
     def next_free(self, ready_at: float) -> float:
         """Return when a younger frame's head may begin that is ready then: once no race begins before."""
-        while (race := self._next()) and self._precedes(race, ready_at):
+        while True:
+            race = self._next()
+            if race is not None and not self._precedes(race, ready_at):
+                race = None
+            free_at = max(ready_at, self._free_at)
+            if self._breaks_off(free_at if race is None else self._ends(race)):
+                continue
+            if race is None:
+                return free_at
             self._run(race)
-        return max(ready_at, self._free_at)
 
     def run(self, ready_at: float, seconds: float) -> float:
         """Run a head for `seconds` as soon as the device is free; return when that begins."""
@@ -103,7 +121,8 @@ class Device:
     def settle(self, frame: int) -> None:
         """End the races of all frames up to this one: no head comes before they are done."""
         while (race := self._next()) and any(older.frame <= frame for older in self._races):
-            self._run(race)
+            if not self._breaks_off(self._ends(race)):
+                self._run(race)
 
     def finished(self) -> tuple[Finish, ...]:
         """Return the races that have ended since the last call."""
@@ -122,6 +141,24 @@ class Device:
         ready_at = max(race.ready_at, self._free_at)
         return min(race.answered_at, self.is_free_at(ready_at, race.seconds))
 
+    def _ends(self, race: Race) -> float:
+        """Return when a race that is the next to begin ends."""
+        return min(race.answered_at, self._begins(race) + race.seconds)
+
+    def _breaks_off(self, until_s: float) -> bool:
+        """Tell whether calls in flight have broken off until then; the device finishes their frames."""
+        at_s = self._referee.broken_off(until_s)
+        if at_s is None:
+            return False
+        self.broken_at = at_s
+        self._races = tuple(
+            _broken(race, at_s)
+            if race.handed_at <= at_s < min(race.answered_at, race.give_up_at)
+            else race
+            for race in self._races
+        )
+        return True
+
     def _next(self) -> Race | None:
         """Return the race that is the next to begin, or to end."""
 
@@ -136,15 +173,23 @@ class Device:
         begun_at = self._begins(race)
         self._races = tuple(other for other in self._races if other.frame != race.frame)
         if begun_at == race.answered_at < math.inf:  # before its turn came
-            self._finish(Finish(race.frame, begun_at, False, False, 0.0))
+            self._finish(Finish(race.frame, begun_at, False, False, 0.0, race.broken_at))
             return
         hedged = begun_at < race.give_up_at
-        if hedged and not self._may_hedge():
+        if hedged and not self._referee.may_hedge():
             self.race(race._replace(ready_at=race.give_up_at))
             return
         self._free_at = min(begun_at + race.seconds, race.answered_at)
         won = self._free_at < race.answered_at
-        self._finish(Finish(race.frame, self._free_at, won, hedged, self._free_at - begun_at))
+        device_s = self._free_at - begun_at
+        self._finish(Finish(race.frame, self._free_at, won, hedged, device_s, race.broken_at))
 
     def _finish(self, finish: Finish) -> None:
         self._finished = (*self._finished, finish)
+
+
+def _broken(race: Race, at_s: float) -> Race:
+    """Return a race whose call breaks off then."""
+    return race._replace(
+        ready_at=min(race.ready_at, at_s), answered_at=math.inf, give_up_at=at_s, broken_at=at_s
+    )

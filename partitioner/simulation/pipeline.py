@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol, Self
 from partitioner.network.step_function import Steps
 from partitioner.network.trace import Trace
 from partitioner.simulation.demand import Demand
-from partitioner.simulation.device import Device, MayHedge, Race, always
+from partitioner.simulation.device import Device, Race, Referee
 from partitioner.simulation.draws import Chances
 from protos.errors import UsageError
 
@@ -139,7 +139,7 @@ class Pipeline:
         "setup",
     )
 
-    def __init__(self, setup: Setup, may_hedge: MayHedge = always) -> None:
+    def __init__(self, setup: Setup, referee: Referee | None = None) -> None:
         self.setup = setup
         self._frame = 0
         self._asked_at = 0.0
@@ -148,7 +148,7 @@ class Pipeline:
         self._down_begun = -math.inf
         self._workers = [0.0] * setup.workers
         self._handed: deque[float] = deque([0.0] * setup.window, maxlen=setup.window)
-        self._device = Device(may_hedge)
+        self._device = Device(referee or Referee())
         self._racing: dict[int, Passage] = {}
         self._unhanded: dict[int, float | None] = {}
 
@@ -194,11 +194,11 @@ class Pipeline:
             passage = self._cross(demand, arrived_at, begun_at)
         else:
             end = self._device.free_at
-            by = "exit" if demand.by_exit else "edge"
+            by = "exit" if demand.by_exit else demand.fallback
             passage = Passage(demand, arrived_at, begun_at, end, end, 0.0, 0.0, 0.0, by)
         frames.sent(passage)
         frame = self._frame - 1
-        if demand.hedges:
+        if demand.races:
             self._race(frame, passage)
             return
         self._unhanded[frame] = passage.done_at
@@ -233,22 +233,38 @@ class Pipeline:
     def _race(self, frame: int, passage: Passage) -> None:
         """Let the device finish a frame, unless the cloud does before."""
         demand = passage.demand
-        handed_over_at = passage.begun_at + demand.edge_s
-        give_up_at = handed_over_at + self.setup.timeout_s
-        ready_at = min(handed_over_at + (demand.hedge_after_s or 0.0), give_up_at)
+        handed_at = passage.begun_at + demand.edge_s
+        give_up_at = handed_at + self.setup.timeout_s
+        ready_at = give_up_at
+        if demand.hedge_after_s is not None and demand.fallback != "none":
+            ready_at = min(handed_at + demand.hedge_after_s, give_up_at)
         self._racing[frame], self._unhanded[frame] = passage, None
-        self._device.race(Race(frame, ready_at, demand.finish_s, passage.answered_at, give_up_at))
+        self._device.race(
+            Race(frame, ready_at, demand.finish_s, passage.answered_at, give_up_at, handed_at)
+        )
 
     def _end_races(self, frames: Frames) -> None:
         """Hand on what the device's races have come to."""
-        for frame, done_at, won, hedged, device_s in self._device.finished():
+        for frame, done_at, won, hedged, device_s, broken_at in self._device.finished():
             passage = self._racing.pop(frame)
             by = passage.demand.fallback if won else "cloud"
             self._unhanded[frame] = done_at
             ended = passage._replace(
                 done_at=done_at, served_by=by, hedged=hedged, device_s=device_s
             )
+            if broken_at is not None:
+                handed_at = passage.begun_at + passage.demand.edge_s
+                ended = ended._replace(
+                    timed_out=True,
+                    answered_at=math.inf,
+                    network_s=broken_at - handed_at,
+                    queue_s=0.0,
+                    cloud_s=0.0,
+                )
             frames.note(frame, ended)
+        if self._device.broken_at is not None:  # what waited there went with the connection
+            self._uplink_free = min(self._uplink_free, self._device.broken_at)
+            self._device.broken_at = None
         self._hand_on()
 
     def _hand_on(self) -> None:
@@ -298,7 +314,7 @@ class Pipeline:
     ) -> Passage:
         """Return the way of a frame that no answer comes to: the device finishes it, in a race if it may."""
         done_at = give_up_at
-        if not demand.hedges:
+        if not demand.races:
             done_at = self._device.reserve(give_up_at, demand.finish_s) + demand.finish_s
         waited_s = self.setup.timeout_s
         return Passage(

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, pairwise
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from partitioner.common.units import format_duration, plural
 from partitioner.simulation.demand import Demand
-from partitioner.simulation.pipeline import Frames, Passage, Pipeline, Setup
+from partitioner.simulation.device import Referee
+from partitioner.simulation.pipeline import Passage, Pipeline, Setup
 
 CLAIRVOYANT = "clairvoyant"
 
@@ -31,7 +31,7 @@ def unasked(demand: Demand, _frame: int) -> Demand:
     return demand
 
 
-class Policy(Frames, Protocol):
+class Policy(Referee):
     """Chooses an option for each frame, from what it has seen come back before.
 
     It must not use anything that it hears of a frame before that has happened.
@@ -39,11 +39,18 @@ class Policy(Frames, Protocol):
 
     name: str
 
-    def may_hedge(self) -> bool:
-        """Tell whether the device may begin to finish a frame itself that asks for it, and count it if so."""
+    def choose(self, arrived_at: float, begun_at: float) -> Demand:
+        """Return the option of the frame that arrived then, and whose head is to begin then."""
+        raise NotImplementedError
+
+    def sent(self, passage: Passage) -> None:
+        """Hear how a frame goes its way; see Frames. Does nothing by itself."""
+
+    def note(self, frame: int, passage: Passage) -> None:
+        """Hear what became of a frame; see Frames. Does nothing by itself."""
 
 
-class Fixed:
+class Fixed(Policy):
     """One option, whatever happens."""
 
     def __init__(self, demand: Demand, ask: Ask = unasked) -> None:
@@ -55,16 +62,6 @@ class Fixed:
         """Return the option."""
         del arrived_at, begun_at
         return self._ask(self._demand, next(self._frames))
-
-    def sent(self, passage: Passage) -> None:
-        """Learn nothing."""
-
-    def note(self, frame: int, passage: Passage) -> None:
-        """Learn nothing."""
-
-    def may_hedge(self) -> bool:
-        """Hedge as often as the demand asks for."""
-        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +159,7 @@ class Run:
 
 def run_policy(setup: Setup, policy: Policy, frames: int) -> Run:
     """Send `frames` frames through the pipeline under one policy."""
-    pipeline, noted = Pipeline(setup, policy.may_hedge), _Noted(policy)
+    pipeline, noted = Pipeline(setup, policy), _Noted(policy)
     for _ in range(frames):
         pipeline.advance(noted)
     pipeline.finish(noted)

@@ -19,7 +19,7 @@ from partitioner.profiles.variation import Variation
 from partitioner.simulation.comparison import compare_policies
 from partitioner.simulation.demand import Demand, demands_of
 from partitioner.simulation.pipeline import Setup
-from partitioner.simulation.replay import Fixed, Run, run_policy
+from partitioner.simulation.replay import Fixed, Policy, Run, run_policy
 from protos.errors import UsageError
 from tests.kit.profiles import EXAMPLE, codec, make, profile_of, profile_of_heads
 from tests.kit.traces import trace
@@ -135,19 +135,12 @@ def test_wait_for_a_worker_matches_pollaczek_khinchine() -> None:
     service_s, load = 0.01, 0.7
     gap_s = service_s / load
 
-    class Poisson:
+    class Poisson(Policy):
         name = "poisson"
 
         def choose(self, arrived_at: float, begun_at: float) -> Demand:
             # The next head begins as this one ends, so its length is the time between two arrivals.
             return Demand("x", random_.expovariate(1 / gap_s), 1e-9, service_s, 0)
-
-        def sent(self, passage: object) -> None: ...
-
-        def note(self, frame: int, passage: object) -> None: ...
-
-        def may_hedge(self) -> bool:
-            return True
 
     setup = Setup(Trace.constant(Link(1e9, 1e9, 0.0)), 0.0, 10_000, 1e6)
     waits = [p.queue_s for p in run_policy(setup, Poisson(), 60_000).passages]
