@@ -58,6 +58,10 @@ class Estimates:
             self.device_paced,
         )
 
+    def cloud_load(self, now_s: float) -> float:
+        """Return what the cloud takes now, over what it was measured to take."""
+        return self._cloud.load(now_s)
+
     def link_at(self, now_s: float) -> Link | None:
         """Return the link as it is believed to be; None without a plan."""
         return self._link.estimate(now_s).link if self._link else None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from partitioner.common.units import format_duration
+from partitioner.common.units import format_duration, parse_duration
 from partitioner.planning.option import Option
 from partitioner.policy.conditions import Conditions
 from protos.errors import UsageError
@@ -52,6 +52,20 @@ class Hedging:
             )
         if not 0 <= self.most_share <= 1:
             raise UsageError(f"a share of {self.most_share:g} of frames is none. Give 0 to 1.")
+
+    @classmethod
+    def of(cls, after: str | float) -> "Hedging":
+        """Return the settings for `auto`, `off`, seconds, or a time as text, such as `80ms`."""
+        if after == "auto" or after == "off":
+            return cls(after)  # type: ignore[arg-type]  # it is one of the two
+        if not isinstance(after, str):
+            return cls(after)
+        try:
+            return cls(parse_duration(after))
+        except UsageError as error:
+            raise UsageError(
+                f"a hedge of {after!r} is none. Give auto, off, or a time such as 80ms."
+            ) from error
 
     def after_s(self, later: Later | None, finish_s: float) -> float | None:
         """Return when to begin the hedge of a frame that takes `finish_s` here from then on; None: never.

@@ -16,7 +16,7 @@ from partitioner.policy.conditions import Conditions
 from partitioner.policy.decision import Decision
 from partitioner.policy.estimates import Estimates
 from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
-from partitioner.policy.hedging import HedgeBudget, answer_later
+from partitioner.policy.hedging import HedgeBudget, answer_later, expected_answer_s, overdue_s
 from partitioner.policy.policy import contenders
 from partitioner.policy.score import further_axes
 from partitioner.policy.settings import PolicySettings
@@ -64,8 +64,9 @@ class Adaptive(Policy):
         self._learned.begin(link)
         self._learned.pace(setup.device_paced)
         self._timeout_s = setup.timeout_s
-        self._lessons: list[tuple[float, int, _Learn, Passage]] = []
+        self._lessons: list[tuple[float, int, _Learn, int, Passage]] = []
         self._calls: dict[int, Passage] = {}
+        self._overtaken: set[int] = set()
         self._racing = 0
         self._results: list[float] = []
         self._numbers = count()
@@ -110,21 +111,22 @@ class Adaptive(Policy):
         self._budget.frame()
         return replace(demand, hedge_after_s=self._hedge_after_s(option, seen, begun_at))
 
-    def sent(self, passage: Passage) -> None:
+    def sent(self, frame: int, passage: Passage) -> None:
         """Keep what a frame shows until it shows: of a race each side, whoever wins."""
         demand = passage.demand
         self._freed_at = handed_at = passage.begun_at + demand.edge_s
-        self._later(handed_at, self._learn_load, passage)
+        self._later(handed_at, self._learn_load, frame, passage)
         if demand.crosses:
             self._racing += 1
             given_up_at = handed_at + self._timeout_s
-            self._later(handed_at, self._call, passage)
+            self._later(handed_at, self._call, frame, passage)
             shown_at = given_up_at if passage.timed_out else passage.answered_at
-            self._later(shown_at, self._learn_link, passage)
+            self._later(shown_at, self._learn_link, frame, passage)
 
     def note(self, frame: int, passage: Passage) -> None:
-        """Keep when a frame's result is there."""
-        del frame
+        """Keep when a frame's result is there, and that the device was first."""
+        if passage.hedged and passage.done_at < passage.answered_at:
+            self._later(passage.done_at, self._learn_overtaken, frame, passage)
         self._racing -= passage.demand.crosses
         heapq.heappush(self._results, passage.done_at)
 
@@ -142,14 +144,18 @@ class Adaptive(Policy):
     def _hedge_after_s(self, option: Option, seen: Conditions, begun_at: float) -> float:
         """Return how long after its message is handed over a frame is hedged; infinite: not at all."""
         believed = self._believed[option.label]
-        if believed.fallback != "edge":
+        if believed.fallback == "none":
             return math.inf
         handed_at = begun_at + believed.edge_s * seen.edge_load
         sent_at = [passage.sent_at for passage in self._calls.values()]
         carried = seen.link.link.uplink_bps / 8 * max(0.0, handed_at - min(sent_at, default=0.0))
         sent = sum(passage.demand.upload_bytes for passage in self._calls.values())
-        later = answer_later(option, seen, max(0.0, sent - carried))
-        after_s = self._settings.hedging.after_s(later, believed.finish_s * seen.edge_load)
+        ahead_bytes = max(0.0, sent - carried)
+        finish_s = believed.finish_s * seen.edge_load
+        if believed.fallback == "exit":
+            finish_s = overdue_s(expected_answer_s(option, seen, ahead_bytes))
+        later = answer_later(option, seen, ahead_bytes)
+        after_s = self._settings.hedging.after_s(later, finish_s)
         return math.inf if after_s is None else after_s
 
     def _go_on(self, until_s: float) -> None:
@@ -159,8 +165,8 @@ class Adaptive(Policy):
             if min(shown_at, self._watch.next_at) > until_s:
                 break
             if shown_at <= self._watch.next_at:
-                at_s, _, learn, passage = heapq.heappop(self._lessons)
-                learn(passage, at_s)
+                at_s, _, learn, frame, passage = heapq.heappop(self._lessons)
+                learn(frame, passage, at_s)
             else:
                 at_s = self._watch.next_at
                 if self._watch.step() and self._calls:
@@ -171,6 +177,7 @@ class Adaptive(Policy):
     def _break_off(self, at_s: float) -> None:
         self._broken_at = at_s
         calls, self._calls = self._calls, {}
+        self._overtaken.clear()
         for passage in calls.values():
             self._breaker.failed(_broke(), passage.begun_at + passage.demand.edge_s, at_s)
 
@@ -180,21 +187,22 @@ class Adaptive(Policy):
     def _seen(self) -> Seen:
         return Seen(bool(self._calls), self._asked_at)
 
-    def _later(self, at_s: float, learn: "_Learn", passage: Passage) -> None:
-        heapq.heappush(self._lessons, (at_s, next(self._numbers), learn, passage))
+    def _later(self, at_s: float, learn: "_Learn", frame: int, passage: Passage) -> None:
+        heapq.heappush(self._lessons, (at_s, next(self._numbers), learn, frame, passage))
 
-    def _call(self, passage: Passage, at_s: float) -> None:
+    def _call(self, frame: int, passage: Passage, at_s: float) -> None:
         if not self._calls:
             self._watch.heard(at_s)
-        self._calls[id(passage)] = passage
+        self._calls[frame] = passage
 
-    def _learn_load(self, passage: Passage, at_s: float) -> None:
+    def _learn_load(self, _frame: int, passage: Passage, at_s: float) -> None:
         profiled = self._profiled[passage.demand.label]
         self._learned.ran_on_device(passage.demand.edge_s, profiled.edge_s + profiled.exit_s, at_s)
 
-    def _learn_link(self, passage: Passage, at_s: float) -> None:
+    def _learn_link(self, frame: int, passage: Passage, at_s: float) -> None:
         demand = passage.demand
-        if self._calls.pop(id(passage), None) is None:
+        self._overtaken.discard(frame)
+        if self._calls.pop(frame, None) is None:
             return  # it broke off
         if passage.timed_out:
             handed_at = passage.begun_at + demand.edge_s
@@ -209,8 +217,18 @@ class Adaptive(Policy):
         profiled_s = self._profiled[demand.label].cloud_s
         self._learned.served(seen, passage.queue_s, passage.cloud_s, profiled_s)
 
+    def _learn_overtaken(self, frame: int, passage: Passage, at_s: float) -> None:
+        """Learn from a second frame in a row that the device has finished while its answer was to come."""
+        if frame not in self._calls:
+            return
+        self._overtaken.add(frame)
+        if len(self._overtaken) > 1:
+            waited_s = at_s - passage.begun_at - passage.demand.edge_s
+            server_s = self._profiled[passage.demand.label].cloud_s * self._learned.cloud_load(at_s)
+            self._learned.lost(passage.demand.upload_bytes, waited_s - server_s)
 
-_Learn = Callable[[Passage, float], None]
+
+_Learn = Callable[[int, Passage, float], None]
 
 
 def _refused(demand: Demand) -> Demand:

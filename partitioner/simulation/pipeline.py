@@ -111,7 +111,7 @@ class Frames(Protocol):
     def choose(self, arrived_at: float, begun_at: float) -> Demand:
         """Return the option of the frame that arrived then, and whose head is to begin then."""
 
-    def sent(self, passage: Passage) -> None:
+    def sent(self, frame: int, passage: Passage) -> None:
         """Hear how the frame just chosen for goes its way: the head as it runs, and the cloud as it answers.
 
         Where the device may race the cloud for it, its end is not known yet.
@@ -196,8 +196,8 @@ class Pipeline:
             end = self._device.free_at
             by = "exit" if demand.by_exit else demand.fallback
             passage = Passage(demand, arrived_at, begun_at, end, end, 0.0, 0.0, 0.0, by)
-        frames.sent(passage)
         frame = self._frame - 1
+        frames.sent(frame, passage)
         if demand.races:
             self._race(frame, passage)
             return

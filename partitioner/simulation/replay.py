@@ -43,7 +43,7 @@ class Policy(Referee):
         """Return the option of the frame that arrived then, and whose head is to begin then."""
         raise NotImplementedError
 
-    def sent(self, passage: Passage) -> None:
+    def sent(self, frame: int, passage: Passage) -> None:
         """Hear how a frame goes its way; see Frames. Does nothing by itself."""
 
     def note(self, frame: int, passage: Passage) -> None:

@@ -18,6 +18,7 @@ from protos.names import CLOUD, EDGE
 FRAME_COLUMNS = (
     "policy", "frame", "arrived_s", "option", "served_by", "latency_s", "edge_wait_s", "edge_s",
     "network_s", "queue_s", "cloud_s", "upload_bytes", "uplink_bps", "timed_out", "exits_from",
+    "hedged",
 )  # fmt: skip
 
 _PERCENTS = (50, 95, 99)
@@ -83,6 +84,7 @@ class Simulation:
             "window": setup.window,
             "workers": setup.workers,
             "timeout_s": setup.timeout_s,
+            "hedge": self.settings.hedging.after,
             "seed": setup.seed,
             "deadline_s": self.settings.deadline_s,
             "objective": self.settings.objective.weights,
@@ -119,6 +121,7 @@ class Simulation:
             self.setup.trace.uplink_bps_at(passage.begun_at),
             int(passage.timed_out),
             passage.demand.exits_from,
+            int(passage.hedged),
         )
 
     def _row(self, run: Run) -> dict[str, Any]:
@@ -134,6 +137,8 @@ class Simulation:
             "energy_j": energy_j,
             "cost": money,
             "timed_out": run.timed_out,
+            "hedged": run.hedged,
+            "hedges_won": run.hedges_won,
             "switches": run.switches,
             "exit_share": run.exit_share,
             "agreement": run.agreement,

@@ -16,6 +16,7 @@ from partitioner.network.trace_files import read_trace
 from partitioner.planning.objective import LATENCY, Objective
 from partitioner.planning.plan import Plan
 from partitioner.planning.terms import NO_TERMS, Terms
+from partitioner.policy.hedging import Hedging
 from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.adaptive import ADAPTIVE
 from partitioner.simulation.comparison import compare_policies
@@ -45,6 +46,7 @@ def simulate(
     objective: Objective | str = LATENCY,
     terms: Terms = NO_TERMS,
     timeout_s: float = DEFAULT_TIMEOUT_S,
+    hedge: str | float = "auto",
     workers: int = 1,
     edge_load: float = 1.0,
     cloud_load: float = 1.0,
@@ -62,9 +64,10 @@ def simulate(
 
     `deadline_s` counts late frames, and the adaptive policy heeds it, as `latency_s`: what a frame may
     take on average. `objective` and `terms`: what that policy minimises, and what joules and money need.
-    `exit_threshold`: see EdgeClient. `timeout_s`: until an answer counts as lost. `workers`: of the
-    cloud, for this device. `edge_load`, `cloud_load`: the machines take so many times what the plan
-    believes. `on_progress` hears what is being simulated.
+    `exit_threshold`: see EdgeClient. `timeout_s`: until an answer counts as lost. `hedge`: when the idle
+    device begins to finish a frame, too, under the adaptive policy: `auto`, `off`, or so many seconds after
+    it was sent; see EdgeClient. `workers`: of the cloud, for this device. `edge_load`, `cloud_load`: the
+    machines take so many times what the plan believes. `on_progress` hears what is being simulated.
 
     Raises UsageError for numbers without meaning, UnknownNameError for a policy that is none, and what
     `read_trace` does.
@@ -91,6 +94,7 @@ def simulate(
         deadline_s=deadline_s,
         latency_s=latency_s,
         window=window,
+        hedging=_hedging(hedge),
     )
     exiting = _exiting(plan, exit_threshold, settings, seed or 0)
     loads = (edge_load, cloud_load)
@@ -99,6 +103,12 @@ def simulate(
         policies=_policies(plan) if policies is None else policies, exiting=exiting, on_progress=on_progress,
     )  # fmt: skip
     return Simulation(plan, setup, settings, tuple(runs))
+
+
+def _hedging(hedge: object) -> Hedging:
+    wanted = "auto, off, a time such as '80ms', or a number of seconds"
+    need("hedge", hedge, str, float, int, wanted=wanted)
+    return Hedging.of(hedge)  # type: ignore[arg-type]  # as `need` has found
 
 
 def _policies(plan: Plan) -> list[str]:

@@ -78,6 +78,14 @@ class StreamFlags:
     timeout: Annotated[str, flag("Until an answer counts as lost.", "TIME", panel=LOAD)] = (
         f"{DEFAULT_TIMEOUT_S:g}s"
     )
+    hedge: Annotated[
+        str,
+        flag(
+            "When the idle device begins to finish a frame, too, under the adaptive policy; see `run`.",
+            "auto|off|TIME",
+            panel=LOAD,
+        ),
+    ] = "auto"
     deadline: Annotated[
         str | None,
         flag("Count frames later than this; the adaptive policy heeds it.", "TIME", panel=LOAD),
@@ -230,6 +238,7 @@ def trace(
     from partitioner.common.files import write_csv
     from partitioner.common.units import parse_duration
     from partitioner.planning.plan import plan
+    from partitioner.policy.hedging import Hedging
     from partitioner.policy.settings import PolicySettings
     from partitioner.reports.plans.guesses import guess_notes, ranges_json
     from partitioner.reports.plans.plan import scale_notes
@@ -248,6 +257,7 @@ def trace(
         deadline_s=parse_duration(stream.deadline) if stream.deadline else None,
         latency_s=parse_duration(early.latency) if early.latency else None,
         window=stream.window,
+        hedging=Hedging.of(stream.hedge),
     )
     loaded = Bundle.load(bundle)
     measured, target = profiles.read(loaded, priced.device), profiles.target(priced.device)

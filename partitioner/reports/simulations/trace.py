@@ -102,6 +102,9 @@ def _columns(runs: Sequence[Run], settings: PolicySettings) -> Iterator[tuple[st
     yield "cost", ["" if one.money is None else f"{one.money:.3g}" for one in spent]
     if any(run.timed_out for run in runs):
         yield "lost", [str(run.timed_out) for run in runs]
+    if any(run.hedged for run in runs):
+        yield "hedged", [str(run.hedged) for run in runs]
+        yield "won\nhere", [str(run.hedges_won) for run in runs]
 
 
 def choices_text(runs: Sequence[Run]) -> str:

@@ -22,6 +22,7 @@ from partitioner.simulation.what_if import simulate
 from protos.errors import UnknownNameError, UsageError
 from tests.kit.plans import BOARD, RADIO
 from tests.kit.profiles import EXAMPLE, make
+from tests.kit.traces import trace
 
 LINK = Link(1e6, 2e6, 0.05)
 
@@ -213,3 +214,21 @@ def test_sweep_is_plain_data_a_small_table_and_a_frame(made: Plan, frames: None)
     winners = [one.label for one in swept.standings if one.uplinks_bps]
     assert [row.split()[0] for row in str(swept).splitlines()[2:]] == winners
     assert swept._repr_html_().count("<tr>") == 1 + len(winners)
+
+
+def test_hedges_are_as_asked_and_counted(made: Plan) -> None:
+    dark = trace((0, 20), (4, 0), (7, 20), duration=12)
+    ways = {
+        after: simulate(made, dark, policies="adaptive", hedge=after).to_dict()
+        for after in ("auto", "off", "50ms", 0.05)
+    }
+    rows = {after: way["policies"][0] for after, way in ways.items()}
+    assert {way["hedge"] for way in ways.values()} == {"auto", "off", 0.05}
+    assert rows["off"]["hedged"] == 0
+    assert rows["auto"]["hedged"] >= rows["auto"]["hedges_won"] >= 1
+    assert rows["50ms"] == rows[0.05]
+    assert rows["auto"]["mean_s"] < rows["off"]["mean_s"]
+    with pytest.raises(UsageError, match="80ms"):
+        simulate(made, dark, hedge=None)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="Give auto, off"):
+        simulate(made, dark, hedge=-1.0)

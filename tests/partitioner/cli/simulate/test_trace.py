@@ -70,6 +70,26 @@ def test_trace_as_a_table_says_what_was_chosen(simulate: Simulate, tram: Path) -
     assert "scaled by 0.1" in done.stderr
 
 
+def test_hedged_frames_are_counted_in_table_rows_and_json(
+    simulate: Simulate, tmp_path: Path
+) -> None:
+    dark = tmp_path / "dark.txt"
+    dark.write_text("0 20\n4 0\n7 20\n12 20\n")
+    words = ("trace", dark, "--rtt", "20ms", "--csv", tmp_path / "f.csv")
+    found = document(simulate(*words, "--json"))
+    (adaptive,) = [run for run in found["policies"] if run["policy"] == "adaptive"]
+    assert adaptive["hedged"] >= adaptive["hedges_won"] >= 1
+    with (tmp_path / "f.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["hedged"] == "1"]
+    assert {row["policy"] for row in rows} == {"adaptive"}
+    assert len(rows) == adaptive["hedged"]
+    assert sum(row["served_by"] == "edge" for row in rows) == adaptive["hedges_won"]
+    assert "hedged" in simulate(*words).stdout
+    off = document(simulate(*words, "--hedge", "off", "--json"))
+    assert {run["hedged"] for run in off["policies"]} == {0}
+    assert "a hedge of 'soon' is none" in str(simulate(*words, "--hedge", "soon").exception)
+
+
 def test_joules_and_money_of_fixed_options_on_a_steady_link_are_the_plans(
     simulate: Simulate, residual_bundle: Bundle, measured: Path, tmp_path: Path
 ) -> None:
