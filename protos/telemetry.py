@@ -78,6 +78,21 @@ class EstimatesSeen(_Document):
     cloud_queue_s: float | None = _Seconds
 
 
+class HedgesSeen(_Document):
+    """Frames that the device began to finish, too, as the cloud's answer was late; since the edge's start."""
+
+    device_first: int = _Count
+    """The device has answered them,"""
+    cloud_first: int = _Count
+    """or the cloud, so that the device's work was dropped."""
+    dropped_s: float = _Seconds
+    """Seconds of the device that came to nothing."""
+    unused_answers: int = _Count
+    """Answers of the cloud that came after the device's."""
+    unused_cloud_s: float = _Seconds
+    """Seconds that the cloud has computed for them."""
+
+
 class PowerSeen(_Document):
     """Battery and heat of the device, and what the rules that hold ask for."""
 
@@ -115,6 +130,8 @@ class Telemetry(_Document):
     """Frames by who ran the last layer; `none`: there was no answer."""
     fallbacks: dict[str, _Frames] = Field(max_length=32)
     """Frames that the cloud was meant to serve and did not, by what it failed with."""
+    hedges: HedgesSeen | None = None
+    """None from an edge that knows none."""
     switches: int = _Count
     upload_bytes: int = _Count
     download_bytes: int = _Count

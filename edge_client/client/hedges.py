@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 from edge_client.client.local_finish import HedgeRun, LocalFinish
 from edge_client.cloud.reply import Reply
@@ -40,6 +41,17 @@ class HedgeCounts:
     def begun(self) -> int:
         """Frames that this device began to finish while the cloud might still answer."""
         return self.device_first + self.cloud_first
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts as plain data."""
+        return {
+            "begun": self.begun,
+            "device_first": self.device_first,
+            "cloud_first": self.cloud_first,
+            "dropped_s": round(self.dropped_s, 6),
+            "unused_answers": self.unused_answers,
+            "unused_cloud_s": round(self.unused_cloud_s, 6),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from protos.telemetry import (
     MAX_REASON,
     STAGES,
     EstimatesSeen,
+    HedgesSeen,
     Move,
     PowerSeen,
     StageTimes,
@@ -176,6 +177,7 @@ class Observer:
             exits_from=self._client.exits_from,
             served_by=dict(self._served_by),
             fallbacks=dict(self._fallbacks),
+            hedges=HedgesSeen(**asdict(self._client.hedges)),
             switches=self._client.switches,
             upload_bytes=self._upload_bytes,
             download_bytes=self._download_bytes,

@@ -23,6 +23,9 @@ OVERDUE = 2.0
 """An exit's answer, and a tail that is not open, count as taking so many expected answers."""
 LATEST_S = 60.0
 """Hedges that would begin later than this after the message was handed over never do."""
+_USUAL = 0.5
+"""Of the share, so much is for answers that are late in the link's usual ways. The rest is for outages, which
+come when it may be used up otherwise."""
 _SURELY = 1e-6
 """An answer is there where the chance that it is not is less than this."""
 _STEP, _GROWTH = 1 / 8, 0.1
@@ -42,7 +45,7 @@ class Hedging:
     """Seconds from when the message is handed over; `auto`: by `hedge_after_s`; `off`: never."""
     most_share: float = 0.2
     over: int = 100
-    burst: int = 4
+    burst: int = 10
 
     def __post_init__(self) -> None:
         if not isinstance(self.after, str) and not self.after >= 0:
@@ -76,7 +79,7 @@ class Hedging:
             return self.after
         if self.after == "off" or later is None:
             return None
-        return hedge_after_s(later, finish_s)
+        return hedge_after_s(later, finish_s, late=_USUAL * self.most_share)
 
 
 class HedgeBudget:
@@ -115,36 +118,39 @@ def overdue_s(expected_s: float) -> float:
     return OVERDUE * expected_s
 
 
-def hedge_after_s(later: Later, finish_s: float, latest_s: float = LATEST_S) -> float | None:
+def hedge_after_s(
+    later: Later, finish_s: float, latest_s: float = LATEST_S, *, late: float = 1.0
+) -> float | None:
     """Return the first moment from which a run of `finish_s` here is as likely to be first as the answer.
 
     That is the least t with later(t + finish_s) >= later(t) / 2: given that the answer has not come by t,
     the median of what it still takes is `finish_s`. 0 where that is so at once; None where it never is, up
     to `latest_s`. `later` falls from 1, by slopes and plateaus. A plateau that is a quarter longer than
     `finish_s` is never stepped over while t is at most that; later ones may not be shorter than a tenth of t.
+    `late`: not before all but this share have come of the answers that come at all (by `latest_s`).
     """
+    never = later(latest_s)
+    waiting_at_most = never + late * (1 - never)
 
-    def even(at_s: float) -> bool:
-        return later(at_s + finish_s) >= 0.5 * later(at_s)
+    def due(at_s: float) -> bool:
+        waiting = later(at_s)
+        return waiting <= waiting_at_most and later(at_s + finish_s) >= 0.5 * waiting
 
-    if even(0.0):
+    if due(0.0):
         return 0.0
     before_s, at_s = 0.0, 0.0
     while at_s < latest_s:
         before_s, at_s = at_s, at_s * (1 + _GROWTH) + max(_STEP * finish_s, 1e-5)
-        waiting = later(at_s)
-        if waiting < _SURELY:
-            return None
-        if later(at_s + finish_s) >= 0.5 * waiting:
-            return _first(even, before_s, at_s)
+        if due(at_s):
+            return _first(due, before_s, at_s) if later(at_s) > _SURELY else None
     return None
 
 
-def _first(even: Callable[[float], bool], before_s: float, at_s: float) -> float:
-    """Return where `even` becomes true between the two, to a share of 1 / 2⁸ of their distance."""
+def _first(due: Callable[[float], bool], before_s: float, at_s: float) -> float:
+    """Return where `due` becomes true between the two, to a share of 1 / 2⁸ of their distance."""
     for _ in range(_HALVINGS):
         middle_s = (before_s + at_s) / 2
-        if even(middle_s):
+        if due(middle_s):
             at_s = middle_s
         else:
             before_s = middle_s

@@ -87,6 +87,33 @@ def _counters(snapshots: list[Telemetry]) -> Iterator[Metric]:
         for seen in snapshots:
             family.add_metric(_of(seen), getattr(seen, name))
         yield family
+    yield from _hedges(snapshots)
+
+
+def _hedges(snapshots: list[Telemetry]) -> Iterator[Metric]:
+    hedges = CounterMetricFamily(
+        _PREFIX + "hedges",
+        "Frames that the device began to finish, too, as the cloud was late, by who was first.",
+        labels=(*_EDGE, "first"),
+    )
+    known = [(_of(seen), seen.hedges) for seen in snapshots if seen.hedges is not None]
+    for whose, found in known:
+        hedges.add_metric([*whose, "device"], found.device_first)
+        hedges.add_metric([*whose, "cloud"], found.cloud_first)
+    yield hedges
+    for name, about, field in (
+        ("hedge_dropped_seconds", "Device work on hedges that the cloud won.", "dropped_s"),
+        (
+            "hedge_unused_answers",
+            "The cloud's answers that came too late to count.",
+            "unused_answers",
+        ),
+        ("hedge_unused_cloud_seconds", "Cloud work on those answers.", "unused_cloud_s"),
+    ):
+        family = CounterMetricFamily(_PREFIX + name, about, labels=_EDGE)
+        for whose, found in known:
+            family.add_metric(whose, getattr(found, field))
+        yield family
 
 
 def _gauges(snapshots: list[Telemetry]) -> Iterator[Metric]:

@@ -51,9 +51,12 @@ def stop_watching(client: AsyncEdgeClient) -> CloudWatch:
     return client.watch
 
 
-def follow(client: AsyncEdgeClient, planned: Plan) -> None:
-    """Let the policy choose from `planned`, on a link and machines that only the test changes."""
-    if client._watching is not None:
+def follow(client: AsyncEdgeClient, planned: Plan, *, watched: bool = False) -> None:
+    """Let the policy choose from `planned`, on a link and machines that only the test changes.
+
+    `watched`: nothing plays the link, so that it is probed as ever.
+    """
+    if client._watching is not None and not watched:
         stop_watching(client)  # nothing is to be probed but when the test says so
     # Both machines are this one; what they really take must not be learnt.
     client.control.learned._edge, client.control.learned._cloud = AsProfiled(), AsProfiled()

@@ -13,6 +13,8 @@ _REMEMBERED = 20_000
 
 class _Frame(NamedTuple):
     timings: Timings
+    device_s: float
+    """With what a hedge has computed for nothing."""
     upload_bytes: int
     download_bytes: int
 
@@ -27,7 +29,11 @@ class Consumption:
     def add(self, result: Result) -> None:
         """Note one result."""
         if self._terms.knows_energy or self._terms.prices:
-            self._frames.append(_Frame(result.timings, result.upload_bytes, result.download_bytes))
+            timings, hedged = result.timings, result.hedged
+            device_s = timings.edge_s + (hedged.dropped_s if hedged else 0.0)
+            self._frames.append(
+                _Frame(timings, device_s, result.upload_bytes, result.download_bytes)
+            )
 
     def mean_j(self, fps: float | None) -> float | None:
         """Return the mean joules a frame; None without a device and its radio, or without frames.
@@ -58,7 +64,7 @@ class Consumption:
         return frame_energy(
             device,
             radio,
-            edge_s=timings.edge_s,
+            edge_s=frame.device_s,
             network_s=timings.network_s,
             cloud_s=timings.queue_s + timings.cloud_s,
             upload_bytes=frame.upload_bytes,

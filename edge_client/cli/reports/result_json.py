@@ -106,7 +106,21 @@ def record_of(
         "queue_s": round(timings.queue_s, 6),
         "cloud_s": round(timings.cloud_s, 6),
         "wait_s": round(timings.wait_s, 6),
+        "hedged": _hedge_of(result),
         "top1": meaning.top1(result.outputs),
         "detections": meaning.detections(result.outputs),
         "outputs": plain_outputs(result.outputs),
+    }
+
+
+def _hedge_of(result: Result) -> dict[str, Any] | None:
+    """Return the hedge of a frame as plain data; None where it was not hedged."""
+    hedged = result.hedged
+    if hedged is None:
+        return None
+    return {
+        "after_s": round(hedged.after_s, 6),
+        "expected_s": None if hedged.expected_s is None else round(hedged.expected_s, 6),
+        "first": "device" if hedged.device_first else "cloud",
+        "dropped_s": round(hedged.dropped_s, 6),
     }

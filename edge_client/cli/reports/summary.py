@@ -41,6 +41,7 @@ def sum_up(
     summary = tally.summary(dropped=dropped, unreadable=unreadable, link=client.link)
     summary["stops"] = stops
     summary |= {"fallbacks": dict(client.fallbacks), "switches": client.switches, "slow": slow}
+    summary["hedges"] = client.hedges.summary()
     summary["link_is_measured"] = client.link_is_measured
     summary["cloud"] = client.absence if client.cloud_is_away else None
     bundle = client.bundle
@@ -87,6 +88,11 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("cut moved", plural(summary["switches"], "time")))
     if summary["fallbacks"]:
         rows.append(("without the cloud", _tallied(summary["fallbacks"])))
+    if (hedges := summary["hedges"])["begun"]:
+        first = f"{hedges['device_first']} first here, {hedges['cloud_first']} in the cloud"
+        rows.append(("hedged", f"{hedges['begun']}: {first}"))
+        rows.append(("  dropped here", format_duration(hedges["dropped_s"])))
+        rows.append(("  answers unused", str(hedges["unused_answers"])))
     return rows + _end_rows(summary)
 
 

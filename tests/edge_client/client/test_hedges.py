@@ -16,12 +16,16 @@ from edge_client.client.sync_client import EdgeClient
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import Result, ServedBy
+from edge_client.relay.relay import Relay
 from partitioner.bundle.bundle import Bundle
+from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
-from partitioner.policy.hedging import Hedging, answer_later, hedge_after_s
+from partitioner.policy.hedging import Hedging, answer_later
 from partitioner.runtime.interruption import Interruption
 from protos.errors import LateError, UsageError
 from protos.inference_pb2 import ModelInferRequest
+from protos.names import EDGE
+from protos.tensors import Array
 from tests.kit.clients import (
     breaker_of,
     follow,
@@ -189,18 +193,18 @@ async def test_hedge_of_a_given_time_begins_then(residual_bundle: Bundle) -> Non
 
 
 async def test_no_more_frames_are_hedged_than_the_share(residual_bundle: Bundle) -> None:
-    inputs = frames(residual_bundle, 8)
+    inputs = frames(residual_bundle, 14)
     async with (
         FakeCloud(residual_bundle) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, CUT, hedge=0.0) as client,
     ):
         withheld = Withheld(cloud)
-        first = [await client.infer(each) for each in inputs[:4]]
+        first = [await client.infer(each) for each in inputs[:10]]
         withheld.let_go()
-        rest = [await client.infer(each) for each in inputs[4:]]
+        rest = [await client.infer(each) for each in inputs[10:]]
         await overtaken_end(client)
-    assert [result.served_by for result in first] == [ServedBy.EDGE] * 4
-    # A fifth of 8 frames is less than the 4 of the beginning.
+    assert [result.served_by for result in first] == [ServedBy.EDGE] * 10
+    # A fifth of 14 frames is less than the 10 of the beginning.
     assert [(result.served_by, result.hedged) for result in rest] == [(ServedBy.CLOUD, None)] * 4
 
 
@@ -316,7 +320,7 @@ async def test_hedge_is_due_when_the_policys_own_numbers_say_so(
         )
         tail_s = stages_of(client).tail_s(choice.cut.id)
         assert tail_s is not None
-        wanted_s = hedge_after_s(later, tail_s)
+        wanted_s = Hedging().after_s(later, tail_s)
         assert hedge is not None
         assert hedge.after_s == pytest.approx(wanted_s, rel=0.01, abs=1e-4)
 
@@ -366,3 +370,41 @@ def test_frames_that_are_to_fail_without_the_cloud_are_never_hedged() -> None:
         ClientOptions("c:1", "b", hedge="soon")
     with pytest.raises(UsageError, match="neither auto, off nor 0 s or more"):
         ClientOptions("c:1", "b", hedge=-1.0)
+
+
+async def until_served_by_cloud(client: AsyncEdgeClient, inputs: dict[str, Array]) -> list[Result]:
+    """Ask again and again, for as long as frames stay here."""
+    results = [await client.infer(inputs)]
+    while results[-1].served_by is not ServedBy.CLOUD:
+        results.append(await client.infer(inputs))
+    return results
+
+
+@pytest.mark.slow
+async def test_no_frame_of_an_outage_waits_for_the_time_out_and_the_cloud_is_used_again(
+    residual_bundle: Bundle, residual_address: str, planned: Plan
+) -> None:
+    link, inputs = Link(50e6, 50e6, 0.004), frames(residual_bundle, 50)
+    timeout_s = 30.0
+    async with (
+        Relay("127.0.0.1:0", residual_address, link) as relay,
+        AsyncEdgeClient(
+            relay.address, residual_bundle, "cut-01", hedge="auto", timeout_s=timeout_s
+        ) as client,
+    ):
+        follow(client, planned, watched=True)
+        await loaded(client, EDGE)
+        before = [await client.infer(each) for each in inputs[:30]]
+        relay.set_link(None)
+        during = [await client.infer(each) for each in inputs[30:]]
+        relay.set_link(link)
+        async with asyncio.timeout(timeout_s):
+            after = await until_served_by_cloud(client, inputs[0])
+        counts = client.hedges
+    assert ServedBy.CLOUD in {result.served_by for result in before}
+    assert {result.served_by for result in during} == {ServedBy.EDGE}
+    assert counts.device_first >= 1
+    assert max(result.latency_s for result in during) < timeout_s / 10
+    assert after[-1].served_by is ServedBy.CLOUD
+    for result, frame in zip(before + during, inputs, strict=True):
+        assert_same(result.outputs, whole(residual_bundle, frame))

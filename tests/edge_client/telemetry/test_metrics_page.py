@@ -20,6 +20,9 @@ async def test_metrics_of_the_edge_are_prometheus(residual_bundle: Bundle, capsy
         observer = Observer(client, "cam-1")
         for seconds in (0.003, 0.02, 7.0):
             observer.add(result(seconds))
+        counts = client.hedges
+        counts.device_first, counts.cloud_first, counts.dropped_s = 4, 2, 0.5
+        counts.unused_answers, counts.unused_cloud_s = 3, 0.25
         with shown_metrics("127.0.0.1:0", observer):
             where = capsys.readouterr().err.split()[-1]
 
@@ -41,6 +44,10 @@ async def test_metrics_of_the_edge_are_prometheus(residual_bundle: Bundle, capsy
     assert [buckets[(le, "latency")] for le in ("0.002", "0.005", "0.02", "5.0", "+Inf")] == [
         0, 1, 2, 2, 3,
     ]  # fmt: skip
+    assert found["splitpoint_edge_hedges_total"] == {("device",): 4, ("cloud",): 2}
+    assert found["splitpoint_edge_hedge_dropped_seconds_total"] == {(): 0.5}
+    assert found["splitpoint_edge_hedge_unused_answers_total"] == {(): 3}
+    assert found["splitpoint_edge_hedge_unused_cloud_seconds_total"] == {(): 0.25}
     assert found["splitpoint_edge_cut"] == {("edge",): 1}
     assert found["splitpoint_edge_health"] == {("healthy",): 1, ("degraded",): 0, ("offline",): 0}
     assert 'edge="cam-1"' in text

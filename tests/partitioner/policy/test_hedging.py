@@ -89,6 +89,17 @@ def test_moment_is_the_first_that_a_fine_search_finds(
         assert found_s >= 19 * mean_s
 
 
+def test_answers_that_come_as_usual_are_not_hedged_however_quick_the_device_is() -> None:
+    # Half of the share is for these: one in ten answers is later than 60 + 6 · ln 9 = 73.2 ms.
+    later = logistic(0.060, 0.006, 0.0)
+    assert hedge_after_s(later, 0.003) == 0.0
+    assert Hedging(most_share=0.2).after_s(later, 0.003) == pytest.approx(0.0732, rel=0.01)
+    # Of the answers that come, where three of ten meet an outage.
+    bad = logistic(0.060, 0.006, 0.3)
+    assert Hedging(most_share=0.2).after_s(bad, 0.003) == pytest.approx(0.0732, rel=0.01)
+    assert Hedging(most_share=0.0).after_s(logistic(0.060, 0.006, 0.0), 0.003) is None
+
+
 def test_nothing_is_hedged_where_it_is_off_and_at_the_time_that_is_given() -> None:
     late = fixed(0.060, outage=0.01)
     assert Hedging("off").after_s(late, 0.13) is None

@@ -1,5 +1,6 @@
 """Joules and money of a run's frames, as its summary has them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from edge_client.cli.reports.consumption import Consumption
 from edge_client.cli.reports.summary import print_summary
 from edge_client.cli.reports.tally import Tally
-from edge_client.frames.result import Result, ServedBy, Timings
+from edge_client.client.hedges import HedgeCounts
+from edge_client.frames.result import Hedged, Result, ServedBy, Timings
 from partitioner.bundle.bundle import Bundle
 from partitioner.devices.energy import frame_energy
 from partitioner.planning.terms import NO_TERMS, Terms
@@ -73,6 +75,7 @@ def summary_of(bundle: Bundle, terms: Terms, *results: Result) -> dict[str, Any]
         "stops": 0,
         "fallbacks": {},
         "switches": 0,
+        "hedges": HedgeCounts().summary(),
         "slow": 1.0,
         "link_is_measured": True,
     }
@@ -90,6 +93,13 @@ def test_summary_has_the_joules_at_the_rate_that_was_seen(
     assert asked["energy_j"] == pytest.approx(formula(TIMINGS, 2.0))
     alone = summary_of(residual_bundle, TERMS, result(TIMINGS))
     assert alone["energy_j"] == pytest.approx(formula(TIMINGS, None))
+
+
+def test_work_that_a_hedge_has_dropped_takes_joules_too(residual_bundle: Bundle) -> None:
+    hedged = Hedged(0.08, 0.06, device_first=False, dropped_s=0.05)
+    seen = summary_of(residual_bundle, TERMS, replace(result(TIMINGS), hedged=hedged))
+    more = replace(TIMINGS, edge_s=TIMINGS.edge_s + 0.05)
+    assert seen["energy_j"] == pytest.approx(formula(more, None))
 
 
 def test_summary_says_nothing_of_joules_without_a_device(

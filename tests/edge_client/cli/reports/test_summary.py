@@ -7,6 +7,7 @@ import pytest
 
 from edge_client.cli.reports.summary import print_summary
 from edge_client.cli.reports.tally import Tally
+from edge_client.client.hedges import HedgeCounts
 from edge_client.frames.result import Result, ServedBy, Timings
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
@@ -19,6 +20,7 @@ def shown(
     slow: float = 1.0,
     link: Link | None = None,
     link_is_measured: bool = True,
+    hedges: HedgeCounts | None = None,
 ) -> str:
     tally = Tally(bundle, {}, lambda: 1.0)
     served = Result(0, {}, ServedBy.CLOUD, "", "cut-03", "raw", 100, 10, Timings(0.01, 0.01))
@@ -30,6 +32,7 @@ def shown(
         "stops": 0,
         "fallbacks": {},
         "switches": 0,
+        "hedges": (hedges or HedgeCounts()).summary(),
         "slow": slow,
         "link_is_measured": link_is_measured,
     }
@@ -52,6 +55,16 @@ def test_summary_says_how_slow_the_device_was_played(
 ) -> None:
     assert "played 8 times as slow" in shown(residual_bundle, capsys, ServedBy.EDGE, slow=8.0)
     assert "played" not in shown(residual_bundle, capsys, ServedBy.EDGE)
+
+
+def test_summary_counts_hedges_where_there_were_any(
+    residual_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = HedgeCounts(9, 3, dropped_s=0.25, unused_answers=7, unused_cloud_s=0.1)
+    table = shown(residual_bundle, capsys, ServedBy.EDGE, hedges=counts)
+    assert "12: 9 first here, 3 in the cloud" in table
+    assert "250 ms" in table
+    assert "hedged" not in shown(residual_bundle, capsys, ServedBy.EDGE)
 
 
 @pytest.mark.parametrize("measured", [True, False])
