@@ -38,6 +38,8 @@ from protos.tensors import Array
 
 _SPARE_S = 0.002
 """Kept of every deadline for what is neither cloud nor tail: waking, gathering, handing over."""
+_LEAVING_S = 0.001
+"""The message leaves before its hedge is thought of, which an answer within so long does not need."""
 
 Greet = Callable[[], Awaitable[None]]
 Answer = Reply | CloudFailure
@@ -91,15 +93,17 @@ class FrameCompletion:
             return self.answered_here(work)
         if (refusal := self._refusal(work)) is not None:
             return await self._conclude(work, CloudFailure(refusal, 0.0))
-        hedge = self._hedges.plan(work, self._transport)
-        if hedge is None:
-            return await self._conclude(
-                work, await self._try_cloud(self._transport, work, work.message)
-            )
-        asking = asyncio.create_task(self._try_cloud(self._transport, work, work.message))
+        way = self._hedges.enter(work, self._transport)
+        trying = self._try_cloud(self._transport, work, work.message)
+        if way is None:
+            return await self._conclude(work, await trying)
+        asking = asyncio.create_task(trying)
         try:
-            await asyncio.wait((asking,), timeout=hedge.after_s)
-            if asking.done() or not self._hedges.may_begin():
+            await asyncio.wait((asking,), timeout=_LEAVING_S)
+            hedge = None if asking.done() else self._hedges.plan(work, way)
+            if hedge is not None:
+                await asyncio.wait((asking,), timeout=max(0.0, hedge.due_at - perf_counter()))
+            if hedge is None or asking.done() or not self._hedges.may_begin():
                 return await self._conclude(work, await asking)
             return await self._race(work, hedge, asking)
         finally:

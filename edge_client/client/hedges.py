@@ -64,12 +64,26 @@ class Hedge:
     handed_at: float
     run: HedgeRun
 
+    @property
+    def due_at(self) -> float:
+        """The moment, of perf_counter."""
+        return self.handed_at + self.after_s
+
     def came_to(self, *, device_first: bool, dropped_s: float = 0.0) -> Hedged | None:
         """Return what it was; None where the device had not begun with it."""
         begun_at = self.run.begun_at
         if begun_at is None:
             return None
         return Hedged(begun_at - self.handed_at, self.expected_s, device_first, dropped_s)
+
+
+@dataclass(frozen=True, slots=True)
+class OnItsWay:
+    """What a message met when it was handed over: earlier ones, of so many bytes, begun at `since_s`."""
+
+    handed_at: float
+    ahead_bytes: int
+    since_s: float
 
 
 class Hedges:
@@ -83,18 +97,21 @@ class Hedges:
         self._budget = HedgeBudget(hedging)
         self._usual: defaultdict[str, AnswerTimes] = defaultdict(AnswerTimes)
 
-    def plan(self, work: PreparedFrame, transport: GrpcTransport) -> Hedge | None:
-        """Return when to hedge a frame that is handed over now, and count it; None: not at all."""
+    def enter(self, work: PreparedFrame, transport: GrpcTransport) -> OnItsWay | None:
+        """Count a frame whose message is handed over now; None where it is not hedged in any case."""
         self._budget.frame()
         if self._hedging.after == "off" or not self._finish.is_possible(work.choice.cut.id):
             return None
-        handed_at = perf_counter()
-        expected_s, later = self._expected(work, transport, handed_at)
+        return OnItsWay(perf_counter(), *transport.on_the_way)
+
+    def plan(self, work: PreparedFrame, way: OnItsWay) -> Hedge | None:
+        """Return when to hedge a frame whose answer is still to come; None: not at all."""
+        expected_s, later = self._expected(work, way)
         finish_s = self._finish.usual_s(work.choice.cut.id)
         if finish_s is None:
             finish_s = overdue_s(expected_s or 0.0)
         after_s = self._hedging.after_s(later, finish_s)
-        return None if after_s is None else Hedge(after_s, expected_s, handed_at, HedgeRun())
+        return None if after_s is None else Hedge(after_s, expected_s, way.handed_at, HedgeRun())
 
     def may_begin(self) -> bool:
         """Tell whether one more frame may be hedged now, and count it."""
@@ -123,17 +140,15 @@ class Hedges:
         self.counts.unused_answers += 1
         self.counts.unused_cloud_s += reply.decode_s + reply.compute_s
 
-    def _expected(
-        self, work: PreparedFrame, transport: GrpcTransport, now_s: float
-    ) -> tuple[float | None, Later | None]:
+    def _expected(self, work: PreparedFrame, way: OnItsWay) -> tuple[float | None, Later | None]:
         """Return what the answer to a frame is expected to take, and how likely it takes longer."""
         option = work.choice.option
         if option is None or not self._controller.adapts:
             usual = self._usual[work.choice.label]
             return usual.mean_s, None if usual.mean_s is None else usual.chance_later
-        seen = self._controller.conditions(now_s)
-        ahead_bytes, since_s = transport.on_the_way
-        left_bytes = max(0.0, ahead_bytes - seen.link.link.uplink_bps / 8 * (now_s - since_s))
+        seen = self._controller.conditions(perf_counter())
+        carried_bytes = seen.link.link.uplink_bps / 8 * (way.handed_at - way.since_s)
+        left_bytes = max(0.0, way.ahead_bytes - carried_bytes)
         more_bytes = left_bytes + len(work.message or b"") - option.upload_bytes
         expected_s = expected_answer_s(option, seen, more_bytes)
         return expected_s, answer_later(option, seen, more_bytes)

@@ -30,6 +30,7 @@ _SURELY = 1e-6
 """An answer is there where the chance that it is not is less than this."""
 _STEP, _GROWTH = 1 / 8, 0.1
 """The search goes on by this share of the local run, and by this share of the time so far."""
+_SOONEST_S = 1e-3
 _HALVINGS = 8
 
 
@@ -130,27 +131,35 @@ def hedge_after_s(
     `late`: not before all but this share have come of the answers that come at all (by `latest_s`).
     """
     never = later(latest_s)
-    waiting_at_most = never + late * (1 - never)
+    before_s = at_s = _falls_to(never + late * (1 - never), later, latest_s)
 
-    def due(at_s: float) -> bool:
-        waiting = later(at_s)
-        return waiting <= waiting_at_most and later(at_s + finish_s) >= 0.5 * waiting
+    def even(at_s: float) -> bool:
+        return later(at_s + finish_s) >= 0.5 * later(at_s)
 
-    if due(0.0):
+    while not even(at_s):
+        before_s, at_s = at_s, at_s * (1 + _GROWTH) + max(_STEP * finish_s, _SOONEST_S)
+        if at_s >= latest_s:
+            return None
+    return _first(even, before_s, at_s) if later(at_s) > _SURELY else None
+
+
+def _falls_to(chance: float, later: Later, latest_s: float) -> float:
+    """Return when no more than this chance is left that the answer is still to come."""
+    if later(0.0) <= chance:
         return 0.0
-    before_s, at_s = 0.0, 0.0
-    while at_s < latest_s:
-        before_s, at_s = at_s, at_s * (1 + _GROWTH) + max(_STEP * finish_s, 1e-5)
-        if due(at_s):
-            return _first(due, before_s, at_s) if later(at_s) > _SURELY else None
-    return None
+    before_s, at_s = 0.0, _SOONEST_S
+    while later(at_s) > chance and at_s < latest_s:
+        before_s, at_s = at_s, 2 * at_s
+    return _first(lambda at_s: later(at_s) <= chance, before_s, at_s)
 
 
-def _first(due: Callable[[float], bool], before_s: float, at_s: float) -> float:
-    """Return where `due` becomes true between the two, to a share of 1 / 2⁸ of their distance."""
+def _first(holds: Callable[[float], bool], before_s: float, at_s: float) -> float:
+    """Return where `holds` becomes true between the two, to a share of 1 / 2⁸ of their distance."""
+    if before_s == at_s:
+        return at_s
     for _ in range(_HALVINGS):
         middle_s = (before_s + at_s) / 2
-        if due(middle_s):
+        if holds(middle_s):
             at_s = middle_s
         else:
             before_s = middle_s

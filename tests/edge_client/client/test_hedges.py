@@ -311,8 +311,10 @@ async def test_hedge_is_due_when_the_policys_own_numbers_say_so(
         choice = client.control.next(perf_counter())
         stages_of(client).rehearse_tail(choice.cut.id)
         work = client._runner.prepare(inputs, 0, 0.0, float("inf"), choice)
-        transport = GrpcTransport(cloud.address)
-        hedge = client._completer._hedges.plan(work, transport)
+        hedges = client._completer._hedges
+        way = hedges.enter(work, GrpcTransport(cloud.address))
+        assert way is not None
+        hedge = hedges.plan(work, way)
         assert choice.option is not None
         seen = client.control.conditions(perf_counter())
         later = answer_later(
@@ -335,13 +337,14 @@ async def test_cut_without_a_plan_is_hedged_by_what_its_answers_have_taken(
     ):
         stop_watching(client)
         hedges, planned = client._completer._hedges, []
-        plan = hedges.plan
+        enter = hedges.enter
 
-        def noting(work: PreparedFrame, transport: GrpcTransport) -> object:
-            planned.append(plan(work, transport))
-            return None  # all wait for the cloud
+        def noting(work: PreparedFrame, transport: GrpcTransport) -> None:
+            way = enter(work, transport)
+            assert way is not None
+            planned.append(hedges.plan(work, way))  # and all wait for the cloud
 
-        hedges.plan = noting  # type: ignore[assignment,method-assign]
+        hedges.enter = noting  # type: ignore[method-assign]
         for each in inputs:
             await client.infer(each)
     assert planned[:5] == [None] * 5
