@@ -106,11 +106,11 @@ class Hedges:
 
     def plan(self, work: PreparedFrame, way: OnItsWay) -> Hedge | None:
         """Return when to hedge a frame whose answer is still to come; None: not at all."""
-        expected_s, later = self._expected(work, way)
+        expected_s, later, usual = self._expected(work, way)
         finish_s = self._finish.usual_s(work.choice.cut.id)
         if finish_s is None:
             finish_s = overdue_s(expected_s or 0.0)
-        after_s = self._hedging.after_s(later, finish_s)
+        after_s = self._hedging.after_s(later, finish_s, usual)
         return None if after_s is None else Hedge(after_s, expected_s, way.handed_at, HedgeRun())
 
     def may_begin(self) -> bool:
@@ -140,15 +140,22 @@ class Hedges:
         self.counts.unused_answers += 1
         self.counts.unused_cloud_s += reply.decode_s + reply.compute_s
 
-    def _expected(self, work: PreparedFrame, way: OnItsWay) -> tuple[float | None, Later | None]:
-        """Return what the answer to a frame is expected to take, and how likely it takes longer."""
+    def _expected(
+        self, work: PreparedFrame, way: OnItsWay
+    ) -> tuple[float | None, Later | None, Later | None]:
+        """Return what the answer to a frame usually takes, and how likely it takes longer: now, and usually.
+
+        Now it waits for earlier messages, of which some may never be answered.
+        """
         option = work.choice.option
         if option is None or not self._controller.adapts:
             usual = self._usual[work.choice.label]
-            return usual.mean_s, None if usual.mean_s is None else usual.chance_later
+            later = None if usual.mean_s is None else usual.chance_later
+            return usual.mean_s, later, later
         seen = self._controller.conditions(perf_counter())
         carried_bytes = seen.link.link.uplink_bps / 8 * (way.handed_at - way.since_s)
         left_bytes = max(0.0, way.ahead_bytes - carried_bytes)
-        more_bytes = left_bytes + len(work.message or b"") - option.upload_bytes
+        more_bytes = len(work.message or b"") - option.upload_bytes
         expected_s = expected_answer_s(option, seen, more_bytes)
-        return expected_s, answer_later(option, seen, more_bytes)
+        alone = answer_later(option, seen, more_bytes)
+        return expected_s, answer_later(option, seen, left_bytes + more_bytes), alone

@@ -71,16 +71,20 @@ class Hedging:
                 f"a hedge of {after!r} is none. Give auto, off, or a time such as 80ms."
             ) from error
 
-    def after_s(self, later: Later | None, finish_s: float) -> float | None:
+    def after_s(
+        self, later: Later | None, finish_s: float, usual: Later | None = None
+    ) -> float | None:
         """Return when to begin the hedge of a frame that takes `finish_s` here from then on; None: never.
 
         `later`: None where nothing is known of how long answers take, so that `auto` has nothing to go by.
+        `usual`: the same for a frame that waits for no other, by which an answer is late; None: as `later`.
         """
         if not isinstance(self.after, str):
             return self.after
         if self.after == "off" or later is None:
             return None
-        return hedge_after_s(later, finish_s, late=_USUAL * self.most_share)
+        late_s = late_after_s(usual or later, _USUAL * self.most_share)
+        return hedge_after_s(later, finish_s, from_s=late_s)
 
 
 class HedgeBudget:
@@ -120,7 +124,7 @@ def overdue_s(expected_s: float) -> float:
 
 
 def hedge_after_s(
-    later: Later, finish_s: float, latest_s: float = LATEST_S, *, late: float = 1.0
+    later: Later, finish_s: float, latest_s: float = LATEST_S, *, from_s: float = 0.0
 ) -> float | None:
     """Return the first moment from which a run of `finish_s` here is as likely to be first as the answer.
 
@@ -128,10 +132,9 @@ def hedge_after_s(
     the median of what it still takes is `finish_s`. 0 where that is so at once; None where it never is, up
     to `latest_s`. `later` falls from 1, by slopes and plateaus. A plateau that is a quarter longer than
     `finish_s` is never stepped over while t is at most that; later ones may not be shorter than a tenth of t.
-    `late`: not before all but this share have come of the answers that come at all (by `latest_s`).
+    Moments before `from_s` are left out.
     """
-    never = later(latest_s)
-    before_s = at_s = _falls_to(never + late * (1 - never), later, latest_s)
+    before_s = at_s = from_s
 
     def even(at_s: float) -> bool:
         return later(at_s + finish_s) >= 0.5 * later(at_s)
@@ -143,8 +146,10 @@ def hedge_after_s(
     return _first(even, before_s, at_s) if later(at_s) > _SURELY else None
 
 
-def _falls_to(chance: float, later: Later, latest_s: float) -> float:
-    """Return when no more than this chance is left that the answer is still to come."""
+def late_after_s(later: Later, share: float, latest_s: float = LATEST_S) -> float:
+    """Return when all but this share have come of the answers that come at all, by `latest_s`."""
+    never = later(latest_s)
+    chance = never + share * (1 - never)
     if later(0.0) <= chance:
         return 0.0
     before_s, at_s = 0.0, _SOONEST_S

@@ -392,7 +392,7 @@ async def test_no_frame_of_an_outage_waits_for_the_time_out_and_the_cloud_is_use
     async with (
         Relay("127.0.0.1:0", residual_address, link) as relay,
         AsyncEdgeClient(
-            relay.address, residual_bundle, "cut-01", hedge="auto", timeout_s=timeout_s
+            relay.address, residual_bundle, "cut-01", hedge=0.3, timeout_s=timeout_s
         ) as client,
     ):
         follow(client, planned, watched=True)
@@ -407,7 +407,7 @@ async def test_no_frame_of_an_outage_waits_for_the_time_out_and_the_cloud_is_use
     assert ServedBy.CLOUD in {result.served_by for result in before}
     assert {result.served_by for result in during} == {ServedBy.EDGE}
     assert counts.device_first >= 1
-    assert max(result.latency_s for result in during) < timeout_s / 10
+    assert max(result.latency_s for result in during) < timeout_s / 4
     assert after[-1].served_by is ServedBy.CLOUD
     for result, frame in zip(before + during, inputs, strict=True):
         assert_same(result.outputs, whole(residual_bundle, frame))

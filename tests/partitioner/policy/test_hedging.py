@@ -100,6 +100,16 @@ def test_answers_that_come_as_usual_are_not_hedged_however_quick_the_device_is()
     assert Hedging(most_share=0.0).after_s(logistic(0.060, 0.006, 0.0), 0.003) is None
 
 
+def test_frame_behind_messages_that_are_stuck_is_late_as_any_other() -> None:
+    usual, behind = logistic(0.060, 0.006, 0.001), logistic(0.680, 0.068, 0.001)
+    alone_s = Hedging().after_s(usual, 0.130)
+    late_s = Hedging().after_s(behind, 0.130, usual)
+    # The device would be first at once: so it is hedged once its answer is late, and not 10 times as late.
+    assert late_s == pytest.approx(0.0732, rel=0.01)
+    assert alone_s is not None
+    assert alone_s > late_s
+
+
 def test_nothing_is_hedged_where_it_is_off_and_at_the_time_that_is_given() -> None:
     late = fixed(0.060, outage=0.01)
     assert Hedging("off").after_s(late, 0.13) is None
