@@ -7,6 +7,7 @@ from functools import partial
 from time import monotonic, time
 
 from edge_client.cli.reports.live_view import LiveView
+from edge_client.cli.reports.moves import MoveTeller
 from edge_client.cli.reports.remarks import (
     beat,
     client_options,
@@ -17,7 +18,6 @@ from edge_client.cli.reports.remarks import (
     tell_of_health,
     tell_of_labels,
     tell_of_link,
-    tell_of_move,
     tell_of_slowness,
     tell_of_unlabelled,
 )
@@ -112,11 +112,12 @@ def _stream(
     names: deque[tuple[str, float]] = deque()
     total = settings.pace.max_frames if settings.pace.loop else source.total
     frames = _noting(play(source, settings.pace), names)
+    control = client.asynchronous.control
+    moves = MoveTeller(control.moved_to)
     with LiveView(total) as view:
         try:
-            before = client.asynchronous.control.moved_to
             for result in client.stream(frames, on_error="result"):
-                before = tell_of_move(before, client.asynchronous.control.moved_to)
+                moves.note(control.moved_to)
                 observer.add(result)
                 source_name, came_at_s = names.popleft()
                 tally.add(result, source_name)
@@ -129,6 +130,8 @@ def _stream(
                 console.check_readers()
         except KeyboardInterrupt:
             return True
+        finally:
+            moves.finish()
     return False
 
 

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from time import monotonic, time
 
+from edge_client.cli.reports.moves import MoveTeller
 from edge_client.cli.reports.remarks import (
     beat,
     client_options,
@@ -13,7 +14,6 @@ from edge_client.cli.reports.remarks import (
     tell_of_exits,
     tell_of_health,
     tell_of_link,
-    tell_of_move,
     tell_of_slowness,
 )
 from edge_client.cli.reports.result_json import RecordWriter
@@ -162,13 +162,13 @@ class Book:
         self._tally = Tally(
             client.bundle, {}, monotonic, client.deadline_s, client.options.terms or NO_TERMS
         )
-        self._choice = client.control.moved_to
+        self._moves = MoveTeller(client.control.moved_to)
         self._error: FileError | OSError | None = None
 
     def note(self, result: Result, request_id: str) -> None:
         """Record one result, as from the source that its request's id names."""
         self._observer.add(result)
-        self._choice = tell_of_move(self._choice, self._client.control.moved_to)
+        self._moves.note(self._client.control.moved_to)
         self._tally.add(result, request_id)
         if not self._writer.is_read:
             return
@@ -181,6 +181,7 @@ class Book:
 
     def close(self, *, as_json: bool) -> None:
         """Sum up; raises FileError if the file took no more, and OSError if stdout did."""
+        self._moves.finish()
         slow = self._client.options.slow
         sum_up(self._tally, self._client, self._writer, as_json=as_json, slow=slow)
         if self._error is not None:

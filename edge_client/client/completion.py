@@ -78,6 +78,11 @@ class FrameCompletion:
         """Seconds until an answer counts as lost."""
         return self._timeout_s
 
+    @property
+    def is_crossing(self) -> bool:
+        """True while the cloud is asked for any frame."""
+        return self._transport is not None and self._transport.is_busy
+
     def wait_at_most(self, timeout_s: float) -> None:
         """Count answers as lost after so long, from the next frame on."""
         self._timeout_s = timeout_s
@@ -207,7 +212,7 @@ class FrameCompletion:
     def _hear(self, work: PreparedFrame, reply: Reply) -> None:
         """Learn from an answer that came after its frame had been finished without it."""
         self._breaker.heard_late()
-        self._controller.learned.answered(work, reply)
+        self._controller.learned.answered(work, reply, late=True)
 
     def _learn(
         self, work: PreparedFrame, error: SplitpointError, begun_at: float, now_s: float

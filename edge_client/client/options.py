@@ -120,7 +120,7 @@ class ClientOptions(Options):
     )
     link: Link | str | None = option(
         None,
-        "For auto, corrected by traffic: the first guess of the link.",
+        "For auto: the first guess of the link, until the cloud's answers and probes correct it.",
         _LINK,
         written="as 10mbit,20ms or 10mbit/50mbit,20ms; measure asks it",
         given="A Link, or text as 10mbit,20ms or 10mbit/50mbit,20ms; None: it is measured.",

@@ -2,11 +2,11 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
 from itertools import count
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 from edge_client.client.completion import FrameCompletion
 from edge_client.client.feed import Source, as_async, opened
@@ -22,7 +22,7 @@ from edge_client.frames.inputs import Inputs, check_inputs
 from edge_client.frames.outcome import served_by_none
 from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import BUSY, SLOW, Missed, Result
-from edge_client.sources.frame_pacing import Limited, WhenFree
+from edge_client.sources.frame_pacing import Asked, Limited, WhenFree
 from protos.errors import SplitpointError
 from protos.names import EDGE
 
@@ -71,9 +71,10 @@ class FramePipeline:
         on_error: OnError,
         *,
         frame: int | None = None,
-        held: bool = False,
+        asked_at: float = -math.inf,
     ) -> Result:
-        """Bring a frame to its result; `frame`: its number, None for the next; `held`: see Controller.next.
+        """Bring a frame to its result; `frame`: its number, None for the next; `asked_at`: when there was
+        room for it.
 
         With on_error="result" what it fails with is a Result that is served by none.
         """
@@ -81,7 +82,7 @@ class FramePipeline:
         choice = self._controller.chosen()
         self.lookahead.end_pause()
         try:
-            return await self._try(number, inputs, arrived_at, held=held)
+            return await self._try(number, inputs, arrived_at, asked_at)
         except SplitpointError as error:
             if on_error == "raise":
                 raise
@@ -102,29 +103,31 @@ class FramePipeline:
         """
         source = as_async(opened(frames, self._bundle.inputs))
         limited = source if most_fps is None else Limited(source, most_fps)
-        paced = WhenFree(limited, self._device) if self._deadline_s < math.inf else None
+        device_paced = self._deadline_s < math.inf
+        asked = WhenFree(limited, self._device) if device_paced else Asked(limited)
 
-        async def run(index: int, inputs: Inputs) -> Result:
-            held = paced is not None and paced.held
-            return await self.infer(inputs, perf_counter(), on_error, frame=index, held=held)
+        def run(index: int, inputs: Inputs) -> Coroutine[Any, Any, Result]:
+            """Is called before the next frame is asked for."""
+            asked_at = asked.asked_at
+            return self.infer(inputs, perf_counter(), on_error, frame=index, asked_at=asked_at)
 
-        results = in_order(paced or limited, run, self._window)
-        self._controller.learned.pace(paced is not None)
+        results = in_order(asked, run, self._window)
+        self._controller.learned.pace(device_paced)
         try:
             async for result in results:
                 yield result
         finally:
-            self._controller.learned.pace(-(paced is not None))
+            self._controller.learned.pace(-device_paced)
             await results.aclose()
             if hasattr(source, "aclose"):
                 await source.aclose()
 
-    async def _try(self, frame: int, inputs: Inputs, arrived_at: float, *, held: bool) -> Result:
+    async def _try(self, frame: int, inputs: Inputs, arrived_at: float, asked_at: float) -> Result:
         deadline_at = arrived_at + self._deadline_s
         self._in_flight += 1
         try:
             async with asyncio.timeout(grace_s(arrived_at, deadline_at)):
-                prepare = partial(self._prepare, frame, inputs, arrived_at, deadline_at, held=held)
+                prepare = partial(self._prepare, frame, inputs, arrived_at, deadline_at, asked_at)
                 work: PreparedFrame = await self._device.run(arrived_at, prepare)
         except TimeoutError:
             late, choice = head_too_late(self._deadline_s), self._controller.chosen()
@@ -141,13 +144,13 @@ class FramePipeline:
         inputs: Inputs,
         arrived_at: float,
         deadline_at: float,
-        *,
-        held: bool = False,
+        asked_at: float = -math.inf,
     ) -> PreparedFrame:
         checked = check_inputs(inputs, self._bundle.inputs)
-        choice = self._controller.next(arrived_at, held=held or self._in_flight >= self._window)
+        choice = self._controller.next(arrived_at, asked_at)
+        beside = self._completion.is_crossing
         work = self._runner.prepare(checked, frame, arrived_at, deadline_at, choice)
-        self._controller.learned.prepared(work)
+        self._controller.learned.prepared(work, beside=beside)
         return work
 
     def _missed_head(self, cut_id: str, arrived_at: float) -> Missed:

@@ -146,6 +146,7 @@ class CloudSession:
             self._transport.limit_requests(server.max_message_bytes)
             self._compare_calibrations(server, self._transport.address)
         self._control.heed_limit(server.max_message_bytes)
+        self._control.learned.cloud_workers = max(1, server.workers)
         if self._control.current is not None and not self._control.adapts:
             self.check_size(self._control.current)
 

@@ -75,7 +75,7 @@ class Controller:
     ) -> None:
         self.bundle = bundle
         self.settings = settings
-        self.learned = EdgeEstimates()
+        self.learned = EdgeEstimates(settings)
         """The estimates of link and loads, which every frame, reply and probe teaches."""
         self.switches = 0
         """The number of times that the option has moved."""
@@ -201,10 +201,10 @@ class Controller:
         """Return the plan without the options that the cloud's calibration does not suit."""
         return plan if self.distrusts is None else without_calibrated(plan)
 
-    def next(self, arrived_at: float, *, held: bool = False) -> Choice:
-        """Return what a frame does that arrived at `arrived_at`; `held`: it had to wait until then."""
+    def next(self, arrived_at: float, asked_at: float = -math.inf) -> Choice:
+        """Return what a frame does that arrived at `arrived_at`, and was asked for at `asked_at`."""
         now_s = self.called_at = perf_counter()
-        self.learned.arrived(arrived_at, held=held)
+        self.learned.arrived(arrived_at, asked_at)
         with self._lock:
             before = self._bounded
             if before is not None:
@@ -253,6 +253,7 @@ class Controller:
         option = next(priced, decision.option)
         self._bounded = RungDecision(replace(decision, option=option), rung=rung)
         self._choices.clear()
+        self.learned.decided(self._bounded.decision, perf_counter())
         self._told = self._moved_to = self._choice(self._bounded)
 
     @property
@@ -315,6 +316,7 @@ class Controller:
         moved = before is None or _label(before) != _label(decided)
         if moved:
             self.switches += 1
+            self.learned.decided(decided.decision, decided.decision.since_s)
             self._open_ahead(decided.decision.conditions, decided.decision.since_s)
         self._told = self._choice(decided)
         if moved or (before is not None and before.place != decided.place):

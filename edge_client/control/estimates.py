@@ -7,7 +7,9 @@ from edge_client.frames.prepared_frame import PreparedFrame
 from partitioner.estimators.link_estimator import Transfer
 from partitioner.network.link import Link
 from partitioner.policy.estimates import Estimates
+from partitioner.policy.settings import PolicySettings
 from protos.errors import LateError, SplitpointError
+from protos.names import EDGE
 
 _LATEST = 0.3
 """Weight of the newest answer in what answers usually take."""
@@ -16,8 +18,9 @@ _LATEST = 0.3
 class EdgeEstimates(Estimates):
     """Estimates taught by frames, from the event loop and from the thread of the heads."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: PolicySettings | None = None) -> None:
         super().__init__()
+        self._settings = settings or PolicySettings()
         self._usual_s: dict[str, float] = {}
 
     def usual_s(self, label: str) -> float | None:
@@ -32,17 +35,19 @@ class EdgeEstimates(Estimates):
         """The link as it is believed to be now; None without a plan."""
         return self.link_at(perf_counter())
 
-    def prepared(self, work: PreparedFrame) -> None:
-        """Learn from a frame's head."""
+    def prepared(self, work: PreparedFrame, *, beside: bool = False) -> None:
+        """Learn from a frame's head; `beside`: it began while others were beyond this device."""
         if work.choice.option is not None:
-            known = work.choice.option
+            known, now_s = work.choice.option, perf_counter()
             profiled_s = known.edge_s + known.exit_s - known.handing_s
             if work.message is None:  # an exit has answered
                 profiled_s -= known.encode_s
-            self.ran_on_device(work.edge_s, profiled_s, perf_counter())
+            self.ran_on_device(work.edge_s, profiled_s, now_s, beside=beside)
+            if known.cut == EDGE:
+                self.finished(known, self._settings, work.arrived_at, now_s)
 
-    def answered(self, work: PreparedFrame, reply: Reply) -> None:
-        """Learn from an answer of the cloud."""
+    def answered(self, work: PreparedFrame, reply: Reply, *, late: bool = False) -> None:
+        """Learn from an answer of the cloud; `late`: its frame had been finished without it."""
         cloud_s = reply.decode_s + reply.compute_s
         sizes = reply.upload_bytes, reply.download_bytes
         seen = Transfer(*sizes, reply.begun_at, reply.received_at, reply.queue_s + cloud_s)
@@ -54,6 +59,10 @@ class EdgeEstimates(Estimates):
         before_s = self._usual_s.get(label, took_s)
         self._usual_s[label] = before_s + _LATEST * (took_s - before_s)
         self.served(seen, max(0.0, reply.queue_s - reply.open_s), cloud_s, profiled_s)
+        if option is not None and not late and not reply.open_s:
+            network_s = max(0.0, reply.received_at - work.ready_at - seen.server_s)
+            times = work.arrived_at, reply.received_at, network_s
+            self.finished(option, self._settings, *times)
 
     def overtaken(self, work: PreparedFrame, waited_s: float) -> None:
         """Learn from a frame that this device has finished while its answer was still to come."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from time import perf_counter
 
 from edge_client.frames.choice import Choice
 from protos.tensors import Array
@@ -40,6 +41,8 @@ class PreparedFrame:
     request_id: str
     edge_s: float
     sent_bytes: int = 0
+    ready_at: float = 0.0
+    """When the message was packed."""
     exit: ExitAnswer | None = None
     """None if there is no exit at the cut, or it was not asked."""
 
@@ -51,6 +54,7 @@ class PreparedFrame:
     def pack(self, request_id: str, message: bytes) -> None:
         """Keep the message for the cloud."""
         self.request_id, self.message = request_id, message
+        self.ready_at = perf_counter()
 
     def leaves(self) -> None:
         """Note that the message has begun to leave this device."""

@@ -83,17 +83,34 @@ class Limited(Generic[T]):
         return self._taken_at + self._beat_s
 
 
+class Asked(Generic[T]):
+    """Frames, with the moment at which the last one was asked for, as there was room for it: `asked_at`."""
+
+    def __init__(self, frames: AsyncIterator[T]) -> None:
+        self.asked_at = -math.inf
+        self._frames = frames
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        asked_at = perf_counter()
+        frame = await anext(self._frames)
+        self.asked_at = asked_at
+        return frame
+
+
 class WhenFree(Generic[T]):
     """Frames that are asked for only when the device is free, so that none misses its deadline in a queue.
 
-    (A tail that a failing cloud leaves to the device may still begin while a frame is awaited.) `held`
-    tells whether the last one might have come sooner: the source took next to no time once it was asked.
-    (A camera's frame comes when it does, also while the device is busy; one that is busy for four fifths of
-    the time between two counts as holding them, as what reads files does.)
+    (A tail that a failing cloud leaves to the device may still begin while a frame is awaited.) `asked_at`
+    is when the last one was asked for, or earlier than all if it would not have come sooner: the source
+    took its time all the same. (A camera's frame comes when it does, also while the device is busy; one
+    that is busy for four fifths of the time between two counts as holding them, as what reads files does.)
     """
 
     def __init__(self, frames: AsyncIterator[T], device: ComputesFrames) -> None:
-        self.held = False
+        self.asked_at = -math.inf
         self._frames = frames
         self._device = device
 
@@ -107,5 +124,6 @@ class WhenFree(Generic[T]):
             await self._device.until_free()
             freed = perf_counter()
         frame = await anext(self._frames)
-        self.held = perf_counter() - freed < _AT_ONCE * (freed - begun)
+        held = perf_counter() - freed < _AT_ONCE * (freed - begun)
+        self.asked_at = freed if held else -math.inf
         return frame

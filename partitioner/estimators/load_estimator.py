@@ -7,6 +7,10 @@ _LATEST = 0.2
 """Weight of the newest frame in an average of what varies from frame to frame."""
 _OFFSET_S, _LOAD, _LEAST = 5e-4, 0.5, 0.05
 """How far a stage's offset is from 0 and a load from 1, more or less; and the least load believed."""
+_ENOUGH = 3.0
+"""Frames, the older ones counting for less, that are no single ones any more."""
+_AT_ONCE_S = 5e-4
+"""A frame that comes so soon after it was asked for has come at once."""
 _SCATTER_S, _SCATTER = 1e-4, 0.1
 """How much a stage's time varies from frame to frame: so many seconds, and this share of it."""
 
@@ -19,11 +23,13 @@ class LoadEstimator:
     would make a stage of 0.2 ms tell nonsense of one of 10 ms. Offset and load minus 1 are found by ridge
     regression (Hoerl and Kennard, Technometrics 1970): least squares over faded sums, towards 0 with
     `_OFFSET_S` and `_LOAD` as the deviations that are likely. So who is not asked for a while is believed
-    to be as fast as profiled again.
+    to be as fast as profiled again. Where one frame differs much from the next, more of them are averaged; a
+    step is one difference, and makes no estimate slower.
     """
 
     def __init__(self, keep: float = 0.7, half_life_s: float = 10.0) -> None:
         self._keep, self._half_life_s = keep, half_life_s
+        self._restless, self._ratio, self._frames = 0.0, 0.0, 0.0
         self._sums: tuple[float, ...] = (0.0,) * 5
         self._seen_at = -math.inf
 
@@ -38,20 +44,44 @@ class LoadEstimator:
         more_s = min(measured_s, max(usual_s, 1e-3)) - profiled_s
         weight = 1 / (_SCATTER_S + _SCATTER * profiled_s) ** 2
         moments = (1.0, profiled_s, profiled_s**2, more_s, profiled_s * more_s)
-        keep = self._keep * self._faded(now_s)
+        keep = self._kept(measured_s / profiled_s) * self._faded(now_s)
         self._sums = tuple(
             keep * total + weight * moment
             for total, moment in zip(self._sums, moments, strict=True)
         )
+        self._frames = keep * self._frames + 1
         self._seen_at = now_s
 
     def load(self, now_s: float) -> float:
         """Return the factor on profiled times: 1 as profiled, 2 half as fast."""
-        faded = self._faded(now_s)
-        weight, p, pp, more, p_more = (faded * total for total in self._sums)
-        weight, pp = weight + _OFFSET_S**-2, pp + _LOAD**-2
+        weight, p, pp, more, p_more = self._ridge(now_s)
         slope = (weight * p_more - p * more) / (weight * pp - p * p)
         return max(_LEAST, 1 + slope)
+
+    def _kept(self, ratio: float) -> float:
+        """Return what is kept of what was seen, by how much measured over profiled differs frame by frame."""
+        before, self._ratio = self._ratio, ratio
+        if before > 0:
+            differs = abs(math.log(ratio / before)) / 1.13  # its mean is 2 / sqrt(pi) deviations
+            self._restless += 0.1 * (min(differs, 4 * self._restless + 0.1) - self._restless)
+        excess = max(0.0, self._restless - _SCATTER) / _SCATTER
+        return 1 - (1 - self._keep) / (1 + excess * excess)
+
+    def certainty(self, now_s: float) -> float:
+        """Return the share of what is not known of the load that frames have told: 0 at first, at most 1.
+
+        Stages that are short beside the offset tell next to nothing, and so does a single one, which may be
+        slow by chance; all is forgotten with time.
+        """
+        weight, p, pp, _, _ = self._ridge(now_s)
+        told = 1 - weight / (weight * pp - p * p) / _LOAD**2
+        return told * min(1.0, self._faded(now_s) * self._frames / _ENOUGH)
+
+    def _ridge(self, now_s: float) -> tuple[float, ...]:
+        """Return the faded sums with what is likely of offset and load."""
+        faded = self._faded(now_s)
+        weight, p, pp, more, p_more = (faded * total for total in self._sums)
+        return weight + _OFFSET_S**-2, p, pp + _LOAD**-2, more, p_more
 
     def _faded(self, now_s: float) -> float:
         return math.exp2(min(0.0, self._seen_at - now_s) / self._half_life_s)
@@ -77,20 +107,21 @@ class FadingMean:
 
 @dataclass
 class ArrivalRate:
-    """Seconds between frames, as they come.
+    """Seconds between frames, as they would come if each were taken at once.
 
-    `period_s` is None before two frames were seen, and 0 while most had to wait until they were taken: how
-    fast they would come cannot be seen then.
+    A frame that had to wait until it was asked for has its gap counted from then: that is what its source
+    took, whatever the option before it took. `period_s` is None before two frames were seen, and 0 where
+    the source takes next to nothing.
     """
 
     _last_at: float = -math.inf
     _gap_s: float | None = None
-    _held: float = 0.0
 
-    def add(self, arrived_at: float, *, held: bool) -> None:
-        """Note a frame; `held`: it might have come sooner, had the window or the device been free."""
-        gap_s, self._last_at = arrived_at - self._last_at, arrived_at
-        self._held += _LATEST * (float(held) - self._held)
+    def add(self, arrived_at: float, asked_at: float = -math.inf) -> None:
+        """Note a frame that was asked for at `asked_at`, when there was room for it."""
+        waited = asked_at > self._last_at > -math.inf
+        gap_s = arrived_at - (asked_at if waited else self._last_at)
+        self._last_at = arrived_at
         if 0 <= gap_s < math.inf:
             before = gap_s if self._gap_s is None else self._gap_s
             self._gap_s = before + _LATEST * (min(gap_s, 4 * before + 1e-3) - before)
@@ -98,4 +129,4 @@ class ArrivalRate:
     @property
     def period_s(self) -> float | None:
         """Seconds between two frames; see above for None and 0."""
-        return 0.0 if self._held > 0.5 else self._gap_s
+        return 0.0 if self._gap_s is not None and self._gap_s < _AT_ONCE_S else self._gap_s

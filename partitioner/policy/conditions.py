@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from partitioner.estimators.experience import NO_LESSONS, Lessons
 from partitioner.estimators.link_estimator import LinkEstimate
 from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
 
@@ -14,7 +15,7 @@ class Conditions:
 
     link: LinkEstimate
     edge_load: float = 1.0
-    """Measured over profiled time on the device."""
+    """Measured over profiled time on the device, as others cause it."""
     cloud_load: float = 1.0
     cloud_queue_s: float = 0.0
     """What a request waits for a worker of the cloud."""
@@ -29,6 +30,12 @@ class Conditions:
     """Where the cloud is not reachable: it answers, and too late."""
     cloud_away: str = CLOUD_AWAY
     """Where it is not reachable for another reason: which, as a clause."""
+    own_load: float = 1.0
+    """So many times as long again the device takes while other frames of its own are beyond it."""
+    cloud_workers: int = 1
+    """So many frames the cloud serves at the same time."""
+    lessons: Lessons = NO_LESSONS
+    """What frames of each option, and moves, have really brought."""
 
     @property
     def absence(self) -> str:

@@ -24,6 +24,8 @@ class Decision:
     """False: no option is expected to meet it."""
     owed: float = 0.0
     """What staying has cost since another option has become worth a move, in the objective's unit."""
+    instead_s: float | None = None
+    """What staying was expected to take, where the option was moved to for being faster; else None."""
 
     @property
     def reason(self) -> str:

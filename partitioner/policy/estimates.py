@@ -3,13 +3,20 @@
 The running edge and the simulator learn by the same.
 """
 
+import math
 from dataclasses import replace
 
+from partitioner.estimators.device_load import DeviceLoad
+from partitioner.estimators.experience import Experience
 from partitioner.estimators.link_estimator import LinkEstimator, Transfer
 from partitioner.estimators.load_estimator import ArrivalRate, FadingMean, LoadEstimator
 from partitioner.network.link import Link
+from partitioner.planning.option import Option
 from partitioner.policy.conditions import Conditions
+from partitioner.policy.decision import Decision
+from partitioner.policy.expected_latency import expect_beside
 from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
+from partitioner.policy.settings import PolicySettings
 from protos.errors import UsageError
 
 PROBE_EVERY_S = 0.5
@@ -34,8 +41,12 @@ class Estimates:
         """When the link last showed what it can."""
         self._paced = 0
         self._link: LinkEstimator | None = None
-        self._edge, self._cloud = LoadEstimator(), LoadEstimator()
+        self._edge, self._cloud = DeviceLoad(), LoadEstimator()
         self._queue, self._arrivals = FadingMean(), ArrivalRate()
+        self.experience = Experience()
+        """What frames and moves really brought."""
+        self.cloud_workers = 1
+        """So many frames the cloud serves at the same time."""
 
     def begin(self, link: Link) -> None:
         """Follow a link, which is believed to be `link` until something is seen of it."""
@@ -49,13 +60,16 @@ class Estimates:
             raise UsageError("nothing is known of the link: this client follows no plan.")
         return Conditions(
             self._link.estimate(now_s),
-            self._edge.load(now_s),
+            self._edge.others(now_s),
             self._cloud.load(now_s),
             self._queue.value(now_s),
             reachable,
             self._arrivals.period_s,
             power_demand,
             self.device_paced,
+            own_load=self._edge.own(now_s),
+            cloud_workers=self.cloud_workers,
+            lessons=self.experience.lessons(now_s),
         )
 
     def cloud_load(self, now_s: float) -> float:
@@ -94,13 +108,41 @@ class Estimates:
         self._paced += streams
         self.count += 1
 
-    def arrived(self, arrived_at: float, *, held: bool) -> None:
-        """Learn how often frames come; `held`: this one might have come sooner, had there been room."""
-        self._arrivals.add(arrived_at, held=held)
+    def arrived(self, arrived_at: float, asked_at: float = -math.inf) -> None:
+        """Learn how often frames come; `asked_at`: before that there was no room for this one."""
+        self._arrivals.add(arrived_at, asked_at)
 
-    def ran_on_device(self, measured_s: float, profiled_s: float, now_s: float) -> None:
-        """Learn from what the device took for a frame."""
-        self._edge.add(measured_s, profiled_s, now_s)
+    def ran_on_device(
+        self, measured_s: float, profiled_s: float, now_s: float, *, beside: bool = False
+    ) -> None:
+        """Learn from what the device took for a frame; `beside`: others were beyond it, see DeviceLoad."""
+        self._edge.add(measured_s, profiled_s, now_s, beside=beside)
+        self.count += 1
+
+    def decided(self, decision: Decision, now_s: float) -> None:
+        """Note the option that frames take from now on, and what a move to it promised."""
+        instead_s = decision.instead_s
+        promised_s = None if instead_s is None else decision.expected_s
+        self.experience.moved(decision.option.label, now_s, instead_s or 0.0, promised_s)
+
+    def finished(
+        self,
+        option: Option,
+        settings: PolicySettings,
+        arrived_at: float,
+        done_at: float,
+        network_s: float = 0.0,
+    ) -> None:
+        """Learn from a frame that was served as planned what its option really takes.
+
+        `network_s`: what it spent on the link, and waiting for that. Whatever it should have been, the link's
+        estimate learns from it; all else is held against what is known once the frame is done.
+        """
+        if self._link is None or option.exit_rate:
+            return
+        seen = self.conditions(done_at)
+        expected_s, computing_s = expect_beside(option, seen, settings.window, network_s)
+        self.experience.done(option.label, arrived_at, done_at, expected_s, computing_s)
         self.count += 1
 
     def served(self, seen: Transfer, queue_s: float, measured_s: float, profiled_s: float) -> None:

@@ -31,9 +31,9 @@ def expect(option: Option, seen: Conditions, window: int, caution: float) -> Fra
     `caution` times the deviation of the estimated link is the margin, so that a guess has to promise
     more than what is known.
     """
-    edge_s = device_s(option, seen)
+    edge_s, learnt = device_s(option, seen), seen.lessons.factor(option.label, option.cut)
     if option.cut == EDGE:
-        total_s = edge_s + _waiting_s(edge_s, 0.0, edge_s, seen, window)
+        total_s = learnt * (edge_s + _waiting_s(edge_s, 0.0, edge_s, seen, window))
         return FrameTimes(option, total_s, total_s, edge_s)
     share, queue_s = 1 - option.exit_rate, seen.cloud_queue_s
     link = seen.link.link
@@ -41,13 +41,36 @@ def expect(option: Option, seen: Conditions, window: int, caution: float) -> Fra
     upload_s = 8 * option.upload_bytes / link.uplink_bps
     download_s = 8 * option.download_bytes / link.downlink_bps
     network_s = upload_s + link.rtt_s + download_s
+    beyond_s = share * max(upload_s, cloud_s / seen.cloud_workers)
+    if seen.own_load != 1 and window > 1:
+        later_s = share * (network_s + queue_s + cloud_s)
+        edge_s *= seen.own_load ** _overlap(edge_s, beyond_s, later_s, seen)
     alone_s = edge_s + share * network_s + share * (queue_s + cloud_s)
-    beyond_s = share * max(upload_s, cloud_s)
-    total_s = alone_s + _waiting_s(edge_s, beyond_s, alone_s, seen, window)
+    total_s = learnt * (alone_s + _waiting_s(edge_s, beyond_s, alone_s, seen, window))
     risked_s = total_s + caution * share * seen.link.deviation_s(option.upload_bytes)
     return FrameTimes(
         option, total_s, risked_s, edge_s, upload_s, download_s, network_s, queue_s, cloud_s
     )
+
+
+def expect_beside(
+    option: Option, seen: Conditions, window: int, network_s: float
+) -> tuple[float, float]:
+    """Return what a frame takes that is known to spend `network_s` on the link and in wait for it.
+
+    Second is the part of it that machines take, with waiting for them, and without what experience says.
+    """
+    edge_s = device_s(option, seen)
+    if option.cut == EDGE:
+        total_s = edge_s + _waiting_s(edge_s, 0.0, edge_s, seen, window)
+        return total_s, total_s
+    cloud_s = option.cloud_s * seen.cloud_load
+    later_s, stage_s = network_s + seen.cloud_queue_s + cloud_s, cloud_s / seen.cloud_workers
+    if seen.own_load != 1 and window > 1:
+        edge_s *= seen.own_load ** _overlap(edge_s, stage_s, later_s, seen)
+    total_s = edge_s + later_s
+    total_s += _waiting_s(edge_s, stage_s, total_s, seen, window)
+    return total_s, total_s - network_s
 
 
 def device_s(option: Option, seen: Conditions) -> float:
@@ -58,6 +81,14 @@ def device_s(option: Option, seen: Conditions) -> float:
     """
     computed_s = option.edge_s - option.handing_s + option.exit_s
     return computed_s * seen.edge_load + option.handing_s * max(1.0, seen.edge_load)
+
+
+def _overlap(edge_s: float, beyond_s: float, later_s: float, seen: Conditions) -> float:
+    """Return for which share of its head a frame has the one before it beyond the device."""
+    if seen.frame_period_s is None:
+        return 0.0
+    every_s = max(seen.frame_period_s, edge_s, beyond_s)
+    return min(1.0, max(0.0, edge_s + later_s - every_s) / edge_s) if edge_s else 0.0
 
 
 def _waiting_s(

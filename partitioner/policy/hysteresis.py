@@ -7,6 +7,9 @@ move at once, small ones have to last, and one that comes and goes moves nothing
 
 from dataclasses import dataclass
 
+_SCATTERS = 4.0
+"""Frames for which what is estimated of one lasts, so that its chance counts as often."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hysteresis:
@@ -21,16 +24,29 @@ class Hysteresis:
     """After a move nothing but a failure moves again for so long."""
 
     def weigh(
-        self, staying: float, best: float, *, second: float, owed: float, settled_s: float
+        self,
+        staying: float,
+        best: float,
+        *,
+        second: float,
+        owed: float,
+        settled_s: float,
+        reluctance: float = 1.0,
+        chance: float = 0.0,
+        settles: bool = False,
     ) -> tuple[float, bool]:
         """Return what staying has cost by now, and whether a move is worth it.
 
         `staying` and `best` are scores of the current option and of the best one, `second` is what a
         second counts in them. `owed` is what staying had cost before, since the last move `settled_s` ago.
+        Moves that brought nothing lately make what is asked for so many times (`reluctance`) as much, and
+        where frames scatter around what is expected of them, by so much (`chance`), patience grows with it,
+        twice as much while a new option `settles`.
         """
-        least = max(self.gain * staying, self.gain_s * second)
+        least = reluctance * max(self.gain * staying, self.gain_s * second)
         gain = staying - best
         owed = max(0.0, owed + gain - least)
         if gain <= least or settled_s < self.dwell_s:
             return owed, False
-        return owed, owed > self.patience * staying
+        beyond = (2 if settles else 1) * _SCATTERS * max(0.0, chance - self.gain * staying)
+        return owed, owed > reluctance * (self.patience * staying + beyond)

@@ -15,7 +15,7 @@ from partitioner.policy.conditions import Conditions
 from partitioner.policy.decision import Decision
 from partitioner.policy.expected_latency import by_mean, by_risk
 from partitioner.policy.last_resort import agreement, remaining
-from partitioner.policy.score import Scorer
+from partitioner.policy.score import Scorer, weighs_latency_alone
 from partitioner.policy.settings import PolicySettings
 from partitioner.policy.wording.reasons import (
     first_reason,
@@ -57,7 +57,9 @@ def decide(
         return move(forced_reason(best, scorer, current, settings, meets=meets, gone=gone))
     owed, worth = _weigh(best, staying, scorer, current, now_s, settings, meets=meets)
     if worth:
-        return move(gain_reason(best, staying, scorer, current, settings, meets=meets))
+        instead_s = staying.mean_s if weighs_latency_alone(settings.objective) else None
+        said = gain_reason(best, staying, scorer, current, settings, meets=meets)
+        return replace(move(said), instead_s=instead_s)
     reason: str | Callable[[], str]
     if meets != current.meets_deadline:
         reason = limit_reason(staying, settings, meets=meets)
@@ -165,6 +167,11 @@ def _weigh(
         second=scorer.objective.seconds,
         owed=current.owed if meets == current.meets_deadline else 0.0,
         settled_s=now_s - current.since_s,
+        reluctance=scorer.seen.lessons.reluctance,
+        chance=scorer.seen.lessons.scatter
+        * (staying.mean_s - staying.network_s)
+        * scorer.objective.seconds,
+        settles=scorer.seen.lessons.settles,
     )
 
 

@@ -4,6 +4,7 @@ import heapq
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import count
 
 from partitioner.estimators.circuit_breaker import Breaker, Circuit
@@ -26,6 +27,7 @@ from partitioner.simulation.pipeline import Passage, Setup
 from partitioner.simulation.replay import Policy
 from partitioner.simulation.watch import Seen, Watch
 from protos.errors import LateError, UnreachableError
+from protos.names import EDGE
 
 ADAPTIVE = "adaptive"
 
@@ -67,8 +69,12 @@ class Adaptive(Policy):
         self._lessons: list[tuple[float, int, _Learn, int, Passage]] = []
         self._calls: dict[int, Passage] = {}
         self._overtaken: set[int] = set()
-        self._racing = 0
-        self._results: list[float] = []
+        self._learned.cloud_workers = setup.workers
+        self._done: dict[int, float] = {}
+        self._handed = [-math.inf] * settings.window
+        """When room came for each frame: at first there is some, then as results are handed on in order."""
+        self._chosen = 0
+        self._beside = False
         self._numbers = count()
         self._breaker = Breaker()
         self._watch = Watch(setup, self._learned, self._breaker, self._probe_bytes, self._seen)
@@ -84,15 +90,17 @@ class Adaptive(Policy):
         """Return the option of the next frame."""
         self._go_on(begun_at)
         self._asked_at = begun_at
-        full = len(self._results) + self._racing + 1 >= self._settings.window
         waited = self._learned.device_paced and arrived_at <= self._freed_at
-        self._learned.arrived(arrived_at, held=full or waited)
+        room_at = self._handed[self._chosen] if self._chosen < len(self._handed) else -math.inf
+        self._learned.arrived(arrived_at, self._freed_at if waited else room_at)
+        self._chosen += 1
         reachable = self._breaker.circuit is not Circuit.OPEN
         seen = self._learned.conditions(begun_at, reachable=reachable)
         if not reachable:
             seen = replace(seen, cloud_late=self._breaker.answers_late)
         found = decide_bounded(self._rungs, seen, self._bounded, begun_at, self._settings)
-        self._bounded = found
+        self._bounded, self._beside = found, bool(self._calls)
+        self._learned.decided(found.decision, begun_at)
         if self._breaker.is_trying:  # the other frames wait for what comes of it elsewhere
             away = replace(seen, cloud_reachable=False)
             found = decide_bounded(self._rungs, away, None, begun_at, self._settings)
@@ -115,9 +123,9 @@ class Adaptive(Policy):
         """Keep what a frame shows until it shows: of a race each side, whoever wins."""
         demand = passage.demand
         self._freed_at = handed_at = passage.begun_at + demand.edge_s
-        self._later(handed_at, self._learn_load, frame, passage)
+        learn = partial(self._learn_load, beside=self._beside)
+        self._later(handed_at, learn, frame, passage)
         if demand.crosses:
-            self._racing += 1
             given_up_at = handed_at + self._timeout_s
             self._later(handed_at, self._call, frame, passage)
             shown_at = given_up_at if passage.timed_out else passage.answered_at
@@ -127,8 +135,13 @@ class Adaptive(Policy):
         """Keep when a frame's result is there, and that the device was first."""
         if passage.hedged and passage.done_at < passage.answered_at:
             self._later(passage.done_at, self._learn_overtaken, frame, passage)
-        self._racing -= passage.demand.crosses
-        heapq.heappush(self._results, passage.done_at)
+        if passage.demand.label == EDGE:
+            self._later(passage.done_at, self._learn_took, frame, passage)
+        self._done[frame] = passage.done_at
+        while (
+            done_at := self._done.pop(len(self._handed) - self._settings.window, None)
+        ) is not None:
+            self._handed.append(max(done_at, self._handed[-1]))
 
     def may_hedge(self) -> bool:
         """Hedge as often as the edge does."""
@@ -171,8 +184,6 @@ class Adaptive(Policy):
                 at_s = self._watch.next_at
                 if self._watch.step() and self._calls:
                     self._break_off(at_s)
-        while self._results and self._results[0] <= until_s:
-            heapq.heappop(self._results)
 
     def _break_off(self, at_s: float) -> None:
         self._broken_at = at_s
@@ -195,9 +206,20 @@ class Adaptive(Policy):
             self._watch.heard(at_s)
         self._calls[frame] = passage
 
-    def _learn_load(self, _frame: int, passage: Passage, at_s: float) -> None:
+    def _learn_load(self, _frame: int, passage: Passage, at_s: float, *, beside: bool) -> None:
         profiled = self._profiled[passage.demand.label]
-        self._learned.ran_on_device(passage.demand.edge_s, profiled.edge_s + profiled.exit_s, at_s)
+        profiled_s = profiled.edge_s + profiled.exit_s
+        self._learned.ran_on_device(passage.demand.edge_s, profiled_s, at_s, beside=beside)
+
+    def _learn_took(self, _frame: int, passage: Passage, at_s: float) -> None:
+        """Learn what a frame took that was served as planned."""
+        if self._exiting:
+            return
+        server_s = passage.queue_s + passage.cloud_s
+        ready_at = passage.begun_at + passage.demand.edge_s
+        network_s = max(0.0, at_s - ready_at - server_s) if passage.demand.crosses else 0.0
+        option = self._profiled[passage.demand.label]
+        self._learned.finished(option, self._settings, passage.arrived_at, at_s, network_s)
 
     def _learn_link(self, frame: int, passage: Passage, at_s: float) -> None:
         demand = passage.demand
@@ -216,6 +238,9 @@ class Adaptive(Policy):
         seen = Transfer(demand.upload_bytes, demand.download_bytes, passage.sent_at, at_s, server_s)
         profiled_s = self._profiled[demand.label].cloud_s
         self._learned.served(seen, passage.queue_s, passage.cloud_s, profiled_s)
+        hedge_after_s = math.inf if demand.hedge_after_s is None else demand.hedge_after_s
+        if at_s - passage.begun_at - demand.edge_s < hedge_after_s:
+            self._learn_took(frame, passage, at_s)
 
     def _learn_overtaken(self, frame: int, passage: Passage, at_s: float) -> None:
         """Learn from a second frame in a row that the device has finished while its answer was to come."""

@@ -9,6 +9,8 @@ from edge_client.control.cloud_watch import CloudWatch
 from edge_client.control.offer import Limits
 from edge_client.frames.stages import Stages
 from partitioner.estimators.circuit_breaker import Breaker
+from partitioner.estimators.device_load import DeviceLoad
+from partitioner.estimators.experience import Experience
 from partitioner.estimators.link_estimator import Transfer
 from partitioner.estimators.load_estimator import LoadEstimator
 from partitioner.network.link import Link
@@ -20,6 +22,22 @@ class AsProfiled(LoadEstimator):
     """A machine that is always as fast as its profile."""
 
     def add(self, measured_s: float, profiled_s: float, now_s: float) -> None:
+        pass
+
+
+class DeviceAsProfiled(DeviceLoad):
+    """The device, when it is always as fast as its profile."""
+
+    def add(self, measured_s: float, profiled_s: float, now_s: float, *, beside: bool) -> None:
+        pass
+
+
+class NoExperience(Experience):
+    """Learns of no frame what it took."""
+
+    def done(
+        self, label: str, arrived_at: float, done_at: float, expected_s: float, computing_s: float
+    ) -> None:
         pass
 
 
@@ -59,7 +77,9 @@ def follow(client: AsyncEdgeClient, planned: Plan, *, watched: bool = False) -> 
     if client._watching is not None and not watched:
         stop_watching(client)  # nothing is to be probed but when the test says so
     # Both machines are this one; what they really take must not be learnt.
-    client.control.learned._edge, client.control.learned._cloud = AsProfiled(), AsProfiled()
+    learned = client.control.learned
+    learned._edge, learned._cloud = DeviceAsProfiled(), AsProfiled()
+    learned.experience = NoExperience()
     client.control.follow(planned, planned.best, "the plan's best", Limits())
 
 

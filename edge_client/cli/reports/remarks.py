@@ -12,13 +12,13 @@ from edge_client.cli.settings import EdgeSettings
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.options import ClientOptions
 from edge_client.control.power_watch import find_power
-from edge_client.frames.choice import Choice
 from edge_client.telemetry.health import Health, State
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.defaults import ExitThreshold
 from partitioner.common.progress import OnProgress, unheard
-from partitioner.common.units import plural
+from partitioner.common.units import format_duration, plural
 from partitioner.exits.ladder import outdated_text
+from partitioner.policy.estimates import PROBE_EVERY_S
 from partitioner.terminal import console
 from protos.errors import MismatchError, SourceError, UsageError
 
@@ -67,7 +67,10 @@ def tell_of_slowness(times: float) -> None:
 def tell_of_link(options: ClientOptions) -> None:
     """Say so where the link that was given is not kept."""
     if options.link is not None and options.adapts:
-        console.remark(f"{options.link} is the first guess of the link; traffic corrects it")
+        console.remark(
+            f"{options.link} is the first guess of the link; the cloud's answers correct it, and "
+            f"a probe every {format_duration(PROBE_EVERY_S)} while no frame crosses"
+        )
 
 
 def tell_of_labels(path: Path, labels: Mapping[str, int], names: Sequence[str]) -> None:
@@ -107,13 +110,6 @@ def tell_of_exits(bundle: Bundle, threshold: ExitThreshold) -> None:
     """Say so where exits answer early from thresholds of their own that an older splitpoint chose."""
     if isinstance(threshold, str) and (text := outdated_text(bundle.known_exits(), bundle.path)):
         console.remark(text)
-
-
-def tell_of_move(before: Choice, now: Choice) -> Choice:
-    """Say where the cut has moved to, or its exit's threshold, if it has; return where it is now."""
-    if now.label != before.label or now.exits_from != before.exits_from:
-        console.remark(f"cut {now.label}: {now.reason}")
-    return now
 
 
 def tell_of_distrust(error: MismatchError | None) -> None:

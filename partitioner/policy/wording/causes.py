@@ -108,6 +108,14 @@ _FACTORS = (
         lambda now, before: _load_words("this device", now.edge_load, before.edge_load),
     ),
     _Factor(
+        lambda now, before: replace(now, own_load=before.own_load),
+        lambda now, _before: f"frames under way slow this device down {now.own_load:.1f}x",
+    ),
+    _Factor(
+        lambda now, before: replace(now, lessons=before.lessons),
+        lambda _now, _before: "by what frames have really taken",
+    ),
+    _Factor(
         lambda now, before: replace(now, cloud_load=before.cloud_load),
         lambda now, before: _load_words("the cloud", now.cloud_load, before.cloud_load),
     ),

@@ -56,7 +56,16 @@ def gain_reason(
         return then.score(old) - then.score(new)
 
     cause = name_cause(gain, scorer.seen, current.conditions)
-    return f"{cause}; {say_gain(staying, best, scorer)}"
+    return f"{cause}; {say_gain(staying, best, scorer)}{_say_fruitless(scorer.seen)}"
+
+
+def _say_fruitless(seen: Conditions) -> str:
+    """Say that the moves before brought nothing, if so."""
+    moves = seen.lessons.fruitless
+    if not moves:
+        return ""
+    which = "move" if moves == 1 else f"{moves} moves"
+    return f", though the last {which} brought less than half of what was promised"
 
 
 def forced_reason(

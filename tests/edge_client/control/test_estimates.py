@@ -29,7 +29,7 @@ def test_load_is_that_of_the_device_whether_frames_exit_or_cross(slowness: float
         exits = frame % 4 != 0
         seconds = 0.010 + 0.001 + (0.0 if exits else 0.004)
         learned.prepared(work(slowness * seconds, None if exits else b"frontier"))
-    now_s = learned._edge._seen_at
+    now_s = learned._edge._alone._seen_at
     assert learned.conditions(now_s, NO_POWER_DEMAND, reachable=True).edge_load == pytest.approx(
         slowness, rel=0.05
     )

@@ -7,7 +7,7 @@ import pytest
 
 from edge_client.frames.compute_thread import ComputeThread
 from edge_client.sources import frame_pacing
-from edge_client.sources.frame_pacing import Limited, WhenFree
+from edge_client.sources.frame_pacing import Asked, Limited, WhenFree
 from tests.kit.clocks import FakeClock
 
 
@@ -40,8 +40,27 @@ async def test_frame_is_held_only_by_a_device_that_the_source_has_not_to_be_wait
     found = []
     for _ in range(4):
         await anext(taken)
-        found.append(taken.held)
+        found.append(taken.asked_at == pytest.approx(now))
     assert found == 4 * [held]
+
+
+async def test_frame_is_asked_for_when_there_is_room_and_not_when_it_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    time = FakeClock()
+
+    async def source() -> AsyncIterator[int]:
+        for number in range(3):
+            time.now_s += 0.004
+            yield number
+
+    monkeypatch.setattr(frame_pacing, "perf_counter", time)
+    frames = Asked(source())
+    for number in range(3):
+        begun = time.now_s
+        assert await anext(frames) == number
+        assert frames.asked_at == begun
+        time.now_s += 0.03  # the window is full
 
 
 async def counted() -> AsyncIterator[int]:

@@ -129,31 +129,28 @@ def test_period_by_hand() -> None:
     periods = []
     # Gaps of 0.1 and 0.2; one of 9.7 counts four times 0.12 and 1 ms; a frame that is overtaken, nothing.
     for arrived_at in (0.0, 0.1, 0.3, 10.0, 9.9):
-        arrivals.add(arrived_at, held=False)
+        arrivals.add(arrived_at)
         periods.append(arrivals.period_s)
     assert periods == [None, *(pytest.approx(each) for each in (0.1, 0.12, 0.1922, 0.1922))]
-    # A fifth, 36 %, 49 % and 59 % of the latest had to wait.
-    arrivals.add(9.9, held=True)
-    for held in (True, True):
-        arrivals.add(9.9, held=held)
-        assert arrivals.period_s
-    arrivals.add(9.9, held=True)
-    assert arrivals.period_s == 0.0
+    # Asked for at 10.5, there at 10.6: 0.1, though 0.7 have passed since the frame before.
+    arrivals.add(10.6, asked_at=10.5)
+    assert arrivals.period_s == pytest.approx(0.1922 + 0.2 * (0.1 - 0.1922))
 
 
 def test_period_is_that_of_the_frames() -> None:
     arrivals = ArrivalRate()
     assert arrivals.period_s is None
     for frame in range(30):
-        arrivals.add(0.05 * frame, held=False)
+        arrivals.add(0.05 * frame, asked_at=0.05 * frame - 0.07)  # there was room all the time
     assert arrivals.period_s == pytest.approx(0.05)
 
 
-def test_period_is_zero_while_frames_wait_to_be_taken() -> None:
+@pytest.mark.parametrize("between_s", [0.02, 0.2])
+@pytest.mark.parametrize(("source_s", "period_s"), [(0.0, 0.0), (1e-4, 0.0), (0.01, 0.01)])
+def test_period_is_what_the_source_takes_however_long_frames_wait_to_be_taken(
+    between_s: float, source_s: float, period_s: float
+) -> None:
     arrivals = ArrivalRate()
-    for frame in range(20):
-        arrivals.add(0.05 * frame, held=True)
-    assert arrivals.period_s == 0.0
-    for frame in range(20, 40):
-        arrivals.add(0.05 * frame, held=False)
-    assert arrivals.period_s == pytest.approx(0.05)
+    for frame in range(40):
+        arrivals.add(between_s * frame, asked_at=between_s * frame - source_s)
+    assert arrivals.period_s == pytest.approx(period_s, rel=0.01)

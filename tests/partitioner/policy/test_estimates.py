@@ -115,15 +115,15 @@ def test_without_a_link_probes_tell_when_it_was_there_and_nothing_else() -> None
 def test_device_and_frames_are_followed() -> None:
     learned = following(Link(8e6, 8e6, 0.02))
     for frame in range(30):
-        learned.arrived(0.1 * frame, held=False)
+        learned.arrived(0.1 * frame)
         learned.ran_on_device(0.04, 0.02, 0.1 * frame)
     found = learned.conditions(2.9)
     assert found.edge_load == pytest.approx(2.0, rel=0.03)
     assert found.frame_period_s == pytest.approx(0.1)
     assert (found.cloud_load, found.cloud_queue_s) == (1.0, 0.0)
-    for frame in range(30, 40):
-        learned.arrived(0.1 * frame, held=True)
-    assert learned.conditions(4.0).frame_period_s == 0.0
+    for frame in range(30, 60):
+        learned.arrived(0.1 * frame, asked_at=0.1 * frame)
+    assert learned.conditions(6.0).frame_period_s == 0.0
 
 
 def test_bytes_that_get_no_answer_lower_the_rate_and_late_ones_raise_suspicion() -> None:

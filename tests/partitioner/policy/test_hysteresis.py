@@ -40,3 +40,24 @@ def test_gain_of_less_than_a_millisecond_does_not_count(staying: float, worth: b
     # 0.5 and 2 ms less than staying: beyond 1 ms nothing, and 1 ms, which is more than a tenth.
     best = staying - (0.002 if worth else 0.0005)
     assert Hysteresis().weigh(staying, best, second=1.0, owed=0.0, settled_s=1.0)[1] is worth
+
+
+def frames_until_a_move(**lessons: float) -> int:
+    """Weigh staying at 100 ms against 70 ms: 25 ms a frame beyond the threshold."""
+    owed = 0.0
+    for frame in range(1, 50):
+        owed, worth = Hysteresis().weigh(0.1, 0.07, second=1.0, owed=owed, settled_s=1.0, **lessons)
+        if worth:
+            return frame
+    return 0
+
+
+def test_moves_that_brought_nothing_make_the_next_one_gain_more_and_for_longer() -> None:
+    # Fourfold: 10 ms a frame beyond 20, until 40 ms; eightfold: 40 ms would be asked for.
+    assert [frames_until_a_move(reluctance=each) for each in (1.0, 4.0, 8.0)] == [1, 5, 0]
+
+
+def test_chance_has_to_be_outlasted_and_twice_while_an_option_settles() -> None:
+    # 10 ms, and 4 times the 25 - 5 ms by chance, or 8 times: 90 and 170 ms.
+    assert frames_until_a_move(chance=0.025) == 4
+    assert frames_until_a_move(chance=0.025, settles=True) == 7
