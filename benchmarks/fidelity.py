@@ -48,8 +48,9 @@ from edge_client.client.sync_client import EdgeClient
 from edge_client.cloud.link_measurement import measure_link, probing
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.memory import keep_freed_pages
-from partitioner.estimators.link_estimator import LinkEstimator, Transfer
+from partitioner.estimators.link_estimator import LinkEstimator
 from partitioner.estimators.load_estimator import LoadEstimator
+from partitioner.estimators.transfer import Transfer
 from partitioner.inputs.files import load_inputs
 from partitioner.network.link import Link
 from partitioner.planning.option import Option

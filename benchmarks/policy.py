@@ -14,7 +14,9 @@ import numpy as np
 from benchmarks import reporting
 from benchmarks.synthetic_traces import read_traces
 from partitioner.bundle.bundle import Bundle
-from partitioner.estimators.link_estimator import LinkEstimate, LinkEstimator, Transfer
+from partitioner.estimators.link_estimate import LinkEstimate
+from partitioner.estimators.link_estimator import LinkEstimator
+from partitioner.estimators.transfer import Transfer
 from partitioner.exits.ladder import LEVELS, Rung
 from partitioner.network.link import Link
 from partitioner.network.trace import Trace

@@ -156,8 +156,6 @@ class FrameCompletion:
         if work.sent_bytes:
             self._overtaken.add(asking)
             asking.add_done_callback(self._overtaken_ended)
-            if len(self._overtaken) > 1:  # no single straggler, which its own answer tells of
-                self._controller.learned.overtaken(work, perf_counter() - hedge.handed_at)
         return self._result(work, None, here, self._hedges.device_was_first(hedge, work))
 
     def _overtaken_ended(self, asking: asyncio.Task[Answer]) -> None:
@@ -170,6 +168,7 @@ class FrameCompletion:
     ) -> Answer:
         """Return what the cloud answers, or what it fails the frame with; both are learnt from."""
         begun_at = perf_counter()
+        self._controller.learned.sent(work.frame, len(message), begun_at)
         try:
             reply = await self._ask(transport, work, message)
         except SplitpointError as error:
@@ -179,6 +178,8 @@ class FrameCompletion:
         except BaseException:
             self._breaker.withdrew()
             raise
+        finally:
+            self._controller.learned.settled(work.frame)
         self._hedges.answered(work, reply, begun_at)
         self._breaker.succeeded()
         return reply

@@ -15,7 +15,7 @@ from partitioner.estimators.cloud_checks import (
     PROBE_FRAMING,
     transfers_over_a_new_link,
 )
-from partitioner.estimators.link_estimator import Transfer
+from partitioner.estimators.transfer import Transfer
 from partitioner.policy.estimates import PROBE_LIMIT_S
 from protos.errors import FaultError
 from protos.rpc.calls import translate
@@ -62,13 +62,6 @@ class ProbeConnection:
                 f"{self._address} says that a probe took longer there than altogether."
             )
         return Transfer(size + PROBE_FRAMING, PROBE_FRAMING, begun_at, came_at, server_s)
-
-    async def two_transfers(self, large_bytes: int) -> tuple[Transfer, Transfer]:
-        """Return a small transfer, which is all round trip, and a larger one."""
-        self.probed_at = self._clock()
-        if self._channel is None:
-            await self.transfer(1)  # connects
-        return await self.transfer(1), await self.transfer(large_bytes)
 
     async def two_over_a_new_link(self, large_bytes: int) -> tuple[Transfer, Transfer]:
         """Return a small and a larger transfer over a link of which nothing is known any more."""

@@ -14,7 +14,7 @@ from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller
 from partitioner.bundle.bundle import Bundle
 from partitioner.estimators.circuit_breaker import Breaker
-from partitioner.estimators.link_estimator import Transfer
+from partitioner.estimators.transfer import Transfer
 from protos.errors import FaultError, NetworkError, SplitpointError
 
 _LONGEST_REST_S = 30.0

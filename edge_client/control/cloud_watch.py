@@ -2,7 +2,8 @@
 
 While the cloud is away, it is retried (cloud_retry.py). While it has another calibration, greetings find out
 whether it still does. While requests wait in silence for long, a probe tells a dead connection from a slow
-one. While the policy keeps frames here, small transfers find out whether the link has become better.
+one. While no message uses the link, a small transfer tells its round trip, and a larger one its rate, where
+that is worth its bytes (partitioner/policy/exploration.py).
 """
 
 from collections.abc import Callable
@@ -17,16 +18,13 @@ from partitioner.common.event_loop import repeat
 from partitioner.estimators.circuit_breaker import Breaker
 from partitioner.estimators.cloud_checks import (
     GREET_EVERY_S,
+    MOST_LOOKS,
     SILENCE_S,
     TICK_S,
     Check,
     due_check,
 )
-from partitioner.policy.estimates import PROBE_EVERY_S, PROBE_IDLE_S
 from protos.errors import FaultError, NetworkError, SplitpointError
-
-_SECOND_LOOKS = 2
-"""At once after a probe that was far from what was expected, so that a change is known earlier."""
 
 
 class CloudWatch:
@@ -88,13 +86,10 @@ class CloudWatch:
         await self._probes.hang_up()
 
     def _is_idle(self, now_s: float) -> bool:
-        known_at = max(self._probes.probed_at, self._controller.learned.crossed_at)
-        return (
-            self._controller.adapts
-            and now_s - known_at >= PROBE_EVERY_S
-            and now_s - self._controller.called_at < PROBE_IDLE_S
-            and not self._transport.is_busy
-        )
+        if self._transport.is_busy or not self._controller.adapts:
+            return False
+        learned, asked_at = self._controller.learned, self._controller.called_at
+        return learned.wants_look(now_s, self._probes.probed_at, asked_at)
 
     async def _greet_again(self, now_s: float) -> None:
         """Look whether the cloud has this bundle's calibration by now, and its bundle still."""
@@ -119,13 +114,13 @@ class CloudWatch:
 
     async def _probe_link(self) -> None:
         learned = self._controller.learned
+        size = 1
         try:
-            for seen in await self._probes.two_transfers(self._controller.probe_bytes()):
-                learned.crossed(seen)
-            for _ in range(_SECOND_LOOKS):
-                if not learned.suspects:
+            for _ in range(MOST_LOOKS):
+                learned.crossed(await self._probes.transfer(size))
+                size = self._controller.worth_probing()
+                if not size or not learned.has_time_for(size, self._clock()):
                     break
-                learned.crossed(await self._probes.transfer(self._controller.probe_bytes()))
             self._controller.think_ahead()
         except NetworkError as error:
             await self._probes.hang_up()

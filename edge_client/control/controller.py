@@ -21,6 +21,7 @@ from partitioner.planning.plan import Plan
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.decision import Decision
 from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
+from partitioner.policy.policy import probe_to_send
 from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
 from partitioner.policy.settings import PolicySettings
 from protos.codecs.registry import is_calibrated
@@ -79,6 +80,8 @@ class Controller:
         """The estimates of link and loads, which every frame, reply and probe teaches."""
         self.switches = 0
         """The number of times that the option has moved."""
+        self.looks = 0
+        """The number of frames that tried another option for a look at the link."""
         self.called_at = float("-inf")
         """The moment at which a frame was last decided for."""
         self.on_move = Listeners[Choice]()
@@ -241,6 +244,18 @@ class Controller:
         largest_bytes = max(option.upload_bytes for option in rung_plans[0].plan.options)
         return self.learned.probe_bytes(largest_bytes, perf_counter())
 
+    def worth_probing(self) -> int:
+        """Return the bytes of a look at the link that is worth them, and count them as spent; 0: none is."""
+        with self._lock:
+            if (bounded := self._bounded) is None:
+                return 0
+            now_s = perf_counter()
+            seen, plan = self.conditions(now_s), self._rung_plans[bounded.place].plan
+            size, decision = probe_to_send(plan, seen, bounded.decision, now_s, self.settings)
+            if size:
+                self._bounded = replace(bounded, decision=decision)
+            return size
+
     def _climb(self, plan: Plan, limits: Limits) -> tuple[RungPlan, ...]:
         """Return a plan for each rung, with the options that may be best and stay within the limits."""
         usable, objective = self.usable(plan), self.settings.objective
@@ -274,9 +289,13 @@ class Controller:
         else:
             seen = self.conditions(now_s)
             decided = decide_bounded(self._rung_plans, seen, before, now_s, self.settings)
-        if _label(decided) != _label(before) and not self._is_ready(decided, seen):
+        if (beside := self._beside_a_trial(before, seen, now_s)) is not None:
+            return beside
+        if decided.decision.habit is not None and not self._is_ready(decided, seen):
+            decided = replace(decided, decision=decided.decision.without_look())
+        if _usual(decided) != _usual(before) and not self._is_ready(decided, seen):
             return self._choice(before)
-        return self._beside_a_trial(self._take(decided), seen, now_s)
+        return self._take(decided)
 
     def _offer_again(self) -> None:
         """Offer what is usable and allowed now; all as before if that is nothing: frames fall back then."""
@@ -289,14 +308,16 @@ class Controller:
                 "%s Until then frames go on without the cloud, as `on_failure` says.", error
             )
 
-    def _beside_a_trial(self, choice: Choice, seen: Conditions, now_s: float) -> Choice:
-        """Return the choice, or to stay here while another frame tries the cloud: that moves no cut."""
-        if choice.cut.id == EDGE or not self._breaker.is_trying:
-            return choice
+    def _beside_a_trial(
+        self, before: RungDecision, seen: Conditions, now_s: float
+    ) -> Choice | None:
+        """Return to stay here while another frame tries the cloud, which moves no cut; None: none does."""
+        if before.decision.option.cut == EDGE or not self._breaker.is_trying:
+            return None
         away = replace(seen, cloud_reachable=False)
         alone = decide_bounded(self._rung_plans, away, None, now_s, self.settings)
         if not self._stages.is_open("head", alone.decision.option.cut):
-            return choice
+            return None
         reason = "the cloud is back, and another frame tries it"
         return self._choice(replace(alone, decision=replace(alone.decision, said=reason)))
 
@@ -304,7 +325,7 @@ class Controller:
         """Say of a move that is due to the cloud's calibration that it is."""
         if before is None or self.distrusts is None:
             return decided
-        old, new = before.decision.option, decided.decision.option
+        old, new = before.decision.usual, decided.decision.option
         if not is_calibrated(old.codec) or is_calibrated(new.codec):
             return decided
         reason = f"the cloud has another calibration; {new.label} needs none"
@@ -313,7 +334,8 @@ class Controller:
     def _take(self, decided: RungDecision) -> Choice:
         before = self._bounded
         decided = self._bounded = self._explained(decided, before)
-        moved = before is None or _label(before) != _label(decided)
+        moved = before is None or _usual(before) != _usual(decided)
+        self.looks += decided.decision.habit is not None
         if moved:
             self.switches += 1
             self.learned.decided(decided.decision, decided.decision.since_s)
@@ -367,5 +389,5 @@ class Controller:
             self._stages.prefetch("head", cut_id)
 
 
-def _label(decided: RungDecision) -> str:
-    return decided.decision.option.label
+def _usual(decided: RungDecision) -> str:
+    return decided.decision.usual.label

@@ -4,7 +4,7 @@ from time import perf_counter
 
 from edge_client.cloud.reply import Reply
 from edge_client.frames.prepared_frame import PreparedFrame
-from partitioner.estimators.link_estimator import Transfer
+from partitioner.estimators.transfer import Transfer
 from partitioner.network.link import Link
 from partitioner.policy.estimates import Estimates
 from partitioner.policy.settings import PolicySettings
@@ -63,12 +63,6 @@ class EdgeEstimates(Estimates):
             network_s = max(0.0, reply.received_at - work.ready_at - seen.server_s)
             times = work.arrived_at, reply.received_at, network_s
             self.finished(option, self._settings, *times)
-
-    def overtaken(self, work: PreparedFrame, waited_s: float) -> None:
-        """Learn from a frame that this device has finished while its answer was still to come."""
-        if (option := work.choice.option) is not None:
-            server_s = option.cloud_s * self._cloud.load(perf_counter())
-            self.lost(work.sent_bytes, waited_s - server_s)
 
     def failed(self, work: PreparedFrame, error: SplitpointError, lost_s: float) -> None:
         """Learn from a frame that the cloud failed, after `lost_s`."""

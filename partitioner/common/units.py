@@ -196,11 +196,12 @@ def _scaled(value: float, steps: Units) -> str:
         return f"0 {steps[-1][1]}"
     factor, unit = next((step for step in steps if abs(value) >= step[0]), steps[-1])
     scaled = value / factor
+    # 9.996 is written as 10.0, and 99.96 as 100: as what they round to.
     digits = (
         0
-        if scaled >= 100 or (factor == 1.0 and unit in ("B", "bit/s"))
+        if scaled >= 99.95 or (factor == 1.0 and unit in ("B", "bit/s"))
         else 1
-        if scaled >= 10
+        if scaled >= 9.995
         else 2
     )
     return f"{scaled:.{digits}f} {unit}"

@@ -7,12 +7,14 @@ from collections.abc import Generator
 from enum import StrEnum
 
 from partitioner.estimators.circuit_breaker import Breaker
-from partitioner.estimators.link_estimator import Transfer
+from partitioner.estimators.transfer import Transfer
 
 TICK_S = 0.1
 """Between the end of one look at what is due and the next."""
 SILENCE_S = 2.0
 """Requests that wait without a sign of life for so long make the link presumed dead."""
+MOST_LOOKS = 3
+"""Transfers of one look at the link: a small one, and those that it makes worth their bytes."""
 GREET_S = 1.0
 """A greeting that is not answered in so long has failed."""
 GREET_EVERY_S = 5.0

@@ -13,7 +13,7 @@ promise halves both. All of it fades, so that nothing is given up for good.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from types import MappingProxyType
 
@@ -81,13 +81,27 @@ class _Memory:
         self.frames, self.seen_at = min(_MOST_FRAMES, kept + 1), max(self.seen_at, now_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a move was to bring: seconds of a frame, and what of them the link was to take."""
+
+    staying_s: float
+    takes_s: float
+    staying_link_s: float = 0.0
+    link_s: float = 0.0
+
+    @property
+    def is_of_the_link(self) -> bool:
+        """True where the link makes the most of the gain."""
+        return self.staying_link_s - self.link_s > (self.staying_s - self.takes_s) / 2
+
+
 @dataclass(slots=True)
 class _Trial:
-    """A move, and what its option was to take (`promised_s`); None: it promised nothing, or is judged."""
+    """A move, and what it promised; None: nothing, or it is judged."""
 
     moved_at: float = -math.inf
-    staying_s: float = 0.0
-    promised_s: float | None = None
+    promise: Promise | None = None
     settled_at: float | None = None
     """When the first frame that arrived after the move was done."""
     took_s: list[float] = field(default_factory=list)
@@ -116,20 +130,22 @@ class Experience:
         self._scatter, self._settled = 0.0, False
         self._lessons, self._lessons_of = NO_LESSONS, (-1, -math.inf)
 
-    def moved(
-        self, label: str, now_s: float, staying_s: float = 0.0, promised_s: float | None = None
-    ) -> None:
-        """Note a move to an option that was to take `promised_s`, rather than `staying_s` where it was."""
+    def moved(self, label: str, now_s: float, promise: Promise | None = None) -> None:
+        """Note a move to an option. It is not held against what the link does after it.
+
+        Else moves on a link that changes would be made rare, on which they are needed.
+        """
         if label == self._label:
             return
-        if self._trial.promised_s is not None:  # it lasted too short a time to bring anything
-            self._judge(self._trial, now_s)
-        if self._latest_s is not None:
-            staying_s = min(staying_s, self._latest_s)
+        if self._trial.promise is not None and not (promise and promise.is_of_the_link):
+            self._judge(self._trial, now_s)  # it lasted too short a time to bring anything
+        if promise is not None and self._latest_s is not None:
+            staying_s = min(promise.staying_s, self._latest_s + promise.staying_link_s)
+            promise = replace(promise, staying_s=staying_s)
         if label == self._from and self._label == self._disappointed:
-            promised_s = None  # to undo a move that brought nothing is no merit
+            promise = None  # to undo a move that brought nothing is no merit
         self._from, self._label, self._latest_s = self._label, label, None
-        self._trial, self._settled = _Trial(now_s, staying_s, promised_s), False
+        self._trial, self._settled = _Trial(now_s, promise), False
         self.count += 1
 
     def done(
@@ -144,11 +160,12 @@ class Experience:
         if label != self._label or not trial.settles(arrived_at, done_at):
             return
         took_s, self._settled = done_at - arrived_at, True
-        before_s = took_s if self._latest_s is None else self._latest_s
-        self._latest_s = before_s + _LATEST * (took_s - before_s)
+        machines_s = max(0.0, took_s - (expected_s - computing_s))
+        before_s = machines_s if self._latest_s is None else self._latest_s
+        self._latest_s = before_s + _LATEST * (machines_s - before_s)
         self._compare(label, done_at, took_s, expected_s, computing_s)
-        if trial.promised_s is not None:
-            trial.took_s.append(took_s)
+        if trial.promise is not None:
+            trial.took_s.append(machines_s + trial.promise.link_s)
             if len(trial.took_s) == _JUDGED:
                 self._judge(trial, done_at)
         self.count += 1
@@ -188,11 +205,11 @@ class Experience:
 
     def _judge(self, trial: _Trial, now_s: float) -> None:
         """Compare what a move brought with what it promised, and heed it."""
-        promised_s, trial.promised_s = trial.promised_s, None
-        if promised_s is None:
+        promise, trial.promise = trial.promise, None
+        if promise is None:
             return
         memory = self._memories.setdefault(self._label or "", _Memory())
-        half_s = (trial.staying_s + promised_s) / 2
+        half_s = (promise.staying_s + promise.takes_s) / 2
         if trial.took_s and fmean(trial.took_s) <= half_s:
             reluctance, self._fruitless = self._reluctance_at(now_s) / 2, 0
             self._disappointed = None

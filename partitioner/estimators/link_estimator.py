@@ -14,6 +14,10 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+from partitioner.estimators.link_estimate import LinkEstimate, Outage
+from partitioner.estimators.outages import Outages
+from partitioner.estimators.transfer import Transfer
+from partitioner.estimators.volatility import Volatility
 from partitioner.network.link import Link
 
 _SLOWEST_BPS, _FASTEST_BPS = 1e3, 1e11
@@ -22,84 +26,33 @@ _FLOOR_S = 0.0002
 """Timers and schedulers do not tell less than this apart."""
 _LEAST_SHARE = 0.05
 """Of the time of messages, that their bytes are taken to have after a step to a better link."""
+_SHORTER, _SHORTER_DOUBT = 0.8, 0.4
+"""A round trip that turns out to be shorter is this share of a message's time, more or less."""
 _TRIP_DOUBT = 0.05
 """Of the round trip, after a step; and it wanders so much less than the rate does:"""
 _TRIP_DRIFT = 0.15
 _CLIP = 3.0
 """Innovations count at most 3 deviations, for the CUSUM, for the filter and for the noise."""
+_LEAP = 4.0
+"""One message changes the rate by this factor at most, as the filter is linear and rates are not;"""
+_MOST_SPREAD = 2.0
+"""nor is the rate ever less known than this share of it."""
 _CALM = 0.5
 """A frame that deviates less than this is no frame after a step: what came before it were single ones."""
+_HINT_S = 2.0
+"""Messages that tell little of the rate are heard for so long."""
+_FRESH_S = 1.0
+"""For so long the filter's own drift says how far the rate may have wandered."""
+_FORGOTTEN_S = 60.0
+"""What has not been seen for so long is not known any less than that."""
+_OUT, _OUT_S = 6.0, 0.15
+"""A message that is later by so many deviations, and seconds, has met an outage."""
+_MUTE = 0.05
+"""Messages whose bytes take a smaller share of their time say nothing of a step, either way."""
+_TELLING = 0.3
+"""The share of a message's time that its bytes must have taken to tell the rate."""
 _NOISE = (0.02, 5.0)
 """Least and most of the noise; above 1 where the scheduler takes longer than the link."""
-_OUTAGE = 0.001
-"""The chance that a message meets an outage, so that no answer comes in any time that counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """One message and its answer, as the edge saw them.
-
-    `begun_at` (the first byte was handed over) and `received_at` are seconds of one clock, `server_s`
-    what the server says it took: queue, decoding and compute.
-    """
-
-    upload_bytes: float
-    download_bytes: float
-    begun_at: float
-    received_at: float
-    server_s: float
-
-    @property
-    def network_s(self) -> float:
-        """Seconds that the server does not account for."""
-        return max(0.0, self.received_at - self.begun_at - self.server_s)
-
-
-@dataclass(frozen=True, slots=True)
-class LinkEstimate:
-    """The link as believed now, and how far it may be off.
-
-    The covariance is that of the round trip (s) and of the uplink's seconds a byte. `noise` is how much
-    single frames scatter around the expectation, as a share of it.
-    """
-
-    link: Link
-    rtt_variance: float = 0.0
-    byte_variance: float = 0.0
-    covariance: float = 0.0
-    noise: float = 0.0
-
-    def deviation_s(self, upload_bytes: float) -> float:
-        """Return the standard deviation of the expected network time of a message of that size."""
-        variance = (
-            self.rtt_variance
-            + 2 * upload_bytes * self.covariance
-            + upload_bytes * upload_bytes * self.byte_variance
-        )
-        return math.sqrt(max(0.0, variance))
-
-    def chance_later(self, upload_bytes: float, download_bytes: float, seconds: float) -> float:
-        """Return the chance that a message and its answer spend more than `seconds` on the network.
-
-        Logistic around what is expected, with its deviation and the scatter of single frames; and a small
-        chance of an outage, which no time is enough for.
-        """
-        if seconds <= 0:
-            return 1.0
-        expected_s = self.link.predict_s(upload_bytes, download_bytes)
-        deviation_s = math.hypot(self.deviation_s(upload_bytes), self.noise * expected_s, _FLOOR_S)
-        scaled = (seconds - expected_s) / deviation_s * math.pi / math.sqrt(3)
-        return _OUTAGE + (1 - _OUTAGE) * 0.5 * (1 - math.tanh(scaled / 2))
-
-    @property
-    def uplink_spread(self) -> float:
-        """The uplink's standard deviation, as a share of it."""
-        return math.sqrt(self.byte_variance) * self.link.uplink_bps / 8
-
-    @property
-    def rtt_spread_s(self) -> float:
-        """The round trip's standard deviation."""
-        return math.sqrt(self.rtt_variance)
 
 
 @dataclass(frozen=True)
@@ -107,11 +60,17 @@ class EstimatorSettings:
     """How quickly the estimate follows. Shares are of the estimate itself."""
 
     prior: float = 0.5
-    """How far the link that it starts from may be off."""
+    """How far the rate that it starts from may be off, as a share of it,"""
+    prior_trip: float = 0.25
+    """and the round trip, which changes less and is measured more easily."""
     drift: float = 0.06
-    """How much the seconds a byte wander in the square root of a second; the round trip less."""
+    """How much the seconds a byte wander in the square root of a second while messages tell of them, as the
+    filter takes it; the round trip less."""
     noise: float = 0.1
     """How much frames scatter, until enough of them have been seen."""
+    volatility: tuple[float, float, float] = (0.25, 0.12, 1.2)
+    """How far the logarithm of the rate wanders in the square root of a second: on an unknown link, and the
+    least and the most that is believed of any."""
     slack: float = 0.5
     alarm: float = 4.0
     """CUSUM: deviations that are let pass a frame, and the sum at which a step is certain."""
@@ -155,6 +114,11 @@ class LinkEstimator:
         self._noise = self._settings.noise
         self._free_at = self._seen_at = -math.inf
         self._recent: deque[_Reading] = deque(maxlen=8)
+        self._volatility = Volatility(*self._settings.volatility)
+        self._told_at = -math.inf
+        self._is_out = False
+        self._hints: deque[tuple[float, _Reading]] = deque(maxlen=4)
+        self._outages = Outages()
         self._slower, self._faster = _Sum(), _Sum()
         self.has_learned = False
         """True once something was seen of the link, or it was measured anew."""
@@ -169,17 +133,13 @@ class LinkEstimator:
 
     def _believe(self, link: Link) -> None:
         prior = self._settings.prior
+        self._volatility.forget()
         self._rtt_s, self._byte_s = link.rtt_s, _within(8 / link.uplink_bps)
-        self._p_rtt = (prior * max(link.rtt_s, _FLOOR_S)) ** 2
+        self._p_rtt = (self._settings.prior_trip * max(link.rtt_s, _FLOOR_S)) ** 2
         self._p_byte = (prior * self._byte_s) ** 2
         self._p_both = 0.0
         self._free_at = -math.inf
         self._settle()
-
-    @property
-    def suspects(self) -> bool:
-        """True while the last transfer looks like a step that is not certain yet."""
-        return max(self._slower.total, self._faster.total) > self._settings.alarm / 2
 
     def add(self, seen: Transfer) -> bool:
         """Learn from one transfer; True when it made a step certain."""
@@ -188,22 +148,69 @@ class LinkEstimator:
         if reading is None:
             return False
         self.has_learned = True
+        self._widen(reading, seen.received_at)
+        was_out, self._is_out = self._is_out, self._watch(reading, seen.received_at)
+        if self._is_out and not was_out:
+            return (
+                False  # an outage is over; were it a slower link, the next message is late as well
+            )
         return self._learn(reading)
+
+    def _widen(self, reading: _Reading, at: float) -> None:
+        """Doubt the rate as far as it may have wandered since a message last told of it."""
+        if self._told_at == -math.inf:
+            self._told_at = at
+        if reading.size * self._byte_s > _TELLING * self._expected(reading.trips, reading.size):
+            unseen_s = min(_FORGOTTEN_S, max(0.0, at - self._told_at - _FRESH_S))
+            self._p_byte += self._volatility.value**2 * unseen_s * self._byte_s**2
+            self._told_at = max(self._told_at, at)
+            self._hints.clear()
+        elif reading.trips:
+            self._hints.append((at, reading))
+
+    def _watch(self, reading: _Reading, at: float) -> bool:
+        """Learn how the link wanders; tell whether this message was so late that an outage delayed it."""
+        innovation, deviation = self._compare(reading)
+        is_out = innovation > max(_OUT * deviation, _OUT_S)
+        self._outages.passed(at, innovation if is_out else 0.0)
+        bytes_s = reading.value - reading.trips * self._rtt_s
+        if not is_out and bytes_s > _TELLING * reading.value > 0:
+            scatter = self._noise * reading.value / bytes_s
+            self._volatility.add(math.log(reading.size / bytes_s), scatter * scatter, at)
+        return is_out
 
     def at_least(self, upload_bytes: float, network_s: float) -> None:
         """Learn that a message has not got through in `network_s`: the link is no faster than that."""
         if network_s > self._expected(1.0, upload_bytes):
             self._learn(_Reading(1.0, max(1.0, upload_bytes), network_s))
 
-    def estimate(self, now_s: float) -> LinkEstimate:
-        """Return what is believed at `now_s`; the longer nothing was seen, the wider."""
+    def estimate(self, now_s: float, waiting: tuple[float, float] | None = None) -> LinkEstimate:
+        """Return what is believed at `now_s`; the longer nothing was seen, the wider.
+
+        `waiting`: the bytes of the oldest message without an answer, and since when it is under way.
+        """
         p_rtt, p_byte = self._p_rtt, self._p_byte
         if now_s > self._seen_at > -math.inf:
             q_rtt, q_byte = self._wandering(now_s - self._seen_at)
             p_rtt, p_byte = p_rtt + q_rtt, p_byte + q_byte
+        volatility, unseen_s = self._volatility.value, now_s - self._told_at
+        if 0 < unseen_s < math.inf:
+            p_byte += volatility**2 * min(unseen_s, _FORGOTTEN_S) * self._byte_s**2
         uplink_bps = 8 / self._byte_s
         link = Link(uplink_bps, uplink_bps / self._ratio, self._rtt_s)
-        return LinkEstimate(link, p_rtt, p_byte, self._p_both, self._noise)
+        outage = self._outage(now_s, waiting)
+        hints = tuple((it.size, it.value) for at, it in self._hints if now_s - at < _HINT_S)
+        return LinkEstimate(
+            link, p_rtt, p_byte, self._p_both, self._noise, volatility, outage, hints
+        )
+
+    def _outage(self, now_s: float, waiting: tuple[float, float] | None) -> Outage:
+        if waiting is None:
+            return self._outages.outage(now_s, None, 0.0, 0.0)
+        size, since_s = waiting
+        reading = _Reading(1.0, size, self._expected(1.0, size))
+        scatter_s = math.sqrt(self._variance(reading))
+        return self._outages.outage(now_s, now_s - since_s, reading.value, scatter_s)
 
     def _read(self, seen: Transfer) -> _Reading | None:
         """Return what a transfer says; None for one that was overtaken on its way."""
@@ -219,11 +226,13 @@ class LinkEstimator:
     def _learn(self, reading: _Reading) -> bool:
         innovation, deviation = self._compare(reading)
         scaled = innovation / deviation
-        self._recent.append(reading)
-        for side, sign in ((self._slower, 1), (self._faster, -1)):
-            if side.add(sign * scaled, self._settings.slack) > self._settings.alarm:
-                self._step(list(self._recent)[-side.frames :])
-                return True
+        told = reading.size * self._byte_s > _MUTE * self._expected(reading.trips, reading.size)
+        if told or abs(scaled) > _CALM:
+            self._recent.append(reading)
+            for side, sign in ((self._slower, 1), (self._faster, -1)):
+                if side.add(sign * scaled, self._settings.slack) > self._settings.alarm:
+                    self._step(list(self._recent)[-side.frames :])
+                    return True
         bounded = max(-_CLIP, min(_CLIP, scaled)) * deviation
         self._update(reading, bounded, deviation)
         if reading.trips:
@@ -266,7 +275,8 @@ class LinkEstimator:
         bytes_s = sum(reading.value - reading.trips * self._rtt_s for reading in readings)
         size = sum(reading.size for reading in readings)
         if bytes_s < -_LEAST_SHARE * whole_s:  # less than the round trip alone: that is shorter
-            self._rtt_s = 0.5 * min(reading.value for reading in readings)
+            self._rtt_s = _SHORTER * min(reading.value for reading in readings)
+            self._p_rtt = (_SHORTER_DOUBT * self._rtt_s) ** 2
         else:
             self._byte_s = _within(max(bytes_s, _LEAST_SHARE * whole_s) / size)
         self._p_byte = self._byte_s**2
@@ -286,10 +296,12 @@ class LinkEstimator:
         to_rtt = reading.trips * self._p_rtt + reading.size * self._p_both
         to_byte = reading.trips * self._p_both + reading.size * self._p_byte
         self._rtt_s = max(0.0, self._rtt_s + to_rtt / variance * innovation)
-        self._byte_s = _within(self._byte_s + to_byte / variance * innovation)
+        moved_s = self._byte_s + to_byte / variance * innovation
+        self._byte_s = _within(min(_LEAP * self._byte_s, max(self._byte_s / _LEAP, moved_s)))
         self._p_rtt = max(0.0, self._p_rtt - to_rtt * to_rtt / variance)
         self._p_both -= to_rtt * to_byte / variance
         self._p_byte = max(0.0, self._p_byte - to_byte * to_byte / variance)
+        self._p_byte = min(self._p_byte, (_MOST_SPREAD * self._byte_s) ** 2)
 
     def _age(self, now_s: float) -> None:
         """Let the estimate widen with the time since the last frame."""

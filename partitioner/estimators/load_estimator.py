@@ -127,6 +127,11 @@ class ArrivalRate:
             self._gap_s = before + _LATEST * (min(gap_s, 4 * before + 1e-3) - before)
 
     @property
+    def next_at(self) -> float:
+        """When the next frame is expected, if they go on as they have come."""
+        return self._last_at + (self._gap_s or 0.0)
+
+    @property
     def period_s(self) -> float | None:
         """Seconds between two frames; see above for None and 0."""
         return 0.0 if self._gap_s is not None and self._gap_s < _AT_ONCE_S else self._gap_s

@@ -40,6 +40,10 @@ class FrameTimes(NamedTuple):
     """Decoding and tail."""
     slowdown: float = 1.0
     """`edge_s` is this many times that of a cool device."""
+    by_case_s: tuple[float, ...] = ()
+    """`mean_s` for each way that the link may be, where it is not known; see `LinkEstimate.cases`."""
+    tried_s: float = 0.0
+    """Of a single frame that tries this option and is hedged when its answer is late."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,12 @@
 """An option: a cut with a codec, and what a frame of it takes on one link."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from partitioner.bundle.accuracy import Accuracy
 from partitioner.common.units import format_duration, format_size
@@ -52,6 +57,8 @@ class Option:
     """Of `edge_s`, what encoding takes, which a frame that exits is spared."""
     last_resort: LastResort | None = None
     """None where the rest can be computed here, and where there is no exit either."""
+    finish_s: float | None = None
+    """What the rest takes on the device, by the tail or else by the exit; None where neither is here."""
 
     def __repr__(self) -> str:
         stages = (("edge", self.edge_s), ("network", self.network_s), ("cloud", self.cloud_s))
@@ -125,3 +132,44 @@ class Option:
     def label(self) -> str:
         """Cut and codec as people write them: `cut-05/raw`, `edge`."""
         return self.cut if self.cut == EDGE else f"{self.cut}/{self.codec}"
+
+
+Column = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class OptionColumns:
+    """The numbers of some options as arrays of float64, one entry an option, to weigh them all at once."""
+
+    options: tuple[Option, ...]
+    computed_s: Column
+    """On the device, with the exit, without handing over."""
+    handing_s: Column
+    crosses: npt.NDArray[np.bool_]
+    share: Column
+    """Of frames that cross; 0 for what stays on the device."""
+    upload_bytes: Column
+    download_bytes: Column
+    cloud_s: Column
+    finish_s: Column
+    """Infinite where nothing here can finish a frame."""
+
+    @classmethod
+    def of(cls, options: Sequence[Option]) -> "OptionColumns":
+        """Return the columns of these options, in their order."""
+
+        def column(*values: float) -> Column:
+            return np.array(values, np.float64)
+
+        crosses = np.array([option.cut != EDGE for option in options])
+        return cls(
+            tuple(options),
+            column(*(o.edge_s - o.handing_s + o.exit_s for o in options)),
+            column(*(o.handing_s for o in options)),
+            crosses,
+            crosses * column(*(1 - o.exit_rate for o in options)),
+            column(*(o.upload_bytes for o in options)),
+            column(*(o.download_bytes for o in options)),
+            column(*(o.cloud_s for o in options)),
+            column(*(math.inf if o.finish_s is None else o.finish_s for o in options)),
+        )

@@ -9,6 +9,7 @@ envelope of a few lines, and each switching point is the crossing of two of them
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -21,7 +22,7 @@ from partitioner.common.nearest import nearest
 from partitioner.common.tables import data_frame, html_table, text_table
 from partitioner.common.units import format_duration, plural
 from partitioner.network.link import Link
-from partitioner.planning.option import CELLS, LastResort, Option
+from partitioner.planning.option import CELLS, LastResort, Option, OptionColumns
 from partitioner.planning.switches import Switch, find_switches, leading
 from partitioner.profiles.profile import CutProfile, Profile, StageProfile
 from partitioner.profiles.store import stale_profiles
@@ -59,6 +60,11 @@ class Plan:
                 "plan.options has all."
             )
         return found[label]
+
+    @cached_property
+    def columns(self) -> OptionColumns:
+        """The numbers of the options as arrays."""
+        return OptionColumns.of(self.options)
 
     @property
     def heads_only(self) -> bool:
@@ -248,10 +254,12 @@ def _options(
             known = name in there.codecs and not (stale and is_calibrated(name))
             if known and codec in (None, name):
                 option = _option(cut, name, edge, cloud, link)
+                resort = _last_resort(bundle.exit_at(cut), here) if alone else None
                 yield replace(
                     option,
                     accuracy=measured.get((cut, name)),
-                    last_resort=_last_resort(bundle.exit_at(cut), here) if alone else None,
+                    last_resort=resort,
+                    finish_s=_finish_s(resort) if alone else _seconds(here.tail),
                 )
 
 
@@ -284,6 +292,11 @@ def _last_resort(exit_: Exit | None, here: CutProfile) -> LastResort | None:
     if exit_ is None:
         return None
     return LastResort(exit_.agreement_of_all, exit_.meta.head_share * _seconds(here.head))
+
+
+def _finish_s(resort: LastResort | None) -> float | None:
+    """Return what finishing a frame takes where there are no tails; None where there is no exit either."""
+    return resort.exit_s if resort else None
 
 
 def _profile_dict(profile: Profile) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from partitioner.estimators.experience import NO_LESSONS, Lessons
-from partitioner.estimators.link_estimator import LinkEstimate
+from partitioner.estimators.link_estimate import LinkEstimate
 from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
 
 CLOUD_AWAY = "the cloud is away"
@@ -26,6 +26,8 @@ class Conditions:
     """What battery and heat ask for."""
     device_paced: bool = False
     """Frames are taken when the device is free, so that none waits for it."""
+    message_under_way: bool = False
+    """A message has no answer yet, which will tell of the link what a look would."""
     cloud_late: bool = False
     """Where the cloud is not reachable: it answers, and too late."""
     cloud_away: str = CLOUD_AWAY

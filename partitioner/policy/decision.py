@@ -1,11 +1,14 @@
 """The decision for the next frame: its option, and why."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from partitioner.common.units import format_duration
+from partitioner.estimators.experience import Promise
 from partitioner.planning.option import Option
 from partitioner.policy.conditions import Conditions
+from partitioner.policy.exploration import NOTHING_SPENT, Spending
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +25,31 @@ class Decision:
     """When the option was taken."""
     meets_deadline: bool = True
     """False: no option is expected to meet it."""
+    habit: Option | None = None
+    """What frames take otherwise, where this one takes `option` for a look at the link."""
+    spent: Spending = NOTHING_SPENT
+    """On frames and on looks, lately."""
     owed: float = 0.0
     """What staying has cost since another option has become worth a move, in the objective's unit."""
-    instead_s: float | None = None
-    """What staying was expected to take, where the option was moved to for being faster; else None."""
+    promise: Promise | None = None
+    """What the move to the option was to bring, where it was for being faster; else None."""
 
     @property
     def reason(self) -> str:
         """Why this is the option, by what was known when it was decided."""
         return self.said if isinstance(self.said, str) else self.said()
+
+    @property
+    def usual(self) -> Option:
+        """The option that frames take, whether this one looks at the link or not."""
+        return self.habit or self.option
+
+    def without_look(self) -> Self:
+        """Return the same for a frame that takes what the others do."""
+        if self.habit is None:
+            return self
+        said = f"{self.habit.label} stays"
+        return replace(self, option=self.habit, habit=None, said=said)
 
     def __repr__(self) -> str:
         late = "" if self.meets_deadline else ", too late"

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from partitioner.estimators.device_load import DeviceLoad
 from partitioner.estimators.experience import Experience
-from partitioner.estimators.link_estimator import LinkEstimator, Transfer
+from partitioner.estimators.link_estimator import LinkEstimator
 from partitioner.estimators.load_estimator import ArrivalRate, FadingMean, LoadEstimator
+from partitioner.estimators.transfer import Transfer
 from partitioner.network.link import Link
 from partitioner.planning.option import Option
 from partitioner.policy.conditions import Conditions
@@ -26,6 +27,10 @@ PROBE_IDLE_S = 5.0
 PROBE_LIMIT_S = 3.0
 """A probe behind megabytes on a slow uplink is late, and the link alive."""
 _PROBE_MOST_BYTES, _PROBE_LEAST_BYTES = 32 << 10, 1 << 10
+_BETWEEN_FRAMES_S = 2.0
+"""Between two looks while frames cross."""
+_SPARE = 1.5
+"""Times what a probe is expected to take, that must be left until the next frame."""
 _PROBE_S = 0.2
 """A probe takes the uplink for about so long."""
 
@@ -40,6 +45,7 @@ class Estimates:
         self.crossed_at = float("-inf")
         """When the link last showed what it can."""
         self._paced = 0
+        self._under_way: dict[int, tuple[float, float]] = {}
         self._link: LinkEstimator | None = None
         self._edge, self._cloud = DeviceLoad(), LoadEstimator()
         self._queue, self._arrivals = FadingMean(), ArrivalRate()
@@ -58,8 +64,9 @@ class Estimates:
         """Return what is known now, of the cloud whether it is `reachable`; UsageError without a link."""
         if self._link is None:
             raise UsageError("nothing is known of the link: this client follows no plan.")
+        waiting = min(self._under_way.values(), key=lambda sent: sent[1], default=None)
         return Conditions(
-            self._link.estimate(now_s),
+            self._link.estimate(now_s, waiting),
             self._edge.others(now_s),
             self._cloud.load(now_s),
             self._queue.value(now_s),
@@ -67,6 +74,7 @@ class Estimates:
             self._arrivals.period_s,
             power_demand,
             self.device_paced,
+            message_under_way=waiting is not None,
             own_load=self._edge.own(now_s),
             cloud_workers=self.cloud_workers,
             lessons=self.experience.lessons(now_s),
@@ -88,15 +96,29 @@ class Estimates:
         wanted = max(_PROBE_LEAST_BYTES, _PROBE_S * link.uplink_bps / 8)
         return int(min(_PROBE_MOST_BYTES, wanted, largest_bytes)) or 1
 
+    def wants_look(self, now_s: float, looked_at: float, asked_at: float) -> bool:
+        """Tell whether to look at the link now, of which no message makes use.
+
+        Often while no frame crosses; now and then between two frames that do, as messages that are all alike
+        do not tell the round trip. Not at all once no frame has been asked for a while: the radio may sleep.
+        """
+        if now_s - asked_at >= PROBE_IDLE_S:
+            return False
+        if now_s - max(looked_at, self.crossed_at) >= PROBE_EVERY_S:
+            return True
+        return now_s - looked_at >= _BETWEEN_FRAMES_S and self.has_time_for(1, now_s)
+
+    def has_time_for(self, size_bytes: int, now_s: float) -> bool:
+        """Tell whether a probe of so many bytes is likely to be back before the next frame comes."""
+        if (link := self.link_at(now_s)) is None:
+            return False
+        left_s = self._arrivals.next_at - now_s
+        return _SPARE * (link.rtt_s + 8 * size_bytes / link.uplink_bps) < left_s
+
     @property
     def has_seen_link(self) -> bool:
         """True once a frame or a probe has told something of the link that was planned for."""
         return self._link is not None and self._link.has_learned
-
-    @property
-    def suspects(self) -> bool:
-        """True while the link looks as if it had changed, and another look would tell."""
-        return self._link is not None and self._link.suspects
 
     @property
     def device_paced(self) -> bool:
@@ -121,9 +143,7 @@ class Estimates:
 
     def decided(self, decision: Decision, now_s: float) -> None:
         """Note the option that frames take from now on, and what a move to it promised."""
-        instead_s = decision.instead_s
-        promised_s = None if instead_s is None else decision.expected_s
-        self.experience.moved(decision.option.label, now_s, instead_s or 0.0, promised_s)
+        self.experience.moved(decision.usual.label, now_s, decision.promise)
 
     def finished(
         self,
@@ -151,6 +171,15 @@ class Estimates:
         self._queue.add(queue_s, seen.received_at)
         self._cloud.add(measured_s, profiled_s, seen.received_at)
         self.count += 1
+
+    def sent(self, number: int, upload_bytes: float, sent_at: float) -> None:
+        """Note that a message is under way, under a number of the caller's."""
+        self._under_way[number] = (upload_bytes, sent_at)
+        self.count += 1
+
+    def settled(self, number: int) -> None:
+        """Note that a message is no longer waited for: its answer came, or it was given up."""
+        self._under_way.pop(number, None)
 
     def crossed(self, seen: Transfer) -> None:
         """Learn from bytes that went to the cloud and back."""

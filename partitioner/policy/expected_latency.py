@@ -1,9 +1,13 @@
 """The latency that a frame of an option is expected to have under the conditions that were seen:
 
-    T = (edge_s + exit_s) · edge_load + (1 − exit_rate) · (network + cloud_queue_s + cloud_s · cloud_load)
+    T = (edge_s + exit_s) · edge_load + (1 − exit_rate) · E[answer]
+    answer = min(network + cloud_queue_s + cloud_s · cloud_load + outage, hedge + finish_s · edge_load)
 
-and, where frames come every `period` seconds, what waiting for each other adds. A frame passes three
-stages, device, uplink and cloud, each of which takes one frame at a time. If the slowest takes s:
+and, where frames come every `period` seconds, what waiting for each other adds. The expectation is over
+the ways that the link may be (`LinkEstimate.cases`) and over an outage, which lasts exponentially long.
+The hedge is the moment at which the device begins to finish a late frame itself (hedging.py).
+A frame passes three stages, device, uplink and cloud, each of which takes one frame at a time. If the
+slowest takes s:
 
     s < period   it waits about u / (1 − u) · c² / 2 · s at the utilisation u = s / period
                  (Kingman 1961; arrivals are even, and the service varies by c²)
@@ -13,44 +17,138 @@ Where the device sets the pace, no frame waits for it, and none comes sooner tha
 """
 
 from operator import attrgetter
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from partitioner.estimators.link_estimate import LinkEstimate
 from partitioner.planning.metrics import FrameTimes
-from partitioner.planning.option import Option
+from partitioner.planning.option import Option, OptionColumns
 from partitioner.policy.conditions import Conditions
 from protos.names import EDGE
 
 _VARIATION = 0.1
 """c², the squared coefficient of variation of a stage's time."""
+_LATE = 2.0
+"""Deviations by which an answer is later than it should be."""
+
+Seconds = npt.NDArray[np.float64]
 
 by_mean, by_risk = attrgetter("mean_s"), attrgetter("risked_s")
 
 
-def expect(option: Option, seen: Conditions, window: int, caution: float) -> FrameTimes:
-    """Return what a frame takes when `window` of them may be at work.
+def expect(
+    option: Option, seen: Conditions, window: int, caution: float, hedged_share: float = 0.0
+) -> FrameTimes:
+    """Return what a frame of one option takes; see `expect_all`."""
+    return expect_all(OptionColumns.of([option]), seen, window, caution, hedged_share)[0]
 
-    `caution` times the deviation of the estimated link is the margin, so that a guess has to promise
-    more than what is known.
+
+def expect_all(
+    columns: OptionColumns,
+    seen: Conditions,
+    window: int,
+    caution: float,
+    hedged_share: float = 0.0,
+) -> list[FrameTimes]:
+    """Return what a frame of each option takes when `window` of them may be at work.
+
+    `caution` times the deviation of a frame's latency is the margin of `risked_s`. `hedged_share`: of frames
+    whose answers are late the device finishes so many itself, as a share of all.
     """
-    edge_s, learnt = device_s(option, seen), seen.lessons.factor(option.label, option.cut)
-    if option.cut == EDGE:
-        total_s = learnt * (edge_s + _waiting_s(edge_s, 0.0, edge_s, seen, window))
-        return FrameTimes(option, total_s, total_s, edge_s)
-    share, queue_s = 1 - option.exit_rate, seen.cloud_queue_s
-    link = seen.link.link
-    cloud_s = option.cloud_s * seen.cloud_load
-    upload_s = 8 * option.upload_bytes / link.uplink_bps
-    download_s = 8 * option.download_bytes / link.downlink_bps
-    network_s = upload_s + link.rtt_s + download_s
-    beyond_s = share * max(upload_s, cloud_s / seen.cloud_workers)
-    if seen.own_load != 1 and window > 1:
-        later_s = share * (network_s + queue_s + cloud_s)
-        edge_s *= seen.own_load ** _overlap(edge_s, beyond_s, later_s, seen)
-    alone_s = edge_s + share * network_s + share * (queue_s + cloud_s)
-    total_s = learnt * (alone_s + _waiting_s(edge_s, beyond_s, alone_s, seen, window))
-    risked_s = total_s + caution * share * seen.link.deviation_s(option.upload_bytes)
-    return FrameTimes(
-        option, total_s, risked_s, edge_s, upload_s, download_s, network_s, queue_s, cloud_s
+    estimate, share = seen.link, columns.share
+    link = estimate.link
+    weights, rtt_s, byte_s = estimate.cases_as_arrays
+    cloud_s = columns.cloud_s * seen.cloud_load
+    up_s = columns.upload_bytes * (8 / link.uplink_bps)
+    down_s = columns.download_bytes * (8 / link.downlink_bps)
+    edge_s = _edge_s(columns, seen, window, cloud_s, up_s, up_s + link.rtt_s + down_s)
+    learnt = _learnt(columns, seen)
+    size = columns.upload_bytes + columns.download_bytes * (link.uplink_bps / link.downlink_bps)
+    network_s = rtt_s + np.outer(size, byte_s)
+    usual_s = network_s + (cloud_s + seen.cloud_queue_s)[:, None]
+    answers = _answers(columns, seen, usual_s, weights, hedged_share)
+    stage_s = (cloud_s / seen.cloud_workers)[:, None]
+    beyond_s = np.maximum(np.outer(columns.upload_bytes, byte_s), stage_s)
+    alone_s = edge_s[:, None] + share[:, None] * answers.mean_s
+    waited_s = _waiting_s(edge_s[:, None], share[:, None] * beyond_s, alone_s, seen, window)
+    mean_s = learnt * ((alone_s + waited_s) @ weights)
+    risked_s = mean_s + caution * _deviation_s(columns, seen, alone_s, network_s, weights)
+    known_s = edge_s[:, None] + share[:, None] * answers.known_s
+    by_case_s = learnt[:, None] * (known_s + waited_s)
+    tried_s = learnt * (edge_s + share * (answers.hedged_s @ weights))
+    crosses = columns.crosses
+    rows = zip(
+        columns.options,
+        mean_s.tolist(),
+        risked_s.tolist(),
+        edge_s.tolist(),
+        up_s.tolist(),
+        down_s.tolist(),
+        (crosses * (up_s + link.rtt_s + down_s)).tolist(),
+        (crosses * seen.cloud_queue_s).tolist(),
+        (crosses * cloud_s).tolist(),
+        [1.0] * len(columns.options),
+        by_case_s.tolist(),
+        tried_s.tolist(),
+        strict=True,
     )
+    return list(map(FrameTimes._make, rows))
+
+
+class _Answers(NamedTuple):
+    """Seconds from handing a message over to its answer: a row for each option, a column for each case."""
+
+    mean_s: Seconds
+    """As frames take on average, of which no more are hedged than may be."""
+    hedged_s: Seconds
+    """Of a frame that is hedged when its answer is late."""
+    known_s: Seconds
+    """As frames take on average where it is known that the link is so, and up."""
+
+
+def _answers(
+    columns: OptionColumns,
+    seen: Conditions,
+    usual_s: Seconds,
+    weights: Seconds,
+    hedged_share: float,
+) -> _Answers:
+    estimate, outage = seen.link, seen.link.outage
+    lasts_s, met = outage.lasts_s, outage.chances(usual_s)
+    meets = outage.rate * usual_s
+    delayed_s = usual_s + met * lasts_s
+    if not hedged_share:
+        return _Answers(delayed_s, delayed_s, usual_s + meets * lasts_s)
+    finish_s = columns.finish_s * seen.edge_load
+    start_s = _hedge_s(estimate, usual_s, met @ weights, weights, finish_s)[:, None]
+    latest_s = start_s + finish_s[:, None]
+    in_time_s = np.minimum(usual_s, latest_s)
+    hedged_s = in_time_s - met * lasts_s * np.expm1((in_time_s - latest_s) / lasts_s)
+    hedged = np.where(usual_s > start_s, 1.0, met) @ weights
+    share = np.minimum(1.0, hedged_share / np.maximum(hedged, 1e-9))[:, None]
+    late_s = _LATE * estimate.noise * usual_s + finish_s[:, None]
+    known_s = usual_s - meets * lasts_s * np.expm1(-late_s / lasts_s)
+    return _Answers(share * hedged_s + (1 - share) * delayed_s, hedged_s, known_s)
+
+
+def _hedge_s(
+    estimate: LinkEstimate, usual_s: Seconds, met: Seconds, weights: Seconds, finish_s: Seconds
+) -> Seconds:
+    """Return about when a hedge begins: at once, or as soon as the answer of one of the cases is late.
+
+    It is what hedging.py finds, without the shape of the scatter.
+    """
+    late_s = (1 + _LATE * estimate.noise) * usual_s
+    starts_s = np.concatenate((np.zeros((len(usual_s), 1)), late_s), axis=1)
+    ends_s = starts_s + finish_s[:, None]
+    left = met * np.exp(-finish_s / estimate.outage.lasts_s)
+    waiting = (starts_s[:, :, None] < late_s[:, None, :]) @ weights + met[:, None]
+    later = (ends_s[:, :, None] < late_s[:, None, :]) @ weights + left[:, None]
+    even = later >= 0.5 * waiting
+    even[:, -1] = True
+    return np.asarray(starts_s[np.arange(len(starts_s)), even.argmax(axis=1)])
 
 
 def expect_beside(
@@ -62,14 +160,14 @@ def expect_beside(
     """
     edge_s = device_s(option, seen)
     if option.cut == EDGE:
-        total_s = edge_s + _waiting_s(edge_s, 0.0, edge_s, seen, window)
+        total_s = edge_s + float(_waiting_s(edge_s, 0.0, edge_s, seen, window))
         return total_s, total_s
     cloud_s = option.cloud_s * seen.cloud_load
     later_s, stage_s = network_s + seen.cloud_queue_s + cloud_s, cloud_s / seen.cloud_workers
     if seen.own_load != 1 and window > 1:
-        edge_s *= seen.own_load ** _overlap(edge_s, stage_s, later_s, seen)
+        edge_s *= seen.own_load ** float(_overlap(edge_s, stage_s, later_s, seen))
     total_s = edge_s + later_s
-    total_s += _waiting_s(edge_s, stage_s, total_s, seen, window)
+    total_s += float(_waiting_s(edge_s, stage_s, total_s, seen, window))
     return total_s, total_s - network_s
 
 
@@ -79,29 +177,77 @@ def device_s(option: Option, seen: Conditions) -> float:
     The load is seen on heads and encoding alone. A device that is slower than profiled hands over more
     slowly, too; one whose heads are faster than profiled has not shown that it hands over faster.
     """
-    computed_s = option.edge_s - option.handing_s + option.exit_s
-    return computed_s * seen.edge_load + option.handing_s * max(1.0, seen.edge_load)
+    return float(_device_s(OptionColumns.of([option]), seen)[0])
 
 
-def _overlap(edge_s: float, beyond_s: float, later_s: float, seen: Conditions) -> float:
+def _edge_s(
+    columns: OptionColumns,
+    seen: Conditions,
+    window: int,
+    cloud_s: Seconds,
+    up_s: Seconds,
+    network_s: Seconds,
+) -> Seconds:
+    """Return what frames take on the device, beside other frames of its own that are beyond it."""
+    edge_s = _device_s(columns, seen)
+    if seen.own_load == 1 or window == 1:
+        return edge_s
+    beyond_s = columns.share * np.maximum(up_s, cloud_s / seen.cloud_workers)
+    later_s = columns.share * (network_s + seen.cloud_queue_s + cloud_s)
+    beside_s = edge_s * seen.own_load ** _overlap(edge_s, beyond_s, later_s, seen)
+    return np.where(columns.crosses, beside_s, edge_s)
+
+
+def _learnt(columns: OptionColumns, seen: Conditions) -> Seconds:
+    """Return what experience makes of the expectation of each option."""
+    if not seen.lessons.factors and seen.lessons.crossing == 1:
+        return np.ones(len(columns.options))
+    factor = seen.lessons.factor
+    return np.array([factor(option.label, option.cut) for option in columns.options])
+
+
+def _device_s(columns: OptionColumns, seen: Conditions) -> Seconds:
+    return columns.computed_s * seen.edge_load + columns.handing_s * max(1.0, seen.edge_load)
+
+
+def _deviation_s(
+    columns: OptionColumns, seen: Conditions, alone_s: Seconds, network_s: Seconds, weights: Seconds
+) -> Seconds:
+    """Return how much frames differ: by how the link may be, by the scatter of messages, and by outages."""
+    noise, outage = seen.link.noise, seen.link.outage
+    differs = np.square(alone_s - (alone_s @ weights)[:, None]) @ weights
+    scatter_s = columns.share * noise * (network_s @ weights)
+    delayed_s = np.minimum(outage.lasts_s, columns.finish_s * seen.edge_load)
+    met = columns.share * (outage.chances(network_s) @ weights)
+    return np.asarray(np.sqrt(differs + np.square(scatter_s) + met * np.square(delayed_s)))
+
+
+def _overlap(
+    edge_s: Seconds | float, beyond_s: Seconds | float, later_s: Seconds | float, seen: Conditions
+) -> Seconds:
     """Return for which share of its head a frame has the one before it beyond the device."""
     if seen.frame_period_s is None:
-        return 0.0
-    every_s = max(seen.frame_period_s, edge_s, beyond_s)
-    return min(1.0, max(0.0, edge_s + later_s - every_s) / edge_s) if edge_s else 0.0
+        return np.zeros(())
+    every_s = np.maximum(seen.frame_period_s, np.maximum(edge_s, beyond_s))
+    share = np.maximum(0.0, edge_s + later_s - every_s) / np.maximum(edge_s, 1e-12)
+    return np.asarray(np.where(np.asarray(edge_s) > 0, np.minimum(1.0, share), 0.0))
 
 
 def _waiting_s(
-    edge_s: float, beyond_s: float, alone_s: float, seen: Conditions, window: int
-) -> float:
+    edge_s: Seconds | float,
+    beyond_s: Seconds | float,
+    alone_s: Seconds | float,
+    seen: Conditions,
+    window: int,
+) -> Seconds:
     """`beyond_s`: the slower of uplink and cloud; `alone_s`: what a frame takes that waits for none."""
-    period_s, slowest_s = seen.frame_period_s, max(edge_s, beyond_s)
-    if period_s is None:
-        return 0.0
+    if seen.frame_period_s is None:
+        return np.zeros(())
+    period_s: Seconds | float = seen.frame_period_s
+    slowest_s = np.maximum(edge_s, beyond_s)
     if seen.device_paced:
-        period_s, slowest_s = max(period_s, edge_s), beyond_s
-    full_s = max(0.0, window * slowest_s - alone_s)
-    if slowest_s >= period_s:
-        return full_s
-    busy = slowest_s / period_s
-    return min(full_s, busy / (1 - busy) * _VARIATION / 2 * slowest_s)
+        period_s, slowest_s = np.maximum(seen.frame_period_s, edge_s), beyond_s
+    full_s = np.maximum(0.0, window * slowest_s - alone_s)
+    busy = np.minimum(slowest_s / np.maximum(period_s, 1e-12), 1 - 1e-9)
+    queue_s = busy / (1 - busy) * _VARIATION / 2 * slowest_s
+    return np.asarray(np.where(slowest_s >= period_s, full_s, np.minimum(full_s, queue_s)))

@@ -23,6 +23,10 @@ class Hysteresis:
     dwell_s: float = 0.0
     """After a move nothing but a failure moves again for so long."""
 
+    def least(self, staying: float, second: float) -> float:
+        """Return what another option must gain; see `weigh`."""
+        return max(self.gain * staying, self.gain_s * second)
+
     def weigh(
         self,
         staying: float,
@@ -43,7 +47,7 @@ class Hysteresis:
         where frames scatter around what is expected of them, by so much (`chance`), patience grows with it,
         twice as much while a new option `settles`.
         """
-        least = reluctance * max(self.gain * staying, self.gain_s * second)
+        least = reluctance * self.least(staying, second)
         gain = staying - best
         owed = max(0.0, owed + gain - least)
         if gain <= least or settled_s < self.dwell_s:

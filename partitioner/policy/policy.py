@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
+from partitioner.estimators.experience import Promise
 from partitioner.planning.metrics import FrameTimes
 from partitioner.planning.option import Option
 from partitioner.planning.pareto import undominated
@@ -14,6 +15,7 @@ from partitioner.planning.plan import Plan
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.decision import Decision
 from partitioner.policy.expected_latency import by_mean, by_risk
+from partitioner.policy.exploration import Outlook, options_to_try, probe_worth
 from partitioner.policy.last_resort import agreement, remaining
 from partitioner.policy.score import Scorer, weighs_latency_alone
 from partitioner.policy.settings import PolicySettings
@@ -41,9 +43,79 @@ def decide(
     such options are open.
     """
     settings = settings or PolicySettings()
-    costs = [settings.expect(option, seen) for option in plan.options]
+    costs = settings.expect_all(plan, seen)
     able, meets = _able(costs, seen, settings)
     scorer = settings.scorer(plan, seen, meets=meets)
+    if current is not None and current.habit is not None:
+        current = replace(current, option=current.habit, habit=None)
+    decision = _habit(able, costs, scorer, seen, current, now_s, settings, meets=meets)
+    return _with_look(decision, able, scorer, seen, current, now_s, settings)
+
+
+def _with_look(
+    decision: Decision,
+    able: list[FrameTimes],
+    scorer: Scorer,
+    seen: Conditions,
+    current: Decision | None,
+    now_s: float,
+    settings: PolicySettings,
+) -> Decision:
+    """Return the decision, or instead of it a look at the link that is worth its cost."""
+    habit = _of(decision.option, able)
+    if habit is None:
+        return decision
+    spent = current.spent if current else decision.spent
+    outlook = None
+    if decision.meets_deadline and seen.cloud_reachable and current is not None:
+        least = settings.hysteresis.least(scorer.score(habit), scorer.objective.seconds)
+        outlook = Outlook.of(habit, able, scorer, seen, least)
+    for tried in options_to_try(outlook) if outlook else ():
+        more_bytes = max(0.0, tried.option.upload_bytes - habit.option.upload_bytes)
+        more_s = max(0.0, tried.tried_s - habit.mean_s)
+        if spent.allows(more_bytes, more_s, settings.looks, now_s):
+            return replace(
+                decision,
+                option=tried.option,
+                habit=decision.option,
+                said=f"trying {tried.option.label}: the link may have recovered",
+                expected_s=tried.tried_s,
+                spent=spent.after(habit, now_s, more_bytes, more_s),
+            )
+    return replace(decision, spent=spent.after(habit, now_s))
+
+
+def probe_to_send(
+    plan: Plan, seen: Conditions, current: Decision, now_s: float, settings: PolicySettings
+) -> tuple[int, Decision]:
+    """Return the bytes of a probe that is worth sending now, 0 for none, and the decision that has paid."""
+    costs = settings.expect_all(plan, seen)
+    able, meets = _able(costs, seen, settings)
+    scorer = settings.scorer(plan, seen, meets=meets)
+    habit = _of(current.usual, able)
+    if habit is None or not meets or not seen.cloud_reachable:
+        return 0, current
+    least = settings.hysteresis.least(scorer.score(habit), scorer.objective.seconds)
+    outlook = Outlook.of(habit, able, scorer, seen, least)
+    size = probe_worth(outlook) if outlook else 0.0
+    if not size or not current.spent.allows(size, 0.0, settings.looks, now_s):
+        return 0, current
+    spent = current.spent.faded(now_s)
+    return int(size), replace(current, spent=replace(spent, look_bytes=spent.look_bytes + size))
+
+
+def _habit(
+    able: list[FrameTimes],
+    costs: list[FrameTimes],
+    scorer: Scorer,
+    seen: Conditions,
+    current: Decision | None,
+    now_s: float,
+    settings: PolicySettings,
+    *,
+    meets: bool,
+) -> Decision:
+    """Return the option that frames take from now on."""
     best = min(able, key=scorer.score)
 
     def move(reason: str) -> Decision:
@@ -57,9 +129,9 @@ def decide(
         return move(forced_reason(best, scorer, current, settings, meets=meets, gone=gone))
     owed, worth = _weigh(best, staying, scorer, current, now_s, settings, meets=meets)
     if worth:
-        instead_s = staying.mean_s if weighs_latency_alone(settings.objective) else None
+        promise = _promise(staying, best) if weighs_latency_alone(settings.objective) else None
         said = gain_reason(best, staying, scorer, current, settings, meets=meets)
-        return replace(move(said), instead_s=instead_s)
+        return replace(move(said), promise=promise)
     reason: str | Callable[[], str]
     if meets != current.meets_deadline:
         reason = limit_reason(staying, settings, meets=meets)
@@ -142,6 +214,13 @@ def _of(option: Option, costs: list[FrameTimes]) -> FrameTimes | None:
         if cost.option.cut == option.cut and cost.option.codec == option.codec:
             return cost
     return None
+
+
+def _promise(staying: FrameTimes, best: FrameTimes) -> Promise:
+    def link_s(times: FrameTimes) -> float:
+        return max(0.0, times.mean_s - times.edge_s - times.queue_s - times.cloud_s)
+
+    return Promise(staying.mean_s, best.mean_s, link_s(staying), link_s(best))
 
 
 def _weigh(

@@ -11,7 +11,8 @@ from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.planning.terms import NO_TERMS, Terms
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.expected_latency import expect
+from partitioner.policy.expected_latency import expect, expect_all
+from partitioner.policy.exploration import LookSettings
 from partitioner.policy.hedging import Hedging
 from partitioner.policy.hysteresis import Hysteresis
 from partitioner.policy.power_rules import PowerDemand
@@ -34,10 +35,11 @@ class PolicySettings:
     """What a frame may be expected to take, the mean of all; a frame that takes longer is not late for it."""
     window: int = 4
     """Frames at work at once."""
-    caution: float = 0.5
-    """Deviations of the network time that are added to an option's expected latency."""
+    caution: float = 0.25
+    """Deviations of a frame's latency that are added to what is expected: what is steady is worth that."""
     hysteresis: Hysteresis = field(default_factory=Hysteresis)
     hedging: Hedging = field(default_factory=Hedging)
+    looks: LookSettings = field(default_factory=LookSettings)
     raise_room: float = 0.1
     """Thresholds of exits rise again where this share of the deadline is left,"""
     raise_after_s: float = 1.0
@@ -65,7 +67,16 @@ class PolicySettings:
 
     def expect(self, option: Option, seen: Conditions) -> FrameTimes:
         """Return what a frame of an option is expected to take under `seen`."""
-        return expect(option, seen, self.window, self.caution)
+        return expect(option, seen, self.window, self.caution, self.hedged_share)
+
+    def expect_all(self, plan: Plan, seen: Conditions) -> list[FrameTimes]:
+        """Return what a frame of each of the plan's options is expected to take under `seen`."""
+        return expect_all(plan.columns, seen, self.window, self.caution, self.hedged_share)
+
+    @property
+    def hedged_share(self) -> float:
+        """The share of frames that may be hedged."""
+        return 0.0 if self.hedging.after == "off" else self.hedging.most_share
 
     def scorer(self, plan: Plan, seen: Conditions, *, meets: bool) -> Scorer:
         """Return what options are weighed by: by lateness alone when none `meets` the deadline."""

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 
 from partitioner.estimators.circuit_breaker import Breaker, Circuit
-from partitioner.estimators.link_estimator import Transfer
+from partitioner.estimators.transfer import Transfer
 from partitioner.exits.ladder import Rung
 from partitioner.network.link import Link
 from partitioner.planning.option import Option
@@ -18,7 +18,7 @@ from partitioner.policy.decision import Decision
 from partitioner.policy.estimates import Estimates
 from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
 from partitioner.policy.hedging import HedgeBudget, answer_later, expected_answer_s, overdue_s
-from partitioner.policy.policy import contenders
+from partitioner.policy.policy import contenders, probe_to_send
 from partitioner.policy.score import further_axes
 from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.demand import Demand, demands_of
@@ -68,7 +68,6 @@ class Adaptive(Policy):
         self._timeout_s = setup.timeout_s
         self._lessons: list[tuple[float, int, _Learn, int, Passage]] = []
         self._calls: dict[int, Passage] = {}
-        self._overtaken: set[int] = set()
         self._learned.cloud_workers = setup.workers
         self._done: dict[int, float] = {}
         self._handed = [-math.inf] * settings.window
@@ -77,7 +76,9 @@ class Adaptive(Policy):
         self._beside = False
         self._numbers = count()
         self._breaker = Breaker()
-        self._watch = Watch(setup, self._learned, self._breaker, self._probe_bytes, self._seen)
+        self._watch = Watch(
+            setup, self._learned, self._breaker, self._probe_bytes, self._worth_probing, self._seen
+        )
         self._broken_at: float | None = None
         self._bounded: RungDecision | None = None
 
@@ -132,9 +133,7 @@ class Adaptive(Policy):
             self._later(shown_at, self._learn_link, frame, passage)
 
     def note(self, frame: int, passage: Passage) -> None:
-        """Keep when a frame's result is there, and that the device was first."""
-        if passage.hedged and passage.done_at < passage.answered_at:
-            self._later(passage.done_at, self._learn_overtaken, frame, passage)
+        """Keep when a frame's result is there."""
         if passage.demand.label == EDGE:
             self._later(passage.done_at, self._learn_took, frame, passage)
         self._done[frame] = passage.done_at
@@ -188,12 +187,21 @@ class Adaptive(Policy):
     def _break_off(self, at_s: float) -> None:
         self._broken_at = at_s
         calls, self._calls = self._calls, {}
-        self._overtaken.clear()
-        for passage in calls.values():
+        for frame, passage in calls.items():
+            self._learned.settled(frame)
             self._breaker.failed(_broke(), passage.begun_at + passage.demand.edge_s, at_s)
 
     def _probe_bytes(self, at_s: float) -> int:
         return self._learned.probe_bytes(self._largest_bytes, at_s)
+
+    def _worth_probing(self, at_s: float) -> int:
+        """Return the bytes of a look at the link that is worth them; 0: none is."""
+        if (bounded := self._bounded) is None:
+            return 0
+        seen, plan = self._learned.conditions(at_s), self._rungs[bounded.place].plan
+        size, decision = probe_to_send(plan, seen, bounded.decision, at_s, self._settings)
+        self._bounded = replace(bounded, decision=decision)
+        return size
 
     def _seen(self) -> Seen:
         return Seen(bool(self._calls), self._asked_at)
@@ -205,6 +213,7 @@ class Adaptive(Policy):
         if not self._calls:
             self._watch.heard(at_s)
         self._calls[frame] = passage
+        self._learned.sent(frame, passage.demand.upload_bytes, at_s)
 
     def _learn_load(self, _frame: int, passage: Passage, at_s: float, *, beside: bool) -> None:
         profiled = self._profiled[passage.demand.label]
@@ -223,9 +232,9 @@ class Adaptive(Policy):
 
     def _learn_link(self, frame: int, passage: Passage, at_s: float) -> None:
         demand = passage.demand
-        self._overtaken.discard(frame)
         if self._calls.pop(frame, None) is None:
             return  # it broke off
+        self._learned.settled(frame)
         if passage.timed_out:
             handed_at = passage.begun_at + demand.edge_s
             self._breaker.failed(_late(), handed_at, at_s)
@@ -241,16 +250,6 @@ class Adaptive(Policy):
         hedge_after_s = math.inf if demand.hedge_after_s is None else demand.hedge_after_s
         if at_s - passage.begun_at - demand.edge_s < hedge_after_s:
             self._learn_took(frame, passage, at_s)
-
-    def _learn_overtaken(self, frame: int, passage: Passage, at_s: float) -> None:
-        """Learn from a second frame in a row that the device has finished while its answer was to come."""
-        if frame not in self._calls:
-            return
-        self._overtaken.add(frame)
-        if len(self._overtaken) > 1:
-            waited_s = at_s - passage.begun_at - passage.demand.edge_s
-            server_s = self._profiled[passage.demand.label].cloud_s * self._learned.cloud_load(at_s)
-            self._learned.lost(passage.demand.upload_bytes, waited_s - server_s)
 
 
 _Learn = Callable[[int, Passage, float], None]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from partitioner.estimators.circuit_breaker import Breaker
 from partitioner.estimators.cloud_checks import (
     GREET_S,
+    MOST_LOOKS,
     PROBE_FRAMING,
     SILENCE_S,
     TICK_S,
@@ -17,14 +18,13 @@ from partitioner.estimators.cloud_checks import (
     due_check,
     transfers_over_a_new_link,
 )
-from partitioner.estimators.link_estimator import Transfer
-from partitioner.policy.estimates import PROBE_EVERY_S, PROBE_IDLE_S, PROBE_LIMIT_S, Estimates
+from partitioner.estimators.transfer import Transfer
+from partitioner.policy.estimates import PROBE_LIMIT_S, Estimates
 from partitioner.simulation.pipeline import Setup
 from protos.errors import UnreachableError
 
 _GREETING_TRIPS = 3.0
 """A connection is made, and then the server is asked who it is, and what it has."""
-_SECOND_LOOKS = 2
 
 _Course = Generator[float, None, bool]
 """Yields the moments until which a check waits; returns whether calls in flight broke off at the last."""
@@ -48,6 +48,7 @@ class Watch:
         learned: Estimates,
         breaker: Breaker,
         probe_bytes: Callable[[float], int],
+        worth_probing: Callable[[float], int],
         seen: Callable[[], Seen],
     ) -> None:
         self.next_at = TICK_S
@@ -56,7 +57,7 @@ class Watch:
         """How often the link was probed."""
         self._paths = setup.paths
         self._learned, self._breaker = learned, breaker
-        self._probe_bytes, self._seen = probe_bytes, seen
+        self._probe_bytes, self._worth_probing, self._seen = probe_bytes, worth_probing, seen
         self._heard_at = self._probed_at = 0.0
         self._course: _Course | None = None
 
@@ -92,9 +93,7 @@ class Watch:
 
     def _is_idle(self, now_s: float) -> bool:
         seen = self._seen()
-        known_at = max(self._probed_at, self._learned.crossed_at)
-        rested = now_s - known_at >= PROBE_EVERY_S
-        return rested and now_s - seen.asked_at < PROBE_IDLE_S and not seen.busy
+        return not seen.busy and self._learned.wants_look(now_s, self._probed_at, seen.asked_at)
 
     def _retry(self, now_s: float) -> _Course:
         """Greet a cloud that is away, measure the link to it, and break off what waits for the old one."""
@@ -141,16 +140,17 @@ class Watch:
     def _look(self, now_s: float) -> _Course:
         """Measure a link that no frame uses, and look again at what is not as it was believed."""
         self._probed_at = at_s = now_s
-        sizes = [1, self._probe_bytes(now_s)]
-        for number in range(len(sizes) + _SECOND_LOOKS):
-            if number >= len(sizes) and not self._learned.suspects:
-                break
-            transfer = self._transfer(sizes[min(number, 1)], at_s)
+        size = 1
+        for _ in range(MOST_LOOKS):
+            transfer = self._transfer(size, at_s)
             yield (at_s := transfer.received_at if transfer else at_s + PROBE_LIMIT_S)
             if transfer is None:
                 self._breaker.trip(_lost(), at_s)
                 return False
             self._learned.crossed(transfer)
+            size = self._worth_probing(at_s)
+            if not size or not self._learned.has_time_for(size, at_s):
+                break
         return False
 
     def _transfer(self, size: int, at_s: float) -> Transfer | None:

@@ -11,8 +11,8 @@ from edge_client.frames.stages import Stages
 from partitioner.estimators.circuit_breaker import Breaker
 from partitioner.estimators.device_load import DeviceLoad
 from partitioner.estimators.experience import Experience
-from partitioner.estimators.link_estimator import Transfer
 from partitioner.estimators.load_estimator import LoadEstimator
+from partitioner.estimators.transfer import Transfer
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
 from protos.errors import UnreachableError

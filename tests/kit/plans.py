@@ -6,7 +6,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.devices.device import Device
 from partitioner.devices.radio import Radio
 from partitioner.devices.thermal import Thermal
-from partitioner.estimators.link_estimator import LinkEstimate
+from partitioner.estimators.link_estimate import LinkEstimate
 from partitioner.network.link import Link
 from partitioner.planning.costs import Costs, price
 from partitioner.planning.option import Option

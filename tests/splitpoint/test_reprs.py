@@ -8,7 +8,7 @@ import pytest
 
 from edge_client.frames.result import ServedBy, Timings
 from partitioner.bundle.bundle import Bundle
-from partitioner.estimators.link_estimator import LinkEstimate
+from partitioner.estimators.link_estimate import LinkEstimate
 from partitioner.exits.ladder import climb_down
 from partitioner.network.link import Link
 from partitioner.network.trace_files import read_trace

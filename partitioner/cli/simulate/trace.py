@@ -81,7 +81,7 @@ class StreamFlags:
     hedge: Annotated[
         str,
         flag(
-            "When the idle device begins to finish a frame, too, under the adaptive policy; see `run`.",
+            "When the idle device begins to finish a frame, too, under the adaptive policy.",
             "auto|off|TIME",
             panel=LOAD,
         ),

@@ -279,7 +279,7 @@ async def test_time_out_of_an_overtaken_request_counts_as_the_clouds_failure_onl
         assert client.trouble is None or not client.cloud_is_away
 
 
-async def test_silent_link_that_overtakes_several_frames_is_believed_slow_before_the_time_out(
+async def test_silent_link_is_believed_to_be_out_before_the_time_out(
     residual_bundle: Bundle, planned: Plan
 ) -> None:
     inputs = frames(residual_bundle, 4)
@@ -293,8 +293,7 @@ async def test_silent_link_that_overtakes_several_frames_is_believed_slow_before
         results = [await client.infer(each) for each in inputs]
     assert_device_first(results[0])
     cuts = [result.cut for result in results]
-    assert cuts[:2] == [planned.best.cut] * 2  # one straggler moves nothing
-    assert cuts[-1] == "edge"
+    assert cuts == [planned.best.cut, "edge", "edge", "edge"]  # while the first one is waited for
     assert client.trouble is None
 
 

@@ -457,7 +457,7 @@ async def test_link_is_probed_only_for_frames_that_do_not_use_it(
         assert (await client.infer(inputs)).cut == EDGE
         set_clock(watch, lambda: perf_counter() + 1)
         await watch.tick()
-        assert watch.probes >= 3  # one connects, two tell
+        assert watch.probes >= 1
         before = watch.probes
         set_clock(watch, lambda: perf_counter() + 60)  # and nobody has asked for a minute
         await watch.tick()

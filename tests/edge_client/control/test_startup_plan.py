@@ -16,7 +16,7 @@ from edge_client.control import startup_plan
 from edge_client.control.startup_plan import best_of, plan_with_cloud, plan_without_cloud
 from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle
-from partitioner.estimators.link_estimator import Transfer
+from partitioner.estimators.transfer import Transfer
 from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan

@@ -21,6 +21,14 @@ from protos.errors import UsageError
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.009994, "9.99 ms"), (0.009996, "10.0 ms"), (0.09994, "99.9 ms"), (0.09996, "100 ms")],
+)
+def test_number_has_the_digits_of_what_it_rounds_to(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
     ("text", "bps"),
     [
         ("10mbit", 10e6),

@@ -10,7 +10,7 @@ from partitioner.estimators.cloud_checks import (
     due_check,
     transfers_over_a_new_link,
 )
-from partitioner.estimators.link_estimator import Transfer
+from partitioner.estimators.transfer import Transfer
 from protos.errors import UnreachableError
 
 LONG_S = SILENCE_S + 1

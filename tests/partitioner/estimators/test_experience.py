@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from partitioner.estimators.experience import Experience
+from partitioner.estimators.experience import Experience, Promise
 
 EXPECTED_S = 0.1
 
@@ -24,7 +24,7 @@ class Stream:
 
     def move(self, label: str, times: float, promised: float, frames: int = 20) -> None:
         """Move to an option that promises so many times what is expected, from one that takes that."""
-        self.learned.moved(label, self.now_s, EXPECTED_S, promised * EXPECTED_S)
+        self.learned.moved(label, self.now_s, Promise(EXPECTED_S, promised * EXPECTED_S))
         self.serve(label, times, frames)
 
     def factor(self, label: str) -> float:
@@ -89,7 +89,7 @@ def test_experience_is_bounded(stream: Stream) -> None:
 def test_frames_behind_those_of_the_option_before_tell_nothing(stream: Stream) -> None:
     stream.move("edge", 1.0, 1.0)
     moved_at = stream.now_s
-    stream.learned.moved("cut-01/raw", moved_at, EXPECTED_S, 0.5 * EXPECTED_S)
+    stream.learned.moved("cut-01/raw", moved_at, Promise(EXPECTED_S, 0.5 * EXPECTED_S))
     for frame in range(4):  # four that came at once, and wait for each other
         done_at = moved_at + 0.1 + 0.01 * frame
         stream.learned.done("cut-01/raw", moved_at, done_at, EXPECTED_S / 9, EXPECTED_S / 9)
@@ -132,8 +132,8 @@ def test_move_that_keeps_its_promise_makes_the_next_one_easier_and_one_that_undo
 def test_move_that_is_undone_before_it_brought_anything_brought_nothing(stream: Stream) -> None:
     stream.learned.moved("edge", 0.0)
     stream.serve("edge", 1.0)
-    stream.learned.moved("cut-01/raw", stream.now_s, EXPECTED_S, 0.5 * EXPECTED_S)
-    stream.learned.moved("edge", stream.now_s + 0.01, EXPECTED_S, 0.5 * EXPECTED_S)
+    stream.learned.moved("cut-01/raw", stream.now_s, Promise(EXPECTED_S, 0.5 * EXPECTED_S))
+    stream.learned.moved("edge", stream.now_s + 0.01, Promise(EXPECTED_S, 0.5 * EXPECTED_S))
     assert stream.reluctance == pytest.approx(2.0, rel=0.01)
 
 
@@ -152,3 +152,22 @@ def test_frames_that_scatter_say_by_how_much(stream: Stream) -> None:
         stream.serve("edge", 1.3 if frame % 2 else 0.7, frames=1)
     assert stream.learned.lessons(stream.now_s).scatter == pytest.approx(1.25 * 0.3, rel=0.15)
     assert math.isclose(stream.factor("edge"), 1.0)
+
+
+def test_move_is_not_held_against_what_the_link_does_after_it(stream: Stream) -> None:
+    """It left a link that had broken, for the device, which takes what it promised."""
+    stream.learned.moved("cut-01/raw", 0.0)
+    stream.serve("cut-01/raw", 0.8)
+    for _ in range(3):
+        broken = Promise(0.9, 0.1, staying_link_s=0.8)
+        stream.learned.moved("edge", stream.now_s, broken)
+        stream.serve("edge", 1.0, frames=6)
+        back = Promise(0.1, 0.08, link_s=0.05)
+        stream.learned.moved("cut-01/raw", stream.now_s, back)
+        # Of 200 ms the link takes 170: more than was promised, and no fault of the move.
+        begun = stream.now_s
+        for frame in range(6):
+            arrived = begun + 0.2 * frame
+            stream.learned.done("cut-01/raw", arrived, arrived + 0.2, 0.2, 0.03)
+        stream.now_s = begun + 1.2
+    assert stream.reluctance == 1.0

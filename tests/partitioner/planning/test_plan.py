@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import ExitCost
-from partitioner.estimators.link_estimator import LinkEstimate
+from partitioner.estimators.link_estimate import LinkEstimate
 from partitioner.network.link import Link
 from partitioner.planning.costs import price
 from partitioner.planning.plan import plan

@@ -2,7 +2,7 @@
 
 import pytest
 
-from partitioner.estimators.link_estimator import Transfer
+from partitioner.estimators.transfer import Transfer
 from partitioner.network.link import Link
 from partitioner.policy.estimates import Estimates
 from protos.errors import UsageError
@@ -109,7 +109,6 @@ def test_without_a_link_probes_tell_when_it_was_there_and_nothing_else() -> None
     learned.measured(probe(100, 0.02), probe(1e4, 0.03))
     assert (learned.crossed_at, learned.count) == (5.0, 0)
     assert not learned.has_seen_link
-    assert not learned.suspects
 
 
 def test_device_and_frames_are_followed() -> None:
@@ -126,15 +125,12 @@ def test_device_and_frames_are_followed() -> None:
     assert learned.conditions(6.0).frame_period_s == 0.0
 
 
-def test_bytes_that_get_no_answer_lower_the_rate_and_late_ones_raise_suspicion() -> None:
+def test_bytes_that_get_no_answer_lower_the_rate() -> None:
     learned = following(Link(8e6, 8e6, 0.02))
     assert not learned.has_seen_link
     learned.crossed(probe(20_000, 0.04))
     assert learned.has_seen_link
-    assert not learned.suspects
-    learned.lost(20_000, 2.0)
-    assert learned.suspects
-    for _ in range(2):
+    for _ in range(3):
         learned.lost(20_000, 2.0)  # 160,000 bits in 2 s: 80 kbit/s at most
     found = learned.link_at(6.0)
     assert found is not None

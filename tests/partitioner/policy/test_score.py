@@ -8,7 +8,7 @@ import pytest
 from partitioner.bundle.exits import ExitCost
 from partitioner.devices.device import Device
 from partitioner.devices.radio import Radio
-from partitioner.estimators.link_estimator import LinkEstimate
+from partitioner.estimators.link_estimate import LinkEstimate
 from partitioner.network.link import Link
 from partitioner.planning.costs import price
 from partitioner.planning.metrics import METRICS
@@ -69,7 +69,9 @@ def test_joules_of_loaded_machines_and_an_uncertain_link_by_hand() -> None:
     # with 5 ms of queue and 3 · 3 ms of tail at 2 W.
     network_s = 0.0205 + 0.5 * 0.004
     wanted = 0.040 * 6 + 0.04 + network_s + 2 * (network_s + 0.005 + 0.009)
-    assert scorer.score(expect(MIDDLE, doubtful, 4, caution=0.5)) == pytest.approx(wanted)
+    # The rate's distribution is cut into a few cases, which have nearly all of its deviation.
+    found = scorer.score(expect(MIDDLE, doubtful, 4, caution=0.5))
+    assert found == pytest.approx(wanted, rel=1e-3)
 
 
 @pytest.mark.parametrize(

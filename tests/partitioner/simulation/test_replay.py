@@ -205,7 +205,7 @@ def test_adaptive_policy_leaves_a_link_that_fell_and_comes_back_when_it_rose() -
     assert labels[15] != "edge"
     assert labels[35] == "edge"
     assert labels[55] == labels[15]
-    assert run.switches <= 6
+    assert run.switches <= 12  # to and fro for looks at the link among them
 
 
 def test_adaptive_policy_finds_out_that_the_cloud_is_slow() -> None:
