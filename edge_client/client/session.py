@@ -11,7 +11,7 @@ from edge_client.cloud.greeting import ServerInfo, check_calibration, greet
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller
 from edge_client.control.offer import Limits
-from edge_client.control.startup_plan import best_of, least, plan_with_cloud, plan_without_cloud
+from edge_client.control.startup_plan import best_of, plan_with_cloud, plan_without_cloud
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
@@ -221,7 +221,8 @@ class CloudSession:
             raise UsageError(
                 f"the plan has no option at the cut {self._options.cut!r}. Measure it again."
             )
-        return least(of_cut, plan, self._control.settings.under(heeded))
+        policy = self._control.settings.under(heeded)
+        return policy.objective.least(of_cut, plan, policy.terms)
 
     def _note(self, what: str, done: int, total: int) -> None:
         if self._ended:

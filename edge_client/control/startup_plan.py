@@ -1,7 +1,5 @@
 """The plan for the cut `auto`: profiles and link, measured where they are missing, and the best option."""
 
-from collections.abc import Iterable
-
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.memory import release_freed_pages
 from partitioner.common.progress import OnProgress, unheard
@@ -96,16 +94,9 @@ def best_of(
             f"every option sends more than the {plural(max_message_bytes or 0, 'byte')} that the server "
             "takes. Raise its --max-message, or use another codec."
         )
-    best = least(fitting, found, policy)
+    best = policy.objective.least(fitting, found, policy.terms)
     words = say_amounts(policy.objective, price(best, found, policy.terms).metric)
     return best, f"auto: {words} predicted on {found.link}"
-
-
-def least(options: Iterable[Option], found: Plan, policy: PolicySettings) -> Option:
-    """Return the option that is the best by the objective on the plan's link; of equals the first."""
-    return min(
-        options, key=lambda option: policy.objective.score(price(option, found, policy.terms))
-    )
 
 
 def _edge_profile(bundle: Bundle, options: RuntimeOptions, on_progress: OnProgress) -> Profile:

@@ -1,12 +1,15 @@
 """An objective: the weighted sum of metrics that a plan minimises."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from partitioner.common.arguments import need
 from partitioner.common.nearest import meant_text
-from partitioner.planning.costs import Costs
+from partitioner.planning.costs import Costs, price
 from partitioner.planning.metrics import METRICS, unknown_metric
+from partitioner.planning.option import Option
+from partitioner.planning.plan import Plan
 from partitioner.planning.terms import Terms
 from protos.errors import UsageError
 
@@ -72,6 +75,10 @@ class Objective:
     def score(self, costs: Costs) -> float:
         """Return what is to be as small as possible."""
         return sum(weight * costs.metric(name) for name, weight in self.weights.items())
+
+    def least(self, options: Iterable[Option], plan: Plan, terms: Terms) -> Option:
+        """Return the option that is the best on the plan's link; of equals the first."""
+        return min(options, key=lambda option: self.score(price(option, plan, terms)))
 
     @property
     def goal(self) -> str:

@@ -58,6 +58,7 @@ class Adaptive(Policy):
         further = further_axes(plan, settings.objective)
         ladder = exiting.ladder if exiting else (Rung(),)
         self._rungs = tuple(_rung_plan(rung, plan, further) for rung in ladder)
+        self._first = _first(self._rungs[0].plan, plan.at(link), settings)
         self._exiting, self._frames = exiting, count()
         self._profiled = {option.label: option for option in plan.options}
         self._demands = demands
@@ -99,13 +100,20 @@ class Adaptive(Policy):
         seen = self._learned.conditions(begun_at, reachable=reachable)
         if not reachable:
             seen = replace(seen, cloud_late=self._breaker.answers_late)
-        found = decide_bounded(self._rungs, seen, self._bounded, begun_at, self._settings)
+        before = self._bounded or self._begun(seen, begun_at)
+        found = decide_bounded(self._rungs, seen, before, begun_at, self._settings)
         self._bounded, self._beside = found, bool(self._calls)
         self._learned.decided(found.decision, begun_at)
         if self._breaker.is_trying:  # the other frames wait for what comes of it elsewhere
             away = replace(seen, cloud_reachable=False)
             found = decide_bounded(self._rungs, away, None, begun_at, self._settings)
         return self._asked(found, seen, begun_at)
+
+    def _begun(self, seen: Conditions, now_s: float) -> RungDecision:
+        """Return the decision that it begins with, as the edge does: the best of the plan for its link."""
+        first = self._first
+        decision = Decision(first, "the best of the plan", first.total_s, seen, now_s)
+        return RungDecision(decision, rung=self._rungs[0].rung)
 
     def _asked(self, found: RungDecision, seen: Conditions, begun_at: float) -> Demand:
         """Return what a frame asks by a decision, once exit and breaker have had their say."""
@@ -272,6 +280,12 @@ def _late() -> LateError:
 
 def _broke() -> UnreachableError:
     return UnreachableError("the connection was closed.")
+
+
+def _first(offered: Plan, plan: Plan, settings: PolicySettings) -> Option:
+    """Return the best of a plan for its link, as it is offered at the first rung."""
+    best = settings.objective.least(plan.options, plan, settings.terms)
+    return next((option for option in offered.options if option.label == best.label), best)
 
 
 def _rung_plan(rung: Rung, plan: Plan, further: Callable[[Option], tuple[float, ...]]) -> RungPlan:
