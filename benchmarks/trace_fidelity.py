@@ -6,6 +6,8 @@ policy, and then through the simulator, with the profiles measured before and th
 The machine's speed wanders more than the bound from minute to minute, so all that goes round by round.
 
     python -m benchmarks.trace_fidelity --trace FILE       seconds Mbit/s, Mahimahi or CSV; else built in
+    python -m benchmarks.trace_fidelity --trace FOLDER --options 0 --slowdown 16
+                                                           the adaptive policy alone, on a slow device
 """
 
 import argparse
@@ -36,6 +38,7 @@ from partitioner.policy.settings import PolicySettings
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.remote import measure_remote_profile
+from partitioner.profiles.store import EDGE_PROFILE, keep_profile
 from partitioner.simulation.adaptive import ADAPTIVE, Adaptive
 from partitioner.simulation.comparison import first_link
 from partitioner.simulation.demand import demands_of
@@ -61,9 +64,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     here, there = apart()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        trace_file = Path(arguments.trace) if arguments.trace else folder / "built-in.txt"
-        if not arguments.trace:
-            trace_file.write_text(BUILT_IN)
         bundle = copied(Path(arguments.bundle), folder / "bundles")
         frames = load_inputs(Path(arguments.frames_from), bundle.inputs, 20)
         cloud = stack.enter_context(served(folder / "bundles", cores=there))
@@ -72,26 +72,44 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         rounds: list[dict[str, Any]] = []
         for _ in range(arguments.rounds):
             edge = measure_profile(bundle, budget_s=arguments.budget, feeds=frames[:8])
-            profiles = (edge, measure_remote_profile(cloud, bundle, arguments.budget))
-            trace = read_trace(trace_file, at_end="loop")
+            keep_profile(bundle, EDGE_PROFILE, edge)  # by which a slowed device waits
+            slower = edge.scaled(arguments.slowdown)
+            profiles = (slower, measure_remote_profile(cloud, bundle, arguments.budget))
             rtt_s = 1e-3 * arguments.rtt_ms
             with played(Link(2e7, 2e7, rtt_s), cloud, there) as address, probing(address) as probe:
                 probed_s = measure_link(probe).link.rtt_s
-            filled = trace.filled(probed_s, max(trace.uplink_bps.values))
-            setup = Setup(filled, 1 / arguments.fps, WINDOW, TIMEOUT_S, workers=1, seed=len(rounds))
-            mean_bps = trace.uplink_bps.mean
-            made = plan(bundle, Link(mean_bps, mean_bps, probed_s), *profiles)
             rounds.append({"probed_rtt_s": probed_s, **_described(profiles)})
-            for label in list(ways) or [*_spread_out(made, arguments.options), ADAPTIVE]:
-                option = next((o for o in made.options if o.label == label), None)
-                words = ["--trace", str(trace_file), "--rtt", f"{arguments.rtt_ms}ms"]
-                with followed(cloud, *words, cores=there) as (address, begun_at):
-                    real = _run(option, made, setup, frames, address, begun_at, arguments)
-                simulated = _simulated(option, made, setup, real, arguments)
-                ways.setdefault(label, []).append((real, simulated))
+            for trace_file in _trace_files(arguments.trace, folder):
+                trace = read_trace(trace_file, at_end="loop")
+                filled = trace.filled(probed_s, max(trace.uplink_bps.values))
+                setup = Setup(
+                    filled, 1 / arguments.fps, WINDOW, TIMEOUT_S, workers=1, seed=len(rounds)
+                )
+                mean_bps = trace.uplink_bps.mean
+                made = plan(bundle, Link(mean_bps, mean_bps, probed_s), *profiles)
+                known = [
+                    way.partition(": ")[2] for way in ways if way.startswith(f"{trace.name}: ")
+                ]
+                for label in known or [*_spread_out(made, arguments.options), ADAPTIVE]:
+                    option = next((o for o in made.options if o.label == label), None)
+                    words = ["--trace", str(trace_file), "--rtt", f"{arguments.rtt_ms}ms"]
+                    with followed(cloud, *words, cores=there) as (address, begun_at):
+                        real = _run(option, made, setup, frames, address, begun_at, arguments)
+                    simulated = _simulated(option, made, setup, real, arguments)
+                    ways.setdefault(f"{trace.name}: {label}", []).append((real, simulated))
     rows = [_compared(label, pairs) for label, pairs in ways.items()]
     worst = {key: max(abs(row["off"][key]) for row in rows) for key in ("mean", "p95")}
     return {"worst": worst, "bound": BOUND, "rounds": rounds, "ways": rows}
+
+
+def _trace_files(given: str, folder: Path) -> list[Path]:
+    """Return the traces that are given, as a file or a folder, or the built-in one."""
+    if not given:
+        built_in = folder / "built-in.txt"
+        built_in.write_text(BUILT_IN)
+        return [built_in]
+    path = Path(given)
+    return sorted(path.iterdir()) if path.is_dir() else [path]
 
 
 def _described(profiles: tuple[Profile, Profile]) -> dict[str, Any]:
@@ -134,6 +152,8 @@ def _run(
         window=WINDOW,
         timeout_s=TIMEOUT_S,
         memory_bytes=4 << 30,
+        slow=arguments.slowdown,
+        hedge="off" if option else "auto",
     ) as edge:
         for each in [option] if option else contenders(made.options):
             edge.set_option(each.cut, each.codec if each.upload_bytes else None)
@@ -153,6 +173,9 @@ def _run(
         "device": [r.timings.edge_s + r.timings.wait_s for r in results],
         "network": [r.timings.network_s for r in results],
         "cloud": [r.timings.queue_s + r.timings.cloud_s for r in results],
+        "hedged": sum(r.hedged is not None for r in results),
+        "hedges_won": sum(r.hedged is not None and r.hedged.device_first for r in results),
+        "served_here": sum(r.served_by != "cloud" for r in results),
     }
 
 
@@ -181,6 +204,9 @@ def _simulated(
         "device": [p.latency_s - p.network_s - p.queue_s - p.cloud_s for p in passages],
         "network": [p.network_s for p in passages],
         "cloud": [p.queue_s + p.cloud_s for p in passages],
+        "hedged": sum(p.hedged for p in passages),
+        "hedges_won": sum(p.hedged and p.done_at < p.answered_at for p in passages),
+        "served_here": sum(p.served_by != "cloud" for p in passages),
     }
 
 
@@ -206,6 +232,13 @@ def _compared(label: str, pairs: list[_Pair]) -> dict[str, Any]:
             {"real_s": summary([real], "latency"), "simulated_s": summary([other], "latency")}
             for real, other in pairs
         ],
+        "frames": {
+            key: {
+                "real": sum(run[key] for run in reals),
+                "simulated": sum(run[key] for run in simulated),
+            }
+            for key in ("hedged", "hedges_won", "served_here")
+        },
         "real_options": sorted({option for run in reals for option in run["options"]}),
         "simulated_options": sorted({option for run in simulated for option in run["options"]}),
     }
@@ -224,4 +257,5 @@ if __name__ == "__main__":
         options=3,
         rounds=3,
         budget=20.0,
+        slowdown=1.0,
     )

@@ -173,9 +173,9 @@ class Adaptive(Policy):
         ahead_bytes = max(0.0, sent - carried)
         finish_s = believed.finish_s * seen.edge_load
         if believed.fallback == "exit":
-            finish_s = overdue_s(expected_answer_s(option, seen, ahead_bytes))
-        later = answer_later(option, seen, ahead_bytes)
-        after_s = self._settings.hedging.after_s(later, finish_s)
+            finish_s = overdue_s(expected_answer_s(option, seen))
+        later, usual = answer_later(option, seen, ahead_bytes), answer_later(option, seen)
+        after_s = self._settings.hedging.after_s(later, finish_s, usual)
         return math.inf if after_s is None else after_s
 
     def _go_on(self, until_s: float) -> None:

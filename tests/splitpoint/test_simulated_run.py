@@ -1,0 +1,61 @@
+"""The simulator against the edge: the same frames over the same trace, really and simulated."""
+
+import shutil
+import statistics
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.serving import served
+from partitioner.bundle.bundle import Bundle
+from partitioner.inputs.files import load_inputs
+from partitioner.network.link import Link
+from partitioner.network.trace import Trace
+from partitioner.planning.plan import plan
+from partitioner.profiles.profile import CodecProfile
+from protos.names import EDGE
+from tests.kit.played_runs import label_of, play_in_simulator, play_really
+from tests.kit.profiles import profile_of
+from tests.kit.traces import trace
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+FPS, SLOWDOWN = 3.0, 40.0
+WHOLE_S = 0.006
+"""What the model takes here, about; both learn how far that is off."""
+
+
+def with_outages() -> Trace:
+    """8 Mbit/s with two outages: one that is over before the watch gives the link up, and one that is not."""
+    return trace((0, 8), (1.5, 0), (4.5, 8), (6.5, 0), (12.5, 8), duration=14, rtt_s=0.03)
+
+
+@pytest.mark.slow
+async def test_simulated_run_over_outages_is_like_the_real_one(tmp_path: Path) -> None:
+    bundle = Bundle.load(shutil.copytree(DIGITS / "bundle", tmp_path / "digits"))
+    machine = profile_of(bundle, WHOLE_S)
+    machine.cuts["cloud"].codecs["jpeg-75"] = CodecProfile(
+        encode_s=0.0003, decode_s=0.0003, upload_bytes=12_000
+    )
+    made = plan(bundle, Link(8e6, 1e7, 0.03), machine.scaled(SLOWDOWN), machine)
+    kept = ("cloud/jpeg-75", EDGE)
+    made = replace(made, options=tuple(o for o in made.options if o.label in kept))
+    frames = load_inputs(DIGITS / "frames", bundle.inputs)
+    with served(tmp_path) as address:
+        results, taken = await play_really(address, bundle, made, with_outages(), frames, FPS)
+    run = play_in_simulator(made, with_outages(), taken, FPS, len(results))
+
+    real_s = statistics.fmean(result.latency_s for result in results)
+    assert run.mean_s == pytest.approx(real_s, rel=0.15)  # a quiet machine: 0.02
+    hedged = [result.hedged for result in results if result.hedged is not None]
+    assert run.hedged == pytest.approx(len(hedged), abs=2)
+    assert run.hedges_won == pytest.approx(sum(one.device_first for one in hedged), abs=2)
+    here = sum(result.served_by == "edge" for result in results)
+    assert sum(p.served_by == "edge" for p in run.passages) == pytest.approx(here, abs=5)
+    shares = Counter(label_of(result) for result in results)
+    for label in kept:
+        share = shares[label] / len(results)
+        assert run.shares.get(label, 0.0) == pytest.approx(share, abs=0.1)
+    assert here >= 6
+    assert hedged
