@@ -37,29 +37,30 @@ class DeviceLoad:
         else:
             self._alone.add(measured_s, profiled_s, now_s)
             self._alone_at = now_s
-        certain = min(self._alone.certainty(now_s), self._beside.certainty(now_s)) > _CERTAIN
-        if not certain or abs(self._alone_at - self._beside_at) > _TOGETHER_S:
+        (alone, told_alone), (loaded, told_loaded) = self._told(now_s)
+        together = abs(self._alone_at - self._beside_at) <= _TOGETHER_S
+        if not together or min(told_alone, told_loaded) <= _CERTAIN:
             return
-        ratio = max(0.0, math.log(self._beside.load(now_s) / self._alone.load(now_s)))
+        ratio = max(0.0, math.log(loaded / alone))
         before = self._own if self._own_at > -math.inf else ratio
         self._own, self._own_at = before + _LATEST * (ratio - before), now_s
 
-    def others(self, now_s: float) -> float:
-        """Return the load that others cause: that of a head which runs alone."""
-        beside, known = math.log(self._beside.load(now_s)), self._known(now_s)
-        own = known * self._own + (1 - known) * _UNKNOWN * beside
-        own = max(min(0.0, beside), min(max(0.0, beside), own))
-        untold = 1 - self._alone.certainty(now_s)
-        alone = self._alone.load(now_s) * math.exp(untold * (beside - own))
-        # Own frames make nothing faster, so that heads beside them show the most that others cause.
-        told = self._beside.certainty(now_s) > _CERTAIN
-        return min(alone, self._beside.load(now_s)) if told else alone
+    def factors(self, now_s: float) -> tuple[float, float]:
+        """Return the load that others cause, and how many times as long again a head takes beside own frames.
 
-    def own(self, now_s: float) -> float:
-        """Return how many times as long again a head takes beside frames of its own that are under way."""
-        before = math.log(self._alone.load(now_s)) + self._known(now_s) * self._own
-        untold = 1 - self._beside.certainty(now_s)
-        return self._beside.load(now_s) * math.exp(untold * before) / self.others(now_s)
+        The first is that of a head which runs alone; own frames make nothing faster, so that heads beside
+        them show the most that others cause.
+        """
+        (alone, told_alone), (beside, told_beside) = self._told(now_s)
+        known = math.exp2(min(0.0, self._own_at - now_s) / _OWN_HALF_LIFE_S)
+        said = math.log(beside)
+        own = known * self._own + (1 - known) * _UNKNOWN * said
+        own = max(min(0.0, said), min(max(0.0, said), own))
+        others = alone * math.exp((1 - told_alone) * (said - own))
+        if told_beside > _CERTAIN:
+            others = min(others, beside)
+        total = beside * math.exp((1 - told_beside) * (math.log(alone) + known * self._own))
+        return others, total / others
 
-    def _known(self, now_s: float) -> float:
-        return math.exp2(min(0.0, self._own_at - now_s) / _OWN_HALF_LIFE_S)
+    def _told(self, now_s: float) -> tuple[tuple[float, float], tuple[float, float]]:
+        return self._alone.told(now_s), self._beside.told(now_s)

@@ -67,15 +67,17 @@ class LoadEstimator:
         excess = max(0.0, self._restless - _SCATTER) / _SCATTER
         return 1 - (1 - self._keep) / (1 + excess * excess)
 
-    def certainty(self, now_s: float) -> float:
-        """Return the share of what is not known of the load that frames have told: 0 at first, at most 1.
+    def told(self, now_s: float) -> tuple[float, float]:
+        """Return the load, and the share of what is not known of it that frames have told: 0 to 1.
 
         Stages that are short beside the offset tell next to nothing, and so does a single one, which may be
         slow by chance; all is forgotten with time.
         """
-        weight, p, pp, _, _ = self._ridge(now_s)
-        told = 1 - weight / (weight * pp - p * p) / _LOAD**2
-        return told * min(1.0, self._faded(now_s) * self._frames / _ENOUGH)
+        weight, p, pp, more, p_more = self._ridge(now_s)
+        area = weight * pp - p * p
+        certain = min(1.0, self._faded(now_s) * self._frames / _ENOUGH)
+        load = max(_LEAST, 1 + (weight * p_more - p * more) / area)
+        return load, certain * (1 - weight / area / _LOAD**2)
 
     def _ridge(self, now_s: float) -> tuple[float, ...]:
         """Return the faded sums with what is likely of offset and load."""

@@ -65,9 +65,10 @@ class Estimates:
         if self._link is None:
             raise UsageError("nothing is known of the link: this client follows no plan.")
         waiting = min(self._under_way.values(), key=lambda sent: sent[1], default=None)
+        others_load, own_load = self._edge.factors(now_s)
         return Conditions(
             self._link.estimate(now_s, waiting),
-            self._edge.others(now_s),
+            others_load,
             self._cloud.load(now_s),
             self._queue.value(now_s),
             reachable,
@@ -75,7 +76,7 @@ class Estimates:
             power_demand,
             self.device_paced,
             message_under_way=waiting is not None,
-            own_load=self._edge.own(now_s),
+            own_load=own_load,
             cloud_workers=self.cloud_workers,
             lessons=self.experience.lessons(now_s),
         )

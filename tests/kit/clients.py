@@ -33,7 +33,10 @@ class DeviceAsProfiled(DeviceLoad):
 
 
 class NoExperience(Experience):
-    """Learns of no frame what it took."""
+    """Learns of no frame what it took, and of no move what it brought."""
+
+    def moved(self, *_: object) -> None:
+        pass
 
     def done(
         self, label: str, arrived_at: float, done_at: float, expected_s: float, computing_s: float

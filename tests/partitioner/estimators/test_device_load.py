@@ -17,46 +17,54 @@ def after(*spells: tuple[bool, float, int], every_s: float = 0.1) -> tuple[Devic
     return load, now_s
 
 
+def others(load: DeviceLoad, now_s: float) -> float:
+    return load.factors(now_s)[0]
+
+
+def own(load: DeviceLoad, now_s: float) -> float:
+    return load.factors(now_s)[1]
+
+
 def test_nothing_is_loaded_at_first() -> None:
     load = DeviceLoad()
-    assert (load.others(0.0), load.own(0.0)) == (1.0, 1.0)
+    assert load.factors(0.0) == (1.0, 1.0)
 
 
 def test_load_that_heads_have_alone_is_that_of_others() -> None:
     load, now_s = after((False, 3.0, 20))
-    assert load.others(now_s) == pytest.approx(3.0, rel=0.05)
-    assert load.own(now_s) == pytest.approx(1.0, rel=0.05)
+    assert others(load, now_s) == pytest.approx(3.0, rel=0.05)
+    assert own(load, now_s) == pytest.approx(1.0, rel=0.05)
 
 
 def test_load_that_comes_with_own_frames_is_not_believed_of_heads_alone() -> None:
     load, now_s = after((False, 1.0, 20), (True, 3.0, 20))
-    assert load.others(now_s) == pytest.approx(1.0, abs=0.1)
-    assert load.own(now_s) == pytest.approx(3.0, rel=0.1)
+    assert others(load, now_s) == pytest.approx(1.0, abs=0.1)
+    assert own(load, now_s) == pytest.approx(3.0, rel=0.1)
 
 
 def test_load_of_others_is_still_known_after_long_beside_own_frames() -> None:
     """Own frames cost threefold all the time; after two minutes others double the load."""
     load, now_s = after((False, 1.0, 20), (True, 3.0, 1200), (True, 6.0, 50))
-    assert load.others(now_s) * load.own(now_s) == pytest.approx(6.0, rel=0.05)
-    assert 1.5 < load.others(now_s) < 3.0
+    assert others(load, now_s) * own(load, now_s) == pytest.approx(6.0, rel=0.05)
+    assert 1.5 < others(load, now_s) < 3.0
 
 
 def test_load_seen_only_beside_own_frames_is_mostly_put_down_to_them() -> None:
     load, now_s = after((True, 4.0, 40))
-    assert load.others(now_s) == pytest.approx(4.0**0.25, rel=0.05)
-    assert load.others(now_s) * load.own(now_s) == pytest.approx(4.0, rel=0.05)
+    assert others(load, now_s) == pytest.approx(4.0**0.25, rel=0.05)
+    assert others(load, now_s) * own(load, now_s) == pytest.approx(4.0, rel=0.05)
 
 
 def test_own_frames_make_nothing_faster() -> None:
     load, now_s = after((False, 4.0, 20), (True, 1.5, 20))  # others have gone meanwhile
-    assert load.others(now_s) == pytest.approx(1.5, rel=0.05)
-    assert load.own(now_s) == pytest.approx(1.0, rel=0.05)
+    assert others(load, now_s) == pytest.approx(1.5, rel=0.05)
+    assert own(load, now_s) == pytest.approx(1.0, rel=0.05)
 
 
 def test_what_own_frames_cause_is_forgotten_in_minutes() -> None:
     load, now_s = after((False, 1.0, 20), (True, 3.0, 20), (False, 1.0, 20))
-    assert load.own(now_s) == pytest.approx(3.0, rel=0.15)
-    assert load.own(now_s + 1800) == pytest.approx(1.0, abs=0.05)
+    assert own(load, now_s) == pytest.approx(3.0, rel=0.15)
+    assert own(load, now_s + 1800) == pytest.approx(1.0, abs=0.05)
 
 
 def test_heads_too_short_to_tell_change_nothing() -> None:
@@ -66,5 +74,5 @@ def test_heads_too_short_to_tell_change_nothing() -> None:
         load.add(
             0.0001, 0.0001, now_s, beside=True
         )  # of hardly any time, as that of the cut `cloud`
-    assert load.others(now_s) == pytest.approx(2.0, rel=0.1)
-    assert load.own(now_s) == pytest.approx(1.0, rel=0.1)
+    assert others(load, now_s) == pytest.approx(2.0, rel=0.1)
+    assert own(load, now_s) == pytest.approx(1.0, rel=0.1)
