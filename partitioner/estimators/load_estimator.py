@@ -9,6 +9,8 @@ _OFFSET_S, _LOAD, _LEAST = 5e-4, 0.5, 0.05
 """How far a stage's offset is from 0 and a load from 1, more or less; and the least load believed."""
 _ENOUGH = 3.0
 """Frames, the older ones counting for less, that are no single ones any more."""
+_STEADIER = 0.7
+"""Times what the other gap differs, that a beat differs at most."""
 _AT_ONCE_S = 5e-4
 """A frame that comes so soon after it was asked for has come at once."""
 _SCATTER_S, _SCATTER = 1e-4, 0.1
@@ -107,33 +109,50 @@ class FadingMean:
         return self._mean * math.exp2(min(0.0, self._seen_at - now_s) / self._half_life_s)
 
 
-@dataclass
+@dataclass(slots=True)
+class _Gap:
+    """A gap that follows what is seen of it, and how far it differs from frame to frame."""
+
+    mean_s: float | None = None
+    deviation_s: float = 0.0
+
+    def add(self, gap_s: float) -> None:
+        before = gap_s if self.mean_s is None else self.mean_s
+        off_s = min(gap_s, 4 * before + 1e-3) - before
+        self.mean_s = before + _LATEST * off_s
+        self.deviation_s += _LATEST * (abs(off_s) - self.deviation_s)
+
+
 class ArrivalRate:
     """Seconds between frames, as they would come if each were taken at once.
 
-    A frame that had to wait until it was asked for has its gap counted from then: that is what its source
-    took, whatever the option before it took. `period_s` is None before two frames were seen, and 0 where
-    the source takes next to nothing.
+    A source that has a beat brings a frame at each, whenever it is asked; one without takes its time from
+    when it is asked, whatever the option before took. Which it is shows in what is the steadier: the gaps
+    between frames, or those since they were asked for. `period_s` is None before two frames were seen, and
+    0 where the source takes next to nothing.
     """
 
-    _last_at: float = -math.inf
-    _gap_s: float | None = None
+    def __init__(self) -> None:
+        self._last_at = -math.inf
+        self._beat, self._source = _Gap(), _Gap()
 
     def add(self, arrived_at: float, asked_at: float = -math.inf) -> None:
         """Note a frame that was asked for at `asked_at`, when there was room for it."""
-        waited = asked_at > self._last_at > -math.inf
-        gap_s = arrived_at - (asked_at if waited else self._last_at)
-        self._last_at = arrived_at
+        last_at, self._last_at = self._last_at, arrived_at
+        gap_s = arrived_at - last_at
         if 0 <= gap_s < math.inf:
-            before = gap_s if self._gap_s is None else self._gap_s
-            self._gap_s = before + _LATEST * (min(gap_s, 4 * before + 1e-3) - before)
+            self._beat.add(gap_s)
+            self._source.add(arrived_at - max(last_at, asked_at))
 
     @property
     def next_at(self) -> float:
         """When the next frame is expected, if they go on as they have come."""
-        return self._last_at + (self._gap_s or 0.0)
+        return self._last_at + (self._beat.mean_s or 0.0)
 
     @property
     def period_s(self) -> float | None:
         """Seconds between two frames; see above for None and 0."""
-        return 0.0 if self._gap_s is not None and self._gap_s < _AT_ONCE_S else self._gap_s
+        beat, source = self._beat, self._source
+        if source.mean_s is None or source.mean_s < _AT_ONCE_S:
+            return None if source.mean_s is None else 0.0
+        return beat.mean_s if beat.deviation_s < _STEADIER * source.deviation_s else source.mean_s

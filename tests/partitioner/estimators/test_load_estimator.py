@@ -145,6 +145,28 @@ def test_period_is_that_of_the_frames() -> None:
     assert arrivals.period_s == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize("period_s", [0.1, 0.2])
+def test_beat_of_a_camera_is_found_however_long_frames_take(period_s: float) -> None:
+    """One frame at a time: the next is asked for when the one before is done, and comes with the beat."""
+    rng, arrivals = np.random.default_rng(0), ArrivalRate()
+    done_at = 0.0
+    for frame in range(60):
+        arrived_at = frame * period_s
+        arrivals.add(arrived_at, asked_at=done_at)
+        done_at = arrived_at + period_s * rng.uniform(0.3, 0.9)
+    assert arrivals.period_s == pytest.approx(period_s)
+
+
+def test_time_of_a_source_without_a_beat_is_found_however_long_frames_take() -> None:
+    rng, arrivals = np.random.default_rng(0), ArrivalRate()
+    done_at = 0.0
+    for _ in range(60):
+        arrived_at = done_at + 0.03
+        arrivals.add(arrived_at, asked_at=done_at)
+        done_at = arrived_at + rng.uniform(0.05, 0.15)
+    assert arrivals.period_s == pytest.approx(0.03)
+
+
 @pytest.mark.parametrize("between_s", [0.02, 0.2])
 @pytest.mark.parametrize(("source_s", "period_s"), [(0.0, 0.0), (1e-4, 0.0), (0.01, 0.01)])
 def test_period_is_what_the_source_takes_however_long_frames_wait_to_be_taken(
