@@ -116,7 +116,11 @@ class LinkEstimator:
         self._recent: deque[_Reading] = deque(maxlen=8)
         self._volatility = Volatility(*self._settings.volatility)
         self._told_at = -math.inf
-        self._is_out = False
+        self._out_until = math.inf
+        """When the last message of an outage was back; infinite after one that was in time.
+
+        A message that is late, though it was sent after that, tells of a slower link.
+        """
         self._hints: deque[tuple[float, _Reading]] = deque(maxlen=4)
         self._outages = Outages()
         self._slower, self._faster = _Sum(), _Sum()
@@ -149,11 +153,8 @@ class LinkEstimator:
             return False
         self.has_learned = True
         self._widen(reading, seen.received_at)
-        was_out, self._is_out = self._is_out, self._watch(reading, seen.received_at)
-        if self._is_out and not was_out:
-            return (
-                False  # an outage is over; were it a slower link, the next message is late as well
-            )
+        if not self._watch(reading, seen):
+            return False  # an outage delayed it
         return self._learn(reading)
 
     def _widen(self, reading: _Reading, at: float) -> None:
@@ -168,16 +169,22 @@ class LinkEstimator:
         elif reading.trips:
             self._hints.append((at, reading))
 
-    def _watch(self, reading: _Reading, at: float) -> bool:
-        """Learn how the link wanders; tell whether this message was so late that an outage delayed it."""
+    def _watch(self, reading: _Reading, seen: Transfer) -> bool:
+        """Learn of outages and of how the link wanders; tell whether a message tells of the rate."""
         innovation, deviation = self._compare(reading)
-        is_out = innovation > max(_OUT * deviation, _OUT_S)
-        self._outages.passed(at, innovation if is_out else 0.0)
-        bytes_s = reading.value - reading.trips * self._rtt_s
-        if not is_out and bytes_s > _TELLING * reading.value > 0:
-            scatter = self._noise * reading.value / bytes_s
-            self._volatility.add(math.log(reading.size / bytes_s), scatter * scatter, at)
-        return is_out
+        at, caught = seen.received_at, seen.begun_at < self._out_until
+        if innovation <= max(_OUT * deviation, _OUT_S):
+            self._out_until = math.inf
+            self._outages.passed(at, 0.0)
+            bytes_s = reading.value - reading.trips * self._rtt_s
+            if bytes_s > _TELLING * reading.value > 0:
+                scatter = self._noise * reading.value / bytes_s
+                self._volatility.add(math.log(reading.size / bytes_s), scatter * scatter, at)
+            return True
+        first = self._out_until == math.inf
+        self._out_until = at if first else max(self._out_until, at)
+        self._outages.passed(at, innovation if first else 0.0)
+        return not caught
 
     def at_least(self, upload_bytes: float, network_s: float) -> None:
         """Learn that a message has not got through in `network_s`: the link is no faster than that."""

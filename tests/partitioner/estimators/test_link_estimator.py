@@ -259,3 +259,22 @@ def test_frames_that_a_scheduler_delays_are_no_steps_of_the_link() -> None:
         estimator.add(sent(link, (1.0, 12_000.0)[frame % 2], now, late_s / 0.001, server_s=0.0))
         now += 0.2
     assert estimator.steps <= 10
+
+
+def test_messages_that_one_outage_caught_are_no_step_of_the_link() -> None:
+    # A message, and a probe of 200 bytes sent in the outage, are back together, 0.7 s late.
+    link = Link(6e6, 6e6, 0.03)
+    estimator = LinkEstimator(link)
+    follow(estimator, lambda _: link, lambda n: SIZES[n % 4], 40)
+    rate = estimator.estimate(8.0).outage.rate
+    for size, begun_at in ((20_000.0, 9.0), (200.0, 9.3)):
+        estimator.add(Transfer(size, ANSWER, begun_at, 9.8, 0.0))
+    assert estimator.steps == 0
+    assert error(estimator.estimate(9.8), link) < 0.15
+    once = estimator.estimate(9.8).outage.rate
+    assert rate < once < rate + 1.1 / 20  # one outage, not two
+    # Messages that were sent after that and are late as well are no outage's.
+    for begun_at in (10.0, 11.0, 12.0, 13.0, 14.0):
+        estimator.add(Transfer(20_000.0, ANSWER, begun_at, begun_at + 0.8, 0.0))
+    assert estimator.steps >= 1
+    assert error(estimator.estimate(15.0), Link(0.21e6, 0.21e6, 0.03)) < 0.2
