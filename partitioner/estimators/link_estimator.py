@@ -174,7 +174,8 @@ class LinkEstimator:
         innovation, deviation = self._compare(reading)
         at, caught = seen.received_at, seen.begun_at < self._out_until
         if innovation <= max(_OUT * deviation, _OUT_S):
-            self._out_until = math.inf
+            if reading.size * self._byte_s > _MUTE * self._expected(reading.trips, reading.size):
+                self._out_until = math.inf  # a ping in time does not tell that bytes are
             self._outages.passed(at, 0.0)
             bytes_s = reading.value - reading.trips * self._rtt_s
             if bytes_s > _TELLING * reading.value > 0:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 _SCATTERS = 4.0
 """Frames for which what is estimated of one lasts, so that its chance counts as often."""
 
+_SURE = 2.0
+"""Times what frames scatter by chance: a gain that is larger is none of chance."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hysteresis:
@@ -52,5 +55,6 @@ class Hysteresis:
         owed = max(0.0, owed + gain - least)
         if gain <= least or settled_s < self.dwell_s:
             return owed, False
-        beyond = (2 if settles else 1) * _SCATTERS * max(0.0, chance - self.gain * staying)
+        scatters = 0.0 if gain > _SURE * chance else 2 * _SCATTERS if settles else _SCATTERS
+        beyond = scatters * max(0.0, chance - self.gain * staying)
         return owed, owed > reluctance * (self.patience * staying + beyond)
