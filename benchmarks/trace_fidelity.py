@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -190,14 +191,15 @@ def _simulated(
     real: dict[str, Any],
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Return the same of a simulated run, without the frames that come before the real one's first."""
-    demands, frames = demands_of(made), real["beats"] + arguments.frames
+    """Return the same of a simulated run, which begins where in the trace the real one did."""
+    demands = demands_of(made)
+    setup = replace(setup, begins_at=real["beats"] * setup.period_s)
     if option is None:
         policy = Adaptive(made, demands, setup, first_link(setup), PolicySettings(window=WINDOW))
-        run = run_policy(setup, policy, frames)
+        run = run_policy(setup, policy, arguments.frames)
     else:
-        run = run_policy(setup, Fixed(demands[option.label]), frames)
-    passages = run.passages[real["beats"] :]
+        run = run_policy(setup, Fixed(demands[option.label]), arguments.frames)
+    passages = run.passages
     return {
         "options": sorted({p.demand.label for p in passages}),
         "latency": [p.latency_s for p in passages],

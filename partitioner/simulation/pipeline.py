@@ -40,6 +40,8 @@ class Setup:
     """Of what times are drawn from; None: all stages take their medians."""
     device_paced: bool = False
     """Frames are taken only when the device is free, as the client does that has a deadline."""
+    begins_at: float = 0.0
+    """When in the trace the first frame may come."""
 
     def __post_init__(self) -> None:
         if self.trace.downlink_bps is None or self.trace.rtt_s is None:
@@ -142,8 +144,8 @@ class Pipeline:
     def __init__(self, setup: Setup, referee: Referee | None = None) -> None:
         self.setup = setup
         self._frame = 0
-        self._asked_at = 0.0
-        self._due_at = -setup.period_s
+        self._asked_at = setup.begins_at
+        self._due_at = setup.begins_at - setup.period_s
         self._uplink_free = self._down_free = 0.0
         self._down_begun = -math.inf
         self._workers = [0.0] * setup.workers

@@ -51,7 +51,7 @@ class Watch:
         worth_probing: Callable[[float], int],
         seen: Callable[[], Seen],
     ) -> None:
-        self.next_at = TICK_S
+        self.next_at = setup.begins_at + TICK_S
         """When it goes on."""
         self.probes = 0
         """How often the link was probed."""

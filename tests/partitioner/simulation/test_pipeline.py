@@ -106,6 +106,14 @@ def test_tail_after_a_lost_call_goes_before_a_younger_head() -> None:
     assert run.passages[1].begun_at == pytest.approx(0.42)
 
 
+def test_run_that_begins_later_is_as_over_the_rest_of_the_trace() -> None:
+    whole, rest = trace((0, 10), (20, 2), (30, 5)), trace((0, 2), (10, 5))
+    late = run_policy(Setup(whole, 0.3, 4, 9.0, begins_at=20.0), Fixed(SPLIT), 50)
+    early = run_policy(Setup(rest, 0.3, 4, 9.0), Fixed(SPLIT), 50)
+    assert late.passages[0].arrived_at == 20.0
+    assert late.latencies_s.tolist() == pytest.approx(early.latencies_s.tolist())
+
+
 def test_joules_count_the_local_runs_of_races_won_or_lost() -> None:
     device, radio = Device(title="d", idle_w=1.0, compute_w=5.0), RADIO
     late, none = (hedged(trace((0, 5)), 1, after_s) for after_s in (0.2, 5.0))
