@@ -93,6 +93,17 @@ class HedgesSeen(_Document):
     """Seconds that the cloud has computed for them."""
 
 
+class LooksSeen(_Document):
+    """Looks at the link, which is not believed to be as it was; since the edge's start."""
+
+    tries: int = _Count
+    """Frames that tried another option."""
+    probes: int = _Count
+    """Messages that belong to no frame."""
+    sent_bytes: int = _Count
+    """What both sent beside what frames of the options in use send."""
+
+
 class PowerSeen(_Document):
     """Battery and heat of the device, and what the rules that hold ask for."""
 
@@ -132,6 +143,7 @@ class Telemetry(_Document):
     """Frames that the cloud was meant to serve and did not, by what it failed with."""
     hedges: HedgesSeen | None = None
     """None from an edge that knows none."""
+    looks: LooksSeen | None = None
     switches: int = _Count
     upload_bytes: int = _Count
     download_bytes: int = _Count

@@ -20,7 +20,7 @@ from edge_client.client.session import CloudSession
 from edge_client.cloud.absence import say_absence
 from edge_client.cloud.greeting import ServerInfo, report_telemetry
 from edge_client.cloud.transport import GrpcTransport
-from edge_client.control.cloud_watch import CloudWatch
+from edge_client.control.cloud_watch import CloudWatch, LookCounts
 from edge_client.control.controller import Controller
 from edge_client.control.power_watch import FIXED, PowerWatch, why_unweighed
 from edge_client.control.startup_plan import kept_device
@@ -191,6 +191,11 @@ class AsyncEdgeClient:
     def hedges(self) -> HedgeCounts:
         """What came of the frames that this device began to finish, too, as the cloud was late."""
         return self._completer.hedges
+
+    @property
+    def looks(self) -> LookCounts:
+        """How often the link was looked at, by frames that tried another option and by probes."""
+        return LookCounts() if self.watch is None else self.watch.looks
 
     @property
     def cloud_is_away(self) -> bool:

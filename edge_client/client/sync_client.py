@@ -14,6 +14,7 @@ from edge_client import defaults
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.hedges import HedgeCounts
 from edge_client.client.options import ClientOptions
+from edge_client.control.cloud_watch import LookCounts
 from edge_client.frames.choice import Choice
 from edge_client.frames.inputs import Inputs
 from edge_client.frames.result import Result
@@ -95,6 +96,11 @@ class EdgeClient:
     def hedges(self) -> HedgeCounts:
         """What came of the frames that this device began to finish, too, as the cloud was late."""
         return self._client.hedges
+
+    @property
+    def looks(self) -> LookCounts:
+        """How often the link was looked at, by frames that tried another option and by probes."""
+        return self._client.looks
 
     @property
     def switches(self) -> int:

@@ -33,7 +33,9 @@ class ProbeConnection:
 
     def __init__(self, address: str, clock: Callable[[], float] = perf_counter) -> None:
         self.count = 0
-        """Transfers so far."""
+        """Transfers so far,"""
+        self.sent_bytes = 0
+        """and the bytes that they have sent, with their framing."""
         self.probed_at = float("-inf")
         """When the link was last measured by two transfers."""
         self._address = address
@@ -48,6 +50,7 @@ class ProbeConnection:
         """Send `size` bytes and as good as nothing back."""
         channel = self._connected()
         self.count += 1
+        self.sent_bytes += size + PROBE_FRAMING
         request = ProbeRequest(payload=bytes(size), reply_bytes=1)
         begun_at = self._clock()
         try:

@@ -7,6 +7,7 @@ that is worth its bytes (partitioner/policy/exploration.py).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 
 from edge_client.cloud.probe_connection import ProbeConnection
@@ -25,6 +26,18 @@ from partitioner.estimators.cloud_checks import (
     due_check,
 )
 from protos.errors import FaultError, NetworkError, SplitpointError
+
+
+@dataclass(frozen=True, slots=True)
+class LookCounts:
+    """What looks at the link have come to since the start."""
+
+    tries: int = 0
+    """Frames that tried another option,"""
+    probes: int = 0
+    """and messages that belong to no frame."""
+    sent_bytes: int = 0
+    """What both have sent beside what frames of the options in use send, with the framing of probes."""
 
 
 class CloudWatch:
@@ -53,6 +66,13 @@ class CloudWatch:
     def probes(self) -> int:
         """How often the link was probed."""
         return self._probes.count
+
+    @property
+    def looks(self) -> LookCounts:
+        """How often the link was looked at, by frames too, and with how many bytes."""
+        control, probes = self._controller, self._probes
+        sent_bytes = round(control.look_bytes) + probes.sent_bytes
+        return LookCounts(control.looks, probes.count, sent_bytes)
 
     async def run(self) -> None:
         """Tick until cancelled; a tick that fails with a bug must not leave the cloud unwatched."""

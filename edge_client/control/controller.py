@@ -81,7 +81,9 @@ class Controller:
         self.switches = 0
         """The number of times that the option has moved."""
         self.looks = 0
-        """The number of frames that tried another option for a look at the link."""
+        """The number of frames that tried another option for a look at the link,"""
+        self.look_bytes = 0.0
+        """and the bytes that this sent beyond what frames of the option in use send."""
         self.called_at = float("-inf")
         """The moment at which a frame was last decided for."""
         self.on_move = Listeners[Choice]()
@@ -336,6 +338,7 @@ class Controller:
         decided = self._bounded = self._explained(decided, before)
         moved = before is None or _usual(before) != _usual(decided)
         self.looks += decided.decision.habit is not None
+        self.look_bytes += decided.decision.look_bytes
         if moved:
             self.switches += 1
             self.learned.decided(decided.decision, decided.decision.since_s)

@@ -40,6 +40,13 @@ class Decision:
         return self.said if isinstance(self.said, str) else self.said()
 
     @property
+    def look_bytes(self) -> float:
+        """What a frame that tries another option sends beyond the option in use; 0 for all other frames."""
+        if self.habit is None:
+            return 0.0
+        return max(0.0, self.option.upload_bytes - self.habit.upload_bytes)
+
+    @property
     def usual(self) -> Option:
         """The option that frames take, whether this one looks at the link or not."""
         return self.habit or self.option

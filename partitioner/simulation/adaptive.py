@@ -88,6 +88,11 @@ class Adaptive(Policy):
         """The last one."""
         return self._bounded.decision if self._bounded else None
 
+    @property
+    def probe_bytes(self) -> int:
+        """What probes have sent so far, with their framing."""
+        return self._watch.probe_bytes
+
     def choose(self, arrived_at: float, begun_at: float) -> Demand:
         """Return the option of the next frame."""
         self._go_on(begun_at)
@@ -126,7 +131,8 @@ class Adaptive(Policy):
         if not self._breaker.admit():
             return _refused(demand)
         self._budget.frame()
-        return replace(demand, hedge_after_s=self._hedge_after_s(option, seen, begun_at))
+        after_s = self._hedge_after_s(option, seen, begun_at)
+        return replace(demand, hedge_after_s=after_s, look_bytes=found.decision.look_bytes)
 
     def sent(self, frame: int, passage: Passage) -> None:
         """Keep what a frame shows until it shows: of a race each side, whoever wins."""

@@ -45,6 +45,9 @@ class Demand:
     up, for which the device is kept free.
     """
 
+    look_bytes: float = 0.0
+    """Of its bytes up, those beyond the option in use, where it tries another one for a look at the link."""
+
     @property
     def crosses(self) -> bool:
         """False: the device does it all."""

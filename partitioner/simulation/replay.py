@@ -39,6 +39,11 @@ class Policy(Referee):
 
     name: str
 
+    @property
+    def probe_bytes(self) -> int:
+        """What probes have sent so far, with their framing; none by itself."""
+        return 0
+
     def choose(self, arrived_at: float, begun_at: float) -> Demand:
         """Return the option of the frame that arrived then, and whose head is to begin then."""
         raise NotImplementedError
@@ -71,6 +76,8 @@ class Run:
     policy: str
     passages: tuple[Passage, ...]
     period_s: float = 0.0
+    probe_bytes: int = 0
+    """Of all probes, beside the frames."""
 
     def __repr__(self) -> str:
         mean, late = format_duration(self.mean_s), format_duration(self.latency_s(95))
@@ -100,6 +107,12 @@ class Run:
     def upload_bytes(self) -> float:
         """Mean bytes a frame on the uplink."""
         return sum(p.demand.upload_bytes for p in self.passages) / len(self.passages)
+
+    @property
+    def look_bytes(self) -> float:
+        """Mean bytes a frame that looks at the link sent: probes, and tries beyond the option in use."""
+        tried = sum(passage.demand.look_bytes for passage in self.passages)
+        return (tried + self.probe_bytes) / len(self.passages)
 
     @property
     def timed_out(self) -> int:
@@ -164,7 +177,7 @@ def run_policy(setup: Setup, policy: Policy, frames: int) -> Run:
         pipeline.advance(noted)
     pipeline.finish(noted)
     passages = tuple(noted.passages[frame] for frame in range(frames))
-    return Run(policy.name, passages, setup.period_s)
+    return Run(policy.name, passages, setup.period_s, policy.probe_bytes)
 
 
 class _Noted:

@@ -18,7 +18,7 @@ from protos.names import CLOUD, EDGE
 FRAME_COLUMNS = (
     "policy", "frame", "arrived_s", "option", "served_by", "latency_s", "edge_wait_s", "edge_s",
     "network_s", "queue_s", "cloud_s", "upload_bytes", "uplink_bps", "timed_out", "exits_from",
-    "hedged",
+    "hedged", "look_bytes",
 )  # fmt: skip
 
 _PERCENTS = (50, 95, 99)
@@ -122,6 +122,7 @@ class Simulation:
             int(passage.timed_out),
             passage.demand.exits_from,
             int(passage.hedged),
+            passage.demand.look_bytes,
         )
 
     def _row(self, run: Run) -> dict[str, Any]:
@@ -134,6 +135,7 @@ class Simulation:
             "missed_share": None if deadline_s is None else run.missed(deadline_s),
             "fps": run.fps,
             "upload_bytes": run.upload_bytes,
+            "look_bytes": run.look_bytes,
             "energy_j": energy_j,
             "cost": money,
             "timed_out": run.timed_out,

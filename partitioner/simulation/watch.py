@@ -55,6 +55,8 @@ class Watch:
         """When it goes on."""
         self.probes = 0
         """How often the link was probed."""
+        self.probe_bytes = 0
+        """Bytes that this has sent, with their framing."""
         self._paths = setup.paths
         self._learned, self._breaker = learned, breaker
         self._probe_bytes, self._worth_probing, self._seen = probe_bytes, worth_probing, seen
@@ -157,6 +159,7 @@ class Watch:
         """Return a probe of so many bytes; None where it is not answered in time."""
         self.probes += 1
         sent_bytes = size + PROBE_FRAMING
+        self.probe_bytes += sent_bytes
         received_at = self._answered_at(sent_bytes, at_s, 1.0)
         if received_at - at_s > PROBE_LIMIT_S:
             return None

@@ -88,6 +88,7 @@ def _counters(snapshots: list[Telemetry]) -> Iterator[Metric]:
             family.add_metric(_of(seen), getattr(seen, name))
         yield family
     yield from _hedges(snapshots)
+    yield from _looks(snapshots)
 
 
 def _hedges(snapshots: list[Telemetry]) -> Iterator[Metric]:
@@ -114,6 +115,24 @@ def _hedges(snapshots: list[Telemetry]) -> Iterator[Metric]:
         for whose, found in known:
             family.add_metric(whose, getattr(found, field))
         yield family
+
+
+def _looks(snapshots: list[Telemetry]) -> Iterator[Metric]:
+    looks = CounterMetricFamily(
+        _PREFIX + "looks",
+        "Looks at the link, by frames that try another option and by probes.",
+        labels=(*_EDGE, "by"),
+    )
+    sent = CounterMetricFamily(
+        _PREFIX + "look_bytes", "Bytes that looks at the link sent.", labels=_EDGE
+    )
+    for seen in snapshots:
+        if seen.looks is not None:
+            looks.add_metric([*_of(seen), "frame"], seen.looks.tries)
+            looks.add_metric([*_of(seen), "probe"], seen.looks.probes)
+            sent.add_metric(_of(seen), seen.looks.sent_bytes)
+    yield looks
+    yield sent
 
 
 def _gauges(snapshots: list[Telemetry]) -> Iterator[Metric]:

@@ -1,5 +1,6 @@
 """The summary of a run: a table on a terminal, a JSON line, and advice."""
 
+from dataclasses import asdict
 from typing import Any
 
 from rich.markup import escape
@@ -42,6 +43,7 @@ def sum_up(
     summary["stops"] = stops
     summary |= {"fallbacks": dict(client.fallbacks), "switches": client.switches, "slow": slow}
     summary["hedges"] = client.hedges.summary()
+    summary["looks"] = asdict(client.looks)
     summary["link_is_measured"] = client.link_is_measured
     summary["cloud"] = client.absence if client.cloud_is_away else None
     bundle = client.bundle
@@ -93,6 +95,9 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("hedged", f"{hedges['begun']}: {first}"))
         rows.append(("  dropped here", format_duration(hedges["dropped_s"])))
         rows.append(("  answers unused", str(hedges["unused_answers"])))
+    if (looks := summary["looks"])["sent_bytes"]:
+        how = f"{_tried(looks['tries'])}, {plural(looks['probes'], 'probe')}"
+        rows.append(("looked at the link", f"{how}: {format_size(looks['sent_bytes'])}"))
     return rows + _end_rows(summary)
 
 
@@ -130,6 +135,10 @@ def _frame_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     if (money := summary["money"]) is not None:
         rows.append(("cost a frame", f"{money:.3g}"))
     return rows
+
+
+def _tried(count: int) -> str:
+    return "1 try" if count == 1 else f"{count} tries"
 
 
 def _tallied(counts: dict[str, int]) -> str:

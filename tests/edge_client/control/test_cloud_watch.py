@@ -17,6 +17,7 @@ from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle
 from partitioner.estimators import cloud_checks
 from partitioner.estimators.circuit_breaker import Breaker, Circuit
+from partitioner.estimators.cloud_checks import PROBE_FRAMING
 from partitioner.estimators.load_estimator import LoadEstimator
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
@@ -458,6 +459,9 @@ async def test_link_is_probed_only_for_frames_that_do_not_use_it(
         set_clock(watch, lambda: perf_counter() + 1)
         await watch.tick()
         assert watch.probes >= 1
+        looks = client.looks
+        assert (looks.tries, looks.probes) == (0, watch.probes)
+        assert looks.sent_bytes >= watch.probes * (1 + PROBE_FRAMING)
         before = watch.probes
         set_clock(watch, lambda: perf_counter() + 60)  # and nobody has asked for a minute
         await watch.tick()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.control.cloud_watch import LookCounts
 from edge_client.telemetry.metrics_page import shown_metrics
 from edge_client.telemetry.observer import Observer
 from partitioner.bundle.bundle import Bundle
@@ -15,7 +16,10 @@ from tests.kit.cloud_calls import TIMEOUT_S
 from tests.kit.observations import families, result
 
 
-async def test_metrics_of_the_edge_are_prometheus(residual_bundle: Bundle, capsys: Any) -> None:
+async def test_metrics_of_the_edge_are_prometheus(
+    residual_bundle: Bundle, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AsyncEdgeClient, "looks", LookCounts(3, 5, 9_000))
     async with AsyncEdgeClient(None, residual_bundle, "edge") as client:
         observer = Observer(client, "cam-1")
         for seconds in (0.003, 0.02, 7.0):
@@ -48,6 +52,8 @@ async def test_metrics_of_the_edge_are_prometheus(residual_bundle: Bundle, capsy
     assert found["splitpoint_edge_hedge_dropped_seconds_total"] == {(): 0.5}
     assert found["splitpoint_edge_hedge_unused_answers_total"] == {(): 3}
     assert found["splitpoint_edge_hedge_unused_cloud_seconds_total"] == {(): 0.25}
+    assert found["splitpoint_edge_looks_total"] == {("frame",): 3, ("probe",): 5}
+    assert found["splitpoint_edge_look_bytes_total"] == {(): 9_000}
     assert found["splitpoint_edge_cut"] == {("edge",): 1}
     assert found["splitpoint_edge_health"] == {("healthy",): 1, ("degraded",): 0, ("offline",): 0}
     assert 'edge="cam-1"' in text

@@ -97,10 +97,10 @@ def test_option_that_may_be_better_is_tried_and_its_reason_says_so() -> None:
     assert (tried.option.label, tried.habit, tried.usual) == ("cloud/jpeg", small, small)
     assert tried.reason == "trying cloud/jpeg: the link may have recovered"
     assert tried.since_s == 0.0  # no move
-    assert tried.spent.look_bytes == 49_000
+    assert tried.look_bytes == tried.spent.look_bytes == 49_000
     # The next frame takes what frames take, as the one that tries is under way.
     after = decide(made, replace(now, message_under_way=True), tried, 1.1, LOOKING)
-    assert (after.option, after.habit) == (small, None)
+    assert (after.option, after.habit, after.look_bytes) == (small, None, 0.0)
 
 
 def test_probe_is_the_smallest_that_tells_nearly_all() -> None:

@@ -1,5 +1,8 @@
 """The watch over the cloud in a simulated run: short and long outages under the adaptive policy."""
 
+from itertools import pairwise
+
+from partitioner.estimators.cloud_checks import PROBE_FRAMING
 from partitioner.network.link import Link
 from partitioner.network.trace import Trace
 from partitioner.planning.plan import plan
@@ -59,3 +62,15 @@ def test_hedges_keep_frames_from_waiting_out_an_outage() -> None:
     hedged, waiting = adaptive_over(dark, 150), adaptive_over(dark, 150, Hedging("off"))
     assert hedged.latency_s(100) < 0.6 * waiting.latency_s(100)
     assert hedged.mean_s < waiting.mean_s
+
+
+def test_bytes_of_looks_are_those_of_probes_and_what_tries_send_more() -> None:
+    run = adaptive_over(trace((0, 20), (20, 0.5), (40, 20)), 300)
+    pairs = [(one.demand, other.demand) for one, other in pairwise(run.passages)]
+    tries = [(habit, tried) for habit, tried in pairs if tried.look_bytes]
+    assert tries
+    for habit, tried in tries:
+        assert habit.label == "edge"  # which sends nothing
+        assert tried.look_bytes == tried.upload_bytes == 10_000
+    assert run.probe_bytes >= 10 * PROBE_FRAMING  # twice a second while frames stay here
+    assert run.look_bytes == (run.probe_bytes + 10_000 * len(tries)) / 300

@@ -1,6 +1,6 @@
 """Joules and money of a run's frames, as its summary has them."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from edge_client.cli.reports.consumption import Consumption
 from edge_client.cli.reports.summary import print_summary
 from edge_client.cli.reports.tally import Tally
 from edge_client.client.hedges import HedgeCounts
+from edge_client.control.cloud_watch import LookCounts
 from edge_client.frames.result import Hedged, Result, ServedBy, Timings
 from partitioner.bundle.bundle import Bundle
 from partitioner.devices.energy import frame_energy
@@ -76,6 +77,7 @@ def summary_of(bundle: Bundle, terms: Terms, *results: Result) -> dict[str, Any]
         "fallbacks": {},
         "switches": 0,
         "hedges": HedgeCounts().summary(),
+        "looks": asdict(LookCounts()),
         "slow": 1.0,
         "link_is_measured": True,
     }

@@ -1,6 +1,6 @@
 """The table at the end of a run."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from edge_client.cli.reports.summary import print_summary
 from edge_client.cli.reports.tally import Tally
 from edge_client.client.hedges import HedgeCounts
+from edge_client.control.cloud_watch import LookCounts
 from edge_client.frames.result import Result, ServedBy, Timings
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
@@ -21,6 +22,7 @@ def shown(
     link: Link | None = None,
     link_is_measured: bool = True,
     hedges: HedgeCounts | None = None,
+    looks: LookCounts | None = None,
 ) -> str:
     tally = Tally(bundle, {}, lambda: 1.0)
     served = Result(0, {}, ServedBy.CLOUD, "", "cut-03", "raw", 100, 10, Timings(0.01, 0.01))
@@ -33,6 +35,7 @@ def shown(
         "fallbacks": {},
         "switches": 0,
         "hedges": (hedges or HedgeCounts()).summary(),
+        "looks": asdict(looks or LookCounts()),
         "slow": slow,
         "link_is_measured": link_is_measured,
     }
@@ -65,6 +68,14 @@ def test_summary_counts_hedges_where_there_were_any(
     assert "12: 9 first here, 3 in the cloud" in table
     assert "250 ms" in table
     assert "hedged" not in shown(residual_bundle, capsys, ServedBy.EDGE)
+
+
+def test_summary_says_what_looks_at_the_link_sent(
+    residual_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = shown(residual_bundle, capsys, ServedBy.EDGE, looks=LookCounts(1, 12, 9_000))
+    assert "1 try, 12 probes: 9.00 kB" in table
+    assert "looked" not in shown(residual_bundle, capsys, ServedBy.EDGE)
 
 
 @pytest.mark.parametrize("measured", [True, False])

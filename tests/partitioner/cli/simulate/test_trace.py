@@ -70,6 +70,21 @@ def test_trace_as_a_table_says_what_was_chosen(simulate: Simulate, tram: Path) -
     assert "scaled by 0.1" in done.stderr
 
 
+def test_bytes_of_looks_are_in_rows_and_json(simulate: Simulate, tmp_path: Path) -> None:
+    slow = tmp_path / "slow.txt"
+    slow.write_text("0 20\n4 0.3\n12 20\n20 20\n")
+    found = document(
+        simulate("trace", slow, "--rtt", "20ms", "--csv", tmp_path / "f.csv", "--json")
+    )
+    by_policy = {run["policy"]: run["look_bytes"] for run in found["policies"]}
+    assert by_policy.pop("adaptive") > 0
+    assert set(by_policy.values()) == {0.0}  # the others have nothing to find out
+    with (tmp_path / "f.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if float(row["look_bytes"])]
+    assert all(row["policy"] == "adaptive" for row in rows)
+    assert all(float(row["look_bytes"]) <= float(row["upload_bytes"]) for row in rows)
+
+
 def test_hedged_frames_are_counted_in_table_rows_and_json(
     simulate: Simulate, tmp_path: Path
 ) -> None:
