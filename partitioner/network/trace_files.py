@@ -15,7 +15,8 @@ Times count from the first line, and may be those of an epoch. The last rate las
 interval. What logs and Lumos5G measured on the way down counts as the uplink.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import median_low
@@ -217,25 +218,31 @@ def _read_lumos5g(path: Path, lines: Sequence[Line], at_end: AtEnd) -> Trace:
 
 
 def _read_mahimahi(path: Path, lines: Sequence[Line], at_end: AtEnd) -> Trace:
-    """Return the rates whose sum passes through every opportunity at its own millisecond."""
-    slots: dict[int, int] = {}
-    before = 0
+    slots: list[int] = []
     for line in lines:
         if not _is_whole(line.text):
             raise line.error(f"{line.text[:60]!r}", "one whole number of milliseconds")
         slot = int(line.text)
-        if slot < before:
-            raise line.error(f"{slot} ms after {before} ms", "times that do not go back")
-        before = slot
-        slots[max(slot, 1)] = slots.get(max(slot, 1), 0) + 1
+        if slots and slot < slots[-1]:
+            raise line.error(f"{slot} ms after {slots[-1]} ms", "times that do not go back")
+        slots.append(slot)
+    return Trace(path.name, rates_through(slots, at_end))
+
+
+def rates_through(slots_ms: Iterable[int], at_end: AtEnd = "loop") -> Steps:
+    """Return the rates whose sum passes through every opportunity to send a packet at its own millisecond.
+
+    `slots_ms` ascend, and there is at least one.
+    """
+    packets = Counter(max(slot, 1) for slot in slots_ms)
     times: list[float] = []
     rates: list[float] = []
-    for start, end in pairwise((0, *slots)):
-        rate = slots[end] * 8 * MAHIMAHI_PACKET_BYTES / ((end - start) / 1000)
+    for start, end in pairwise((0, *packets)):
+        rate = packets[end] * 8 * MAHIMAHI_PACKET_BYTES / ((end - start) / 1000)
         if not rates or rate != rates[-1]:
             times.append(start / 1000)
             rates.append(rate)
-    return Trace(path.name, Steps(times, rates, before / 1000 or 0.001, at_end))
+    return Steps(times, rates, end / 1000, at_end)
 
 
 def _checked_times(
