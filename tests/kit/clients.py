@@ -87,10 +87,15 @@ def follow(client: AsyncEdgeClient, planned: Plan, *, watched: bool = False) -> 
 
 
 def crossings(uplink_bps: float, rtt_s: float = 0.0005) -> list[Transfer]:
-    """What messages of several sizes would have shown of a link, just now."""
-    link, now = Link(uplink_bps, uplink_bps, rtt_s), perf_counter()
+    """What messages of several sizes would have shown of a link, one after the other, the last just now."""
+    link = Link(uplink_bps, uplink_bps, rtt_s)
     sizes = (1_000.0, 30_000.0, 8_000.0, 60_000.0) * 3
-    return [Transfer(size, 100.0, now - link.predict_s(size, 100.0), now, 0.0) for size in sizes]
+    took_s = [link.predict_s(size, 100.0) for size in sizes]
+    begun_at, found = perf_counter() - sum(took_s), []
+    for size, seconds in zip(sizes, took_s, strict=True):
+        found.append(Transfer(size, 100.0, begun_at, begun_at + seconds, 0.0))
+        begun_at += seconds
+    return found
 
 
 def see(client: AsyncEdgeClient, uplink_bps: float) -> None:
