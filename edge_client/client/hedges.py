@@ -19,6 +19,7 @@ from partitioner.policy.hedging import (
     answer_later,
     expected_answer_s,
     overdue_s,
+    usually_later,
 )
 
 
@@ -157,5 +158,5 @@ class Hedges:
         left_bytes = max(0.0, way.ahead_bytes - carried_bytes)
         more_bytes = len(work.message or b"") - option.upload_bytes
         expected_s = expected_answer_s(option, seen, more_bytes)
-        alone = answer_later(option, seen, more_bytes)
+        alone = usually_later(option, seen, more_bytes)
         return expected_s, answer_later(option, seen, left_bytes + more_bytes), alone

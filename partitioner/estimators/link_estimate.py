@@ -7,7 +7,7 @@ states (E. Gilbert, "Capacity of a burst-noise channel", Bell System Technical J
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -134,6 +134,10 @@ class LinkEstimate:
             )
             later += case.weight * (1 - in_time * (1 - still_out))
         return later
+
+    def when_up(self) -> "LinkEstimate":
+        """Return what is believed of the link for when no outage is on."""
+        return replace(self, outage=replace(self.outage, now=0.0)) if self.outage.now else self
 
     def size(self, upload_bytes: float, download_bytes: float) -> float:
         """Return both as bytes of the uplink, to which the downlink keeps its ratio."""

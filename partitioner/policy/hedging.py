@@ -8,7 +8,7 @@ the same.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from partitioner.common.units import format_duration, parse_duration
@@ -175,6 +175,14 @@ def expected_answer_s(option: Option, seen: Conditions, ahead_bytes: float = 0.0
     """Return what the answer to a frame of an option is expected to take, from handing it over."""
     network_s = seen.link.link.predict_s(option.upload_bytes + ahead_bytes, option.download_bytes)
     return network_s + seen.cloud_queue_s + option.cloud_s * seen.cloud_load
+
+
+def usually_later(option: Option, seen: Conditions, more_bytes: float = 0.0) -> Later:
+    """Return the same for a message that waits for no other, while the link is up: by this an answer is late.
+
+    In an outage all answers are expected to be late, and would be waited for.
+    """
+    return answer_later(option, replace(seen, link=seen.link.when_up()), more_bytes)
 
 
 def answer_later(option: Option, seen: Conditions, ahead_bytes: float = 0.0) -> Later:

@@ -17,7 +17,13 @@ from partitioner.policy.conditions import Conditions
 from partitioner.policy.decision import Decision
 from partitioner.policy.estimates import Estimates
 from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
-from partitioner.policy.hedging import HedgeBudget, answer_later, expected_answer_s, overdue_s
+from partitioner.policy.hedging import (
+    HedgeBudget,
+    answer_later,
+    expected_answer_s,
+    overdue_s,
+    usually_later,
+)
 from partitioner.policy.policy import contenders, probe_to_send
 from partitioner.policy.score import further_axes
 from partitioner.policy.settings import PolicySettings
@@ -177,10 +183,10 @@ class Adaptive(Policy):
         carried = seen.link.link.uplink_bps / 8 * max(0.0, handed_at - min(sent_at, default=0.0))
         sent = sum(passage.demand.upload_bytes for passage in self._calls.values())
         ahead_bytes = max(0.0, sent - carried)
-        finish_s = believed.finish_s * seen.edge_load
+        finish_s = self._demands[option.label].finish_s  # which the device knows by its own runs
         if believed.fallback == "exit":
             finish_s = overdue_s(expected_answer_s(option, seen))
-        later, usual = answer_later(option, seen, ahead_bytes), answer_later(option, seen)
+        later, usual = answer_later(option, seen, ahead_bytes), usually_later(option, seen)
         after_s = self._settings.hedging.after_s(later, finish_s, usual)
         return math.inf if after_s is None else after_s
 

@@ -36,7 +36,7 @@ async def test_simulated_run_over_outages_is_like_the_real_one(tmp_path: Path) -
     bundle = Bundle.load(shutil.copytree(DIGITS / "bundle", tmp_path / "digits"))
     machine = profile_of(bundle, WHOLE_S)
     machine.cuts["cloud"].codecs["jpeg-75"] = CodecProfile(
-        encode_s=0.0003, decode_s=0.0003, upload_bytes=12_000
+        encode_s=0.001, decode_s=0.001, upload_bytes=12_000
     )
     made = plan(bundle, Link(8e6, 1e7, 0.03), machine.scaled(SLOWDOWN), machine)
     kept = ("cloud/jpeg-75", EDGE)
@@ -47,7 +47,7 @@ async def test_simulated_run_over_outages_is_like_the_real_one(tmp_path: Path) -
     run = play_in_simulator(made, with_outages(), taken, FPS, len(results))
 
     real_s = statistics.fmean(result.latency_s for result in results)
-    assert run.mean_s == pytest.approx(real_s, rel=0.15)  # a quiet machine: 0.02
+    assert run.mean_s == pytest.approx(real_s, rel=0.1)
     hedged = [result.hedged for result in results if result.hedged is not None]
     assert run.hedged == pytest.approx(len(hedged), abs=2)
     assert run.hedges_won == pytest.approx(sum(one.device_first for one in hedged), abs=2)

@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from partitioner.estimators.link_estimate import Outage
 from partitioner.policy.hedging import (
     HedgeBudget,
     Hedging,
     answer_later,
     hedge_after_s,
+    usually_later,
 )
 from protos.errors import UsageError
 from tests.kit.plans import CLOUD, seen
@@ -108,6 +111,18 @@ def test_frame_behind_messages_that_are_stuck_is_late_as_any_other() -> None:
     assert late_s == pytest.approx(0.0732, rel=0.01)
     assert alone_s is not None
     assert alone_s > late_s
+
+
+def test_frame_in_an_outage_that_is_known_is_hedged_no_later_than_any_other() -> None:
+    usual = seen(8.0)
+    calm = replace(usual, link=replace(usual.link, noise=0.1, outage=Outage(0.01, 1.0, 0.001)))
+    out = replace(calm, link=replace(calm.link, outage=Outage(0.01, 1.0, 1.0)))
+    found = [
+        Hedging().after_s(answer_later(CLOUD, now), 0.1, usually_later(CLOUD, now))
+        for now in (calm, out)
+    ]
+    assert None not in found
+    assert found[1] <= found[0]  # type: ignore[operator]
 
 
 def test_nothing_is_hedged_where_it_is_off_and_at_the_time_that_is_given() -> None:
