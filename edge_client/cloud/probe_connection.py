@@ -36,8 +36,6 @@ class ProbeConnection:
         """Transfers so far,"""
         self.sent_bytes = 0
         """and the bytes that they have sent, with their framing."""
-        self.probed_at = float("-inf")
-        """When the link was last measured by two transfers."""
         self._address = address
         self._clock = clock
         self._channel: grpc.aio.Channel | None = None
@@ -68,7 +66,6 @@ class ProbeConnection:
 
     async def two_over_a_new_link(self, large_bytes: int) -> tuple[Transfer, Transfer]:
         """Return a small and a larger transfer over a link of which nothing is known any more."""
-        self.probed_at = self._clock()
         measuring = transfers_over_a_new_link(large_bytes)
         size = next(measuring)
         while True:

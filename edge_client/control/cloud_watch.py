@@ -60,7 +60,7 @@ class CloudWatch:
         self._clock = clock
         self._probes = probes = ProbeConnection(transport.address, clock)
         self._retry = CloudRetry(bundle, transport, breaker, controller, probes, on_back, clock)
-        self._greeted_at = float("-inf")
+        self._greeted_at = self._looked_at = float("-inf")
 
     @property
     def probes(self) -> int:
@@ -109,7 +109,7 @@ class CloudWatch:
         if self._transport.is_busy or not self._controller.adapts:
             return False
         learned, asked_at = self._controller.learned, self._controller.called_at
-        return learned.wants_look(now_s, self._probes.probed_at, asked_at)
+        return learned.wants_look(now_s, self._looked_at, asked_at)
 
     async def _greet_again(self, now_s: float) -> None:
         """Look whether the cloud has this bundle's calibration by now, and its bundle still."""
@@ -133,13 +133,12 @@ class CloudWatch:
             pass  # it answers, and that is life
 
     async def _probe_link(self) -> None:
-        learned = self._controller.learned
+        learned, self._looked_at = self._controller.learned, self._clock()
         size = 1
         try:
             for _ in range(MOST_LOOKS):
                 learned.crossed(await self._probes.transfer(size))
-                size = self._controller.worth_probing()
-                if not size or not learned.has_time_for(size, self._clock()):
+                if not (size := self._controller.worth_probing()):
                     break
             self._controller.think_ahead()
         except NetworkError as error:

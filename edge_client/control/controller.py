@@ -254,8 +254,9 @@ class Controller:
             now_s = perf_counter()
             seen, plan = self.conditions(now_s), self._rung_plans[bounded.place].plan
             size, decision = probe_to_send(plan, seen, bounded.decision, now_s, self.settings)
-            if size:
-                self._bounded = replace(bounded, decision=decision)
+            if not size or not self.learned.has_time_for(size, now_s):
+                return 0
+            self._bounded = replace(bounded, decision=decision)
             return size
 
     def _climb(self, plan: Plan, limits: Limits) -> tuple[RungPlan, ...]:

@@ -220,6 +220,8 @@ class Adaptive(Policy):
             return 0
         seen, plan = self._learned.conditions(at_s), self._rungs[bounded.place].plan
         size, decision = probe_to_send(plan, seen, bounded.decision, at_s, self._settings)
+        if not size or not self._learned.has_time_for(size, at_s):
+            return 0
         self._bounded = replace(bounded, decision=decision)
         return size
 

@@ -150,8 +150,7 @@ class Watch:
                 self._breaker.trip(_lost(), at_s)
                 return False
             self._learned.crossed(transfer)
-            size = self._worth_probing(at_s)
-            if not size or not self._learned.has_time_for(size, at_s):
+            if not (size := self._worth_probing(at_s)):
                 break
         return False
 

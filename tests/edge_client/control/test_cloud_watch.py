@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from itertools import pairwise
 from time import perf_counter
 
 import grpc
@@ -19,6 +20,7 @@ from partitioner.estimators import cloud_checks
 from partitioner.estimators.circuit_breaker import Breaker, Circuit
 from partitioner.estimators.cloud_checks import PROBE_FRAMING
 from partitioner.estimators.load_estimator import LoadEstimator
+from partitioner.estimators.transfer import Transfer
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
 from protos.errors import DeniedError, FaultError, LateError, MismatchError, UnreachableError
@@ -466,6 +468,36 @@ async def test_link_is_probed_only_for_frames_that_do_not_use_it(
         set_clock(watch, lambda: perf_counter() + 60)  # and nobody has asked for a minute
         await watch.tick()
         assert watch.probes == before
+
+
+@pytest.mark.parametrize("standard", [False, True])
+async def test_link_between_two_frames_is_looked_at_now_and_then(
+    residual_bundle: Bundle, planned: Plan, standard: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames cross every 0.2 s, for 6 s by the test's clock; a server without probes is asked as seldom."""
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
+    ):
+        follow(client, planned)
+        watch, clock = watch_of(client)
+        learned, asked = client.control.learned, list[float]()
+
+        async def transfer(size: int) -> Transfer:
+            asked.append(clock())
+            if standard:
+                raise FaultError("it knows no probes.")
+            return Transfer(size + 200, 200, clock() - 0.01, clock(), 0.0)
+
+        monkeypatch.setattr(watch._probes, "transfer", transfer)
+        monkeypatch.setattr(client.control, "worth_probing", lambda: 0)
+        monkeypatch.setattr(learned, "has_time_for", lambda _size, _now_s: True)
+        for _ in range(60):
+            clock.now_s += 0.1
+            client.control.called_at = learned.crossed_at = clock() - 0.05
+            await watch.tick()
+    assert 3 <= len(asked) <= 4  # at once, and then every 2 s
+    assert all(later - earlier >= 2.0 for earlier, later in pairwise(asked))
 
 
 async def test_silence_is_broken_off_when_a_probe_is_met_with_silence_too(
