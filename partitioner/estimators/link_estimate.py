@@ -97,6 +97,12 @@ class LinkEstimate:
         columns = np.array([(case.weight, case.rtt_s, case.byte_s) for case in cases]).T
         object.__setattr__(self, "cases_as_arrays", tuple(columns))
 
+    def __repr__(self) -> str:
+        return (
+            f"<LinkEstimate of {self.link}: the rate is known to {self.uplink_spread:.0%}, "
+            f"and an outage lasts with a chance of {self.outage.now:.0%}>"
+        )
+
     def deviation_s(self, upload_bytes: float) -> float:
         """Return the standard deviation of the expected network time of a message of that size."""
         variance = (

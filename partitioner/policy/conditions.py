@@ -1,6 +1,6 @@
 """Conditions: what was seen of the link and of both machines."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from partitioner.estimators.experience import NO_LESSONS, Lessons
 from partitioner.estimators.link_estimate import LinkEstimate
@@ -36,7 +36,7 @@ class Conditions:
     """So many times as long again the device takes while other frames of its own are beyond it."""
     cloud_workers: int = 1
     """So many frames the cloud serves at the same time."""
-    lessons: Lessons = NO_LESSONS
+    lessons: Lessons = field(default=NO_LESSONS, repr=False)
     """What frames of each option, and moves, have really brought."""
 
     @property

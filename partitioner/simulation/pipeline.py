@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol, Self
 
+from partitioner.common.units import format_duration
 from partitioner.network.step_function import Steps
 from partitioner.network.trace import Trace
 from partitioner.simulation.demand import Demand
@@ -100,6 +101,13 @@ class Passage(NamedTuple):
     """The device began to finish it before the call was given up, and may have won."""
     device_s: float = 0.0
     """Seconds that the device spent on that, or after a lost call."""
+
+    def __repr__(self) -> str:
+        latency, hedged = format_duration(self.latency_s), ", hedged" if self.hedged else ""
+        return (
+            f"<Passage of {self.demand.label} at {self.arrived_at:.3f} s: {latency}, served by "
+            f"{self.served_by}{hedged}>"
+        )
 
     @property
     def latency_s(self) -> float:

@@ -18,7 +18,9 @@ from partitioner.planning.plan import plan
 from partitioner.planning.selection import select
 from partitioner.planning.terms import Terms
 from partitioner.policy.conditions import Conditions
+from partitioner.policy.hedging import Hedging
 from partitioner.policy.policy import expected_s
+from partitioner.policy.settings import PolicySettings
 from partitioner.profiles.profile import CutProfile, Estimate
 from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.store import find_profiles
@@ -200,7 +202,11 @@ def test_plan_with_exits_by_hand() -> None:
     assert plain.best.cut == "edge"
     # With a load of 2 on the device and 3 in the cloud, whose queue takes 5 ms:
     seen = Conditions(LinkEstimate(LINK, 0, 0, 0), edge_load=2, cloud_load=3, cloud_queue_s=0.005)
-    assert expected_s(option, seen) == pytest.approx(2 * 0.034 + 0.4 * (0.134 + 0.005 + 3 * 0.0071))
+    waits = PolicySettings(hedging=Hedging("off"))
+    wanted_s = 2 * 0.034 + 0.4 * (0.134 + 0.005 + 3 * 0.0071)
+    assert expected_s(option, seen, waits) == pytest.approx(wanted_s)
+    # The tail takes 140 ms here: sooner than the 160 of the cloud, for the fifth that may be hedged.
+    assert expected_s(option, seen) == pytest.approx(wanted_s - 0.4 * 0.2 * (0.1603 - 0.140))
     # On average 40 % of 10,000 bytes up and 1,000 down; p95 is that of a frame that crosses.
     costs = price(option, made, Terms())
     assert costs.bytes == pytest.approx(4400)

@@ -1,5 +1,6 @@
 """The plan where nothing finishes here: exits, or the cloud."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ def test_plan_of_heads_is_that_of_the_whole_without_what_is_not_there(
     heads = profile_of_heads(edge, middle_head)
     for bundle, profile in ((middle_head, edge), (middle_head, heads), (residual_bundle, heads)):
         made = plan(bundle, link, profile, cloud)
-        assert list(made.options) == wanted
+        # All but what finishing a frame would take here, of which there is no way.
+        assert list(made.options) == [replace(option, finish_s=None) for option in wanted]
         assert made.heads_only
         assert made.best.cut in middle_head.cuts
     assert not full.heads_only
