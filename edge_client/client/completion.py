@@ -30,7 +30,7 @@ from edge_client.frames.outcome import (
 )
 from edge_client.frames.prepared_frame import ExitAnswer, PreparedFrame
 from edge_client.frames.result import Hedged, Result
-from partitioner.common.units import format_duration
+from partitioner.common.units import format_duration, plural
 from partitioner.estimators.circuit_breaker import Breaker, Circuit
 from protos.codecs.registry import is_calibrated
 from protos.errors import CalibrationError, LateError, SplitpointError, UnreachableError
@@ -69,6 +69,7 @@ class FrameCompletion:
         self._transport = transport
         self._breaker = breaker
         self._controller = controller
+        self._window = options.window
         self._timeout_s = options.timeout_s
         self._on_failure = options.on_failure
         self._greet = greet
@@ -189,6 +190,8 @@ class FrameCompletion:
         distrusts = self._controller.distrusts
         if distrusts is not None and is_calibrated(work.choice.codec.name):
             return distrusts
+        if len(self._overtaken) >= self._window:
+            return _swamped(len(self._overtaken))
         return None if self._breaker.admit() else self._breaker.error or _away()
 
     async def _ask(self, transport: GrpcTransport, work: PreparedFrame, message: bytes) -> Reply:
@@ -268,6 +271,12 @@ class FrameCompletion:
         tail_s = self._finish.reserved_s(cut_id) + self._stages.head_s(cut_id)
         reserved_s = tail_s if tail_s < left_s else 0.0
         return min(self._timeout_s, left_s - reserved_s - _SPARE_S)
+
+
+def _swamped(unanswered: int) -> LateError:
+    """Return why nothing more is sent: what this device has finished would fill the uplink for ever."""
+    count = plural(unanswered, "request of an earlier frame", "requests of earlier frames")
+    return LateError(f"{count} wait for their answers, and no more are sent meanwhile.")
 
 
 def _away() -> UnreachableError:

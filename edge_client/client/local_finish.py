@@ -136,10 +136,11 @@ class LocalFinish:
         left_s = grace_s(work.arrived_at, work.deadline_at)
         if left_s is None:
             return True
-        reserved_s = self.reserved_s(work.choice.cut.id)
-        if reserved_s == math.inf:
+        usual_s = self.usual_s(work.choice.cut.id)
+        if usual_s is None:
             self._stages.prefetch("tail", work.choice.cut.id)  # for the frames to come
-        return reserved_s <= left_s
+            return False
+        return usual_s <= left_s  # nothing to spare any more: else the frame would be lost
 
     def why_none(
         self, work: PreparedFrame, failure: CloudFailure

@@ -52,7 +52,14 @@ def _read_threshold(text: str) -> ExitThreshold:
 
 
 def _read_hedge(text: str) -> float | str:
-    return text if text in (AUTO, OFF) else parse_duration(text)
+    if text in (AUTO, OFF):
+        return text
+    try:
+        return parse_duration(text)
+    except UsageError:
+        raise UsageError(
+            f"{text!r} is no time to hedge at. Give auto, off or a time, as 80ms."
+        ) from None
 
 
 def _write_hedge(value: float | str) -> str:

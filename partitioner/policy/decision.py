@@ -26,7 +26,9 @@ class Decision:
     meets_deadline: bool = True
     """False: no option is expected to meet it."""
     habit: Option | None = None
-    """What frames take otherwise, where this one takes `option` for a look at the link."""
+    """What frames take otherwise, where this one takes `option` for a look at the link,"""
+    habit_said: str | Callable[[], str] = ""
+    """and why they do."""
     spent: Spending = NOTHING_SPENT
     """On frames and on looks, lately."""
     owed: float = 0.0
@@ -55,8 +57,7 @@ class Decision:
         """Return the same for a frame that takes what the others do."""
         if self.habit is None:
             return self
-        said = f"{self.habit.label} stays"
-        return replace(self, option=self.habit, habit=None, said=said)
+        return replace(self, option=self.habit, habit=None, said=self.habit_said)
 
     def __repr__(self) -> str:
         late = "" if self.meets_deadline else ", too late"

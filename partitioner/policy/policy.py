@@ -78,6 +78,7 @@ def _with_look(
                 decision,
                 option=tried.option,
                 habit=decision.option,
+                habit_said=decision.said,
                 said=f"trying {tried.option.label}: the link may have recovered",
                 expected_s=tried.tried_s,
                 spent=spent.after(habit, now_s, more_bytes, more_s),

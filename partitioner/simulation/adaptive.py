@@ -75,6 +75,8 @@ class Adaptive(Policy):
         self._timeout_s = setup.timeout_s
         self._lessons: list[tuple[float, int, _Learn, int, Passage]] = []
         self._calls: dict[int, Passage] = {}
+        self._ended: dict[int, float] = {}
+        """When frames were done that still have a call, or may have."""
         self._learned.cloud_workers = setup.workers
         self._done: dict[int, float] = {}
         self._handed = [-math.inf] * settings.window
@@ -134,7 +136,8 @@ class Adaptive(Policy):
             demand = self._exiting.asked(demand, frame, found.rung)
         if not demand.crosses:
             return demand
-        if not self._breaker.admit():
+        overtaken = sum(self._ended.get(each, math.inf) <= begun_at for each in self._calls)
+        if overtaken >= self._settings.window or not self._breaker.admit():
             return _refused(demand)
         self._budget.frame()
         after_s = self._hedge_after_s(option, seen, begun_at)
@@ -156,7 +159,7 @@ class Adaptive(Policy):
         """Keep when a frame's result is there."""
         if passage.demand.label == EDGE:
             self._later(passage.done_at, self._learn_took, frame, passage)
-        self._done[frame] = passage.done_at
+        self._done[frame] = self._ended[frame] = passage.done_at
         while (
             done_at := self._done.pop(len(self._handed) - self._settings.window, None)
         ) is not None:
@@ -254,6 +257,7 @@ class Adaptive(Policy):
 
     def _learn_link(self, frame: int, passage: Passage, at_s: float) -> None:
         demand = passage.demand
+        self._ended.pop(frame, None)
         if self._calls.pop(frame, None) is None:
             return  # it broke off
         self._learned.settled(frame)

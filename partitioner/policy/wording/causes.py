@@ -60,8 +60,25 @@ def _with_rtt(now: Conditions, before: Conditions) -> Conditions:
     return replace(now, link=replace(now.link, link=link))
 
 
+def _with_outage(now: Conditions, before: Conditions) -> Conditions:
+    return replace(now, link=replace(now.link, outage=before.link.outage))
+
+
+def _say_outage(now: Conditions, before: Conditions) -> str:
+    if now.link.outage.now > before.link.outage.now:
+        return "an answer is overdue, as in an outage"
+    if now.link.outage.now < before.link.outage.now:
+        return "the outage is over"
+    return (
+        "outages are rarer"
+        if now.link.outage.rate < before.link.outage.rate
+        else "outages are likelier"
+    )
+
+
 def _with_doubt(now: Conditions, before: Conditions) -> Conditions:
-    return replace(now, link=replace(before.link, link=now.link.link))
+    """Return the link as well known as before; its rate and its outages are those of now."""
+    return replace(now, link=replace(before.link, link=now.link.link, outage=now.link.outage))
 
 
 def _say_doubt(now: Conditions, before: Conditions) -> str:
@@ -102,6 +119,7 @@ _FACTORS = (
             f"{format_duration(now.link.link.rtt_s)}"
         ),
     ),
+    _Factor(_with_outage, _say_outage),
     _Factor(_with_doubt, _say_doubt),
     _Factor(
         lambda now, before: replace(now, edge_load=before.edge_load),

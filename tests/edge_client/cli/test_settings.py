@@ -101,6 +101,10 @@ def test_threshold_is_a_setting() -> None:
     [
         (("--deadline", "0ms"), "a deadline of 0 s cannot be met"),
         (("--deadline", "soon"), "'soon' is not a duration"),
+        (
+            ("--hedge", "banana"),
+            "'banana' is no time to hedge at. Give auto, off or a time, as 80ms.",
+        ),
         (("--memory", "much"), "'much' is not a size"),
         (("--cut", "edge", "--adapt"), "needs a server"),
     ],

@@ -196,11 +196,12 @@ async def test_no_more_frames_are_hedged_than_the_share(residual_bundle: Bundle)
     inputs = frames(residual_bundle, 14)
     async with (
         FakeCloud(residual_bundle) as cloud,
-        AsyncEdgeClient(cloud.address, residual_bundle, CUT, hedge=0.0) as client,
+        AsyncEdgeClient(cloud.address, residual_bundle, CUT, hedge=0.0, window=10) as client,
     ):
         withheld = Withheld(cloud)
         first = [await client.infer(each) for each in inputs[:10]]
         withheld.let_go()
+        await overtaken_end(client)
         rest = [await client.infer(each) for each in inputs[10:]]
         await overtaken_end(client)
     assert [result.served_by for result in first] == [ServedBy.EDGE] * 10
@@ -242,6 +243,26 @@ async def test_hedge_under_a_deadline_is_in_time_and_gives_way_where_the_tail_do
         stages_of(client)._seconds["tail", CUT] = 100.0  # more than the deadline
         result = await client.infer(inputs[1])
     assert (result.served_by, result.hedged) == (ServedBy.CLOUD, None)
+
+
+async def test_no_more_is_sent_while_a_window_of_requests_that_lost_is_unanswered(
+    residual_bundle: Bundle,
+) -> None:
+    """Else frames that the device finishes would fill the uplink of a fixed cut for ever."""
+    inputs = frames(residual_bundle, 6)
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, CUT, hedge=0.0, window=2) as client,
+    ):
+        withheld = Withheld(cloud)
+        results = [await client.infer(each) for each in inputs[:5]]
+        assert [result.upload_bytes > 0 for result in results] == [True, True, False, False, False]
+        assert {result.served_by for result in results} == {ServedBy.EDGE}
+        assert "2 requests of earlier frames wait for their answers" in results[-1].reason
+        assert client.trouble is None  # nothing that the cloud has done
+        withheld.let_go()
+        await overtaken_end(client)
+        assert (await client.infer(inputs[5])).upload_bytes > 0
 
 
 async def test_device_with_heads_alone_is_first_by_its_exit(exiting: Bundle, held: Bundle) -> None:

@@ -98,6 +98,11 @@ def test_option_that_may_be_better_is_tried_and_its_reason_says_so() -> None:
     assert tried.reason == "trying cloud/jpeg: the link may have recovered"
     assert tried.since_s == 0.0  # no move
     assert tried.look_bytes == tried.spent.look_bytes == 49_000
+    # A device that cannot look now, as its head is not open, says why it takes what it takes.
+    never = replace(LOOKING, looks=LookSettings(byte_share=0.0, free_bytes=0.0))
+    staying = decide(made, now, warm, 1.0, never)
+    assert (tried.without_look().option, staying.option) == (small, small)
+    assert tried.without_look().reason == staying.reason
     # The next frame takes what frames take, as the one that tries is under way.
     after = decide(made, replace(now, message_under_way=True), tried, 1.1, LOOKING)
     assert (after.option, after.habit, after.look_bytes) == (small, None, 0.0)

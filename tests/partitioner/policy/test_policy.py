@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from partitioner.estimators.link_estimate import Outage
 from partitioner.planning.option import Option
 from partitioner.policy.decision import Decision
 from partitioner.policy.hysteresis import Hysteresis
@@ -397,3 +398,16 @@ def test_contenders_hold_every_option_that_is_ever_the_best() -> None:
         )
         best = min(expected_s(each, now) for each in options)
         assert min(expected_s(each, now) for each in kept) == best
+
+
+def test_answer_that_is_overdue_is_a_reason_of_its_own() -> None:
+    calm = seen(40)
+    first = decide(PLAN, calm, None, 0.0)
+    assert first.option == CLOUD
+    out = replace(calm, link=replace(calm.link, outage=Outage(0.01, 1.0, 0.9)))
+    away = decide(PLAN, out, first, 1.0)
+    assert away.option == EDGE
+    assert away.reason.startswith("an answer is overdue, as in an outage; edge is ")
+    back = decide(PLAN, calm, away, 2.0)
+    assert back.option == CLOUD
+    assert back.reason.startswith("the outage is over; cloud/jpeg is ")
