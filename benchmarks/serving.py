@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,6 +131,8 @@ def _started(
     ) as process:
         try:
             ready = json.loads(process.stdout.readline())  # type: ignore[union-attr]
+            # A relay says every change of its link: one that nobody reads stops it within seconds.
+            threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
             yield ready | {"pid": str(process.pid)}
         finally:
             process.terminate()
