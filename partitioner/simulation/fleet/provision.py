@@ -25,6 +25,8 @@ from partitioner.simulation.fleet.fleet import Fleet
 from partitioner.simulation.fleet.fleet_run import FleetRun
 from protos.errors import InfeasibleError
 
+_ROUNDING = 1e-9
+"""Of a sum of seconds: what a run keeps to the last digit, its sum must not seem to exceed."""
 _EQUAL = 1e-6
 """Bills that differ by no more than this share are equal."""
 
@@ -116,7 +118,7 @@ class _Search:
 
     def consider(self, fleet: Fleet) -> None:
         """Find the fewest workers that keep the p99, and no more than the best bill pays."""
-        if not keeps_up(fleet) or unqueued_s(fleet) > self._p99_s:
+        if not keeps_up(fleet) or unqueued_s(fleet) > self._p99_s * (1 + _ROUNDING):
             self._reject(fleet, Fate.LATE if keeps_up(fleet) else Fate.BEHIND)
         elif self._most_paid(fleet) < least_workers(fleet, self._p99_s):
             self._reject(fleet, Fate.DEARER)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from partitioner.network.link import Link
@@ -61,6 +61,7 @@ DEMANDS = st.builds(
     st.sampled_from([0.15, 0.3, 0.6, 1.5]),
     st.sampled_from([Prices(1.0, 0.0), Prices(0.2, 5.0), Prices(0.0, 1.0)]),
 )
+@example([Demand("x", 0.25, 2e4, 0.01, 5e3)], 0.3, Prices(1.0, 0.0))  # 300 ms, but for rounding
 @settings(max_examples=40, deadline=None)
 def test_cheapest_is_that_of_exhaustive_search(
     batch: int, demands: list[Demand], p99_s: float, prices: Prices
