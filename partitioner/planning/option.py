@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -155,7 +156,7 @@ class OptionColumns:
     """Infinite where nothing here can finish a frame."""
 
     @classmethod
-    def of(cls, options: Sequence[Option]) -> "OptionColumns":
+    def of(cls, options: Sequence[Option]) -> Self:
         """Return the columns of these options, in their order."""
 
         def column(*values: float) -> Column:
@@ -173,3 +174,8 @@ class OptionColumns:
             column(*(o.cloud_s for o in options)),
             column(*(math.inf if o.finish_s is None else o.finish_s for o in options)),
         )
+
+    @cached_property
+    def places(self) -> dict[tuple[str, str], int]:
+        """Where each option is, by cut and codec."""
+        return {(option.cut, option.codec): at for at, option in enumerate(self.options)}

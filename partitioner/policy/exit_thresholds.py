@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from partitioner.common.units import format_duration
 from partitioner.exits.ladder import Rung
-from partitioner.planning.option import Option
+from partitioner.planning.option import OptionColumns
 from partitioner.planning.plan import Plan
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.decision import Decision
@@ -31,9 +31,9 @@ class RungPlan:
     plan: Plan
 
     @cached_property
-    def answering(self) -> tuple[Option, ...]:
+    def answering(self) -> OptionColumns:
         """The options whose exits answer early: the others cost the same on every rung."""
-        return tuple(option for option in self.plan.options if option.exit_rate)
+        return OptionColumns.of([option for option in self.plan.options if option.exit_rate])
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class _Leasts:
         self, rungs: Sequence[RungPlan], seen: Conditions, settings: PolicySettings
     ) -> None:
         self._rungs, self._seen, self._settings = rungs, seen, settings
-        self._first = self._least(rungs[0].plan.options)
+        self._first = self._least(rungs[0].plan.columns)
         self._known = {0: self._first}
 
     def affordable(self, limit_s: float) -> int | None:
@@ -147,13 +147,12 @@ class _Leasts:
             self._known[place] = self._least(self._rungs[place].answering, self._first)
         return self._known[place]
 
-    def _least(self, options: Sequence[Option], others: _Least = _NEVER) -> _Least:
-        settings = self._settings
-        risked_s, mean_s = others
-        for option in options:
-            expected = settings.expect(option, self._seen)
-            risked_s, mean_s = min(risked_s, expected.risked_s), min(mean_s, expected.mean_s)
-        return _Least(risked_s, mean_s)
+    def _least(self, columns: OptionColumns, others: _Least = _NEVER) -> _Least:
+        if not columns.options:
+            return others
+        expected = self._settings.expect_columns(columns, self._seen)
+        risked_s, mean_s = float(expected.risked_s.min()), float(expected.mean_s.min())
+        return _Least(min(risked_s, others.risked_s), min(mean_s, others.mean_s))
 
 
 def _reason(

@@ -16,6 +16,7 @@ slowest takes s:
 Where the device sets the pace, no frame waits for it, and none comes sooner than it takes for one.
 """
 
+from itertools import repeat
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -38,11 +39,57 @@ Seconds = npt.NDArray[np.float64]
 by_mean, by_risk = attrgetter("mean_s"), attrgetter("risked_s")
 
 
+class Expectation(NamedTuple):
+    """What frames of some options are expected to take, in seconds: arrays with an entry an option."""
+
+    columns: OptionColumns
+    seen: Conditions
+    mean_s: Seconds
+    risked_s: Seconds
+    edge_s: Seconds
+    by_case_s: Seconds
+    """A row for each option, a column for each way that the link may be."""
+    tried_s: Seconds
+
+    def all(self) -> list[FrameTimes]:
+        """Return it of each option."""
+        return self._of(np.arange(len(self.mean_s)))
+
+    def leading(self, current: Option | None) -> list[FrameTimes]:
+        """Return it of `current`, and of those alone that are the fastest on average or in some case."""
+        places = {int(self.risked_s.argmin()), *self.by_case_s.argmin(axis=0).tolist()}
+        if current is not None:
+            places |= {self.columns.places.get((current.cut, current.codec), min(places))}
+        return self._of(np.array(sorted(places)))
+
+    def _of(self, places: npt.NDArray[np.intp]) -> list[FrameTimes]:
+        columns, link = self.columns, self.seen.link.link
+        crosses = columns.crosses[places]
+        up_s = columns.upload_bytes[places] * (8 / link.uplink_bps)
+        down_s = columns.download_bytes[places] * (8 / link.downlink_bps)
+        rows = zip(
+            [columns.options[place] for place in places.tolist()],
+            self.mean_s[places].tolist(),
+            self.risked_s[places].tolist(),
+            self.edge_s[places].tolist(),
+            up_s.tolist(),
+            down_s.tolist(),
+            (crosses * (up_s + link.rtt_s + down_s)).tolist(),
+            (crosses * self.seen.cloud_queue_s).tolist(),
+            (crosses * columns.cloud_s[places] * self.seen.cloud_load).tolist(),
+            repeat(1.0, len(places)),
+            map(tuple, self.by_case_s[places].tolist()),
+            self.tried_s[places].tolist(),
+            strict=True,
+        )
+        return list(map(FrameTimes._make, rows))
+
+
 def expect(
     option: Option, seen: Conditions, window: int, caution: float, hedged_share: float = 0.0
 ) -> FrameTimes:
     """Return what a frame of one option takes; see `expect_all`."""
-    return expect_all(OptionColumns.of([option]), seen, window, caution, hedged_share)[0]
+    return expect_all(OptionColumns.of([option]), seen, window, caution, hedged_share).all()[0]
 
 
 def expect_all(
@@ -51,50 +98,34 @@ def expect_all(
     window: int,
     caution: float,
     hedged_share: float = 0.0,
-) -> list[FrameTimes]:
+) -> Expectation:
     """Return what a frame of each option takes when `window` of them may be at work.
 
     `caution` times the deviation of a frame's latency is the margin of `risked_s`. `hedged_share`: of frames
     whose answers are late the device finishes so many itself, as a share of all.
     """
-    estimate, share = seen.link, columns.share
+    estimate, share = seen.link, columns.share[:, None]
     link = estimate.link
     weights, rtt_s, byte_s = estimate.cases_as_arrays
     cloud_s = columns.cloud_s * seen.cloud_load
-    up_s = columns.upload_bytes * (8 / link.uplink_bps)
-    down_s = columns.download_bytes * (8 / link.downlink_bps)
-    edge_s = _edge_s(columns, seen, window, cloud_s, up_s, up_s + link.rtt_s + down_s)
-    learnt = _learnt(columns, seen)
     size = columns.upload_bytes + columns.download_bytes * (link.uplink_bps / link.downlink_bps)
-    network_s = rtt_s + np.outer(size, byte_s)
+    edge_s = _edge_s(columns, seen, window, cloud_s)
+    network_s = rtt_s + size[:, None] * byte_s
     usual_s = network_s + (cloud_s + seen.cloud_queue_s)[:, None]
     answers = _answers(columns, seen, usual_s, weights, hedged_share)
-    stage_s = (cloud_s / seen.cloud_workers)[:, None]
-    beyond_s = np.maximum(np.outer(columns.upload_bytes, byte_s), stage_s)
-    alone_s = edge_s[:, None] + share[:, None] * answers.mean_s
-    waited_s = _waiting_s(edge_s[:, None], share[:, None] * beyond_s, alone_s, seen, window)
-    mean_s = learnt * ((alone_s + waited_s) @ weights)
-    risked_s = mean_s + caution * _deviation_s(columns, seen, alone_s, network_s, weights)
-    known_s = edge_s[:, None] + share[:, None] * answers.known_s
-    by_case_s = learnt[:, None] * (known_s + waited_s)
-    tried_s = learnt * (edge_s + share * (answers.hedged_s @ weights))
-    crosses = columns.crosses
-    rows = zip(
-        columns.options,
-        mean_s.tolist(),
-        risked_s.tolist(),
-        edge_s.tolist(),
-        up_s.tolist(),
-        down_s.tolist(),
-        (crosses * (up_s + link.rtt_s + down_s)).tolist(),
-        (crosses * seen.cloud_queue_s).tolist(),
-        (crosses * cloud_s).tolist(),
-        [1.0] * len(columns.options),
-        by_case_s.tolist(),
-        tried_s.tolist(),
-        strict=True,
-    )
-    return list(map(FrameTimes._make, rows))
+    device_s = edge_s[:, None]
+    alone_s = device_s + share * answers.mean_s
+    known_s = device_s + share * answers.known_s
+    mean_s, tried_s = alone_s @ weights, edge_s + columns.share * (answers.hedged_s @ weights)
+    margin_s = caution * _deviation_s(columns, seen, alone_s - mean_s[:, None], network_s, weights)
+    if seen.frame_period_s is not None:
+        stage_s = (cloud_s / seen.cloud_workers)[:, None]
+        beyond_s = np.maximum(columns.upload_bytes[:, None] * byte_s, stage_s)
+        waited_s = _waiting_s(device_s, share * beyond_s, alone_s, seen, window)
+        mean_s, known_s = mean_s + waited_s @ weights, known_s + waited_s
+    if (learnt := _learnt(columns, seen)) is not None:
+        mean_s, tried_s, known_s = learnt * mean_s, learnt * tried_s, learnt[:, None] * known_s
+    return Expectation(columns, seen, mean_s, mean_s + margin_s, edge_s, known_s, tried_s)
 
 
 class _Answers(NamedTuple):
@@ -142,11 +173,11 @@ def _hedge_s(
     """
     late_s = (1 + _LATE * estimate.noise) * usual_s
     starts_s = np.concatenate((np.zeros((len(usual_s), 1)), late_s), axis=1)
-    ends_s = starts_s + finish_s[:, None]
+    moments_s = np.concatenate((starts_s, starts_s + finish_s[:, None]), axis=1)
+    unanswered = (moments_s[:, :, None] < late_s[:, None, :]) @ weights
+    count = starts_s.shape[1]
     left = met * np.exp(-finish_s / estimate.outage.lasts_s)
-    waiting = (starts_s[:, :, None] < late_s[:, None, :]) @ weights + met[:, None]
-    later = (ends_s[:, :, None] < late_s[:, None, :]) @ weights + left[:, None]
-    even = later >= 0.5 * waiting
+    even = unanswered[:, count:] + (left - 0.5 * met)[:, None] >= 0.5 * unanswered[:, :count]
     even[:, -1] = True
     return np.asarray(starts_s[np.arange(len(starts_s)), even.argmax(axis=1)])
 
@@ -180,28 +211,23 @@ def device_s(option: Option, seen: Conditions) -> float:
     return float(_device_s(OptionColumns.of([option]), seen)[0])
 
 
-def _edge_s(
-    columns: OptionColumns,
-    seen: Conditions,
-    window: int,
-    cloud_s: Seconds,
-    up_s: Seconds,
-    network_s: Seconds,
-) -> Seconds:
+def _edge_s(columns: OptionColumns, seen: Conditions, window: int, cloud_s: Seconds) -> Seconds:
     """Return what frames take on the device, beside other frames of its own that are beyond it."""
-    edge_s = _device_s(columns, seen)
+    edge_s, link = _device_s(columns, seen), seen.link.link
     if seen.own_load == 1 or window == 1:
         return edge_s
+    up_s = columns.upload_bytes * (8 / link.uplink_bps)
+    network_s = up_s + link.rtt_s + columns.download_bytes * (8 / link.downlink_bps)
     beyond_s = columns.share * np.maximum(up_s, cloud_s / seen.cloud_workers)
     later_s = columns.share * (network_s + seen.cloud_queue_s + cloud_s)
     beside_s = edge_s * seen.own_load ** _overlap(edge_s, beyond_s, later_s, seen)
     return np.where(columns.crosses, beside_s, edge_s)
 
 
-def _learnt(columns: OptionColumns, seen: Conditions) -> Seconds:
-    """Return what experience makes of the expectation of each option."""
+def _learnt(columns: OptionColumns, seen: Conditions) -> Seconds | None:
+    """Return what experience makes of the expectation of each option; None: nothing."""
     if not seen.lessons.factors and seen.lessons.crossing == 1:
-        return np.ones(len(columns.options))
+        return None
     factor = seen.lessons.factor
     return np.array([factor(option.label, option.cut) for option in columns.options])
 
@@ -211,11 +237,14 @@ def _device_s(columns: OptionColumns, seen: Conditions) -> Seconds:
 
 
 def _deviation_s(
-    columns: OptionColumns, seen: Conditions, alone_s: Seconds, network_s: Seconds, weights: Seconds
+    columns: OptionColumns, seen: Conditions, apart_s: Seconds, network_s: Seconds, weights: Seconds
 ) -> Seconds:
-    """Return how much frames differ: by how the link may be, by the scatter of messages, and by outages."""
+    """Return how much frames differ: by how the link may be, by the scatter of messages, and by outages.
+
+    `apart_s`: how far a frame is from the mean of all in each case.
+    """
     noise, outage = seen.link.noise, seen.link.outage
-    differs = np.square(alone_s - (alone_s @ weights)[:, None]) @ weights
+    differs = np.square(apart_s) @ weights
     scatter_s = columns.share * noise * (network_s @ weights)
     delayed_s = np.minimum(outage.lasts_s, columns.finish_s * seen.edge_load)
     met = columns.share * (outage.chances(network_s) @ weights)

@@ -13,7 +13,7 @@ A frame that tries is hedged like any other, so that a bad link costs it little.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -128,7 +128,7 @@ class Outlook:
         """Return it where a look could be worth anything; `least_gain`: what makes a move worth it."""
         second = scorer.objective.seconds
         weights = seen.link.cases_as_arrays[0]
-        if not second or len(weights) == 1 or seen.message_under_way:
+        if not second or len(weights) == 1 or seen.message_under_way or len(costs) == 1:
             return None
         at = next(place for place, cost in enumerate(costs) if cost is habit)
         rest = np.array([scorer.score(cost) - second * cost.risked_s for cost in costs])
@@ -163,16 +163,30 @@ class Outlook:
         return np.swapaxes(np.eye(len(byte_s))[group], 1, 2)
 
 
-def options_to_try(outlook: Outlook) -> list[FrameTimes]:
-    """Return the options that are worth one frame that tries them, the best for its bytes first."""
-    sizes = np.array([cost.option.upload_bytes for cost in outlook.costs])
+def more_than(habit: FrameTimes, tried: FrameTimes) -> tuple[float, float]:
+    """Return the bytes and the seconds that a frame which tries an option is to cost beyond the usual one."""
+    more_bytes = tried.option.upload_bytes - habit.option.upload_bytes
+    return max(0.0, more_bytes), max(0.0, tried.tried_s - habit.mean_s)
+
+
+def options_to_try(
+    outlook: Outlook, allows: Callable[[FrameTimes], bool] = lambda _cost: True
+) -> list[FrameTimes]:
+    """Return the options that are worth one frame that tries them, the best for its bytes first.
+
+    Only those are weighed that the budget `allows`, and that are the best in some case.
+    """
+    costs, habit = outlook.costs, outlook.habit
+    best = set(outlook.weighted.argmin(axis=0).tolist()) - {habit}
+    places = [place for place in sorted(best) if allows(costs[place])]
+    if not places:
+        return []
+    sizes = np.array([costs[place].option.upload_bytes for place in (*places, habit)])
     values = outlook.values(outlook.told(sizes))
-    more = outlook.frames * (values - values[outlook.habit])
-    net = np.where(more > outlook.least_gain, more - outlook.lost, -math.inf)
-    ever_best = np.isin(np.arange(len(net)), outlook.weighted.argmin(axis=0))
-    net = np.where(ever_best, net, -math.inf)
-    order = np.argsort(-net / np.maximum(sizes, 1.0))
-    return [outlook.costs[place] for place in order if net[place] > 0]
+    more = outlook.frames * (values[:-1] - values[-1])
+    net = np.where(more > outlook.least_gain, more - outlook.lost[places], -math.inf)
+    order = np.argsort(-net / np.maximum(sizes[:-1], 1.0))
+    return [costs[places[at]] for at in order if net[at] > 0]
 
 
 def probe_worth(outlook: Outlook) -> float:

@@ -15,7 +15,7 @@ from partitioner.planning.plan import Plan
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.decision import Decision
 from partitioner.policy.expected_latency import by_mean, by_risk
-from partitioner.policy.exploration import Outlook, options_to_try, probe_worth
+from partitioner.policy.exploration import Outlook, more_than, options_to_try, probe_worth
 from partitioner.policy.last_resort import agreement, remaining
 from partitioner.policy.score import Scorer, weighs_latency_alone
 from partitioner.policy.settings import PolicySettings
@@ -43,11 +43,11 @@ def decide(
     such options are open.
     """
     settings = settings or PolicySettings()
-    costs = settings.expect_all(plan, seen)
-    able, meets = _able(costs, seen, settings)
-    scorer = settings.scorer(plan, seen, meets=meets)
     if current is not None and current.habit is not None:
         current = replace(current, option=current.habit, habit=None)
+    costs = _weighed(plan, seen, current, settings)
+    able, meets = _able(costs, seen, settings)
+    scorer = settings.scorer(plan, seen, meets=meets)
     decision = _habit(able, costs, scorer, seen, current, now_s, settings, meets=meets)
     return _with_look(decision, able, scorer, seen, current, now_s, settings)
 
@@ -70,27 +70,29 @@ def _with_look(
     if decision.meets_deadline and seen.cloud_reachable and current is not None:
         least = settings.hysteresis.least(scorer.score(habit), scorer.objective.seconds)
         outlook = Outlook.of(habit, able, scorer, seen, least)
-    for tried in options_to_try(outlook) if outlook else ():
-        more_bytes = max(0.0, tried.option.upload_bytes - habit.option.upload_bytes)
-        more_s = max(0.0, tried.tried_s - habit.mean_s)
-        if spent.allows(more_bytes, more_s, settings.looks, now_s):
-            return replace(
-                decision,
-                option=tried.option,
-                habit=decision.option,
-                habit_said=decision.said,
-                said=f"trying {tried.option.label}: the link may have recovered",
-                expected_s=tried.tried_s,
-                spent=spent.after(habit, now_s, more_bytes, more_s),
-            )
-    return replace(decision, spent=spent.after(habit, now_s))
+
+    def allows(cost: FrameTimes) -> bool:
+        return spent.allows(*more_than(habit, cost), settings.looks, now_s)
+
+    if outlook is None or not (worth := options_to_try(outlook, allows)):
+        return replace(decision, spent=spent.after(habit, now_s))
+    tried = worth[0]
+    return replace(
+        decision,
+        option=tried.option,
+        habit=decision.option,
+        habit_said=decision.said,
+        said=f"trying {tried.option.label}: the link may be better than is known",
+        expected_s=tried.tried_s,
+        spent=spent.after(habit, now_s, *more_than(habit, tried)),
+    )
 
 
 def probe_to_send(
     plan: Plan, seen: Conditions, current: Decision, now_s: float, settings: PolicySettings
 ) -> tuple[int, Decision]:
     """Return the bytes of a probe that is worth sending now, 0 for none, and the decision that has paid."""
-    costs = settings.expect_all(plan, seen)
+    costs = settings.expect_all(plan, seen).all()
     able, meets = _able(costs, seen, settings)
     scorer = settings.scorer(plan, seen, meets=meets)
     habit = _of(current.usual, able)
@@ -174,6 +176,17 @@ def contenders(
     return tuple(
         option for place, option in enumerate(known) if option.cut == EDGE or place in able
     )
+
+
+def _weighed(
+    plan: Plan, seen: Conditions, current: Decision | None, settings: PolicySettings
+) -> list[FrameTimes]:
+    """Return what frames take by each option; where only the fastest counts, by those that may be it."""
+    expected = settings.expect_all(plan, seen)
+    objective = settings.under(seen.power_demand).objective
+    if settings.limit_s is None and seen.cloud_reachable and weighs_latency_alone(objective):
+        return expected.leading(current.option if current else None)
+    return expected.all()
 
 
 def _able(

@@ -7,11 +7,11 @@ from typing import Self
 from partitioner.common.units import format_duration
 from partitioner.planning.metrics import FrameTimes
 from partitioner.planning.objective import LATENCY, Objective
-from partitioner.planning.option import Option
+from partitioner.planning.option import Option, OptionColumns
 from partitioner.planning.plan import Plan
 from partitioner.planning.terms import NO_TERMS, Terms
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.expected_latency import expect, expect_all
+from partitioner.policy.expected_latency import Expectation, expect, expect_all
 from partitioner.policy.exploration import LookSettings
 from partitioner.policy.hedging import Hedging
 from partitioner.policy.hysteresis import Hysteresis
@@ -69,9 +69,13 @@ class PolicySettings:
         """Return what a frame of an option is expected to take under `seen`."""
         return expect(option, seen, self.window, self.caution, self.hedged_share)
 
-    def expect_all(self, plan: Plan, seen: Conditions) -> list[FrameTimes]:
+    def expect_all(self, plan: Plan, seen: Conditions) -> Expectation:
         """Return what a frame of each of the plan's options is expected to take under `seen`."""
-        return expect_all(plan.columns, seen, self.window, self.caution, self.hedged_share)
+        return self.expect_columns(plan.columns, seen)
+
+    def expect_columns(self, columns: OptionColumns, seen: Conditions) -> Expectation:
+        """Return the same of options in columns."""
+        return expect_all(columns, seen, self.window, self.caution, self.hedged_share)
 
     @property
     def hedged_share(self) -> float:

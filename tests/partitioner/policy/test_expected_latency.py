@@ -10,7 +10,7 @@ from partitioner.estimators.link_estimate import LinkEstimate, Outage
 from partitioner.network.link import Link
 from partitioner.planning.option import OptionColumns
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.expected_latency import device_s, expect, expect_all
+from partitioner.policy.expected_latency import by_risk, device_s, expect, expect_all
 from partitioner.policy.hedging import answer_later, hedge_after_s
 from tests.kit.plans import CLOUD, EDGE, MIDDLE, seen
 
@@ -31,7 +31,7 @@ def test_all_options_at_once_are_what_each_is_alone() -> None:
     )  # fmt: skip
     options = [replace(each, finish_s=0.05) for each in (CLOUD, MIDDLE)] + [EDGE]
     for one, alone in zip(
-        expect_all(OptionColumns.of(options), now, 4, 0.5, 0.2),
+        expect_all(OptionColumns.of(options), now, 4, 0.5, 0.2).all(),
         (expect(each, now, 4, 0.5, 0.2) for each in options),
         strict=True,
     ):
@@ -96,3 +96,29 @@ def test_expectation_is_the_mean_of_draws(share: float, finish_s: float) -> None
     found = expect(option, now, 1, 0.0, 1.0)
     assert found.mean_s - device_s(option, now) == pytest.approx(wanted_s, rel=0.06)
     assert found.tried_s == pytest.approx(found.mean_s)
+
+
+def test_options_that_lead_are_the_fastest_on_average_and_in_every_case() -> None:
+    rng = np.random.default_rng(5)
+    options = [
+        replace(MIDDLE, cut=f"cut-{n:02}", edge_s=edge_s, upload_bytes=size, finish_s=0.1 - edge_s)
+        for n, (edge_s, size) in enumerate(rng.uniform((0.01, 1e3), (0.09, 1e5), (60, 2)).tolist())
+    ]
+    estimate = LinkEstimate(LINK, 1e-6, (0.9e-6) ** 2, 0.0, 0.1, 0.3, Outage(0.1, 0.5, 0.02))
+    now = Conditions(estimate, frame_period_s=0.1)
+    expected = expect_all(OptionColumns.of(options), now, 1, 0.25, 0.2)
+    every, current = expected.all(), options[7]
+    leading = expected.leading(current)
+    assert current in [each.option for each in leading]
+    assert set(leading) <= set(every)
+    assert len(leading) <= 2 + len(estimate.cases)
+    assert min(leading, key=by_risk) == min(every, key=by_risk)
+    for case in range(len(estimate.cases)):
+        assert min(each.by_case_s[case] for each in leading) == min(
+            each.by_case_s[case] for each in every
+        )
+
+
+def test_option_that_is_gone_does_not_lead() -> None:
+    expected = expect_all(OptionColumns.of([CLOUD, EDGE]), seen(8), 1, 0.25)
+    assert MIDDLE not in [each.option for each in expected.leading(MIDDLE)]

@@ -7,6 +7,7 @@ import pytest
 
 from partitioner.estimators.link_estimate import LinkEstimate
 from partitioner.network.link import Link
+from partitioner.planning.metrics import FrameTimes
 from partitioner.planning.objective import LATENCY, Objective
 from partitioner.planning.terms import NO_TERMS
 from partitioner.policy.conditions import Conditions
@@ -35,7 +36,7 @@ def conditions(share: float, link: Link = SLOW, **more: object) -> Conditions:
 
 
 def outlook_of(now: Conditions, habit: str, objective: Objective = LATENCY) -> Outlook | None:
-    costs = LOOKING.expect_all(PLAN, now)
+    costs = LOOKING.expect_all(PLAN, now).all()
     at = next(cost for cost in costs if cost.option.label == habit)
     return Outlook.of(at, costs, scorer_of(PLAN, now, objective, NO_TERMS), now, 0.001)
 
@@ -57,7 +58,7 @@ def test_perfect_knowledge_is_worth_the_mean_of_what_each_case_would_gain() -> N
     now = conditions(1.5)
     outlook = outlook_of(now, "cut-05/q4")
     assert outlook is not None
-    costs = LOOKING.expect_all(PLAN, now)
+    costs = LOOKING.expect_all(PLAN, now).all()
     habit = next(cost for cost in costs if cost.option == MIDDLE)
     weights = [case.weight for case in now.link.cases]
     wanted = sum(
@@ -95,7 +96,7 @@ def test_option_that_may_be_better_is_tried_and_its_reason_says_so() -> None:
     lavish = replace(LOOKING, looks=LookSettings(free_bytes=1e6, time_share=1e3))
     tried = decide(made, now, warm, 1.0, lavish)
     assert (tried.option.label, tried.habit, tried.usual) == ("cloud/jpeg", small, small)
-    assert tried.reason == "trying cloud/jpeg: the link may have recovered"
+    assert tried.reason == "trying cloud/jpeg: the link may be better than is known"
     assert tried.since_s == 0.0  # no move
     assert tried.look_bytes == tried.spent.look_bytes == 49_000
     # A device that cannot look now, as its head is not open, says why it takes what it takes.
@@ -133,7 +134,7 @@ def test_looks_stay_within_their_budget_of_bytes() -> None:
 
 
 def test_budget_of_time_forbids_what_is_expected_to_cost_more() -> None:
-    costs = LOOKING.expect_all(PLAN, conditions(1.5))
+    costs = LOOKING.expect_all(PLAN, conditions(1.5)).all()
     spent = NOTHING_SPENT
     for frame in range(100):  # ten seconds of frames
         spent = spent.after(costs[2], 0.1 * frame)
@@ -143,9 +144,24 @@ def test_budget_of_time_forbids_what_is_expected_to_cost_more() -> None:
 
 
 def test_spending_fades_within_minutes() -> None:
-    (cost, *_) = LOOKING.expect_all(PLAN, conditions(0.0))
+    (cost, *_) = LOOKING.expect_all(PLAN, conditions(0.0)).all()
     spent = NOTHING_SPENT.after(cost, 0.0, 1_000.0, 0.01)
     later = spent.faded(60.0)
     assert later.look_bytes == pytest.approx(1_000 / np.e)
     assert later.look_s == pytest.approx(0.01 / np.e)
     assert options_to_try(outlook) if (outlook := outlook_of(conditions(1.5), "edge")) else False
+
+
+def test_only_what_the_budget_allows_is_tried() -> None:
+    outlook = outlook_of(conditions(1.5), "edge")
+    assert outlook is not None
+    best = options_to_try(outlook)
+    assert best
+    asked = []
+
+    def allows(cost: FrameTimes) -> bool:
+        asked.append(cost.option)
+        return cost is not best[0]
+
+    assert options_to_try(outlook, allows) == best[1:]
+    assert EDGE not in asked  # it is the habit, and no look
