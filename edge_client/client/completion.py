@@ -168,8 +168,9 @@ class FrameCompletion:
         self, transport: GrpcTransport, work: PreparedFrame, message: bytes
     ) -> Answer:
         """Return what the cloud answers, or what it fails the frame with; both are learnt from."""
-        begun_at = perf_counter()
-        self._controller.learned.sent(work.frame, len(message), begun_at)
+        begun_at, option = perf_counter(), work.choice.option
+        cloud_s = option.cloud_s if option else 0.0
+        self._controller.learned.sent(work.request_id, len(message), begun_at, cloud_s)
         try:
             reply = await self._ask(transport, work, message)
         except SplitpointError as error:
@@ -180,7 +181,7 @@ class FrameCompletion:
             self._breaker.withdrew()
             raise
         finally:
-            self._controller.learned.settled(work.frame)
+            self._controller.learned.settled(work.request_id)
         self._hedges.answered(work, reply, begun_at)
         self._breaker.succeeded()
         return reply

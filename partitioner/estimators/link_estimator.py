@@ -195,7 +195,8 @@ class LinkEstimator:
     def estimate(self, now_s: float, waiting: tuple[float, float] | None = None) -> LinkEstimate:
         """Return what is believed at `now_s`; the longer nothing was seen, the wider.
 
-        `waiting`: the bytes of the oldest message without an answer, and since when it is under way.
+        `waiting`: the bytes of the oldest message without an answer, and since when it is under way, later by
+        what the server is expected to take.
         """
         p_rtt, p_byte = self._p_rtt, self._p_byte
         if now_s > self._seen_at > -math.inf:
@@ -216,6 +217,7 @@ class LinkEstimator:
         if waiting is None:
             return self._outages.outage(now_s, None, 0.0, 0.0)
         size, since_s = waiting
+        since_s = max(since_s, self._free_at - self._rtt_s)  # before, it waited for an earlier one
         reading = _Reading(1.0, size, self._expected(1.0, size))
         scatter_s = math.sqrt(self._variance(reading))
         return self._outages.outage(now_s, now_s - since_s, reading.value, scatter_s)

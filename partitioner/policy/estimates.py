@@ -4,7 +4,11 @@ The running edge and the simulator learn by the same.
 """
 
 import math
+from collections.abc import Callable, Hashable
 from dataclasses import replace
+from functools import wraps
+from threading import RLock
+from typing import Concatenate, ParamSpec, TypeVar
 
 from partitioner.estimators.device_load import DeviceLoad
 from partitioner.estimators.experience import Experience
@@ -34,18 +38,38 @@ _SPARE = 1.5
 _PROBE_S = 0.2
 """A probe takes the uplink for about so long."""
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_Method = Callable[Concatenate["Estimates", _P], _R]
+
+
+def _one_at_a_time(method: _Method[_P, _R]) -> _Method[_P, _R]:
+    """Let no other such method run meanwhile."""
+
+    @wraps(method)
+    def alone(self: "Estimates", /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return alone
+
 
 class Estimates:
-    """Estimates of link, loads, queue and frame rate, and how much they rest on."""
+    """Estimates of link, loads, queue and frame rate, and how much they rest on.
+
+    Several threads may teach and ask them: what is learnt of one frame is learnt whole.
+    """
 
     def __init__(self) -> None:
+        self.lock = RLock()
+        """Held while anything is learnt or asked; who takes another lock, too, takes that one first."""
         self.count = 0
         """Grows after whatever is learnt of link and loads, and with the pace: what was decided with an older
         count may not hold."""
         self.crossed_at = float("-inf")
         """When the link last showed what it can."""
         self._paced = 0
-        self._under_way: dict[int, tuple[float, float]] = {}
+        self._under_way: dict[Hashable, tuple[float, float, float]] = {}
         self._link: LinkEstimator | None = None
         self._edge, self._cloud = DeviceLoad(), LoadEstimator()
         self._queue, self._arrivals = FadingMean(), ArrivalRate()
@@ -54,23 +78,30 @@ class Estimates:
         self.cloud_workers = 1
         """So many frames the cloud serves at the same time."""
 
+    @_one_at_a_time
     def begin(self, link: Link) -> None:
         """Follow a link, which is believed to be `link` until something is seen of it."""
         self._link = LinkEstimator(link)
 
+    @_one_at_a_time
     def conditions(
         self, now_s: float, power_demand: PowerDemand = NO_POWER_DEMAND, *, reachable: bool = True
     ) -> Conditions:
         """Return what is known now, of the cloud whether it is `reachable`; UsageError without a link."""
         if self._link is None:
             raise UsageError("nothing is known of the link: this client follows no plan.")
-        waiting = min(self._under_way.values(), key=lambda sent: sent[1], default=None)
+        cloud_load, queue_s = self._cloud.load(now_s), self._queue.value(now_s)
+        oldest = min(self._under_way.values(), key=lambda sent: sent[1], default=None)
+        waiting = None
+        if oldest is not None:
+            upload_bytes, sent_at, cloud_s = oldest
+            waiting = upload_bytes, sent_at + queue_s + cloud_load * cloud_s
         others_load, own_load = self._edge.factors(now_s)
         return Conditions(
             self._link.estimate(now_s, waiting),
             others_load,
-            self._cloud.load(now_s),
-            self._queue.value(now_s),
+            cloud_load,
+            queue_s,
             reachable,
             self._arrivals.period_s,
             power_demand,
@@ -81,10 +112,12 @@ class Estimates:
             lessons=self.experience.lessons(now_s),
         )
 
+    @_one_at_a_time
     def cloud_load(self, now_s: float) -> float:
         """Return what the cloud takes now, over what it was measured to take."""
         return self._cloud.load(now_s)
 
+    @_one_at_a_time
     def link_at(self, now_s: float) -> Link | None:
         """Return the link as it is believed to be; None without a plan."""
         return self._link.estimate(now_s).link if self._link else None
@@ -126,15 +159,18 @@ class Estimates:
         """True while frames are taken when the device is free, so that none waits for it."""
         return self._paced > 0
 
+    @_one_at_a_time
     def pace(self, streams: int) -> None:
         """Count so many more streams, or fewer, whose frames are taken when the device is free."""
         self._paced += streams
         self.count += 1
 
+    @_one_at_a_time
     def arrived(self, arrived_at: float, asked_at: float = -math.inf) -> None:
         """Learn how often frames come; `asked_at`: before that there was no room for this one."""
         self._arrivals.add(arrived_at, asked_at)
 
+    @_one_at_a_time
     def ran_on_device(
         self, measured_s: float, profiled_s: float, now_s: float, *, beside: bool = False
     ) -> None:
@@ -142,10 +178,12 @@ class Estimates:
         self._edge.add(measured_s, profiled_s, now_s, beside=beside)
         self.count += 1
 
+    @_one_at_a_time
     def decided(self, decision: Decision, now_s: float) -> None:
         """Note the option that frames take from now on, and what a move to it promised."""
         self.experience.moved(decision.usual.label, now_s, decision.promise)
 
+    @_one_at_a_time
     def finished(
         self,
         option: Option,
@@ -166,6 +204,7 @@ class Estimates:
         self.experience.done(option.label, arrived_at, done_at, expected_s, computing_s)
         self.count += 1
 
+    @_one_at_a_time
     def served(self, seen: Transfer, queue_s: float, measured_s: float, profiled_s: float) -> None:
         """Learn from a frame that the cloud has served; `profiled_s` is 0 where its seconds tell nothing."""
         self.crossed(seen)
@@ -173,15 +212,20 @@ class Estimates:
         self._cloud.add(measured_s, profiled_s, seen.received_at)
         self.count += 1
 
-    def sent(self, number: int, upload_bytes: float, sent_at: float) -> None:
-        """Note that a message is under way, under a number of the caller's."""
-        self._under_way[number] = (upload_bytes, sent_at)
+    @_one_at_a_time
+    def sent(
+        self, message: Hashable, upload_bytes: float, sent_at: float, cloud_s: float = 0.0
+    ) -> None:
+        """Note that a message is under way, by a name of its own; the cloud is profiled to take `cloud_s`."""
+        self._under_way[message] = (upload_bytes, sent_at, cloud_s)
         self.count += 1
 
-    def settled(self, number: int) -> None:
+    @_one_at_a_time
+    def settled(self, message: Hashable) -> None:
         """Note that a message is no longer waited for: its answer came, or it was given up."""
-        self._under_way.pop(number, None)
+        self._under_way.pop(message, None)
 
+    @_one_at_a_time
     def crossed(self, seen: Transfer) -> None:
         """Learn from bytes that went to the cloud and back."""
         self.crossed_at = seen.received_at
@@ -189,12 +233,14 @@ class Estimates:
             self._link.add(seen)
         self.count += 1
 
+    @_one_at_a_time
     def lost(self, sent_bytes: float, waited_s: float) -> None:
         """Learn from bytes to which no answer came in so long."""
         if self._link is not None:
             self._link.at_least(sent_bytes, waited_s)
             self.count += 1
 
+    @_one_at_a_time
     def measured(self, small: Transfer, large: Transfer) -> None:
         """Believe two probes, and nothing from before: the cloud is back, perhaps over another link."""
         self.crossed_at = large.received_at

@@ -238,7 +238,8 @@ class Adaptive(Policy):
         if not self._calls:
             self._watch.heard(at_s)
         self._calls[frame] = passage
-        self._learned.sent(frame, passage.demand.upload_bytes, at_s)
+        demand = passage.demand
+        self._learned.sent(frame, demand.upload_bytes, at_s, self._profiled[demand.label].cloud_s)
 
     def _learn_load(self, _frame: int, passage: Passage, at_s: float, *, beside: bool) -> None:
         profiled = self._profiled[passage.demand.label]

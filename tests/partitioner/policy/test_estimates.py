@@ -1,7 +1,12 @@
 """What the running edge and the simulator both learn from their frames and probes."""
 
+from threading import Thread
+from typing import Any
+
 import pytest
 
+from partitioner.estimators.link_estimate import LinkEstimate
+from partitioner.estimators.link_estimator import LinkEstimator
 from partitioner.estimators.transfer import Transfer
 from partitioner.network.link import Link
 from partitioner.policy.estimates import Estimates
@@ -135,3 +140,44 @@ def test_bytes_that_get_no_answer_lower_the_rate() -> None:
     found = learned.link_at(6.0)
     assert found is not None
     assert found.uplink_bps < 0.3e6
+
+
+def test_seconds_of_a_slow_cloud_are_no_outage() -> None:
+    # 20 ms and 20,000 bytes at 8 Mbit/s: 40 ms on the link, and 300 ms in the cloud.
+    learned = following(Link(8e6, 8e6, 0.02))
+    learned.sent("first", 20_000, 0.0, 0.3)
+    assert learned.conditions(0.3).link.outage.now < 0.01
+    assert learned.conditions(2.0).link.outage.now > 0.9
+    learned.settled("first")
+    assert not learned.conditions(2.0).message_under_way
+
+
+def test_wait_behind_an_earlier_message_is_no_outage() -> None:
+    # 20 ms and 100,000 bytes at 8 Mbit/s: the second leaves 100 ms after it was handed over.
+    learned = following(Link(8e6, 8e6, 0.02))
+    learned.sent("first", 100_000, 0.0)
+    learned.sent("second", 100_000, 0.0)
+    learned.settled("first")
+    learned.crossed(Transfer(100_000, 0, 0.0, 0.12, 0.0))
+    assert learned.conditions(0.21).link.outage.now < 0.01
+    assert learned.conditions(2.0).link.outage.now > 0.9
+
+
+def test_threads_teach_and_ask_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned = following(Link(8e6, 8e6, 0.02))
+    estimate, waited = LinkEstimator.estimate, []
+
+    def slow(*args: Any) -> LinkEstimate:
+        teaching = Thread(target=learned.sent, args=("first", 1_000, 0.0))
+        teaching.start()
+        teaching.join(0.01)
+        waited.append(teaching)
+        assert teaching.is_alive()
+        return estimate(*args)
+
+    monkeypatch.setattr(LinkEstimator, "estimate", slow)
+    assert not learned.conditions(0.0).message_under_way
+    monkeypatch.undo()
+    for teaching in waited:
+        teaching.join()
+    assert learned.conditions(0.0).message_under_way
