@@ -87,6 +87,7 @@ class AsyncEdgeClient:
             deadline_s=options.deadline_s,
             latency_s=options.latency_s,
             window=options.window,
+            hedging=options.hedging,
         )
         self.control = Controller(self.bundle, stages, self._breaker, policy)
         """Decides on cuts, and keeps the estimates of the link and of loads."""

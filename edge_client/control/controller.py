@@ -297,7 +297,7 @@ class Controller:
         if decided.decision.habit is not None and not self._is_ready(decided, seen):
             decided = replace(decided, decision=decided.decision.without_look())
         if _usual(decided) != _usual(before) and not self._is_ready(decided, seen):
-            return self._choice(before)
+            return self._choice(replace(before, decision=before.decision.without_look()))
         return self._take(decided)
 
     def _offer_again(self) -> None:

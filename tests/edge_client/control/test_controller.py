@@ -84,6 +84,40 @@ async def test_move_waits_until_the_head_is_open(residual_bundle: Bundle, planne
         assert client.control.next(perf_counter()).cut.id == EDGE
 
 
+async def test_look_is_one_frame_even_where_the_next_move_waits_for_its_head(
+    residual_bundle: Bundle, planned: Plan
+) -> None:
+    async with (
+        FakeCloud(residual_bundle) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-01") as client,
+    ):
+        follow(client, planned)
+        see(client, 0.2e6)  # asks for a move here
+        control, stages = client.control, stages_of(client)
+        look = next(each for each in planned.options if each.cut not in (planned.best.cut, EDGE))
+        bounded = control._bounded
+        assert bounded is not None
+        habit = bounded.decision.option
+        decision = replace(bounded.decision, option=look, habit=habit, habit_said="as planned")
+        control._bounded = replace(bounded, decision=decision)
+        stages._opening.acquire()
+        try:
+            stages._stages.pop(("head", EDGE), None)
+            assert control.next(perf_counter()).cut.id == habit.cut
+        finally:
+            stages._opening.release()
+
+
+@pytest.mark.parametrize("how", [{"hedge": "off"}, {"on_failure": "fail", "hedge": "auto"}])
+def test_policy_counts_on_no_hedges_where_there_are_none(
+    how: dict[str, Any], residual_bundle: Bundle
+) -> None:
+    client = AsyncEdgeClient("localhost:1", residual_bundle, "auto", **how)
+    assert client.control.settings.hedged_share == 0
+    usual = AsyncEdgeClient("localhost:1", residual_bundle, "auto", hedge="auto")
+    assert usual.control.settings.hedged_share == 0.2
+
+
 async def test_cloud_that_is_away_moves_everything_here_and_its_return_moves_it_back(
     residual_bundle: Bundle, planned: Plan
 ) -> None:
