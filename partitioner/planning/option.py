@@ -154,6 +154,8 @@ class OptionColumns:
     cloud_s: Column
     finish_s: Column
     """Infinite where nothing here can finish a frame."""
+    by_exit: npt.NDArray[np.bool_]
+    """Where an exit finishes it, which is worse than the cloud's answer."""
 
     @classmethod
     def of(cls, options: Sequence[Option]) -> Self:
@@ -173,6 +175,7 @@ class OptionColumns:
             column(*(o.download_bytes for o in options)),
             column(*(o.cloud_s for o in options)),
             column(*(math.inf if o.finish_s is None else o.finish_s for o in options)),
+            np.array([o.last_resort is not None for o in options]),
         )
 
     @cached_property

@@ -27,6 +27,7 @@ from partitioner.estimators.link_estimate import LinkEstimate
 from partitioner.planning.metrics import FrameTimes
 from partitioner.planning.option import Option, OptionColumns
 from partitioner.policy.conditions import Conditions
+from partitioner.policy.hedging import overdue_s
 from protos.names import EDGE
 
 _VARIATION = 0.1
@@ -153,7 +154,8 @@ def _answers(
     if not hedged_share:
         return _Answers(delayed_s, delayed_s, usual_s + meets * lasts_s)
     finish_s = columns.finish_s * seen.edge_load
-    start_s = _hedge_s(estimate, usual_s, met @ weights, weights, finish_s)[:, None]
+    match_s = np.where(columns.by_exit, overdue_s(usual_s @ weights), finish_s)
+    start_s = _hedge_s(estimate, usual_s, met @ weights, weights, match_s)[:, None]
     latest_s = start_s + finish_s[:, None]
     in_time_s = np.minimum(usual_s, latest_s)
     hedged_s = in_time_s - met * lasts_s * np.expm1((in_time_s - latest_s) / lasts_s)

@@ -9,13 +9,17 @@ the same.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from partitioner.common.units import format_duration, parse_duration
 from partitioner.planning.option import Option
 from partitioner.policy.conditions import Conditions
 from protos.errors import UsageError
 
+Seconds = TypeVar("Seconds", float, npt.NDArray[np.float64])
 Later = Callable[[float], float]
 """The chance that an answer takes longer than so many seconds from when its message was handed over."""
 
@@ -114,7 +118,7 @@ class HedgeBudget:
         return min(self._hedging.burst, int(self._hedging.most_share * self._hedging.over))
 
 
-def overdue_s(expected_s: float) -> float:
+def overdue_s(expected_s: Seconds) -> Seconds:
     """Return what to count finishing here as, where that is an exit's answer, or a tail not opened yet.
 
     An exit takes no time and is worse: by its seconds alone it would be taken at once. So the frame is hedged

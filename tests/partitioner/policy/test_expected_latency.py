@@ -8,7 +8,7 @@ import pytest
 
 from partitioner.estimators.link_estimate import LinkEstimate, Outage
 from partitioner.network.link import Link
-from partitioner.planning.option import OptionColumns
+from partitioner.planning.option import LastResort, OptionColumns
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.expected_latency import by_risk, device_s, expect, expect_all
 from partitioner.policy.hedging import answer_later, hedge_after_s
@@ -122,3 +122,12 @@ def test_options_that_lead_are_the_fastest_on_average_and_in_every_case() -> Non
 def test_option_that_is_gone_does_not_lead() -> None:
     expected = expect_all(OptionColumns.of([CLOUD, EDGE]), seen(8), 1, 0.25)
     assert MIDDLE not in [each.option for each in expected.leading(MIDDLE)]
+
+
+def test_quick_exit_is_no_match_for_an_answer_that_is_in_time() -> None:
+    # It is worse, so that no frame is hedged by it before two more answers would have come.
+    alone = replace(MIDDLE, finish_s=0.001, last_resort=LastResort(0.8, 0.001))
+    now = Conditions(LinkEstimate(LINK, noise=0.05))
+    usual = expect(MIDDLE, now, 1, 0.0)
+    found = expect(alone, now, 1, 0.0, 0.2)
+    assert (found.mean_s, found.tried_s) == pytest.approx((usual.mean_s, usual.tried_s))
