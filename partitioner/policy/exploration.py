@@ -32,6 +32,8 @@ _WANDERED = 0.5
 """What was seen of a link holds until the logarithm of its rate has wandered by this,"""
 _HOLDS_S = (1.0, 20.0)
 """at least and at most so long."""
+_OF_THE_LINK = ("latency", "p95")
+"""Metrics whose seconds are what a frame takes, of which a look tells."""
 _PROBE_BYTES = np.array([2e3, 4e3, 8e3, 16e3, 32e3])
 _MOST_OF = 0.8
 """Of what a larger probe would tell a smaller one must tell."""
@@ -126,7 +128,7 @@ class Outlook:
         least_gain: float,
     ) -> Self | None:
         """Return it where a look could be worth anything; `least_gain`: what makes a move worth it."""
-        second = scorer.objective.seconds
+        second = sum(scorer.objective.weights.get(name, 0.0) for name in _OF_THE_LINK)
         weights = seen.link.cases_as_arrays[0]
         if not second or len(weights) == 1 or seen.message_under_way or len(costs) == 1:
             return None

@@ -50,8 +50,9 @@ def test_nothing_is_worth_a_look_while_a_message_will_tell() -> None:
     assert outlook_of(conditions(1.5, message_under_way=True), "cut-05/q4") is None
 
 
-def test_what_latency_does_not_weigh_is_not_looked_for() -> None:
-    assert outlook_of(conditions(1.5), "cut-05/q4", Objective.parse("bytes")) is None
+@pytest.mark.parametrize("objective", ["bytes", "throughput"])
+def test_what_latency_does_not_weigh_is_not_looked_for(objective: str) -> None:
+    assert outlook_of(conditions(1.5), "cut-05/q4", Objective.parse(objective)) is None
 
 
 def test_perfect_knowledge_is_worth_the_mean_of_what_each_case_would_gain() -> None:
