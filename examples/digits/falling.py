@@ -268,6 +268,6 @@ def _conclude(
     console.print(
         f"{plural(frames, 'frame')} in, {plural(len(numbers), 'result')} out, {in_order}; {lost} lost; "
         f"the cut moved {plural(summary['switches'], 'time')}, "
-        f"{plural(sum(summary['fallbacks'].values()), 'frame')} were finished on the edge because the cloud "
-        "failed them."
+        f"{plural(sum(summary['fallbacks'].values()), 'frame was', 'frames were')} finished on the edge "
+        "because the cloud failed."
     )
