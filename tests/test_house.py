@@ -28,7 +28,6 @@ NOUNS = (
     "greeting",
     "framing",
     "batching",
-    "hedging",
 )
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 

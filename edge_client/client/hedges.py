@@ -12,7 +12,7 @@ from edge_client.control.controller import Controller
 from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import Hedged
 from partitioner.estimators.answer_times import AnswerTimes
-from partitioner.policy.hedging import (
+from partitioner.policy.hedges import (
     HedgeBudget,
     Hedging,
     Later,

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
     from partitioner.planning.objective import Objective
     from partitioner.planning.terms import Terms
-    from partitioner.policy.hedging import Hedging
+    from partitioner.policy.hedges import Hedging
 
 AUTO, OFF = "auto", "off"
 
@@ -284,7 +284,7 @@ class ClientOptions(Options):
     @property
     def hedging(self) -> "Hedging":
         """When frames are hedged: never where those that the cloud fails are not to be finished here."""
-        from partitioner.policy.hedging import Hedging
+        from partitioner.policy.hedges import Hedging
 
         off = self.on_failure == "fail"
         return Hedging(OFF if off else self.hedge)  # type: ignore[arg-type]  # checked above

@@ -244,7 +244,7 @@ class Controller:
         if not rung_plans:
             return 1
         largest_bytes = max(option.upload_bytes for option in rung_plans[0].plan.options)
-        return self.learned.probe_bytes(largest_bytes, perf_counter())
+        return self.learned.probe_bytes(largest_bytes)
 
     def worth_probing(self) -> int:
         """Return the bytes of a look at the link that is worth them, and count them as spent; 0: none is."""

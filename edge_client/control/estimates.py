@@ -5,7 +5,6 @@ from time import perf_counter
 from edge_client.cloud.reply import Reply
 from edge_client.frames.prepared_frame import PreparedFrame
 from partitioner.estimators.transfer import Transfer
-from partitioner.network.link import Link
 from partitioner.policy.estimates import Estimates
 from partitioner.policy.settings import PolicySettings
 from protos.errors import LateError, SplitpointError
@@ -29,11 +28,6 @@ class EdgeEstimates(Estimates):
         None before the first answer.
         """
         return self._usual_s.get(label)
-
-    @property
-    def link(self) -> Link | None:
-        """The link as it is believed to be now; None without a plan."""
-        return self.link_at(perf_counter())
 
     def prepared(self, work: PreparedFrame, *, beside: bool = False) -> None:
         """Learn from a frame's head; `beside`: it began while others were beyond this device."""

@@ -161,7 +161,7 @@ class LinkEstimator:
         """Doubt the rate as far as it may have wandered since a message last told of it."""
         if self._told_at == -math.inf:
             self._told_at = at
-        if reading.size * self._byte_s > _TELLING * self._expected(reading.trips, reading.size):
+        if self._share_of_bytes(reading) > _TELLING:
             unseen_s = min(_FORGOTTEN_S, max(0.0, at - self._told_at - _FRESH_S))
             self._p_byte += self._volatility.value**2 * unseen_s * self._byte_s**2
             self._told_at = max(self._told_at, at)
@@ -174,7 +174,7 @@ class LinkEstimator:
         innovation, deviation = self._compare(reading)
         at, caught = seen.received_at, seen.begun_at < self._out_until
         if innovation <= max(_OUT * deviation, _OUT_S):
-            if reading.size * self._byte_s > _MUTE * self._expected(reading.trips, reading.size):
+            if self._share_of_bytes(reading) > _MUTE:
                 self._out_until = math.inf  # a ping in time does not tell that bytes are
             self._outages.passed(at, 0.0)
             bytes_s = reading.value - reading.trips * self._rtt_s
@@ -192,6 +192,12 @@ class LinkEstimator:
         if network_s > self._expected(1.0, upload_bytes):
             self._learn(_Reading(1.0, max(1.0, upload_bytes), network_s))
 
+    @property
+    def link(self) -> Link:
+        """The link as it is believed to be, which silence does not change."""
+        uplink_bps = 8 / self._byte_s
+        return Link(uplink_bps, uplink_bps / self._ratio, self._rtt_s)
+
     def estimate(self, now_s: float, waiting: tuple[float, float] | None = None) -> LinkEstimate:
         """Return what is believed at `now_s`; the longer nothing was seen, the wider.
 
@@ -205,12 +211,10 @@ class LinkEstimator:
         volatility, unseen_s = self._volatility.value, now_s - self._told_at
         if 0 < unseen_s < math.inf:
             p_byte += volatility**2 * min(unseen_s, _FORGOTTEN_S) * self._byte_s**2
-        uplink_bps = 8 / self._byte_s
-        link = Link(uplink_bps, uplink_bps / self._ratio, self._rtt_s)
         outage = self._outage(now_s, waiting)
         hints = tuple((it.size, it.value) for at, it in self._hints if now_s - at < _HINT_S)
         return LinkEstimate(
-            link, p_rtt, p_byte, self._p_both, self._noise, volatility, outage, hints
+            self.link, p_rtt, p_byte, self._p_both, self._noise, volatility, outage, hints
         )
 
     def _outage(self, now_s: float, waiting: tuple[float, float] | None) -> Outage:
@@ -236,8 +240,7 @@ class LinkEstimator:
     def _learn(self, reading: _Reading) -> bool:
         innovation, deviation = self._compare(reading)
         scaled = innovation / deviation
-        told = reading.size * self._byte_s > _MUTE * self._expected(reading.trips, reading.size)
-        if told or abs(scaled) > _CALM:
+        if self._share_of_bytes(reading) > _MUTE or abs(scaled) > _CALM:
             self._recent.append(reading)
             for side, sign in ((self._slower, 1), (self._faster, -1)):
                 if side.add(sign * scaled, self._settings.slack) > self._settings.alarm:
@@ -254,6 +257,11 @@ class LinkEstimator:
 
     def _expected(self, trips: float, size: float) -> float:
         return trips * self._rtt_s + size * self._byte_s
+
+    def _share_of_bytes(self, reading: _Reading) -> float:
+        """Return which share of its time the bytes of a message are expected to take."""
+        expected_s = self._expected(reading.trips, reading.size)
+        return reading.size * self._byte_s / max(expected_s, _FLOOR_S)
 
     def _compare(self, reading: _Reading) -> tuple[float, float]:
         """Return how far a reading is from what was expected, and how far it may well be."""
@@ -322,7 +330,7 @@ class LinkEstimator:
         self._seen_at = max(self._seen_at, now_s)
 
     def _wandering(self, seconds: float) -> tuple[float, float]:
-        share = self._settings.drift**2 * min(seconds, 60.0)
+        share = self._settings.drift**2 * min(seconds, _FORGOTTEN_S)
         return _TRIP_DRIFT**2 * share * self._rtt_s**2, share * self._byte_s**2
 
 

@@ -112,20 +112,15 @@ class Estimates:
             lessons=self.experience.lessons(now_s),
         )
 
-    @_one_at_a_time
-    def cloud_load(self, now_s: float) -> float:
-        """Return what the cloud takes now, over what it was measured to take."""
-        return self._cloud.load(now_s)
+    @property
+    def link(self) -> Link | None:
+        """The link as it is believed to be now; None without a plan."""
+        with self.lock:
+            return self._link.link if self._link else None
 
-    @_one_at_a_time
-    def link_at(self, now_s: float) -> Link | None:
-        """Return the link as it is believed to be; None without a plan."""
-        return self._link.estimate(now_s).link if self._link else None
-
-    def probe_bytes(self, largest_bytes: float, now_s: float) -> int:
+    def probe_bytes(self, largest_bytes: float) -> int:
         """Return what a probe should carry: what the largest option would, within reason."""
-        link = self.link_at(now_s)
-        if link is None:
+        if (link := self.link) is None:
             return 1
         wanted = max(_PROBE_LEAST_BYTES, _PROBE_S * link.uplink_bps / 8)
         return int(min(_PROBE_MOST_BYTES, wanted, largest_bytes)) or 1
@@ -144,7 +139,7 @@ class Estimates:
 
     def has_time_for(self, size_bytes: int, now_s: float) -> bool:
         """Tell whether a probe of so many bytes is likely to be back before the next frame comes."""
-        if (link := self.link_at(now_s)) is None:
+        if (link := self.link) is None:
             return False
         left_s = self._arrivals.next_at - now_s
         return _SPARE * (link.rtt_s + 8 * size_bytes / link.uplink_bps) < left_s
@@ -246,7 +241,7 @@ class Estimates:
         self.crossed_at = large.received_at
         if self._link is None:
             return
-        before = self._link.estimate(large.received_at).link
+        before = self._link.link
         more_s = large.network_s - small.network_s
         more_bytes = large.upload_bytes - small.upload_bytes
         if more_s > 0.1 * small.network_s and more_bytes > 0:

@@ -5,7 +5,7 @@
 
 and, where frames come every `period` seconds, what waiting for each other adds. The expectation is over
 the ways that the link may be (`LinkEstimate.cases`) and over an outage, which lasts exponentially long.
-The hedge is the moment at which the device begins to finish a late frame itself (hedging.py).
+The hedge is the moment at which the device begins to finish a late frame itself (hedges.py).
 A frame passes three stages, device, uplink and cloud, each of which takes one frame at a time. If the
 slowest takes s:
 
@@ -27,7 +27,7 @@ from partitioner.estimators.link_estimate import LinkEstimate
 from partitioner.planning.metrics import FrameTimes
 from partitioner.planning.option import Option, OptionColumns
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.hedging import overdue_s
+from partitioner.policy.hedges import overdue_s
 from protos.names import EDGE
 
 _VARIATION = 0.1
@@ -171,7 +171,7 @@ def _hedge_s(
 ) -> Seconds:
     """Return about when a hedge begins: at once, or as soon as the answer of one of the cases is late.
 
-    It is what hedging.py finds, without the shape of the scatter.
+    It is what hedges.py finds, without the shape of the scatter.
     """
     late_s = (1 + _LATE * estimate.noise) * usual_s
     starts_s = np.concatenate((np.zeros((len(usual_s), 1)), late_s), axis=1)

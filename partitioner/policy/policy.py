@@ -43,8 +43,7 @@ def decide(
     such options are open.
     """
     settings = settings or PolicySettings()
-    if current is not None and current.habit is not None:
-        current = replace(current, option=current.habit, habit=None)
+    current = current.without_look() if current else None
     costs = _weighed(plan, seen, current, settings)
     able, meets = _able(costs, seen, settings)
     scorer = settings.scorer(plan, seen, meets=meets)
@@ -67,9 +66,8 @@ def _with_look(
         return decision
     spent = current.spent if current else decision.spent
     outlook = None
-    if decision.meets_deadline and seen.cloud_reachable and current is not None:
-        least = settings.hysteresis.least(scorer.score(habit), scorer.objective.seconds)
-        outlook = Outlook.of(habit, able, scorer, seen, least)
+    if decision.meets_deadline and current is not None:
+        outlook = _outlook(habit, able, scorer, seen, settings)
 
     def allows(cost: FrameTimes) -> bool:
         return spent.allows(*more_than(habit, cost), settings.looks, now_s)
@@ -96,15 +94,28 @@ def probe_to_send(
     able, meets = _able(costs, seen, settings)
     scorer = settings.scorer(plan, seen, meets=meets)
     habit = _of(current.usual, able)
-    if habit is None or not meets or not seen.cloud_reachable:
+    if habit is None or not meets:
         return 0, current
-    least = settings.hysteresis.least(scorer.score(habit), scorer.objective.seconds)
-    outlook = Outlook.of(habit, able, scorer, seen, least)
+    outlook = _outlook(habit, able, scorer, seen, settings)
     size = probe_worth(outlook) if outlook else 0.0
     if not size or not current.spent.allows(size, 0.0, settings.looks, now_s):
         return 0, current
     spent = current.spent.faded(now_s)
     return int(size), replace(current, spent=replace(spent, look_bytes=spent.look_bytes + size))
+
+
+def _outlook(
+    habit: FrameTimes,
+    able: list[FrameTimes],
+    scorer: Scorer,
+    seen: Conditions,
+    settings: PolicySettings,
+) -> Outlook | None:
+    """Return what a look at the link could be worth; None: nothing, or there is no cloud to look at."""
+    if not seen.cloud_reachable:
+        return None
+    least = settings.hysteresis.least(scorer.score(habit), scorer.objective.seconds)
+    return Outlook.of(habit, able, scorer, seen, least)
 
 
 def _habit(

@@ -13,7 +13,7 @@ from partitioner.planning.terms import NO_TERMS, Terms
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.expected_latency import Expectation, expect, expect_all
 from partitioner.policy.exploration import LookSettings
-from partitioner.policy.hedging import Hedging
+from partitioner.policy.hedges import Hedging
 from partitioner.policy.hysteresis import Hysteresis
 from partitioner.policy.power_rules import PowerDemand
 from partitioner.policy.score import Scorer, scorer_of

@@ -17,7 +17,7 @@ from partitioner.policy.conditions import Conditions
 from partitioner.policy.decision import Decision
 from partitioner.policy.estimates import Estimates
 from partitioner.policy.exit_thresholds import RungDecision, RungPlan, decide_bounded
-from partitioner.policy.hedging import (
+from partitioner.policy.hedges import (
     HedgeBudget,
     answer_later,
     expected_answer_s,
@@ -214,8 +214,8 @@ class Adaptive(Policy):
             self._learned.settled(frame)
             self._breaker.failed(_broke(), passage.begun_at + passage.demand.edge_s, at_s)
 
-    def _probe_bytes(self, at_s: float) -> int:
-        return self._learned.probe_bytes(self._largest_bytes, at_s)
+    def _probe_bytes(self) -> int:
+        return self._learned.probe_bytes(self._largest_bytes)
 
     def _worth_probing(self, at_s: float) -> int:
         """Return the bytes of a look at the link that is worth them; 0: none is."""

@@ -47,7 +47,7 @@ class Watch:
         setup: Setup,
         learned: Estimates,
         breaker: Breaker,
-        probe_bytes: Callable[[float], int],
+        probe_bytes: Callable[[], int],
         worth_probing: Callable[[float], int],
         seen: Callable[[], Seen],
     ) -> None:
@@ -105,7 +105,7 @@ class Watch:
             self._breaker.probed(_lost(), now_s + GREET_S)
             return False
         yield (at_s := greeted_at)
-        measuring = transfers_over_a_new_link(self._probe_bytes(at_s))
+        measuring = transfers_over_a_new_link(self._probe_bytes())
         size = next(measuring)
         while True:
             transfer = self._transfer(size, at_s)

@@ -16,7 +16,7 @@ from partitioner.network.trace_files import read_trace
 from partitioner.planning.objective import LATENCY, Objective
 from partitioner.planning.plan import Plan
 from partitioner.planning.terms import NO_TERMS, Terms
-from partitioner.policy.hedging import Hedging
+from partitioner.policy.hedges import Hedging
 from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.adaptive import ADAPTIVE
 from partitioner.simulation.comparison import compare_policies

@@ -16,7 +16,7 @@ from edge_client.sources.frame_pacing import paced
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.trace import Trace
 from partitioner.planning.plan import Plan
-from partitioner.policy.hedging import HedgeBudget, Hedging
+from partitioner.policy.hedges import HedgeBudget, Hedging
 from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.adaptive import Adaptive
 from partitioner.simulation.demand import Demand, demands_of

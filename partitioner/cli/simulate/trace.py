@@ -238,7 +238,7 @@ def trace(
     from partitioner.common.files import write_csv
     from partitioner.common.units import parse_duration
     from partitioner.planning.plan import plan
-    from partitioner.policy.hedging import Hedging
+    from partitioner.policy.hedges import Hedging
     from partitioner.policy.settings import PolicySettings
     from partitioner.reports.plans.guesses import guess_notes, ranges_json
     from partitioner.reports.plans.plan import scale_notes

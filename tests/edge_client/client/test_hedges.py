@@ -20,7 +20,7 @@ from edge_client.relay.relay import Relay
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
 from partitioner.planning.plan import Plan
-from partitioner.policy.hedging import Hedging, answer_later
+from partitioner.policy.hedges import Hedging, answer_later
 from partitioner.runtime.interruption import Interruption
 from protos.errors import LateError, UsageError
 from protos.inference_pb2 import ModelInferRequest

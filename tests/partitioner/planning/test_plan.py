@@ -18,7 +18,7 @@ from partitioner.planning.plan import plan
 from partitioner.planning.selection import select
 from partitioner.planning.terms import Terms
 from partitioner.policy.conditions import Conditions
-from partitioner.policy.hedging import Hedging
+from partitioner.policy.hedges import Hedging
 from partitioner.policy.policy import expected_s
 from partitioner.policy.settings import PolicySettings
 from partitioner.profiles.profile import CutProfile, Estimate

@@ -23,8 +23,8 @@ def test_nothing_is_known_before_a_link_is_followed() -> None:
     learned = Estimates()
     with pytest.raises(UsageError, match="nothing is known of the link"):
         learned.conditions(0.0)
-    assert learned.link_at(0.0) is None
-    assert learned.probe_bytes(1e6, 0.0) == 1
+    assert learned.link is None
+    assert learned.probe_bytes(1e6) == 1
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_probe_carries_what_the_largest_option_would_within_reason(
     uplink_bps: float, largest_bytes: float, wanted: int
 ) -> None:
     learned = following(Link(uplink_bps, uplink_bps, 0.01))
-    assert learned.probe_bytes(largest_bytes, 0.0) == wanted
+    assert learned.probe_bytes(largest_bytes) == wanted
 
 
 def test_served_frame_tells_of_link_queue_and_cloud_unless_its_seconds_tell_nothing() -> None:
@@ -85,7 +85,7 @@ def test_two_probes_tell_the_round_trip_and_the_rate_unless_it_is_noise(
 ) -> None:
     learned = following(Link(1e6, 2e6, 0.5))
     learned.measured(small, large)
-    found = learned.link_at(5.0)
+    found = learned.link
     assert found is not None
     assert found.rtt_s == pytest.approx(0.022)
     assert (found.uplink_bps, found.downlink_bps) == pytest.approx((uplink_bps, 2 * uplink_bps))
@@ -137,7 +137,7 @@ def test_bytes_that_get_no_answer_lower_the_rate() -> None:
     assert learned.has_seen_link
     for _ in range(3):
         learned.lost(20_000, 2.0)  # 160,000 bits in 2 s: 80 kbit/s at most
-    found = learned.link_at(6.0)
+    found = learned.link
     assert found is not None
     assert found.uplink_bps < 0.3e6
 

@@ -11,7 +11,7 @@ from partitioner.network.link import Link
 from partitioner.planning.option import LastResort, OptionColumns
 from partitioner.policy.conditions import Conditions
 from partitioner.policy.expected_latency import by_risk, device_s, expect, expect_all
-from partitioner.policy.hedging import answer_later, hedge_after_s
+from partitioner.policy.hedges import answer_later, hedge_after_s
 from tests.kit.plans import CLOUD, EDGE, MIDDLE, seen
 
 LINK = Link(8e6, 8e6, 0.02)
@@ -74,7 +74,7 @@ def test_hedges_help_no_more_frames_than_may_be_hedged() -> None:
 @pytest.mark.parametrize("share", [0.4, 1.0])
 @pytest.mark.parametrize("finish_s", [0.02, 0.06, 0.2])
 def test_expectation_is_the_mean_of_draws(share: float, finish_s: float) -> None:
-    """Draws: a log-normal rate, messages that scatter, outages, and the hedge of hedging.py."""
+    """Draws: a log-normal rate, messages that scatter, outages, and the hedge of hedges.py."""
     outage = Outage(rate=0.1, lasts_s=0.4, now=0.05)
     byte_s = 8 / LINK.uplink_bps
     estimate = LinkEstimate(LINK, 0.0, (share * byte_s) ** 2, 0.0, 0.1, 0.3, outage)

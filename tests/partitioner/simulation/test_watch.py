@@ -6,7 +6,7 @@ from partitioner.estimators.cloud_checks import PROBE_FRAMING
 from partitioner.network.link import Link
 from partitioner.network.trace import Trace
 from partitioner.planning.plan import plan
-from partitioner.policy.hedging import Hedging
+from partitioner.policy.hedges import Hedging
 from partitioner.policy.settings import PolicySettings
 from partitioner.simulation.comparison import compare_policies
 from partitioner.simulation.pipeline import Passage, Setup

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partitioner.estimators.link_estimate import Outage
-from partitioner.policy.hedging import (
+from partitioner.policy.hedges import (
     HedgeBudget,
     Hedging,
     answer_later,
