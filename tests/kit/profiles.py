@@ -5,6 +5,7 @@ from pathlib import Path
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import MODEL_GRAPH, Cut, FileDigest, Manifest
+from partitioner.profiles.machine import machine_of
 from partitioner.profiles.profile import (
     CodecProfile,
     CutProfile,
@@ -14,6 +15,7 @@ from partitioner.profiles.profile import (
     Timing,
 )
 from partitioner.profiles.stage_order import heads_of
+from partitioner.runtime.sessions import RuntimeOptions
 from protos.names import CLOUD, EDGE
 from protos.tensors import TensorSpec
 
@@ -109,6 +111,17 @@ def profile_of(bundle: Bundle, slowness: float) -> Profile:
         splitpoint="0", bundle=bundle.name, bundle_digest=bundle.digest, machine=MACHINE,
         measured_at="", inputs="random", cuts=cuts,
     )  # fmt: skip
+
+
+def steady(bundle: Bundle, seconds: float = 0.01) -> Profile:
+    """What this machine would have measured if it took `seconds` for the whole, and each node alike.
+
+    For what a measured profile cannot be asked: which option wins does not change with a busy machine.
+    """
+    nodes = len(heads_of(bundle)[EDGE])
+    even = additive(bundle, (seconds / nodes,) * nodes, {"half": 16, "int8": 8})
+    waits = {"resume_s": 1e-5, "crossing_s": 1e-5}
+    return even.model_copy(update={"machine": machine_of(RuntimeOptions()), **waits})
 
 
 def profile_of_heads(profile: Profile, held: Bundle) -> Profile:

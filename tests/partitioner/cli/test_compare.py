@@ -14,10 +14,10 @@ from partitioner.cli.main import app
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
 from partitioner.profiles.profile import Profile
-from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.store import find_profiles
 from partitioner.reports.plans.comparison import Compared, comparison_text
 from protos.errors import UsageError
+from tests.kit.profiles import steady
 
 LINK = ("--link", "10mbit,20ms", "--cloud-scale", "0.2")
 
@@ -26,7 +26,7 @@ LINK = ("--link", "10mbit,20ms", "--cloud-scale", "0.2")
 def pair(residual_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A bundle, and the same as if its input were so small that it takes half the time."""
     folder = tmp_path_factory.mktemp("compare")
-    profile = measure_profile(residual_bundle, budget_s=0)
+    profile = steady(residual_bundle)
     for name, scale in (("large", 1.0), ("small", 0.5)):
         shutil.copytree(residual_bundle.path, folder / name)
         scaled = profile.scaled(scale).model_copy(update={"scale": 1.0})

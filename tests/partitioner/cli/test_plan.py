@@ -15,11 +15,9 @@ from partitioner.common.units import DURATIONS, ENERGIES, ColumnUnit
 from partitioner.devices.device import load_device
 from partitioner.graph.work import work_of
 from partitioner.profiles.profile import Profile
-from partitioner.profiles.profiler import measure_profile
-from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import FileError, InfeasibleError, SplitpointError, UnknownNameError, UsageError
 from tests.kit.exit_models import first_cut
-from tests.kit.profiles import profile_of, profile_of_heads
+from tests.kit.profiles import profile_of, profile_of_heads, steady
 
 runner = CliRunner()
 
@@ -32,7 +30,7 @@ Command = Callable[..., Any]
 @pytest.fixture(scope="session")
 def profile(residual_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("profiles") / "edge.json"
-    measure_profile(residual_bundle, RuntimeOptions(), budget_s=0.5).save(path)
+    steady(residual_bundle).save(path)
     return path
 
 

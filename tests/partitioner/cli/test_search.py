@@ -15,11 +15,11 @@ from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.network.link import Link
 from partitioner.planning.plan import plan
 from partitioner.profiles.profile import Profile
-from partitioner.profiles.profiler import measure_profile
 from partitioner.profiles.store import find_profiles
 from partitioner.search.explorer import graph_of
 from protos.errors import ProfileError, UsageError
 from tests.kit.models import inception, save
+from tests.kit.profiles import steady
 
 
 def splitpoint(*words: object) -> subprocess.CompletedProcess[str]:
@@ -40,16 +40,12 @@ def document(done: subprocess.CompletedProcess[str]) -> Any:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Imported with one cut, on a device a thousand times as slow as this machine."""
+    """Imported with one cut; with fixed times, as on a busy machine other cuts would survive."""
     folder = tmp_path_factory.mktemp("search")
     made = import_model(
         save(inception(), folder / "net.onnx"), folder / "net", ImportOptions(max_cuts=1)
     )
-    profile = measure_profile(made, budget_s=0)
-    # What a node takes, and waiting, are fixed: on a busy machine they would change who survives.
-    waits = {"resume_s": 1e-5, "crossing_s": 1e-5}
-    even = {"node_s": (2e-5,) * len(profile.node_s or ()), **waits}
-    profile.model_copy(update=even).save(made.profiles / "edge.json")
+    steady(made).save(made.profiles / "edge.json")
     return made.path
 
 
