@@ -6,12 +6,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cloud_server.engine import EXTENSIONS, Engine
-from cloud_server.measurement import ProfileMeter
-from cloud_server.model_store import ModelStore, load_bundles
+from cloud_server.engine.engine import EXTENSIONS, Engine
+from cloud_server.models.model_store import ModelStore, load_bundles
+from cloud_server.observability.edge_book import EdgeBook
 from cloud_server.options import ServerOptions
-from cloud_server.splitpoint_service import SERVICE, SplitpointService
-from cloud_server.telemetry import EdgeBook
+from cloud_server.services.profile_meter import ProfileMeter
+from cloud_server.services.splitpoint_service import SERVICE, SplitpointService
 from partitioner.common.event_loop import LoopThread
 from partitioner.runtime.sessions import RuntimeOptions
 from partitioner.settings.declaration import spelled_out

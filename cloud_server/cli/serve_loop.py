@@ -7,8 +7,8 @@ from typing import Any
 import uvloop
 
 from cloud_server.cli.settings import ServeSettings
+from cloud_server.rest.web import serve_web
 from cloud_server.server import CloudServer
-from cloud_server.web import serve_web
 from partitioner.common.event_loop import stop_event
 from partitioner.common.memory import keep_freed_pages
 from partitioner.common.units import format_duration, plural

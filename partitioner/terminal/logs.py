@@ -12,7 +12,7 @@ _OURS = ("protos", "partitioner", "edge_client", "cloud_server", "splitpoint")
 
 
 class TextFormatter(PlainFormatter):
-    """`2026-01-31T12:00:00.000+01:00 INFO cloud_server.model_store: loaded m.c3`."""
+    """`2026-01-31T12:00:00.000+01:00 INFO cloud_server.models.model_store: loaded m.c3`."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 from protos.errors import MismatchError, TensorError, UnknownNameError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.names import PARAM_BUNDLE_DIGEST
+from protos.serving.callers import CALLER
 from protos.tensors import Buffer, TensorSpec
 from protos.wire.framing import decode_request
 
@@ -39,10 +40,14 @@ class Catalogue(Protocol):
 
 
 class Job:
-    """One request between its arrival and its answer. `encode` makes bytes of the answer."""
+    """One request between its arrival and its answer. `encode` makes bytes of the answer.
+
+    `caller` is who the server's gate found to ask; empty: nobody was asked for a name.
+    """
 
     def __init__(self, data: bytes, encode: Encode) -> None:
         self.received_ns = time.perf_counter_ns()
+        self.caller = CALLER.get()
         self.encode = encode
         self.header = ModelInferRequest()
         self._data = data

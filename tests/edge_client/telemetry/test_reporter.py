@@ -6,8 +6,8 @@ import grpc
 import httpx
 import pytest
 
+from cloud_server.rest.web import create_app
 from cloud_server.server import CloudServer
-from cloud_server.web import create_app
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.cloud.absence import say_absence
 from edge_client.cloud.greeting import report_telemetry

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cloud_server.model_store import load_bundles
+from cloud_server.models.model_store import load_bundles
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.head_export import export_heads
 from partitioner.bundle.heads import HEADS_FILE

@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from cloud_server.model_store import ModelStore
+from cloud_server.models.model_store import ModelStore
 from edge_client.cli.reports.remarks import client_options
 from edge_client.client.sync_client import EdgeClient
 from edge_client.frames.stages import Stages

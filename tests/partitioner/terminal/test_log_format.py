@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from cloud_server.telemetry import EdgeBook
+from cloud_server.observability.edge_book import EdgeBook
 from partitioner.terminal.log_format import PlainFormatter
 from protos.rpc.printable import printable
 from protos.telemetry import Telemetry

@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 
-from cloud_server import model_store
+from cloud_server.models import model_store
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import RuntimeOptions, Stage

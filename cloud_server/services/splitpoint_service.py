@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import grpc
 
-from cloud_server.measurement import ProfileMeter
-from cloud_server.model_store import ModelStore
+from cloud_server.models.model_store import ModelStore
+from cloud_server.observability.edge_book import EdgeBook
 from cloud_server.options import available_cores
-from cloud_server.telemetry import EdgeBook
+from cloud_server.services.profile_meter import ProfileMeter
 from partitioner.bundle.calibration import CALIBRATION_FILE
 from partitioner.bundle.contents import Contents
 from partitioner.bundle.exits import EXITS_FILE

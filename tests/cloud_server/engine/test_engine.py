@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cloud_server.engine import Engine
-from cloud_server.model_store import ModelStore
+from cloud_server.engine.engine import Engine
+from cloud_server.models.model_store import ModelStore
 from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.codecs.calibration import Calibration

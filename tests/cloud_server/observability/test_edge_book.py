@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cloud_server.telemetry import EdgeBook
+from cloud_server.observability.edge_book import EdgeBook
 from protos.errors import UsageError
 from protos.telemetry import MAX_SNAPSHOT_BYTES, MAX_SNAPSHOTS, Telemetry
 

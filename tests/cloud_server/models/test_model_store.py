@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cloud_server import model_store
-from cloud_server.model_store import ModelStore, load_bundles
+from cloud_server.models import model_store
+from cloud_server.models.model_store import ModelStore, load_bundles
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import EXITS_FILE
 from partitioner.runtime import sessions

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
-from cloud_server.engine import EXTENSIONS
+from cloud_server.engine.engine import EXTENSIONS
 from protos.errors import UnknownNameError, UsageError
 from protos.rpc.addresses import open_listener
 from protos.serving.inference import SERVER_NAME, splitpoint_version

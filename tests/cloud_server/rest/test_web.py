@@ -6,8 +6,8 @@ import urllib.request
 import httpx
 import pytest
 
+from cloud_server.rest.web import create_app, serve_web
 from cloud_server.server import CloudServer
-from cloud_server.web import create_app, serve_web
 from partitioner.bundle.bundle import Bundle
 from protos.errors import UsageError
 from tests.kit.cloud_calls import TIMEOUT_S

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-from cloud_server.model_store import Model, ModelStore
+from cloud_server.models.model_store import Model, ModelStore
 from partitioner.common.units import plural
 from partitioner.runtime.sessions import Stage
 from protos.errors import OverloadedError, TensorError

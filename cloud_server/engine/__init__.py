@@ -1,0 +1,1 @@
+"""The engine: requests wait, are batched, and become answers on worker threads."""

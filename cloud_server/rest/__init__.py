@@ -1,0 +1,1 @@
+"""HTTP: the Open Inference Protocol as REST, health, and metrics."""

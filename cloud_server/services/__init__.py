@@ -1,0 +1,1 @@
+"""The gRPC services beside the Open Inference Protocol: bundles, profiles, probes, telemetry."""
