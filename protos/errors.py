@@ -18,7 +18,8 @@
     └── ServerError          the cloud side
         ├── MismatchError        the cloud's bundle differs from the edge's
         │   └── CalibrationError     only its calibration does
-        ├── DeniedError          the server does not let this caller in
+        ├── DeniedError          the server does not let this caller do this
+        │   └── UnauthenticatedError it does not know who calls
         ├── TooLargeError        a message over the server's limit
         ├── OverloadedError      the server takes no more work now
         └── FaultError           the server failed; its log says why
@@ -136,7 +137,11 @@ class CalibrationError(MismatchError):
 
 
 class DeniedError(ServerError):
-    """The server does not let this caller in."""
+    """The server does not let this caller do this."""
+
+
+class UnauthenticatedError(DeniedError):
+    """The server does not know who calls: no token or certificate, or none that it takes."""
 
 
 class TooLargeError(ServerError):
@@ -144,7 +149,11 @@ class TooLargeError(ServerError):
 
 
 class OverloadedError(ServerError):
-    """The server takes no more work now."""
+    """The server takes no more work now, or no more of this caller; 0 s: it cannot say when it will again."""
+
+    def __init__(self, text: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
 
 
 class FaultError(ServerError):

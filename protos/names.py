@@ -39,6 +39,12 @@ PARAM_HEALTH = "health"
 PARAM_ERROR_CODE = "error_code"
 """On a failed answer of a stream: the name of the gRPC status code."""
 
+PARAM_RETRY_AFTER_MS = "retry_after_ms"
+"""There too, of a server that takes no more now: after how many milliseconds to try again, if it knows."""
+
+RETRY_AFTER_TRAILER = "grpc-retry-pushback-ms"
+"""The same in the trailers of a call that is refused, under gRPC's name for it."""
+
 
 def model_name(bundle: str, cut: str) -> str:
     """Return the OIP model that serves the tail of `cut`: `<bundle>.<cut>`, or `<bundle>` for `cloud`."""

@@ -1,18 +1,23 @@
-"""Files that appear whole or not at all when written, and are bounded when read whole."""
+"""Files that appear whole or not at all when written, bounded when read whole, and private where secret."""
 
 import csv
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from partitioner.common.units import plural
-from protos.errors import FileError, SplitpointError, UsageError
+from protos.errors import FileError, SplitpointError, UsageError, reason
 
 MAX_DOCUMENT_BYTES: Final = 64 << 20
 """Of the manifest, the graph, the map of the weights and `heads.json`, each: these of a model with
 thousands of nodes take about one."""
+_MODE: Final = 0o600
+_OTHERS: Final = 0o077
+_OTHERS_OF_ROOTS: Final = 0o037
+"""What may not be allowed of a file of root's: a group may read it, as orchestrators mount secrets."""
 
 
 @contextmanager
@@ -74,3 +79,63 @@ def read_document(path: Path, max_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
     if (size := path.stat().st_size) > max_bytes:
         raise ValueError(f"it has {plural(size, 'byte')}, and {max_bytes:,} are allowed")
     return path.read_bytes()
+
+
+def read_private(path: Path, what: str) -> bytes:
+    """Return the bytes of a secret file; FileError, with `what` it is, unless it is private and readable.
+
+    Private: no right for others, an owner who is this user or root, and of a file of root's at most a
+    group that reads it. What is opened is what is checked.
+    """
+    try:
+        with path.open("rb") as file:
+            check_private(os.fstat(file.fileno()), path, what)
+            return file.read()
+    except OSError as error:
+        raise FileError(
+            f"the {what} {path} cannot be read: {reason(error)}. Give a file that this user may read."
+        ) from error
+
+
+def check_private(found: os.stat_result, path: Path, what: str) -> None:
+    """Raise FileError unless a file with this status is private, as `read_private` says."""
+    root = found.st_uid == 0
+    if not root and found.st_uid != os.geteuid():
+        raise FileError(
+            f"the {what} {path} belongs to user {found.st_uid}, and this is user {os.geteuid()}. Give it "
+            f"to this user: chown {os.geteuid()} {path}."
+        )
+    if shared := stat.S_IMODE(found.st_mode) & (_OTHERS_OF_ROOTS if root else _OTHERS):
+        may = "write" if shared & 0o022 else "read"
+        raise FileError(
+            f"the {what} {path} has the mode {stat.S_IMODE(found.st_mode):04o}, so that others may {may} "
+            f"it. Make it private: chmod 600 {path}."
+        )
+
+
+def write_private(path: Path, content: bytes, *, replaces: bool = True) -> None:
+    """Write a file for its owner alone (0600), whole or not at all; FileError when that is not possible.
+
+    With `replaces` False, a file that is there already stays, and is an error.
+    """
+    with whole_file(path) as partial:
+        partial.unlink(missing_ok=True)
+        _fill(partial, content)
+        if not replaces:
+            _claim(partial, path)
+
+
+def _claim(partial: Path, path: Path) -> None:
+    try:
+        os.link(partial, path)
+    except FileExistsError as error:
+        raise FileError(f"{path} is there already, and stays. Give another file.") from error
+
+
+def _fill(path: Path, content: bytes) -> None:
+    # Never through a link that somebody left there, and never readable by others, not even for a moment.
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _MODE)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -14,6 +14,7 @@ from protos.errors import (
     SplitpointError,
     TensorError,
     TooLargeError,
+    UnauthenticatedError,
     UnknownNameError,
     UnreachableError,
 )
@@ -25,8 +26,8 @@ _CODES: tuple[tuple[type[SplitpointError], grpc.StatusCode], ...] = (
     (MismatchError, grpc.StatusCode.FAILED_PRECONDITION),
     (TooLargeError, grpc.StatusCode.OUT_OF_RANGE),
     (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
     (DeniedError, grpc.StatusCode.PERMISSION_DENIED),
-    (DeniedError, grpc.StatusCode.UNAUTHENTICATED),
     (LateError, grpc.StatusCode.DEADLINE_EXCEEDED),
     (UnreachableError, grpc.StatusCode.UNAVAILABLE),
     (BundleError, grpc.StatusCode.DATA_LOSS),

@@ -31,7 +31,7 @@ class OipServer:
     """Serves the models of a catalogue until it is stopped. Made and used in one event loop.
 
     Requests over `max_message_bytes` are refused; `stream_window` and `extensions` as in
-    InferenceService; `drain` is told when it stops.
+    InferenceService; `drain` is told when it stops; `interceptors` see every call first, in this order.
     """
 
     def __init__(
@@ -44,11 +44,14 @@ class OipServer:
         stream_window: int,
         extensions: Sequence[str],
         beside: Sequence[Service] = (),
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         self.address = ""
         """HOST:PORT that it is bound to, once it has started."""
         self._drain = drain
-        self._server = grpc.aio.server(options=server_options(max_message_bytes))
+        self._server = grpc.aio.server(
+            interceptors=list(interceptors), options=server_options(max_message_bytes)
+        )
         names = (inference.SERVICE, *(service.name for service in beside))
         self.health: HealthService = add_health(self._server, names, drain)
         add_reflection(self._server, (inference_pb2, *(service.stubs for service in beside)))

@@ -1,11 +1,13 @@
 """Refusals: the status and the public sentence that a caller gets for a failure."""
 
 import logging
+import math
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
 
-from protos.errors import BundleError, FaultError, SplitpointError
+from protos.errors import BundleError, FaultError, OverloadedError, SplitpointError
+from protos.names import RETRY_AFTER_TRAILER
 from protos.rpc.printable import printable
 from protos.rpc.status import code_of
 
@@ -28,5 +30,12 @@ def refusal_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
 
 
 async def refuse(context: Context, error: Exception) -> NoReturn:
-    """End a call with the status and the sentence of `error`."""
-    await context.abort(*refusal_of(error))
+    """End a call with the status and the sentence of `error`, and in the trailers when to try again."""
+    wait_ms = retry_after_ms(error)
+    trailers = ((RETRY_AFTER_TRAILER, str(wait_ms)),) if wait_ms else ()
+    await context.abort(*refusal_of(error), trailers)
+
+
+def retry_after_ms(error: BaseException) -> int:
+    """Return the whole milliseconds after which to try again; 0 where `error` does not say."""
+    return math.ceil(error.retry_after_s * 1e3) if isinstance(error, OverloadedError) else 0

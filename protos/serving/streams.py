@@ -8,11 +8,11 @@ from typing import TypeAlias
 import grpc
 
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
-from protos.names import PARAM_ERROR_CODE
+from protos.names import PARAM_ERROR_CODE, PARAM_RETRY_AFTER_MS
 from protos.rpc.printable import printable
 from protos.serving.answers import Answerer, Job, Later
 from protos.serving.drain import Drain
-from protos.serving.refusals import DRAINING, Context, refusal_of
+from protos.serving.refusals import DRAINING, Context, refusal_of, retry_after_ms
 from protos.wire.framing import encode_stream_response
 
 _Answer: TypeAlias = "asyncio.Future[bytes | Later] | asyncio.Future[bytes]"
@@ -98,4 +98,6 @@ def _error_answer(request: ModelInferRequest, error: BaseException) -> bytes:
     code, sentence = refusal_of(error)
     header = ModelInferResponse(model_name=request.model_name, id=request.id)
     header.parameters[PARAM_ERROR_CODE].string_param = code.name
+    if wait_ms := retry_after_ms(error):
+        header.parameters[PARAM_RETRY_AFTER_MS].int64_param = wait_ms
     return encode_stream_response(header, [], sentence)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 import grpc
 import pytest
 
-from protos.errors import DeniedError, SplitpointError, UnreachableError
+from protos.errors import DeniedError, SplitpointError, UnauthenticatedError, UnreachableError
 from protos.rpc.calls import open_channel, translate
 
 
@@ -84,9 +84,15 @@ def test_port_on_which_nobody_listens_refuses_and_a_name_is_not_resolved() -> No
 
 
 @pytest.mark.parametrize(
-    "code", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED]
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.UNAUTHENTICATED, UnauthenticatedError),
+        (grpc.StatusCode.PERMISSION_DENIED, DeniedError),
+    ],
 )
-def test_caller_who_is_not_let_in_is_denied_and_not_a_fault(code: grpc.StatusCode) -> None:
+def test_caller_who_is_not_let_in_is_denied_and_not_a_fault(
+    code: grpc.StatusCode, kind: type[DeniedError]
+) -> None:
     class Denies(grpc.GenericRpcHandler):
         def service(self, _details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
             return grpc.unary_unary_rpc_method_handler(
@@ -102,5 +108,5 @@ def test_caller_who_is_not_let_in_is_denied_and_not_a_fault(code: grpc.StatusCod
         error = failed(f"127.0.0.1:{port}")
     finally:
         server.stop(None).wait()
-    assert type(error) is DeniedError
+    assert type(error) is kind
     assert str(error) == "no token."

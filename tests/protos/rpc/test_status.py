@@ -4,6 +4,7 @@ import pytest
 
 from protos.errors import (
     BundleError,
+    DeniedError,
     FaultError,
     LateError,
     MismatchError,
@@ -11,6 +12,7 @@ from protos.errors import (
     SplitpointError,
     TensorError,
     TooLargeError,
+    UnauthenticatedError,
     UnknownNameError,
     UnreachableError,
 )
@@ -28,6 +30,8 @@ from protos.rpc.status import code_of, error_from
         LateError,
         UnreachableError,
         BundleError,
+        DeniedError,
+        UnauthenticatedError,
         FaultError,
     ],
 )
