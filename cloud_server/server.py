@@ -9,15 +9,18 @@ from typing import Self
 from cloud_server.engine.engine import EXTENSIONS, Engine
 from cloud_server.models.model_store import ModelStore, load_bundles
 from cloud_server.observability.edge_book import EdgeBook
+from cloud_server.observability.request_book import RequestBook
 from cloud_server.options import ServerOptions
 from cloud_server.services.profile_meter import ProfileMeter
 from cloud_server.services.splitpoint_service import SERVICE, SplitpointService
+from cloud_server.services.statistics_service import StatisticsService
 from partitioner.common.event_loop import LoopThread
 from partitioner.runtime.sessions import RuntimeOptions
 from partitioner.settings.declaration import spelled_out
-from protos import splitpoint_pb2
+from protos import inference_pb2, splitpoint_pb2
 from protos.errors import UsageError
 from protos.rpc.addresses import open_listener
+from protos.serving import inference
 from protos.serving.drain import Drain
 from protos.serving.oip_server import OipServer, Service
 
@@ -124,9 +127,15 @@ class _Running:
         self.store = store
         self.drain = Drain()
         self.edges = EdgeBook()
+        self.requests = RequestBook()
+        self.statistics = StatisticsService(store, self.requests.tallies)
         limit = options.max_message_bytes
         self._engine = Engine(
-            store, options.workers, options.max_queue, options.max_decoded_bytes or limit
+            store,
+            options.workers,
+            options.max_queue,
+            options.max_decoded_bytes or limit,
+            self.requests,
         )
         splitpoint = SplitpointService(
             store, ProfileMeter(self.drain), options.workers, limit, runtime, self.edges
@@ -138,7 +147,10 @@ class _Running:
             max_message_bytes=limit,
             stream_window=options.stream_window,
             extensions=EXTENSIONS,
-            beside=[Service(SERVICE, splitpoint.handlers(), splitpoint_pb2)],
+            beside=[
+                Service(SERVICE, splitpoint.handlers(), splitpoint_pb2),
+                Service(inference.SERVICE, self.statistics.handlers(), inference_pb2),
+            ],
         )
 
     @property

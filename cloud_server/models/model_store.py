@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -68,6 +69,16 @@ def _load(folder: Path) -> Bundle:
     return bundle
 
 
+@dataclass
+class TailCounts:
+    """What a store has done to tails since it was made; `load_s` is the time of all loads together."""
+
+    loads: int = 0
+    failed_loads: int = 0
+    load_s: float = 0.0
+    evictions: int = 0
+
+
 class ModelStore:
     """Models by name, and their tail sessions: loaded when first asked for, the oldest evicted.
 
@@ -83,6 +94,7 @@ class ModelStore:
     ) -> None:
         self.bundles = bundles
         self.models: dict[str, Model] = {}
+        self.counts = TailCounts()
         self._options = options
         self._max_sessions, self._memory_bytes = max_sessions, memory_bytes
         self._sizes: dict[str, int] = {}
@@ -122,6 +134,11 @@ class ModelStore:
                 self._stages.move_to_end(model.name)
             return stage
 
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each tail in memory, as they were when it was loaded; from any thread."""
+        with self._lock:
+            return {name: self._sizes[name] for name in self._stages}
+
     async def load(self, model: Model) -> Stage:
         """Return the tail, loading it off the loop if need be; all who ask meanwhile share the load.
 
@@ -149,14 +166,21 @@ class ModelStore:
         self._loader.shutdown(wait=False, cancel_futures=True)
 
     async def _load(self, model: Model) -> Stage:
-        loop = asyncio.get_running_loop()
-        stage, size = await loop.run_in_executor(self._loader, _open, model, self._options)
+        loop, begun_s = asyncio.get_running_loop(), time.perf_counter()
+        try:
+            stage, size = await loop.run_in_executor(self._loader, _open, model, self._options)
+        except Exception:
+            self.counts.failed_loads += 1
+            raise
+        self.counts.loads += 1
+        self.counts.load_s += time.perf_counter() - begun_s
         # A load may seem to take less than it does.
         self._sizes[model.name] = max(size, self._sizes.get(model.name, 0))
         with self._lock:
             self._stages[model.name] = stage
             while self._is_full():
                 evicted, _ = self._stages.popitem(last=False)
+                self.counts.evictions += 1
                 _log.info("evicted %s: %d tails are loaded", evicted, len(self._stages))
         _log.info("loaded %s", model.name)
         return stage

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from protos.errors import MismatchError, TensorError, UnknownNameError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
@@ -18,7 +18,28 @@ Encode = Callable[[ModelInferResponse, Sequence[Buffer]], bytes]
 Later: TypeAlias = Callable[[], Awaitable[bytes]]
 """A function to call and await, for an answer that is computed in several parts."""
 
+ServedKey: TypeAlias = tuple[str, str]
+"""The name and the version of a model that is served."""
+
+NO_MODEL: ServedKey = ("", "")
+"""Of a request whose model was not found, or not looked for."""
+
 _OUTPUT_PARAMETERS_REFUSED = ("classification", "shared_memory_region")
+
+
+class Spent(NamedTuple):
+    """Where the nanoseconds of one answered request went, and the rows that it brought."""
+
+    queue_ns: int
+    decode_ns: int
+    compute_ns: int
+    encode_ns: int
+    rows: int
+
+    @property
+    def execution(self) -> tuple[int, int, int, int]:
+        """Rows, and the nanoseconds of decode, compute and encode, of a request that ran alone."""
+        return self.rows, self.decode_ns, self.compute_ns, self.encode_ns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +63,24 @@ class Catalogue(Protocol):
 class Job:
     """One request between its arrival and its answer. `encode` makes bytes of the answer.
 
-    `caller` is who the server's gate found to ask; empty: nobody was asked for a name.
+    `caller` is who the server's gate found to ask; empty: nobody was asked for a name. `served` is the
+    model that answers it, once that is found, and `spent` where the time went, once it has its answer.
     """
 
     def __init__(self, data: bytes, encode: Encode) -> None:
         self.received_ns = time.perf_counter_ns()
         self.caller = CALLER.get()
+        self.served = NO_MODEL
+        self.spent: Spent | None = None
         self.encode = encode
         self.header = ModelInferRequest()
         self._data = data
         self._raw: list[memoryview] | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes came."""
+        return len(self._data)
 
     def decode(self) -> tuple[ModelInferRequest, list[memoryview]]:
         """Return the header and views of the tensors' bytes; raises TensorError on broken bytes."""

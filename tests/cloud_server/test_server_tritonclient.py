@@ -37,6 +37,7 @@ def test_triton_client_is_served_and_agrees_on_every_message(
     assert len(found["errors"]) == 1
     assert "no model 'nowhere'" in found["errors"][0]
     assert found["unknown"][0] == "StatusCode.NOT_FOUND"
+    assert found["statistics"] == [5, 5]
 
     theirs: dict[str, list[tuple[str, int, int, bool]]] = found["fields"]
     ours = {

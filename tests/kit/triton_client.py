@@ -64,6 +64,11 @@ try:
 except InferenceServerException as error:
     found["unknown"] = [error.status(), error.message()]
 np.savez(folder + "/got.npz", **got)
+try:
+    told = client.get_inference_statistics(model).model_stats[0]
+    found["statistics"] = [told.inference_count, told.inference_stats.success.count]
+except InferenceServerException as error:
+    found["statistics"] = error.status()
 
 service = triton.service_pb2
 found["fields"] = {

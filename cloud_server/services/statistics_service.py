@@ -1,0 +1,80 @@
+"""Triton's statistics extension: what each model has done since the server started, by gRPC and as JSON."""
+
+from collections.abc import Mapping
+
+import grpc
+
+from cloud_server.models.model_store import ModelStore
+from cloud_server.observability.tally import Duration, Tally
+from protos import inference_pb2 as oip
+from protos.serving.answers import ServedKey
+from protos.serving.handlers import unary
+from protos.serving.inference import SERVICE
+
+Tallies = Mapping[ServedKey, Tally]
+
+
+class StatisticsService:
+    """Answers ModelStatistics. A model that was asked for nothing yet has zeros."""
+
+    def __init__(self, store: ModelStore, tallies: Tallies) -> None:
+        self._store = store
+        self._tallies = tallies
+
+    async def model_statistics(
+        self, request: oip.ModelStatisticsRequest
+    ) -> oip.ModelStatisticsResponse:
+        """Return the counts of one model, or of all; UnknownNameError names those that exist."""
+        models = (
+            [self._store.find(request.name, request.version)]
+            if request.name
+            else self._store.models.values()
+        )
+        keys = [(model.name, version) for model in models for version in model.versions]
+        return oip.ModelStatisticsResponse(
+            model_stats=[
+                _message(key, self._tallies.get(key) or Tally())
+                for key in keys
+                if request.version in ("", key[1])
+            ]
+        )
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """Return what a server registers beside the other methods of the protocol."""
+        method = unary(
+            self.model_statistics, oip.ModelStatisticsRequest, oip.ModelStatisticsResponse
+        )
+        return grpc.method_handlers_generic_handler(SERVICE, {"ModelStatistics": method})
+
+
+def _message(key: ServedKey, tally: Tally) -> oip.ModelStatistics:
+    name, version = key
+    failed = Duration(tally.failures.total(), tally.failed_ns)
+    return oip.ModelStatistics(
+        name=name,
+        version=version,
+        last_inference=int(tally.last_time_s * 1000),
+        inference_count=tally.rows,
+        execution_count=tally.executions,
+        inference_stats=oip.InferStatistics(
+            success=_duration(tally.total),
+            fail=_duration(failed),
+            queue=_duration(tally.queue),
+            compute_input=_duration(tally.decode),
+            compute_infer=_duration(tally.compute),
+            compute_output=_duration(tally.encode),
+        ),
+        batch_stats=[
+            oip.InferBatchStatistics(
+                batch_size=size,
+                compute_input=_duration(batch.decode),
+                compute_infer=_duration(batch.compute),
+                compute_output=_duration(batch.encode),
+            )
+            for size, batch in sorted(tally.batches.items())
+        ],
+    )
+
+
+def _duration(found: Duration) -> oip.StatisticDuration:
+    return oip.StatisticDuration(count=found.count, ns=found.ns)
