@@ -18,6 +18,7 @@ from protos.rpc.channels import channel_options, server_options
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 
 _SERVICE, _METHOD = "bare.Stream", "Exchange"
+METHOD = f"/{_SERVICE}/{_METHOD}"
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def bare_stream(message_bytes: int, answer_bytes: int) -> Iterator[Callable[[], 
 async def _exchanges(address: str, message: bytes) -> AsyncIterator[float]:
     options = channel_options(DEFAULT_MAX_MESSAGE_BYTES)
     async with grpc.aio.insecure_channel(address, options=options) as channel:
-        stream: Any = channel.stream_stream(f"/{_SERVICE}/{_METHOD}")()
+        stream: Any = channel.stream_stream(METHOD)()
         try:
             while True:
                 begun = time.perf_counter()

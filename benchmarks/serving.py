@@ -16,6 +16,7 @@ from pathlib import Path
 
 import onnx
 
+from benchmarks.children import Child
 from partitioner.bundle.bundle import Bundle
 from partitioner.importer.importer import ImportOptions, import_model
 from partitioner.network.link import Link
@@ -43,6 +44,14 @@ def served(bundles: Path, *flags: str, cores: Collection[int] = ()) -> Iterator[
     words = ["serve", "--bundles", str(bundles), "--listen", "127.0.0.1:0", *flags]
     with _started("cloud_server", "cloud_server.server", words, cores) as ready:
         yield ready["address"]
+
+
+@contextmanager
+def watched(bundles: Path, *flags: str, cores: Collection[int] = ()) -> Iterator[tuple[str, Child]]:
+    """Run `splitpoint-cloud serve` until the end of the block; give its HOST:PORT and its process."""
+    words = ["serve", "--bundles", str(bundles), "--listen", "127.0.0.1:0", *flags]
+    with _started("cloud_server", "cloud_server.server", words, cores) as ready:
+        yield ready["address"], Child(int(ready["pid"]))
 
 
 @contextmanager
