@@ -21,14 +21,17 @@ from partitioner.bundle.manifest import (
     WEIGHTS_FILE,
     Cut,
     Manifest,
+    Segment,
     manifest_mark,
     read_manifest,
+    segment_outputs,
 )
 from partitioner.common.arguments import need
 from partitioner.common.nearest import meant_text
 from partitioner.common.tables import html_table
 from partitioner.common.units import format_size, plural
 from partitioner.graph.graph import Graph
+from partitioner.runtime.chain import Chain
 from partitioner.runtime.sessions import ModelFile, RuntimeOptions, Stage, open_stage
 from protos.codecs.calibration import Calibration
 from protos.errors import BundleError, UnknownNameError, UsageError
@@ -187,10 +190,14 @@ class Bundle:
     @cached_property
     def cuts(self) -> dict[str, Cut]:
         """All cuts whose heads are here, by their id, from `cloud` through the interior ones to `edge`."""
+        held = None if self.held is None else {CLOUD, *self.held.cuts}
+        every = self._every_cut
+        return {cut_id: every[cut_id] for cut_id in every if held is None or cut_id in held}
+
+    @cached_property
+    def _every_cut(self) -> dict[str, Cut]:
         cloud, edge = self.manifest.ends
-        found = (cloud, *self.manifest.cuts, edge)
-        absent = {cut.id for cut in found[1:] if self.held and cut.id not in self.held.cuts}
-        return {cut.id: cut for cut in found if cut.id not in absent}
+        return {cut.id: cut for cut in (cloud, *self.manifest.cuts, edge)}
 
     @property
     def heads_only(self) -> bool:
@@ -231,7 +238,7 @@ class Bundle:
     def only(self, cuts: Collection[str]) -> "Bundle":
         """Return the same bundle as if it had these interior cuts alone: to measure or verify just them."""
         chosen = tuple(cut for cut in self.manifest.cuts if cut.id in cuts)
-        manifest = self.manifest.model_copy(update={"cuts": chosen})
+        manifest = self.manifest.model_copy(update={"cuts": chosen, "segments": ()})
         found = Bundle(self.path, manifest, self.calibration, self.held, self._contents)
         found._exits = self._exits
         return found
@@ -261,6 +268,34 @@ class Bundle:
         cut = self.cut(cut_id)
         rest = tuple(spec for spec in self.outputs if spec.name in cut.tail_outputs)
         return self._open(cut.tail_graph, cut.frontier, rest, options)
+
+    def open_chain(
+        self, cut_id: str, opened: dict[str, Stage], options: RuntimeOptions | None = None
+    ) -> Chain | None:
+        """Return the tail of a cut as its segments; None where the bundle lacks some of them.
+
+        `opened` has segments by the cut that they begin at; those that are missing are loaded into it, so
+        that tails share them. Raises BundleError in a head-only bundle.
+        """
+        segments = self.manifest.segments_from(cut_id)
+        if not segments:
+            return None
+        cut = self.cut(cut_id)
+        rest = tuple(spec for spec in self.outputs if spec.name in cut.tail_outputs)
+        for segment in segments:
+            if segment.cut not in opened:
+                opened[segment.cut] = self.open_segment(segment, options)
+        return Chain([opened[segment.cut] for segment in segments], cut.frontier, rest)
+
+    def open_segment(self, segment: Segment, options: RuntimeOptions | None = None) -> Stage:
+        """Load a segment: from the frontier of its cut to that of a later one, and the outputs made between.
+
+        Raises BundleError in a head-only bundle.
+        """
+        self.need_whole(f"the segment behind {segment.cut}")
+        here, there = self._every_cut[segment.cut], self._every_cut[segment.until]
+        made = segment_outputs(here, there, self.outputs)
+        return self._open(segment.graph, here.frontier, made, options)
 
     def open_exit(self, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
         """Load the exit of a cut: from the frontier to scores, named like the output, and CONFIDENCE."""

@@ -94,6 +94,7 @@ class Held(BaseModel):
         """Return the files that are here whole: all but other graphs, and the weights."""
         heads = {cut.head_graph for cut in manifest.cuts if cut.id in self.cuts}
         graphs = {g for cut in manifest.cuts for g in (cut.head_graph, cut.tail_graph)}
+        graphs |= {segment.graph for segment in manifest.segments}
         absent = (graphs | {MODEL_GRAPH, GRAPH_FILE, WEIGHTS_FILE}) - heads
         return {name: file for name, file in manifest.files.items() if name not in absent}
 

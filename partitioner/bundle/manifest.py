@@ -6,6 +6,7 @@ A bundle is a folder:
     graphs/weights.bin   the one copy of the weights; every graph refers to it
     graphs/model.onnx    the whole model
     graphs/<cut>.head.onnx, graphs/<cut>.tail.onnx
+    graphs/<cut>.segment.onnx  from this cut to the next, so that tails may share what they have in common
     graph.json           nodes and values of the whole model, to search for cuts in
     weights.json         which stretches of the weights each head reads, with their digests
     samples.npz          a few inputs, if any were given, to measure codecs with
@@ -18,6 +19,7 @@ A bundle is a folder:
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -98,6 +100,46 @@ class Cut(FrozenModel):
     """Floating-point operations of the head for one sample, two for each multiply-add."""
 
 
+class Segment(FrozenModel):
+    """The graph from one cut to a later one. Segments in a row compute what a tail does."""
+
+    cut: str
+    until: str
+    graph: str
+
+
+def segment_outputs(cut: Cut, until: Cut, outputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """Return what a segment gives: what crosses at its end, and those of the model's `outputs` it makes."""
+    made = set(cut.tail_outputs) - set(until.tail_outputs)
+    crossing = tuple(spec for spec in until.frontier if spec.name not in made)
+    return crossing + tuple(spec for spec in outputs if spec.name in made)
+
+
+def ends_of(
+    inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], flops: int
+) -> tuple[Cut, Cut]:
+    """Return the cuts `cloud` and `edge` of a model."""
+    names = tuple(spec.name for spec in outputs)
+    cloud = Cut(
+        id=CLOUD,
+        after="the model's input",
+        frontier=inputs,
+        head_graph=None,
+        tail_graph=MODEL_GRAPH,
+        tail_outputs=names,
+    )
+    edge = Cut(
+        id=EDGE,
+        after="the model's output",
+        frontier=(),
+        head_graph=MODEL_GRAPH,
+        tail_graph=None,
+        head_outputs=names,
+        head_flops=flops,
+    )
+    return cloud, edge
+
+
 class FileDigest(FrozenModel):
     """Size and digest of one file of the bundle."""
 
@@ -122,22 +164,29 @@ class Manifest(FrozenModel):
     files: dict[str, FileDigest]
     unoptimized: tuple[str, ...] = ()
     """Graphs that the runtime loads only if it leaves them as they are."""
+    segments: tuple[Segment, ...] = ()
+    """By which tails share what they have in common; none in older bundles."""
 
     @model_serializer(mode="wrap")
-    def _without_unoptimized(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out `unoptimized` where there are none, as bundles from before it have it."""
+    def _without_added(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out fields that were added where they are empty, as bundles from before have it."""
         written: dict[str, Any] = write(self)
-        return {k: v for k, v in written.items() if v or k != "unoptimized"}
+        return {k: v for k, v in written.items() if v or k not in ("unoptimized", "segments")}
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         """Every graph is a file with a digest, every cut has its own name, every tensor can cross."""
         named = {g for cut in self.cuts for g in (cut.head_graph, cut.tail_graph) if g}
+        named |= {segment.graph for segment in self.segments}
         if missing := sorted((named | {MODEL_GRAPH}) - set(self.files)):
             raise ValueError(f"no digest for {', '.join(missing)}")
         ids = [cut.id for cut in (*self.cuts, *self.ends)]
         if len(set(ids)) != len(ids):
             raise ValueError("two cuts have the same id")
+        places = {CLOUD: -1, **{cut.id: at for at, cut in enumerate(self.cuts)}, EDGE: len(ids)}
+        for segment in self.segments:
+            if not places.get(segment.cut, len(ids)) < places.get(segment.until, -1):
+                raise ValueError(f"no segment goes from {segment.cut!r} to {segment.until!r}")
         specs = [*self.inputs, *self.outputs, *(spec for cut in self.cuts for spec in cut.frontier)]
         for spec in specs:
             if (
@@ -182,25 +231,18 @@ class Manifest(FrozenModel):
     @property
     def ends(self) -> tuple[Cut, Cut]:
         """The cuts `cloud` and `edge`."""
-        outputs = tuple(spec.name for spec in self.outputs)
-        cloud = Cut(
-            id=CLOUD,
-            after="the model's input",
-            frontier=self.inputs,
-            head_graph=None,
-            tail_graph=MODEL_GRAPH,
-            tail_outputs=outputs,
-        )
-        edge = Cut(
-            id=EDGE,
-            after="the model's output",
-            frontier=(),
-            head_graph=MODEL_GRAPH,
-            tail_graph=None,
-            head_outputs=outputs,
-            head_flops=self.flops,
-        )
-        return cloud, edge
+        return ends_of(self.inputs, self.outputs, self.flops)
+
+    def segments_from(self, cut_id: str) -> tuple[Segment, ...]:
+        """Return the segments that make the tail of a cut, in their order; none where one is missing."""
+        by_cut = {segment.cut: segment for segment in self.segments}
+        found: list[Segment] = []
+        while cut_id != EDGE:
+            if cut_id not in by_cut:
+                return ()
+            found.append(by_cut[cut_id])
+            cut_id = found[-1].until
+        return tuple(found)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

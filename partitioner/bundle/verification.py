@@ -1,6 +1,6 @@
 """Does head + tail equal the whole model? Run both at every cut and look at the worst difference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import Cut
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.graph.roundings import LEAST_TOLERANCE, rounding_tolerance
-from partitioner.runtime.sessions import RuntimeOptions
+from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.errors import BundleError, FaultError
 from protos.names import CLOUD
 from protos.tensors import Array
@@ -44,7 +44,7 @@ def verify_bundle(
     tolerance: float | None = None,
     on_progress: OnProgress = unheard,
 ) -> list[CutCheck]:
-    """Compare every cut with the whole model on each of `inputs`.
+    """Compare every cut with the whole model on each of `inputs`, its tail as it is and by its segments.
 
     A cut is right if no output differs by more than `tolerance` times its largest value (None: what
     rounding explains of floats, see `partitioner/graph/roundings.py`, and nothing of whole numbers); one
@@ -57,11 +57,19 @@ def verify_bundle(
     wholes = [stage.run(feeds) for feeds in inputs]
     del stage
     checks: list[CutCheck] = []
+    segments: dict[str, Stage] = {}
     for cut in bundle.cuts.values():
         on_progress(cut.id, len(checks), len(bundle.cuts))
         try:
             checks.append(
-                _check(bundle, cut, list(zip(inputs, wholes, strict=True)), options, tolerance)
+                _check(
+                    bundle,
+                    cut,
+                    list(zip(inputs, wholes, strict=True)),
+                    segments,
+                    options,
+                    tolerance,
+                )
             )
         except (BundleError, FaultError) as error:
             gaps = dict.fromkeys(wholes[0], float("inf"))
@@ -74,26 +82,39 @@ def _check(
     bundle: Bundle,
     cut: Cut,
     wanted: Sequence[tuple[Feeds, Feeds]],
+    segments: dict[str, Stage],
     options: RuntimeOptions | None,
     tolerance: float | None,
 ) -> CutCheck:
-    """Check one cut on inputs and what the whole model makes of each; the head goes before the tail comes."""
+    """Check one cut on inputs and what the whole model makes of each; the head goes before the tail comes.
+
+    `segments` are those that are open already; more are added to them.
+    """
     explained = _explained(bundle, cut)
     head = bundle.open_head(cut.id, options)
     crossing = [head.run(feeds) for feeds, _ in wanted]
     del head
-    tail = bundle.open_tail(cut.id, options)
     worst: dict[str, float] = {}
     ok = True
-    for values, (_, whole) in zip(crossing, wanted, strict=True):
-        outputs = {**{name: values[name] for name in cut.head_outputs}, **tail.run(values)}
-        for name, array in whole.items():
-            gap = largest_difference(outputs[name], array)
-            usual = explained if array.dtype.kind == "f" else 0.0
-            allowed = usual if tolerance is None else tolerance
-            ok = ok and gap <= allowed * max(_SMALLEST, _largest(array))
-            worst[name] = max(gap, worst.get(name, 0.0))
+    for tail in _tails(bundle, cut.id, segments, options):
+        for values, (_, whole) in zip(crossing, wanted, strict=True):
+            outputs = {**{name: values[name] for name in cut.head_outputs}, **tail.run(values)}
+            for name, array in whole.items():
+                gap = largest_difference(outputs[name], array)
+                usual = explained if array.dtype.kind == "f" else 0.0
+                allowed = usual if tolerance is None else tolerance
+                ok = ok and gap <= allowed * max(_SMALLEST, _largest(array))
+                worst[name] = max(gap, worst.get(name, 0.0))
     return CutCheck(cut.id, worst, ok)
+
+
+def _tails(
+    bundle: Bundle, cut_id: str, segments: dict[str, Stage], options: RuntimeOptions | None
+) -> Iterator[Stage]:
+    """Yield the tail as it is, and then as its segments, where the bundle has them."""
+    yield bundle.open_tail(cut_id, options)
+    if (chain := bundle.open_chain(cut_id, segments, options)) is not None:
+        yield chain
 
 
 def _explained(bundle: Bundle, cut: Cut) -> float:

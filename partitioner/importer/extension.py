@@ -61,14 +61,25 @@ def add_cuts(
             ) from error
         cuts = sorted((*bundle.manifest.cuts, *added), key=lambda cut: cut.head_flops)
         write_weights_map(folder, cuts)
-        linked = {k: v for k, v in bundle.manifest.files.items() if k != WEIGHTS_MAP_FILE}
-        made = {WEIGHTS_MAP_FILE, *(g for c in added for g in (c.head_graph, c.tail_graph) if g)}
+        cloud, edge = bundle.manifest.ends
+        segments = writer.write_segments((cloud, *cuts, edge))
+        anew = _made_anew(bundle)
+        linked = {k: v for k, v in bundle.manifest.files.items() if k not in anew}
+        made = {
+            WEIGHTS_MAP_FILE,
+            *(g for c in added for g in (c.head_graph, c.tail_graph) if g),
+            *(segment.graph for segment in segments),
+        }
         manifest = bundle.manifest.model_copy(
             update={
                 "created_by": f"splitpoint {version('splitpoint')}",
                 "cuts": tuple(cuts),
                 "files": {**linked, **{name: digest_file(folder / name) for name in sorted(made)}},
-                "unoptimized": (*bundle.manifest.unoptimized, *writer.unoptimized),
+                "unoptimized": (
+                    *(name for name in bundle.manifest.unoptimized if name not in anew),
+                    *writer.unoptimized,
+                ),
+                "segments": segments,
             }
         )
         write_manifest(folder, manifest)
@@ -82,12 +93,10 @@ def add_cuts(
 
 
 def _link_files(bundle: Bundle, folder: Path) -> None:
-    """Bring the files along; they are never written to again, so a second name for them will do.
-
-    The map of the weights is not among them: it will be another one.
-    """
+    """Bring the files along; they are never written to again, so a second name for them will do."""
+    anew = _made_anew(bundle)
     for name in bundle.manifest.files:
-        if name == WEIGHTS_MAP_FILE:
+        if name in anew:
             continue
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +104,11 @@ def _link_files(bundle: Bundle, folder: Path) -> None:
             os.link(bundle.path / name, target)
         except OSError:  # another file system, or one without links
             shutil.copyfile(bundle.path / name, target)
+
+
+def _made_anew(bundle: Bundle) -> frozenset[str]:
+    """Return the files that more cuts make others of: the map of the weights, and the segments."""
+    return frozenset({WEIGHTS_MAP_FILE, *(one.graph for one in bundle.manifest.segments)})
 
 
 def _carry_findings(bundle: Bundle, folder: Path, split_digest: str) -> None:

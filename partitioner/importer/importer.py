@@ -20,6 +20,7 @@ from partitioner.bundle.manifest import (
     Cut,
     FileDigest,
     Manifest,
+    ends_of,
     write_manifest,
 )
 from partitioner.common.defaults import MAX_CUTS
@@ -121,6 +122,8 @@ def import_model(
         save_graph(folder, graph)
         save_samples(folder, samples)
         inputs, outputs = (specs_of(ends, graph.values) for ends in (graph.inputs, graph.outputs))
+        cloud, edge = ends_of(inputs, outputs, graph.flops)
+        segments = writer.write_segments((cloud, *made, edge))
         manifest = Manifest(
             name=name,
             created_by=f"splitpoint {version('splitpoint')}",
@@ -134,6 +137,7 @@ def import_model(
             cuts=made,
             files=_digests(folder),
             unoptimized=tuple(writer.unoptimized),
+            segments=segments,
         )
         write_manifest(folder, manifest)
     if lost := lost_text(before, target):

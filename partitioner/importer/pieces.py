@@ -1,4 +1,4 @@
-"""The head and the tail of each cut, as files of a bundle that the runtime has opened once."""
+"""Heads, tails and segments as files of a bundle, each of which the runtime has opened once."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import onnx
 
-from partitioner.bundle.manifest import MODEL_GRAPH, Cut
+from partitioner.bundle.manifest import MODEL_GRAPH, Cut, Segment, segment_outputs
+from partitioner.graph.chains import next_heads
 from partitioner.graph.cuts import FoundCut
 from partitioner.graph.graph import Graph
 from partitioner.importer.onnx_graph import constant_nodes
@@ -96,6 +97,35 @@ class PieceWriter:
             tail_outputs=tuple(spec.name for spec in rest),
             head_flops=cut.flops,
         )
+
+    def write_segments(self, cuts: Sequence[Cut]) -> tuple[Segment, ...]:
+        """Write the segments between the cuts of a bundle, its ends included, by which tails share.
+
+        One that the runtime takes in no way is left out: the tails that need it are not shared.
+        """
+        heads = [self._head_of(cut) for cut in cuts]
+        known: Feeds = self._feeds
+        made: list[Segment] = []
+        for cut, head, at in zip(cuts, heads, next_heads(heads), strict=True):
+            if at is None:
+                continue
+            name = f"graphs/{cut.id}.segment.onnx"
+            feeds = known if all(spec.name in known for spec in cut.frontier) else None
+            nodes = self._at(heads[at] - head)
+            ends = cut.frontier, segment_outputs(cut, cuts[at], self._outputs)
+            try:
+                known = self._write(name, nodes, *ends, feeds) or known
+            except PieceError:
+                (self._folder / name).unlink(missing_ok=True)
+                continue
+            made.append(Segment(cut=cut.id, until=cuts[at].id, graph=name))
+        return tuple(made)
+
+    def _head_of(self, cut: Cut) -> frozenset[int]:
+        if cut.tail_graph is None:
+            return frozenset(range(len(self._graph.nodes)))
+        names = [*(spec.name for spec in cut.frontier), *cut.head_outputs]
+        return self._graph.head_before(names)
 
     def _write(
         self,

@@ -1,6 +1,9 @@
 """The identity of a bundle: what it holds, and that what is new leaves older ones what they are."""
 
-from partitioner.bundle.manifest import MODEL_GRAPH, Cut, FileDigest, Manifest
+import pytest
+from pydantic import ValidationError
+
+from partitioner.bundle.manifest import MODEL_GRAPH, Cut, FileDigest, Manifest, Segment
 from protos.tensors import TensorSpec
 
 
@@ -38,3 +41,29 @@ def test_sizes_of_data_ranges_and_graphs_as_they_are_come_back_and_count() -> No
     assert Manifest.model_validate(new.model_dump(mode="json")) == new
     assert new.digest != _manifest(boxes).digest
     assert _manifest(boxes).digest != _manifest(TensorSpec("y", "float32", (1, -2, 4), (8,))).digest
+
+
+def test_segments_lead_from_a_cut_to_the_end_or_are_none() -> None:
+    plain = _manifest(TensorSpec("y", "float32", (-1, 2)))
+    first = Segment(cut="cloud", until="cut-01", graph="graphs/h.onnx")
+    last = Segment(cut="cut-01", until="edge", graph="graphs/t.onnx")
+    both = plain.model_copy(update={"segments": (first, last)})
+    assert Manifest.model_validate(both.model_dump(mode="json")) == both
+    assert both.digest != plain.digest
+    assert both.segments_from("cloud") == (first, last)
+    assert both.segments_from("cut-01") == (last,)
+    broken = plain.model_copy(update={"segments": (first,)})
+    assert broken.segments_from("cloud") == plain.segments_from("cloud") == ()
+
+
+@pytest.mark.parametrize(
+    ("cut", "until"), [("cut-01", "cloud"), ("cut-01", "cut-01"), ("cut-09", "edge")]
+)
+def test_segment_goes_forward_between_cuts_of_the_bundle(cut: str, until: str) -> None:
+    """Else following them would never end."""
+    segment = Segment(cut=cut, until=until, graph="graphs/t.onnx")
+    found = _manifest(TensorSpec("y", "float32", (-1, 2))).model_copy(
+        update={"segments": (segment,)}
+    )
+    with pytest.raises(ValidationError, match=f"no segment goes from '{cut}' to '{until}'"):
+        Manifest.model_validate(found.model_dump(mode="json"))

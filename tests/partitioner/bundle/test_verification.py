@@ -7,6 +7,7 @@ import pytest
 from onnx import TensorProto
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.manifest import Segment
 from partitioner.bundle.verification import largest_difference, verify_bundle
 from partitioner.importer.importer import import_model
 from partitioner.profiles.samples import natural_feeds
@@ -108,6 +109,7 @@ def test_tail_that_answers_nothing_is_found_however_small_the_outputs(
         return Tiny(opened(bundle, cut, None), 0 if cut == "cut-03" else 1e-5)
 
     monkeypatch.setattr(Bundle, "open_tail", open_tail)
+    monkeypatch.setattr(Bundle, "open_chain", lambda *_: None)
     feeds = natural_feeds(residual_bundle.inputs, np.random.default_rng(0))
     wrong = [check.cut for check in verify_bundle(residual_bundle, [feeds]) if not check.ok]
     assert "cut-03" in wrong
@@ -161,3 +163,30 @@ def test_worst_of_several_inputs_is_told(
     wrong = [check for check in verify_bundle(residual_bundle, inputs) if not check.ok]
     assert [check.cut for check in wrong] == ["cut-03"]
     assert wrong[0].max_abs_diff == pytest.approx(1.0, abs=1e-3)
+
+
+def test_segment_that_computes_something_else_is_found(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Bundle.open_segment
+
+    class Shifted:
+        def __init__(self, stage: Stage) -> None:
+            self.stage = stage
+
+        def run(self, feeds: dict[str, np.ndarray], _: object) -> dict[str, np.ndarray]:
+            return {key: array + 1 for key, array in self.stage.run(feeds).items()}
+
+    def open_segment(bundle: Bundle, segment: Segment, options: object = None) -> object:
+        stage = opened(bundle, segment, None)
+        return Shifted(stage) if segment.cut == "cut-02" else stage
+
+    monkeypatch.setattr(Bundle, "open_segment", open_segment)
+    feeds = natural_feeds(residual_bundle.inputs, np.random.default_rng(0))
+    wrong = {check.cut for check in verify_bundle(residual_bundle, [feeds]) if not check.ok}
+    through = {
+        cut
+        for cut in residual_bundle.cuts
+        if "cut-02" in {one.cut for one in residual_bundle.manifest.segments_from(cut)}
+    }
+    assert wrong == through != set()

@@ -117,4 +117,5 @@ def test_piece_is_opened_once_and_one_at_a_time(
     monkeypatch.setattr(pieces, "open_session", _Refusing(note))
     bundle = import_model(onnx_files("residual"), tmp_path / "net")
     sides = [f"{cut.id}.{side}.onnx" for cut in bundle.manifest.cuts for side in ("head", "tail")]
-    assert opened == ["model.onnx", *sides]
+    segments = [Path(segment.graph).name for segment in bundle.manifest.segments]
+    assert opened == ["model.onnx", *sides, *segments]
