@@ -159,7 +159,7 @@ def _run(
         for each in [option] if option else contenders(made.options):
             edge.set_option(each.cut, each.codec if each.upload_bytes else None)
             edge.infer(frames[0])  # loads what it needs
-            while edge._client._completer.is_crossing:  # one that the device was first with
+            while edge._client.version.completion.is_crossing:  # one that the device was first with
                 time.sleep(0.05)
         edge.infer(frames[1])
         if option is None:

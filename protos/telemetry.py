@@ -12,6 +12,9 @@ MAX_SNAPSHOT_BYTES = 16 << 10
 MAX_MOVES = 16
 """That one snapshot tells of; what moved before is in the counts alone."""
 
+DIGEST_SHOWN = 12
+"""Characters of a digest by which people, records and telemetry tell one version from the other."""
+
 MAX_REASON = 512
 """Characters of a reason that a snapshot repeats."""
 
@@ -124,6 +127,8 @@ class Telemetry(_Document):
     edge: str = _Name
     """The name of the edge."""
     bundle: str = Field(min_length=1, max_length=255, pattern=r"^[ -~]+$")
+    bundle_digest: str = Field(default="", pattern=r"^[0-9a-f]{0,64}$")
+    """The beginning of the digest of the version that runs; empty from an edge that does not say."""
     started_s: float = _Seconds
     """Unix time of the edge's start; with `number` it tells one snapshot from any other."""
     number: int = _Count

@@ -71,7 +71,7 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
         tell_of_link(settings.client)
         tell_of_choice(client.asynchronous)
         tell_of_exits(client.bundle, client.exit_threshold)
-        client.asynchronous.control.on_distrust.add(tell_of_distrust)
+        client.asynchronous.on_distrust.add(tell_of_distrust)
         reporter = Reporter(
             client.asynchronous, observer, settings.reports.telemetry_s, writer.note,
             partial(tell_of_health, client.asynchronous),
@@ -112,12 +112,12 @@ def _stream(
     names: deque[tuple[str, float]] = deque()
     total = settings.pace.max_frames if settings.pace.loop else source.total
     frames = _noting(play(source, settings.pace), names)
-    control = client.asynchronous.control
-    moves = MoveTeller(control.moved_to)
+    edge = client.asynchronous
+    moves = MoveTeller(edge.control.moved_to)
     with LiveView(total) as view:
         try:
             for result in client.stream(frames, on_error="result"):
-                moves.note(control.moved_to)
+                moves.note(edge.control.moved_to)
                 observer.add(result)
                 source_name, came_at_s = names.popleft()
                 tally.add(result, source_name)

@@ -75,7 +75,7 @@ async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
         tell_of_link(settings.client)
         tell_of_choice(client)
         tell_of_exits(client.bundle, client.exit_threshold)
-        client.control.on_distrust.add(tell_of_distrust)
+        client.on_distrust.add(tell_of_distrust)
         _announce(server.address, client, as_json=as_json)
 
         async def changed(state: State) -> None:

@@ -1,46 +1,40 @@
 """AsyncEdgeClient: split inference of one bundle with one server, in an event loop."""
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import Self
 
 from edge_client import defaults
-from edge_client.client.completion import FrameCompletion
 from edge_client.client.feed import Source
 from edge_client.client.hedges import HedgeCounts
+from edge_client.client.live_version import CommonParts, LiveVersion
 from edge_client.client.options import ClientOptions
-from edge_client.client.pipeline import FramePipeline, OnError
-from edge_client.client.session import CloudSession
+from edge_client.client.pipeline import FramePipeline, OnError, stream_frames
 from edge_client.cloud.absence import say_absence
 from edge_client.cloud.greeting import ServerInfo, report_telemetry
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.cloud_watch import CloudWatch, LookCounts
 from edge_client.control.controller import Controller
+from edge_client.control.estimates import EdgeEstimates
+from edge_client.control.listeners import Listeners
 from edge_client.control.power_watch import FIXED, PowerWatch, why_unweighed
-from edge_client.control.startup_plan import kept_device
 from edge_client.frames.choice import Choice, choose
-from edge_client.frames.compute_thread import ComputeThread
-from edge_client.frames.head import HeadRunner
 from edge_client.frames.inputs import Inputs
 from edge_client.frames.result import Result
-from edge_client.frames.slowdown import Slowdown
-from edge_client.frames.stages import Stages
+from partitioner.bundle.bundle import Bundle
 from partitioner.common.arguments import need
-from partitioner.estimators.circuit_breaker import Breaker, Circuit
-from partitioner.exits.ladder import check_threshold, ladder_for, parse_threshold
+from partitioner.estimators.circuit_breaker import Circuit
 from partitioner.network.link import Link
 from partitioner.planning.objective import Objective
 from partitioner.planning.terms import NO_TERMS, Terms
+from partitioner.policy.power_rules import PowerDemand
 from partitioner.policy.settings import PolicySettings
-from partitioner.runtime.sessions import RuntimeOptions
 from partitioner.settings.declaration import spelled_out
-from protos.errors import SplitpointError, UsageError
+from protos.errors import MismatchError, SplitpointError, UsageError
 from protos.names import EDGE
 
 
@@ -62,7 +56,7 @@ class AsyncEdgeClient:
     def __init__(self, options: ClientOptions) -> None:
         terms = options.terms or NO_TERMS
         need("terms", terms, Terms, wanted="Terms, of partitioner.planning.terms")
-        self.bundle = options.load_bundle()
+        bundle = options.load_bundle()
         self.options = options
         self.window, self.deadline_s = options.window, options.deadline_s
         self._transport = GrpcTransport(options.cloud) if options.cloud else None
@@ -71,16 +65,10 @@ class AsyncEdgeClient:
         if self._transport is None and (options.cut != EDGE or options.adapts):
             if options.cut == EDGE:
                 raise UsageError("`adapt` needs a server. Give `cloud` HOST:PORT, or do not adapt.")
-            other = "" if self.bundle.heads_only else ", or `cut` edge"
+            other = "" if bundle.heads_only else ", or `cut` edge"
             raise UsageError(
                 f"`cut` {options.cut!r} needs a server. Give `cloud` HOST:PORT{other}."
             )
-        runtime = RuntimeOptions(options.threads, options.provider)
-        stages = Stages(self.bundle, runtime, options.memory_bytes, Slowdown(options.slow))
-        if options.slow > 1 and (device := kept_device(self.bundle, runtime, options.slow)):
-            stages.know(device)
-        self._runner = HeadRunner(stages)
-        self._device, self._breaker = ComputeThread(), Breaker()
         policy = PolicySettings(
             objective=Objective.of(options.objective),
             terms=terms,
@@ -89,38 +77,17 @@ class AsyncEdgeClient:
             window=options.window,
             hedging=options.hedging,
         )
-        self.control = Controller(self.bundle, stages, self._breaker, policy)
-        """Decides on cuts, and keeps the estimates of the link and of loads."""
-        self._meeting = CloudSession(
-            self.bundle, options, self._transport, stages, self._breaker, self.control
-        )
-        self._completer = FrameCompletion(
-            options,
-            self._runner,
-            self._device,
-            self._transport,
-            self._breaker,
-            self.control,
-            self._meeting.greet_once,
-        )
+        self._common = CommonParts(options, policy, self._transport, EdgeEstimates(policy))
+        self.version = LiveVersion(bundle, self._common)
+        """The version of the bundle that frames begin on."""
+        self.version.hear()
         self.exit_threshold = options.exit_threshold
-        self.pipeline = FramePipeline(
-            options, self._runner, self._device, self.control, self._completer
-        )
-        """Takes frames from their inputs to their results."""
-        self._connecting = asyncio.Lock()
-        self._watching: asyncio.Task[None] | None = None
-        self.watch: CloudWatch | None = None
-        """Watches the cloud while no frame goes there; None without a server."""
-        if self._transport is not None:
-            self.watch = CloudWatch(
-                self.bundle, self._transport, self._breaker, self.control, self._meeting.is_back
-            )
+        self._connecting, self._swapping = asyncio.Lock(), asyncio.Lock()
         self.power: PowerWatch | None = None
         """Watches battery and heat; None unless it was asked for."""
         if options.power is not None:
             unweighed = why_unweighed(policy, adapts=options.adapts)
-            self.power = PowerWatch(options.power, self.control.heed, unweighed=unweighed)
+            self.power = PowerWatch(options.power, self._heed, unweighed=unweighed)
         self._powering: asyncio.Task[None] | None = None
         self._connected = False
 
@@ -154,6 +121,36 @@ class AsyncEdgeClient:
         return f"<AsyncEdgeClient of {self.bundle.name} with {where}{away}: {now}{link}>"
 
     @property
+    def bundle(self) -> Bundle:
+        """The bundle that runs: the version of it on which the next frame begins."""
+        return self.version.bundle
+
+    @property
+    def control(self) -> Controller:
+        """Decides on cuts, and keeps the estimates of the link and of loads."""
+        return self.version.control
+
+    @property
+    def pipeline(self) -> FramePipeline:
+        """Takes frames from their inputs to their results; who begins one there finishes it there."""
+        return self.version.pipeline
+
+    @property
+    def watch(self) -> CloudWatch | None:
+        """Watches the cloud while no frame goes there; None without a server."""
+        return self.version.watch
+
+    @property
+    def on_move(self) -> Listeners[Choice]:
+        """Hear where each move of the policy leads, whatever the version."""
+        return self._common.on_move
+
+    @property
+    def on_distrust(self) -> Listeners[MismatchError | None]:
+        """Hear what becomes wrong with the cloud's calibration, and None when it no longer is."""
+        return self._common.on_distrust
+
+    @property
     def choice(self) -> Choice:
         """The cut and the codec of the next frame, and why; UsageError before `auto` has connected."""
         return self.control.chosen()
@@ -161,7 +158,7 @@ class AsyncEdgeClient:
     @property
     def server(self) -> ServerInfo | None:
         """The server's answer to the greeting; None before it was greeted."""
-        return self._meeting.server
+        return self.version.session.server
 
     @property
     def link(self) -> Link | None:
@@ -169,9 +166,9 @@ class AsyncEdgeClient:
 
         None while it is only a guess, as no server has answered yet.
         """
-        if self._meeting.link is None and not self.control.learned.has_seen_link:
+        if self.version.session.link is None and not self.control.learned.has_seen_link:
             return None
-        return self.control.learned.link or self._meeting.link
+        return self.control.learned.link or self.version.session.link
 
     @property
     def link_is_measured(self) -> bool:
@@ -181,17 +178,17 @@ class AsyncEdgeClient:
     @property
     def trouble(self) -> SplitpointError | None:
         """The cloud's last failure, or the mismatch of its calibration; None while all is well."""
-        return self._breaker.error or self.control.distrusts
+        return self._common.breaker.error or self.control.distrusts
 
     @property
     def fallbacks(self) -> Counter[str]:
         """Frames that the cloud was meant to serve and did not, by what it failed with."""
-        return self._completer.fallbacks
+        return self._common.fallbacks
 
     @property
     def hedges(self) -> HedgeCounts:
         """What came of the frames that this device began to finish, too, as the cloud was late."""
-        return self._completer.hedges
+        return self._common.hedges
 
     @property
     def looks(self) -> LookCounts:
@@ -201,19 +198,21 @@ class AsyncEdgeClient:
     @property
     def cloud_is_away(self) -> bool:
         """True while the cloud is not asked, since it has failed and no probe has got through yet."""
-        return self._breaker.circuit is Circuit.OPEN
+        return self._common.breaker.circuit is Circuit.OPEN
 
     @property
     def absence(self) -> str:
         """Why the cloud is not asked while it is away, as a clause: `the cloud refuses connections`."""
         return (
-            "the cloud answers too late" if self.answers_late else say_absence(self._breaker.error)
+            "the cloud answers too late"
+            if self.answers_late
+            else say_absence(self._common.breaker.error)
         )
 
     @property
     def answers_late(self) -> bool:
         """True while the cloud answers, and frames only after they have been given up."""
-        return self._breaker.answers_late
+        return self._common.breaker.answers_late
 
     @property
     def takes_telemetry(self) -> bool:
@@ -229,11 +228,11 @@ class AsyncEdgeClient:
     @property
     def timeout_s(self) -> float:
         """Seconds until an answer counts as lost."""
-        return self._completer.timeout_s
+        return self.version.completion.timeout_s
 
     @timeout_s.setter
     def timeout_s(self, seconds: float) -> None:
-        self._completer.wait_at_most(seconds)
+        self.version.completion.wait_at_most(seconds)
 
     @property
     def exit_threshold(self) -> defaults.ExitThreshold:
@@ -243,24 +242,16 @@ class AsyncEdgeClient:
         May be set at any time, for the frames to come; the policy counts on it. Raises UsageError for
         what is no confidence, and in a bundle without exits.
         """
-        return self._runner.exit_threshold
+        return self.version.runner.exit_threshold
 
     @exit_threshold.setter
     def exit_threshold(self, threshold: defaults.ExitThreshold) -> None:
-        if isinstance(threshold, str):
-            threshold = parse_threshold(threshold)
-        elif threshold is not None:
-            check_threshold(threshold)
-        exits = self.bundle.exits if threshold is None else self.bundle.known_exits()
-        limits = self.options.deadline_s, self.options.latency_s, self.options.exit_floor
-        ladder = ladder_for(exits, threshold, *limits)
-        self.control.expect_exits(ladder)
-        self._runner.answer_from(threshold)
+        self.version.answer_from(threshold)
 
     @property
     def exits_from(self) -> float | None:
         """Confidence from which the exit at the next frame's cut answers early; None: none does there."""
-        return self._runner.exits_from(self.choice)
+        return self.version.runner.exits_from(self.choice)
 
     def set_option(self, cut: str, codec: str | None = None, reason: str = "") -> None:
         """Move the cut, from the next frame on, and keep it there; frames at work keep theirs.
@@ -271,8 +262,8 @@ class AsyncEdgeClient:
         choice = choose(self.bundle, cut, codec, reason or "chosen by the caller")
         if self._transport is None and cut != EDGE:
             raise UsageError(f"cut {cut!r} needs a server, and this client was made without one.")
-        self._meeting.check_size(choice)
-        self._meeting.overrule(choice)
+        self.version.session.check_size(choice)
+        self.version.session.overrule(choice)
         if self.power is not None:
             self.power.weigh(FIXED)
 
@@ -281,13 +272,7 @@ class AsyncEdgeClient:
         async with self._connecting:
             if self._connected:
                 return
-            await self._meeting.begin()
-            stages, cut_id = self._runner.stages, self.choice.cut.id
-            await self._device.run(-math.inf, partial(self._runner.warm, self.choice))
-            if self.deadline_s is not None and cut_id != EDGE:
-                await self._device.run(-math.inf, partial(stages.rehearse_tail, cut_id))
-            if self.watch is not None:
-                self._watching = asyncio.create_task(self.watch.run())
+            await self.version.begin()
             if self.power is not None:
                 self._powering = asyncio.create_task(self.power.run())
             self._connected = True
@@ -327,24 +312,52 @@ class AsyncEdgeClient:
         """
         await self.connect()
         most_fps = None if self.power is None else self.power.most_fps
-        async with aclosing(self.pipeline.stream(frames, on_error, most_fps)) as results:
+        results = stream_frames(lambda: self.pipeline, frames, on_error, most_fps)
+        async with aclosing(results):
             async for result in results:
                 yield result
 
     async def close(self) -> None:
         """Let go of the connections and of the device's threads. Does nothing twice."""
-        self._meeting.end()
-        self.pipeline.lookahead.end_pause()
-        for task in filter(None, (self._watching, self._powering)):
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        if self.watch is not None:
-            await self.watch.close()
-        await self._completer.close()
+        if self._powering is not None:
+            self._powering.cancel()
+            await asyncio.gather(self._powering, return_exceptions=True)
+        await self.version.close()
         if self._transport is not None:
             await self._transport.end()
-        self._device.close()
-        self._runner.stages.close()
+        self._common.device.close()
+
+    async def prepare_version(self, bundle: Bundle) -> LiveVersion:
+        """Make another version of the bundle ready, while frames go on with the one in use.
+
+        Raises what keeps it from being used here, such as MismatchError where the server lacks it.
+        """
+        await self.connect()
+        made = LiveVersion(bundle, self._common)
+        try:
+            await made.prepare(self.version)
+        except BaseException:
+            await made.close()
+            raise
+        return made
+
+    async def swap_to(self, version: LiveVersion) -> LiveVersion:
+        """Begin the next frame with another version; return the one before, on which frames may still end.
+
+        It stays as it is, to come back to, until its `close`.
+        """
+        async with self._swapping:
+            before = self.version
+            if version is before:
+                return before
+            version.take_over(before)
+            self.version = version
+            await before.neglect()
+            version.attend()
+        return before
+
+    def _heed(self, power_demand: PowerDemand) -> None:
+        self.control.heed(power_demand)
 
     async def report(self, snapshots: Sequence[str]) -> None:
         """Tell the cloud what was observed: documents of protos/telemetry.py in JSON, the oldest first.

@@ -59,12 +59,15 @@ class FrameCompletion:
         breaker: Breaker,
         controller: Controller,
         greet: Greet,
+        *,
+        fallbacks: Counter[str] | None = None,
+        hedges: HedgeCounts | None = None,
     ) -> None:
-        self.fallbacks: Counter[str] = Counter()
+        self.fallbacks: Counter[str] = Counter() if fallbacks is None else fallbacks
         """Frames that the cloud was meant to serve and did not, by what it failed with."""
         self._stages, self._bundle = runner.stages, runner.stages.bundle
         self._finish = LocalFinish(runner, device, controller)
-        self._hedges = Hedges(options.hedging, self._finish, controller)
+        self._hedges = Hedges(options.hedging, self._finish, controller, hedges)
         self._overtaken: set[asyncio.Task[Answer]] = set()
         self._transport = transport
         self._breaker = breaker
@@ -263,6 +266,7 @@ class FrameCompletion:
             sent_bytes=work.sent_bytes,
             missed=missed,
             failure=failure,
+            bundle_digest=self._bundle.digest,
         )
 
     def _patience_s(self, work: PreparedFrame) -> float:

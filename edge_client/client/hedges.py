@@ -90,8 +90,14 @@ class OnItsWay:
 class Hedges:
     """Decides on the hedges of one client's frames, and counts them. Used in one event loop."""
 
-    def __init__(self, hedging: Hedging, finish: LocalFinish, controller: Controller) -> None:
-        self.counts = HedgeCounts()
+    def __init__(
+        self,
+        hedging: Hedging,
+        finish: LocalFinish,
+        controller: Controller,
+        counts: HedgeCounts | None = None,
+    ) -> None:
+        self.counts = counts or HedgeCounts()
         self._hedging = hedging
         self._finish = finish
         self._controller = controller

@@ -40,16 +40,18 @@ class FramePipeline:
         device: ComputeThread,
         controller: Controller,
         completion: FrameCompletion,
+        *,
+        numbers: "count[int] | None" = None,
     ) -> None:
         self.lookahead = Lookahead(controller)
-        self._bundle = runner.stages.bundle
+        self.bundle = runner.stages.bundle
         self._runner = runner
-        self._device = device
-        self._controller = controller
+        self.device = device
+        self.controller = controller
         self._completion = completion
-        self._window = options.window
-        self._deadline_s = math.inf if options.deadline_s is None else options.deadline_s
-        self._numbers = count()
+        self.window = options.window
+        self.deadline_s = math.inf if options.deadline_s is None else options.deadline_s
+        self._numbers = numbers or count()
         self._in_flight = 0
 
     def prepare(self, inputs: Inputs, arrived_at: float) -> PreparedFrame:
@@ -79,60 +81,32 @@ class FramePipeline:
         With on_error="result" what it fails with is a Result that is served by none.
         """
         number = next(self._numbers) if frame is None else frame
-        choice = self._controller.chosen()
+        choice = self.controller.chosen()
         self.lookahead.end_pause()
         try:
             return await self._try(number, inputs, arrived_at, asked_at)
         except SplitpointError as error:
             if on_error == "raise":
                 raise
-            return served_by_none(number, choice, arrived_at, error)
+            return served_by_none(
+                number, choice, arrived_at, error, bundle_digest=self.bundle.digest
+            )
         finally:
             self.lookahead.begin_pause()  # once the result is with the caller
 
-    async def stream(
-        self,
-        frames: Source,
-        on_error: OnError,
-        most_fps: Callable[[], float | None] | None = None,
-    ) -> AsyncGenerator[Result, None]:
-        """Yield one result for each frame, in order, with up to `window` frames at work.
-
-        With a deadline a frame is taken only when the device is free. `most_fps`: how many frames a second
-        may be taken now; None: as many as come.
-        """
-        source = as_async(opened(frames, self._bundle.inputs))
-        limited = source if most_fps is None else Limited(source, most_fps)
-        device_paced = self._deadline_s < math.inf
-        asked = WhenFree(limited, self._device) if device_paced else Asked(limited)
-
-        def run(index: int, inputs: Inputs) -> Coroutine[Any, Any, Result]:
-            """Is called before the next frame is asked for."""
-            asked_at = asked.asked_at
-            return self.infer(inputs, perf_counter(), on_error, frame=index, asked_at=asked_at)
-
-        results = in_order(asked, run, self._window)
-        self._controller.learned.pace(device_paced)
-        try:
-            async for result in results:
-                yield result
-        finally:
-            self._controller.learned.pace(-device_paced)
-            await results.aclose()
-            if hasattr(source, "aclose"):
-                await source.aclose()
-
     async def _try(self, frame: int, inputs: Inputs, arrived_at: float, asked_at: float) -> Result:
-        deadline_at = arrived_at + self._deadline_s
+        deadline_at = arrived_at + self.deadline_s
         self._in_flight += 1
         try:
             async with asyncio.timeout(grace_s(arrived_at, deadline_at)):
                 prepare = partial(self._prepare, frame, inputs, arrived_at, deadline_at, asked_at)
-                work: PreparedFrame = await self._device.run(arrived_at, prepare)
+                work: PreparedFrame = await self.device.run(arrived_at, prepare)
         except TimeoutError:
-            late, choice = head_too_late(self._deadline_s), self._controller.chosen()
+            late, choice = head_too_late(self.deadline_s), self.controller.chosen()
             missed = self._missed_head(choice.cut.id, arrived_at)
-            return served_by_none(frame, choice, arrived_at, late, missed=missed)
+            return served_by_none(
+                frame, choice, arrived_at, late, missed=missed, bundle_digest=self.bundle.digest
+            )
         else:
             return await self._completion.complete(work)
         finally:
@@ -146,11 +120,11 @@ class FramePipeline:
         deadline_at: float,
         asked_at: float = -math.inf,
     ) -> PreparedFrame:
-        checked = check_inputs(inputs, self._bundle.inputs)
-        choice = self._controller.next(arrived_at, asked_at)
+        checked = check_inputs(inputs, self.bundle.inputs)
+        choice = self.controller.next(arrived_at, asked_at)
         beside = self._completion.is_crossing
         work = self._runner.prepare(checked, frame, arrived_at, deadline_at, choice)
-        self._controller.learned.prepared(work, beside=beside)
+        self.controller.learned.prepared(work, beside=beside)
         return work
 
     def _missed_head(self, cut_id: str, arrived_at: float) -> Missed:
@@ -160,4 +134,39 @@ class FramePipeline:
         rest_s = 0.0 if cut_id == EDGE else tail_s
         known = head_s > 0 and rest_s is not None
         needed_s = perf_counter() - arrived_at + head_s + (rest_s or 0.0) if known else None
-        return Missed(SLOW if head_s > self._deadline_s else BUSY, needed_s)
+        return Missed(SLOW if head_s > self.deadline_s else BUSY, needed_s)
+
+
+async def stream_frames(
+    current: Callable[[], FramePipeline],
+    frames: Source,
+    on_error: OnError,
+    most_fps: Callable[[], float | None] | None = None,
+) -> AsyncGenerator[Result, None]:
+    """Yield one result for each frame, in order, with up to `window` frames at work.
+
+    Each frame takes the pipeline that is `current` when it is begun. With a deadline a frame is taken only
+    when the device is free. `most_fps`: how many frames a second may be taken now; None: as many as come.
+    """
+    first = current()
+    source = as_async(opened(frames, first.bundle.inputs))
+    limited = source if most_fps is None else Limited(source, most_fps)
+    device_paced = first.deadline_s < math.inf
+    asked = WhenFree(limited, first.device) if device_paced else Asked(limited)
+
+    def run(index: int, inputs: Inputs) -> Coroutine[Any, Any, Result]:
+        """Is called before the next frame is asked for."""
+        asked_at = asked.asked_at
+        return current().infer(inputs, perf_counter(), on_error, frame=index, asked_at=asked_at)
+
+    results = in_order(asked, run, first.window)
+    learned = first.controller.learned
+    learned.pace(device_paced)
+    try:
+        async for result in results:
+            yield result
+    finally:
+        learned.pace(-device_paced)
+        await results.aclose()
+        if hasattr(source, "aclose"):
+            await source.aclose()

@@ -1,7 +1,7 @@
 """The session with a server: greet it, plan with it, or go on alone."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Lock
 from time import perf_counter
 
@@ -17,6 +17,7 @@ from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.units import plural
 from partitioner.estimators.circuit_breaker import Breaker
+from partitioner.network.link import Link
 from partitioner.planning.option import Option
 from partitioner.planning.plan import Plan
 from partitioner.policy.last_resort import best_alone, cut_alone
@@ -48,6 +49,20 @@ _SERVED_ALONE = (
 """What keeps a cloud from being used at the start, and is no fault of what the caller asks for."""
 
 
+@dataclass(frozen=True)
+class _Planned:
+    """A plan, and the option to begin with: why, and under which demand of the power rules."""
+
+    plan: Plan
+    option: Option
+    reason: str
+    heeded: PowerDemand = NO_POWER_DEMAND
+
+    def choice(self, bundle: Bundle) -> Choice:
+        chosen = choose(bundle, self.option.cut, self.option.codec, self.reason)
+        return replace(chosen, option=self.option)
+
+
 class CloudSession:
     """Greets the server, at first or once it is back, plans, and gives the controller a choice or a plan."""
 
@@ -71,6 +86,7 @@ class CloudSession:
         self._greeting = asyncio.Lock()
         self._planned = self._ended = self._overruled = False
         self._deciding = Lock()
+        self._ahead: _Planned | None = None
         if options.cut != AUTO:
             control.stay_at(choose(bundle, options.cut, options.codec, "chosen by the caller"))
 
@@ -105,6 +121,30 @@ class CloudSession:
             if self.server is None:
                 address, channel = self._transport.address, self._transport.channel
                 self._welcome(await greet(channel, address, self._bundle, _CONNECT_S))
+
+    @property
+    def is_overruled(self) -> bool:
+        """True once the caller has moved the cut, which stays there."""
+        return self._overruled
+
+    async def plan_ahead(self, link: Link | None) -> Choice:
+        """Greet the server and plan for a version that is not in use yet, on `link` where that is known.
+
+        Return the choice that it begins with once `follow_ahead` is called. Raises what keeps the cloud from
+        serving this version.
+        """
+        self.link = self.link if link is None else link
+        await self.greet_once()
+        if self._wants_plan:
+            self._ahead = await asyncio.to_thread(self._plan)
+            return self._ahead.choice(self._bundle)
+        return self._control.chosen()
+
+    def follow_ahead(self) -> None:
+        """Follow the plan that was made ahead, if one was."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            self._settle(ahead, continues=True)
 
     async def is_back(self, server: ServerInfo) -> None:
         """Take note of a server that was away; raises what begin would."""
@@ -161,6 +201,9 @@ class CloudSession:
             self._control.distrust(None)
 
     def _choose(self) -> None:
+        self._settle(self._plan())
+
+    def _plan(self) -> _Planned:
         if self._transport is None:
             raise UsageError("`cut` auto needs a server. Give `cloud` HOST:PORT, or `cut` edge.")
         made = plan_with_cloud(
@@ -176,8 +219,13 @@ class CloudSession:
         most_bytes = self.server.max_message_bytes if self.server else None
         usable, demand = self._control.usable(made), self._control.power_demand
         option, reason = best_of(usable, most_bytes, self._control.settings.under(demand))
-        self.link = made.link
-        self._follow(made, option, reason, demand)
+        if self._options.cut != AUTO and self.server is not None:
+            option, reason = self._given(made, demand), "chosen by the caller"
+        return _Planned(made, option, reason, demand)
+
+    def _settle(self, planned: _Planned, *, continues: bool = False) -> None:
+        self.link = planned.plan.link
+        self._follow(planned, continues=continues)
         self._planned = True
 
     def _choose_alone(self) -> None:
@@ -188,7 +236,10 @@ class CloudSession:
             self._bundle, self.link, options.codec, options.accuracy_drop, options.slow
         )
         if plan is not None and options.adapts:
-            self._follow(plan, best_alone(plan.options) or plan.best, reason)
+            option = best_alone(plan.options) or plan.best
+            if options.cut != AUTO and self.server is not None:
+                option, reason = self._given(plan, NO_POWER_DEMAND), "chosen by the caller"
+            self._follow(_Planned(plan, option, reason))
             self._planned = True
         elif self._control.current is None:
             alone = choose(self._bundle, cut_alone(self._bundle), None, reason)
@@ -196,23 +247,17 @@ class CloudSession:
                 if not self._overruled:
                     self._control.stay_at(alone, alone=True)
 
-    def _follow(
-        self, plan: Plan, option: Option, reason: str, heeded: PowerDemand = NO_POWER_DEMAND
-    ) -> None:
+    def _follow(self, planned: _Planned, *, continues: bool = False) -> None:
         with self._deciding:
-            if not self._overruled:
-                self._begin_with(plan, option, reason, heeded)
-
-    def _begin_with(self, plan: Plan, option: Option, reason: str, heeded: PowerDemand) -> None:
-        if self._options.cut != AUTO and self.server is not None:
-            option, reason = self._given(plan, heeded), "chosen by the caller"
-        if not self._options.adapts:
-            choice = choose(self._bundle, option.cut, option.codec, reason)
-            self._control.stay_at(replace(choice, option=option))
-            return
-        message_bytes = self.server.max_message_bytes if self.server else None
-        limits = Limits(message_bytes, self._stages.memory_bytes)
-        self._control.follow(plan, option, reason, limits, heeded)
+            if self._overruled:
+                return
+            if not self._options.adapts:
+                self._control.stay_at(planned.choice(self._bundle))
+                return
+            message_bytes = self.server.max_message_bytes if self.server else None
+            limits = Limits(message_bytes, self._stages.memory_bytes)
+            first = planned.option, planned.reason
+            self._control.follow(planned.plan, *first, limits, planned.heeded, continues=continues)
 
     def _given(self, plan: Plan, heeded: PowerDemand) -> Option:
         """Return the caller's cut among the plan's options, with the caller's codec or the best one."""

@@ -140,10 +140,11 @@ class EdgeClient:
         if self._client.deadline_s is not None:
             return self._loop.run(self._client.infer(inputs))
         arrived_at = perf_counter()
-        work = self._client.pipeline.prepare(inputs, arrived_at)
+        pipeline = self._client.pipeline  # the whole frame is of one version
+        work = pipeline.prepare(inputs, arrived_at)
         if work.message is None:
-            return self._client.pipeline.finish(work)
-        return self._loop.run(self._client.pipeline.complete(work))
+            return pipeline.finish(work)
+        return self._loop.run(pipeline.complete(work))
 
     def stream(
         self, frames: Iterable[Inputs] | str | Path, on_error: Literal["raise", "result"] = "raise"

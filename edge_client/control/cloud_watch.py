@@ -74,6 +74,13 @@ class CloudWatch:
         sent_bytes = round(control.look_bytes) + probes.sent_bytes
         return LookCounts(control.looks, probes.count, sent_bytes)
 
+    def count_on_from(self, before: "CloudWatch") -> None:
+        """Go on with what the watch of another version has counted."""
+        self._probes.count, self._probes.sent_bytes = (
+            before._probes.count,
+            before._probes.sent_bytes,
+        )
+
     async def run(self) -> None:
         """Tick until cancelled; a tick that fails with a bug must not leave the cloud unwatched."""
         await repeat(self.tick, TICK_S, "looking after the cloud")

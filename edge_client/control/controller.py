@@ -72,11 +72,16 @@ class Controller:
     """
 
     def __init__(
-        self, bundle: Bundle, stages: Stages, breaker: Breaker, settings: PolicySettings
+        self,
+        bundle: Bundle,
+        stages: Stages,
+        breaker: Breaker,
+        settings: PolicySettings,
+        learned: EdgeEstimates | None = None,
     ) -> None:
         self.bundle = bundle
         self.settings = settings
-        self.learned = EdgeEstimates(settings)
+        self.learned = learned or EdgeEstimates(settings)
         """The estimates of link and loads, which every frame, reply and probe teaches."""
         self.switches = 0
         """The number of times that the option has moved."""
@@ -152,15 +157,19 @@ class Controller:
         reason: str,
         limits: Limits,
         heeded: PowerDemand = NO_POWER_DEMAND,
+        *,
+        continues: bool = False,
     ) -> None:
         """Let the policy decide among the plan's options, beginning with `first`.
 
-        `heeded`: the demand of the power rules that `first` was chosen under.
+        `heeded`: the demand of the power rules that `first` was chosen under. `continues`: the link is
+        believed to be as it was learnt, and not as it was planned for.
         """
         with self._lock:
             self._rung_plans, self._stays_alone = self._climb(plan, limits), False
             self._offered = plan, limits
-            self.learned.begin(plan.link)
+            if not (continues and self.learned.link):
+                self.learned.begin(plan.link)
             self._stages.know(plan.edge)
             now_s = perf_counter()
             seen = self.conditions(now_s)
@@ -201,6 +210,11 @@ class Controller:
                 self._offer_again()
         if changed:
             self.on_distrust.tell(error)
+
+    def count_on_from(self, before: "Controller") -> None:
+        """Go on with what a controller of another version has counted."""
+        self.switches, self.looks = before.switches, before.looks
+        self.look_bytes, self.called_at = before.look_bytes, before.called_at
 
     def usable(self, plan: Plan) -> Plan:
         """Return the plan without the options that the cloud's calibration does not suit."""

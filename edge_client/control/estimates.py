@@ -29,6 +29,16 @@ class EdgeEstimates(Estimates):
         """
         return self._usual_s.get(label)
 
+    def forget_options(self) -> None:
+        """Forget what options really took: those of another version are others, whatever they are called.
+
+        What was learnt of the link and of how loaded both machines are holds.
+        """
+        with self.lock:
+            self._usual_s.clear()
+            self.experience = type(self.experience)()
+            self.count += 1
+
     def prepared(self, work: PreparedFrame, *, beside: bool = False) -> None:
         """Learn from a frame's head; `beside`: it began while others were beyond this device."""
         if work.choice.option is not None:

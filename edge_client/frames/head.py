@@ -24,11 +24,11 @@ from protos.wire.messages import pack_request
 class HeadRunner:
     """Runs heads and exits, and encodes frontiers. Safe to call from several threads."""
 
-    def __init__(self, stages: Stages) -> None:
+    def __init__(self, stages: Stages, request_ids: "count[int] | None" = None) -> None:
         self.stages = stages
         self._exit_threshold: ExitThreshold = None
         self._bundle = stages.bundle
-        self._request_ids = count()
+        self._request_ids = request_ids or count()
 
     @property
     def exit_threshold(self) -> ExitThreshold:

@@ -68,6 +68,7 @@ def served_by_none(
     sent_bytes: int = 0,
     missed: Missed | None = None,
     failure: CloudFailure | None = None,
+    bundle_digest: str = "",
 ) -> Result:
     """Return the result of a frame without an answer; `error` says why."""
     lost_s = perf_counter() - arrived_at
@@ -84,6 +85,7 @@ def served_by_none(
         error=error,
         missed=missed,
         fallback=failure.kind if failure else None,
+        bundle_digest=bundle_digest,
     )
 
 
@@ -136,4 +138,5 @@ def _result(
         timings=Timings(latency_s, work.edge_s, network_s, queue_s, cloud_s, wait_s),
         fallback=failure.kind if failure else None,
         hedged=hedged,
+        bundle_digest=bundle.digest,
     )

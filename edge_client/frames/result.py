@@ -89,6 +89,8 @@ class Result:
     """The kind of the cloud's failure, where it was meant to serve this frame and did not."""
     hedged: Hedged | None = None
     """Set where the cloud's answer was so late that this device began to finish the frame, too."""
+    bundle_digest: str = ""
+    """The digest of the version of the bundle that served it, whole: head, tail and exit are of one."""
 
     def __repr__(self) -> str:
         where = self.cut if self.cut == EDGE else f"{self.cut}/{self.codec}"

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -61,6 +62,7 @@ class Stages:
             threading.Lock(),
         )
         self._opener: ThreadPoolExecutor | None = None
+        self._others: Callable[[], Stages | None] = _nobody
 
     def know(self, profile: Profile) -> None:
         """Take sizes and seconds from this device's profile."""
@@ -151,6 +153,31 @@ class Stages:
         """
         return self._run(("tail", cut_id), frontier, interruption)
 
+    @property
+    def open_bytes(self) -> int:
+        """What all stages that are open take, as profiled or as seen."""
+        with self._table:
+            return sum(map(self._size, self._stages))
+
+    def fits_beside(self, others: "Stages", cut_id: str) -> bool:
+        """Tell whether the head of a cut fits into the budget while the stage that `others` use stays open.
+
+        They let go of all that they have not used last.
+        """
+        if self.memory_bytes is None:
+            return True
+        with others._table:
+            for unused in list(others._stages)[:-1]:
+                del others._stages[unused]
+        key: Key = ("head", cut_id)  # one of them may not know what it takes
+        return max(self._size(key), others._size(key)) + others.open_bytes <= self.memory_bytes
+
+    def make_way(self, others: "Stages") -> None:
+        """Share the budget with the stages of the version before, which make way first while they exist."""
+        self._others, others._others = weakref.ref(others), _nobody
+        if (latest := next(reversed(self._stages), None)) is not None:
+            self._make_room(latest, 0)
+
     def close(self) -> None:
         """Stop opening; what is open goes with this object. Does nothing twice."""
         if self._opener is not None:
@@ -216,14 +243,27 @@ class Stages:
         """Let the oldest go until what is kept, and `needed` bytes more, fits."""
         with self._table:
             others = [other for other in self._stages if other != key]
+            while self._is_full(key, needed) and (beside := self._others()):
+                if not beside.let_oldest_go():
+                    break
             while others and self._is_full(key, needed):
                 del self._stages[others.pop(0)]
+
+    def let_oldest_go(self) -> bool:
+        """Close the stage that was not used for longest; False where none is open."""
+        with self._table:
+            oldest = next(iter(self._stages), None)
+            if oldest is not None:
+                del self._stages[oldest]
+        return oldest is not None
 
     def _is_full(self, key: Key, needed: int) -> bool:
         if self.memory_bytes is None:
             same = [other for other in self._stages if other[0] == key[0]]
             return len(same) + (key not in self._stages) > KEPT
-        return sum(map(self._size, self._stages)) + needed > self.memory_bytes
+        beside = self._others()
+        beside_bytes = beside.open_bytes if beside else 0
+        return sum(map(self._size, self._stages)) + beside_bytes + needed > self.memory_bytes
 
     def _size(self, key: Key) -> int:
         """Return the bytes that a stage takes: as profiled, else as seen when it was opened."""
@@ -250,3 +290,8 @@ class Stages:
 
 def _made_up(inputs: tuple[TensorSpec, ...]) -> dict[str, Array]:
     return random_feeds(inputs, np.random.default_rng(0))
+
+
+def _nobody() -> Stages | None:
+    """There is no other version."""
+    return None

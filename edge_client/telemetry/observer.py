@@ -25,6 +25,7 @@ from edge_client.telemetry.health import (
 from partitioner.common.units import format_duration
 from protos.telemetry import (
     BUCKETS_S,
+    DIGEST_SHOWN,
     MAX_MOVES,
     MAX_REASON,
     STAGES,
@@ -81,7 +82,7 @@ class Observer:
         self._stages = {stage: _Stage() for stage in STAGES}
         self._lost_snapshots = 0
         self._moves: deque[Move] = deque(maxlen=MAX_MOVES)
-        client.control.on_move.add(self._moved)
+        client.on_move.add(self._moved)
 
     @property
     def health(self) -> Health:
@@ -167,6 +168,7 @@ class Observer:
         return Telemetry(
             edge=self._name,
             bundle=self._client.bundle.name,
+            bundle_digest=self._client.bundle.digest[:DIGEST_SHOWN],
             started_s=self._started_s,
             number=self._number,
             time_s=self._clocks.wall(),

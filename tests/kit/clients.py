@@ -46,17 +46,17 @@ class NoExperience(Experience):
 
 def breaker_of(client: AsyncEdgeClient) -> Breaker:
     """The breaker of a client: to trip it, and to see what the client alone does not say."""
-    return client._breaker
+    return client._common.breaker
 
 
 def stages_of(client: AsyncEdgeClient) -> Stages:
     """The stages that a client holds."""
-    return client._runner.stages
+    return client.version.stages
 
 
 async def overtaken_end(client: AsyncEdgeClient) -> None:
     """Wait until the requests whose frames were finished without them have ended, too."""
-    await asyncio.gather(*client._completer._overtaken)
+    await asyncio.gather(*client.version.completion._overtaken)
 
 
 def lose_cloud(client: AsyncEdgeClient, now_s: float) -> None:
@@ -67,8 +67,8 @@ def lose_cloud(client: AsyncEdgeClient, now_s: float) -> None:
 def stop_watching(client: AsyncEdgeClient) -> CloudWatch:
     """Return the client's watch, which looks for the cloud by itself no more."""
     assert client.watch is not None
-    assert client._watching is not None
-    client._watching.cancel()
+    assert client.version.watching is not None
+    client.version.watching.cancel()
     return client.watch
 
 
@@ -77,7 +77,7 @@ def follow(client: AsyncEdgeClient, planned: Plan, *, watched: bool = False) -> 
 
     `watched`: nothing plays the link, so that it is probed as ever.
     """
-    if client._watching is not None and not watched:
+    if client.version.watching is not None and not watched:
         stop_watching(client)  # nothing is to be probed but when the test says so
     # Both machines are this one; what they really take must not be learnt.
     learned = client.control.learned

@@ -12,6 +12,7 @@ from edge_client.frames.result import Result
 from partitioner.terminal import console
 from partitioner.terminal.flag_names import with_flags
 from protos.errors import FileError, UsageError
+from protos.telemetry import DIGEST_SHOWN
 
 
 class RecordWriter:
@@ -98,6 +99,7 @@ def record_of(
         "reason": with_flags(result.reason),
         "cut": result.cut,
         "codec": result.codec,
+        "bundle_digest": result.bundle_digest[:DIGEST_SHOWN],
         "latency_s": round(timings.latency_s, 6),
         "edge_s": round(timings.edge_s, 6),
         "upload_bytes": result.upload_bytes,

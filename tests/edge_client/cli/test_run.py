@@ -30,9 +30,9 @@ from tests.kit.frames import whole
 from tests.kit.observations import CUT
 
 FRAME_KEYS = {
-    "frame", "source", "served_by", "reason", "cut", "codec", "latency_s", "edge_s", "upload_bytes",
-    "download_bytes", "network_s", "queue_s", "cloud_s", "wait_s", "hedged", "top1", "time", "detections",
-    "outputs",
+    "frame", "source", "served_by", "reason", "cut", "codec", "bundle_digest", "latency_s", "edge_s",
+    "upload_bytes", "download_bytes", "network_s", "queue_s", "cloud_s", "wait_s", "hedged", "top1",
+    "time", "detections", "outputs",
 }  # fmt: skip
 
 FRAMES, LABELS = colours(12, seed=3)

@@ -244,7 +244,7 @@ async def test_request_that_never_left_counts_no_bytes(
     ):
         assert (await client.infer(inputs[0])).upload_bytes > 0  # it went there, and was refused
         await look_again(client)
-        gone, client._completer._transport = client._transport, GrpcTransport(nobody)
+        gone, client.version.completion._transport = client._transport, GrpcTransport(nobody)
         results = [result async for result in client.stream(inputs)]
         assert gone is not None
         await gone.close()

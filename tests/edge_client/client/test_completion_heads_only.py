@@ -120,7 +120,7 @@ async def test_start_without_a_cloud_goes_to_the_best_exit_until_it_comes(
         for frame in FRAMES[:3]:
             assert_from_exit(await client.infer(frame), held, best_exit(held), frame)
         async with FakeCloud(exiting, port=int(address.split(":")[1])):
-            client._meeting._planned = True  # this cloud cannot be profiled
+            client.version.session._planned = True  # this cloud cannot be profiled
             await look_again(client)
             result = await client.infer(FRAMES[0])
     assert result.served_by is ServedBy.CLOUD

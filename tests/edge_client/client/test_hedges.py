@@ -118,7 +118,7 @@ async def test_cloud_that_is_first_gives_the_result_and_the_device_is_free_again
         assert (counts.cloud_first, counts.device_first) == (1, 0)
         assert counts.dropped_s == result.hedged.dropped_s
         assert counts.unused_answers == 0
-        client._completer._hedges._hedging = Hedging("off")
+        client.version.completion._hedges._hedging = Hedging("off")
         cloud.answer = answering(grpc.StatusCode.INTERNAL, "not now.")
         after = await client.infer(inputs[1])  # the tail that was ended runs again, and rightly
     assert after.served_by is ServedBy.EDGE
@@ -187,7 +187,9 @@ async def test_hedge_of_a_given_time_begins_then(residual_bundle: Bundle) -> Non
         Withheld(cloud)
         assert_device_first(await client.infer(inputs[0]), after_s=0.03)
         cloud.answer = cloud.infer
-        client._completer._hedges._hedging = Hedging(30.0)  # an answer in time is never hedged
+        client.version.completion._hedges._hedging = Hedging(
+            30.0
+        )  # an answer in time is never hedged
         result = await client.infer(inputs[1])
     assert (result.served_by, result.hedged) == (ServedBy.CLOUD, None)
 
@@ -330,8 +332,8 @@ async def test_hedge_is_due_when_the_policys_own_numbers_say_so(
         see(client, 50e6)
         choice = client.control.next(perf_counter())
         stages_of(client).rehearse_tail(choice.cut.id)
-        work = client._runner.prepare(inputs, 0, 0.0, float("inf"), choice)
-        hedges = client._completer._hedges
+        work = client.version.runner.prepare(inputs, 0, 0.0, float("inf"), choice)
+        hedges = client.version.completion._hedges
         way = hedges.enter(work, GrpcTransport(cloud.address))
         assert way is not None
         hedge = hedges.plan(work, way)
@@ -356,7 +358,7 @@ async def test_cut_without_a_plan_is_hedged_by_what_its_answers_have_taken(
         AsyncEdgeClient(cloud.address, residual_bundle, CUT, hedge="auto") as client,
     ):
         stop_watching(client)
-        hedges, planned = client._completer._hedges, []
+        hedges, planned = client.version.completion._hedges, []
         enter = hedges.enter
 
         def noting(work: PreparedFrame, transport: GrpcTransport) -> None:

@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from edge_client.client import async_client, completion, local_finish, pipeline
+from edge_client.client import async_client, completion, live_version, local_finish, pipeline
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
 from edge_client.control.estimates import EdgeEstimates
@@ -262,7 +262,7 @@ def slow_client(device: Device, monkeypatch: pytest.MonkeyPatch) -> Callable[...
         assert times == 8
         return device.slowdown
 
-    monkeypatch.setattr(async_client, "Slowdown", slowed)
+    monkeypatch.setattr(live_version, "Slowdown", slowed)
     for module in (async_client, pipeline, completion, local_finish, outcome):
         monkeypatch.setattr(module, "perf_counter", device.clock)
     return partial(EdgeClient, slow=8)
@@ -289,7 +289,7 @@ def test_first_frame_meets_the_deadline_that_those_after_it_meet(
 async def test_no_frame_computes_its_head_more_than_once_whether_first_or_moved(
     residual_bundle: Bundle, planned: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(async_client, "Slowdown", partial(Slowdown, sleep=lambda _: None))
+    monkeypatch.setattr(live_version, "Slowdown", partial(Slowdown, sleep=lambda _: None))
     runs: list[str] = []
     compute = Stage.run
 

@@ -1,0 +1,181 @@
+"""A running client goes from one version of its bundle to another between two frames, and back."""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.client.sync_client import EdgeClient
+from edge_client.frames.choice import choose
+from edge_client.frames.result import Result, ServedBy
+from partitioner.bundle.bundle import Bundle
+from partitioner.profiles.carried import carry_profiles
+from partitioner.profiles.profile import Profile
+from partitioner.profiles.store import EDGE_PROFILE, kept_profile, save_profile
+from protos.errors import UnknownNameError, UsageError
+from protos.names import EDGE
+from tests.kit.frames import assert_same, frames, whole
+from tests.kit.profiles import profile_of
+from tests.kit.versions import two_versions
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle]:
+    old, new = two_versions(tmp_path_factory.mktemp("versions"))
+    return Bundle.load(old), Bundle.load(new)
+
+
+def assert_of_one_version(results: list[Result], inputs: list[object], *known: Bundle) -> None:
+    """Each result is that of the whole model of the version that it names."""
+    by_digest = {bundle.digest: bundle for bundle in known}
+    for number, (result, one) in enumerate(zip(results, inputs, strict=True)):
+        assert result.frame == number
+        assert_same(result.outputs, whole(by_digest[result.bundle_digest], one))  # type: ignore[arg-type]
+
+
+async def test_frames_in_flight_finish_on_the_version_on_which_they_began(
+    versions: tuple[Bundle, Bundle],
+) -> None:
+    old, new = versions
+    inputs = frames(old, 12)
+    async with AsyncEdgeClient(None, old, EDGE, window=4) as client:
+
+        async def source() -> AsyncIterator[object]:
+            for number, one in enumerate(inputs):
+                if number == 4:
+                    before = await client.swap_to(await client.prepare_version(new))
+                if number == 8:
+                    await client.swap_to(before)
+                yield one
+
+        results = [result async for result in client.stream(source())]  # type: ignore[arg-type]
+    assert_of_one_version(results, list(inputs), old, new)
+    served = [result.bundle_digest for result in results]
+    assert served == [old.digest] * 4 + [new.digest] * 4 + [old.digest] * 4
+
+
+async def test_frame_that_the_cloud_fails_is_finished_by_the_version_of_its_head(
+    versions: tuple[Bundle, Bundle], nobody: str
+) -> None:
+    old, new = versions
+    inputs = frames(old, 2)
+    async with AsyncEdgeClient(None, old, EDGE) as client:
+        made = await client.prepare_version(new)
+        work = client.pipeline.prepare(inputs[0], 0.0)
+        pipeline = client.pipeline
+        await client.swap_to(made)
+        first, second = await pipeline.complete(work), await client.infer(inputs[1])
+    assert_of_one_version([first, second], list(inputs), old, new)
+    assert (first.bundle_digest, second.bundle_digest) == (old.digest, new.digest)
+    async with AsyncEdgeClient(nobody, old, "cut-02") as client:
+        result = await client.infer(inputs[0])
+        assert (result.served_by, result.bundle_digest) == (ServedBy.EDGE, old.digest)
+
+
+def test_caller_with_threads_of_its_own_never_gets_a_mixture(
+    versions: tuple[Bundle, Bundle],
+) -> None:
+    old, new = versions
+    (inputs,) = frames(old, 1)
+    with EdgeClient(None, old, EDGE) as client:
+        edge = client.asynchronous
+        assert client.infer(inputs).bundle_digest == old.digest
+        client.run(edge.swap_to(client.run(edge.prepare_version(new))))
+        result = client.infer(inputs)
+        assert (client.bundle, result.bundle_digest) == (new, new.digest)
+        assert_same(result.outputs, whole(new, inputs))
+
+
+async def test_cut_that_the_caller_has_moved_stays_where_it_is(
+    versions: tuple[Bundle, Bundle], residual_bundle: Bundle
+) -> None:
+    old, new = versions
+    async with AsyncEdgeClient(None, old, EDGE) as client:
+        client.set_option(EDGE, reason="told so")
+        await client.swap_to(await client.prepare_version(new))
+        assert (client.choice.cut.id, client.choice.reason) == (EDGE, "told so")
+
+
+async def test_version_that_cannot_take_the_place_is_refused_and_changes_nothing(
+    versions: tuple[Bundle, Bundle],
+) -> None:
+    old, new = versions
+    without = new.only(())
+    async with AsyncEdgeClient(None, old, EDGE) as client:
+        client.version.session.overrule(choose(old, "cut-02", None, "told so"))
+        with pytest.raises(UnknownNameError, match="has no cut"):
+            await client.prepare_version(without)
+        assert client.bundle is old
+        fewer = old.manifest.model_copy(update={"outputs": old.outputs * 2})
+        with pytest.raises(UsageError, match="a name of its own"):
+            await client.prepare_version(Bundle(old.path, fewer, contents=old.contents))
+        assert client.bundle is old
+
+
+def test_profile_holds_for_other_weights_of_the_same_graph(
+    tmp_path: Path, residual_bundle: Bundle
+) -> None:
+    old, new = map(Bundle.load, two_versions(tmp_path))
+    save_profile(old, EDGE_PROFILE, profile_of(old, 0.02))
+    assert carry_profiles(old, new) == (EDGE_PROFILE,)
+    carried, known = kept_profile(new, EDGE_PROFILE), kept_profile(old, EDGE_PROFILE)
+    assert carried is not None
+    assert known is not None
+    assert carried.cuts == known.cuts
+    assert carry_profiles(old, new) == ()
+    other = residual_bundle.only(["cut-02"])
+    assert carry_profiles(other, new) == ()
+
+
+async def test_memory_of_a_version_that_was_left_comes_back(
+    versions: tuple[Bundle, Bundle],
+) -> None:
+    old, new = versions
+    async with AsyncEdgeClient(None, old, EDGE) as client:
+        before = await client.swap_to(await client.prepare_version(new))
+        await before.close()
+        stages = weakref.ref(before.stages)
+        del before
+        await asyncio.sleep(0)
+        gc.collect()
+        assert stages() is None
+
+
+async def test_both_versions_together_stay_within_the_memory_budget(
+    versions: tuple[Bundle, Bundle],
+) -> None:
+    old, new = versions
+    (inputs,) = frames(old, 1)
+    head = 10 << 20
+    sized = [known_sizes(bundle, head) for bundle in versions]
+    async with AsyncEdgeClient(None, old, EDGE, memory_bytes=int(1.5 * head)) as client:
+        client.version.stages.know(sized[0])
+        made = await client.prepare_version(new)
+        made.stages.know(sized[1])
+        assert not made.stages.fits_beside(client.version.stages, EDGE)
+        before = await client.swap_to(made)
+        assert_same((await client.infer(inputs)).outputs, whole(new, inputs))
+        assert (before.stages.open_bytes, made.stages.open_bytes) == (0, head)
+        await client.swap_to(before)
+        assert_same((await client.infer(inputs)).outputs, whole(old, inputs))
+        assert (before.stages.open_bytes, made.stages.open_bytes) == (head, 0)
+
+
+def known_sizes(bundle: Bundle, head_bytes: int) -> Profile:
+    """A profile in which every stage takes so much."""
+    profile = profile_of(bundle, 0.02)
+    cuts = {
+        name: cut.model_copy(
+            update={
+                side: stage.model_copy(update={"memory_bytes": head_bytes})
+                for side in ("head", "tail")
+                if (stage := getattr(cut, side)) is not None
+            }
+        )
+        for name, cut in profile.cuts.items()
+    }
+    return profile.model_copy(update={"cuts": cuts})
