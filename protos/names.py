@@ -26,6 +26,14 @@ PARAM_COMPUTE_NS = "compute_ns"
 PARAM_OPEN_NS = "open_ns"
 """There too, if the tail had to be opened first: the nanoseconds of queue_ns that this took."""
 
+PARAM_BATCH_SIZE = "batch_size"
+"""There too: how many rows were computed together, if those of other requests were among them. compute_ns is
+then the request's share by rows; what the others took counts as queue_ns."""
+
+PARAM_PRIORITY = "priority"
+PARAM_TIMEOUT = "timeout"
+"""On a request, as Triton has them: its level, 1 the highest; the most microseconds that it may wait."""
+
 PARAM_SERVED_BY = "served_by"
 PARAM_REASON = "reason"
 PARAM_CUT = "cut"

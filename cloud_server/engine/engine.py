@@ -1,46 +1,40 @@
-"""The engine: a worker thread turns the bytes of a request into the bytes of its answer."""
+"""The engine: from the bytes of a request to the bytes of its answer."""
 
 import asyncio
 import contextlib
+import math
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
+from cloud_server.engine.batch import BatchRun, Execution, Outcome
+from cloud_server.engine.batch_rules import ALONE, BatchRules
+from cloud_server.engine.compute_costs import ComputeCosts
+from cloud_server.engine.request import Request, late, request_of
+from cloud_server.engine.workers import Workers
 from cloud_server.models.model_store import Model, ModelStore
 from cloud_server.observability.request_book import RequestBook
 from partitioner.common.units import plural
 from partitioner.runtime.sessions import Stage
-from protos.errors import OverloadedError, TensorError
-from protos.names import (
-    PARAM_CHECKSUM,
-    PARAM_COMPUTE_NS,
-    PARAM_DECODE_NS,
-    PARAM_OPEN_NS,
-    PARAM_QUEUE_NS,
-)
-from protos.serving.answers import Job, Later, Spent, check_digest, requested_outputs
-from protos.tensors import BATCH_SIZE, Array
-from protos.wire.checksums import check_seal, seal
-from protos.wire.messages import pack_response, unpack_request
+from protos.errors import OverloadedError, SplitpointError, TensorError
+from protos.serving.answers import Job, Later, check_digest
+from protos.wire.checksums import check_seal
 
 EXTENSIONS = ("model_stream_infer", "statistics", "splitpoint_tails", "splitpoint_codecs")
 """The extensions that the server offers beyond the protocol."""
 
-
-class LoadedStage(NamedTuple):
-    """A tail that was not in memory when a job first asked for it, and what it took to come."""
-
-    stage: Stage
-    took_ns: int
+_LEAST_PAUSE_S = 1e-3
+"""Between two looks for what is late: some loops count in milliseconds."""
 
 
 class Engine:
-    """Runs jobs on a fixed number of worker threads.
+    """Queues jobs, and lets a fixed number of worker threads compute them in batches.
 
-    `max_decoded_bytes` bounds what the coded inputs of a request unfold to, as gRPC bounds what arrives.
-    `book` hears of every request, how it ended, and where its time went.
+    Used from one event loop. There a job's header is read, and it gets its place in the queue; the worker
+    that computes it decodes and checks its tensors. `max_decoded_bytes` bounds what the coded inputs of a
+    request unfold to, as gRPC bounds what arrives. `book` hears of every request, how it ended, and where its
+    time went.
     """
 
     def __init__(
@@ -51,49 +45,34 @@ class Engine:
         max_decoded_bytes: int,
         book: RequestBook | None = None,
     ) -> None:
-        self._store = store
+        self.costs = ComputeCosts()
         self.book = book or RequestBook()
+        self._store = store
         self._max_queue = max_queue
-        self._max_decoded_bytes = max_decoded_bytes
         self._inside = 0
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="infer")
+        self._max_decoded_bytes = max_decoded_bytes
+        self._workers: Workers[Request] = Workers(workers, self._compute)
+        self._alarm: asyncio.TimerHandle | None = None
 
     def submit(self, job: Job) -> asyncio.Future[bytes | Later]:
         """Queue a job; see Answerer.
 
-        The future brings OverloadedError at once when as many jobs wait as are allowed.
+        The future brings OverloadedError at once when as many jobs wait as are allowed. A future that is
+        cancelled takes its job out of the queue.
         """
-        if self._inside >= self._max_queue:
-            with contextlib.suppress(TensorError):
-                job.decode()  # the refusal has to name the request
-            refused: asyncio.Future[bytes | Later] = asyncio.get_running_loop().create_future()
-            refused.add_done_callback(partial(self.book.ended, job))
-            refused.set_exception(
-                OverloadedError(
-                    f"this server has {plural(self._inside, 'request')} waiting, and takes no more. "
-                    "Try again later, or finish the frame on the edge."
-                )
-            )
-            return refused
-        return self._run(job, None)
-
-    def _run(self, job: Job, loaded: LoadedStage | None) -> asyncio.Future[bytes | Later]:
-        self._enter()
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._executor, self._attempt, job, loaded)
-        future.add_done_callback(partial(self._left, job))
+        future: asyncio.Future[bytes | Later] = asyncio.get_running_loop().create_future()
+        try:
+            self._admit(job)
+            model = self._find(job)
+            stage = self._store.loaded(model)
+            if stage is None:
+                future.set_result(partial(self.load_and_answer, job, model))
+            else:
+                self._enter(job, model, stage, future)
+        except SplitpointError as error:
+            future.add_done_callback(partial(self.book.ended, job))
+            future.set_exception(error)
         return future
-
-    def _enter(self) -> None:
-        self._inside += 1
-        self.book.pending = self._inside
-
-    def _left(self, job: Job, future: asyncio.Future[Any]) -> None:
-        self._inside -= 1
-        self.book.pending = self._inside
-        self.book.ended(job, future)
-        if job.spent:
-            self.book.executed(job.served, *job.spent.execution)
 
     async def load_and_answer(self, job: Job, model: Model) -> bytes:
         """Return the answer of a job whose tail was not in memory. Loading counts as queueing.
@@ -102,55 +81,117 @@ class Engine:
         """
         begun_ns = time.perf_counter_ns()
         loading = asyncio.ensure_future(self._store.load(model))
-        self._enter()
+        self._count(1)
         loading.add_done_callback(partial(self._left, job))
         stage = await loading
-        found = await self._run(job, LoadedStage(stage, time.perf_counter_ns() - begun_ns))
-        if not isinstance(found, bytes):
-            raise RuntimeError(f"{model.name} was loaded for a job and asked for again")
-        return found
+        future = asyncio.get_running_loop().create_future()
+        self._enter(job, model, stage, future, time.perf_counter_ns() - begun_ns)
+        answer: bytes = await future
+        return answer
 
     def close(self) -> None:
         """Drop the jobs that wait; those that run end by themselves."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for request in self._workers.close():
+            request.future.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
 
-    def _attempt(self, job: Job, loaded: LoadedStage | None) -> bytes | Later:
-        started_ns = time.perf_counter_ns()
+    def _admit(self, job: Job) -> None:
+        if self._inside >= self._max_queue:
+            with contextlib.suppress(TensorError):
+                job.decode()  # the refusal has to name the request
+            raise OverloadedError(
+                f"this server has {plural(self._inside, 'request')} waiting, and takes no more. "
+                "Try again later, or finish the frame on the edge."
+            )
+
+    def _find(self, job: Job) -> Model:
         header, raw = job.decode()
-        check_seal(header, raw)
-        model = self._store.find(header.model_name, header.model_version)
-        job.served = model.name, model.versions[-1]
-        check_digest(header, model.bundle.name, model.bundle.digest)
-        outputs = requested_outputs(header, model)
-        values = unpack_request(
-            header, raw, model.inputs, model.bundle.ranges, self._max_decoded_bytes
-        )
-        stage = loaded.stage if loaded else self._store.loaded(model)
-        if stage is None:
-            return partial(self.load_and_answer, job, model)
-        decoded_ns = time.perf_counter_ns()
-        results = stage.run(values)
-        computed_ns = time.perf_counter_ns()
-        answer, buffers = pack_response(header.model_name, header.id, results, outputs)
-        answer.parameters[PARAM_QUEUE_NS].int64_param = started_ns - job.received_ns
-        answer.parameters[PARAM_DECODE_NS].int64_param = decoded_ns - started_ns
-        answer.parameters[PARAM_COMPUTE_NS].int64_param = computed_ns - decoded_ns
-        if loaded:
-            answer.parameters[PARAM_OPEN_NS].int64_param = loaded.took_ns
-        if PARAM_CHECKSUM in header.parameters:
-            seal(answer, buffers)
-        data = job.encode(answer, buffers)
-        job.spent = Spent(
-            queue_ns=started_ns - job.received_ns,
-            decode_ns=decoded_ns - started_ns,
-            compute_ns=computed_ns - decoded_ns,
-            encode_ns=time.perf_counter_ns() - computed_ns,
-            rows=_rows(values, model),
-        )
-        return data
+        try:
+            model = self._store.find(header.model_name, header.model_version)
+            job.served = model.name, model.versions[-1]
+            check_digest(header, model.bundle.name, model.bundle.digest)
+        except SplitpointError:
+            check_seal(header, raw)  # the name may be what was damaged
+            raise
+        return model
 
+    def _enter(
+        self,
+        job: Job,
+        model: Model,
+        stage: Stage,
+        future: asyncio.Future[Any],
+        opened_ns: int = 0,
+    ) -> None:
+        request = request_of(job, model, stage, future, self._rules(model), self.costs)
+        request.opened_ns = opened_ns
+        self._workers.offer(request)
+        self._count(1)
+        future.add_done_callback(partial(self._left, job))
+        future.add_done_callback(partial(self._forget, request))
+        if min(request.expires_ns, request.late_ns) < math.inf:
+            self._set_alarm(min(request.expires_ns, request.late_ns))
 
-def _rows(values: Mapping[str, Array], model: Model) -> int:
-    """Return the batch size of a request; 1 where the model has none."""
-    free = (spec for spec in model.inputs if BATCH_SIZE in spec.shape)
-    return next((values[spec.name].shape[spec.shape.index(BATCH_SIZE)] for spec in free), 1)
+    def _rules(self, model: Model) -> BatchRules:
+        del model
+        return ALONE
+
+    def _count(self, more: int) -> None:
+        self._inside += more
+        self.book.pending = self._inside
+
+    def _left(self, job: Job, future: asyncio.Future[Any]) -> None:
+        self._count(-1)
+        self.book.ended(job, future)
+
+    def _forget(self, request: Request, future: asyncio.Future[Any]) -> None:
+        if future.cancelled():
+            self._workers.withdraw(request)
+
+    def _set_alarm(self, at_ns: float) -> None:
+        loop = asyncio.get_running_loop()
+        after_s = max(_LEAST_PAUSE_S, (at_ns - time.perf_counter_ns()) / 1e9)
+        if self._alarm is None or self._alarm.when() > loop.time() + after_s:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = loop.call_later(after_s, self._expire)
+
+    def _expire(self) -> None:
+        self._alarm = None
+        found, next_ns = self._workers.expire()
+        self._deliver([(request, late(request)) for request in found], ())
+        if next_ns < math.inf:
+            self._set_alarm(next_ns)
+
+    def _compute(self, batch: Sequence[Request]) -> None:
+        """On a worker's thread: compute a batch, and hand the answers to the loop in one go."""
+        loop = batch[0].future.get_loop()
+        run = BatchRun(self.costs, self._max_decoded_bytes)
+        for outcome in run.refused(batch):
+            self._hand_over(loop, [outcome], ())
+        answers = run.answers()
+        self._hand_over(loop, answers, run.executions)
+
+    def _hand_over(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        outcomes: Sequence[Outcome],
+        executions: Sequence[Execution],
+    ) -> None:
+        if outcomes:
+            with contextlib.suppress(
+                RuntimeError
+            ):  # the loop has ended, and all who waited with it
+                loop.call_soon_threadsafe(self._deliver, outcomes, executions)
+
+    def _deliver(self, outcomes: Sequence[Outcome], executions: Sequence[Execution]) -> None:
+        for request, found in outcomes:
+            if request.future.done():
+                continue
+            if isinstance(found, bytes):
+                request.future.set_result(found)
+            else:
+                request.future.set_exception(found)
+        for execution in executions:
+            self.book.executed(*execution)

@@ -1,6 +1,7 @@
 """The seam between the protocol and an answerer: a request becomes a job, and the answerer its answer."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Spent(NamedTuple):
 
     @property
     def execution(self) -> tuple[int, int, int, int]:
-        """Rows, and the nanoseconds of decode, compute and encode, of a request that ran alone."""
+        """Rows, and the nanoseconds of decode, compute and encode, where this was all that ran."""
         return self.rows, self.decode_ns, self.compute_ns, self.encode_ns
 
 
@@ -63,13 +64,20 @@ class Catalogue(Protocol):
 class Job:
     """One request between its arrival and its answer. `encode` makes bytes of the answer.
 
-    `caller` is who the server's gate found to ask; empty: nobody was asked for a name. `served` is the
-    model that answers it, once that is found, and `spent` where the time went, once it has its answer.
+    `caller` is who the server's gate found to ask, else the `connection`; `remaining_s`: how long it waits
+    for the answer, None: for ever. `served` is the model that answers it, once that is found, and `spent`
+    where the time went, once it has its answer.
     """
 
-    def __init__(self, data: bytes, encode: Encode) -> None:
+    def __init__(
+        self, data: bytes, encode: Encode, connection: str = "", remaining_s: float | None = None
+    ) -> None:
         self.received_ns = time.perf_counter_ns()
-        self.caller = CALLER.get()
+        self.expires_ns = math.inf
+        """The moment of `time.perf_counter_ns` from which on nobody waits for the answer."""
+        if remaining_s is not None:
+            self.expires_ns = self.received_ns + 1e9 * remaining_s
+        self.caller = CALLER.get() or connection
         self.served = NO_MODEL
         self.spent: Spent | None = None
         self.encode = encode

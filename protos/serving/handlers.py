@@ -11,12 +11,10 @@ from protos.serving.refusals import Context, refuse
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
-def unary(
-    method: Callable[[Any], Awaitable[Any]], request: Any = None, answer: Any = None
-) -> Handler:
+def unary(method: Callable[[Any], Awaitable[Any]], request: Any, answer: Any) -> Handler:
     """Return the handler of `method`, which takes and gives messages of these classes.
 
-    Without classes it takes and gives the messages' bytes. An error ends the call with its status.
+    An error ends the call with its status.
     """
 
     async def call(message: Any, context: Context) -> Any:
@@ -25,11 +23,19 @@ def unary(
         except Exception as error:  # noqa: BLE001 - what is unexpected goes to the log there
             await refuse(context, error)
 
-    return grpc.unary_unary_rpc_method_handler(
-        call,
-        request.FromString if request else None,
-        answer.SerializeToString if answer else None,
-    )
+    return grpc.unary_unary_rpc_method_handler(call, request.FromString, answer.SerializeToString)
+
+
+def unary_bytes(method: Callable[[bytes, Context], Awaitable[bytes]]) -> Handler:
+    """Return the handler of `method`, which takes the bytes of a message and its call, and gives bytes."""
+
+    async def call(message: bytes, context: Context) -> bytes:
+        try:
+            return await method(message, context)
+        except Exception as error:  # noqa: BLE001 - what is unexpected goes to the log there
+            return await refuse(context, error)
+
+    return grpc.unary_unary_rpc_method_handler(call, None, None)
 
 
 def answers(method: Callable[[Any], AsyncIterator[Any]], request: Any, answer: Any) -> Handler:

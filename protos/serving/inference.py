@@ -13,7 +13,7 @@ from protos import inference_pb2 as oip
 from protos.errors import UnknownNameError
 from protos.serving.answers import Answerer, Catalogue, Job, answer
 from protos.serving.drain import Drain
-from protos.serving.handlers import unary
+from protos.serving.handlers import unary, unary_bytes
 from protos.serving.refusals import Context
 from protos.serving.streams import AnswerStream
 from protos.tensors import TensorSpec
@@ -87,9 +87,10 @@ class InferenceService:
             outputs=[_described(spec) for spec in model.outputs],
         )
 
-    async def model_infer(self, request: bytes) -> bytes:
+    async def model_infer(self, request: bytes, context: Context) -> bytes:
         """Take a serialised ModelInferRequest; return a serialised ModelInferResponse."""
-        return await answer(self._answerer, Job(request, encode_response))
+        job = Job(request, encode_response, context.peer(), context.time_remaining())
+        return await answer(self._answerer, job)
 
     async def model_stream_infer(self, requests: object, context: Context) -> None:
         """Read and write serialised messages on `context`; errors of requests are answers."""
@@ -110,7 +111,7 @@ class InferenceService:
             "ModelMetadata": unary(
                 self.model_metadata, oip.ModelMetadataRequest, oip.ModelMetadataResponse
             ),
-            "ModelInfer": unary(self.model_infer),
+            "ModelInfer": unary_bytes(self.model_infer),
             "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(self.model_stream_infer),
         }
         return grpc.method_handlers_generic_handler(SERVICE, methods)

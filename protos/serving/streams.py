@@ -30,6 +30,7 @@ class AnswerStream:
     def __init__(self, answerer: Answerer, context: Context, window: int) -> None:
         self._answerer = answerer
         self._context = context
+        self._name = f"{context.peer()} {id(self):x}"
         self._free = asyncio.Semaphore(window)
         self._answers: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._in_flight: set[_Answer] = set()
@@ -58,7 +59,7 @@ class AnswerStream:
             data = await self._context.read()
             if data is grpc.aio.EOF:
                 return
-            job = Job(data, encode_stream_response)
+            job = Job(data, encode_stream_response, self._name, self._context.time_remaining())
             self._watch(job, self._answerer.submit(job))
 
     async def _write(self) -> None:

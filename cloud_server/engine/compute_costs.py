@@ -1,0 +1,23 @@
+"""How long a row of each model takes, as computed lately; what shares of the workers are reckoned in."""
+
+_LATEST = 0.2
+"""Weight of the newest run."""
+_UNKNOWN_S = 1e-3
+"""Taken for a row of a model that has not run yet."""
+
+
+class ComputeCosts:
+    """Seconds a row, by the model's name. May be used from any thread: a lost update is none that matters."""
+
+    def __init__(self) -> None:
+        self._row_s: dict[str, float] = {}
+
+    def add(self, model: str, rows: int, compute_s: float) -> None:
+        """Learn from one run of so many rows."""
+        row_s = compute_s / rows
+        before_s = self._row_s.get(model, row_s)
+        self._row_s[model] = before_s + _LATEST * (row_s - before_s)
+
+    def predict(self, model: str, rows: int) -> float:
+        """Return about how many seconds so many rows take."""
+        return rows * self._row_s.get(model, _UNKNOWN_S)
