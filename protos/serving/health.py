@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import grpc
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 from protos.serving.drain import Drain
+from protos.serving.message_guard import GuardedServer
 from protos.serving.refusals import Context
 
 
@@ -42,21 +42,22 @@ class HealthService(health_aio.HealthServicer):  # type: ignore[misc]
             watching.result()
 
 
-def add_health(server: grpc.aio.Server, services: Sequence[str], drain: Drain) -> HealthService:
+def add_health(server: GuardedServer, services: Sequence[str], drain: Drain) -> HealthService:
     """Register grpc.health.v1 with a server that has not started; SERVING once announced."""
     health = HealthService(services, drain)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     return health
 
 
-def add_reflection(server: grpc.aio.Server, stubs: Sequence[Any]) -> None:
+def add_reflection(server: GuardedServer, stubs: Sequence[Any]) -> None:
     """Register reflection of the services in these generated modules, of health, and of itself."""
     files = (*stubs, health_pb2, reflection_pb2)
     pool = descriptor_pool.DescriptorPool()
     for module in files:
         pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
     services = [name for module in files for name in _services_of(module)]
-    reflection.enable_server_reflection(services, server, pool=pool)
+    servicer = reflection.aio.ReflectionServicer(services, pool=pool)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
 
 
 def _services_of(module: Any) -> list[str]:

@@ -16,6 +16,7 @@ from protos.serving.answers import Answerer, Catalogue
 from protos.serving.drain import Drain
 from protos.serving.health import HealthService, add_health, add_reflection
 from protos.serving.inference import InferenceService
+from protos.serving.message_guard import GuardedServer
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,13 @@ class OipServer:
         self._server = grpc.aio.server(
             interceptors=list(interceptors), options=server_options(max_message_bytes)
         )
+        guarded = GuardedServer(self._server)
         names = (inference.SERVICE, *(service.name for service in beside))
-        self.health: HealthService = add_health(self._server, names, drain)
-        add_reflection(self._server, (inference_pb2, *(service.stubs for service in beside)))
+        self.health: HealthService = add_health(guarded, names, drain)
+        add_reflection(guarded, (inference_pb2, *(service.stubs for service in beside)))
         service = InferenceService(catalogue, answerer, drain, stream_window, extensions)
         handlers = (service.handlers(), *(service.handlers for service in beside))
-        self._server.add_generic_rpc_handlers(handlers)
+        guarded.add_generic_rpc_handlers(handlers)
 
     async def start(self, listen: str) -> None:
         """Bind HOST:PORT, port 0 for any free one, and serve; UsageError when gRPC cannot.
