@@ -9,7 +9,7 @@ from pathlib import Path
 
 from partitioner.common.defaults import DEFAULT_PROVIDER
 from partitioner.settings.declaration import about, option, worked_out
-from partitioner.settings.kinds import ADDRESS, FOLDER, NAMES, SIZE, count, words
+from partitioner.settings.kinds import ADDRESS, FOLDER, NAMES, SIZE, TIME, count, words
 from partitioner.settings.panels import LIMITS, LINK, MODEL, RUNTIME
 from partitioner.settings.serving_limits import ServingLimits
 from partitioner.settings.threads import threads_option
@@ -24,6 +24,10 @@ def available_cores() -> int:
 
 def _at_least_one(found: int) -> bool:
     return found >= 1
+
+
+def _above_zero(found: float) -> bool:
+    return found > 0
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,23 @@ class ServerOptions(ServingLimits):
     threads: int = threads_option("Intra-op threads of one inference.")
     provider: str = option(
         DEFAULT_PROVIDER, "Execution provider of ONNX Runtime.", words("PROVIDER"), panel=RUNTIME
+    )
+    queue_wait_s: float = option(
+        0.25,
+        "How long a burst may have to wait for a worker; more requests are refused, and told when to come "
+        "again.",
+        TIME,
+        panel=LIMITS,
+        holds=_above_zero,
+        wrong="a queue of {:g} s lets no request wait. Give more than 0.",
+    )
+    queue_memory_bytes: int = option(
+        1 << 29,
+        "Bytes of the requests that wait; once they are exceeded, more are refused.",
+        SIZE,
+        panel=LIMITS,
+        holds=_at_least_one,
+        wrong="a queue of {} bytes lets no request wait. Give 1 or more.",
     )
     stream_window: int = option(
         32,

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cloud_server.engine.admission import QueueLimits
 from cloud_server.engine.engine import EXTENSIONS, Engine
 from cloud_server.models.model_store import ModelStore, load_bundles
 from cloud_server.observability.edge_book import EdgeBook
@@ -133,7 +134,7 @@ class _Running:
         self._engine = Engine(
             store,
             options.workers,
-            options.max_queue,
+            QueueLimits(options.max_queue, options.queue_memory_bytes, options.queue_wait_s),
             options.max_decoded_bytes or limit,
             self.requests,
         )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from cloud_server.engine.admission import Admission, QueueLimits
 from cloud_server.engine.batch import BatchRun, Execution, Outcome
 from cloud_server.engine.batch_rules import ALONE, BatchRules
 from cloud_server.engine.compute_costs import ComputeCosts
@@ -15,7 +16,6 @@ from cloud_server.engine.request import Request, late, request_of
 from cloud_server.engine.workers import Workers
 from cloud_server.models.model_store import Model, ModelStore
 from cloud_server.observability.request_book import RequestBook
-from partitioner.common.units import plural
 from partitioner.runtime.sessions import Stage
 from protos.errors import OverloadedError, SplitpointError, TensorError
 from protos.serving.answers import Job, Later, check_digest
@@ -41,15 +41,14 @@ class Engine:
         self,
         store: ModelStore,
         workers: int,
-        max_queue: int,
+        limits: QueueLimits,
         max_decoded_bytes: int,
         book: RequestBook | None = None,
     ) -> None:
         self.costs = ComputeCosts()
         self.book = book or RequestBook()
         self._store = store
-        self._max_queue = max_queue
-        self._inside = 0
+        self._admission = Admission(limits, workers)
         self._max_decoded_bytes = max_decoded_bytes
         self._workers: Workers[Request] = Workers(workers, self._compute)
         self._alarm: asyncio.TimerHandle | None = None
@@ -57,7 +56,7 @@ class Engine:
     def submit(self, job: Job) -> asyncio.Future[bytes | Later]:
         """Queue a job; see Answerer.
 
-        The future brings OverloadedError at once when as many jobs wait as are allowed. A future that is
+        The future brings OverloadedError at once when there is no room (see Admission). A future that is
         cancelled takes its job out of the queue.
         """
         future: asyncio.Future[bytes | Later] = asyncio.get_running_loop().create_future()
@@ -81,7 +80,7 @@ class Engine:
         """
         begun_ns = time.perf_counter_ns()
         loading = asyncio.ensure_future(self._store.load(model))
-        self._count(1)
+        self._entered(job)
         loading.add_done_callback(partial(self._left, job))
         stage = await loading
         future = asyncio.get_running_loop().create_future()
@@ -97,13 +96,13 @@ class Engine:
             self._alarm.cancel()
 
     def _admit(self, job: Job) -> None:
-        if self._inside >= self._max_queue:
+        queue = self._workers.queue
+        try:
+            self._admission.check(job.caller, queue.cost_s, queue.nbytes)
+        except OverloadedError:
             with contextlib.suppress(TensorError):
                 job.decode()  # the refusal has to name the request
-            raise OverloadedError(
-                f"this server has {plural(self._inside, 'request')} waiting, and takes no more. "
-                "Try again later, or finish the frame on the edge."
-            )
+            raise
 
     def _find(self, job: Job) -> Model:
         header, raw = job.decode()
@@ -127,7 +126,7 @@ class Engine:
         request = request_of(job, model, stage, future, self._rules(model), self.costs)
         request.opened_ns = opened_ns
         self._workers.offer(request)
-        self._count(1)
+        self._entered(job)
         future.add_done_callback(partial(self._left, job))
         future.add_done_callback(partial(self._forget, request))
         if min(request.expires_ns, request.late_ns) < math.inf:
@@ -137,12 +136,13 @@ class Engine:
         del model
         return ALONE
 
-    def _count(self, more: int) -> None:
-        self._inside += more
-        self.book.pending = self._inside
+    def _entered(self, job: Job) -> None:
+        self._admission.entered(job.caller)
+        self.book.pending = self._admission.inside
 
     def _left(self, job: Job, future: asyncio.Future[Any]) -> None:
-        self._count(-1)
+        self._admission.left(job.caller)
+        self.book.pending = self._admission.inside
         self.book.ended(job, future)
 
     def _forget(self, request: Request, future: asyncio.Future[Any]) -> None:
@@ -166,11 +166,14 @@ class Engine:
 
     def _compute(self, batch: Sequence[Request]) -> None:
         """On a worker's thread: compute a batch, and hand the answers to the loop in one go."""
-        loop = batch[0].future.get_loop()
+        loop, begun_at = batch[0].future.get_loop(), time.perf_counter()
         run = BatchRun(self.costs, self._max_decoded_bytes)
         for outcome in run.refused(batch):
             self._hand_over(loop, [outcome], ())
         answers = run.answers()
+        if answers:
+            took_s = time.perf_counter() - begun_at
+            self._admission.ran(sum(request.cost_s for request, _ in answers), took_s)
         self._hand_over(loop, answers, run.executions)
 
     def _hand_over(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cloud_server.engine.admission import QueueLimits
 from cloud_server.engine.engine import Engine
 from cloud_server.models.model_store import ModelStore
 from partitioner.bundle.bundle import Bundle
@@ -30,7 +31,8 @@ DECODED_BYTES = 1 << 20
 
 def engine_of(bundle: Bundle, workers: int = 1, max_queue: int = 8) -> Engine:
     store = ModelStore({bundle.name: bundle}, RuntimeOptions(), max_sessions=4)
-    return Engine(store, workers, max_queue, DECODED_BYTES)
+    limits = QueueLimits(max_queue, nbytes=1 << 30, wait_s=60.0)
+    return Engine(store, workers, limits, DECODED_BYTES)
 
 
 def job(bundle: Bundle) -> Job:
