@@ -1,6 +1,5 @@
 """The server as a Python object, for programs, tests and the command."""
 
-import asyncio
 import math
 from pathlib import Path
 from types import TracebackType
@@ -8,7 +7,9 @@ from typing import Self
 
 from cloud_server.engine.admission import QueueLimits
 from cloud_server.engine.engine import EXTENSIONS, Engine
-from cloud_server.models.model_store import ModelStore, load_bundles
+from cloud_server.models.bundle_folder import BundleFolder
+from cloud_server.models.model_store import ModelStore
+from cloud_server.models.repository import Repository
 from cloud_server.observability.edge_book import EdgeBook
 from cloud_server.observability.request_book import RequestBook
 from cloud_server.options import ServerOptions
@@ -58,6 +59,11 @@ class CloudServer:
     def store(self) -> ModelStore:
         """The models that are served; raises UsageError before the server has started."""
         return self._started().store
+
+    @property
+    def repository(self) -> Repository:
+        """The folder that the models come from; raises UsageError before the server has started."""
+        return self._started().repository
 
     @property
     def edges(self) -> EdgeBook:
@@ -124,8 +130,14 @@ class CloudServer:
 class _Running:
     """The parts of a started server."""
 
-    def __init__(self, options: ServerOptions, store: ModelStore, runtime: RuntimeOptions) -> None:
-        self.store = store
+    def __init__(
+        self,
+        options: ServerOptions,
+        store: ModelStore,
+        repository: Repository,
+        runtime: RuntimeOptions,
+    ) -> None:
+        self.store, self.repository = store, repository
         self.drain = Drain()
         self.edges = EdgeBook()
         self.requests = RequestBook()
@@ -174,11 +186,11 @@ class _Running:
 
 async def _run(options: ServerOptions) -> _Running:
     runtime = RuntimeOptions(threads=options.threads, provider=options.provider)
-    bundles = await asyncio.to_thread(load_bundles, Path(options.bundles))
     memory = math.inf if options.memory_bytes is None else options.memory_bytes
-    store = ModelStore(bundles, runtime, options.max_sessions, memory)
-    await store.preload(options.preload)
-    running = _Running(options, store, runtime)
+    store = ModelStore((), runtime, options.max_sessions, memory)
+    repository = Repository(BundleFolder(Path(options.bundles)), store, options.preload)
+    await repository.start()
+    running = _Running(options, store, repository, runtime)
     try:
         await running.start(options.listen)
     except BaseException:

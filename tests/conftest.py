@@ -21,6 +21,7 @@ from partitioner.profiles.profiler import measure_profile
 from tests.kit import exit_models, models
 from tests.kit.heads import middle
 from tests.kit.samples import samples
+from tests.kit.versions import make_version
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")  # a busy machine makes no test fail
@@ -88,6 +89,13 @@ def bundles(
 def residual_bundle(bundles: Callable[[str], Bundle]) -> Bundle:
     """A small residual CNN: float32 [batch, 3, 32, 32] in, 10 classes out."""
     return bundles("residual")
+
+
+@pytest.fixture(scope="session")
+def net_versions(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
+    """Three versions of the bundle `net`, each of which answers SHIFT more than the one before."""
+    folder = tmp_path_factory.mktemp("versions")
+    return [make_version(folder / f"net-{number}", number) for number in range(3)]
 
 
 @pytest.fixture(scope="session")

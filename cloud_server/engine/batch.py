@@ -173,7 +173,9 @@ def _answer(one: _Decoded, computed: _Computed) -> bytes | Exception:
 def _packed(one: _Decoded, results: Mapping[str, Array], computed: _Computed) -> bytes:
     begun_ns = time.perf_counter_ns()
     request, header = one.request, one.request.job.header
-    answer, buffers = pack_response(header.model_name, header.id, results, one.outputs)
+    answer, buffers = pack_response(
+        header.model_name, header.id, results, one.outputs, request.served.version
+    )
     inside_ns = begun_ns - request.arrived_ns
     queue_ns = max(0, inside_ns - one.decode_ns - computed.compute_ns)
     answer.parameters[PARAM_QUEUE_NS].int64_param = queue_ns

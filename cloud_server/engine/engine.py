@@ -14,11 +14,12 @@ from cloud_server.engine.batch_rules import ALONE, BatchRules
 from cloud_server.engine.compute_costs import ComputeCosts
 from cloud_server.engine.request import Request, late, request_of
 from cloud_server.engine.workers import Workers
-from cloud_server.models.model_store import Model, ModelStore
+from cloud_server.models.model_store import ModelStore
+from cloud_server.models.version import Model
 from cloud_server.observability.request_book import RequestBook
 from partitioner.runtime.sessions import Stage
 from protos.errors import OverloadedError, SplitpointError, TensorError
-from protos.serving.answers import Job, Later, check_digest
+from protos.serving.answers import Job, Later
 from protos.wire.checksums import check_seal
 
 EXTENSIONS = ("model_stream_infer", "statistics", "splitpoint_tails", "splitpoint_codecs")
@@ -107,9 +108,8 @@ class Engine:
     def _find(self, job: Job) -> Model:
         header, raw = job.decode()
         try:
-            model = self._store.find(header.model_name, header.model_version)
-            job.served = model.name, model.versions[-1]
-            check_digest(header, model.bundle.name, model.bundle.digest)
+            model = self._store.find_for(header)
+            job.served = model.name, model.version
         except SplitpointError:
             check_seal(header, raw)  # the name may be what was damaged
             raise

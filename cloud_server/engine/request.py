@@ -9,7 +9,7 @@ from typing import Any
 from cloud_server.engine.batch_queue import Waiting
 from cloud_server.engine.batch_rules import BatchRules, TimeoutAction
 from cloud_server.engine.compute_costs import ComputeCosts
-from cloud_server.models.model_store import Model
+from cloud_server.models.version import Model
 from partitioner.runtime.sessions import Stage
 from protos.errors import LateError
 from protos.inference_pb2 import InferParameter, ModelInferRequest

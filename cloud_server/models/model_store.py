@@ -1,158 +1,180 @@
-"""The models that a server offers, and the tails that it keeps in memory."""
+"""The models that a server offers: names, the versions of each, and who gets which."""
 
-import asyncio
-import logging
 import math
-import threading
-import time
-from collections import OrderedDict
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NoReturn
 
+from cloud_server.models.tails import TailCounts, Tails
+from cloud_server.models.version import Model, Version, models_of
 from partitioner.bundle.bundle import Bundle
-from partitioner.bundle.manifest import MANIFEST_FILE
-from partitioner.runtime.sessions import RuntimeOptions, Stage, open_weighed
-from protos.errors import BundleError, UnknownNameError
-from protos.names import CLOUD, EDGE, model_name
-from protos.serving.answers import ServedModel, check_version
+from partitioner.runtime.sessions import RuntimeOptions, Stage
+from protos.errors import MismatchError, UnknownNameError
+from protos.inference_pb2 import ModelInferRequest
+from protos.names import (
+    CLOUD,
+    EDGE,
+    PARAM_BUNDLE_DIGEST,
+    PARAM_CALIBRATION_DIGEST,
+    model_name,
+)
+from protos.serving.answers import ServedKey
 
 _NAMES_SHOWN = 12
 
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model(ServedModel):
-    """The tail of a cut; the cut `cloud` is the whole model."""
-
-    bundle: Bundle
-    cut: str
-
-
-def load_bundles(path: Path) -> dict[str, Bundle]:
-    """Return the bundles in `path`, which is one bundle or a folder of bundle folders, by name.
-
-    Raises BundleError when one is damaged or head-only or has the exits of another, when two have one
-    name, or there is none.
-    """
-    if not path.is_dir():
-        raise BundleError(f"{path} is no folder. Give a bundle, or a folder of bundle folders.")
-    if (path / MANIFEST_FILE).exists():
-        folders = [path]
-    else:
-        folders = sorted(folder.parent for folder in path.glob(f"*/{MANIFEST_FILE}"))
-    if not folders:
-        raise BundleError(
-            f"{path} holds no bundle: neither it nor a folder in it has a {MANIFEST_FILE}. "
-            "Make one with: splitpoint import MODEL --out BUNDLE."
-        )
-    bundles: dict[str, Bundle] = {}
-    for folder in folders:
-        bundle = _load(folder)
-        if twin := bundles.get(bundle.name):
-            raise BundleError(
-                f"{twin.path} and {folder} are both called {bundle.name!r}. "
-                "Remove one of them, or import it again under another name."
-            )
-        bundles[bundle.name] = bundle
-    return bundles
-
-
-def _load(folder: Path) -> Bundle:
-    bundle = Bundle.load(folder)
-    bundle.need_whole("serving it")
-    if bundle.exits is not None:
-        _log.info("%s has exits at %s", bundle.name, ", ".join(bundle.exits.by_cut))
-    return bundle
-
-
-@dataclass
-class TailCounts:
-    """What a store has done to tails since it was made; `load_s` is the time of all loads together."""
-
-    loads: int = 0
-    failed_loads: int = 0
-    load_s: float = 0.0
-    evictions: int = 0
-
 
 class ModelStore:
-    """Models by name, and their tail sessions: loaded when first asked for, the oldest evicted.
+    """Versions of bundles by name, their models, and the tails of these in memory.
 
-    `find` and `loaded` may be called from any thread, `load` and `preload` from the event loop.
+    Reading may be done in any thread, `offer`, `hide`, `show`, `load` and `preload` in the event loop.
+    `memory_bytes` is what all loaded tails may take together.
     """
 
     def __init__(
         self,
-        bundles: dict[str, Bundle],
+        versions: Iterable[Version],
         options: RuntimeOptions,
         max_sessions: int,
         memory_bytes: float = math.inf,
     ) -> None:
-        self.bundles = bundles
-        self.models: dict[str, Model] = {}
-        self.counts = TailCounts()
-        self._options = options
-        self._max_sessions, self._memory_bytes = max_sessions, memory_bytes
-        self._sizes: dict[str, int] = {}
-        self._stages: OrderedDict[str, Stage] = OrderedDict()
-        self._lock = threading.Lock()
-        self._loading: dict[str, asyncio.Task[Stage]] = {}
-        # One at a time: loading takes cores from the inferences that run.
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
-        for bundle in bundles.values():
-            for model in _models_of(bundle):
-                self._offer(model)
+        self._tails = Tails(options, max_sessions, memory_bytes)
+        self._hidden: frozenset[str] = frozenset()
+        self._there: dict[str, tuple[Version, ...]] = {}
+        # Replaced as a whole, so that threads that read see one or the other.
+        self._models: dict[str, tuple[Model, ...]] = {}
+        self.offer(versions)
+
+    @property
+    def versions(self) -> Mapping[str, Sequence[Version]]:
+        """The versions that can be asked for, by the name of their bundle; the default comes first."""
+        return {name: found for name, found in self._there.items() if name not in self._hidden}
+
+    @property
+    def hidden(self) -> Mapping[str, Sequence[Version]]:
+        """The versions that are there and cannot be asked for, as they were unloaded; by name."""
+        return {name: found for name, found in self._there.items() if name in self._hidden}
+
+    @property
+    def bundles(self) -> Mapping[str, Bundle]:
+        """The default version of each bundle, by name."""
+        return {name: found[0].bundle for name, found in self.versions.items()}
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """The default version of each model, by name."""
+        return {name: found[0] for name, found in self._models.items()}
+
+    def offer(self, versions: Iterable[Version]) -> Mapping[str, str]:
+        """Serve these versions from now on, and no others.
+
+        Returns why some are not served, by the name of their bundle: another bundle, one that was there
+        before them or comes first in the alphabet, offers a model of the same name.
+        """
+        found: dict[str, list[Version]] = {}
+        for version in versions:
+            found.setdefault(version.name, []).append(version)
+        there: dict[str, tuple[Version, ...]] = {}
+        offered: dict[str, Version] = {}
+        refused: dict[str, str] = {}
+        for name in sorted(found, key=lambda name: (name not in self._there, name)):
+            ranked = _ranked(found[name])
+            called = models_of(ranked)
+            if twin := next((offered[one] for one in called if one in offered), None):
+                refused[name] = _clash(twin, ranked[0])
+                continue
+            offered |= dict.fromkeys(called, ranked[0])
+            there[name] = ranked
+        self._serve(there, self._hidden)
+        return refused
+
+    def hide(self, name: str) -> None:
+        """Refuse requests for a bundle until it is shown again, and give its memory back."""
+        self.find_bundle(name)
+        self._serve(self._there, self._hidden | {name})
+
+    def show(self, name: str) -> None:
+        """Serve a bundle again; UnknownNameError where there is none."""
+        self._serve(self._there, self._hidden - {name})
+        self.find_bundle(name)
 
     def find(self, name: str, version: str = "") -> Model:
-        """Return the model called `name`; UnknownNameError lists those that exist."""
-        model = self.models.get(name)
-        if model is None and name.endswith(f".{CLOUD}"):
-            model = self.models.get(name.removesuffix(f".{CLOUD}"))
-        if model is None:
-            raise UnknownNameError(self._unknown(name))
-        check_version(model, version)
-        return model
+        """Return the model called `name`, of the default version or of that asked for.
 
-    def find_bundle(self, name: str) -> Bundle:
-        """Return the bundle called `name`; UnknownNameError lists those that exist."""
-        try:
-            return self.bundles[name]
-        except KeyError:
-            raise UnknownNameError(
-                f"this server has no bundle {name!r}. It has: {_listed(self.bundles)}."
-            ) from None
+        Raises UnknownNameError, which lists those that exist.
+        """
+        found = self._all_of(name)
+        if not version:
+            return found[0]
+        for model in found:
+            if model.owner.is_called(version):
+                return model
+        raise UnknownNameError(
+            f"model {name!r} has no version {version!r}. It has: {_told([one.owner for one in found])}. "
+            "Ask for one of these, or for none to get the first."
+        )
+
+    def find_for(self, header: ModelInferRequest) -> Model:
+        """Return the model that a request is for: of the very version that it names, else of the default.
+
+        It may name the number of a version, the digest of the edge's bundle, and the calibration that
+        encoded it. Raises UnknownNameError, and MismatchError when the edge's bundle is not there.
+        """
+        model = self.find(header.model_name, header.model_version)
+        if PARAM_BUNDLE_DIGEST not in header.parameters:
+            return model
+        wanted = header.parameters[PARAM_BUNDLE_DIGEST].string_param
+        found = (model,) if header.model_version else self._all_of(header.model_name)
+        same = [one for one in found if one.bundle.digest == wanted]
+        return _calibrated(same, header) if same else _other(wanted, [one.owner for one in found])
+
+    def find_version(self, name: str, version: str = "") -> Version:
+        """Return a version of the bundle called `name`: the default, or that asked for.
+
+        Raises UnknownNameError, which lists those that exist.
+        """
+        there = self._versions_of(name)
+        for found in there:
+            if not version or found.is_called(version):
+                return found
+        raise UnknownNameError(
+            f"bundle {name!r} has no version {version!r}. It has: {_told(there)}. "
+            "Ask for one of these, or for none to get the first."
+        )
+
+    def find_bundle(self, name: str, version: str = "") -> Bundle:
+        """Return the bundle of `find_version`."""
+        return self.find_version(name, version).bundle
+
+    def find_held(self, name: str, digest: str) -> Version:
+        """Return the newest version with the digest of the edge's bundle; empty: the default.
+
+        Raises UnknownNameError where there is no such bundle, MismatchError where all versions are others.
+        """
+        there = self._versions_of(name)
+        same = [one for one in there if not digest or one.bundle.digest == digest]
+        return same[0] if same else _other(digest, there)
 
     def loaded(self, model: Model) -> Stage | None:
         """Return the tail if it is in memory, and count this as its latest use."""
-        with self._lock:
-            stage = self._stages.get(model.name)
-            if stage is not None:
-                self._stages.move_to_end(model.name)
-            return stage
+        return self._tails.loaded(model)
 
-    def sizes(self) -> dict[str, int]:
-        """Return the bytes of each tail in memory, as they were when it was loaded; from any thread."""
-        with self._lock:
-            return {name: self._sizes[name] for name in self._stages}
+    @property
+    def counts(self) -> TailCounts:
+        """What was done to tails so far."""
+        return self._tails.counts
+
+    def sizes(self) -> dict[ServedKey, int]:
+        """Return the bytes of each tail in memory, by the name and the newest version of its model."""
+        found = self._tails.sizes()
+        return {
+            (name, models[0].version): found[models[0].tail]
+            for name, all_of in self._models.items()
+            for models in _by_tail(all_of)
+            if models[0].tail in found
+        }
 
     async def load(self, model: Model) -> Stage:
-        """Return the tail, loading it off the loop if need be; all who ask meanwhile share the load.
-
-        Raises BundleError when the runtime refuses the graph.
-        """
-        if stage := self.loaded(model):
-            return stage
-        task = self._loading.get(model.name)
-        if task is None:
-            task = asyncio.create_task(self._load(model))
-            self._loading[model.name] = task
-            task.add_done_callback(lambda done: self._forget(model.name, done))
-        # Shielded: one who gives up waiting must not take the load from the others.
-        return await asyncio.shield(task)
+        """Return the tail, loading it off the loop if need be; BundleError when the runtime refuses it."""
+        return await self._tails.load(model)
 
     async def preload(self, names: Iterable[str]) -> list[Model]:
         """Load models by their name, or cuts of every bundle that has them; return what was loaded."""
@@ -163,91 +185,104 @@ class ModelStore:
 
     def close(self) -> None:
         """Stop loading; what is loaded goes with the store."""
-        self._loader.shutdown(wait=False, cancel_futures=True)
+        self._tails.close()
 
-    async def _load(self, model: Model) -> Stage:
-        loop, begun_s = asyncio.get_running_loop(), time.perf_counter()
-        try:
-            stage, size = await loop.run_in_executor(self._loader, _open, model, self._options)
-        except Exception:
-            self.counts.failed_loads += 1
-            raise
-        self.counts.loads += 1
-        self.counts.load_s += time.perf_counter() - begun_s
-        # A load may seem to take less than it does.
-        self._sizes[model.name] = max(size, self._sizes.get(model.name, 0))
-        with self._lock:
-            self._stages[model.name] = stage
-            while self._is_full():
-                evicted, _ = self._stages.popitem(last=False)
-                self.counts.evictions += 1
-                _log.info("evicted %s: %d tails are loaded", evicted, len(self._stages))
-        _log.info("loaded %s", model.name)
-        return stage
+    def _serve(self, there: dict[str, tuple[Version, ...]], hidden: frozenset[str]) -> None:
+        shown = [versions for name, versions in there.items() if name not in hidden]
+        self._there, self._hidden = there, hidden
+        self._models = {name: found for some in shown for name, found in models_of(some).items()}
+        self._tails.keep({version.bundle.digest for some in shown for version in some})
 
-    def _is_full(self) -> bool:
-        """Tell whether one must go; the one that was loaded last stays even if it alone is too large."""
-        size = sum(self._sizes[name] for name in self._stages)
-        over = len(self._stages) > self._max_sessions or size > self._memory_bytes
-        return over and len(self._stages) > 1
-
-    def _forget(self, name: str, task: asyncio.Task[Stage]) -> None:
-        del self._loading[name]
-        if not task.cancelled():
-            task.exception()
-
-    def _offer(self, model: Model) -> None:
-        if twin := self.models.get(model.name):
-            raise BundleError(
-                f"{twin.bundle.path} and {model.bundle.path} both offer a model {model.name!r}. "
-                "Import one of them again under another name."
+    def _versions_of(self, name: str) -> tuple[Version, ...]:
+        found = () if name in self._hidden else self._there.get(name, ())
+        if not found:
+            raise UnknownNameError(
+                f"this server has no bundle {name!r}. It has: {_listed(self.versions)}."
             )
-        self.models[model.name] = model
+        return found
+
+    def _all_of(self, name: str) -> tuple[Model, ...]:
+        found = self._models.get(name)
+        if found is None and name.endswith(f".{CLOUD}"):
+            found = self._models.get(name.removesuffix(f".{CLOUD}"))
+        if found is None:
+            raise UnknownNameError(self._unknown(name))
+        return found
 
     def _named(self, name: str) -> list[Model]:
+        models = self.models
         found = [
-            self.models[model_name(bundle.name, name)]
-            for bundle in self.bundles.values()
-            if model_name(bundle.name, name) in self.models
+            models[model_name(bundle, name)]
+            for bundle in self.versions
+            if model_name(bundle, name) in models
         ]
         return found or [self.find(name)]
 
     def _unknown(self, name: str) -> str:
-        owners = [bundle for bundle in self.bundles if name.startswith(f"{bundle}.")]
-        owner = max(owners, key=len, default=None)
+        there = self._there
+        owners = [bundle for bundle in there if name == bundle or name.startswith(f"{bundle}.")]
+        owner = max(owners, key=len, default="")
+        if owner in self._hidden:
+            return f"{owner} was unloaded. Load it again, or use another: {_listed(self.versions)}."
         if owner and name == model_name(owner, EDGE):
             return (
                 f"model {name!r} has nothing to serve: the cut {EDGE!r} leaves everything on the "
                 f"edge. The whole model is {owner!r}."
             )
         if owner:
-            cuts = [cut for cut in self.bundles[owner].cuts if cut != EDGE]
+            cuts = [cut for cut in there[owner][0].bundle.cuts if cut != EDGE]
             return (
                 f"{owner} has no cut {name.removeprefix(owner + '.')!r}. It has: {_listed(cuts)}. "
                 "Use one of these; if the edge has others, give both sides the same bundle."
             )
         return (
-            f"this server has no model {name!r}. It has: {_listed(self.models)}. "
+            f"this server has no model {name!r}. It has: {_listed(self._models)}. "
             "A name is <bundle> or <bundle>.<cut>."
         )
 
 
-def _open(model: Model, options: RuntimeOptions) -> tuple[Stage, int]:
-    return open_weighed(partial(model.bundle.open_tail, model.cut, options))
+def _ranked(versions: Iterable[Version]) -> tuple[Version, ...]:
+    """Return the versions of one name, the default first, each but once."""
+    found: dict[str, Version] = {}
+    for version in sorted(versions, key=lambda version: version.rank, reverse=True):
+        found.setdefault(version.digest, version)
+    return tuple(found.values())
 
 
-def _models_of(bundle: Bundle) -> list[Model]:
-    return [
-        Model(
-            name=model_name(bundle.name, cut.id),
-            bundle=bundle,
-            cut=cut.id,
-            inputs=cut.frontier,
-            outputs=tuple(spec for spec in bundle.outputs if spec.name in cut.tail_outputs),
-        )
-        for cut in bundle.cuts.values()
-        if cut.id != EDGE
-    ]
+def _calibrated(same: Sequence[Model], header: ModelInferRequest) -> Model:
+    """Return, of versions that differ in calibration and exits alone, the one that the values are for."""
+    if PARAM_CALIBRATION_DIGEST in header.parameters:
+        mark = header.parameters[PARAM_CALIBRATION_DIGEST].string_param
+        for model in same:
+            if (ranges := model.bundle.ranges) is not None and ranges.mark == mark:
+                return model
+    return same[0]
+
+
+def _clash(twin: Version, found: Version) -> str:
+    return (
+        f"{twin.bundle.path} and {found.bundle.path} both offer a model {found.name!r} or a cut of it. "
+        "Import one of them again under another name."
+    )
+
+
+def _by_tail(models: Iterable[Model]) -> list[list[Model]]:
+    """Return the models that share one tail together, the newest first."""
+    found: dict[tuple[str, str], list[Model]] = {}
+    for model in models:
+        found.setdefault(model.tail, []).append(model)
+    return list(found.values())
+
+
+def _other(digest: str, there: Sequence[Version]) -> NoReturn:
+    raise MismatchError(
+        f"the edge's bundle {there[0].name!r} has the digest {digest[:12]}…, the server's {_told(there)}. "
+        "Give both the same bundle: fetch it from this server, or put the edge's into its folder of bundles."
+    )
+
+
+def _told(there: Sequence[Version]) -> str:
+    return ", ".join(map(str, there[:_NAMES_SHOWN]))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import grpc
 
 from cloud_server.models.model_store import ModelStore
+from cloud_server.models.version import Version
 from cloud_server.observability.edge_book import EdgeBook
 from cloud_server.options import available_cores
 from cloud_server.services.profile_meter import ProfileMeter
@@ -23,7 +24,6 @@ from partitioner.profiles.machine import machine_of
 from partitioner.runtime.sessions import RuntimeOptions
 from protos import splitpoint_pb2 as sp
 from protos.errors import UsageError
-from protos.serving.answers import compare_digests
 from protos.serving.handlers import answers, unary
 from protos.serving.inference import splitpoint_version
 
@@ -63,21 +63,13 @@ class SplitpointService:
         )
 
     async def list_bundles(self, request: sp.ListBundlesRequest) -> sp.ListBundlesResponse:
-        """Return names, digests, sizes and cuts of all bundles."""
+        """Return names, digests, sizes and cuts of all versions of all bundles."""
         del request
         return sp.ListBundlesResponse(
             bundles=[
-                sp.ListBundlesResponse.Entry(
-                    name=bundle.name,
-                    digest=bundle.digest,
-                    size_bytes=bundle.size_bytes,
-                    cuts=list(bundle.cuts),
-                    calibration_digest=bundle.calibration_digest,
-                    calibration_bytes=len(bundle.calibration.file) if bundle.calibration else 0,
-                    exits_digest=bundle.exits.digest if bundle.exits else "",
-                    exits_bytes=len(bundle.exits.file) if bundle.exits else 0,
-                )
-                for bundle in self._store.bundles.values()
+                _entry(version, is_default=version is versions[0])
+                for versions in self._store.versions.values()
+                for version in versions
             ]
         )
 
@@ -88,7 +80,7 @@ class SplitpointService:
 
         Calibration and exits come before it, if they are asked for.
         """
-        bundle = self._store.find_bundle(request.name)
+        bundle = self._store.find_bundle(request.name, request.version)
         held = Held.of(bundle.manifest, request.heads_of) if request.heads_of else None
         files = held.files(bundle.manifest) if held else bundle.manifest.files
         for name, file in files.items():
@@ -112,8 +104,7 @@ class SplitpointService:
         self, request: sp.MeasureProfileRequest
     ) -> AsyncIterator[sp.MeasureProfileResponse]:
         """Yield progress, then the profile of this machine."""
-        bundle = self._store.find_bundle(request.name)
-        compare_digests(request.bundle_digest, bundle.name, bundle.digest)
+        bundle = self._store.find_held(request.name, request.bundle_digest).bundle
         budget_s = request.budget_s or DEFAULT_BUDGET_S
         if not 0 < budget_s <= LONGEST_BUDGET_S:
             raise UsageError(
@@ -163,6 +154,23 @@ class SplitpointService:
             ),
         }
         return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+
+def _entry(version: Version, *, is_default: bool) -> sp.ListBundlesResponse.Entry:
+    bundle = version.bundle
+    return sp.ListBundlesResponse.Entry(
+        name=bundle.name,
+        digest=bundle.digest,
+        size_bytes=bundle.size_bytes,
+        cuts=list(bundle.cuts),
+        calibration_digest=bundle.calibration_digest,
+        calibration_bytes=len(bundle.calibration.file) if bundle.calibration else 0,
+        exits_digest=bundle.exits.digest if bundle.exits else "",
+        exits_bytes=len(bundle.exits.file) if bundle.exits else 0,
+        version=version.number,
+        version_digest=version.digest,
+        is_default=is_default,
+    )
 
 
 async def _file(

@@ -18,6 +18,15 @@ def fetch(
     name: Annotated[str, typer.Argument(help="The bundle's name at the server.", metavar="NAME")],
     cloud: Cloud,
     out: Annotated[Path, flag("The folder.", "BUNDLE", panel=OUTPUT)],
+    version: Annotated[
+        str | None,
+        flag(
+            "Its number, or its digest.",
+            "VERSION",
+            panel=CHOICE,
+            default="the server's default",
+        ),
+    ] = None,
     heads_only: Annotated[
         bool,
         flag(
@@ -62,7 +71,13 @@ def fetch(
     heads_of = split_cuts(cuts) if heads_only else None
     with console.progress() as progress:
         bundle = fetch_bundle(
-            cloud, name, out, _file_progress(progress), heads_of=heads_of, replace=force
+            cloud,
+            name,
+            out,
+            _file_progress(progress),
+            version=version or "",
+            heads_of=heads_of,
+            replace=force,
         )
     if json:
         console.print_json(

@@ -46,11 +46,14 @@ def fetch_bundle(
     out: Path,
     on_file: OnFile = lambda _path, _done, _total: None,
     *,
+    version: str = "",
     heads_of: Sequence[str] | None = None,
     replace: bool = False,
     idle_s: float = IDLE_S,
 ) -> Bundle:
     """Copy bundle `name` from the server at `address` to the folder `out`, and load it.
+
+    `version`: its number, or its digest; empty: the server's default.
 
     `replace`: a bundle that is there makes way, with all that was measured of it, once the copy is whole.
 
@@ -62,7 +65,7 @@ def fetch_bundle(
     """
     try:
         with new_folder(out, replace=replace) as partial:
-            listed = _download(address, name, partial, on_file, heads_of, idle_s)
+            listed = _download(address, name, version, partial, on_file, heads_of, idle_s)
             # before the bundle gets its name
             _check_copy(Bundle.load(partial), listed, heads_only=heads_of is not None)
     except grpc.RpcError as failure:
@@ -73,6 +76,7 @@ def fetch_bundle(
 def _download(
     address: str,
     name: str,
+    version: str,
     folder: Path,
     on_file: OnFile,
     heads_of: Sequence[str] | None,
@@ -82,10 +86,12 @@ def _download(
     with open_channel(address) as channel:
         server = SplitpointStub(channel)
         offered = server.ListBundles(ListBundlesRequest(), timeout=_ANSWER_S)
-        listed = find_entry(offered, name, address)
+        listed = find_entry(offered, name, address, version)
         most_bytes = _most_bytes(listed)
         request = FetchBundleRequest(
             name=name,
+            # What was listed, though the default may be another one by now.
+            version=listed.version_digest,
             with_calibration=bool(listed.calibration_digest),
             with_exits=bool(listed.exits_digest),
             heads_of=() if heads_of is None else _heads(listed, heads_of, address),
@@ -130,14 +136,27 @@ def _most_bytes(listed: ListBundlesResponse.Entry) -> int:
     return listed.size_bytes + beside
 
 
-def find_entry(offered: ListBundlesResponse, name: str, address: str) -> ListBundlesResponse.Entry:
-    """Return what the server lists of bundle `name`; UnknownNameError names those that it has."""
-    for entry in offered.bundles:
-        if entry.name == name:
+def find_entry(
+    offered: ListBundlesResponse, name: str, address: str, version: str = ""
+) -> ListBundlesResponse.Entry:
+    """Return what the server lists of bundle `name`: of its default, or of a version by number or digest.
+
+    Raises UnknownNameError, which names those that it has.
+    """
+    found = [entry for entry in offered.bundles if entry.name == name]
+    if not found:
+        has = ", ".join(dict.fromkeys(entry.name for entry in offered.bundles)) or "none"
+        raise UnknownNameError(
+            f"the server at {address} has no bundle {name!r}. It has: {has}. Fetch one of these."
+        )
+    if not version:
+        return next((entry for entry in found if entry.is_default), found[0])
+    for entry in found:
+        if version in (entry.version, entry.digest, entry.version_digest):
             return entry
-    has = ", ".join(entry.name for entry in offered.bundles) or "none"
+    has = ", ".join(f"{entry.version} (digest {entry.digest[:12]}…)" for entry in found)
     raise UnknownNameError(
-        f"the server at {address} has no bundle {name!r}. It has: {has}. Fetch one of these."
+        f"{name} at {address} has no version {version!r}. It has: {has}. Fetch one of these."
     )
 
 
@@ -180,8 +199,7 @@ def _check_copy(copy: Bundle, listed: ListBundlesResponse.Entry, *, heads_only: 
         if found != wanted:
             raise MismatchError(
                 f"the server sent another {what} of {copy.name!r} ({found[:12] or 'none'}) than it lists "
-                f"({wanted[:12] or 'none'}). It may have been changed just now: restart the server, and "
-                "fetch again."
+                f"({wanted[:12] or 'none'}). It may have been changed just now: fetch again."
             )
     files = copy.held.files(copy.manifest) if copy.held else copy.manifest.files
     named = {*files, WEIGHTS_FILE, MANIFEST_FILE, CALIBRATION_FILE, EXITS_FILE}

@@ -139,22 +139,28 @@ def _closed_told(address: str) -> Iterator[None]:
 def check_bundle(
     offered: ListBundlesResponse, address: str, bundle: Bundle
 ) -> ListBundlesResponse.Entry:
-    """Return what the server says of this bundle; raises unless it is exactly the same."""
-    found = {entry.name: entry for entry in offered.bundles}
-    if bundle.name not in found:
+    """Return what the server says of this bundle, of several versions of this very one.
+
+    Raises unless it has this one: UnknownNameError without any of that name, MismatchError with others.
+    """
+    found = [entry for entry in offered.bundles if entry.name == bundle.name]
+    if not found:
+        there = ", ".join(dict.fromkeys(entry.name for entry in offered.bundles))
         raise UnknownNameError(
             f"the server at {address} has no bundle {bundle.name!r}. "
-            f"It has: {', '.join(found) or 'none'}. "
+            f"It has: {there or 'none'}. "
             "Put the bundle into its --bundles folder, or run with one of these."
         )
-    theirs = found[bundle.name].digest
-    if theirs != bundle.digest:
+    same = [entry for entry in found if entry.digest == bundle.digest]
+    if not same:
+        theirs = ", ".join(f"{entry.digest[:12]}…" for entry in found)
         raise MismatchError(
             f"the server at {address} has another bundle {bundle.name!r} than this edge: "
-            f"{theirs[:12]}… there, {bundle.digest[:12]}… here ({bundle.path}). Copy one to the other "
+            f"{theirs} there, {bundle.digest[:12]}… here ({bundle.path}). Copy one to the other "
             f"side, with: {_fetching(bundle, address)}."
         )
-    return found[bundle.name]
+    calibrated = [one for one in same if one.calibration_digest == bundle.calibration_digest]
+    return (calibrated or same)[0]
 
 
 def check_calibration(theirs: str, address: str, bundle: Bundle) -> None:
@@ -166,7 +172,7 @@ def check_calibration(theirs: str, address: str, bundle: Bundle) -> None:
             f"the server at {address} has another calibration of {bundle.name!r} than this edge: {there}, "
             f"{ours[:12]}… here. Low-bit codecs are not used until both have the same: fetch the server's, "
             f"with: {_fetching(bundle, address)}; or copy "
-            f"{bundle.path / CALIBRATION_FILE} there and restart the server."
+            f"{bundle.path / CALIBRATION_FILE} into the server's bundle."
         )
 
 

@@ -1,5 +1,6 @@
 """A bundle on the disk, as both sides load it. Needs no onnx package."""
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
@@ -141,6 +142,17 @@ class Bundle:
     def digest(self) -> str:
         """Hex digest over all that edge and cloud must have in common."""
         return self.manifest.digest
+
+    @cached_property
+    def version_digest(self) -> str:
+        """Hex digest that tells one version from any other: over `digest`, the calibration and the exits.
+
+        Of these every byte counts, the accuracies that a plan reads too. Raises BundleError where the
+        exits are of another model.
+        """
+        beside = (self.calibration, self.exits)
+        parts = [hashlib.sha256(part.file).hexdigest() if part else "" for part in beside]
+        return hashlib.sha256("\n".join([self.digest, *parts]).encode()).hexdigest()
 
     def folder_for(self, what: str) -> Path:
         """Return the folder, to keep there `what` was found of this bundle.

@@ -50,7 +50,10 @@ class ServedModel:
     name: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    version: str = "1"
+    """The version that answers: an integer, as Triton's clients want it."""
     versions: tuple[str, ...] = ("1",)
+    """All that there are of this name, the newest first."""
     platform: str = "onnxruntime_onnx"
 
 
@@ -115,22 +118,19 @@ def check_version(model: ServedModel, version: str) -> None:
     if version and version not in model.versions:
         raise UnknownNameError(
             f"model {model.name!r} has no version {version!r}. It has: {', '.join(model.versions)}. "
-            "Leave it empty for the only one."
+            "Ask for one of these, or leave it empty for the newest."
         )
 
 
 def check_digest(header: ModelInferRequest, bundle: str, digest: str) -> None:
     """Raise MismatchError if a request names another digest of the bundle than ours."""
-    if PARAM_BUNDLE_DIGEST in header.parameters:
-        compare_digests(header.parameters[PARAM_BUNDLE_DIGEST].string_param, bundle, digest)
-
-
-def compare_digests(found: str, bundle: str, wanted: str) -> None:
-    """Raise MismatchError if a caller says `found` for the digest of a bundle; empty: it does not say."""
-    if found and found != wanted:
+    if PARAM_BUNDLE_DIGEST not in header.parameters:
+        return
+    found = header.parameters[PARAM_BUNDLE_DIGEST].string_param
+    if found and found != digest:
         raise MismatchError(
             f"the edge's bundle {bundle!r} has the digest {found[:12]}…, the server's "
-            f"{wanted[:12]}…. Give both the same bundle: fetch it from this server, or restart the "
+            f"{digest[:12]}…. Give both the same bundle: fetch it from this server, or restart the "
             "server with the edge's."
         )
 

@@ -108,10 +108,14 @@ def check_calibration(header: ModelInferRequest, calibration: Calibration | None
 
 
 def pack_response(
-    model: str, frame_id: str, values: Mapping[str, Array], outputs: Sequence[TensorSpec]
+    model: str,
+    frame_id: str,
+    values: Mapping[str, Array],
+    outputs: Sequence[TensorSpec],
+    version: str = "1",
 ) -> tuple[ModelInferResponse, list[Buffer]]:
     """Return the header and the raw bytes of an answer that carries `outputs`, in their order."""
-    header = ModelInferResponse(model_name=model, id=frame_id, model_version="1")
+    header = ModelInferResponse(model_name=model, id=frame_id, model_version=version)
     buffers: list[Buffer] = []
     for spec in outputs:
         array = values[spec.name]

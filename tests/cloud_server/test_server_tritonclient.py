@@ -1,6 +1,8 @@
 """Triton's own client, in a process of its own: our messages are what others take them for."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +13,12 @@ from tests.kit.cloud_calls import crossing, uncut
 from tests.kit.triton_client import run_client
 
 
-def our_fields(message: object) -> set[tuple[str, int, int, bool]]:
-    descriptor = message.DESCRIPTOR
-    return {(f.name, f.number, f.type, f.is_repeated) for f in descriptor.fields}
+def our_messages(found: Iterable[Any]) -> Iterator[tuple[str, set[tuple[str, int, int, bool]]]]:
+    """Every message of ours, nested ones too, and its fields."""
+    for message in found:
+        fields = {(f.name, f.number, f.type, f.is_repeated) for f in message.fields}
+        yield message.full_name, fields
+        yield from our_messages(message.nested_types)
 
 
 def test_triton_client_is_served_and_agrees_on_every_message(
@@ -40,10 +45,8 @@ def test_triton_client_is_served_and_agrees_on_every_message(
     assert found["statistics"] == [5, 5]
 
     theirs: dict[str, list[tuple[str, int, int, bool]]] = found["fields"]
-    ours = {
-        name: getattr(inference_pb2, name)
-        for name in inference_pb2.DESCRIPTOR.message_types_by_name
-    }
-    ours["InferInputTensor"] = inference_pb2.ModelInferRequest.InferInputTensor
-    for name, message in ours.items():
-        assert our_fields(message) <= {tuple(field) for field in theirs[name]}, name
+    ours = inference_pb2.DESCRIPTOR
+    for name, fields in our_messages(ours.message_types_by_name.values()):
+        assert fields <= {tuple(field) for field in theirs[name]}, name
+    for name, enum in ours.enum_types_by_name.items():
+        assert {value.name: value.number for value in enum.values} == found["enums"][name]

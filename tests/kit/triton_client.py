@@ -70,15 +70,21 @@ try:
 except InferenceServerException as error:
     found["statistics"] = error.status()
 
-service = triton.service_pb2
+def described(messages):
+    for message in messages:
+        yield message.full_name, [
+            [field.name, field.number, field.type, field.is_repeated] for field in message.fields
+        ]
+        yield from described(message.nested_types)
+
+files = [triton.service_pb2.DESCRIPTOR, triton.model_config_pb2.DESCRIPTOR]
 found["fields"] = {
-    name: [[field.name, field.number, field.type, field.is_repeated] for field in message.fields]
-    for name, message in service.DESCRIPTOR.message_types_by_name.items()
+    name: fields for file in files for name, fields in described(file.message_types_by_name.values())
 }
-nested = service.ModelInferRequest.InferInputTensor.DESCRIPTOR
-found["fields"]["InferInputTensor"] = [
-    [field.name, field.number, field.type, field.is_repeated] for field in nested.fields
-]
+found["enums"] = {
+    name: {value.name: value.number for value in enum.values}
+    for file in files for name, enum in file.enum_types_by_name.items()
+}
 print(json.dumps(found))
 """
 

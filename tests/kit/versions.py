@@ -1,26 +1,38 @@
-"""Two versions of one model: the same architecture, and another bias in its last layer."""
+"""Versions of one model: the same architecture, and another bias in its last layer."""
 
 from pathlib import Path
 
 import numpy as np
-from onnx import numpy_helper
+from onnx import ModelProto, numpy_helper
 
-from partitioner.importer.importer import import_model
+from partitioner.bundle.bundle import Bundle
+from partitioner.importer.importer import ImportOptions, import_model
 from tests.kit import models
 
 SHIFT = 100.0
-"""What the second version adds to every logit."""
+"""What each version adds to every logit of the one before."""
 
 
 def two_versions(folder: Path) -> tuple[Path, Path]:
     """Return the bundles `old` and `new` in `folder`; every output of `new` is larger by SHIFT."""
+    old = import_model(models.save(shifted(0), folder / "old.onnx"), folder / "old")
+    new = import_model(models.save(shifted(1), folder / "new.onnx"), folder / "new" / "old")
+    return old.path, new.path
+
+
+def make_version(folder: Path, number: int, name: str = "net") -> Bundle:
+    """Import version `number` of the bundle `name` to a folder; every output is larger by number · SHIFT."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    source = models.save(shifted(number), folder.parent / f".{name}-{number}.onnx")
+    return import_model(source, folder, ImportOptions(name=name))
+
+
+def shifted(number: int) -> ModelProto:
+    """Return the model of one version."""
     model = models.ZOO["residual"]()
-    old = import_model(models.save(model, folder / "old.onnx"), folder / "old")
     bias = model.graph.node[-1].input[-1]
     for tensor in model.graph.initializer:
         if tensor.name == bias:
-            shifted = numpy_helper.to_array(tensor) + np.float32(SHIFT)
-            tensor.CopyFrom(numpy_helper.from_array(shifted.astype(np.float32), bias))
-    source = models.save(model, folder / "new.onnx")
-    new = import_model(source, folder / "new" / "old")
-    return old.path, new.path
+            moved = numpy_helper.to_array(tensor) + np.float32(number * SHIFT)
+            tensor.CopyFrom(numpy_helper.from_array(moved.astype(np.float32), bias))
+    return model

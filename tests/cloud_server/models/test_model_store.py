@@ -1,62 +1,22 @@
-"""The models that a server offers, and which of them it keeps in memory."""
+"""The models that a server offers: their names, their versions, and who gets which."""
 
-import asyncio
-import gc
 import re
-import shutil
-import threading
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cloud_server.models import model_store
-from cloud_server.models.model_store import ModelStore, load_bundles
+from cloud_server.models.model_store import ModelStore
+from cloud_server.models.version import Version
 from partitioner.bundle.bundle import Bundle
-from partitioner.bundle.exits import EXITS_FILE
-from partitioner.runtime import sessions
-from partitioner.runtime.sessions import RuntimeOptions, Stage
-from protos.errors import BundleError, UnknownNameError
-from protos.names import model_name
-from tests.kit.resident import Resident
+from partitioner.bundle.calibration import BundleCalibration, CalibrationMeta
+from partitioner.runtime.sessions import RuntimeOptions
+from protos.errors import MismatchError, UnknownNameError
+from protos.inference_pb2 import ModelInferRequest
+from protos.names import PARAM_BUNDLE_DIGEST, PARAM_CALIBRATION_DIGEST, model_name
+from tests.kit.calibrations import calibration
 
 
 def make_store(bundle: Bundle, max_sessions: int = 32) -> ModelStore:
-    return ModelStore({bundle.name: bundle}, RuntimeOptions(), max_sessions)
-
-
-def test_folder_of_bundles_and_one_bundle_load_alike(residual_bundle: Bundle) -> None:
-    one = load_bundles(residual_bundle.path)
-    several = load_bundles(residual_bundle.path.parent)
-    assert list(one) == [residual_bundle.name]
-    assert several[residual_bundle.name].digest == one[residual_bundle.name].digest
-
-
-def test_damaged_bundle_is_refused_at_start(residual_bundle: Bundle, tmp_path: Path) -> None:
-    copy = shutil.copytree(residual_bundle.path, tmp_path / "copy")
-    weights = copy / "graphs" / "weights.bin"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
-    with pytest.raises(BundleError, match=r"weights\.bin is damaged"):
-        load_bundles(tmp_path)
-
-
-def test_folder_without_bundles_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"holds no bundle.*splitpoint import"):
-        load_bundles(tmp_path)
-    with pytest.raises(BundleError, match="is no folder"):
-        load_bundles(tmp_path / "missing")
-
-
-def test_bundle_of_heads_alone_is_refused(middle_head: Bundle) -> None:
-    with pytest.raises(BundleError, match="holds only heads of residual .*serving it"):
-        load_bundles(middle_head.path)
-
-
-def test_two_bundles_of_one_name_are_refused(residual_bundle: Bundle, tmp_path: Path) -> None:
-    shutil.copytree(residual_bundle.path, tmp_path / "a")
-    shutil.copytree(residual_bundle.path, tmp_path / "b")
-    with pytest.raises(BundleError, match="are both called 'residual'"):
-        load_bundles(tmp_path)
+    return ModelStore([Version.of(bundle)], RuntimeOptions(), max_sessions)
 
 
 def test_every_cut_but_edge_is_a_model(residual_bundle: Bundle) -> None:
@@ -85,96 +45,14 @@ def test_unknown_names_list_what_exists(residual_bundle: Bundle) -> None:
     ("count", "end"), [(2, "net0, net1."), (12, "net11."), (13, "net11 and 1 more.")]
 )
 def test_long_lists_of_names_are_abbreviated(residual_bundle: Bundle, count: int, end: str) -> None:
-    store = make_store(residual_bundle)
-    store.bundles = {f"net{number}": residual_bundle for number in range(count)}
+    names = [f"net{number:02}" if count > 10 else f"net{number}" for number in range(count)]
+    named = [
+        Bundle(residual_bundle.path, residual_bundle.manifest.model_copy(update={"name": name}))
+        for name in names
+    ]
+    store = ModelStore([Version(bundle) for bundle in named], RuntimeOptions(), 32)
     with pytest.raises(UnknownNameError, match=f"{re.escape(end)}$"):
         store.find_bundle("resnet")
-
-
-async def test_tail_is_loaded_once_for_all_who_ask_at_the_same_time(
-    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loads = []
-    open_tail = Bundle.open_tail
-
-    def counted(bundle: Bundle, cut: str, options: RuntimeOptions | None = None) -> object:
-        loads.append(cut)
-        return open_tail(bundle, cut, options)
-
-    monkeypatch.setattr(Bundle, "open_tail", counted)
-    store = make_store(residual_bundle)
-    model = store.find("residual")
-    assert store.loaded(model) is None
-    stages = await asyncio.gather(*(store.load(model) for _ in range(8)))
-    assert loads == ["cloud"]
-    assert all(stage is store.loaded(model) for stage in stages)
-
-
-async def test_one_who_gives_up_waiting_does_not_take_the_load_from_others(
-    residual_bundle: Bundle,
-) -> None:
-    store = make_store(residual_bundle)
-    model = store.find("residual")
-    impatient, patient = (asyncio.create_task(store.load(model)) for _ in range(2))
-    await asyncio.sleep(0)
-    impatient.cancel()
-    assert (await patient).inputs == residual_bundle.inputs
-    assert impatient.cancelled()
-
-
-async def test_tail_not_used_for_longest_is_evicted(residual_bundle: Bundle) -> None:
-    store = make_store(residual_bundle, max_sessions=2)
-    first, second, third = list(store.models.values())[:3]
-    await store.load(first)
-    await store.load(second)
-    store.loaded(first)
-    await store.load(third)
-    assert store.loaded(second) is None
-    assert store.loaded(first) is not None
-    assert store.loaded(third) is not None
-
-
-async def test_memory_of_a_tail_is_known_after_traffic_that_left_freed_pages(
-    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    process = Resident(used_bytes=1000, freed_bytes=600)
-    monkeypatch.setattr(sessions.psutil, "Process", lambda: process)
-    monkeypatch.setattr(sessions, "release_freed_pages", process.release)
-    monkeypatch.setattr(Bundle, "open_tail", lambda *_: process.load(100))
-    store = make_store(residual_bundle)
-    await store.load(store.find("residual"))
-    assert store._sizes == {"residual": 100}
-
-
-async def test_tails_stay_within_the_memory_and_the_latest_stays_at_any_size(
-    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = ModelStore({residual_bundle.name: residual_bundle}, RuntimeOptions(), 32, 250)
-    sizes = {
-        "residual": 100,
-        "residual.cut-01": 100,
-        "residual.cut-02": 100,
-        "residual.cut-03": 900,
-    }
-    monkeypatch.setattr(
-        model_store,
-        "_open",
-        lambda model, options: (model.bundle.open_tail(model.cut, options), sizes[model.name]),
-    )
-    first, second, third, large = (store.find(name) for name in sizes)
-    for model in (first, second, third):  # 100 + 100 + 100 are more than 250
-        await store.load(model)
-    assert [store.loaded(model) is not None for model in (first, second, third)] == [
-        False,
-        True,
-        True,
-    ]
-    await store.load(large)
-    assert [store.loaded(model) is not None for model in (second, third, large)] == [
-        False,
-        False,
-        True,
-    ]
 
 
 async def test_preload_takes_cuts_and_models(residual_bundle: Bundle) -> None:
@@ -187,90 +65,146 @@ async def test_preload_takes_cuts_and_models(residual_bundle: Bundle) -> None:
         await store.preload(["nowhere"])
 
 
-async def test_tail_that_the_runtime_refuses_is_an_error_for_all_and_is_tried_again(
-    residual_bundle: Bundle, tmp_path: Path
+def as_versions(bundles: list[Bundle]) -> list[Version]:
+    """Versions of which the last was written last."""
+    return [Version(bundle, changed_ns=position) for position, bundle in enumerate(bundles)]
+
+
+def asking(model: str, *, version: str = "", digest: str = "", mark: str = "") -> ModelInferRequest:
+    header = ModelInferRequest(model_name=model, model_version=version)
+    if digest:
+        header.parameters[PARAM_BUNDLE_DIGEST].string_param = digest
+    if mark:
+        header.parameters[PARAM_CALIBRATION_DIGEST].string_param = mark
+    return header
+
+
+def test_default_is_the_version_that_was_written_last(net_versions: list[Bundle]) -> None:
+    versions = as_versions(net_versions)
+    store = ModelStore(versions[::-1], RuntimeOptions(), 32)
+    assert store.find("net").bundle is net_versions[-1]
+    assert store.find_bundle("net") is net_versions[-1]
+    assert store.find("net").versions == tuple(one.number for one in versions[::-1])
+    assert store.versions == {"net": tuple(versions[::-1])}
+
+
+def test_release_outranks_any_time(net_versions: list[Bundle]) -> None:
+    old, mid, new = net_versions
+    versions = [Version(old, 5, 2), Version(mid, 9, 1), Version(new, 11)]
+    store = ModelStore(versions, RuntimeOptions(), 32)
+    assert [one.number for one in store.versions["net"]][:2] == ["2", "1"]
+    assert store.find("net", "1").bundle is mid
+
+
+def test_each_version_is_found_by_number_and_by_digest(net_versions: list[Bundle]) -> None:
+    versions = as_versions(net_versions)
+    store = ModelStore(versions, RuntimeOptions(), 32)
+    for version in versions:
+        bundle = version.bundle
+        assert 0 <= int(version.number) < 1 << 31
+        for called in (version.number, version.digest, bundle.digest, bundle.digest[:12]):
+            for model in ("net", "net.cut-01", "net.cloud"):
+                assert store.find(model, called).bundle is bundle
+            assert store.find_bundle("net", called) is bundle
+    for unknown in ("7", "1", versions[0].digest[:11], "x"):
+        with pytest.raises(UnknownNameError, match=f"no version '{unknown}'.*{versions[1].number}"):
+            store.find("net", unknown)
+        with pytest.raises(UnknownNameError, match=f"no version '{unknown}'.*{versions[1].number}"):
+            store.find_bundle("net", unknown)
+
+
+def test_edge_gets_the_version_that_it_holds_or_a_refusal(net_versions: list[Bundle]) -> None:
+    old, mid, new = net_versions
+    store = ModelStore(as_versions([old, new]), RuntimeOptions(), 32)
+    for held in (old, new):
+        found = store.find_for(asking("net.cut-02", digest=held.digest))
+        assert (found.bundle, found.name) == (held, "net.cut-02")
+        assert store.find_held("net", held.digest).bundle is held
+    assert store.find_for(asking("net")).bundle is new
+    known = f"{new.digest[:12]}….*{old.digest[:12]}…"
+    with pytest.raises(MismatchError, match=f"{mid.digest[:12]}….*{known}"):
+        store.find_for(asking("net", digest=mid.digest))
+    with pytest.raises(MismatchError, match=known):
+        store.find_held("net", mid.digest)
+    with pytest.raises(MismatchError):  # it says two things that are not one version
+        store.find_for(asking("net", digest=old.digest, version=Version(new).number))
+
+
+def calibrated(bundle: Bundle, dictionary: bytes) -> Bundle:
+    known = calibration(dictionary)
+    meta = CalibrationMeta(
+        split_digest=bundle.manifest.split_digest, digest=known.digest, values=(), accuracies=(),
+        made_at="2026-01-01T00:00:00+00:00", range_samples=1,
+    )  # fmt: skip
+    found = BundleCalibration(meta, known, dictionary)
+    return Bundle(bundle.path, bundle.manifest, found, contents=bundle.contents)
+
+
+def test_calibrations_are_versions_that_share_their_tails(net_versions: list[Bundle]) -> None:
+    plain = net_versions[0]
+    first, second = calibrated(plain, b"one"), calibrated(plain, b"two")
+    versions = as_versions([plain, first, second])
+    assert len({one.digest for one in versions} | {one.number for one in versions}) == 6
+    store = ModelStore(versions, RuntimeOptions(), 32)
+    for held in (first, second):
+        assert held.ranges is not None
+        asked = asking("net", digest=held.digest, mark=held.ranges.mark)
+        assert store.find_for(asked).bundle is held
+    raw = store.find_for(asking("net", digest=plain.digest))
+    assert raw.bundle is second
+    assert {model.tail for model in (raw, store.find("net", versions[0].number))} == {
+        (plain.digest, "cloud")
+    }
+    unknown = store.find_for(asking("net", digest=plain.digest, mark="0" * 16))
+    assert unknown.bundle is second  # whose decoder refuses it, and says why
+
+
+def test_one_version_in_two_folders_is_one_and_stays_until_both_are_gone(
+    net_versions: list[Bundle],
 ) -> None:
-    copy = Bundle.load(shutil.copytree(residual_bundle.path, tmp_path / "copy"))
-    graph = copy.path / "graphs" / "model.onnx"
-    content = graph.read_bytes()
-    graph.write_bytes(b"no onnx")
-    store = make_store(copy)
-    model = store.find(copy.name)
-    for result in await asyncio.gather(*(store.load(model) for _ in "ab"), return_exceptions=True):
-        assert isinstance(result, BundleError)
-    graph.write_bytes(content)
-    assert await store.load(model)
+    old, new = net_versions[:2]
+    twin = Bundle(old.path.parent, old.manifest, contents=old.contents)
+    store = ModelStore(as_versions([old, new, twin]), RuntimeOptions(), 32)
+    assert [one.bundle for one in store.versions["net"]] == [twin, new]
+    store.offer(as_versions([old, new]))
+    assert store.find_for(asking("net", digest=old.digest)).bundle is old
 
 
-async def test_load_that_fails_after_its_caller_gave_up_is_no_accident(
-    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heard: list[dict[str, object]] = []
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: heard.append(context))
-
-    def fail(*_: object) -> None:
-        raise BundleError("damaged.")
-
-    monkeypatch.setattr(model_store, "_open", fail)
-    store = make_store(residual_bundle)
-    asked = asyncio.create_task(store.load(store.find("residual")))
-    await asyncio.sleep(0)
-    loading = list(store._loading.values())
-    asked.cancel()
-    await asyncio.wait([asked, *loading])
-    assert asked.cancelled()
-    assert not store._loading
-    del asked, loading
-    gc.collect()  # what nobody has looked at is reported now
-    assert not heard
+def test_names_in_two_cases_are_two_names(net_versions: list[Bundle]) -> None:
+    old, new = net_versions[:2]
+    shouted = Bundle(new.path, new.manifest.model_copy(update={"name": "NET"}))
+    store = ModelStore(as_versions([old, shouted]), RuntimeOptions(), 32)
+    assert (store.find("net").bundle, store.find("NET").bundle) == (old, shouted)
 
 
-async def test_closing_drops_the_loads_that_wait(
-    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun, go_on, load = threading.Event(), threading.Event(), model_store._open
-
-    def slowly(*args: Any) -> Any:
-        begun.set()
-        assert go_on.wait(30)
-        return load(*args)
-
-    monkeypatch.setattr(model_store, "_open", slowly)
-    store = make_store(residual_bundle)
-    models = [store.find(name) for name in ("residual", "residual.cut-01")]
-    loads = [asyncio.create_task(store.load(model)) for model in models]
-    await asyncio.to_thread(begun.wait)
-    store.close()
-    go_on.set()
-    found = await asyncio.gather(*loads, return_exceptions=True)
-    assert found[0] is store.loaded(models[0])
-    assert isinstance(found[1], asyncio.CancelledError)
+def test_bundle_whose_name_is_that_of_a_cut_comes_second(net_versions: list[Bundle]) -> None:
+    old, new = net_versions[:2]
+    cut = Bundle(new.path, new.manifest.model_copy(update={"name": "net.cut-01"}))
+    store = ModelStore(as_versions([old]), RuntimeOptions(), 32)
+    refused = store.offer(as_versions([old, cut]))
+    assert "both offer a model" in refused["net.cut-01"]
+    assert store.find("net.cut-01").bundle is old
+    assert not store.offer(as_versions([cut]))
+    assert list(store.offer(as_versions([old, cut]))) == ["net"]
+    assert store.find("net.cut-01").bundle is cut
 
 
-def test_server_refuses_a_bundle_with_the_exits_of_another(
-    exiting: Bundle, residual_bundle: Bundle, tmp_path: Path
-) -> None:
-    shutil.copytree(residual_bundle.path, tmp_path / "other")
-    shutil.copyfile(exiting.path / EXITS_FILE, tmp_path / "other" / EXITS_FILE)
-    with pytest.raises(
-        BundleError, match=r"exits\.npz holds the exits of another.*remove the file"
+def test_hidden_bundle_is_refused_until_it_is_shown(net_versions: list[Bundle]) -> None:
+    store = ModelStore(as_versions(net_versions), RuntimeOptions(), 32)
+    store.hide("net")
+    for ask in (
+        lambda: store.find("net.cut-01"),
+        lambda: store.find_for(asking("net", digest=net_versions[0].digest)),
+        lambda: store.find_bundle("net"),
+        lambda: store.hide("net"),
     ):
-        load_bundles(tmp_path / "other")
-
-
-def test_tails_run_as_the_server_was_told_to(
-    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[RuntimeOptions | None] = []
-    opened = Bundle.open_tail
-
-    def open_tail(self: Bundle, cut_id: str, options: RuntimeOptions | None = None) -> Stage:
-        told.append(options)
-        return opened(self, cut_id, options)
-
-    monkeypatch.setattr(Bundle, "open_tail", open_tail)
-    wanted = RuntimeOptions(threads=3)
-    store = ModelStore({residual_bundle.name: residual_bundle}, wanted, 32)
-    asyncio.run(store.load(store.find("residual")))
-    assert told == [wanted]
+        with pytest.raises(UnknownNameError):
+            ask()
+    with pytest.raises(UnknownNameError, match="net was unloaded. Load it again"):
+        store.find("net")
+    assert not store.versions
+    assert list(store.hidden) == ["net"]
+    store.offer(as_versions(net_versions[1:]))
+    assert not store.versions
+    store.show("net")
+    assert store.find("net").bundle is net_versions[2]

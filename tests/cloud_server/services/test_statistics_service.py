@@ -2,6 +2,7 @@
 
 import pytest
 
+from cloud_server.models.version import Version
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos.inference_pb2 import ModelInferRequest, ModelStatistics, ModelStatisticsRequest
@@ -45,7 +46,7 @@ def test_requests_rows_executions_and_failures_add_up(residual_bundle: Bundle) -
         assert (code, "It has: residual" in sentence) == ("NOT_FOUND", True)
         assert refused(lambda: statistics(stub, "residual", "7"))[0] == "NOT_FOUND"
 
-    assert (found.name, found.version) == ("residual", "1")
+    assert (found.name, found.version) == ("residual", Version.of(residual_bundle).number)
     assert found.inference_count == 1 + 3 + 3 + 4
     assert found.execution_count == 7
     stages = found.inference_stats

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cloud_server.models.model_store import load_bundles
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.head_export import export_heads
 from partitioner.bundle.heads import HEADS_FILE
@@ -88,7 +87,6 @@ def test_what_needs_the_rest_says_what_is_here_and_what_to_do(
         lambda: middle_head.open_tail("cloud"),
         lambda: middle_head.graph,
         lambda: verify_bundle(middle_head, []),
-        lambda: load_bundles(middle_head.path),
         lambda: export_heads(middle_head, middle_head.path / "more"),
     ):
         with pytest.raises(BundleError, match=f"{here}.*splitpoint-edge fetch residual"):

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 
 from cloud_server.models.model_store import ModelStore
+from cloud_server.models.version import Version
 from edge_client.cli.reports.remarks import client_options
 from edge_client.client.sync_client import EdgeClient
 from edge_client.frames.stages import Stages
@@ -194,7 +195,7 @@ async def test_stage_on_another_provider_has_run_before_its_first_frame(
         ),
     )
     monkeypatch.setattr(Stage, "run", watched)
-    store = ModelStore({residual_bundle.name: residual_bundle}, options, 4)
+    store = ModelStore([Version.of(residual_bundle)], options, 4)
     await store.load(store.find(f"{residual_bundle.name}.{CLOUD}"))
     store.close()
     assert len(seen) == runs

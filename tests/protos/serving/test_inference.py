@@ -7,6 +7,7 @@ import grpc
 import numpy as np
 import pytest
 
+from cloud_server.models.version import Version
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import Stage
@@ -321,8 +322,9 @@ def test_metadata_describes_server_and_models(
     assert stub.ServerMetadata(oip.ServerMetadataRequest()).name == "splitpoint"
     cut = list(residual_bundle.cuts.values())[1]
     name = f"residual.{cut.id}"
-    found = stub.ModelMetadata(oip.ModelMetadataRequest(name=name, version="1"))
-    assert (found.name, list(found.versions)) == (name, ["1"])
+    number = Version.of(residual_bundle).number
+    found = stub.ModelMetadata(oip.ModelMetadataRequest(name=name, version=number))
+    assert (found.name, list(found.versions)) == (name, [number])
     assert [(t.name, t.datatype, tuple(t.shape)) for t in found.inputs] == [
         (spec.name, "FP32", spec.shape) for spec in cut.frontier
     ]

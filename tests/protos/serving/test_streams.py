@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 
-from cloud_server.models import model_store
+from cloud_server.models import tails
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import RuntimeOptions, Stage
@@ -252,14 +252,14 @@ def test_requests_beyond_the_queue_are_refused_at_once_by_their_id(
 def test_requests_that_wait_for_a_load_are_counted_and_not_refused_after_it(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, go_on, load = threading.Event(), threading.Event(), model_store._open
+    begun, go_on, load = threading.Event(), threading.Event(), tails._open
 
     def slowly(*args: Any) -> Any:
         begun.set()
         assert go_on.wait(TIMEOUT_S)
         return load(*args)
 
-    monkeypatch.setattr(model_store, "_open", slowly)
+    monkeypatch.setattr(tails, "_open", slowly)
     with (
         CloudServer(residual_bundle.path, workers=1, max_queue=2) as server,
         connected(server.address) as channel,

@@ -1,0 +1,158 @@
+"""The folder of bundles on the disk: which versions are in it, and what in it is none and why."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from cloud_server.models.version import Version
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.manifest import MANIFEST_FILE, MODEL_GRAPH
+from protos.errors import BundleError, SplitpointError
+
+_log = logging.getLogger(__name__)
+
+Look: TypeAlias = tuple[str, int, int, int, int]
+
+Mark: TypeAlias = tuple[Look, ...]
+"""What the system says of the files of a bundle's folder: it changes when any of them does."""
+
+_LOADERS = 4
+"""Folders that are checked at the same time: hashing leaves the interpreter's lock to others."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A folder when it was last loaded: how it looked, what came of it, and why no more did."""
+
+    mark: Mark
+    version: Version | None
+    refusal: str = ""
+
+
+class BundleFolder:
+    """The bundles in a folder, which is one bundle or a folder of bundle folders.
+
+    A folder's version stays until another that is whole takes its place, or the folder is gone.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._seen: dict[Path, _Seen] = {}
+        self._marks: dict[Path, Mark] = {}
+
+    @property
+    def versions(self) -> Sequence[Version]:
+        """What was found, in the order of the folders."""
+        return [seen.version for _, seen in sorted(self._seen.items()) if seen.version]
+
+    @property
+    def refusals(self) -> Mapping[Path, str]:
+        """Why what a folder holds is not served, by folder; where a version is served from it, the older."""
+        return {folder: seen.refusal for folder, seen in self._seen.items() if seen.refusal}
+
+    def look(self, *, settled: bool = False) -> bool:
+        """Load what is new in the folder, and forget what is gone; return whether all of it was.
+
+        `settled`: leave alone what has changed since the look before, as it may be half copied. Raises
+        BundleError when the folder itself cannot be read: everything is as it was then.
+        """
+        marks = dict(_marks(self.root))
+        changed = [
+            folder
+            for folder in {**marks, **self._seen}
+            if (seen := self._seen.get(folder)) is None or seen.mark != marks.get(folder)
+        ]
+        ready = [one for one in changed if not settled or self._marks.get(one) == marks.get(one)]
+        self._marks = marks
+        for folder in set(ready) - set(marks):
+            del self._seen[folder]
+        found = sorted(set(ready) & set(marks))
+        with ThreadPoolExecutor(_LOADERS, thread_name_prefix="check") as loaders:
+            for folder, version in zip(found, loaders.map(_load, found), strict=True):
+                self._take(folder, marks[folder], version)
+        return len(ready) == len(changed)
+
+    def _take(self, folder: Path, mark: Mark, found: Version | str) -> None:
+        before = self._seen.get(folder)
+        kept = before.version if before else None
+        if isinstance(found, Version):
+            self._seen[folder] = _Seen(mark, found)
+            if kept is None or kept.digest != found.digest:
+                _log.info("%s holds version %s of %s", folder, found, found.name)
+            return
+        self._seen[folder] = _Seen(mark, kept, found)
+        if before is None or before.refusal != found:
+            instead = f" Version {kept} of {kept.name} goes on." if kept else ""
+            _log.error("%s is not served: %s%s", folder, found, instead)
+
+
+def no_bundle(folder: BundleFolder) -> BundleError:
+    """Return the error for a folder that has nothing to serve: why the first is refused, if any is there."""
+    for refusal in folder.refusals.values():
+        return BundleError(refusal)
+    return BundleError(
+        f"{folder.root} holds no bundle: neither it nor a folder in it has a {MANIFEST_FILE}. "
+        "Make one with: splitpoint import MODEL --out BUNDLE."
+    )
+
+
+def _load(folder: Path) -> Version | str:
+    """Return the version in a folder, or why it is none."""
+    try:
+        bundle = Bundle.load(folder)
+        bundle.need_whole("serving it")
+        if bundle.exits is not None:
+            _log.info("%s has exits at %s", bundle.name, ", ".join(bundle.exits.by_cut))
+        return Version.of(bundle)
+    except SplitpointError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - whatever one folder does must not keep others from being served
+        _log.exception("%s cannot be loaded", folder)
+        return f"{folder} cannot be loaded: {error}"
+
+
+def _marks(root: Path) -> Iterator[tuple[Path, Mark]]:
+    """Yield the bundle folders of a root, and how each looks."""
+    try:
+        if (mark := _mark(root)) is not None:
+            yield root, mark
+            return
+        names = sorted(path.name for path in root.iterdir())
+    except OSError as error:
+        raise BundleError(
+            f"{root} is no folder that can be read: {error.strerror}. Give a bundle, or a folder of bundle "
+            "folders."
+        ) from error
+    for name in names:
+        # What is still being written has such a name; see partitioner/bundle/folder.py.
+        if not name.startswith(".") and (mark := _mark(root / name)) is not None:
+            yield root / name, mark
+
+
+def _mark(folder: Path) -> Mark | None:
+    """Return how the files of a bundle's folder look; None where it is none.
+
+    Files in it count that may be part of a version: not what machines measured of it.
+    """
+    try:
+        (folder / MANIFEST_FILE).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return ((str(folder), error.errno or 0, 0, 0, 0),)  # loading it will say so
+    places = (folder, (folder / MODEL_GRAPH).parent)
+    return tuple(sorted(look for place in places for look in _looks(place)))
+
+
+def _looks(place: Path) -> Iterator[Look]:
+    """Yield how the files of one folder look; none where it cannot be read, which loading will say."""
+    with contextlib.suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            if not entry.name.startswith(".") and entry.is_file():
+                said = entry.stat()
+                yield entry.path, said.st_ino, said.st_size, said.st_mtime_ns, said.st_ctime_ns
