@@ -54,7 +54,8 @@ def read_npz(path: Path, inputs: Sequence[TensorSpec]) -> Iterator[dict[str, Arr
     A plain number, as in `numpy.savez(…, rate=16000)`, counts for every frame.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, since numpy leaves a file open that is no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
     except BROKEN as error:
         raise _unreadable(path, error, "a file of numpy.savez") from error

@@ -4,15 +4,17 @@ import errno
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -23,6 +25,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
 
 from partitioner.settings.log_options import LogOptions
@@ -41,16 +44,34 @@ _REMEDIES = {
 }
 """What to do about errors of the system that no seam has translated."""
 _LINE_EVERY_S = 5.0
+_COMMANDS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
+"""Characters that no text shows, and that a terminal obeys: C0, C1, and those that turn its direction."""
+
+
+def _harmless(text: str) -> str:
+    """Return `text` with what commands a terminal escaped: names come from files and over the network."""
+    return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class _Console(Console):
-    """Ends the command when its reader is gone: in the main thread at once, elsewhere by an error.
+    """Shows no control characters, and ends the command when its reader is gone: in the main thread at once,
+    elsewhere by an error.
 
     rich raises SystemExit in any thread; in an event loop's it would stop the loop, and whoever waits for the
     loop would wait for ever.
     """
 
     is_deserted = False
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Yield what is shown; only rich itself moves the cursor."""
+        for segment in super().render(renderable, options):
+            harmless = segment.control or not _COMMANDS.search(segment.text)
+            yield segment if harmless else Segment(_harmless(segment.text), segment.style)
 
     def on_broken_pipe(self) -> None:
         """Called while the BrokenPipeError is being handled."""
@@ -103,9 +124,9 @@ VersionFlag = Annotated[
 
 def print_json(document: Any, *, indent: int | None = 1) -> None:
     """Write one JSON document to stdout; with indent None, on one line, at once."""
-    sys.stdout.write(
-        json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+    # JSON escapes what is below 0x20.
+    sys.stdout.write(re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
     sys.stdout.flush()
 
 
@@ -225,6 +246,8 @@ class _Interrupt:
 def run(app: Callable[[], Any]) -> None:
     """Run a command to its exit: an error becomes its public sentence and its exit status."""
     interrupt = _Interrupt()
+    # What pillow thinks of a damaged image it may say by an exception, which becomes a sentence.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         app()
     except KeyboardInterrupt:
