@@ -6,13 +6,18 @@ Light, so that `--help` can read it.
 import os
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from partitioner.common.defaults import DEFAULT_PROVIDER
 from partitioner.settings.declaration import about, option, worked_out
 from partitioner.settings.kinds import ADDRESS, FOLDER, NAMES, SIZE, TIME, count, words
+from partitioner.settings.listener_options import ListenerOptions
 from partitioner.settings.panels import LIMITS, LINK, MODEL, RUNTIME
 from partitioner.settings.serving_limits import ServingLimits
 from partitioner.settings.threads import threads_option
+
+if TYPE_CHECKING:
+    from protos.security.exposure import Exposure
 
 
 def available_cores() -> int:
@@ -31,8 +36,8 @@ def _above_zero(found: float) -> bool:
 
 
 @dataclass(frozen=True)
-class ServerOptions(ServingLimits):
-    """The options of a server. Raises UsageError for values that cannot be."""
+class ServerOptions(ServingLimits, ListenerOptions):
+    """The options of a server. Raises UsageError for values that cannot be, alone or together."""
 
     bundles: str | Path = field(
         metadata=about("A folder of bundle folders, or one bundle.", FOLDER, panel=MODEL)
@@ -115,3 +120,16 @@ class ServerOptions(ServingLimits):
         holds=_at_least_one,
         wrong="{} bytes of memory hold no tail. Give 1 or more.",
     )
+
+    @property
+    def authenticates(self) -> bool:
+        """True where every caller has to show who it is."""
+        return self.tls_client_ca is not None
+
+    @property
+    def exposure(self) -> "Exposure":
+        """What secures its listeners, of gRPC and of HTTP."""
+        from protos.security.exposure import Exposure
+
+        remedy = "Give `tls_cert` and `tls_key`."
+        return Exposure(self.tls is not None, self.authenticates, self.insecure, remedy)

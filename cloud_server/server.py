@@ -164,6 +164,7 @@ class _Running:
                 Service(SERVICE, splitpoint.handlers(), splitpoint_pb2),
                 Service(inference.SERVICE, self.statistics.handlers(), inference_pb2),
             ],
+            tls=options.tls,
         )
 
     @property
@@ -185,6 +186,7 @@ class _Running:
 
 
 async def _run(options: ServerOptions) -> _Running:
+    options.exposure.check(options.listen, "listen")
     runtime = RuntimeOptions(threads=options.threads, provider=options.provider)
     memory = math.inf if options.memory_bytes is None else options.memory_bytes
     store = ModelStore((), runtime, options.max_sessions, memory)
@@ -193,6 +195,7 @@ async def _run(options: ServerOptions) -> _Running:
     running = _Running(options, store, repository, runtime)
     try:
         await running.start(options.listen)
+        options.exposure.announce(running.address)
     except BaseException:
         running.close()
         raise

@@ -24,6 +24,8 @@ from protos.names import (
 )
 from protos.rpc.addresses import open_listener
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
+from protos.security.exposure import Exposure
+from protos.security.tls_files import TlsFiles
 from protos.serving.answers import (
     Job,
     Later,
@@ -51,13 +53,22 @@ def unheard(_result: Result, _request_id: str) -> None:
     """Do nothing with a result."""
 
 
+def exposure_of(tls: TlsFiles | None, *, insecure: bool) -> Exposure:
+    """Return what secures a local server that has these files."""
+    remedy = "Give `listen_tls_cert` and `listen_tls_key`."
+    asks = tls is not None and tls.authorities is not None
+    return Exposure(tls is not None, asks, insecure, remedy)
+
+
 class LocalServer:
     """Offers a client's model, under the bundle's name. Use it with `async with`, or `start` and `stop`.
 
     All callers share the client: its window, its stream to the cloud, its policy. At most `max_queue`
     requests are taken at a time; more get OverloadedError, which is RESOURCE_EXHAUSTED to them. The client
-    stays the caller's: it is connected by `start`, and not closed by `stop`. Starting raises what
-    AsyncEdgeClient.connect does, and UsageError for an address that cannot be used.
+    stays the caller's: it is connected by `start`, and not closed by `stop`. With `tls` it speaks nothing
+    else; `insecure` lets it do without beyond this machine. Starting raises what AsyncEdgeClient.connect
+    does, UsageError for an address that cannot be used or is exposed, and CredentialError for files that
+    cannot be used.
     """
 
     def __init__(
@@ -67,6 +78,8 @@ class LocalServer:
         *,
         max_queue: int = defaults.MAX_QUEUE,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        tls: TlsFiles | None = None,
+        insecure: bool = False,
         on_result: OnResult = unheard,
         health: Callable[[], Health] = lambda: Health.HEALTHY,
     ) -> None:
@@ -75,6 +88,7 @@ class LocalServer:
         self._listen = listen
         self._max_queue = max_queue
         self._max_message_bytes = max_message_bytes
+        self._tls, self._insecure = tls, insecure
         self._on_result = on_result
         self._server: OipServer | None = None
 
@@ -89,6 +103,8 @@ class LocalServer:
         """Connect the client, bind the address and serve."""
         if self._server is not None:
             raise UsageError("this server has started already. Make another one.")
+        exposure = exposure_of(self._tls, insecure=self._insecure)
+        exposure.check(self._listen, "listen")
         open_listener(self._listen, "listen").close()
         await self._client.connect()
         bundle = self._client.bundle
@@ -110,8 +126,10 @@ class LocalServer:
             max_message_bytes=self._max_message_bytes,
             stream_window=min(defaults.STREAM_WINDOW, self._max_queue),
             extensions=EXTENSIONS,
+            tls=self._tls,
         )
         await server.start(self._listen)
+        exposure.announce(server.address)
         self._server = server
         await self.show_health()
 

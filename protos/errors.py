@@ -11,7 +11,8 @@
     │   ├── BundleError          a bundle that is damaged, unreadable or too new
     │   ├── ProfileError         a profile that is missing, unreadable or of another bundle
     │   ├── SourceError          frames that cannot be read
-    │   └── TraceError           a trace that is damaged, or of an unknown format
+    │   ├── TraceError           a trace that is damaged, or of an unknown format
+    │   └── CredentialError      a certificate, key or token that cannot be used
     ├── NetworkError         the link between edge and cloud
     │   ├── UnreachableError     no server answers at the address
     │   └── LateError            no answer before the deadline
@@ -102,6 +103,10 @@ class SourceError(FileError):
 
 class TraceError(FileError):
     """A trace of a link that is missing, damaged or of an unknown format."""
+
+
+class CredentialError(FileError):
+    """A certificate, key or token that is missing, damaged, or open to others."""
 
 
 class NetworkError(SplitpointError):

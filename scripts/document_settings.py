@@ -83,9 +83,9 @@ def _tables(program: Program, whose: str, options: Iterable[Declared]) -> Iterat
 def _row(program: Program, one: Declared) -> str:
     default = "needed" if one.required else default_text(one) or "not set"
     cells = (
-        f"`{one.flag}`",
+        "none" if one.is_secret else f"`{one.flag}`",
         f"`{program.variable(one.key)}`",
-        f"`{one.key.replace('_', '-')}`",
+        "none" if one.is_secret else f"`{one.key.replace('_', '-')}`",
         f"`{one.metavar or 'true|false'}`",
         default,
         one.written_sentence,

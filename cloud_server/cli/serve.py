@@ -15,7 +15,7 @@ def serve(settings: ServeSettings, json: console.JsonFlag = False) -> None:
     SPLITPOINT_CLOUD_LISTEN and so on, or from --config; docs/settings.md lists them. With --json, one JSON
     line on stdout says when it is ready.
 
-    Example: splitpoint-cloud serve --bundles bundles/ --listen 0.0.0.0:50051
+    Example: splitpoint-cloud serve --bundles bundles/ --listen 0.0.0.0:50051 --tls-cert a.crt --tls-key a.key
     """
     try:
         from cloud_server.cli.serve_loop import ready_sentence, run_server

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cloud_server.engine.engine import EXTENSIONS
 from protos.errors import UnknownNameError, UsageError
 from protos.rpc.addresses import open_listener
+from protos.security.server_tls import RenewedContext
 from protos.serving.inference import SERVER_NAME, splitpoint_version
 from protos.tensors import TensorSpec
 
@@ -80,7 +81,8 @@ def create_app(server: "CloudServer") -> "FastAPI":
 async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
     """Serve the application on `listen` (HOST:PORT) within the block; gives the address bound.
 
-    Raises UsageError when the extra `cloud` is not installed or the address cannot be used.
+    It speaks TLS by the server's own files, if there are any. Raises UsageError when the extra `cloud` is not
+    installed, or the address cannot be used or is exposed, and CredentialError for files of no use.
     """
     try:
         import uvicorn
@@ -95,12 +97,19 @@ async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
             # The command handles signals itself, to drain.
             yield
 
+    server.options.exposure.check(listen, "http")
+    tls = server.options.tls
+    config = uvicorn.Config(create_app(server), log_config=None, access_log=False)
+    config.load()
+    config.ssl = RenewedContext.of(tls) if tls else None
     bound = open_listener(listen, "http")
-    web = Quiet(uvicorn.Config(create_app(server), log_config=None, access_log=False))
+    web = Quiet(config)
     serving = asyncio.create_task(web.serve(sockets=[bound]))
     host, port = bound.getsockname()[:2]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    server.options.exposure.announce(address)
     try:
-        yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        yield address
     finally:
         web.should_exit = True
         await serving

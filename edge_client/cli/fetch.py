@@ -10,13 +10,17 @@ from edge_client.cli.choices import Cloud
 from partitioner.cli.flags.arguments import split_cuts
 from partitioner.settings.panels import CHOICE, OUTPUT
 from partitioner.terminal import console
+from partitioner.terminal.connection_flags import secures_connections
 from partitioner.terminal.flags import flag
 from protos.errors import UsageError
+from protos.security.channel_security import ChannelSecurity
 
 
+@secures_connections
 def fetch(
     name: Annotated[str, typer.Argument(help="The bundle's name at the server.", metavar="NAME")],
     cloud: Cloud,
+    security: ChannelSecurity,
     out: Annotated[Path, flag("The folder.", "BUNDLE", panel=OUTPUT)],
     version: Annotated[
         str | None,
@@ -65,13 +69,14 @@ def fetch(
     """
     from edge_client.cloud.download import fetch_bundle
     from partitioner.common.units import format_size
+    from protos.rpc.endpoints import Endpoint
 
     if cuts and not heads_only:
         raise UsageError("--cuts says whose heads to fetch. Give --heads-only as well.")
     heads_of = split_cuts(cuts) if heads_only else None
     with console.progress() as progress:
         bundle = fetch_bundle(
-            cloud,
+            Endpoint(cloud, security),
             name,
             out,
             _file_progress(progress),

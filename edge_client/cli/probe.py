@@ -2,16 +2,20 @@
 
 from edge_client.cli.choices import Cloud
 from partitioner.terminal import console
+from partitioner.terminal.connection_flags import secures_connections
+from protos.security.channel_security import ChannelSecurity
 
 
-def probe(cloud: Cloud, json: console.JsonFlag = False) -> None:
+@secures_connections
+def probe(cloud: Cloud, security: ChannelSecurity, json: console.JsonFlag = False) -> None:
     """Measure the link to the server: RTT and both bandwidths, in about two seconds.
 
     Example: splitpoint-edge probe --cloud 10.0.0.2:50051
     """
     from edge_client.cloud.link_measurement import measure_link, probing
+    from protos.rpc.endpoints import Endpoint
 
-    with console.working("measuring the link"), probing(cloud) as send:
+    with console.working("measuring the link"), probing(Endpoint(cloud, security)) as send:
         found = measure_link(send)
     if json:
         console.print_json(

@@ -56,7 +56,7 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
     )
     if settings.labels is not None:
         tell_of_labels(settings.labels, labels or {}, source.names)
-    check_free(settings.reports.metrics)
+    check_free(settings.reports.metrics, insecure=settings.client.insecure)
     saved = OutputFolder(settings.save_outputs) if settings.save_outputs else None
     slow = settings.client.slow
     tell_of_slowness(slow)

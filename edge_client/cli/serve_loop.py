@@ -22,7 +22,7 @@ from edge_client.cli.reports.tally import Tally
 from edge_client.cli.settings import LocalServeSettings
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.frames.result import Result
-from edge_client.local_server import LocalServer
+from edge_client.local_server import LocalServer, exposure_of
 from edge_client.telemetry.health import State
 from edge_client.telemetry.metrics_page import check_free, shown_metrics
 from edge_client.telemetry.observer import Observer
@@ -49,8 +49,10 @@ def serve_model(settings: LocalServeSettings, *, as_json: bool) -> None:
 async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
     stop = stop_event()
     bundle = settings.client.load_bundle()
+    insecure = settings.client.insecure
+    exposure_of(settings.listener.tls, insecure=insecure).check(settings.listen, "listen")
     open_listener(settings.listen, "listen").close()  # measuring first would be for nothing
-    check_free(settings.reports.metrics)
+    check_free(settings.reports.metrics, insecure=insecure)
     tell_of_slowness(settings.client.slow)
     async with AsyncExitStack() as stack:
         client = await connected(settings, bundle, stack, stop)
@@ -67,6 +69,8 @@ async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
             settings.listen,
             max_queue=settings.limits.max_queue,
             max_message_bytes=settings.limits.max_message_bytes,
+            tls=settings.listener.tls,
+            insecure=insecure,
             on_result=book.note,
             health=lambda: observer.health,
         )

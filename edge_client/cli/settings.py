@@ -13,14 +13,16 @@ from edge_client.client.options import ClientOptions
 from edge_client.sources.pace_options import Pace
 from partitioner.settings.declaration import Options, about, group, option, worked_out
 from partitioner.settings.kinds import ADDRESS, FILE, TIME, number, words
+from partitioner.settings.listener_options import tls_files
 from partitioner.settings.loader import EDGE_PREFIX, Program
-from partitioner.settings.panels import CHOICE, DATA, LINK, OUTPUT, POWER, TERMS
+from partitioner.settings.panels import CHOICE, DATA, LINK, OUTPUT, POWER, SECURITY, TERMS
 from partitioner.settings.serving_limits import ServingLimits
 
 if TYPE_CHECKING:
     from partitioner.planning.objective import Objective
     from partitioner.planning.terms import Terms
     from partitioner.policy.power_rules import PowerRules
+    from protos.security.tls_files import TlsFiles
 
 NONE, AUTO = "none", "auto"
 _OFTEN_S = 1.0
@@ -179,6 +181,41 @@ class ReportSettings(Options):
     )
 
 
+@dataclass(frozen=True)
+class ListenSettings(Options):
+    """By what files this edge's own server speaks TLS."""
+
+    listen_tls_cert: Path | None = option(
+        None,
+        "Certificate of this edge's own server, in PEM; read anew when it changes. Programs then have to "
+        "speak TLS.",
+        FILE,
+        none=NONE,
+        panel=SECURITY,
+    )
+    listen_tls_key: Path | None = option(
+        None, "Its private key, in PEM, not encrypted.", FILE, none=NONE, panel=SECURITY
+    )
+    listen_tls_client_ca: Path | None = option(
+        None,
+        "Authorities, in PEM, by one of which every program has to show a certificate.",
+        FILE,
+        none=NONE,
+        panel=SECURITY,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.tls
+
+    @property
+    def tls(self) -> "TlsFiles | None":
+        """The files of TLS; None: it is not spoken. Raises UsageError for half of them."""
+        return tls_files(
+            self.listen_tls_cert, self.listen_tls_key, self.listen_tls_client_ca, prefix="listen_"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class EdgeSettings(Options):
     """The settings of every command that runs frames; each may come as SPLITPOINT_EDGE_<NAME>."""
@@ -242,6 +279,7 @@ class LocalServeSettings(EdgeSettings):
     listen: str = option(
         "127.0.0.1:8001", "Where programs of this device ask, by gRPC.", ADDRESS, panel=LINK
     )
+    listener: ListenSettings = group(ListenSettings)
     limits: ServingLimits = group(ServingLimits, max_queue=defaults.MAX_QUEUE)
 
 

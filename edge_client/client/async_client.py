@@ -59,7 +59,7 @@ class AsyncEdgeClient:
         bundle = options.load_bundle()
         self.options = options
         self.window, self.deadline_s = options.window, options.deadline_s
-        self._transport = GrpcTransport(options.cloud) if options.cloud else None
+        self._transport = GrpcTransport(options.endpoint) if options.cloud else None
         if self._transport is None and options.strict:
             raise UsageError("`strict` needs a server. Give `cloud` HOST:PORT, or leave it out.")
         if self._transport is None and (options.cut != EDGE or options.adapts):
@@ -367,4 +367,4 @@ class AsyncEdgeClient:
         """
         if self._transport is None:
             raise UsageError("this client was made without a server, so there is nobody to tell.")
-        await report_telemetry(self._transport.channel, self._transport.address, snapshots)
+        await report_telemetry(self._transport.channel, self._transport.endpoint, snapshots)

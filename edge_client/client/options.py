@@ -19,7 +19,8 @@ from partitioner.common.defaults import (
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.common.units import parse_duration
 from partitioner.network.link import Link
-from partitioner.settings.declaration import Options, about, option
+from partitioner.settings.connection_options import ConnectionOptions
+from partitioner.settings.declaration import about, option
 from partitioner.settings.kinds import (
     FOLDER,
     SIZE,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from partitioner.planning.objective import Objective
     from partitioner.planning.terms import Terms
     from partitioner.policy.hedges import Hedging
+    from protos.rpc.endpoints import Endpoint
 
 AUTO, OFF = "auto", "off"
 
@@ -89,7 +91,7 @@ _HEDGE = Kind(
 
 
 @dataclass(frozen=True)
-class ClientOptions(Options):
+class ClientOptions(ConnectionOptions):
     """The options of a client. Raises UsageError for values that cannot be, alone or together."""
 
     cloud: str | None = field(
@@ -253,6 +255,8 @@ class ClientOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.cloud is not None:
+            self.security.check_address(self.cloud)
         if isinstance(self.link, str):
             Link.parse(self.link)
         if self.exit_floor is not None and not self._moves_thresholds:
@@ -275,6 +279,15 @@ class ClientOptions(Options):
         from partitioner.bundle.bundle import Bundle
 
         return Bundle.of(self.bundle)
+
+    @property
+    def endpoint(self) -> "Endpoint":
+        """The server, and how connections there are secured. Raises UsageError or CredentialError."""
+        from protos.rpc.endpoints import Endpoint
+
+        if self.cloud is None:
+            raise UsageError("this client was made without a server. Give `cloud` HOST:PORT.")
+        return Endpoint(self.cloud, self.security)
 
     @property
     def known_link(self) -> Link | None:

@@ -119,8 +119,8 @@ class CloudSession:
             if self._ended:
                 raise UsageError("the client was closed before it had greeted the server.")
             if self.server is None:
-                address, channel = self._transport.address, self._transport.channel
-                self._welcome(await greet(channel, address, self._bundle, _CONNECT_S))
+                server, channel = self._transport.endpoint, self._transport.channel
+                self._welcome(await greet(channel, server, self._bundle, _CONNECT_S))
 
     @property
     def is_overruled(self) -> bool:
@@ -208,7 +208,7 @@ class CloudSession:
             raise UsageError("`cut` auto needs a server. Give `cloud` HOST:PORT, or `cut` edge.")
         made = plan_with_cloud(
             self._bundle,
-            self._transport.address,
+            self._transport.endpoint,
             self._stages.options,
             link=self.link,
             codec=self._options.codec,

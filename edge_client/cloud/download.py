@@ -22,7 +22,8 @@ from protos.errors import (
     UnknownNameError,
 )
 from protos.names import CLOUD, EDGE
-from protos.rpc.calls import open_channel, translate
+from protos.rpc.calls import translate
+from protos.rpc.endpoints import Endpoint
 from protos.splitpoint_pb2 import (
     FetchBundleRequest,
     FetchBundleResponse,
@@ -41,7 +42,7 @@ _MAX_BUNDLE_BYTES = 1 << 40
 
 
 def fetch_bundle(
-    address: str,
+    server: str | Endpoint,
     name: str,
     out: Path,
     on_file: OnFile = lambda _path, _done, _total: None,
@@ -51,7 +52,7 @@ def fetch_bundle(
     replace: bool = False,
     idle_s: float = IDLE_S,
 ) -> Bundle:
-    """Copy bundle `name` from the server at `address` to the folder `out`, and load it.
+    """Copy bundle `name` from `server` to the folder `out`, and load it; an address alone: in the clear.
 
     `version`: its number, or its digest; empty: the server's default.
 
@@ -63,18 +64,19 @@ def fetch_bundle(
     the server lists, and BundleError when it is damaged, more than was listed, or outside of the folder. What
     was there is as before then.
     """
+    endpoint = Endpoint.of(server)
     try:
         with new_folder(out, replace=replace) as partial:
-            listed = _download(address, name, version, partial, on_file, heads_of, idle_s)
+            listed = _download(endpoint, name, version, partial, on_file, heads_of, idle_s)
             # before the bundle gets its name
             _check_copy(Bundle.load(partial), listed, heads_only=heads_of is not None)
     except grpc.RpcError as failure:
-        raise translate(failure, address) from failure
+        raise translate(failure, endpoint) from failure
     return Bundle.load(out)
 
 
 def _download(
-    address: str,
+    endpoint: Endpoint,
     name: str,
     version: str,
     folder: Path,
@@ -83,7 +85,8 @@ def _download(
     idle_s: float,
 ) -> ListBundlesResponse.Entry:
     """Write all files below `folder`, and return what the server had listed of the bundle."""
-    with open_channel(address) as channel:
+    address = endpoint.address
+    with endpoint.open() as channel:
         server = SplitpointStub(channel)
         offered = server.ListBundles(ListBundlesRequest(), timeout=_ANSWER_S)
         listed = find_entry(offered, name, address, version)

@@ -20,6 +20,7 @@ from protos.errors import (
     UnreachableError,
 )
 from protos.rpc.calls import translate
+from protos.rpc.endpoints import Endpoint
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES, LEAST_MESSAGE_BYTES
 from protos.splitpoint_pb2 import (
     GetServerInfoRequest,
@@ -53,7 +54,7 @@ class ServerInfo:
 
 
 async def greet(
-    channel: grpc.aio.Channel, address: str, bundle: Bundle, timeout_s: float
+    channel: grpc.aio.Channel, server: Endpoint, bundle: Bundle, timeout_s: float
 ) -> ServerInfo:
     """Ask the server who it is and compare bundles.
 
@@ -64,11 +65,11 @@ async def greet(
     async def known(method: str, request: Message, answer: type[M]) -> M | None:
         """Return the answer; None from a server that does not know the method."""
         try:
-            return await ask(channel, address, method, request, answer, timeout_s)
+            return await ask(channel, server, method, request, answer, timeout_s)
         except grpc.aio.AioRpcError as failure:
             if failure.code() is grpc.StatusCode.UNIMPLEMENTED:
                 return None
-            raise translate(failure, address) from failure
+            raise translate(failure, server) from failure
 
     info = await known("GetServerInfo", GetServerInfoRequest(), GetServerInfoResponse)
     offered = await known("ListBundles", ListBundlesRequest(), ListBundlesResponse)
@@ -76,29 +77,29 @@ async def greet(
         return ServerInfo("", DEFAULT_MAX_MESSAGE_BYTES, 0)
     if info is None or offered is None or info.max_message_bytes < LEAST_MESSAGE_BYTES:
         raise FaultError(
-            f"the greeting of {address} makes no sense: it was damaged on its way, or the server is no "
+            f"the greeting of {server} makes no sense: it was damaged on its way, or the server is no "
             "Splitpoint of ours. Try again."
         )
-    entry = check_bundle(offered, address, bundle)
+    entry = check_bundle(offered, server.address, bundle)
     return ServerInfo(info.version, info.max_message_bytes, info.workers, entry.calibration_digest)
 
 
 async def report_telemetry(
-    channel: grpc.aio.Channel, address: str, snapshots: Sequence[str]
+    channel: grpc.aio.Channel, server: Endpoint, snapshots: Sequence[str]
 ) -> None:
     """Send what was observed; raises UnreachableError, or what the server refuses it with."""
     request = ReportTelemetryRequest(snapshots_json=snapshots)
     try:
-        await ask(channel, address, "ReportTelemetry", request, ReportTelemetryResponse, _REPORT_S)
+        await ask(channel, server, "ReportTelemetry", request, ReportTelemetryResponse, _REPORT_S)
     except FaultError:
         pass  # the answer was damaged on its way, but it says nothing, and the report has arrived
     except grpc.aio.AioRpcError as failure:
-        raise translate(failure, address) from failure
+        raise translate(failure, server) from failure
 
 
 async def ask(
     channel: grpc.aio.Channel,
-    address: str,
+    server: Endpoint,
     method: str,
     request: Message,
     answer: type[M],
@@ -110,18 +111,18 @@ async def ask(
     itself would hand on None where the bytes are no message, and does where they are missing.
     """
     call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(SERVICE + method)
-    with _closed_told(address):
+    with _closed_told(server):
         data: bytes | None = await call(request.SerializeToString(), timeout=timeout_s)
     try:
         if data is None:
             raise DecodeError("there is none")
         return answer.FromString(data)
     except DecodeError as error:
-        raise FaultError(f"the answer of {address} to {method} makes no sense: {error}.") from error
+        raise FaultError(f"the answer of {server} to {method} makes no sense: {error}.") from error
 
 
 @contextmanager
-def _closed_told(address: str) -> Iterator[None]:
+def _closed_told(server: Endpoint) -> Iterator[None]:
     """Raise UnreachableError when the channel of a call is closed under it, or was so before.
 
     gRPC tells the first by CancelledError: only who was told to stop himself passes that on.
@@ -129,11 +130,11 @@ def _closed_told(address: str) -> Iterator[None]:
     try:
         yield
     except grpc.aio.UsageError as error:
-        raise UnreachableError(f"the connection to {address} is closed.") from error
+        raise UnreachableError(f"the connection to {server} is closed.") from error
     except asyncio.CancelledError:
         if (task := asyncio.current_task()) is None or task.cancelling():
             raise
-        raise UnreachableError(f"the connection to {address} was closed.") from None
+        raise UnreachableError(f"the connection to {server} was closed.") from None
 
 
 def check_bundle(

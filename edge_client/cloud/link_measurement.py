@@ -11,7 +11,8 @@ import grpc
 from edge_client.cloud.greeting import SERVICE
 from partitioner.network.link import Link
 from protos.errors import TooLargeError
-from protos.rpc.calls import open_channel, translate
+from protos.rpc.calls import translate
+from protos.rpc.endpoints import Endpoint
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
 
 ROUND_TRIPS = 8
@@ -54,12 +55,13 @@ def measure_link(probe: Probe, clock: Callable[[], float] = perf_counter) -> Lin
 
 
 @contextmanager
-def probing(address: str, timeout_s: float = 15.0) -> Iterator[Probe]:
-    """Return a probe of the server at `address` over a connection of its own.
+def probing(server: str | Endpoint, timeout_s: float = 15.0) -> Iterator[Probe]:
+    """Return a probe of `server` over a connection of its own; an address alone is asked in the clear.
 
     The probe raises UnreachableError when no answer comes within `timeout_s`.
     """
-    with open_channel(address) as channel:
+    endpoint = Endpoint.of(server)
+    with endpoint.open() as channel:
         call = channel.unary_unary(
             SERVICE + "Probe",
             request_serializer=ProbeRequest.SerializeToString,
@@ -71,7 +73,7 @@ def probing(address: str, timeout_s: float = 15.0) -> Iterator[Probe]:
             try:
                 reply: ProbeResponse = call(request, timeout=timeout_s)
             except grpc.RpcError as failure:
-                raise translate(failure, address) from failure
+                raise translate(failure, endpoint) from failure
             return reply.server_ns / 1e9
 
         yield probe

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import Callable
 from time import perf_counter
 
-import grpc
 import grpc.aio
 
 from edge_client.cloud.greeting import ServerInfo, ask, greet
@@ -19,30 +18,29 @@ from partitioner.estimators.transfer import Transfer
 from partitioner.policy.estimates import PROBE_LIMIT_S
 from protos.errors import FaultError
 from protos.rpc.calls import translate
-from protos.rpc.channels import channel_options
-from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
+from protos.rpc.endpoints import Endpoint
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
 
 
 class ProbeConnection:
-    """Connects to `address` with the first call, and anew after `hang_up`. Used in one event loop.
+    """Connects to `server` with the first call, and anew after `hang_up`. Used in one event loop.
 
     All calls raise NetworkError when the server does not answer in time, and FaultError for an answer
     that makes no sense.
     """
 
-    def __init__(self, address: str, clock: Callable[[], float] = perf_counter) -> None:
+    def __init__(self, server: Endpoint, clock: Callable[[], float] = perf_counter) -> None:
         self.count = 0
         """Transfers so far,"""
         self.sent_bytes = 0
         """and the bytes that they have sent, with their framing."""
-        self._address = address
+        self._server = server
         self._clock = clock
         self._channel: grpc.aio.Channel | None = None
 
     async def greet(self, bundle: Bundle) -> ServerInfo:
         """Ask the server who it is and compare bundles; see greeting.greet."""
-        return await greet(self._connected(), self._address, bundle, GREET_S)
+        return await greet(self._connected(), self._server, bundle, GREET_S)
 
     async def transfer(self, size: int) -> Transfer:
         """Send `size` bytes and as good as nothing back."""
@@ -52,16 +50,12 @@ class ProbeConnection:
         request = ProbeRequest(payload=bytes(size), reply_bytes=1)
         begun_at = self._clock()
         try:
-            reply = await ask(
-                channel, self._address, "Probe", request, ProbeResponse, PROBE_LIMIT_S
-            )
+            reply = await ask(channel, self._server, "Probe", request, ProbeResponse, PROBE_LIMIT_S)
         except grpc.aio.AioRpcError as failure:
-            raise translate(failure, self._address) from failure
+            raise translate(failure, self._server) from failure
         came_at, server_s = self._clock(), reply.server_ns / 1e9
         if server_s > came_at - begun_at:
-            raise FaultError(
-                f"{self._address} says that a probe took longer there than altogether."
-            )
+            raise FaultError(f"{self._server} says that a probe took longer there than altogether.")
         return Transfer(size + PROBE_FRAMING, PROBE_FRAMING, begun_at, came_at, server_s)
 
     async def two_over_a_new_link(self, large_bytes: int) -> tuple[Transfer, Transfer]:
@@ -85,6 +79,5 @@ class ProbeConnection:
 
     def _connected(self) -> grpc.aio.Channel:
         if self._channel is None:
-            options = channel_options(DEFAULT_MAX_MESSAGE_BYTES)
-            self._channel = grpc.aio.insecure_channel(self._address, options=options)
+            self._channel = self._server.open_async()
         return self._channel

@@ -28,6 +28,7 @@ from protos.names import (
     PARAM_QUEUE_NS,
 )
 from protos.rpc.calls import unreachable
+from protos.rpc.endpoints import Endpoint
 from protos.rpc.status import error_from
 from protos.wire.checksums import check_seal
 from protos.wire.framing import decode_stream_response
@@ -67,10 +68,10 @@ class PendingRequest:
 class InferStream:
     """One ModelStreamInfer call: a task that writes while there is something, and one that reads."""
 
-    def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, server: Endpoint) -> None:
         method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(METHOD)
         self.ended = False
-        self._address = address
+        self._server = server
         self._call = method()
         self._pending: dict[str, PendingRequest] = {}
         self._given_up: dict[str, PendingRequest] = {}
@@ -123,7 +124,7 @@ class InferStream:
 
     async def close(self) -> None:
         """End the call; everything in flight fails."""
-        self._end(UnreachableError(f"the connection to {self._address} was closed."))
+        self._end(UnreachableError(f"the connection to {self._server} was closed."))
         self._call.cancel()
         tasks = [task for task in (self._reader, self._writer) if task is not None]
         for task in tasks:
@@ -158,8 +159,8 @@ class InferStream:
         except asyncio.CancelledError:
             error = self._broken("cancelled")
         except Exception as failure:  # noqa: BLE001 - else those who wait would never hear
-            _log.exception("an answer of %s could not be read", self._address)
-            error = FaultError(f"an answer of {self._address} could not be read: {failure!r}.")
+            _log.exception("an answer of %s could not be read", self._server)
+            error = FaultError(f"an answer of {self._server} could not be read: {failure!r}.")
             self._call.cancel()
         self._end(error)
 
@@ -190,7 +191,7 @@ class InferStream:
         try:
             pending.answer.set_result(_reply(header, tensors, pending, len(data), self._heard_at))
         except TensorError as error:
-            wrong = FaultError(f"the answer of {self._address} makes no sense: {error}")
+            wrong = FaultError(f"the answer of {self._server} makes no sense: {error}")
             wrong.__cause__ = error
             pending.answer.set_exception(wrong)
 
@@ -227,21 +228,22 @@ class InferStream:
             return self._broken(text)
         if failure.code() is grpc.StatusCode.UNIMPLEMENTED:
             return FaultError(
-                f"the server at {self._address} does not speak the Open Inference Protocol ({text}). Check "
+                f"the server at {self._server} does not speak the Open Inference Protocol ({text}). Check "
                 "the address: another service may listen there."
             )
         return error_from(failure.code(), text)
 
     def _broken(self, why: str) -> UnreachableError:
         return unreachable(
-            f"the stream to {self._address} broke: {why or 'the server ended it'}. "
+            f"the stream to {self._server} broke: {why or 'the server ended it'}. "
             "Check that the server runs and that the network is up.",
             why,
+            self._server,
         )
 
     def _late(self, timeout_s: float) -> LateError:
         return LateError(
-            f"no answer from {self._address} within {timeout_s:g} s. "
+            f"no answer from {self._server} within {timeout_s:g} s. "
             "Allow more time, choose a cut that sends less, or check the link."
         )
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 
-import grpc
 import grpc.aio
 
 from edge_client.cloud.reply import Reply
 from edge_client.cloud.stream import InferStream, PendingRequest
 from partitioner.common.units import plural
 from protos.errors import LateError, TooLargeError, UsageError
-from protos.rpc.addresses import check_server
-from protos.rpc.channels import channel_options
+from protos.rpc.endpoints import Endpoint
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 
 
@@ -19,18 +17,22 @@ def unheard(*_: object) -> None:
 
 
 class GrpcTransport:
-    """Requests over one stream, which is opened by the first and, once broken, by the next one."""
+    """Requests over one stream, which is opened by the first and, once broken, by the next one.
+
+    `server`: an address alone is asked in the clear.
+    """
 
     def __init__(
         self,
-        address: str,
+        server: str | Endpoint,
         *,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         silence_s: float = 10.0,
     ) -> None:
-        self.address = check_server(address)
+        self.endpoint = Endpoint.of(server)
+        self.address = self.endpoint.address
         self._max_request_bytes = max_message_bytes
-        self._options = channel_options(max_message_bytes)
+        self._max_message_bytes = max_message_bytes
         self._silence_s = silence_s
         self._channel: grpc.aio.Channel | None = None
         self._stream: InferStream | None = None
@@ -42,7 +44,7 @@ class GrpcTransport:
         if self._ended:
             raise UsageError("the client was closed before this frame was done.")
         if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self.address, options=self._options)
+            self._channel = self.endpoint.open_async(self._max_message_bytes)
         return self._channel
 
     @property
@@ -86,7 +88,7 @@ class GrpcTransport:
             )
         stream = self._stream
         if stream is None or stream.ended:
-            stream = self._stream = InferStream(self.channel, self.address)
+            stream = self._stream = InferStream(self.channel, self.endpoint)
         try:
             return await stream.call(request_id, PendingRequest(message, leaves, late), timeout_s)
         except LateError:

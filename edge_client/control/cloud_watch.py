@@ -58,7 +58,7 @@ class CloudWatch:
         self._controller = controller
         self._on_back = on_back
         self._clock = clock
-        self._probes = probes = ProbeConnection(transport.address, clock)
+        self._probes = probes = ProbeConnection(transport.endpoint, clock)
         self._retry = CloudRetry(bundle, transport, breaker, controller, probes, on_back, clock)
         self._greeted_at = self._looked_at = float("-inf")
 

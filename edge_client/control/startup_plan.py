@@ -21,6 +21,7 @@ from partitioner.profiles.store import (
 )
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import NetworkError, TooLargeError
+from protos.rpc.endpoints import Endpoint
 
 MEASURE_S = 10.0
 GUESS = Link(5e6, 5e6, 0.05)
@@ -28,7 +29,7 @@ GUESS = Link(5e6, 5e6, 0.05)
 
 def plan_with_cloud(
     bundle: Bundle,
-    address: str,
+    server: Endpoint,
     options: RuntimeOptions,
     *,
     link: Link | None = None,
@@ -37,7 +38,7 @@ def plan_with_cloud(
     slowdown: float = 1.0,
     on_progress: OnProgress = unheard,
 ) -> Plan:
-    """Return the plan for `link`, or for the link to `address` as measured now.
+    """Return the plan for `link`, or for the link to `server` as measured now.
 
     Profiles that the bundle lacks, or that come from another machine, are measured (10 s a side) and
     kept in it where that is possible. They hold for this device as it is; the plan is for one that takes
@@ -45,10 +46,10 @@ def plan_with_cloud(
     """
     try:
         edge = _slower(_edge_profile(bundle, options, on_progress), slowdown)
-        cloud = _cloud_profile(bundle, address, on_progress)
+        cloud = _cloud_profile(bundle, server, on_progress)
     finally:
         release_freed_pages()  # every head and every tail has been in memory
-    way = link or _measured_link(address, on_progress)
+    way = link or _measured_link(server, on_progress)
     return plan(bundle, way, edge, cloud, codec=codec, accuracy_drop=accuracy_drop)
 
 
@@ -120,23 +121,23 @@ def _slower(edge: Profile, slowdown: float) -> Profile:
     return edge if slowdown == 1 else edge.scaled(slowdown)
 
 
-def _cloud_profile(bundle: Bundle, address: str, on_progress: OnProgress) -> Profile:
+def _cloud_profile(bundle: Bundle, server: Endpoint, on_progress: OnProgress) -> Profile:
     from partitioner.profiles.remote import measure_remote_profile
 
-    kept, machine = kept_profile(bundle, CLOUD_PROFILE), _machine_at(address)
+    kept, machine = kept_profile(bundle, CLOUD_PROFILE), _machine_at(server)
     if kept is not None and (machine is None or is_of_that_server(kept, machine)):
         return kept
     tell = _prefixed("the server", on_progress)
-    measured = measure_remote_profile(address, bundle, budget_s=MEASURE_S, on_progress=tell)
+    measured = measure_remote_profile(server, bundle, budget_s=MEASURE_S, on_progress=tell)
     return keep_profile(bundle, CLOUD_PROFILE, measured)
 
 
-def _machine_at(address: str) -> Machine | None:
+def _machine_at(server: Endpoint) -> Machine | None:
     """Return what a server says it runs on; None for an old one, and for one that is away just now."""
     from partitioner.profiles.remote import server_machine
 
     try:
-        return server_machine(address)
+        return server_machine(server)
     except NetworkError:
         return None
 
@@ -145,9 +146,9 @@ def _prefixed(whose: str, on_progress: OnProgress) -> OnProgress:
     return lambda step, done, total: on_progress(f"{whose}, {step}", done, total)
 
 
-def _measured_link(address: str, on_progress: OnProgress) -> Link:
+def _measured_link(server: Endpoint, on_progress: OnProgress) -> Link:
     from edge_client.cloud.link_measurement import measure_link, probing
 
     on_progress("the link", 0, 1)
-    with probing(address) as probe:
+    with probing(server) as probe:
         return measure_link(probe).link

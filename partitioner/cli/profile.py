@@ -8,13 +8,17 @@ from partitioner.cli.flags.runtime import RuntimeFlags
 from partitioner.common.defaults import DEFAULT_BUDGET_S
 from partitioner.common.files import check_target
 from partitioner.settings.panels import DATA, OUTPUT, PROFILES
+from partitioner.terminal.connection_flags import secures_connections
 from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen
 from partitioner.terminal.flags import flag
 from protos.errors import UsageError
+from protos.security.channel_security import ChannelSecurity
 
 
+@secures_connections
 def profile(
     bundle: BundleArgument,
+    security: ChannelSecurity,
     runtime: RuntimeFlags,
     cloud: Annotated[
         str | None,
@@ -53,6 +57,7 @@ def profile(
         save_profile,
     )
     from partitioner.reports.profile import measurement_notes, profile_table, server_text
+    from protos.rpc.endpoints import Endpoint
 
     loaded = Bundle.load(bundle)
     budget_s = parse_duration(budget)
@@ -72,7 +77,9 @@ def profile(
 
         if cloud:
             role = "cloud"
-            measured[role] = measure_remote_profile(cloud, loaded, budget_s, on_progress=show)
+            measured[role] = measure_remote_profile(
+                Endpoint(cloud, security), loaded, budget_s, on_progress=show
+            )
             save_profile(loaded, CLOUD_PROFILE, measured[role])
         role = "edge"
         measured[role] = measure_profile(loaded, runtime.read(), budget_s, feeds, show)

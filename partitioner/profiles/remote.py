@@ -10,7 +10,8 @@ from partitioner.common.arguments import need, need_numbers
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.profiles.profile import Machine, Profile
 from protos.errors import BundleError, FaultError, ProfileError
-from protos.rpc.calls import open_channel, translate
+from protos.rpc.calls import translate
+from protos.rpc.endpoints import Endpoint
 from protos.splitpoint_pb2 import GetServerInfoRequest, MeasureProfileRequest
 from protos.splitpoint_pb2_grpc import SplitpointStub
 
@@ -18,12 +19,12 @@ _ASK_S = 5.0
 
 
 def measure_remote_profile(
-    address: str,
+    server: str | Endpoint,
     bundle: Bundle,
     budget_s: float,
     on_progress: OnProgress = unheard,
 ) -> Profile:
-    """Let the server at `address` time its side of `bundle`, and return its profile.
+    """Let `server` time its side of `bundle`, and return its profile; an address alone: in the clear.
 
     Raises UnreachableError when no server answers, MismatchError when its bundle is another one, FaultError
     when it cannot load or measure it.
@@ -33,8 +34,8 @@ def measure_remote_profile(
     request = MeasureProfileRequest(
         name=bundle.name, bundle_digest=bundle.digest, budget_s=budget_s
     )
-    document = ""
-    with open_channel(address) as channel:
+    document, address = "", Endpoint.of(server)
+    with address.open() as channel:
         try:
             # The stages' least number of runs may exceed the budget; a slow machine is not an error.
             for message in SplitpointStub(channel).MeasureProfile(
@@ -65,12 +66,13 @@ def measure_remote_profile(
         ) from error
 
 
-def server_machine(address: str) -> Machine | None:
-    """Return the fingerprint of the machine that serves at `address`; None if it does not say.
+def server_machine(server: str | Endpoint) -> Machine | None:
+    """Return the fingerprint of the machine of `server`; None if it does not say.
 
     Raises UnreachableError when no server answers.
     """
-    with open_channel(address) as channel:
+    address = Endpoint.of(server)
+    with address.open() as channel:
         try:
             answer = SplitpointStub(channel).GetServerInfo(GetServerInfoRequest(), timeout=_ASK_S)
         except grpc.RpcError as error:

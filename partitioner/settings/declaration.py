@@ -63,7 +63,8 @@ def option(default: T, sentence: str, kind: Kind | None = None, **more: Any) -> 
     `panel`: the heading under which `--help` and the docs show it. `written`: how people write it, as
     `as 100ms`; `given`: how a program gives it, where its unit does not say that.
     """
-    return field(default=default, metadata=about(sentence, kind, **more))
+    shown = kind is None or not kind.secret
+    return field(default=default, repr=shown, metadata=about(sentence, kind, **more))
 
 
 def worked_out(find: Callable[[], T], sentence: str, kind: Kind, **more: Any) -> T:
@@ -97,8 +98,13 @@ class Declared:
         return self.name.removesuffix(unit)
 
     @property
+    def is_secret(self) -> bool:
+        """True where only a variable gives it, and nothing may show it."""
+        return self.about.kind is not None and self.about.kind.secret
+
+    @property
     def flag(self) -> str:
-        """As a command takes it: `--deadline`."""
+        """As a command takes it: `--deadline`; no secret has one."""
         return "--" + self.key.replace("_", "-")
 
     @property
@@ -173,12 +179,12 @@ class Options:
 
 
 def options_of(kind: Any, *, nested: bool = True) -> tuple[Declared, ...]:
-    """Return the options of a class in their order, with those of its groups."""
+    """Return the options of a class in the order of its signature, with those of its groups."""
     return tuple(_options_of(kind, {}, nested))
 
 
 def _options_of(kind: Any, defaults: Mapping[str, Any], nested: bool) -> Iterator[Declared]:
-    for one in fields(kind):
+    for one in sorted(fields(kind), key=lambda field: bool(field.kw_only)):
         if _ABOUT in one.metadata:
             default = defaults.get(one.name, one.default)
             takes_none = "None" in str(one.type)

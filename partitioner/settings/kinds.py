@@ -34,9 +34,13 @@ class Kind:
     """All that there is, where that is known."""
     types: tuple[type, ...] = (str,)
     wanted: str = "a text"
+    secret: bool = False
+    """Where true, it is told by a variable alone, and shown nowhere."""
 
     def check(self, name: str, value: Any) -> None:
         """Raise UsageError, which calls the value `name`, for one of another type."""
+        if self.secret and not isinstance(value, self.types):
+            raise UsageError(f"`{name}` is of type {type(value).__name__}. Give {self.wanted}.")
         if self.types:
             need(name, value, *self.types, wanted=self.wanted)
 
@@ -105,6 +109,7 @@ SIZE = Kind(
     types=(Integral,),
     wanted="a whole number of bytes, such as 64 << 20",
 )
+SECRET = Kind("SECRET", secret=True)
 SWITCH = Kind("", bool, write=_same, types=(bool,), wanted="True or False")
 FILE = Kind("FILE", Path, read=Path, types=(str, PathLike), wanted="a path")
 FOLDER = Kind("FOLDER", Path, read=Path, types=(str, PathLike), wanted="a path")

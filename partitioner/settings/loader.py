@@ -11,10 +11,14 @@ from partitioner.common.faults import plain_words
 from partitioner.common.nearest import nearest
 from partitioner.settings.declaration import Declared, make, writable
 from partitioner.settings.log_options import LogOptions
+from partitioner.settings.panels import SECURITY
 from protos.errors import FileError, UsageError
 
 PREFIX = "SPLITPOINT_"
 EDGE_PREFIX, CLOUD_PREFIX = f"{PREFIX}EDGE_", f"{PREFIX}CLOUD_"
+
+MASK = "***"
+"""What is shown of a secret that was told."""
 
 S = TypeVar("S")
 
@@ -38,6 +42,11 @@ class Program:
         """The settings that any of its commands has, as a file names them."""
         return list(dict.fromkeys(one.key for kind in self.commands.values() for one in told(kind)))
 
+    @property
+    def secrets(self) -> list[str]:
+        """Those that only a variable gives."""
+        return [one.key for kind in self.commands.values() for one in told(kind) if one.is_secret]
+
     def variable(self, key: str) -> str:
         """Return the variable that gives a setting."""
         return f"{self.prefix}{key}".upper()
@@ -50,12 +59,16 @@ class Loaded(Generic[S]):
     settings: S
     logs: LogOptions
     written: dict[str, Any]
-    """The same as people write it, by key."""
+    """The same as people write it, by key; secrets masked."""
 
 
 def told(kind: type) -> tuple[Declared, ...]:
-    """Return all that a command with settings of this class can be told: these, and how it logs."""
-    return (*writable(kind), *writable(LogOptions))
+    """Return all that a command with settings of this class can be told: these, and how it logs.
+
+    How it is secured comes after the rest.
+    """
+    own = sorted(writable(kind), key=lambda one: one.about.panel == SECURITY)
+    return (*own, *writable(LogOptions))
 
 
 def load(
@@ -80,7 +93,8 @@ def load(
 
     written = _gather(program, kind, given, in_file, called)
     values = {one.name: one.read(written[one.key], called(one.key)) for one in told(kind)}
-    return Loaded(make(kind, values), make(LogOptions, values), written)
+    shown = written | {one.key: MASK for one in told(kind) if one.is_secret and written[one.key]}
+    return Loaded(make(kind, values), make(LogOptions, values), shown)
 
 
 def _gather(
@@ -117,6 +131,12 @@ def _read(config: Path, program: Program) -> dict[str, Any]:
         raise FileError(f"the settings file {config} cannot be read: {error}.") from error
     _check_keys(found, program.keys, f"{config}: ")
     _check_spellings(found, config)
+    for key in map(_plain, found):
+        if key in program.secrets:
+            raise UsageError(
+                f"{config}: {key!r} is a secret, and does not belong into a file of settings. Give "
+                f"{key}-file instead, or the variable {program.variable(key)}."
+            )
     return {_plain(key): _joined(value) for key, value in found.items()}
 
 

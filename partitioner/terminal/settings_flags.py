@@ -39,7 +39,7 @@ def takes_settings(
         options = told(kind)
 
         def called(config: Path | None, show_config: bool, **given: Any) -> None:
-            written = {one.key: given.pop(one.key) for one in options}
+            written = {one.key: given.pop(one.key, None) for one in options}
             console.set_up_logs(_logs_of(written))  # for what is said while the rest is read
             loaded = load(program, kind, written, config)
             if show_config:
@@ -52,7 +52,7 @@ def takes_settings(
         _, *own = inspect.signature(command, eval_str=True).parameters.values()
         called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # typer reads it
             [
-                *(flag_from(one, choices.get(one.key)) for one in options),
+                *(flag_from(one, choices.get(one.key)) for one in options if not one.is_secret),
                 _keyword("config", _Config, None),
                 _keyword("show_config", _ShowConfig, False),
                 *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own),

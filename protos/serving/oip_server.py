@@ -11,6 +11,8 @@ from grpc_health.v1 import health_pb2
 from protos import inference_pb2
 from protos.errors import UsageError
 from protos.rpc.channels import server_options
+from protos.security.server_tls import server_credentials
+from protos.security.tls_files import TlsFiles
 from protos.serving import inference
 from protos.serving.answers import Answerer, Catalogue
 from protos.serving.drain import Drain
@@ -32,7 +34,9 @@ class OipServer:
     """Serves the models of a catalogue until it is stopped. Made and used in one event loop.
 
     Requests over `max_message_bytes` are refused; `stream_window` and `extensions` as in
-    InferenceService; `drain` is told when it stops; `interceptors` see every call first, in this order.
+    InferenceService; `drain` is told when it stops; `interceptors` see every call first, in this order. With
+    `tls` it speaks nothing else, by the newest of these files at each new connection; raises CredentialError
+    for files that cannot be used.
     """
 
     def __init__(
@@ -46,10 +50,12 @@ class OipServer:
         extensions: Sequence[str],
         beside: Sequence[Service] = (),
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        tls: TlsFiles | None = None,
     ) -> None:
         self.address = ""
         """HOST:PORT that it is bound to, once it has started."""
         self._drain = drain
+        self._credentials = server_credentials(tls) if tls else None
         self._server = grpc.aio.server(
             interceptors=list(interceptors), options=server_options(max_message_bytes)
         )
@@ -67,7 +73,7 @@ class OipServer:
         gRPC also writes to stderr why it cannot: try the address with open_listener before.
         """
         try:
-            port = self._server.add_insecure_port(listen)
+            port = self._add_port(listen)
         except RuntimeError as error:
             raise UsageError(
                 f"cannot listen on {listen}: {error}. Choose another `listen`."
@@ -75,6 +81,11 @@ class OipServer:
         self.address = f"{listen.rpartition(':')[0]}:{port}"
         await self._server.start()
         await self.health.announce()
+
+    def _add_port(self, listen: str) -> int:
+        if self._credentials is None:
+            return self._server.add_insecure_port(listen)
+        return self._server.add_secure_port(listen, self._credentials)
 
     async def show(self, service: str, *, serving: bool) -> None:
         """Let the health service tell of one more service whether it is there."""

@@ -23,6 +23,8 @@ from protos.splitpoint_pb2 import (
 from protos.wire.framing import decode_request, encode_stream_response
 from protos.wire.messages import pack_response, unpack_request
 
+DENIAL = "no device has this token. Ask for one."
+
 Answer = Callable[[ModelInferRequest, list[memoryview]], Awaitable[bytes | None]]
 """Takes a request; returns the bytes of the answer, or None for silence."""
 
@@ -39,6 +41,8 @@ class FakeCloud:
         self.name = bundle.name
         self.calibration = bundle.ranges
         self.greets = True
+        self.wants_token = ""
+        self.denied = 0
         self.streams = 0
         self.requests: list[ModelInferRequest] = []
         self.address = ""
@@ -77,6 +81,10 @@ class FakeCloud:
     async def __aexit__(self, *_: object) -> None:
         await self._server.stop(None)
 
+    async def deny(self, _: object, context: Any) -> None:
+        """Let nobody in."""
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, DENIAL)
+
     async def serve_stream(self, _: object, context: Any) -> None:
         """Read requests and answer each in a task of its own, until the client goes or it breaks."""
         self.streams += 1
@@ -87,6 +95,8 @@ class FakeCloud:
         broken.cancel()
         if self._broken.is_set():
             self._broken.clear()
+            if self.wants_token:
+                await self.deny(None, context)
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the server drains")
 
     async def _read_all(self, context: Any) -> None:
@@ -127,6 +137,16 @@ class _Handlers(grpc.GenericRpcHandler):
         self._cloud = cloud
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
+        told = dict(details.invocation_metadata or ()).get("authorization")
+        if self._cloud.wants_token and told != f"Bearer {self._cloud.wants_token}":
+            self._cloud.denied += 1
+            streams = details.method == METHOD
+            deny = (
+                grpc.stream_stream_rpc_method_handler
+                if streams
+                else grpc.unary_unary_rpc_method_handler
+            )
+            return deny(self._cloud.deny)
         if details.method == METHOD:
             return grpc.stream_stream_rpc_method_handler(self._cloud.serve_stream)
         if self._cloud.greets and details.method.endswith("/GetServerInfo"):

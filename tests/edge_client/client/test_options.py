@@ -20,7 +20,8 @@ from protos.errors import UsageError
 @pytest.mark.parametrize("client", [EdgeClient, AsyncEdgeClient])
 def test_signature_of_both_clients_names_every_option_with_type_and_default(client: Any) -> None:
     found = inspect.signature(client).parameters
-    assert list(found) == [field.name for field in fields(ClientOptions)]
+    ordered = sorted(fields(ClientOptions), key=lambda field: field.kw_only)
+    assert list(found) == [field.name for field in ordered]
     assert str(found["deadline_s"]) == "deadline_s: float | None = None"
     assert str(found["bundle"]) == "bundle: str | Path | Bundle"
     assert found["cut"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD

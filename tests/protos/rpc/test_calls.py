@@ -10,15 +10,17 @@ import grpc
 import pytest
 
 from protos.errors import DeniedError, SplitpointError, UnauthenticatedError, UnreachableError
-from protos.rpc.calls import open_channel, translate
+from protos.rpc.calls import translate
+from protos.rpc.endpoints import Endpoint
 
 
 def failed(address: str) -> SplitpointError:
-    with open_channel(address) as channel:
+    server = Endpoint(address)
+    with server.open() as channel:
         try:
             channel.unary_unary("/splitpoint.v1.Splitpoint/GetServerInfo")(b"", timeout=5)
         except grpc.RpcError as failure:
-            return translate(failure, address)
+            return translate(failure, server)
     raise AssertionError("it answers")
 
 

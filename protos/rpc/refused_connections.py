@@ -1,0 +1,80 @@
+"""Connections that end before a call is made: what gRPC says of them, what that means, and what mends it."""
+
+from protos.security.channel_security import ChannelSecurity
+
+Meaning = tuple[str, str]
+"""A predicate of the server, as `refuses connections`, and the sentence that says what to do."""
+
+_CERTIFICATE = (
+    (
+        "certificate has expired",
+        "has a certificate that has expired, by the clock of this machine",
+        "Renew it there; or set this clock, if it is fast.",
+    ),
+    (
+        "certificate is not yet valid",
+        "has a certificate that is not valid yet, by the clock of this machine",
+        "Set this clock, if it is slow; or wait until the certificate holds.",
+    ),
+    (
+        "Hostname Verification Check failed",
+        "has a certificate of another name than its address",
+        "Ask it by a name that stands in its certificate, or give that name as `tls_server_name`.",
+    ),
+    (
+        "issuer certificate",
+        "has a certificate by an authority that is not trusted here",
+        "Give its authority's certificate as `tls_ca`; if that was given, this is another server.",
+    ),
+    (
+        "self signed certificate",
+        "has a certificate that it signed itself, and that is not trusted here",
+        "Give that certificate as `tls_ca`, if you know it to be the server's.",
+    ),
+    (
+        "self-signed certificate",
+        "has a certificate that it signed itself, and that is not trusted here",
+        "Give that certificate as `tls_ca`, if you know it to be the server's.",
+    ),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "has a certificate that cannot be verified",
+        "Look at it with: openssl s_client -connect HOST:PORT -showcerts.",
+    ),
+    (
+        "WRONG_VERSION_NUMBER",
+        "speaks no TLS",
+        "Give it `tls_cert` and `tls_key`; or leave the flags of TLS out here, if it shall be in the clear.",
+    ),
+)
+"""What gRPC says of the certificate that it was shown; the first that fits."""
+
+_CLOSED = ("Socket closed", "Cancelling all calls", "Connection reset by peer", "Broken pipe")
+_BEFORE_CALLS = "failed to connect to all addresses"
+
+
+def meaning_of(details: str, security: ChannelSecurity) -> Meaning | None:
+    """Return what gRPC's `details` of a failed call mean where TLS, or its lack, is the reason; else None.
+
+    A server that refuses a client's certificate just hangs up, as it does where TLS is missing.
+    """
+    for said, predicate, remedy in _CERTIFICATE:
+        if said in details:
+            return predicate, remedy
+    if _BEFORE_CALLS not in details or not any(said in details for said in _CLOSED):
+        return None
+    if not security.tls:
+        return (
+            "hangs up at once, as a server that wants TLS does, or a proxy without one behind it",
+            "Give `tls_ca` with its authority, or `tls`, if it speaks TLS; else look whether it runs.",
+        )
+    if security.files.cert is None:
+        return (
+            "hangs up on clients without a certificate",
+            "Give this machine's own as `tls_cert` and `tls_key`; or look whether the server just stops.",
+        )
+    return (
+        "hangs up on this machine's certificate",
+        f"Ask for another than {security.files.cert}, by an authority that the server trusts and with dates "
+        "that hold by its clock; or look whether the server just stops.",
+    )

@@ -1,0 +1,1 @@
+"""How a connection is secured: certificates, keys and tokens, and what may be open to others."""

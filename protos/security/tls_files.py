@@ -1,0 +1,146 @@
+"""The files of TLS at one end of a connection: a certificate, its key, and the authorities it trusts."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from protos.errors import CredentialError, UsageError, reason
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from cryptography.x509 import Certificate
+
+
+@dataclass(frozen=True)
+class TlsMaterial:
+    """What the files hold, in PEM, checked; empty for files that were not named."""
+
+    cert: bytes = b""
+    key: bytes = field(default=b"", repr=False)
+    authorities: bytes = b""
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """The paths of PEM files. A certificate and its key go together; raises UsageError otherwise."""
+
+    cert: Path | None = None
+    key: Path | None = None
+    authorities: Path | None = None
+    """Certificates of the authorities whose word counts for who the other end is."""
+
+    def __post_init__(self) -> None:
+        if (self.cert is None) != (self.key is None):
+            there, missing = ("certificate", "key") if self.cert else ("key", "certificate")
+            raise UsageError(
+                f"a {there} needs its {missing}: {self.cert or self.key} was given alone. Give both, or none."
+            )
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that were named."""
+        return tuple(filter(None, (self.cert, self.key, self.authorities)))
+
+    def read(self) -> TlsMaterial:
+        """Return what they hold; CredentialError for what no connection could be made with.
+
+        Dates are not looked at: see `check_dates`.
+        """
+        cert = key = authorities = b""
+        if self.cert and self.key:
+            cert, key = read_file(self.cert, "certificate"), read_file(self.key, "key")
+            _check_pair(self.cert, cert, self.key, key)
+        if self.authorities:
+            authorities = read_file(self.authorities, "authorities")
+            _certificates(self.authorities, authorities)
+        return TlsMaterial(cert, key, authorities)
+
+    def read_current(self) -> TlsMaterial:
+        """Return what they hold; CredentialError as of `read`, and for a certificate outside of its dates."""
+        found = self.read()
+        if self.cert and (wrong := wrong_dates(found.cert, datetime.now(UTC))):
+            raise CredentialError(
+                f"the certificate {self.cert} {wrong}. Renew it, or set this machine's clock."
+            )
+        return found
+
+    def server_context(self) -> "SSLContext":
+        """Return what a server of HTTP speaks TLS with; raises CredentialError."""
+        import ssl
+
+        found = self.read_current()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(str(self.cert), str(self.key), password=lambda: "")
+            if found.authorities:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(cadata=found.authorities.decode("ascii", "ignore"))
+        except (OSError, ValueError) as error:
+            raise CredentialError(
+                f"the certificate {self.cert} and its key cannot be used: {reason(error)}."
+            ) from error
+        return context
+
+
+def read_file(path: Path, what: str) -> bytes:
+    """Return the bytes of a small file; CredentialError when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CredentialError(
+            f"the {what} {path} cannot be read: {reason(error)}. Name a file that is there and that the "
+            "user of this program may read."
+        ) from error
+
+
+def wrong_dates(cert: bytes, now: datetime) -> str:
+    """Return what is wrong with the dates of a certificate in PEM, as `expired on …`; empty: nothing."""
+    from cryptography import x509
+
+    found = x509.load_pem_x509_certificate(cert)
+    if now > found.not_valid_after_utc:
+        return f"expired on {_day(found.not_valid_after_utc)}, and it is {_day(now)} here"
+    if now < found.not_valid_before_utc:
+        return f"is valid from {_day(found.not_valid_before_utc)} on, and it is {_day(now)} here"
+    return ""
+
+
+def _day(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _check_pair(cert_path: Path, cert: bytes, key_path: Path, key: bytes) -> None:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    own, *_ = _certificates(cert_path, cert)
+    try:
+        private = load_pem_private_key(key, None)
+    except TypeError as error:
+        raise CredentialError(
+            f"the key {key_path} is encrypted, and nobody is there to say its passphrase. Write it without "
+            "one, for this user alone: openssl pkey -in ENCRYPTED -out KEY."
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CredentialError(
+            f"the key {key_path} is no private key in PEM, or half of one. Write it again, whole."
+        ) from error
+    if private.public_key() != own.public_key():
+        raise CredentialError(
+            f"the key {key_path} does not belong to the certificate {cert_path}. Give the two that were made "
+            "together."
+        )
+
+
+def _certificates(path: Path, held: bytes) -> "list[Certificate]":
+    from cryptography import x509
+
+    try:
+        return x509.load_pem_x509_certificates(held)
+    except ValueError as error:
+        raise CredentialError(
+            f"{path} holds no certificates in PEM, or half of one. Write it again, whole."
+        ) from error

@@ -1,0 +1,97 @@
+"""Files of TLS that are of no use, each with its sentence."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from protos.errors import CredentialError, UsageError
+from protos.security.tls_files import TlsFiles, wrong_dates
+from tests.kit.certificates import DAY, Authority, pem_of
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def parts(files: TlsFiles) -> tuple[Path, Path]:
+    assert files.cert
+    assert files.key
+    return files.cert, files.key
+
+
+def test_what_was_read_is_what_lies_there_and_the_key_is_not_shown(authority: Authority) -> None:
+    files = authority.issue(clients=authority.path)
+    cert, key = parts(files)
+    found = files.read_current()
+    assert found.cert == cert.read_bytes()
+    assert found.key == key.read_bytes()
+    assert found.authorities == authority.path.read_bytes()
+    assert "PRIVATE" not in repr(found)
+
+
+def test_certificate_without_its_key_and_the_reverse_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a certificate needs its key: a.crt was given alone"):
+        TlsFiles(cert=Path("a.crt"))
+    with pytest.raises(UsageError, match="a key needs its certificate"):
+        TlsFiles(key=Path("a.key"))
+
+
+def test_key_of_another_certificate_is_refused(authority: Authority) -> None:
+    cert, _ = parts(authority.issue())
+    _, key = parts(authority.issue(name="other"))
+    with pytest.raises(
+        CredentialError, match=r"other\.key does not belong to the certificate .*own"
+    ):
+        TlsFiles(cert, key).read()
+
+
+def test_encrypted_key_is_refused_with_the_command_that_opens_it(authority: Authority) -> None:
+    cert, key = parts(authority.issue())
+    key.write_bytes(pem_of(load_pem_private_key(key.read_bytes(), None), b"secret"))
+    with pytest.raises(CredentialError, match="is encrypted.*openssl pkey"):
+        TlsFiles(cert, key).read()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_half_written_file_is_refused(authority: Authority, share: float) -> None:
+    files = authority.issue(clients=authority.path)
+    for path in files.paths:
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(CredentialError, match=f"{path.name} .*or half of one"):
+            files.read()
+        path.write_bytes(whole)
+    files.read()
+
+
+def test_file_that_is_missing_or_may_not_be_read_is_named(authority: Authority) -> None:
+    cert, key = parts(authority.issue())
+    with pytest.raises(
+        CredentialError, match=r"the certificate none\.crt cannot be read: No such file"
+    ):
+        TlsFiles(Path("none.crt"), key).read()
+    with pytest.raises(CredentialError, match="the key .* cannot be read: Is a directory"):
+        TlsFiles(cert, authority.folder).read()
+
+
+def test_certificate_outside_of_its_dates_is_refused_where_it_would_serve(
+    authority: Authority,
+) -> None:
+    old = authority.issue(valid=(-9 * DAY, -2 * DAY))
+    with pytest.raises(CredentialError, match=r"own\.crt expired on .*set this machine's clock"):
+        old.read_current()
+    early = authority.issue(name="early", valid=(2 * DAY, 9 * DAY))
+    with pytest.raises(CredentialError, match=r"early\.crt is valid from .* on, and it is"):
+        early.read_current()
+    old.read()  # a client may: the server tells it, and frames go on meanwhile
+
+
+def test_dates_are_judged_by_the_moment_given(authority: Authority) -> None:
+    cert, _ = parts(authority.issue(valid=(-DAY, DAY)))
+    now = datetime.now(UTC)
+    assert not wrong_dates(cert.read_bytes(), now)
+    assert wrong_dates(cert.read_bytes(), now + 2 * DAY).startswith("expired on ")
+    assert wrong_dates(cert.read_bytes(), now - 2 * DAY).startswith("is valid from ")
