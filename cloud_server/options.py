@@ -120,6 +120,15 @@ class ServerOptions(ServingLimits, ListenerOptions):
         holds=_at_least_one,
         wrong="{} bytes of memory hold no tail. Give 1 or more.",
     )
+    drain_notice_s: float = option(
+        0.0,
+        "How long the server says that it is not ready, and serves on, before it drains: as long as "
+        "balancers take to notice.",
+        TIME,
+        panel=LIMITS,
+        holds=lambda seconds: seconds >= 0,
+        wrong="a notice of {:g} s cannot be given. Give 0 or more.",
+    )
 
     @property
     def authenticates(self) -> bool:

@@ -1,6 +1,8 @@
 """The server as a Python object, for programs, tests and the command."""
 
+import asyncio
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +25,7 @@ from protos import inference_pb2, splitpoint_pb2
 from protos.errors import UsageError
 from protos.rpc.addresses import open_listener
 from protos.serving import inference
+from protos.serving.answers import Answerer
 from protos.serving.drain import Drain
 from protos.serving.oip_server import OipServer, Service
 
@@ -66,6 +69,11 @@ class CloudServer:
         return self._started().repository
 
     @property
+    def served(self) -> "Served":
+        """What a listener beside gRPC's serves; raises UsageError before the server has started."""
+        return self._started().served
+
+    @property
     def edges(self) -> EdgeBook:
         """The telemetry that edges have sent; raises UsageError before the server has started."""
         return self._started().edges
@@ -73,7 +81,7 @@ class CloudServer:
     @property
     def ready(self) -> bool:
         """True between the end of `start` and the beginning of `stop`."""
-        return self._running is not None and not self._running.drain.started
+        return self._running is not None and self._running.drain.ready
 
     async def start(self) -> None:
         """Load the bundles, bind the address and serve."""
@@ -82,9 +90,13 @@ class CloudServer:
         self._running = await _run(self.options)
 
     async def stop(self, grace_s: float | None = None) -> None:
-        """Drain: refuse new calls, let those in flight finish for `grace_s` (default: the option)."""
+        """Drain: refuse new calls, let those in flight finish for `grace_s` (default: the option).
+
+        Before that the server says that it is not ready, and serves on, for `drain_notice_s` of its options.
+        """
         running, self._running = self._running, None
         if running is not None:
+            await running.announce(self.options.drain_notice_s)
             await running.stop(self.options.drain_s if grace_s is None else grace_s)
 
     async def __aenter__(self) -> Self:
@@ -127,6 +139,19 @@ class CloudServer:
         return self._running
 
 
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """The parts of a started server that REST serves, too. `max_bytes`: of one request."""
+
+    store: ModelStore
+    answerer: Answerer
+    statistics: StatisticsService
+    edges: EdgeBook
+    requests: RequestBook
+    drain: Drain
+    max_bytes: int
+
+
 class _Running:
     """The parts of a started server."""
 
@@ -141,7 +166,7 @@ class _Running:
         self.drain = Drain()
         self.edges = EdgeBook()
         self.requests = RequestBook()
-        self.statistics = StatisticsService(store, self.requests.tallies)
+        statistics = StatisticsService(store, self.requests.tallies)
         limit = options.max_message_bytes
         self._engine = Engine(
             store,
@@ -162,9 +187,19 @@ class _Running:
             extensions=EXTENSIONS,
             beside=[
                 Service(SERVICE, splitpoint.handlers(), splitpoint_pb2),
-                Service(inference.SERVICE, self.statistics.handlers(), inference_pb2),
+                Service(inference.SERVICE, statistics.handlers(), inference_pb2),
             ],
             tls=options.tls,
+        )
+
+        self.served = Served(
+            store=store,
+            answerer=self._engine,
+            statistics=statistics,
+            edges=self.edges,
+            requests=self.requests,
+            drain=self.drain,
+            max_bytes=limit,
         )
 
     @property
@@ -176,8 +211,16 @@ class _Running:
         open_listener(listen, "listen").close()
         await self._server.start(listen)
 
+    async def announce(self, notice_s: float) -> None:
+        if notice_s > 0:
+            await self._server.announce_drain()
+            await asyncio.sleep(notice_s)
+
     async def stop(self, grace_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + grace_s
         await self._server.stop(grace_s)
+        await self.drain.finished(max(0.0, ends_s - loop.time()))
         self.close()
 
     def close(self) -> None:

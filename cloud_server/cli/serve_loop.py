@@ -7,6 +7,7 @@ from typing import Any
 import uvloop
 
 from cloud_server.cli.settings import ServeSettings
+from cloud_server.options import ServerOptions
 from cloud_server.rest.web import serve_web
 from cloud_server.server import CloudServer
 from partitioner.common.event_loop import stop_event
@@ -46,9 +47,18 @@ async def _serve(settings: ServeSettings, announce: Callable[[Ready], None]) -> 
             http = await stack.enter_async_context(serve_web(server, settings.http))
         announce(_ready(server, http))
         await stop.wait()
-        console.remark(
-            f"draining for at most {format_duration(settings.server.drain_s)}; again to end at once"
-        )
+        console.remark(_parting(settings.server))
+        # Here, so that HTTP and gRPC drain side by side.
+        await server.stop()
+
+
+def _parting(options: ServerOptions) -> str:
+    first = (
+        f"not ready from now on, and serving for another {format_duration(options.drain_notice_s)}, then "
+        if options.drain_notice_s
+        else ""
+    )
+    return f"{first}draining for at most {format_duration(options.drain_s)}; again to end at once"
 
 
 def _ready(server: CloudServer, http: str) -> Ready:

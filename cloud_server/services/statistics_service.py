@@ -25,19 +25,18 @@ class StatisticsService:
         self, request: oip.ModelStatisticsRequest
     ) -> oip.ModelStatisticsResponse:
         """Return the counts of one model, or of all; UnknownNameError names those that exist."""
-        models = (
-            [self._store.find(request.name, request.version)]
-            if request.name
-            else self._store.models.values()
-        )
-        keys = [(model.name, version) for model in models for version in model.versions]
+        keys = self._keys(request.name, request.version)
         return oip.ModelStatisticsResponse(
-            model_stats=[
-                _message(key, self._tallies.get(key) or Tally())
-                for key in keys
-                if request.version in ("", key[1])
-            ]
+            model_stats=[_message(key, self._tallies.get(key) or Tally()) for key in keys]
         )
+
+    def _keys(self, name: str, version: str) -> list[ServedKey]:
+        if not name:
+            return [
+                (name, one) for name, model in self._store.models.items() for one in model.versions
+            ]
+        model = self._store.find(name, version)
+        return [(model.name, one) for one in ((model.version,) if version else model.versions)]
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """Return what a server registers beside the other methods of the protocol."""

@@ -57,7 +57,7 @@ class InferenceService:
     async def server_ready(self, request: oip.ServerReadyRequest) -> oip.ServerReadyResponse:
         """Answer that the server is ready, until it drains."""
         del request
-        return oip.ServerReadyResponse(ready=not self._drain.started)
+        return oip.ServerReadyResponse(ready=self._drain.ready)
 
     async def model_ready(self, request: oip.ModelReadyRequest) -> oip.ModelReadyResponse:
         """A model that exists is ready; what it needs is loaded when it is first asked for."""
@@ -65,7 +65,7 @@ class InferenceService:
             self._catalogue.find(request.name, request.version)
         except UnknownNameError:
             return oip.ModelReadyResponse(ready=False)
-        return oip.ModelReadyResponse(ready=not self._drain.started)
+        return oip.ModelReadyResponse(ready=self._drain.ready)
 
     async def server_metadata(
         self, request: oip.ServerMetadataRequest

@@ -92,6 +92,11 @@ class OipServer:
         status = health_pb2.HealthCheckResponse
         await self.health.set(service, status.SERVING if serving else status.NOT_SERVING)
 
+    async def announce_drain(self) -> None:
+        """Be not ready from now on, for all who ask; what comes is served until `stop`."""
+        self._drain.announce()
+        await self.health.enter_graceful_shutdown()
+
     async def stop(self, grace_s: float) -> None:
         """Drain: refuse new calls, and let those in flight finish for `grace_s`."""
         await self.health.enter_graceful_shutdown()

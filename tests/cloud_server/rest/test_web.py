@@ -1,42 +1,32 @@
-"""The REST side of the Open Inference Protocol."""
+"""REST on a real port: lengths that lie, clients that hang up, and a server that goes away."""
 
+import asyncio
 import json
+import threading
 import urllib.request
 
-import httpx
 import pytest
 
-from cloud_server.rest.web import create_app, serve_web
+from cloud_server.rest.web import serve_web
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos.errors import UsageError
-from tests.kit.cloud_calls import TIMEOUT_S
+from tests.kit.cloud_calls import TIMEOUT_S, Gate, crossing
+from tests.kit.rest_calls import answer_on, connect, document_of, infer_path, post, until
 
 
-async def test_rest_tells_health_and_metadata(residual_bundle: Bundle) -> None:
-    async with CloudServer(residual_bundle.path) as server:
-        transport = httpx.ASGITransport(app=create_app(server))
-        async with httpx.AsyncClient(transport=transport, base_url="http://cloud") as client:
-            assert (await client.get("/v2")).json()["name"] == "splitpoint"
-            assert (await client.get("/v2/health/live")).json() == {"live": True}
-            assert (await client.get("/v2/health/ready")).json() == {"ready": True}
-            model = (await client.get("/v2/models/residual")).json()
-            assert model["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 3, 32, 32]}]
-            assert (await client.get("/v2/models/residual/ready")).json()["ready"] is True
-            unknown = await client.get("/v2/models/resnet")
-            assert unknown.status_code == 404
-            assert "It has: residual" in unknown.json()["error"]
-            for page in ("/docs", "/redoc", "/openapi.json"):
-                assert (await client.get(page)).status_code == 404
-            await server.stop()
-            assert (await client.get("/v2/health/ready")).status_code == 503
-            assert (await client.get("/v2/models/residual/ready")).status_code == 503
+def body_of(bundle: Bundle) -> bytes:
+    return json.dumps(document_of(bundle, "cloud", crossing(bundle, "cloud"))).encode()
+
+
+def ask(address: str, sent: bytes) -> tuple[int, dict[str, str], bytes]:
+    with connect(address) as connection:
+        connection.sendall(sent)
+        return answer_on(connection)
 
 
 async def test_http_is_served_beside_grpc(residual_bundle: Bundle) -> None:
-    import asyncio
-
-    def ask(address: str) -> object:
+    def get(address: str) -> object:
         with urllib.request.urlopen(f"http://{address}/v2/health/ready", timeout=TIMEOUT_S) as page:
             return json.load(page)
 
@@ -44,7 +34,82 @@ async def test_http_is_served_beside_grpc(residual_bundle: Bundle) -> None:
         CloudServer(residual_bundle.path) as server,
         serve_web(server, "127.0.0.1:0") as address,
     ):
-        assert await asyncio.to_thread(ask, address) == {"ready": True}
+        assert await asyncio.to_thread(get, address) == {"ready": True}
         with pytest.raises(UsageError, match=r"cannot listen on .*in use.*Choose another `http`"):
             async with serve_web(server, address):
                 pass
+
+
+async def test_bodies_that_lie_about_their_length_harm_nobody(residual_bundle: Bundle) -> None:
+    body, path = body_of(residual_bundle), infer_path(residual_bundle)
+    over = str(1 << 40)
+    cases = [
+        (post(path, b"", content_length=over), 413, "over the limit"),
+        (post(path, body[:100], content_length="100"), 400, "Invalid JSON"),
+        (post(path, body, content_length="x"), 400, ""),
+        (post(path, b"zz\r\n", content_length="", transfer_encoding="chunked"), 400, ""),
+    ]
+    async with (
+        CloudServer(residual_bundle.path) as server,
+        serve_web(server, "127.0.0.1:0") as address,
+    ):
+        for sent, status, words in cases:
+            found, _, answer = await asyncio.to_thread(ask, address, sent)
+            assert (found, words.encode() in answer) == (status, True), sent[:100]
+        # One that ends before its length, and one that goes on after it.
+        with connect(address) as connection:
+            connection.sendall(post(path, body[:50], content_length=str(len(body))))
+        found, _, _ = await asyncio.to_thread(
+            ask, address, post(path, body) + b"more of it\r\n\r\n"
+        )
+        assert found == 200
+        chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        sent = post(path, chunked, content_length="", transfer_encoding="chunked")
+        assert (await asyncio.to_thread(ask, address, sent))[0] == 200
+
+
+async def test_client_that_hangs_up_has_its_work_cancelled(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    sent = post(infer_path(residual_bundle), body_of(residual_bundle))
+    async with (
+        CloudServer(residual_bundle.path, workers=1) as server,
+        serve_web(server, "127.0.0.1:0") as address,
+    ):
+        with connect(address) as running, connect(address) as leaving:
+            running.sendall(sent)
+            await asyncio.to_thread(gate.entered.acquire)
+            leaving.sendall(sent)
+            await until(lambda: server.served.requests.pending == 2)
+            leaving.close()
+            await until(lambda: server.served.requests.pending == 1)
+            gate.opened.set()
+            assert (await asyncio.to_thread(answer_on, running))[0] == 200
+        (tally,) = server.served.requests.tallies.values()
+        assert (tally.total.count, dict(tally.failures)) == (1, {"CANCELLED": 1})
+
+
+async def test_server_that_goes_away_finishes_what_it_has_and_takes_no_more(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    path, body = infer_path(residual_bundle), body_of(residual_bundle)
+    async with (
+        CloudServer(residual_bundle.path, workers=1, drain_s=TIMEOUT_S) as server,
+        serve_web(server, "127.0.0.1:0") as address,
+    ):
+        with connect(address) as running, connect(address) as waiting:
+            drain = server.served.drain
+            running.sendall(post(path, body))
+            await asyncio.to_thread(gate.entered.acquire)
+            # Its headers are there when the drain begins, and its body is not.
+            waiting.sendall(post(path, b"", content_length=str(len(body))))
+            stopping = asyncio.ensure_future(server.stop())
+            await until(lambda: drain.started)
+            waiting.sendall(body)
+            threading.Timer(0, gate.opened.set).start()
+            status, _, answer = await asyncio.to_thread(answer_on, running)
+            assert (status, json.loads(answer)["model_name"]) == (200, "residual")
+            assert (await asyncio.to_thread(answer_on, waiting))[0] in (0, 200, 503)
+            await stopping

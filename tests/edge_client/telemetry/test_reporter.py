@@ -6,7 +6,7 @@ import grpc
 import httpx
 import pytest
 
-from cloud_server.rest.web import create_app
+from cloud_server.rest.app import create_app
 from cloud_server.server import CloudServer
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.cloud.absence import say_absence
@@ -121,7 +121,7 @@ async def test_what_was_observed_offline_arrives_when_the_cloud_is_back(
         assert seen.lost_snapshots == 5
         assert len(reporter.buffer) == 0
 
-        transport = httpx.ASGITransport(app=create_app(cloud))
+        transport = httpx.ASGITransport(app=create_app(cloud.served))
         async with httpx.AsyncClient(transport=transport, base_url="http://cloud") as web:
             page = await web.get("/metrics")
         found = families(page.text)

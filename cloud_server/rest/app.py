@@ -1,0 +1,150 @@
+"""The application: the routes of the Open Inference Protocol, health, metrics, and pages about them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from prometheus_client.exposition import choose_encoder
+
+from cloud_server.rest import schemas
+from cloud_server.rest.documents import model_metadata, plain, server_metadata
+from cloud_server.rest.inference import Inference
+from cloud_server.rest.pages import SafeHeaders, add_pages
+from cloud_server.rest.refusals import Refusing, add_refusals
+from cloud_server.server import Served
+from protos.inference_pb2 import ModelStatisticsRequest
+from protos.serving.drain import Drain
+from protos.serving.inference import splitpoint_version
+from protos.serving.metrics import registry_of
+
+Gate = Callable[[Request], Awaitable[None]]
+"""Raises SplitpointError for a request that is not let in. What it sets in context variables holds for
+the rest of the request."""
+
+
+async def open_gate(_request: Request) -> None:
+    """Let everybody in."""
+
+
+def create_app(served: Served, gate: Gate = open_gate) -> FastAPI:
+    """Return the application; `gate` is asked before everything but health and the pages about the routes."""
+    app = FastAPI(
+        title="Splitpoint",
+        version=splitpoint_version(),
+        description="The Open Inference Protocol by REST, with Triton's binary and statistics extensions.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    add_refusals(app)
+    add_pages(app)
+    app.add_middleware(Refusing)
+    app.add_middleware(SafeHeaders)
+    app.include_router(_health(served.drain))
+    for router in (_statistics(served), _models(served), _inference(served)):
+        app.include_router(router, dependencies=[Depends(gate)])
+    return app
+
+
+def _health(drain: Drain) -> APIRouter:
+    routes = APIRouter(tags=["health"])
+
+    @routes.get("/livez", summary="Is the process alive?")
+    @routes.get("/v2/health/live", summary="Is the process alive?")
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @routes.get("/readyz", summary="Should requests be sent here?", responses=schemas.UNREADY)
+    @routes.get(
+        "/v2/health/ready", summary="Should requests be sent here?", responses=schemas.UNREADY
+    )
+    async def ready(response: Response) -> dict[str, bool]:
+        response.status_code = 200 if drain.ready else 503
+        return {"ready": drain.ready}
+
+    return routes
+
+
+def _statistics(served: Served) -> APIRouter:
+    routes = APIRouter(tags=["statistics"], responses=schemas.REFUSED)
+    registry = registry_of(served.edges.newest)
+
+    async def told(name: str, version: str) -> dict[str, Any]:
+        request = ModelStatisticsRequest(name=name, version=version)
+        return plain(await served.statistics.model_statistics(request))
+
+    @routes.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+    async def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        page = await asyncio.to_thread(encode, registry)
+        return Response(page, headers={"content-type": content_type})
+
+    @routes.get("/v2/models/stats", summary="What all models have done")
+    async def all_models() -> dict[str, Any]:
+        return await told("", "")
+
+    @routes.get("/v2/models/{name}/stats", summary="What a model has done")
+    async def one_model(name: str) -> dict[str, Any]:
+        return await told(name, "")
+
+    @routes.get("/v2/models/{name}/versions/{version}/stats", summary="What a version has done")
+    async def one_version(name: str, version: str) -> dict[str, Any]:
+        return await told(name, version)
+
+    return routes
+
+
+def _models(served: Served) -> APIRouter:
+    routes = APIRouter(tags=["models"], responses=schemas.REFUSED)
+
+    @routes.get("/v2", summary="Name, version and extensions of the server")
+    async def server() -> dict[str, Any]:
+        return server_metadata()
+
+    @routes.get("/v2/models/{name}", summary="Inputs and outputs of a model")
+    async def model(name: str) -> dict[str, Any]:
+        return model_metadata(name, served.store.find(name))
+
+    @routes.get("/v2/models/{name}/versions/{version}", summary="Inputs and outputs of a version")
+    async def model_version(name: str, version: str) -> dict[str, Any]:
+        return model_metadata(name, served.store.find(name, version))
+
+    @routes.get("/v2/models/{name}/ready", summary="Is a model served?", responses=schemas.UNREADY)
+    async def model_ready(name: str, response: Response) -> dict[str, Any]:
+        return _model_ready(name, "", response)
+
+    @routes.get(
+        "/v2/models/{name}/versions/{version}/ready",
+        summary="Is a version served?",
+        responses=schemas.UNREADY,
+    )
+    async def version_ready(name: str, version: str, response: Response) -> dict[str, Any]:
+        return _model_ready(name, version, response)
+
+    def _model_ready(name: str, version: str, response: Response) -> dict[str, Any]:
+        served.store.find(name, version)
+        response.status_code = 200 if served.drain.ready else 503
+        return {"name": name, "ready": served.drain.ready}
+
+    return routes
+
+
+def _inference(served: Served) -> APIRouter:
+    inference = Inference(served.answerer, served.drain, served.max_bytes)
+    routes = APIRouter(tags=["inference"], responses=schemas.REFUSED_INFERENCE)
+    described: dict[str, Any] = {
+        "summary": "Run a model",
+        "response_class": Response,
+        "responses": schemas.ANSWER,
+        "openapi_extra": schemas.REQUEST,
+    }
+
+    @routes.post("/v2/models/{name}/infer", **described)
+    async def infer(name: str, request: Request) -> Response:
+        return await inference.answer(request, name)
+
+    @routes.post("/v2/models/{name}/versions/{version}/infer", **described)
+    async def infer_version(name: str, version: str, request: Request) -> Response:
+        return await inference.answer(request, name, version)
+
+    return routes

@@ -1,0 +1,72 @@
+"""Inference by REST: a body becomes a job of the engine, as a gRPC message does."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Request, Response
+
+from cloud_server.rest.bodies import Bodies
+from cloud_server.rest.infer_job import RestJob
+from cloud_server.rest.refusals import CLIENT_GONE, draining
+from protos.serving.answers import Answerer, answer
+from protos.serving.drain import Drain
+
+if TYPE_CHECKING:
+    from starlette.types import Message
+
+_DECODE_ASIDE_BYTES = 64 << 10
+"""Bodies over this are unpacked in a thread of their own, one at a time, and not on the event loop."""
+
+
+class Inference:
+    """Answers inference requests. `max_bytes`: of a body, and of what it unfolds to."""
+
+    def __init__(self, answerer: Answerer, drain: Drain, max_bytes: int) -> None:
+        self._answerer = answerer
+        self._drain = drain
+        self._bodies = Bodies(max_bytes)
+        self._max_bytes = max_bytes
+        self._aside = asyncio.Lock()
+
+    async def answer(self, request: Request, model: str, version: str = "") -> Response:
+        """Return the answer to a request; raises SplitpointError. Its work ends when the client hangs up."""
+        if self._drain.started:
+            raise draining()
+        with self._drain.work():
+            async with self._bodies.read(request) as body:
+                job = RestJob(
+                    body, request.headers, model, version, self._max_bytes, _peer(request)
+                )
+                work = asyncio.ensure_future(self._work(job))
+                if not await _finished(work, request):
+                    return Response(status_code=CLIENT_GONE)
+                return Response(work.result(), headers=job.headers_out)
+
+    async def _work(self, job: RestJob) -> bytes:
+        if job.size_bytes > _DECODE_ASIDE_BYTES:
+            async with self._aside:
+                await asyncio.to_thread(job.decode)
+        return await answer(self._answerer, job)
+
+
+async def _finished(work: "asyncio.Future[bytes]", request: Request) -> bool:
+    """Wait for `work`; False, and it is cancelled, if the client hangs up before."""
+    gone = asyncio.ensure_future(_hung_up(request))
+    ends: set[asyncio.Future[Any]] = {work, gone}
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        return work.done()
+    finally:
+        work.cancel()
+        gone.cancel()
+
+
+async def _hung_up(request: Request) -> None:
+    message: Message = await request.receive()
+    while message["type"] != "http.disconnect":
+        message = await request.receive()
+
+
+def _peer(request: Request) -> str:
+    """Return who is at the other end, by which the engine is fair where callers have no names."""
+    return f"{request.client.host}:{request.client.port}" if request.client else ""

@@ -1,0 +1,106 @@
+"""Errors as HTTP: a status, the public sentence as {"error": …}, and when to try again."""
+
+import math
+
+import grpc
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from protos.errors import SplitpointError, UnreachableError
+from protos.serving.refusals import DRAINING, refusal_of, retry_after_ms
+
+_Code = grpc.StatusCode
+_STATUSES = {
+    _Code.INVALID_ARGUMENT: 400,
+    _Code.UNAUTHENTICATED: 401,
+    _Code.PERMISSION_DENIED: 403,
+    _Code.NOT_FOUND: 404,
+    _Code.FAILED_PRECONDITION: 409,
+    _Code.OUT_OF_RANGE: 413,
+    _Code.RESOURCE_EXHAUSTED: 429,
+    _Code.INTERNAL: 500,
+    _Code.DATA_LOSS: 500,
+    _Code.UNIMPLEMENTED: 501,
+    _Code.UNAVAILABLE: 503,
+    _Code.DEADLINE_EXCEEDED: 504,
+}
+_TRY_AGAIN = (429, 503)
+
+CLIENT_GONE = 499
+"""Of an answer that nobody reads any more, as nginx has it."""
+
+
+def refusal(error: BaseException) -> JSONResponse:
+    """Return the answer to a request that failed with `error`; what is our fault goes to the log."""
+    code, sentence = refusal_of(error)
+    status = _STATUSES.get(code, 500)
+    headers = {}
+    if status in _TRY_AGAIN:
+        headers["retry-after"] = str(max(1, math.ceil(retry_after_ms(error) / 1000)))
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return said(status, sentence, headers)
+
+
+def said(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """Return an error as the protocol wants it."""
+    return JSONResponse({"error": sentence}, status, headers)
+
+
+def draining() -> UnreachableError:
+    """Return what a request gets that comes while the server goes away."""
+    return UnreachableError(DRAINING)
+
+
+class Refusing:
+    """Answers what nobody expected with 500 and a sentence, and logs it. A layer of ASGI."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve by the layers within."""
+        begun = False
+
+        async def sent(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            await refusal(error)(scope, receive, send)
+
+
+def add_refusals(app: FastAPI) -> None:
+    """Let an application answer every error as {"error": …}."""
+
+    @app.exception_handler(SplitpointError)
+    async def ours(_request: Request, error: SplitpointError) -> JSONResponse:
+        return refusal(error)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_request: Request, _error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_GONE)
+
+    @app.exception_handler(HTTPException)
+    async def of_http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 404:
+            return said(404, "this server has no such page. docs lists those that it has.")
+        if error.status_code == 405:
+            sentence = f"this page is not asked for by {request.method[:16]}. See docs."
+            return said(405, sentence, dict(error.headers or {}))
+        return said(error.status_code, str(error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    async def of_arguments(_request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        return said(400, f"{where}: {first['msg']}. docs lists what this page takes.")
