@@ -196,7 +196,7 @@ class FrameCompletion:
             return distrusts
         if len(self._overtaken) >= self._window:
             return _swamped(len(self._overtaken))
-        return None if self._breaker.admit() else self._breaker.error or _away()
+        return None if self._breaker.admit(perf_counter()) else self._breaker.error or _away()
 
     async def _ask(self, transport: GrpcTransport, work: PreparedFrame, message: bytes) -> Reply:
         patience_s = self._patience_s(work)

@@ -26,6 +26,7 @@ from protos.names import (
     PARAM_ERROR_CODE,
     PARAM_OPEN_NS,
     PARAM_QUEUE_NS,
+    PARAM_RETRY_AFTER_MS,
 )
 from protos.rpc.calls import unreachable
 from protos.rpc.endpoints import Endpoint
@@ -42,7 +43,6 @@ _GIVEN_UP = 32
 
 _BROKEN = (
     grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.CANCELLED,
     grpc.StatusCode.UNKNOWN,
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.OK,
@@ -181,7 +181,8 @@ class InferStream:
             return
         if message:
             code = header.parameters[PARAM_ERROR_CODE].string_param
-            pending.answer.set_exception(error_from(code, message))
+            wait_ms = integer_parameter(header.parameters, PARAM_RETRY_AFTER_MS)
+            pending.answer.set_exception(error_from(code, message, wait_ms))
             return
         try:
             check_seal(header, tensors)

@@ -11,6 +11,7 @@ from protos.errors import (
     BundleError,
     LateError,
     NetworkError,
+    OverloadedError,
     ServerError,
     SplitpointError,
     TooLargeError,
@@ -28,6 +29,10 @@ class Circuit(StrEnum):
     """No frame goes there."""
     TRYING = "trying"
     """A probe got through: one frame goes there, and decides. If it is only late, another one may try."""
+
+
+LONGEST_REST_S = 30.0
+"""However long a server that is overloaded asks to be left alone, it is asked again after so long."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Breaker:
         self._wait_s = self._settings.first_wait_s
         self._due_at = -math.inf
         self._trial_out = False
+        self._rests_until_s = -math.inf
 
     @property
     def is_open(self) -> bool:
@@ -70,9 +76,12 @@ class Breaker:
         """True while one frame tries the cloud, and the others wait for what comes of it elsewhere."""
         return self.circuit is Circuit.TRYING and self._trial_out
 
-    def admit(self) -> bool:
-        """Tell whether this frame may go to the cloud, and count it as the trial if it is one."""
-        if self.is_open:
+    def admit(self, now_s: float = math.inf) -> bool:
+        """Tell whether this frame may go to the cloud, and count it as the trial if it is one.
+
+        None may before the moment that an overloaded server has named.
+        """
+        if self.is_open or now_s < self._rests_until_s:
             return False
         self._trial_out = self.circuit is Circuit.TRYING
         return True
@@ -98,6 +107,10 @@ class Breaker:
         if not _is_of_the_cloud(error) or (begun_at <= self._failed_at and not trial):
             return
         self.error, self._failed_at = error, now_s
+        if isinstance(error, OverloadedError) and error.retry_after_s > 0:
+            # It is there, and has said when it takes more: no probe would know better.
+            self._rests_until_s = now_s + min(error.retry_after_s, LONGEST_REST_S)
+            return
         # A trial follows a probe that got through.
         self.answers_late = isinstance(error, LateError) and (self.answers_late or trial)
         self._failures += 1

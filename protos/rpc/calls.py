@@ -1,8 +1,11 @@
 """Calls that failed: the errors that they are to us."""
 
+from typing import Any
+
 import grpc
 
 from protos.errors import FaultError, SplitpointError, UnreachableError
+from protos.names import RETRY_AFTER_TRAILER
 from protos.rpc.endpoints import Endpoint
 from protos.rpc.refused_connections import meaning_of
 from protos.rpc.status import error_from
@@ -53,4 +56,11 @@ def translate(failure: grpc.RpcError, server: Endpoint) -> SplitpointError:
             "splitpoint-cloud, or an older one; a local server of splitpoint-edge or a standard one knows "
             "models alone. Give the address of a splitpoint-cloud serve."
         )
-    return error_from(code, details or code.name)
+    return error_from(code, details or code.name, _retry_after_ms(failure))
+
+
+def _retry_after_ms(failure: grpc.RpcError) -> float:
+    """Return what the trailers of a refused call say; 0 where they say nothing that is a number."""
+    trailers: Any = failure.trailing_metadata() or ()
+    said = str(dict(trailers).get(RETRY_AFTER_TRAILER, ""))
+    return float(said) if said.isascii() and said.isdigit() else 0.0

@@ -26,6 +26,8 @@ _CODES: tuple[tuple[type[SplitpointError], grpc.StatusCode], ...] = (
     (MismatchError, grpc.StatusCode.FAILED_PRECONDITION),
     (TooLargeError, grpc.StatusCode.OUT_OF_RANGE),
     (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    # What nobody here has cancelled was dropped by a server that stops, or has more calls than it takes.
+    (OverloadedError, grpc.StatusCode.CANCELLED),
     (UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
     (DeniedError, grpc.StatusCode.PERMISSION_DENIED),
     (LateError, grpc.StatusCode.DEADLINE_EXCEEDED),
@@ -47,8 +49,13 @@ def code_of(error: SplitpointError) -> grpc.StatusCode:
     )
 
 
-def error_from(code: grpc.StatusCode | str, message: str) -> SplitpointError:
-    """Return the error that a peer meant by `code` (or its name) and the public sentence `message`."""
+def error_from(
+    code: grpc.StatusCode | str, message: str, retry_after_ms: float = 0
+) -> SplitpointError:
+    """Return the error that a peer meant by `code` (or its name) and the public sentence `message`.
+
+    `retry_after_ms`: when it takes more again, if it has said so with a refusal for overload.
+    """
     name = code if isinstance(code, str) else code.name
     if is_over_limit(message):
         return TooLargeError(
@@ -58,4 +65,6 @@ def error_from(code: grpc.StatusCode | str, message: str) -> SplitpointError:
     kind = next((kind for kind, known in _CODES if known.name == name), FaultError)
     if kind is MismatchError and message.startswith(OTHER_CALIBRATION):
         return CalibrationError(message)
+    if kind is OverloadedError:
+        return OverloadedError(message, max(0.0, retry_after_ms / 1e3))
     return kind(message)

@@ -12,7 +12,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import Stage
 from protos.errors import MismatchError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
-from protos.names import PARAM_ERROR_CODE, model_name
+from protos.names import PARAM_ERROR_CODE, PARAM_RETRY_AFTER_MS, model_name
 from protos.rpc.channels import server_options
 from protos.splitpoint_pb2 import (
     GetServerInfoResponse,
@@ -174,16 +174,20 @@ class Withheld:
         return await self._cloud.infer(header, raw)
 
 
-def error_answer(header: ModelInferRequest, code: grpc.StatusCode, sentence: str) -> bytes:
+def error_answer(
+    header: ModelInferRequest, code: grpc.StatusCode, sentence: str, retry_after_ms: int = 0
+) -> bytes:
     """Return the bytes of a failed answer to one request of a stream."""
     answer = ModelInferResponse(id=header.id)
     answer.parameters[PARAM_ERROR_CODE].string_param = code.name
+    if retry_after_ms:
+        answer.parameters[PARAM_RETRY_AFTER_MS].int64_param = retry_after_ms
     return encode_stream_response(answer, [], sentence)
 
 
-def answering(code: grpc.StatusCode, sentence: str) -> Answer:
+def answering(code: grpc.StatusCode, sentence: str, retry_after_ms: int = 0) -> Answer:
     async def answer(header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
-        return error_answer(header, code, sentence)
+        return error_answer(header, code, sentence, retry_after_ms)
 
     return answer
 

@@ -181,6 +181,20 @@ async def test_frame_is_finished_here_from_the_frontier_when_the_cloud_fails(
     assert_same(result.outputs, whole(residual_bundle, inputs))
 
 
+async def test_overloaded_cloud_is_not_asked_before_it_takes_more(residual_bundle: Bundle) -> None:
+    inputs = frames(residual_bundle, 3)
+    full = answering(grpc.StatusCode.RESOURCE_EXHAUSTED, "full.", retry_after_ms=60_000)
+    async with (
+        FakeCloud(residual_bundle, full) as cloud,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
+    ):
+        results = [await client.infer(each) for each in inputs]
+        assert len(cloud.requests) == 1
+        assert not client.cloud_is_away  # it is there, and nobody probes it
+    assert [result.served_by for result in results] == [ServedBy.EDGE] * 3
+    assert all(result.reason.startswith("cloud overloaded: full.") for result in results)
+
+
 @pytest.mark.parametrize(("code", "kind", "_reason"), FAILURES)
 async def test_frame_fails_when_told_to(
     residual_bundle: Bundle, code: grpc.StatusCode, kind: type[Exception], _reason: str

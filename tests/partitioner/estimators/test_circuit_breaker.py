@@ -99,6 +99,30 @@ def test_frame_that_fails_its_trial_makes_the_next_wait_twice_as_long_and_less_t
     assert waits == pytest.approx([0.2, 0.4, 0.8, 0.8, 0.8, 0.8], abs=0.02)
 
 
+def test_overloaded_server_is_left_alone_until_it_takes_more_and_not_probed_meanwhile() -> None:
+    breaker = Breaker()
+    full = OverloadedError("full.", retry_after_s=0.5)
+    breaker.failed(full, begun_at=0.9, now_s=1.0)
+    assert [breaker.admit(now_s) for now_s in (1.0, 1.49, 1.51)] == [False, False, True]
+    assert (breaker.circuit, breaker.error, breaker.is_due(1.4)) == (Circuit.CLOSED, full, False)
+    breaker.succeeded()
+    assert breaker.error is None
+
+
+def test_server_that_asks_to_be_left_alone_for_days_is_asked_in_half_a_minute() -> None:
+    breaker = Breaker()
+    breaker.failed(OverloadedError("full.", retry_after_s=1e6), begun_at=0.9, now_s=1.0)
+    assert [breaker.admit(now_s) for now_s in (30.9, 31.1)] == [False, True]
+
+
+def test_trial_at_an_overloaded_server_is_followed_by_another_once_it_takes_more() -> None:
+    breaker = opened()
+    breaker.probed(None, 0.1)
+    assert breaker.admit(0.1)
+    breaker.failed(OverloadedError("full.", retry_after_s=0.5), begun_at=0.1, now_s=0.2)
+    assert [breaker.admit(now_s) for now_s in (0.6, 0.8, 0.8)] == [False, True, False]
+
+
 def test_trial_that_finds_the_cloud_away_is_no_chance() -> None:
     breaker = opened()
     breaker.probed(None, 1.0)

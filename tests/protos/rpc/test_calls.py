@@ -9,7 +9,13 @@ from contextlib import contextmanager, suppress
 import grpc
 import pytest
 
-from protos.errors import DeniedError, SplitpointError, UnauthenticatedError, UnreachableError
+from protos.errors import (
+    DeniedError,
+    OverloadedError,
+    SplitpointError,
+    UnauthenticatedError,
+    UnreachableError,
+)
 from protos.rpc.calls import translate
 from protos.rpc.endpoints import Endpoint
 
@@ -112,3 +118,32 @@ def test_caller_who_is_not_let_in_is_denied_and_not_a_fault(
         server.stop(None).wait()
     assert type(error) is kind
     assert str(error) == "no token."
+
+
+class _Refused(grpc.RpcError):
+    """What a call raises that a busy server has refused with these trailers."""
+
+    def __init__(self, *trailers: tuple[str, str]) -> None:
+        self.trailers = trailers
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def details(self) -> str:
+        return "full"
+
+    def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self.trailers
+
+
+@pytest.mark.parametrize(
+    ("trailers", "wait_s"),
+    [((("a", "b"), ("grpc-retry-pushback-ms", "250")), 0.25), ((("grpc-retry-pushback-ms", "-1"),), 0.0),
+     ((("grpc-retry-pushback-ms", "soon"),), 0.0), ((), 0.0)],
+)  # fmt: skip
+def test_trailers_say_when_a_busy_server_takes_more(
+    trailers: tuple[tuple[str, str], ...], wait_s: float
+) -> None:
+    error = translate(_Refused(*trailers), Endpoint("here:1"))
+    assert isinstance(error, OverloadedError)
+    assert error.retry_after_s == wait_s

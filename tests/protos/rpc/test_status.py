@@ -40,3 +40,14 @@ def test_error_keeps_its_kind_and_sentence_across_the_wire(kind: type[Splitpoint
     back = error_from(code_of(error).name, str(error))
     assert type(back) is kind
     assert str(back) == "found this, wanted that"
+
+
+def test_call_that_nobody_here_has_cancelled_was_dropped_by_a_busy_server() -> None:
+    assert type(error_from("CANCELLED", "dropped")) is OverloadedError
+
+
+@pytest.mark.parametrize(("said_ms", "kept_s"), [(0, 0.0), (1500, 1.5), (-1, 0.0)])
+def test_refusal_for_overload_keeps_when_to_try_again(said_ms: float, kept_s: float) -> None:
+    error = error_from("RESOURCE_EXHAUSTED", "full", said_ms)
+    assert isinstance(error, OverloadedError)
+    assert error.retry_after_s == kept_s
