@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cloud_server.batching_options import BatchingOptions
 from partitioner.common.defaults import DEFAULT_PROVIDER
 from partitioner.settings.declaration import about, option, worked_out
 from partitioner.settings.kinds import ADDRESS, FOLDER, NAMES, SIZE, TIME, count, words
@@ -36,7 +37,7 @@ def _above_zero(found: float) -> bool:
 
 
 @dataclass(frozen=True)
-class ServerOptions(ServingLimits, ListenerOptions):
+class ServerOptions(ServingLimits, ListenerOptions, BatchingOptions):
     """The options of a server. Raises UsageError for values that cannot be, alone or together."""
 
     bundles: str | Path = field(

@@ -8,7 +8,9 @@ from types import TracebackType
 from typing import Self
 
 from cloud_server.engine.admission import QueueLimits
+from cloud_server.engine.batch_rules import BatchRules
 from cloud_server.engine.engine import EXTENSIONS, Engine
+from cloud_server.engine.rule_book import RuleBook
 from cloud_server.models.bundle_folder import BundleFolder
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.repository import Repository
@@ -161,6 +163,7 @@ class _Running:
         store: ModelStore,
         repository: Repository,
         runtime: RuntimeOptions,
+        rules: RuleBook,
     ) -> None:
         self.store, self.repository = store, repository
         self.drain = Drain()
@@ -174,6 +177,7 @@ class _Running:
             QueueLimits(options.max_queue, options.queue_memory_bytes, options.queue_wait_s),
             options.max_decoded_bytes or limit,
             self.requests,
+            rules,
         )
         splitpoint = SplitpointService(
             store, ProfileMeter(self.drain), options.workers, limit, runtime, self.edges
@@ -234,8 +238,14 @@ async def _run(options: ServerOptions) -> _Running:
     memory = math.inf if options.memory_bytes is None else options.memory_bytes
     store = ModelStore((), runtime, options.max_sessions, memory)
     repository = Repository(BundleFolder(Path(options.bundles)), store, options.preload)
+    rules = RuleBook(BatchRules.of(options))
     await repository.start()
-    running = _Running(options, store, repository, runtime)
+    for versions in store.versions.values():
+        for version in versions:
+            rules.read(version)
+    for model in await store.preload(options.preload):
+        await rules.prove(model, await store.load(model))
+    running = _Running(options, store, repository, runtime, rules)
     try:
         await running.start(options.listen)
         options.exposure.announce(running.address)

@@ -8,6 +8,7 @@ import numpy as np
 
 from cloud_server.engine.compute_costs import ComputeCosts
 from cloud_server.engine.request import Request, late
+from cloud_server.engine.row_independence import batch_axis
 from protos.errors import FaultError, plural
 from protos.names import (
     PARAM_BATCH_SIZE,
@@ -18,7 +19,7 @@ from protos.names import (
     PARAM_QUEUE_NS,
 )
 from protos.serving.answers import ServedKey, Spent, requested_outputs
-from protos.tensors import BATCH_SIZE, Array, TensorSpec
+from protos.tensors import Array, TensorSpec
 from protos.wire.checksums import check_seal, seal
 from protos.wire.messages import pack_response, unpack_request
 
@@ -119,7 +120,7 @@ class BatchRun:
         begun_ns = time.perf_counter_ns()
         first = decoded[0].request
         merged = {
-            spec.name: np.concatenate([one.values[spec.name] for one in decoded], _axis(spec))
+            spec.name: np.concatenate([one.values[spec.name] for one in decoded], batch_axis(spec))
             for spec in first.served.inputs
         }
         sizes = [one.request.rows for one in decoded]
@@ -138,10 +139,6 @@ def _sum(parts: Sequence[tuple[int, int, int, int]]) -> tuple[int, int, int, int
     return rows, decode_ns, compute_ns, encode_ns
 
 
-def _axis(spec: TensorSpec) -> int:
-    return spec.shape.index(BATCH_SIZE)
-
-
 def _split(
     found: Mapping[str, Array], outputs: Sequence[TensorSpec], sizes: Sequence[int]
 ) -> list[dict[str, Array]]:
@@ -150,7 +147,7 @@ def _split(
     ends = np.cumsum(sizes)[:-1]
     shares: list[dict[str, Array]] = [{} for _ in sizes]
     for spec in outputs:
-        array, axis = found[spec.name], _axis(spec)
+        array, axis = found[spec.name], batch_axis(spec)
         if array.shape[axis] != rows:
             raise FaultError(
                 f"the output {spec.name!r} has {plural(array.shape[axis], 'row')} for {rows}: "

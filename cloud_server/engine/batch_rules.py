@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
+
+from cloud_server.batching_options import BatchingOptions
+from protos.errors import UsageError, plural
 
 
 class TimeoutAction(StrEnum):
@@ -49,6 +53,37 @@ class BatchRules:
     default_priority_level: int = 0
     default_queue_policy: QueuePolicy = QueuePolicy()
     priority_queue_policy: Mapping[int, QueuePolicy] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for numbers that do not go together."""
+        if self.default_priority_level > self.priority_levels:
+            raise UsageError(
+                f"there is no `default_priority_level` {self.default_priority_level}: "
+                f"{plural(self.priority_levels, 'level')} were given as `priority_levels`. Give more levels, "
+                "or a lower default."
+            )
+        if any(size > self.max_batch_size for size in self.preferred_batch_size):
+            raise UsageError(
+                f"a `preferred_batch_size` of {max(self.preferred_batch_size)} is over the "
+                f"`max_batch_size` of {self.max_batch_size}. Give smaller sizes, or larger batches."
+            )
+
+    @classmethod
+    def of(cls, options: BatchingOptions) -> Self:
+        """Return what a server was told by its options. Raises UsageError."""
+        return cls(
+            options.max_batch_size,
+            tuple(options.preferred_batch_size),
+            options.max_queue_delay_us,
+            options.priority_levels,
+            options.default_priority_level,
+            QueuePolicy(
+                TimeoutAction(options.timeout_action),
+                options.default_timeout_us,
+                options.allow_timeout_override,
+                options.max_queue_size,
+            ),
+        )
 
     def level(self, asked: int) -> int:
         """Return the level of a request that asks for one; one that there is not is the default."""

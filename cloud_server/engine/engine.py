@@ -10,9 +10,10 @@ from typing import Any
 
 from cloud_server.engine.admission import Admission, QueueLimits
 from cloud_server.engine.batch import BatchRun, Execution, Outcome
-from cloud_server.engine.batch_rules import ALONE, BatchRules
+from cloud_server.engine.batch_rules import ALONE
 from cloud_server.engine.compute_costs import ComputeCosts
 from cloud_server.engine.request import Request, late, request_of
+from cloud_server.engine.rule_book import RuleBook
 from cloud_server.engine.workers import Workers
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.version import Model
@@ -35,7 +36,7 @@ class Engine:
     Used from one event loop. There a job's header is read, and it gets its place in the queue; the worker
     that computes it decodes and checks its tensors. `max_decoded_bytes` bounds what the coded inputs of a
     request unfold to, as gRPC bounds what arrives. `book` hears of every request, how it ended, and where its
-    time went.
+    time went; `rules` say how requests wait and which may be computed together (default: none).
     """
 
     def __init__(
@@ -45,9 +46,11 @@ class Engine:
         limits: QueueLimits,
         max_decoded_bytes: int,
         book: RequestBook | None = None,
+        rules: RuleBook | None = None,
     ) -> None:
         self.costs = ComputeCosts()
         self.book = book or RequestBook()
+        self._rules = rules or RuleBook(ALONE)
         self._store = store
         self._admission = Admission(limits, workers)
         self._max_decoded_bytes = max_decoded_bytes
@@ -91,6 +94,7 @@ class Engine:
 
     def close(self) -> None:
         """Drop the jobs that wait; those that run end by themselves."""
+        self._rules.close()
         for request in self._workers.close():
             request.future.cancel()
         if self._alarm is not None:
@@ -123,7 +127,7 @@ class Engine:
         future: asyncio.Future[Any],
         opened_ns: int = 0,
     ) -> None:
-        request = request_of(job, model, stage, future, self._rules(model), self.costs)
+        request = request_of(job, model, stage, future, self._rules.of(model, stage), self.costs)
         request.opened_ns = opened_ns
         self._workers.offer(request)
         self._entered(job)
@@ -131,10 +135,6 @@ class Engine:
         future.add_done_callback(partial(self._forget, request))
         if min(request.expires_ns, request.late_ns) < math.inf:
             self._set_alarm(min(request.expires_ns, request.late_ns))
-
-    def _rules(self, model: Model) -> BatchRules:
-        del model
-        return ALONE
 
     def _entered(self, job: Job) -> None:
         self._admission.entered(job.caller)

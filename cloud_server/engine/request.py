@@ -60,7 +60,7 @@ def request_of(
         cost_s=costs.predict(model.name, max(1, rows)),
         arrived_ns=job.received_ns,
         rules=rules,
-        key=(stage, *_layout(header)) if rules.max_batch_size > 1 and rows else None,
+        key=(stage, model.owner, *_layout(header)) if rules.max_batch_size > 1 and rows else None,
         level=level,
         expires_ns=job.expires_ns,
         late_ns=job.received_ns + 1000 * timeout_us if timeout_us else math.inf,

@@ -86,6 +86,17 @@ def _write_names(names: tuple[str, ...]) -> str:
     return ",".join(names) or "none"
 
 
+def _read_counts(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in _read_names(text))
+    except ValueError:
+        raise UsageError(f"{text!r} is no list of whole numbers. Write them as 4,8.") from None
+
+
+def _write_counts(counts: tuple[int, ...]) -> str:
+    return _write_names(tuple(map(str, counts)))
+
+
 def _write_size(size: int) -> str:
     for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if size % factor == 0:
@@ -120,4 +131,11 @@ NAMES = Kind(
     write=_write_names,
     types=(tuple, list),
     wanted="a tuple of texts",
+)
+COUNTS = Kind(
+    "N[,N…]|none",
+    read=_read_counts,
+    write=_write_counts,
+    types=(tuple, list),
+    wanted="a tuple of whole numbers, such as (4, 8)",
 )

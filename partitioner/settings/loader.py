@@ -153,8 +153,8 @@ def _plain(key: str) -> str:
 
 
 def _joined(value: Any) -> Any:
-    is_list = isinstance(value, list) and all(isinstance(one, str) for one in value)
-    return ",".join(value) if is_list else value
+    is_list = isinstance(value, list) and all(type(one) in (str, int) for one in value)
+    return ",".join(map(str, value)) if is_list else value
 
 
 def _model(name: str, options: Iterable[Declared], in_file: Mapping[str, Any]) -> Any:
