@@ -26,6 +26,7 @@ from partitioner.settings.declaration import spelled_out
 from protos import inference_pb2, splitpoint_pb2
 from protos.errors import UsageError
 from protos.rpc.addresses import open_listener
+from protos.security.server_tls import ServerTls
 from protos.serving import inference
 from protos.serving.answers import Answerer
 from protos.serving.drain import Drain
@@ -74,6 +75,11 @@ class CloudServer:
     def served(self) -> "Served":
         """What a listener beside gRPC's serves; raises UsageError before the server has started."""
         return self._started().served
+
+    @property
+    def tls(self) -> ServerTls | None:
+        """What its listeners speak TLS with; None: they do not. UsageError before the server has started."""
+        return self._started().tls
 
     @property
     def edges(self) -> EdgeBook:
@@ -164,8 +170,9 @@ class _Running:
         repository: Repository,
         runtime: RuntimeOptions,
         rules: RuleBook,
+        tls: ServerTls | None,
     ) -> None:
-        self.store, self.repository = store, repository
+        self.store, self.repository, self.tls = store, repository, tls
         self.drain = Drain()
         self.edges = EdgeBook()
         self.requests = RequestBook()
@@ -193,7 +200,7 @@ class _Running:
                 Service(SERVICE, splitpoint.handlers(), splitpoint_pb2),
                 Service(inference.SERVICE, statistics.handlers(), inference_pb2),
             ],
-            tls=options.tls,
+            tls=tls,
         )
 
         self.served = Served(
@@ -234,6 +241,7 @@ class _Running:
 
 async def _run(options: ServerOptions) -> _Running:
     options.exposure.check(options.listen, "listen")
+    tls = ServerTls(options.tls) if options.tls else None
     runtime = RuntimeOptions(threads=options.threads, provider=options.provider)
     memory = math.inf if options.memory_bytes is None else options.memory_bytes
     store = ModelStore((), runtime, options.max_sessions, memory)
@@ -245,7 +253,7 @@ async def _run(options: ServerOptions) -> _Running:
             rules.read(version)
     for model in await store.preload(options.preload):
         await rules.prove(model, await store.load(model))
-    running = _Running(options, store, repository, runtime, rules)
+    running = _Running(options, store, repository, runtime, rules, tls)
     try:
         await running.start(options.listen)
         options.exposure.announce(running.address)

@@ -25,6 +25,7 @@ from protos.names import (
 from protos.rpc.addresses import open_listener
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 from protos.security.exposure import Exposure
+from protos.security.server_tls import ServerTls
 from protos.security.tls_files import TlsFiles
 from protos.serving.answers import (
     Job,
@@ -126,7 +127,7 @@ class LocalServer:
             max_message_bytes=self._max_message_bytes,
             stream_window=min(defaults.STREAM_WINDOW, self._max_queue),
             extensions=EXTENSIONS,
-            tls=self._tls,
+            tls=ServerTls(self._tls) if self._tls else None,
         )
         await server.start(self._listen)
         exposure.announce(server.address)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from protos.errors import UsageError
 from protos.rpc.addresses import open_listener
-from protos.security.server_tls import RenewedContext
 
 if TYPE_CHECKING:
     from cloud_server.server import CloudServer
@@ -20,7 +19,7 @@ async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
 
     It speaks TLS by the server's own files, if there are any, and takes no more connections once the server
     drains. Raises UsageError when the extra `cloud` is not installed, or the address cannot be used or is
-    exposed, and CredentialError for files of no use.
+    exposed.
     """
     try:
         import uvicorn
@@ -38,7 +37,7 @@ async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
             yield
 
     server.options.exposure.check(listen, "http")
-    served, tls = server.served, server.options.tls
+    served, tls = server.served, server.tls
     config = uvicorn.Config(
         create_app(served),
         log_config=None,
@@ -47,7 +46,7 @@ async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
         timeout_graceful_shutdown=math.ceil(server.options.drain_s),
     )
     config.load()
-    config.ssl = RenewedContext.of(tls) if tls else None
+    config.ssl = tls.context() if tls else None
     bound = open_listener(listen, "http")
     web = Quiet(config)
     serving = asyncio.create_task(web.serve(sockets=[bound]))

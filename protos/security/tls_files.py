@@ -1,5 +1,7 @@
 """The files of TLS at one end of a connection: a certificate, its key, and the authorities it trusts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,7 +62,11 @@ class TlsFiles:
     def read_current(self) -> TlsMaterial:
         """Return what they hold; CredentialError as of `read`, and for a certificate outside of its dates."""
         found = self.read()
-        if self.cert and (wrong := wrong_dates(found.cert, datetime.now(UTC))):
+        if self.cert is None:
+            return found
+        with _parsing(self.cert, "a certificate without dates"):
+            wrong = wrong_dates(found.cert, datetime.now(UTC))
+        if wrong:
             raise CredentialError(
                 f"the certificate {self.cert} {wrong}. Renew it, or set this machine's clock."
             )
@@ -98,14 +104,20 @@ def read_file(path: Path, what: str) -> bytes:
 
 def wrong_dates(cert: bytes, now: datetime) -> str:
     """Return what is wrong with the dates of a certificate in PEM, as `expired on …`; empty: nothing."""
+    begins, ends = validity(cert)
+    if now > ends:
+        return f"expired on {_day(ends)}, and it is {_day(now)} here"
+    if now < begins:
+        return f"is valid from {_day(begins)} on, and it is {_day(now)} here"
+    return ""
+
+
+def validity(cert: bytes) -> tuple[datetime, datetime]:
+    """Return from when to when a certificate in PEM holds."""
     from cryptography import x509
 
     found = x509.load_pem_x509_certificate(cert)
-    if now > found.not_valid_after_utc:
-        return f"expired on {_day(found.not_valid_after_utc)}, and it is {_day(now)} here"
-    if now < found.not_valid_before_utc:
-        return f"is valid from {_day(found.not_valid_before_utc)} on, and it is {_day(now)} here"
-    return ""
+    return found.not_valid_before_utc, found.not_valid_after_utc
 
 
 def _day(moment: datetime) -> str:
@@ -113,22 +125,20 @@ def _day(moment: datetime) -> str:
 
 
 def _check_pair(cert_path: Path, cert: bytes, key_path: Path, key: bytes) -> None:
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     own, *_ = _certificates(cert_path, cert)
-    try:
-        private = load_pem_private_key(key, None)
-    except TypeError as error:
-        raise CredentialError(
-            f"the key {key_path} is encrypted, and nobody is there to say its passphrase. Write it without "
-            "one, for this user alone: openssl pkey -in ENCRYPTED -out KEY."
-        ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise CredentialError(
-            f"the key {key_path} is no private key in PEM, or half of one. Write it again, whole."
-        ) from error
-    if private.public_key() != own.public_key():
+    with _parsing(key_path, "no private key in PEM, or half of one"):
+        try:
+            private = load_pem_private_key(key, None)
+        except TypeError as error:
+            raise CredentialError(
+                f"the key {key_path} is encrypted, and nobody is there to say its passphrase. Write it "
+                "without one, for this user alone: openssl pkey -in ENCRYPTED -out KEY."
+            ) from error
+    with _parsing(cert_path, "a certificate of another kind than TLS takes"):
+        belongs = private.public_key() == own.public_key()
+    if not belongs:
         raise CredentialError(
             f"the key {key_path} does not belong to the certificate {cert_path}. Give the two that were made "
             "together."
@@ -138,9 +148,16 @@ def _check_pair(cert_path: Path, cert: bytes, key_path: Path, key: bytes) -> Non
 def _certificates(path: Path, held: bytes) -> "list[Certificate]":
     from cryptography import x509
 
-    try:
+    with _parsing(path, "no certificates in PEM, or half of one"):
         return x509.load_pem_x509_certificates(held)
-    except ValueError as error:
-        raise CredentialError(
-            f"{path} holds no certificates in PEM, or half of one. Write it again, whole."
-        ) from error
+
+
+@contextmanager
+def _parsing(path: Path, what: str) -> Iterator[None]:
+    """Raise CredentialError for whatever a parser fails with, which is of many classes."""
+    try:
+        yield
+    except CredentialError:
+        raise
+    except Exception as error:
+        raise CredentialError(f"{path} holds {what}. Write it again, whole.") from error

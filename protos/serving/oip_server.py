@@ -11,8 +11,7 @@ from grpc_health.v1 import health_pb2
 from protos import inference_pb2
 from protos.errors import UsageError
 from protos.rpc.channels import server_options
-from protos.security.server_tls import server_credentials
-from protos.security.tls_files import TlsFiles
+from protos.security.server_tls import ServerTls
 from protos.serving import inference
 from protos.serving.answers import Answerer, Catalogue
 from protos.serving.drain import Drain
@@ -35,8 +34,7 @@ class OipServer:
 
     Requests over `max_message_bytes` are refused; `stream_window` and `extensions` as in
     InferenceService; `drain` is told when it stops; `interceptors` see every call first, in this order. With
-    `tls` it speaks nothing else, by the newest of these files at each new connection; raises CredentialError
-    for files that cannot be used.
+    `tls` it speaks nothing else.
     """
 
     def __init__(
@@ -50,12 +48,13 @@ class OipServer:
         extensions: Sequence[str],
         beside: Sequence[Service] = (),
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
-        tls: TlsFiles | None = None,
+        tls: ServerTls | None = None,
     ) -> None:
         self.address = ""
         """HOST:PORT that it is bound to, once it has started."""
         self._drain = drain
-        self._credentials = server_credentials(tls) if tls else None
+        self._tls = tls
+        self._looking: asyncio.Task[None] | None = None
         self._server = grpc.aio.server(
             interceptors=list(interceptors), options=server_options(max_message_bytes)
         )
@@ -80,12 +79,14 @@ class OipServer:
             ) from error
         self.address = f"{listen.rpartition(':')[0]}:{port}"
         await self._server.start()
+        if self._tls is not None:
+            self._looking = asyncio.create_task(self._tls.look_after())
         await self.health.announce()
 
     def _add_port(self, listen: str) -> int:
-        if self._credentials is None:
+        if self._tls is None:
             return self._server.add_insecure_port(listen)
-        return self._server.add_secure_port(listen, self._credentials)
+        return self._server.add_secure_port(listen, self._tls.credentials())
 
     async def show(self, service: str, *, serving: bool) -> None:
         """Let the health service tell of one more service whether it is there."""
@@ -99,6 +100,8 @@ class OipServer:
 
     async def stop(self, grace_s: float) -> None:
         """Drain: refuse new calls, and let those in flight finish for `grace_s`."""
+        if self._looking is not None:
+            self._looking.cancel()
         await self.health.enter_graceful_shutdown()
         stopping = asyncio.create_task(self._server.stop(grace_s))
         self._drain.start()

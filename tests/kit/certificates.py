@@ -47,7 +47,7 @@ class Authority:
         self,
         *identities: str,
         name: str = "own",
-        valid: tuple[timedelta, timedelta] = (-DAY, DAY),
+        valid: tuple[timedelta, timedelta] = (-DAY, 30 * DAY),
         clients: Path | None = None,
     ) -> TlsFiles:
         """Return the files NAME.crt and NAME.key, for this machine unless for others; `valid` from now.

@@ -13,7 +13,7 @@ from protos.errors import SplitpointError, UnreachableError
 from protos.rpc.calls import translate
 from protos.rpc.endpoints import Endpoint
 from protos.security.channel_security import ChannelSecurity
-from protos.security.server_tls import server_credentials
+from protos.security.server_tls import ServerTls
 from protos.security.tls_files import TlsFiles
 from tests.kit.certificates import DAY, Authority, self_signed
 
@@ -37,7 +37,7 @@ def serving(files: TlsFiles | None, *, dates: bool = True) -> Iterator[str]:
     if files is None:
         port = server.add_insecure_port("127.0.0.1:0")
     elif dates:
-        port = server.add_secure_port("127.0.0.1:0", server_credentials(files))
+        port = server.add_secure_port("127.0.0.1:0", ServerTls(files).credentials())
     else:
         held = files.read()
         pair = grpc.ssl_server_credentials(

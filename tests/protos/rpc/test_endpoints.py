@@ -9,7 +9,7 @@ import pytest
 from protos.errors import CredentialError, UsageError
 from protos.rpc.endpoints import Endpoint
 from protos.security.channel_security import ChannelSecurity
-from protos.security.server_tls import server_credentials
+from protos.security.server_tls import ServerTls
 from protos.security.tls_files import TlsFiles
 from tests.kit.certificates import Authority
 from tests.kit.echo_server import Echo, echoing
@@ -93,7 +93,7 @@ async def test_renewed_certificate_is_shown_from_the_next_connection_on(tmp_path
     own = old.issue("camera-1", name="camera")
     served = new.issue(clients=new.path)
     files = TlsFiles(own.cert, own.key, new.path)
-    async with echoing(server_credentials(served)) as address:
+    async with echoing(ServerTls(served).credentials()) as address:
         endpoint = Endpoint(address, ChannelSecurity(files=files))
         async with endpoint.open_async() as channel:
             with pytest.raises(grpc.aio.AioRpcError):

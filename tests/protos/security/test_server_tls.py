@@ -4,6 +4,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
@@ -13,7 +14,7 @@ import pytest
 from protos.errors import CredentialError
 from protos.rpc.endpoints import Endpoint
 from protos.security.channel_security import ChannelSecurity
-from protos.security.server_tls import RenewedContext, server_credentials
+from protos.security.server_tls import ServerTls
 from protos.security.tls_files import TlsFiles
 from tests.kit.certificates import DAY, Authority
 from tests.kit.echo_server import echoing
@@ -50,7 +51,7 @@ async def test_new_certificate_counts_for_new_connections_and_disturbs_no_old_on
     files = authority.issue("first.example")
     first = trusting(authority.path, name="first.example")
     second = trusting(authority.path, name="second.example")
-    async with echoing(server_credentials(files)) as address, connected(address, first) as old:
+    async with echoing(ServerTls(files).credentials()) as address, connected(address, first) as old:
         stream = old.stream_stream("/a/stream")()
         await stream.write(b"1")
         assert await stream.read() == b"1"
@@ -70,7 +71,7 @@ async def test_broken_new_certificate_never_replaces_a_good_one_and_is_said_once
     assert files.key
     good = {path: path.read_bytes() for path in files.paths}
     client = trusting(authority.path)
-    async with echoing(server_credentials(files)) as address:
+    async with echoing(ServerTls(files).credentials()) as address:
         for path, broken in (
             (files.cert, good[files.cert][:200]),
             (files.key, b"nonsense"),
@@ -96,7 +97,7 @@ async def test_authorities_of_clients_are_renewed_too(authority: Authority, tmp_
     files = authority.issue(clients=trusted)
     ours = trusting(authority.path, authority.issue("camera-1", name="camera"))
     theirs = trusting(authority.path, other.issue("camera-2", name="camera"))
-    async with echoing(server_credentials(files)) as address:
+    async with echoing(ServerTls(files).credentials()) as address:
         assert await is_let_in(address, ours)
         assert not await is_let_in(address, theirs)
         assert not await is_let_in(address, trusting(authority.path))
@@ -120,7 +121,7 @@ def handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> ssl.
 
 
 def test_http_begins_each_connection_with_the_newest_certificate(authority: Authority) -> None:
-    server = RenewedContext.of(authority.issue("first.example"))
+    server = ServerTls(authority.issue("first.example")).context()
     client = ssl.create_default_context(cafile=str(authority.path))
     assert handshake(server, client, "first.example").version() == "TLSv1.3"
     files = authority.issue("second.example")
@@ -135,7 +136,7 @@ def test_http_begins_each_connection_with_the_newest_certificate(authority: Auth
 def test_http_asks_clients_for_certificates_where_authorities_are_named(
     authority: Authority,
 ) -> None:
-    server = RenewedContext.of(authority.issue(clients=authority.path))
+    server = ServerTls(authority.issue(clients=authority.path)).context()
     client = ssl.create_default_context(cafile=str(authority.path))
     with pytest.raises(ssl.SSLError, match="PEER_DID_NOT_RETURN_A_CERTIFICATE"):
         handshake(server, client, "localhost")
@@ -144,10 +145,43 @@ def test_http_asks_clients_for_certificates_where_authorities_are_named(
     assert handshake(server, client, "localhost").getpeercert()
 
 
-@pytest.mark.parametrize("make", [server_credentials, RenewedContext.of])
-def test_server_does_not_start_with_a_certificate_of_no_use(
-    authority: Authority, make: object
-) -> None:
-    files = authority.issue(valid=(-9 * DAY, -2 * DAY))
+def test_server_does_not_start_with_a_certificate_of_no_use(authority: Authority) -> None:
     with pytest.raises(CredentialError, match="expired on"):
-        make(files)  # type: ignore[operator]
+        ServerTls(authority.issue(valid=(-9 * DAY, -2 * DAY)))
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    found = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    caplog.clear()
+    return found
+
+
+def test_certificate_that_expires_is_told_once_soon_before_and_once_when_it_has(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = datetime.now(UTC)
+    clock = [now]
+    tls = ServerTls(authority.issue(valid=(-DAY, 30 * DAY)), lambda: clock[0])
+    for days, words in ((22, ""), (24, "expires on"), (25, ""), (31, "expired on"), (32, "")):
+        clock[0] = now + days * DAY
+        tls.look()
+        found = said(caplog)
+        assert len(found) == bool(words)
+        assert not words or words in found[0]
+    authority.issue(valid=(-DAY, 60 * DAY))
+    tls.look()
+    assert not said(caplog)
+
+
+def test_broken_files_are_told_though_nobody_connects(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = authority.issue(valid=(-DAY, 30 * DAY))
+    tls = ServerTls(files)
+    assert files.key
+    files.key.write_bytes(b"nonsense")
+    tls.look()
+    tls.look()
+    (found,) = said(caplog)
+    assert "the one before stays in use" in found
+    assert "own.key holds no private key" in found

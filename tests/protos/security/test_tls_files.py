@@ -1,10 +1,15 @@
 """Files of TLS that are of no use, each with its sentence."""
 
+import base64
+import contextlib
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis.strategies import integers
 
 from protos.errors import CredentialError, UsageError
 from protos.security.tls_files import TlsFiles, wrong_dates
@@ -65,6 +70,30 @@ def test_half_written_file_is_refused(authority: Authority, share: float) -> Non
             files.read()
         path.write_bytes(whole)
     files.read()
+
+
+@given(place=integers(min_value=0), sign=integers(0, 255), which=integers(0, 2))
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(place=13, sign=57, which=0)  # the version
+def test_damaged_file_is_refused_or_as_good_as_before(
+    authority: Authority, place: int, sign: int, which: int
+) -> None:
+    files = authority.issue(clients=authority.path)
+    path = files.paths[which]
+    path.write_bytes(damaged(path.read_bytes(), place, sign))
+    with warnings.catch_warnings(), contextlib.suppress(CredentialError):
+        warnings.simplefilter("ignore")  # the parser's, of what it will refuse one day
+        files.server_context()
+
+
+def damaged(pem: bytes, place: int, sign: int) -> bytes:
+    """Change one byte of what the first block of a PEM file holds."""
+    head, body, *_ = pem.split(b"-----\n")
+    text, _, _ = body.partition(b"-----END")
+    held = bytearray(base64.b64decode(text))
+    held[place % len(held)] = sign
+    kind = head.removeprefix(b"-----BEGIN ")
+    return head + b"-----\n" + base64.encodebytes(held) + b"-----END " + kind + b"-----\n"
 
 
 def test_file_that_is_missing_or_may_not_be_read_is_named(authority: Authority) -> None:
