@@ -9,6 +9,7 @@
     │   └── InfeasibleError      constraints that no option meets together
     ├── FileError            what lies on the disk
     │   ├── BundleError          a bundle that is damaged, unreadable or too new
+    │   │   └── SignatureError       its signature is missing, forged or of nobody who is trusted
     │   ├── ProfileError         a profile that is missing, unreadable or of another bundle
     │   ├── SourceError          frames that cannot be read
     │   ├── TraceError           a trace that is damaged, or of an unknown format
@@ -91,6 +92,10 @@ class FileError(SplitpointError):
 
 class BundleError(FileError):
     """A bundle that is damaged, unreadable or of a newer schema."""
+
+
+class SignatureError(BundleError):
+    """A bundle whose signature is missing, forged, outdated or of nobody who is trusted."""
 
 
 class ProfileError(FileError):

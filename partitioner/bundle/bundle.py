@@ -1,7 +1,7 @@
 """A bundle on the disk, as both sides load it. Needs no onnx package."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -16,18 +16,25 @@ from partitioner.bundle.graph_file import parse_graph
 from partitioner.bundle.heads import Held
 from partitioner.bundle.manifest import (
     GRAPH_FILE,
+    MANIFEST_FILE,
+    MAX_SIGNATURE_BYTES,
     MODEL_GRAPH,
     PROFILES_FOLDER,
+    ROLLBACK_FILE,
     SAMPLES_FILE,
+    SIGNATURE_FILE,
     WEIGHTS_FILE,
     Cut,
     Manifest,
     Segment,
+    manifest_bytes,
     manifest_mark,
     read_manifest,
+    read_manifest_file,
     segment_outputs,
 )
 from partitioner.common.arguments import need
+from partitioner.common.files import read_document
 from partitioner.common.nearest import meant_text
 from partitioner.common.tables import html_table
 from partitioner.common.units import format_size, plural
@@ -35,12 +42,16 @@ from partitioner.graph.graph import Graph
 from partitioner.runtime.chain import Chain
 from partitioner.runtime.sessions import ModelFile, RuntimeOptions, Stage, open_stage
 from protos.codecs.calibration import Calibration
-from protos.errors import BundleError, UnknownNameError, UsageError
+from protos.errors import BundleError, UnknownNameError, UsageError, reason
 from protos.names import CLOUD, EDGE
 from protos.tensors import Array, TensorSpec
 
 _LOAD_ATTEMPTS = 3
 """Loads of a folder that is replaced meanwhile; each begins with the manifest that is there then."""
+
+
+Check = Callable[["Bundle"], object]
+"""Raises BundleError for a bundle that is not to be used."""
 
 
 class Bundle:
@@ -56,6 +67,7 @@ class Bundle:
         calibration: BundleCalibration | None = None,
         held: Held | None = None,
         contents: Contents | None = None,
+        documents: Mapping[str, bytes] | None = None,
     ) -> None:
         self.path = path
         self.manifest = manifest
@@ -63,6 +75,9 @@ class Bundle:
         """What `splitpoint calibrate` found; None before."""
         self.held = held
         """What is there of a head-only bundle; None: all of it."""
+        self.documents = documents or {MANIFEST_FILE: manifest_bytes(manifest)}
+        """The manifest's file, the signature's and the permission's to go back, where they are there, as
+        they were read: copies of a bundle get these bytes, so that a signature holds for them too."""
         self._contents = contents
         self._exits: BundleExits | BundleError | None = None
 
@@ -83,17 +98,23 @@ class Bundle:
         return html_table(repr(self), ("bundle", self.name), rows)
 
     @classmethod
-    def load(cls, path: str | Path, *, calibrated: bool = True) -> "Bundle":
+    def load(
+        cls, path: str | Path, *, calibrated: bool = True, check: "Check | None" = None
+    ) -> "Bundle":
         """Read the bundle in folder `path` and check the digest of everything that is to be there.
 
-        `calibrated=False` leaves the calibration alone, which is about to be replaced. Raises
-        BundleError when the folder holds no bundle, a newer one, or a damaged one.
+        `calibrated=False` leaves the calibration alone, which is about to be replaced. `check` may refuse
+        what was loaded, as `Trust.check` does. Raises BundleError when the folder holds no bundle, a newer
+        one, or a damaged one.
         """
         folder = Path(path)
         for _ in range(_LOAD_ATTEMPTS):
             mark = manifest_mark(folder)
             try:
-                return cls._load(folder, calibrated=calibrated)
+                bundle = cls._load(folder, calibrated=calibrated)
+                if check is not None:
+                    check(bundle)
+                return bundle
             except BundleError:
                 if manifest_mark(folder) == mark:
                     raise
@@ -105,11 +126,12 @@ class Bundle:
     @classmethod
     def _load(cls, folder: Path, *, calibrated: bool) -> "Bundle":
         mark = manifest_mark(folder)
-        manifest = read_manifest(folder)
+        manifest, file = read_manifest_file(folder)
+        documents = {**_beside(folder), MANIFEST_FILE: file}
         held = Held.load(folder, manifest)
         contents = held.open(folder, manifest) if held else Contents(folder, manifest.files)
         found = BundleCalibration.load(folder, manifest.split_digest) if calibrated else None
-        bundle = cls(folder, manifest, found, held, contents)
+        bundle = cls(folder, manifest, found, held, contents, documents)
         try:
             bundle._exits = BundleExits.load(folder, manifest.split_digest)
         except BundleError as error:  # for those who ask for exits
@@ -126,12 +148,19 @@ class Bundle:
         return self._contents
 
     @classmethod
-    def of(cls, bundle: "Bundle | str | Path") -> "Bundle":
+    def of(cls, bundle: "Bundle | str | Path", check: "Check | None" = None) -> "Bundle":
         """Return a bundle that may be given as its folder, see `load`. Raises BundleError, UsageError."""
         if isinstance(bundle, str | Path):
-            return cls.load(bundle)
+            return cls.load(bundle, check=check)
         need("bundle", bundle, Bundle, wanted="a path of its folder, or a Bundle")
+        if check is not None:
+            check(bundle)
         return bundle
+
+    @property
+    def signature_documents(self) -> Mapping[str, bytes]:
+        """What is signed about the bundle, by file; none of it is checked here."""
+        return {name: file for name, file in self.documents.items() if name != MANIFEST_FILE}
 
     @property
     def name(self) -> str:
@@ -251,7 +280,9 @@ class Bundle:
         """Return the same bundle as if it had these interior cuts alone: to measure or verify just them."""
         chosen = tuple(cut for cut in self.manifest.cuts if cut.id in cuts)
         manifest = self.manifest.model_copy(update={"cuts": chosen, "segments": ()})
-        found = Bundle(self.path, manifest, self.calibration, self.held, self._contents)
+        found = Bundle(
+            self.path, manifest, self.calibration, self.held, self._contents, self.documents
+        )
         found._exits = self._exits
         return found
 
@@ -362,6 +393,21 @@ class Bundle:
         data = {} if weights is None else {Path(WEIGHTS_FILE).name: weights}
         optimize = graph not in self.manifest.unoptimized
         return ModelFile(str(self.path / graph), self.contents.read(graph), data, optimize)
+
+
+def _beside(folder: Path) -> dict[str, bytes]:
+    """Read what is signed about a bundle, as far as it is there; BundleError when it cannot be read."""
+    found: dict[str, bytes] = {}
+    for name in (SIGNATURE_FILE, ROLLBACK_FILE):
+        try:
+            found[name] = read_document(folder / name, MAX_SIGNATURE_BYTES)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            raise BundleError(
+                f"{folder / name} cannot be read: {reason(error)}. Copy it again, or remove it."
+            ) from error
+    return found
 
 
 def save_samples(folder: Path, frames: Sequence[Mapping[str, Array]]) -> None:

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import mmap
 import os
+import stat
 import time
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -160,7 +161,7 @@ class _Held:
 
 def _open(path: Path) -> int:
     """Open a file; where the process has as many as it may, it may have as many as the system allows."""
-    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
+    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         return os.open(path, flags)
     except OSError as error:
@@ -193,7 +194,10 @@ def _close(files: "dict[str, _Held]") -> None:
 
 def _problem(file: int, wanted: Wanted) -> str | None:
     """Return what is wrong with an open file, in words; None if it holds what is wanted."""
-    size_bytes = os.fstat(file).st_size
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        return "it is no file"
+    size_bytes = status.st_size
     if isinstance(wanted, FileDigest):
         if size_bytes != wanted.size_bytes:
             return f"it has {plural(size_bytes, 'byte')} instead of {wanted.size_bytes:,}"

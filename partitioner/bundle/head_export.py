@@ -9,7 +9,7 @@ from partitioner.bundle.contents import Contents
 from partitioner.bundle.exits import EXITS_FILE
 from partitioner.bundle.folder import new_folder
 from partitioner.bundle.heads import Held
-from partitioner.bundle.manifest import WEIGHTS_FILE, write_manifest
+from partitioner.bundle.manifest import WEIGHTS_FILE
 from partitioner.bundle.weights_map import ByteRange
 from protos.errors import UsageError
 
@@ -30,6 +30,7 @@ def export_heads(
     held = Held.of(bundle.manifest, cuts)
     parts = held.parts(bundle.contents, bundle.manifest)
     beside = {
+        **bundle.documents,
         CALIBRATION_FILE: bundle.calibration.file if bundle.calibration else b"",
         EXITS_FILE: bundle.exits.file if bundle.exits else b"",
     }
@@ -41,7 +42,6 @@ def export_heads(
         for name, content in beside.items():
             if content:
                 (folder / name).write_bytes(content)
-        write_manifest(folder, bundle.manifest)
         if parts:
             _copy_parts(bundle.contents, folder / WEIGHTS_FILE, parts)
         held.save(folder)

@@ -12,6 +12,8 @@ A bundle is a folder:
     samples.npz          a few inputs, if any were given, to measure codecs with
     calibration.npz      ranges of low-bit codecs and their accuracy; has a digest of its own
     exits.npz            exits and how they did on held-out inputs; not part of the identity
+    signature.json       who signed all of the above, and as which release; see partitioner/signatures/
+    rollback.json        a signed permission to go back to this release, if one was given
     profiles/            what machines measured; not part of the bundle's identity
     heads.json           only where a device holds no more than some heads; see partitioner/bundle/heads.py
 """
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -47,6 +50,10 @@ GRAPH_FILE = "graph.json"
 WEIGHTS_MAP_FILE = "weights.json"
 SAMPLES_FILE = "samples.npz"
 PROFILES_FOLDER = "profiles"
+SIGNATURE_FILE = "signature.json"
+ROLLBACK_FILE = "rollback.json"
+MAX_SIGNATURE_BYTES: Final = 4 << 20
+"""Of `signature.json` and of `rollback.json`, each: a file that is signed takes some 150."""
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
@@ -68,6 +75,14 @@ def _is_range(drawn: tuple[float, ...]) -> bool:
 
 
 Spec = Annotated[TensorSpec, WrapSerializer(_without_empty)]
+
+
+def _inside(name: str) -> str:
+    """Return the name of a file; ValueError for one that is not written as one below the bundle's folder."""
+    parts = name.split("/")
+    if {"", ".", ".."}.intersection(parts) or "\\" in name or "\0" in name:
+        raise ValueError(f"{name!r} lies outside the bundle, or is no name of a file")
+    return name
 
 
 class Preprocess(FrozenModel):
@@ -161,7 +176,7 @@ class Manifest(FrozenModel):
     flops: int = 0
     parameters: int = 0
     cuts: tuple[Cut, ...]
-    files: dict[str, FileDigest]
+    files: dict[Annotated[str, AfterValidator(_inside)], FileDigest]
     unoptimized: tuple[str, ...] = ()
     """Graphs that the runtime loads only if it leaves them as they are."""
     segments: tuple[Segment, ...] = ()
@@ -267,9 +282,15 @@ def manifest_mark(folder: Path) -> tuple[int, ...] | None:
 
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of the bundle in `folder`; BundleError when there is none, or one that is damaged."""
+    return read_manifest_file(folder)[0]
+
+
+def read_manifest_file(folder: Path) -> tuple[Manifest, bytes]:
+    """Return the manifest of the bundle in `folder`, and the bytes of its file; see `read_manifest`."""
     path = folder / MANIFEST_FILE
     try:
-        document = json.loads(read_document(path))
+        file = read_document(path)
+        document = json.loads(file)
     except (FileNotFoundError, NotADirectoryError):
         raise BundleError(
             f"{folder} is no bundle: it has no {MANIFEST_FILE}. "
@@ -297,4 +318,4 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} was changed: its digest is {manifest.digest[:12]}…, but it says "
             f"{str(document.get('digest'))[:12]}…. Import or copy the bundle again."
         )
-    return manifest
+    return manifest, file

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from partitioner.cli.flags.arguments import BundleArgument
+from partitioner.cli.flags.keys import RequireSignature, TrustedKeys
 from partitioner.cli.flags.runtime import RuntimeFlags
 from partitioner.settings.panels import CHOICE, DATA
 from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen
@@ -39,11 +40,15 @@ def verify(
             default="what rounding explains: 1e-4 of float32, some 0.2 to 1 % of float16",
         ),
     ] = None,
+    trusted_keys: TrustedKeys = None,
+    require_signature: RequireSignature = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run head + tail against the whole model at every cut; exit status 1 if any differs or does not run.
 
-    Example: splitpoint verify resnet50 --json
+    With --trusted-keys the bundle's signature is checked first, and nothing runs if it does not hold.
+
+    Example: splitpoint verify resnet50 --trusted-keys keys/ --require-signature
     """
     import numpy as np
 
@@ -52,10 +57,14 @@ def verify(
     from partitioner.inputs.files import load_inputs
     from partitioner.profiles.samples import natural_feeds
     from partitioner.reports.bundle import checks_json, checks_table
+    from partitioner.reports.signature import SeenSignature
+    from partitioner.signatures.trust import Trust
 
     if tolerance is not None and not 0 <= tolerance < math.inf:
         raise UsageError(f"--tolerance {tolerance} can never be met. Give 0 or more, such as 1e-4.")
-    loaded = Bundle.load(bundle)
+    trust = Trust(trusted_keys, require_signature)
+    loaded = Bundle.load(bundle, check=trust.check)
+    signature = SeenSignature.of(loaded, trust)
     rng = np.random.default_rng()
     if data:
         inputs = load_inputs(data, loaded.inputs, _INPUTS, remark)
@@ -71,9 +80,12 @@ def verify(
             tolerance,
             lambda cut, done, _: bar.update(task, completed=done, description=f"verifying {cut}"),
         )
-    print_json(checks_json(checks)) if as_json else screen.print(checks_table(checks))
-    for check in checks:
-        if check.failure and not as_json:
+    if as_json:
+        print_json({**checks_json(checks), "signature": signature.to_dict()})
+    else:
+        remark(f"signed: {signature.text}")
+        screen.print(checks_table(checks))
+        for check in (one for one in checks if one.failure):
             remark(f"{check.cut}: {check.failure}")
     if not all(check.ok for check in checks):
         raise typer.Exit(1)

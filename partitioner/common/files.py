@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from partitioner.common.units import plural
 from protos.errors import FileError, SplitpointError, UsageError, reason
@@ -18,6 +18,8 @@ _MODE: Final = 0o600
 _OTHERS: Final = 0o077
 _OTHERS_OF_ROOTS: Final = 0o037
 """What may not be allowed of a file of root's: a group may read it, as orchestrators mount secrets."""
+
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 @contextmanager
@@ -75,10 +77,23 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def read_document(path: Path, max_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
-    """Return the bytes of a file; ValueError, before any is read, where it is larger than allowed."""
-    if (size := path.stat().st_size) > max_bytes:
-        raise ValueError(f"it has {plural(size, 'byte')}, and {max_bytes:,} are allowed")
-    return path.read_bytes()
+    """Return the bytes of a file; ValueError, before any is read, where it is larger than allowed or none.
+
+    A pipe, which nobody may ever write to, and a device, which may never end, are no files.
+    """
+    with open_file(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > max_bytes:
+            raise ValueError(f"it has {plural(size, 'byte')}, and {max_bytes:,} are allowed")
+        return file.read(max_bytes)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file to read; ValueError, at once, for a pipe, a device or a folder."""
+    file = os.open(path, os.O_RDONLY | _AT_ONCE)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise ValueError("it is no file")
+    return os.fdopen(file, "rb")
 
 
 def read_private(path: Path, what: str) -> bytes:

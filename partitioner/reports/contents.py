@@ -46,10 +46,11 @@ def disk_bytes(bundle: Bundle) -> int:
     return bundle.size_bytes + beside + profiles
 
 
-def contents_table(bundle: Bundle, profiles: Sequence[KeptProfile]) -> Table:
+def contents_table(bundle: Bundle, profiles: Sequence[KeptProfile], signature: str) -> Table:
     """Return the facts of a bundle, a line each; the cuts have a table of their own."""
     table = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2))
-    for word, text in (*_model_facts(bundle), *_found_facts(bundle, profiles)):
+    facts = (*_model_facts(bundle), ("signed", signature), *_found_facts(bundle, profiles))
+    for word, text in facts:
         table.add_row(f"[bold]{word}[/]", escape(text))
     return table
 

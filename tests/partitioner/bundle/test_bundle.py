@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -73,16 +74,46 @@ def test_unreadable_manifest_is_refused(text: str, copy: Path) -> None:
         Bundle.load(copy)
 
 
-def test_manifest_that_points_outside_is_refused(copy: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../secret",
+        "graphs/../../secret",
+        "{copy}/bundle.json",
+        "/etc/passwd",
+        "a//b",
+        ".",
+        "a\\b",
+        "a\0b",
+        "",
+    ],
+)
+def test_manifest_that_points_outside_is_refused(copy: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "secret").write_text("x")
     document = json.loads((copy / "bundle.json").read_text())
-    document["manifest"]["files"]["../secret"] = {"sha256": "0" * 64, "size_bytes": 1}
-    from partitioner.bundle.manifest import Manifest
-
-    document["digest"] = Manifest.model_validate(document["manifest"]).digest
+    name = name.format(copy=copy)
+    document["manifest"]["files"][name] = {"sha256": "0" * 64, "size_bytes": 1}
     (copy / "bundle.json").write_text(json.dumps(document))
     with pytest.raises(BundleError, match="outside the bundle"):
         Bundle.load(copy)
+
+
+def test_file_that_is_a_link_to_outside_is_refused(copy: Path, tmp_path: Path) -> None:
+    weights = copy / "graphs" / "weights.bin"
+    weights.rename(tmp_path / "weights.bin")
+    weights.symlink_to(tmp_path / "weights.bin")
+    with pytest.raises(BundleError, match="outside the bundle"):
+        Bundle.load(copy)
+
+
+@pytest.mark.parametrize(
+    "name", ["bundle.json", "graphs/weights.bin", "calibration.npz", "exits.npz", "signature.json"]
+)
+def test_pipe_in_place_of_a_file_is_refused_at_once(copy: Path, name: str) -> None:
+    (copy / name).unlink(missing_ok=True)
+    os.mkfifo(copy / name)
+    with pytest.raises(BundleError, match="it is no file"):
+        assert Bundle.load(copy).exits
 
 
 def test_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:

@@ -69,15 +69,15 @@ def test_folder_that_is_replaced_while_it_is_loaded_is_loaded_anew(
 ) -> None:
     old, new = versions
     wanted = Bundle.load(new).digest
-    read = bundle_module.read_manifest
+    read = bundle_module.read_manifest_file
 
-    def read_then_replace(folder: Path) -> Manifest:
-        monkeypatch.setattr(bundle_module, "read_manifest", read)
+    def read_then_replace(folder: Path) -> tuple[Manifest, bytes]:
+        monkeypatch.setattr(bundle_module, "read_manifest_file", read)
         found = read(folder)
         replaced(old, new)
         return found
 
-    monkeypatch.setattr(bundle_module, "read_manifest", read_then_replace)
+    monkeypatch.setattr(bundle_module, "read_manifest_file", read_then_replace)
     assert Bundle.load(old).digest == wanted
 
 

@@ -1,0 +1,1 @@
+"""The commands that make keys, signatures and permissions to go back."""
