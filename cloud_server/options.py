@@ -15,6 +15,7 @@ from partitioner.settings.kinds import ADDRESS, FOLDER, NAMES, SIZE, TIME, count
 from partitioner.settings.listener_options import ListenerOptions
 from partitioner.settings.panels import LIMITS, LINK, MODEL, RUNTIME
 from partitioner.settings.serving_limits import ServingLimits
+from partitioner.settings.signature_options import require_signature_option, trusted_keys_option
 from partitioner.settings.threads import threads_option
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ class ServerOptions(ServingLimits, ListenerOptions, BatchingOptions):
         holds=lambda seconds: seconds >= 0,
         wrong="a notice of {:g} s cannot be given. Give 0 or more.",
     )
+    trusted_keys: str | Path | None = trusted_keys_option()
+    require_signature: bool = require_signature_option()
 
     @property
     def authenticates(self) -> bool:

@@ -23,6 +23,7 @@ from cloud_server.services.statistics_service import StatisticsService
 from partitioner.common.event_loop import LoopThread
 from partitioner.runtime.sessions import RuntimeOptions
 from partitioner.settings.declaration import spelled_out
+from partitioner.signatures.trust import Trust
 from protos import inference_pb2, splitpoint_pb2
 from protos.errors import UsageError
 from protos.rpc.addresses import open_listener
@@ -245,7 +246,9 @@ async def _run(options: ServerOptions) -> _Running:
     runtime = RuntimeOptions(threads=options.threads, provider=options.provider)
     memory = math.inf if options.memory_bytes is None else options.memory_bytes
     store = ModelStore((), runtime, options.max_sessions, memory)
-    repository = Repository(BundleFolder(Path(options.bundles)), store, options.preload)
+    trust = Trust.of(options.trusted_keys, required=options.require_signature)
+    folder = BundleFolder(Path(options.bundles), trust)
+    repository = Repository(folder, store, options.preload)
     rules = RuleBook(BatchRules.of(options))
     await repository.start()
     for versions in store.versions.values():

@@ -22,3 +22,6 @@ SETTLE_S = 3.0
 """All must be well for so long before a degraded edge is HEALTHY."""
 FAILING_HALF_LIFE_S = 2.0
 """The weight of a frame in these shares halves in so long."""
+
+STATE_PLACE = "$STATE_DIRECTORY, else $XDG_STATE_HOME/splitpoint, else ~/.local/state/splitpoint"
+"""Where `default_state_folder` finds the folder of what a device has to remember."""

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x17protos/splitpoint.proto\x12\rsplitpoint.v1\"\x16\n\x14GetServerInfoRequest\"j\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x19\n\x11max_message_bytes\x18\x02 \x01(\x04\x12\x0f\n\x07workers\x18\x03 \x01(\r\x12\x14\n\x0cmachine_json\x18\x04 \x01(\t\"\x14\n\x12ListBundlesRequest\"\xb9\x02\n\x13ListBundlesResponse\x12\x39\n\x07\x62undles\x18\x01 \x03(\x0b\x32(.splitpoint.v1.ListBundlesResponse.Entry\x1a\xe6\x01\n\x05\x45ntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0c\n\x04\x63uts\x18\x04 \x03(\t\x12\x1a\n\x12\x63\x61libration_digest\x18\x05 \x01(\t\x12\x19\n\x11\x63\x61libration_bytes\x18\x06 \x01(\x04\x12\x14\n\x0c\x65xits_digest\x18\x07 \x01(\t\x12\x13\n\x0b\x65xits_bytes\x18\x08 \x01(\x04\x12\x0f\n\x07version\x18\t \x01(\t\x12\x16\n\x0eversion_digest\x18\n \x01(\t\x12\x12\n\nis_default\x18\x0b \x01(\x08\"s\n\x12\x46\x65tchBundleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x10with_calibration\x18\x02 \x01(\x08\x12\x12\n\nwith_exits\x18\x03 \x01(\x08\x12\x10\n\x08heads_of\x18\x04 \x03(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\"]\n\x13\x46\x65tchBundleResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\r\n\x05\x63hunk\x18\x03 \x01(\x0c\x12\x15\n\rskipped_bytes\x18\x04 \x01(\x04\"_\n\x15MeasureProfileRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rbundle_digest\x18\x02 \x01(\t\x12\x10\n\x08\x62udget_s\x18\x03 \x01(\x01\x12\x0f\n\x07threads\x18\x04 \x01(\r\"Z\n\x16MeasureProfileResponse\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\r\x12\r\n\x05total\x18\x03 \x01(\r\x12\x14\n\x0cprofile_json\x18\x04 \x01(\t\"4\n\x0cProbeRequest\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x13\n\x0breply_bytes\x18\x02 \x01(\r\"3\n\rProbeResponse\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tserver_ns\x18\x02 \x01(\x04\"0\n\x16ReportTelemetryRequest\x12\x16\n\x0esnapshots_json\x18\x01 \x03(\t\"\x19\n\x17ReportTelemetryResponse2\x9d\x04\n\nSplitpoint\x12Z\n\rGetServerInfo\x12#.splitpoint.v1.GetServerInfoRequest\x1a$.splitpoint.v1.GetServerInfoResponse\x12T\n\x0bListBundles\x12!.splitpoint.v1.ListBundlesRequest\x1a\".splitpoint.v1.ListBundlesResponse\x12V\n\x0b\x46\x65tchBundle\x12!.splitpoint.v1.FetchBundleRequest\x1a\".splitpoint.v1.FetchBundleResponse0\x01\x12_\n\x0eMeasureProfile\x12$.splitpoint.v1.MeasureProfileRequest\x1a%.splitpoint.v1.MeasureProfileResponse0\x01\x12\x42\n\x05Probe\x12\x1b.splitpoint.v1.ProbeRequest\x1a\x1c.splitpoint.v1.ProbeResponse\x12`\n\x0fReportTelemetry\x12%.splitpoint.v1.ReportTelemetryRequest\x1a&.splitpoint.v1.ReportTelemetryResponseb\x06proto3')
+DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x17protos/splitpoint.proto\x12\rsplitpoint.v1\"\x16\n\x14GetServerInfoRequest\"j\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x19\n\x11max_message_bytes\x18\x02 \x01(\x04\x12\x0f\n\x07workers\x18\x03 \x01(\r\x12\x14\n\x0cmachine_json\x18\x04 \x01(\t\"\x14\n\x12ListBundlesRequest\"\xd2\x02\n\x13ListBundlesResponse\x12\x39\n\x07\x62undles\x18\x01 \x03(\x0b\x32(.splitpoint.v1.ListBundlesResponse.Entry\x1a\xff\x01\n\x05\x45ntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0c\n\x04\x63uts\x18\x04 \x03(\t\x12\x1a\n\x12\x63\x61libration_digest\x18\x05 \x01(\t\x12\x19\n\x11\x63\x61libration_bytes\x18\x06 \x01(\x04\x12\x14\n\x0c\x65xits_digest\x18\x07 \x01(\t\x12\x13\n\x0b\x65xits_bytes\x18\x08 \x01(\x04\x12\x0f\n\x07version\x18\t \x01(\t\x12\x16\n\x0eversion_digest\x18\n \x01(\t\x12\x12\n\nis_default\x18\x0b \x01(\x08\x12\x17\n\x0fsignature_bytes\x18\x0c \x01(\x04\"\x8b\x01\n\x12\x46\x65tchBundleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x10with_calibration\x18\x02 \x01(\x08\x12\x12\n\nwith_exits\x18\x03 \x01(\x08\x12\x10\n\x08heads_of\x18\x04 \x03(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x16\n\x0ewith_signature\x18\x06 \x01(\x08\"]\n\x13\x46\x65tchBundleResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\r\n\x05\x63hunk\x18\x03 \x01(\x0c\x12\x15\n\rskipped_bytes\x18\x04 \x01(\x04\"_\n\x15MeasureProfileRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rbundle_digest\x18\x02 \x01(\t\x12\x10\n\x08\x62udget_s\x18\x03 \x01(\x01\x12\x0f\n\x07threads\x18\x04 \x01(\r\"Z\n\x16MeasureProfileResponse\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\r\x12\r\n\x05total\x18\x03 \x01(\r\x12\x14\n\x0cprofile_json\x18\x04 \x01(\t\"4\n\x0cProbeRequest\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x13\n\x0breply_bytes\x18\x02 \x01(\r\"3\n\rProbeResponse\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tserver_ns\x18\x02 \x01(\x04\"0\n\x16ReportTelemetryRequest\x12\x16\n\x0esnapshots_json\x18\x01 \x03(\t\"\x19\n\x17ReportTelemetryResponse2\x9d\x04\n\nSplitpoint\x12Z\n\rGetServerInfo\x12#.splitpoint.v1.GetServerInfoRequest\x1a$.splitpoint.v1.GetServerInfoResponse\x12T\n\x0bListBundles\x12!.splitpoint.v1.ListBundlesRequest\x1a\".splitpoint.v1.ListBundlesResponse\x12V\n\x0b\x46\x65tchBundle\x12!.splitpoint.v1.FetchBundleRequest\x1a\".splitpoint.v1.FetchBundleResponse0\x01\x12_\n\x0eMeasureProfile\x12$.splitpoint.v1.MeasureProfileRequest\x1a%.splitpoint.v1.MeasureProfileResponse0\x01\x12\x42\n\x05Probe\x12\x1b.splitpoint.v1.ProbeRequest\x1a\x1c.splitpoint.v1.ProbeResponse\x12`\n\x0fReportTelemetry\x12%.splitpoint.v1.ReportTelemetryRequest\x1a&.splitpoint.v1.ReportTelemetryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,25 +39,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTBUNDLESREQUEST']._serialized_start=174
   _globals['_LISTBUNDLESREQUEST']._serialized_end=194
   _globals['_LISTBUNDLESRESPONSE']._serialized_start=197
-  _globals['_LISTBUNDLESRESPONSE']._serialized_end=510
+  _globals['_LISTBUNDLESRESPONSE']._serialized_end=535
   _globals['_LISTBUNDLESRESPONSE_ENTRY']._serialized_start=280
-  _globals['_LISTBUNDLESRESPONSE_ENTRY']._serialized_end=510
-  _globals['_FETCHBUNDLEREQUEST']._serialized_start=512
-  _globals['_FETCHBUNDLEREQUEST']._serialized_end=627
-  _globals['_FETCHBUNDLERESPONSE']._serialized_start=629
-  _globals['_FETCHBUNDLERESPONSE']._serialized_end=722
-  _globals['_MEASUREPROFILEREQUEST']._serialized_start=724
-  _globals['_MEASUREPROFILEREQUEST']._serialized_end=819
-  _globals['_MEASUREPROFILERESPONSE']._serialized_start=821
-  _globals['_MEASUREPROFILERESPONSE']._serialized_end=911
-  _globals['_PROBEREQUEST']._serialized_start=913
-  _globals['_PROBEREQUEST']._serialized_end=965
-  _globals['_PROBERESPONSE']._serialized_start=967
-  _globals['_PROBERESPONSE']._serialized_end=1018
-  _globals['_REPORTTELEMETRYREQUEST']._serialized_start=1020
-  _globals['_REPORTTELEMETRYREQUEST']._serialized_end=1068
-  _globals['_REPORTTELEMETRYRESPONSE']._serialized_start=1070
-  _globals['_REPORTTELEMETRYRESPONSE']._serialized_end=1095
-  _globals['_SPLITPOINT']._serialized_start=1098
-  _globals['_SPLITPOINT']._serialized_end=1639
+  _globals['_LISTBUNDLESRESPONSE_ENTRY']._serialized_end=535
+  _globals['_FETCHBUNDLEREQUEST']._serialized_start=538
+  _globals['_FETCHBUNDLEREQUEST']._serialized_end=677
+  _globals['_FETCHBUNDLERESPONSE']._serialized_start=679
+  _globals['_FETCHBUNDLERESPONSE']._serialized_end=772
+  _globals['_MEASUREPROFILEREQUEST']._serialized_start=774
+  _globals['_MEASUREPROFILEREQUEST']._serialized_end=869
+  _globals['_MEASUREPROFILERESPONSE']._serialized_start=871
+  _globals['_MEASUREPROFILERESPONSE']._serialized_end=961
+  _globals['_PROBEREQUEST']._serialized_start=963
+  _globals['_PROBEREQUEST']._serialized_end=1015
+  _globals['_PROBERESPONSE']._serialized_start=1017
+  _globals['_PROBERESPONSE']._serialized_end=1068
+  _globals['_REPORTTELEMETRYREQUEST']._serialized_start=1070
+  _globals['_REPORTTELEMETRYREQUEST']._serialized_end=1118
+  _globals['_REPORTTELEMETRYRESPONSE']._serialized_start=1120
+  _globals['_REPORTTELEMETRYRESPONSE']._serialized_end=1145
+  _globals['_SPLITPOINT']._serialized_start=1148
+  _globals['_SPLITPOINT']._serialized_end=1689
 # @@protoc_insertion_point(module_scope)

@@ -29,7 +29,7 @@ class ListBundlesRequest(_message.Message):
 class ListBundlesResponse(_message.Message):
     __slots__ = ("bundles",)
     class Entry(_message.Message):
-        __slots__ = ("name", "digest", "size_bytes", "cuts", "calibration_digest", "calibration_bytes", "exits_digest", "exits_bytes", "version", "version_digest", "is_default")
+        __slots__ = ("name", "digest", "size_bytes", "cuts", "calibration_digest", "calibration_bytes", "exits_digest", "exits_bytes", "version", "version_digest", "is_default", "signature_bytes")
         NAME_FIELD_NUMBER: _ClassVar[int]
         DIGEST_FIELD_NUMBER: _ClassVar[int]
         SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,7 @@ class ListBundlesResponse(_message.Message):
         VERSION_FIELD_NUMBER: _ClassVar[int]
         VERSION_DIGEST_FIELD_NUMBER: _ClassVar[int]
         IS_DEFAULT_FIELD_NUMBER: _ClassVar[int]
+        SIGNATURE_BYTES_FIELD_NUMBER: _ClassVar[int]
         name: str
         digest: str
         size_bytes: int
@@ -52,24 +53,27 @@ class ListBundlesResponse(_message.Message):
         version: str
         version_digest: str
         is_default: bool
-        def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., cuts: _Optional[_Iterable[str]] = ..., calibration_digest: _Optional[str] = ..., calibration_bytes: _Optional[int] = ..., exits_digest: _Optional[str] = ..., exits_bytes: _Optional[int] = ..., version: _Optional[str] = ..., version_digest: _Optional[str] = ..., is_default: bool = ...) -> None: ...
+        signature_bytes: int
+        def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., cuts: _Optional[_Iterable[str]] = ..., calibration_digest: _Optional[str] = ..., calibration_bytes: _Optional[int] = ..., exits_digest: _Optional[str] = ..., exits_bytes: _Optional[int] = ..., version: _Optional[str] = ..., version_digest: _Optional[str] = ..., is_default: bool = ..., signature_bytes: _Optional[int] = ...) -> None: ...
     BUNDLES_FIELD_NUMBER: _ClassVar[int]
     bundles: _containers.RepeatedCompositeFieldContainer[ListBundlesResponse.Entry]
     def __init__(self, bundles: _Optional[_Iterable[_Union[ListBundlesResponse.Entry, _Mapping]]] = ...) -> None: ...
 
 class FetchBundleRequest(_message.Message):
-    __slots__ = ("name", "with_calibration", "with_exits", "heads_of", "version")
+    __slots__ = ("name", "with_calibration", "with_exits", "heads_of", "version", "with_signature")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WITH_CALIBRATION_FIELD_NUMBER: _ClassVar[int]
     WITH_EXITS_FIELD_NUMBER: _ClassVar[int]
     HEADS_OF_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    WITH_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     name: str
     with_calibration: bool
     with_exits: bool
     heads_of: _containers.RepeatedScalarFieldContainer[str]
     version: str
-    def __init__(self, name: _Optional[str] = ..., with_calibration: bool = ..., with_exits: bool = ..., heads_of: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ...) -> None: ...
+    with_signature: bool
+    def __init__(self, name: _Optional[str] = ..., with_calibration: bool = ..., with_exits: bool = ..., heads_of: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., with_signature: bool = ...) -> None: ...
 
 class FetchBundleResponse(_message.Message):
     __slots__ = ("path", "size_bytes", "chunk", "skipped_bytes")

@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from cloud_server.models.version import Version
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import MANIFEST_FILE, MODEL_GRAPH
+from partitioner.signatures.trust import Trust
 from protos.errors import BundleError, SplitpointError
 
 _log = logging.getLogger(__name__)
@@ -40,8 +42,10 @@ class BundleFolder:
     A folder's version stays until another that is whole takes its place, or the folder is gone.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, trust: Trust | None = None) -> None:
+        """`trust`: whose signatures count, and whether a bundle without one is served; None: any is."""
         self.root = root
+        self._trust = trust or Trust()
         self._seen: dict[Path, _Seen] = {}
         self._marks: dict[Path, Mark] = {}
 
@@ -73,7 +77,8 @@ class BundleFolder:
             del self._seen[folder]
         found = sorted(set(ready) & set(marks))
         with ThreadPoolExecutor(_LOADERS, thread_name_prefix="check") as loaders:
-            for folder, version in zip(found, loaders.map(_load, found), strict=True):
+            load = partial(_load, trust=self._trust)
+            for folder, version in zip(found, loaders.map(load, found), strict=True):
                 self._take(folder, marks[folder], version)
         return len(ready) == len(changed)
 
@@ -101,14 +106,15 @@ def no_bundle(folder: BundleFolder) -> BundleError:
     )
 
 
-def _load(folder: Path) -> Version | str:
+def _load(folder: Path, trust: Trust) -> Version | str:
     """Return the version in a folder, or why it is none."""
     try:
-        bundle = Bundle.load(folder)
+        bundle = Bundle.load(folder, check=trust.check)
         bundle.need_whole("serving it")
         if bundle.exits is not None:
             _log.info("%s has exits at %s", bundle.name, ", ".join(bundle.exits.by_cut))
-        return Version.of(bundle)
+        signed = trust.check(bundle)
+        return Version.of(bundle, signed.release if signed else 0)
     except SplitpointError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - whatever one folder does must not keep others from being served

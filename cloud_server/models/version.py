@@ -53,9 +53,9 @@ class Version:
         return f"<Version {self.number} of {self.name}: {self.digest[:12]}…, at {self.bundle.path}>"
 
     @classmethod
-    def of(cls, bundle: Bundle) -> "Version":
-        """Return a bundle that was loaded from a folder as a version."""
-        return cls(bundle, changed_ns(bundle.path))
+    def of(cls, bundle: Bundle, release: int = 0) -> "Version":
+        """Return a bundle that was loaded from a folder as a version, of the release that was signed."""
+        return cls(bundle, changed_ns(bundle.path), release)
 
     @property
     def name(self) -> str:

@@ -16,7 +16,7 @@ from partitioner.bundle.calibration import CALIBRATION_FILE
 from partitioner.bundle.contents import Contents
 from partitioner.bundle.exits import EXITS_FILE
 from partitioner.bundle.heads import Held
-from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE, manifest_bytes
+from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE
 from partitioner.bundle.weights_map import ByteRange
 from partitioner.common.defaults import DEFAULT_BUDGET_S
 from partitioner.common.units import plural
@@ -78,7 +78,7 @@ class SplitpointService:
     ) -> AsyncIterator[sp.FetchBundleResponse]:
         """Yield the bundle's files in chunks, or of them what some heads need, and the manifest last.
 
-        Calibration and exits come before it, if they are asked for.
+        Calibration, exits and signature come before it, if they are asked for.
         """
         bundle = self._store.find_bundle(request.name, request.version)
         held = Held.of(bundle.manifest, request.heads_of) if request.heads_of else None
@@ -95,7 +95,9 @@ class SplitpointService:
             parts = held.parts(bundle.contents, bundle.manifest)
             async for chunk in _parts(bundle.contents, WEIGHTS_FILE, parts):
                 yield chunk
-        beside[MANIFEST_FILE] = manifest_bytes(bundle.manifest)
+        if request.with_signature:
+            beside.update(bundle.signature_documents)
+        beside[MANIFEST_FILE] = bundle.documents[MANIFEST_FILE]
         for name, content in beside.items():
             for chunk in _pieces(name, content):
                 yield chunk
@@ -167,6 +169,7 @@ def _entry(version: Version, *, is_default: bool) -> sp.ListBundlesResponse.Entr
         calibration_bytes=len(bundle.calibration.file) if bundle.calibration else 0,
         exits_digest=bundle.exits.digest if bundle.exits else "",
         exits_bytes=len(bundle.exits.file) if bundle.exits else 0,
+        signature_bytes=sum(map(len, bundle.signature_documents.values())),
         version=version.number,
         version_digest=version.digest,
         is_default=is_default,

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from edge_client.cli.choices import Cloud
+from edge_client.cli.choices import Cloud, State
 from partitioner.cli.flags.arguments import split_cuts
+from partitioner.cli.flags.keys import RequireSignature, TrustedKeys
 from partitioner.settings.panels import CHOICE, OUTPUT
 from partitioner.terminal import console
 from partitioner.terminal.connection_flags import secures_connections
@@ -58,22 +59,28 @@ def fetch(
             panel=OUTPUT,
         ),
     ] = False,
+    trusted_keys: TrustedKeys = None,
+    require_signature: RequireSignature = False,
+    state: State = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Copy a bundle from the server, with its calibration and exits, checking every digest.
 
     With --heads-only it takes less of this device's disk, and frames that the cloud fails get the exit's
-    answer, as nothing can finish them here.
+    answer, as nothing can finish them here. With --trusted-keys nothing is kept that is not signed as it
+    came, or that is an older release than this device has run.
 
     Example: splitpoint-edge fetch digits --cloud 10.0.0.2:50051 --out digits --heads-only --cuts cut-04
     """
     from edge_client.cloud.download import fetch_bundle
     from partitioner.common.units import format_size
+    from partitioner.signatures.release_book import DeviceTrust
     from protos.rpc.endpoints import Endpoint
 
     if cuts and not heads_only:
         raise UsageError("--cuts says whose heads to fetch. Give --heads-only as well.")
     heads_of = split_cuts(cuts) if heads_only else None
+    trust = DeviceTrust.of(trusted_keys, state, required=require_signature)
     with console.progress() as progress:
         bundle = fetch_bundle(
             Endpoint(cloud, security),
@@ -83,6 +90,7 @@ def fetch(
             version=version or "",
             heads_of=heads_of,
             replace=force,
+            check=trust.check,
         )
     if json:
         console.print_json(

@@ -48,8 +48,9 @@ class AsyncEdgeClient:
     Connects when it is entered, or with the first frame. A cloud that is away then is looked for while
     frames are finished here, and so is one that has another version of the bundle, or lacks it. Raises
     BundleError, UsageError or UnknownNameError when made, and FileError where a source of `power` cannot be
-    read; when it connects, with `strict` or on_failure="fail", what keeps the cloud from being used:
-    NetworkError, UnknownNameError or a ServerError such as MismatchError.
+    read; when it connects, FileError where the release of a signed bundle cannot be remembered, and with
+    `strict` or on_failure="fail" what keeps the cloud from being used: NetworkError, UnknownNameError or a
+    ServerError such as MismatchError.
     """
 
     @spelled_out(ClientOptions)
@@ -273,6 +274,7 @@ class AsyncEdgeClient:
             if self._connected:
                 return
             await self.version.begin()
+            await asyncio.to_thread(self.options.device_trust.remember, self.bundle)
             if self.power is not None:
                 self._powering = asyncio.create_task(self.power.run())
             self._connected = True
@@ -330,8 +332,11 @@ class AsyncEdgeClient:
     async def prepare_version(self, bundle: Bundle) -> LiveVersion:
         """Make another version of the bundle ready, while frames go on with the one in use.
 
-        Raises what keeps it from being used here, such as MismatchError where the server lacks it.
+        Raises what keeps it from being used here, such as MismatchError where the server lacks it, and
+        SignatureError where it is not signed as asked, or older than what has run on this device. Whoever
+        keeps to the new version has `options.device_trust.remember` it.
         """
+        await asyncio.to_thread(self.options.device_trust.check, bundle)
         await self.connect()
         made = LiveVersion(bundle, self._common)
         try:

@@ -32,7 +32,8 @@ from partitioner.settings.kinds import (
     one_of,
     words,
 )
-from partitioner.settings.panels import CHOICE, EXITS, LIMITS, LINK, RUNTIME
+from partitioner.settings.panels import CHOICE, EXITS, LIMITS, LINK, RUNTIME, SECURITY
+from partitioner.settings.signature_options import require_signature_option, trusted_keys_option
 from partitioner.settings.threads import threads_option
 from protos.errors import UsageError
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from partitioner.planning.objective import Objective
     from partitioner.planning.terms import Terms
     from partitioner.policy.hedges import Hedging
+    from partitioner.signatures.release_book import DeviceTrust
     from protos.rpc.endpoints import Endpoint
 
 AUTO, OFF = "auto", "off"
@@ -243,6 +245,15 @@ class ClientOptions(ConnectionOptions):
         holds=lambda times: 1 <= times <= 1000,
         wrong="a device {:g} times as slow as this one cannot be rehearsed. Give 1 to 1000, such as 8.",
     )
+    trusted_keys: str | Path | None = trusted_keys_option()
+    require_signature: bool = require_signature_option()
+    state: str | Path | None = option(
+        None,
+        "A folder where this device remembers the highest release that it ran of each signed bundle.",
+        FOLDER,
+        shown=defaults.STATE_PLACE,
+        panel=SECURITY,
+    )
     objective: "Objective | str" = option(
         "latency", "What the choice and the policy minimise: latency, or latency=1,energy=0.2."
     )
@@ -268,6 +279,10 @@ class ClientOptions(ConnectionOptions):
             raise UsageError(
                 "a hedge finishes frames here, which `on_failure` fail rules out. Leave one of them out."
             )
+        if self.require_signature and self.trusted_keys is None:
+            raise UsageError(
+                "`require_signature` needs to know whose. Give `trusted_keys`, a folder with *.pub files."
+            )
         if self.latency_s is not None and not self.adapts:
             raise UsageError(
                 f"a latency of {self.latency_s:g} s is kept by a policy that moves the cut. Give `cut` "
@@ -275,10 +290,20 @@ class ClientOptions(ConnectionOptions):
             )
 
     def load_bundle(self) -> "Bundle":
-        """Return the bundle, loaded now if it was named. Raises UsageError or BundleError."""
+        """Return the bundle, loaded now if it was named, and checked for whom it is signed by.
+
+        Raises UsageError, BundleError (SignatureError among them) or FileError.
+        """
         from partitioner.bundle.bundle import Bundle
 
-        return Bundle.of(self.bundle)
+        return Bundle.of(self.bundle, self.device_trust.check)
+
+    @property
+    def device_trust(self) -> "DeviceTrust":
+        """What may run on this device: whose bundles, and from which release on."""
+        from partitioner.signatures.release_book import DeviceTrust
+
+        return DeviceTrust.of(self.trusted_keys, self.state, required=self.require_signature)
 
     @property
     def endpoint(self) -> "Endpoint":

@@ -8,17 +8,25 @@ from typing import Any
 import grpc
 
 from edge_client.cloud.file_pieces import OnFile, capped, write_files
-from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.bundle import Bundle, Check
 from partitioner.bundle.calibration import CALIBRATION_FILE, MAX_CALIBRATION_BYTES
 from partitioner.bundle.exits import EXITS_FILE, MAX_EXITS_BYTES
 from partitioner.bundle.folder import new_folder
 from partitioner.bundle.heads import HEADS_FILE, Held
-from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE, read_manifest
+from partitioner.bundle.manifest import (
+    MANIFEST_FILE,
+    MAX_SIGNATURE_BYTES,
+    ROLLBACK_FILE,
+    SIGNATURE_FILE,
+    WEIGHTS_FILE,
+    read_manifest,
+)
 from partitioner.common.units import plural
 from protos.errors import (
     BundleError,
     LateError,
     MismatchError,
+    SignatureError,
     UnknownNameError,
 )
 from protos.names import CLOUD, EDGE
@@ -50,6 +58,7 @@ def fetch_bundle(
     version: str = "",
     heads_of: Sequence[str] | None = None,
     replace: bool = False,
+    check: Check | None = None,
     idle_s: float = IDLE_S,
 ) -> Bundle:
     """Copy bundle `name` from `server` to the folder `out`, and load it; an address alone: in the clear.
@@ -58,7 +67,8 @@ def fetch_bundle(
 
     `replace`: a bundle that is there makes way, with all that was measured of it, once the copy is whole.
 
-    `heads_of`: only what the heads of these cuts need, or of all cuts if it names none; None: all.
+    `heads_of`: only what the heads of these cuts need, or of all cuts if it names none; None: all. `check`
+    may refuse what came, see `Bundle.load`.
     Raises BundleError when `out` is in the way, FileError when the disk refuses, UnreachableError,
     UnknownNameError, LateError when nothing comes for `idle_s`, MismatchError when it is not the bundle that
     the server lists, and BundleError when it is damaged, more than was listed, or outside of the folder. What
@@ -69,7 +79,8 @@ def fetch_bundle(
         with new_folder(out, replace=replace) as partial:
             listed = _download(endpoint, name, version, partial, on_file, heads_of, idle_s)
             # before the bundle gets its name
-            _check_copy(Bundle.load(partial), listed, heads_only=heads_of is not None)
+            copy = Bundle.load(partial, check=_naming(check, f"{name} of {endpoint.address}"))
+            _check_copy(copy, listed, heads_only=heads_of is not None)
     except grpc.RpcError as failure:
         raise translate(failure, endpoint) from failure
     return Bundle.load(out)
@@ -97,6 +108,7 @@ def _download(
             version=listed.version_digest,
             with_calibration=bool(listed.calibration_digest),
             with_exits=bool(listed.exits_digest),
+            with_signature=bool(listed.signature_bytes),
             heads_of=() if heads_of is None else _heads(listed, heads_of, address),
         )
         pieces = prompt(server.FetchBundle(request), idle_s, address)
@@ -129,14 +141,15 @@ def _most_bytes(listed: ListBundlesResponse.Entry) -> int:
         ("a bundle", listed.size_bytes, _MAX_BUNDLE_BYTES),
         ("a calibration", listed.calibration_bytes, MAX_CALIBRATION_BYTES),
         ("exits", listed.exits_bytes, MAX_EXITS_BYTES),
+        ("a signature", listed.signature_bytes, 2 * MAX_SIGNATURE_BYTES),
     ):
         if size > limit:
             raise BundleError(
                 f"the server announces {what} of {plural(size, 'byte')}, and {limit:,} are allowed. "
                 "It was refused: do not trust this server."
             )
-    beside = listed.calibration_bytes + listed.exits_bytes + _MANIFEST_BYTES
-    return listed.size_bytes + beside
+    beside = listed.calibration_bytes + listed.exits_bytes + listed.signature_bytes
+    return listed.size_bytes + beside + _MANIFEST_BYTES
 
 
 def find_entry(
@@ -187,6 +200,20 @@ def _next_piece(call: Any, idle_s: float) -> FetchBundleResponse | None:
         alarm.cancel()
 
 
+def _naming(check: Check | None, what: str) -> Check | None:
+    """Return a check that says `what` it refuses, which lies in a folder that is about to vanish."""
+    if check is None:
+        return None
+
+    def named(copy: Bundle) -> None:
+        try:
+            check(copy)
+        except SignatureError as error:
+            raise SignatureError(str(error).replace(str(copy.path), what)) from error
+
+    return named
+
+
 def _check_copy(copy: Bundle, listed: ListBundlesResponse.Entry, *, heads_only: bool) -> None:
     """Raise unless the copy is what was listed, and holds no file that its manifest does not name."""
     if copy.digest != listed.digest:
@@ -208,6 +235,8 @@ def _check_copy(copy: Bundle, listed: ListBundlesResponse.Entry, *, heads_only: 
     named = {*files, WEIGHTS_FILE, MANIFEST_FILE, CALIBRATION_FILE, EXITS_FILE}
     if heads_only:
         named.add(HEADS_FILE)  # it is ours
+    if listed.signature_bytes:
+        named |= {SIGNATURE_FILE, ROLLBACK_FILE}
     sent = {
         path.relative_to(copy.path).as_posix() for path in copy.path.rglob("*") if path.is_file()
     }

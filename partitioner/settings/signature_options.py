@@ -4,7 +4,7 @@ from pathlib import Path
 
 from partitioner.settings.declaration import option
 from partitioner.settings.kinds import FOLDER, SWITCH
-from partitioner.settings.panels import TRUST
+from partitioner.settings.panels import SECURITY
 
 
 def trusted_keys_option() -> str | Path | None:
@@ -15,12 +15,12 @@ def trusted_keys_option() -> str | Path | None:
         FOLDER,
         none="none",
         shown="none: signatures are not looked at",
-        panel=TRUST,
+        panel=SECURITY,
     )
 
 
 def require_signature_option() -> bool:
     """Declare whether a bundle has to be signed."""
     return option(
-        False, "Run no bundle that none of the trusted keys has signed.", SWITCH, panel=TRUST
+        False, "Run no bundle that none of the trusted keys has signed.", SWITCH, panel=SECURITY
     )

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from partitioner.settings.panels import TRUST
+from partitioner.settings.panels import SECURITY
 from partitioner.terminal.flags import flag
 from protos.errors import FileError, UsageError
 
@@ -15,13 +15,15 @@ TrustedKeys = Annotated[
     flag(
         "A folder with the *.pub files of those whose signatures count.",
         "FOLDER",
-        panel=TRUST,
+        panel=SECURITY,
         default="none: signatures are shown, not checked",
     ),
 ]
 RequireSignature = Annotated[
     bool,
-    flag("Refuse a bundle that none of them has signed.", None, "--require-signature", panel=TRUST),
+    flag(
+        "Refuse a bundle that none of them has signed.", None, "--require-signature", panel=SECURITY
+    ),
 ]
 Keys = Annotated[
     list[Path],
@@ -29,7 +31,7 @@ Keys = Annotated[
         "A private key of splitpoint keygen; give it again for one more signature.",
         "FILE",
         "--key",
-        panel=TRUST,
+        panel=SECURITY,
     ),
 ]
 PassphraseFile = Annotated[
@@ -37,7 +39,7 @@ PassphraseFile = Annotated[
     flag(
         "Its passphrase: the first line of this file, which others may not read.",
         "FILE",
-        panel=TRUST,
+        panel=SECURITY,
         default="asked for at a terminal, where there is one",
     ),
 ]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from partitioner.cli.flags.keys import PassphraseFile
-from partitioner.settings.panels import OUTPUT, TRUST
+from partitioner.settings.panels import OUTPUT, SECURITY
 from partitioner.terminal.console import JsonFlag, print_json, screen
 from partitioner.terminal.flags import flag
 
@@ -15,7 +15,7 @@ def keygen(
     ],
     passphrase: Annotated[
         bool,
-        flag("Ask for a passphrase that the key needs then.", None, "--passphrase", panel=TRUST),
+        flag("Ask for a passphrase that the key needs then.", None, "--passphrase", panel=SECURITY),
     ] = False,
     passphrase_file: PassphraseFile = None,
     as_json: JsonFlag = False,
