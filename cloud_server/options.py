@@ -3,6 +3,7 @@
 Light, so that `--help` can read it.
 """
 
+import math
 import os
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -10,10 +11,20 @@ from typing import TYPE_CHECKING
 
 from cloud_server.batching_options import BatchingOptions
 from partitioner.common.defaults import DEFAULT_PROVIDER
-from partitioner.settings.declaration import about, option, worked_out
-from partitioner.settings.kinds import ADDRESS, FOLDER, NAMES, SIZE, TIME, count, words
+from partitioner.settings.declaration import Options, about, option, worked_out
+from partitioner.settings.kinds import (
+    ADDRESS,
+    FILE,
+    FOLDER,
+    NAMES,
+    SIZE,
+    TIME,
+    count,
+    number_or_word,
+    words,
+)
 from partitioner.settings.listener_options import ListenerOptions
-from partitioner.settings.panels import LIMITS, LINK, MODEL, RUNTIME
+from partitioner.settings.panels import LIMITS, LINK, MODEL, RUNTIME, SECURITY
 from partitioner.settings.serving_limits import ServingLimits
 from partitioner.settings.signature_options import require_signature_option, trusted_keys_option
 from partitioner.settings.threads import threads_option
@@ -37,8 +48,48 @@ def _above_zero(found: float) -> bool:
     return found > 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions(Options):
+    """Whom a server lets in, and how much each device may take that has no limits of its own."""
+
+    devices: str | Path | None = option(
+        None,
+        "File of registered devices; nobody else is let in. See: splitpoint-cloud devices.",
+        FILE,
+        none="open",
+        shown="open to all who reach it",
+        panel=SECURITY,
+    )
+    device_streams: int = option(
+        16,
+        "Calls of one device that stay open at the same time; more are refused.",
+        count(),
+        panel=SECURITY,
+        holds=_at_least_one,
+        wrong="{} streams let no device in. Give 1 or more.",
+    )
+    device_requests_per_s: float | None = option(
+        None,
+        "Requests of one device in a second; more are refused.",
+        number_or_word("N"),
+        none="any",
+        panel=SECURITY,
+        holds=lambda rate: 0 < rate < math.inf,
+        wrong="{:g} requests a second are no limit. Give more than 0, or any.",
+    )
+    device_bytes_per_s: int | None = option(
+        None,
+        "Bytes of one device's requests in a second, as 10MiB; more are refused.",
+        SIZE,
+        none="any",
+        panel=SECURITY,
+        holds=_at_least_one,
+        wrong="{} bytes a second let nothing through. Give 1 or more.",
+    )
+
+
 @dataclass(frozen=True)
-class ServerOptions(ServingLimits, ListenerOptions, BatchingOptions):
+class ServerOptions(DeviceOptions, ServingLimits, ListenerOptions, BatchingOptions):
     """The options of a server. Raises UsageError for values that cannot be, alone or together."""
 
     bundles: str | Path = field(
@@ -137,12 +188,12 @@ class ServerOptions(ServingLimits, ListenerOptions, BatchingOptions):
     @property
     def authenticates(self) -> bool:
         """True where every caller has to show who it is."""
-        return self.tls_client_ca is not None
+        return self.tls_client_ca is not None or self.devices is not None
 
     @property
     def exposure(self) -> "Exposure":
         """What secures its listeners, of gRPC and of HTTP."""
         from protos.security.exposure import Exposure
 
-        remedy = "Give `tls_cert` and `tls_key`."
+        remedy = "Give `tls_cert` and `tls_key`, or `devices`."
         return Exposure(self.tls is not None, self.authenticates, self.insecure, remedy)

@@ -17,6 +17,9 @@ from cloud_server.models.repository import Repository
 from cloud_server.observability.edge_book import EdgeBook
 from cloud_server.observability.request_book import RequestBook
 from cloud_server.options import ServerOptions
+from cloud_server.security.gate import Gate, gate_of
+from cloud_server.security.grpc_gate import GrpcGate
+from cloud_server.security.guarded_models import access_of, guarded
 from cloud_server.services.profile_meter import ProfileMeter
 from cloud_server.services.splitpoint_service import SERVICE, SplitpointService
 from cloud_server.services.statistics_service import StatisticsService
@@ -29,7 +32,7 @@ from protos.errors import UsageError
 from protos.rpc.addresses import open_listener
 from protos.security.server_tls import ServerTls
 from protos.serving import inference
-from protos.serving.answers import Answerer
+from protos.serving.answers import Answerer, Catalogue
 from protos.serving.drain import Drain
 from protos.serving.oip_server import OipServer, Service
 
@@ -81,6 +84,11 @@ class CloudServer:
     def tls(self) -> ServerTls | None:
         """What its listeners speak TLS with; None: they do not. UsageError before the server has started."""
         return self._started().tls
+
+    @property
+    def gate(self) -> Gate | None:
+        """Who is let in; None: everybody. Raises UsageError before the server has started."""
+        return self._started().gate
 
     @property
     def edges(self) -> EdgeBook:
@@ -152,7 +160,7 @@ class CloudServer:
 class Served:
     """The parts of a started server that REST serves, too. `max_bytes`: of one request."""
 
-    store: ModelStore
+    catalogue: Catalogue
     answerer: Answerer
     statistics: StatisticsService
     edges: EdgeBook
@@ -172,8 +180,10 @@ class _Running:
         runtime: RuntimeOptions,
         rules: RuleBook,
         tls: ServerTls | None,
+        gate: Gate | None,
     ) -> None:
-        self.store, self.repository, self.tls = store, repository, tls
+        self.store, self.repository, self.tls, self.gate = store, repository, tls, gate
+        self._following: asyncio.Task[None] | None = None
         self.drain = Drain()
         self.edges = EdgeBook()
         self.requests = RequestBook()
@@ -188,11 +198,18 @@ class _Running:
             rules,
         )
         splitpoint = SplitpointService(
-            store, ProfileMeter(self.drain), options.workers, limit, runtime, self.edges
-        )
-        self._server = OipServer(
             store,
-            self._engine,
+            ProfileMeter(self.drain),
+            options.workers,
+            limit,
+            runtime,
+            self.edges,
+            access_of(gate),
+        )
+        catalogue, answerer = guarded(store, self._engine, gate)
+        self._server = OipServer(
+            catalogue,
+            answerer,
             self.drain,
             max_message_bytes=limit,
             stream_window=options.stream_window,
@@ -202,11 +219,12 @@ class _Running:
                 Service(inference.SERVICE, statistics.handlers(), inference_pb2),
             ],
             tls=tls,
+            interceptors=[GrpcGate(gate)] if gate else [],
         )
 
         self.served = Served(
-            store=store,
-            answerer=self._engine,
+            catalogue=catalogue,
+            answerer=answerer,
             statistics=statistics,
             edges=self.edges,
             requests=self.requests,
@@ -222,6 +240,8 @@ class _Running:
         # Tried first with a socket, which says why it fails.
         open_listener(listen, "listen").close()
         await self._server.start(listen)
+        if self.gate:
+            self._following = asyncio.create_task(self.gate.follow())
 
     async def announce(self, notice_s: float) -> None:
         if notice_s > 0:
@@ -236,6 +256,8 @@ class _Running:
         self.close()
 
     def close(self) -> None:
+        if self._following:
+            self._following.cancel()
         self._engine.close()
         self.store.close()
 
@@ -244,6 +266,7 @@ async def _run(options: ServerOptions) -> _Running:
     options.exposure.check(options.listen, "listen")
     tls = ServerTls(options.tls) if options.tls else None
     runtime = RuntimeOptions(threads=options.threads, provider=options.provider)
+    gate = await asyncio.to_thread(gate_of, options)
     memory = math.inf if options.memory_bytes is None else options.memory_bytes
     store = ModelStore((), runtime, options.max_sessions, memory)
     trust = Trust.of(options.trusted_keys, required=options.require_signature)
@@ -256,7 +279,7 @@ async def _run(options: ServerOptions) -> _Running:
             rules.read(version)
     for model in await store.preload(options.preload):
         await rules.prove(model, await store.load(model))
-    running = _Running(options, store, repository, runtime, rules, tls)
+    running = _Running(options, store, repository, runtime, rules, tls, gate)
     try:
         await running.start(options.listen)
         options.exposure.announce(running.address)

@@ -6,7 +6,11 @@ from partitioner.terminal.app import new_app
 _HOME = "cloud_server.cli"
 
 app = new_app(
-    {"serve": f"{_HOME}.serve:serve", "health": f"{_HOME}.health:health"},
+    {
+        "serve": f"{_HOME}.serve:serve",
+        "health": f"{_HOME}.health:health",
+        "devices": f"{_HOME}.devices:app",
+    },
     help="The cloud side of Splitpoint: serve the tails of bundles.",
 )
 

@@ -27,6 +27,11 @@ class Model(ServedModel):
     cut: str
 
     @property
+    def bundle_name(self) -> str:
+        """The bundle that it is of."""
+        return self.owner.name
+
+    @property
     def bundle(self) -> Bundle:
         """What it is a part of."""
         return self.owner.bundle

@@ -103,11 +103,11 @@ def _models(served: Served) -> APIRouter:
 
     @routes.get("/v2/models/{name}", summary="Inputs and outputs of a model")
     async def model(name: str) -> dict[str, Any]:
-        return model_metadata(name, served.store.find(name))
+        return model_metadata(name, served.catalogue.find(name))
 
     @routes.get("/v2/models/{name}/versions/{version}", summary="Inputs and outputs of a version")
     async def model_version(name: str, version: str) -> dict[str, Any]:
-        return model_metadata(name, served.store.find(name, version))
+        return model_metadata(name, served.catalogue.find(name, version))
 
     @routes.get("/v2/models/{name}/ready", summary="Is a model served?", responses=schemas.UNREADY)
     async def model_ready(name: str, response: Response) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _models(served: Served) -> APIRouter:
         return _model_ready(name, version, response)
 
     def _model_ready(name: str, version: str, response: Response) -> dict[str, Any]:
-        served.store.find(name, version)
+        served.catalogue.find(name, version)
         response.status_code = 200 if served.drain.ready else 503
         return {"name": name, "ready": served.drain.ready}
 

@@ -24,7 +24,8 @@ async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
     try:
         import uvicorn
 
-        from cloud_server.rest.app import create_app
+        from cloud_server.rest.app import create_app, open_gate
+        from cloud_server.rest.device_gate import device_gate
     except ImportError as error:
         raise UsageError(
             f"`http` needs {error.name}. Install it with: pip install 'splitpoint[cloud]'."
@@ -39,7 +40,7 @@ async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
     server.options.exposure.check(listen, "http")
     served, tls = server.served, server.tls
     config = uvicorn.Config(
-        create_app(served),
+        create_app(served, device_gate(server.gate) if server.gate else open_gate),
         log_config=None,
         access_log=False,
         server_header=False,

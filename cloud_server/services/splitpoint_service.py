@@ -11,6 +11,7 @@ from cloud_server.models.model_store import ModelStore
 from cloud_server.models.version import Version
 from cloud_server.observability.edge_book import EdgeBook
 from cloud_server.options import available_cores
+from cloud_server.security.guarded_models import Access
 from cloud_server.services.profile_meter import ProfileMeter
 from partitioner.bundle.calibration import CALIBRATION_FILE
 from partitioner.bundle.contents import Contents
@@ -44,6 +45,7 @@ class SplitpointService:
         max_message_bytes: int,
         options: RuntimeOptions,
         edges: EdgeBook,
+        access: Access,
     ) -> None:
         self._store = store
         self._meter = meter
@@ -51,6 +53,7 @@ class SplitpointService:
         self._max_message_bytes = max_message_bytes
         self._options = options
         self._edges = edges
+        self._access = access
 
     async def get_server_info(self, request: sp.GetServerInfoRequest) -> sp.GetServerInfoResponse:
         """Version and limits."""
@@ -63,12 +66,13 @@ class SplitpointService:
         )
 
     async def list_bundles(self, request: sp.ListBundlesRequest) -> sp.ListBundlesResponse:
-        """Return names, digests, sizes and cuts of all versions of all bundles."""
+        """Return names, digests, sizes and cuts of all versions of all bundles that the caller may use."""
         del request
         return sp.ListBundlesResponse(
             bundles=[
                 _entry(version, is_default=version is versions[0])
-                for versions in self._store.versions.values()
+                for name, versions in self._store.versions.items()
+                if self._access.allows(name)
                 for version in versions
             ]
         )
@@ -80,6 +84,7 @@ class SplitpointService:
 
         Calibration, exits and signature come before it, if they are asked for.
         """
+        self._access.check(request.name)
         bundle = self._store.find_bundle(request.name, request.version)
         held = Held.of(bundle.manifest, request.heads_of) if request.heads_of else None
         files = held.files(bundle.manifest) if held else bundle.manifest.files
@@ -106,6 +111,7 @@ class SplitpointService:
         self, request: sp.MeasureProfileRequest
     ) -> AsyncIterator[sp.MeasureProfileResponse]:
         """Yield progress, then the profile of this machine."""
+        self._access.check(request.name)
         bundle = self._store.find_held(request.name, request.bundle_digest).bundle
         budget_s = request.budget_s or DEFAULT_BUDGET_S
         if not 0 < budget_s <= LONGEST_BUDGET_S:

@@ -20,7 +20,16 @@ _RATES = {
 # Bytes are told from bits by the capital B, as in MB/s, beside Mb/s.
 _BIT_RATES = {"b/s": 1.0, "kb/s": 1e3, "Kb/s": 1e3, "mb/s": 1e6, "Mb/s": 1e6, "Gb/s": 1e9}
 _BYTE_RATES = {"B/s": 8.0, "kB/s": 8e3, "KB/s": 8e3, "MB/s": 8e6, "GB/s": 8e9}
-_TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "min": 60.0}
+_TIMES = {
+    "s": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "μs": 1e-6,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+}
 _ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "μJ": 1e-6, "kJ": 1e3, "Wh": 3600.0}
 _SIZES = {
     "B": 1,
@@ -64,8 +73,8 @@ def parse_duration(text: str) -> float:
     number, unit = _split(text, "a duration such as 20ms or 1.5s")
     if unit not in _TIMES:
         raise UsageError(
-            f"{text!r} has no unit of time{' that is known' if unit else ''}. Write 20ms, 1.5s, 300us or "
-            "2min."
+            f"{text!r} has no unit of time{' that is known' if unit else ''}. Write 20ms, 1.5s, 300us, "
+            "2min, 12h or 30d."
         )
     return _at_most(MAX_S, number * _TIMES[unit], text, "duration")
 

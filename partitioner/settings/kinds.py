@@ -71,6 +71,24 @@ def number(metavar: str) -> Kind:
     return Kind(metavar, float, write=_same, types=(Real,), wanted="a number, such as 0.5")
 
 
+def _read_number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no number. Write one such as 0.5.") from None
+
+
+def number_or_word(metavar: str) -> Kind:
+    """Return any number of an option for which a word may stand, too."""
+    return Kind(
+        metavar,
+        read=_read_number,
+        write="{:g}".format,
+        types=(Real,),
+        wanted="a number, such as 0.5",
+    )
+
+
 def _read_address(text: str) -> str:
     from protos.rpc.addresses import split_address
 

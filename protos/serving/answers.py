@@ -56,6 +56,11 @@ class ServedModel:
     """All that there are of this name, the newest first."""
     platform: str = "onnxruntime_onnx"
 
+    @property
+    def bundle_name(self) -> str:
+        """The bundle that it is of: a whole model's is called like it."""
+        return self.name
+
 
 class Catalogue(Protocol):
     """The models of a server."""

@@ -41,6 +41,8 @@ def test_flags_go_before_environment_before_file_before_defaults(
         ({"bundles": "a", "listen": "here"}, "no address to listen on"),
         ({"bundles": "a", "listen": "::1:50"}, "no address to listen on"),
         ({"bundles": "a", "listen": "h:70000"}, "Ports go from 0 to 65535"),
+        ({"bundles": "a", "device_requests_per_s": "few"}, "'few' is no number. .*Or write any"),
+        ({"bundles": "a", "device_requests_per_s": "inf"}, "are no limit. Give more than 0"),
         ({"bundles": "a", "log_level": "loud"}, "--log-level is wrong"),
     ],
 )

@@ -1,0 +1,253 @@
+"""The commands `splitpoint-cloud devices …`: who may use a server, and what."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from partitioner.settings.panels import LIMITS, OUTPUT, SECURITY
+from partitioner.terminal import console
+from partitioner.terminal.app import new_app
+from partitioner.terminal.flags import flag
+from protos.errors import UsageError
+
+if TYPE_CHECKING:
+    from cloud_server.security.registered_device import RegisteredDevice
+    from cloud_server.security.tokens import Token
+
+app = new_app(
+    help="Say which devices may use a server, and for what. A running server follows the file within a "
+    "second, also on streams that are open."
+)
+
+_ROLES = ("infer", "fetch", "telemetry", "profile", "admin")
+
+_File = Annotated[
+    Path,
+    flag(
+        "The file of devices, as `serve` takes it; it is made if there is none.",
+        "FILE",
+        "--devices",
+        envvar="SPLITPOINT_CLOUD_DEVICES",
+    ),
+]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="The device.", show_default=False)]
+_TokenFile = Annotated[
+    Path | None,
+    flag(
+        "Write the token there, for its owner alone, and not on stdout.",
+        "FILE",
+        panel=OUTPUT,
+        default="stdout",
+    ),
+]
+_Expires = Annotated[
+    str | None,
+    flag(
+        "For how long the token is good.", "TIME", "--expires", panel=SECURITY, default="for ever"
+    ),
+]
+
+
+@app.command()
+def create(
+    name: _Name,
+    devices: _File,
+    role: Annotated[
+        list[str],
+        flag(
+            "What it may do; may be repeated. None implies another.",
+            "|".join(_ROLES),
+            panel=SECURITY,
+            choices=lambda: _ROLES,
+        ),
+    ],
+    model: Annotated[
+        list[str] | None,
+        flag(
+            "A model that it may use, with its tails; * and ? stand for letters. May be repeated.",
+            "NAME",
+            panel=SECURITY,
+            default="all",
+        ),
+    ] = None,
+    certificate: Annotated[
+        bool,
+        flag("It shows a client certificate of this name; it gets no token.", None, panel=SECURITY),
+    ] = False,
+    expires: _Expires = None,
+    streams: Annotated[
+        int | None,
+        flag(
+            "Calls that stay open at once.", "N", panel=LIMITS, default="as the server says", min=1
+        ),
+    ] = None,
+    requests_per_s: Annotated[
+        float | None,
+        flag("Requests in a second.", "N", panel=LIMITS, default="as the server says"),
+    ] = None,
+    bytes_per_s: Annotated[
+        str | None,
+        flag(
+            "Bytes of requests in a second, as 10MiB.",
+            "SIZE",
+            panel=LIMITS,
+            default="as the server says",
+        ),
+    ] = None,
+    token_file: _TokenFile = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Register a device, and print its token once: the file keeps only a digest of it.
+
+    A name has 1 to 64 letters, digits, dots, hyphens and underscores, and begins with a letter or digit.
+    A revoked device of this name makes way.
+
+    Example: splitpoint-cloud devices create cam-1 --devices devices.json --role infer --role telemetry
+    """
+    from cloud_server.security.device_file import changing
+    from cloud_server.security.registered_device import Limits
+    from cloud_server.security.registration import register
+    from partitioner.common.units import parse_size
+
+    limits = Limits(
+        streams=streams,
+        requests_per_s=_above_zero(requests_per_s),
+        bytes_per_s=None if bytes_per_s is None else _above_zero(parse_size(bytes_per_s)),
+    )
+    _check_token_file(token_file)
+    now = _now()
+    device, token = register(name, role, model, limits, certificate, now, _end(expires, now))
+    with changing(devices) as file:
+        file.check_free(name)
+        _hand_over(token, token_file)
+        file.put(device)
+    _tell(device, token, token_file, json)
+
+
+@app.command("list")
+def list_devices(devices: _File, json: console.JsonFlag = False) -> None:
+    """Show the devices, what they may do, and the state of their tokens.
+
+    Example: splitpoint-cloud devices list --devices devices.json
+    """
+    from cloud_server.security.device_file import read_devices
+    from cloud_server.security.device_table import device_json, devices_table
+
+    found, now = read_devices(devices).devices, _now()
+    if json:
+        console.print_json([device_json(device, now) for device in found])
+    elif not found:
+        console.screen.print("no devices", markup=False)
+    else:
+        console.screen.print(devices_table(found, now))
+
+
+@app.command()
+def revoke(
+    name: _Name,
+    devices: _File,
+    token: Annotated[
+        str | None,
+        flag(
+            "The key of one of its tokens, as `list` shows it.",
+            "KEY",
+            "--token-key",
+            panel=SECURITY,
+            default="all of the device",
+        ),
+    ] = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Let a device in no more, or no more with one of its tokens. Its open streams end within a second.
+
+    Example: splitpoint-cloud devices revoke cam-1 --devices devices.json
+    """
+    from cloud_server.security.device_file import changing
+    from cloud_server.security.registration import revoked, without_token
+
+    with changing(devices) as file:
+        device = file.find(name)
+        device = without_token(device, token, _now()) if token else revoked(device, _now())
+        file.put(device)
+    _tell(device, None, None, json)
+
+
+@app.command()
+def rotate(
+    name: _Name,
+    devices: _File,
+    overlap: Annotated[
+        str,
+        flag("For how long the tokens from before stay good.", "TIME", panel=SECURITY),
+    ] = "0s",
+    expires: _Expires = None,
+    token_file: _TokenFile = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Give a device a new token in place of those that it has.
+
+    Example: splitpoint-cloud devices rotate cam-1 --devices devices.json --overlap 1h
+    """
+    from cloud_server.security.device_file import changing
+    from cloud_server.security.registration import rotated
+    from partitioner.common.units import parse_duration
+
+    _check_token_file(token_file)
+    now = _now()
+    until = now + timedelta(seconds=parse_duration(overlap))
+    with changing(devices) as file:
+        device, token = rotated(file.find(name), now, until, _end(expires, now))
+        _hand_over(token, token_file)
+        file.put(device)
+    _tell(device, token, token_file, json)
+
+
+def _now() -> datetime:
+    from datetime import UTC
+
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _end(expires: str | None, now: datetime) -> datetime | None:
+    from partitioner.common.units import parse_duration
+
+    return None if expires is None else now + timedelta(seconds=parse_duration(expires))
+
+
+def _above_zero(limit: float | None) -> float | None:
+    if limit is not None and not 0 < limit < float("inf"):
+        raise UsageError(f"a limit of {limit:g} a second lets nothing through. Give more than 0.")
+    return limit
+
+
+def _check_token_file(path: Path | None) -> None:
+    from partitioner.common.files import check_target
+
+    check_target("the token", path)
+
+
+def _hand_over(token: "Token | None", path: Path | None) -> None:
+    """Write the token before the file of devices: a device that has none is worse than a token of none."""
+    from partitioner.common.files import write_private
+
+    if token and path:
+        write_private(path, token.text.encode() + b"\n", replaces=False)
+
+
+def _tell(
+    device: "RegisteredDevice", token: "Token | None", path: Path | None, as_json: bool
+) -> None:
+    from cloud_server.security.device_table import device_json, device_sentence
+
+    if as_json:
+        shown = {"token": token.text} if token and not path else {}
+        console.print_json({**device_json(device, _now()), **shown})
+        return
+    console.remark(device_sentence(device, _now()))
+    if token and path:
+        console.remark(f"its token is in {path}")
+    elif token:
+        console.remark("its token, which is shown this once:")
+        console.screen.print(token.text, markup=False, soft_wrap=True)

@@ -1,0 +1,41 @@
+"""The gate on REST: the token of a device, and what its role lets it ask for."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import Request
+
+from cloud_server.security.credentials import Credentials, bearer_token
+from cloud_server.security.gate import Gate
+from cloud_server.security.rules import REST_RULES
+from protos.errors import DeniedError, SplitpointError
+from protos.serving.callers import CALLER
+
+
+def device_gate(gate: Gate) -> Callable[[Request], Awaitable[None]]:
+    """Return what lets devices in, and sets CALLER for the rest of the request.
+
+    It raises UnauthenticatedError, DeniedError or OverloadedError. Of certificates it hears nothing, as the
+    web server does not tell of them: behind HTTP a device shows its token.
+    """
+
+    async def admit(request: Request) -> None:
+        path = request.scope["route"].path
+        try:
+            CALLER.set(_admitted(gate, path, request))
+        except SplitpointError as error:
+            who = request.client.host if request.client else "somebody"
+            gate.note_refusal(who, f"{request.method} {path}", error)
+            raise
+
+    return admit
+
+
+def _admitted(gate: Gate, path: str, request: Request) -> str:
+    """Return the name of the device that may make a request; it counts then."""
+    rule = REST_RULES.get(path)
+    if rule is None:
+        raise DeniedError(f"{path} has no rule that says who may ask for it. Nobody may.")
+    device = gate.admit(Credentials(bearer_token(request.headers.items())), rule)
+    if rule.is_charged:
+        gate.charge(device, 0)
+    return device.name

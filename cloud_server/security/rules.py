@@ -1,0 +1,79 @@
+"""Rules: which role each gRPC method and each REST route asks for. What is not here is refused to all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cloud_server.security.registered_device import Role
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Who may call something.
+
+    `is_open`: anybody, without a name. Else a registered device that has one of `roles`; () for any device.
+    `is_charged`: whether the gate counts the call towards the device's limits. Of inference it does not,
+    since each request of a stream counts, on whatever road it comes.
+    """
+
+    roles: tuple[Role, ...] = ()
+    is_open: bool = False
+    is_charged: bool = True
+
+
+OPEN: Final = Rule(is_open=True)
+"""For what an orchestrator asks: is it alive, is it ready. Nothing else is told without a name."""
+ANY_DEVICE: Final = Rule()
+"""For what tells the caller of the server, and of no model that is not its own."""
+INFER: Final = Rule((Role.INFER,))
+_INFERENCE: Final = Rule((Role.INFER,), is_charged=False)
+_FETCH: Final = Rule((Role.FETCH,))
+_TELEMETRY: Final = Rule((Role.TELEMETRY,))
+_PROFILE: Final = Rule((Role.PROFILE,))
+_ADMIN: Final = Rule((Role.ADMIN,))
+METRICS: Final = Rule((Role.TELEMETRY, Role.ADMIN))
+
+_OIP = "/inference.GRPCInferenceService/"
+_SPLITPOINT = "/splitpoint.v1.Splitpoint/"
+_HEALTH = "/grpc.health.v1.Health/"
+
+RPC_RULES: Final[Mapping[str, Rule]] = {
+    f"{_OIP}ServerLive": OPEN,
+    f"{_OIP}ServerReady": OPEN,
+    f"{_OIP}ServerMetadata": ANY_DEVICE,
+    f"{_OIP}ModelReady": INFER,
+    f"{_OIP}ModelMetadata": INFER,
+    f"{_OIP}ModelConfig": INFER,
+    f"{_OIP}ModelStatistics": METRICS,
+    f"{_OIP}ModelInfer": _INFERENCE,
+    f"{_OIP}ModelStreamInfer": _INFERENCE,
+    f"{_OIP}RepositoryIndex": _ADMIN,
+    f"{_OIP}RepositoryModelLoad": _ADMIN,
+    f"{_OIP}RepositoryModelUnload": _ADMIN,
+    f"{_SPLITPOINT}GetServerInfo": ANY_DEVICE,
+    f"{_SPLITPOINT}ListBundles": ANY_DEVICE,
+    f"{_SPLITPOINT}Probe": ANY_DEVICE,
+    f"{_SPLITPOINT}FetchBundle": _FETCH,
+    f"{_SPLITPOINT}MeasureProfile": _PROFILE,
+    f"{_SPLITPOINT}ReportTelemetry": _TELEMETRY,
+    f"{_HEALTH}Check": OPEN,
+    f"{_HEALTH}List": OPEN,
+    f"{_HEALTH}Watch": ANY_DEVICE,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": ANY_DEVICE,
+}
+"""By full method name. `Watch` and reflection stay open for as long as the caller likes: they want a name."""
+
+REST_RULES: Final[Mapping[str, Rule]] = {
+    "/metrics": METRICS,
+    "/v2": ANY_DEVICE,
+    "/v2/models/stats": METRICS,
+    "/v2/models/{name}/stats": METRICS,
+    "/v2/models/{name}/versions/{version}/stats": METRICS,
+    "/v2/models/{name}": INFER,
+    "/v2/models/{name}/versions/{version}": INFER,
+    "/v2/models/{name}/ready": INFER,
+    "/v2/models/{name}/versions/{version}/ready": INFER,
+    "/v2/models/{name}/infer": _INFERENCE,
+    "/v2/models/{name}/versions/{version}/infer": _INFERENCE,
+}
+"""By the path of a route as it was declared. Health and the pages about the routes are open, and not here."""
