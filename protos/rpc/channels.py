@@ -10,12 +10,22 @@ _SHARED: tuple[tuple[str, int], ...] = (
 )
 
 
+_PENDING_CALLS = 1 << 16
+"""Beyond a number of calls that no handler has begun, gRPC drops calls as CANCELLED: 1,000 by default, which
+100 devices that come at once can be. Here refusing is the server's own affair, with a reason and a time."""
+_CALLS_OF_A_CONNECTION = 1 << 10
+"""More wait at the client, whom HTTP/2 tells so."""
+
+
 def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
     """Return the options of a server that refuses requests over `max_message_bytes`."""
     return [
         *_SHARED,
         *limit_options(max_message_bytes),
         ("grpc.so_reuseport", 0),
+        ("grpc.server.max_pending_requests", _PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _PENDING_CALLS),
+        ("grpc.max_concurrent_streams", _CALLS_OF_A_CONNECTION),
     ]
 
 
