@@ -22,8 +22,11 @@ _RUNS_KEPT = 1.5
 """Runs of a worker that wait while requests are refused: with one, a worker that is done may find nothing."""
 _GREEDY = 1 / 3
 """Of the bound, for who has more in the server than others have on average."""
-_LATEST = 0.2
-"""Weight of the newest run."""
+_LEAST_KEPT_S = 0.004
+"""However short the runs: what is between a worker and its next request takes a time as well."""
+_LATEST, _MOST_TIMES = 0.2, 3.0
+"""Weight of the newest run, which counts as so many times as long as expected at most: a machine that was
+held up for a moment is not slow."""
 
 _WINDOW_S = 0.25
 _LEAST_AWAY_S, _MOST_AWAY_S = 0.01, 2.0
@@ -89,9 +92,12 @@ class Admission:
 
     def ran(self, predicted_s: float, took_s: float) -> None:
         """Learn from one run of a worker; a lost update is none that matters."""
-        self._run_s += _LATEST * (took_s - self._run_s) if self._run_s else took_s
+        if self._run_s:
+            self._run_s = _followed(self._run_s, took_s)
+        else:
+            self._run_s = took_s
         if predicted_s > 0:
-            self._slowness += _LATEST * (took_s / predicted_s - self._slowness)
+            self._slowness = _followed(self._slowness, took_s / predicted_s)
 
     def _what_is_full(self, caller: str, wait_s: float, waiting_bytes: int) -> str:
         """Return what there is too much of, as a noun; empty: there is room."""
@@ -106,11 +112,15 @@ class Admission:
     def _most_wait_s(self, caller: str) -> float:
         if self._clock() >= self._short_until_s:
             return self._limits.wait_s
-        most_s = min(self._limits.wait_s, _RUNS_KEPT * self._run_s)
+        most_s = min(self._limits.wait_s, max(_LEAST_KEPT_S, _RUNS_KEPT * self._run_s))
         return _GREEDY * most_s if self._is_greedy(caller) else most_s
 
     def _is_greedy(self, caller: str) -> bool:
         return self._held[caller] * len(self._held) > self.inside
+
+
+def _followed(expected: float, found: float) -> float:
+    return expected + _LATEST * (min(found, _MOST_TIMES * expected) - expected)
 
 
 class PushBack:

@@ -1,7 +1,8 @@
 """How long a row of each model takes, as computed lately; what shares of the workers are reckoned in."""
 
-_LATEST = 0.2
-"""Weight of the newest run."""
+_LATEST, _MOST_TIMES = 0.2, 3.0
+"""Weight of the newest run, which counts as so many times as long as expected at most: a machine that was
+held up for a moment is not slow."""
 _UNKNOWN_S = 1e-3
 """Taken for a row of a model that has not run yet."""
 
@@ -16,7 +17,7 @@ class ComputeCosts:
         """Learn from one run of so many rows."""
         row_s = compute_s / rows
         before_s = self._row_s.get(model, row_s)
-        self._row_s[model] = before_s + _LATEST * (row_s - before_s)
+        self._row_s[model] = before_s + _LATEST * (min(row_s, _MOST_TIMES * before_s) - before_s)
 
     def predict(self, model: str, rows: int) -> float:
         """Return about how many seconds so many rows take."""

@@ -72,6 +72,25 @@ def test_runs_that_take_longer_than_predicted_make_the_wait_longer() -> None:
     assert not asked.lets_in(5.1)
 
 
+def test_one_run_that_was_held_up_makes_no_server_slow() -> None:
+    asked = Asked()
+    asked.admission.ran(
+        RUN_S, 1000 * RUN_S
+    )  # counts as three times as long, of which a fifth is believed
+    assert asked.lets_in(14)  # 70 ms, 98 by what is believed
+    assert not asked.lets_in(14.5)
+
+
+def test_short_queue_of_short_runs_is_four_milliseconds() -> None:
+    admission = Admission(LIMITS, 1, FakeClock())
+    admission.ran(0.0001, 0.0001)
+    with pytest.raises(OverloadedError):
+        admission.check("a", 0.1, 0)
+    admission.check("a", 0.0039, 0)
+    with pytest.raises(OverloadedError):
+        admission.check("a", 0.0041, 0)
+
+
 def test_idle_server_lets_a_request_in_whatever_it_takes() -> None:
     asked = Asked(limits=QueueLimits(requests=1, nbytes=1, wait_s=1e-9))
     assert asked.lets_in(0)
