@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,8 @@ from cloud_server.engine.rule_book import RuleBook
 from cloud_server.models.bundle_folder import BundleFolder
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.repository import Repository
+from cloud_server.observability.call_book import CallBook
+from cloud_server.observability.call_meter import CallMeter
 from cloud_server.observability.edge_book import EdgeBook
 from cloud_server.observability.request_book import RequestBook
 from cloud_server.options import ServerOptions
@@ -158,13 +161,20 @@ class CloudServer:
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """The parts of a started server that REST serves, too. `max_bytes`: of one request."""
+    """The parts of a started server that REST serves, too.
 
+    `catalogue` is what of the `store` a caller may use; `pages`: answers by method, route and status;
+    `max_bytes`: of one request.
+    """
+
+    store: ModelStore
     catalogue: Catalogue
     answerer: Answerer
     statistics: StatisticsService
     edges: EdgeBook
     requests: RequestBook
+    calls: CallBook
+    pages: Counter[tuple[str, str, str]]
     drain: Drain
     max_bytes: int
 
@@ -187,6 +197,7 @@ class _Running:
         self.drain = Drain()
         self.edges = EdgeBook()
         self.requests = RequestBook()
+        calls = CallBook()
         statistics = StatisticsService(store, self.requests.tallies)
         limit = options.max_message_bytes
         self._engine = Engine(
@@ -219,15 +230,19 @@ class _Running:
                 Service(inference.SERVICE, statistics.handlers(), inference_pb2),
             ],
             tls=tls,
-            interceptors=[GrpcGate(gate)] if gate else [],
+            # Counted first, so that what the gate refuses counts, too.
+            interceptors=[CallMeter(calls), *([GrpcGate(gate)] if gate else [])],
         )
 
         self.served = Served(
+            store=store,
             catalogue=catalogue,
             answerer=answerer,
             statistics=statistics,
             edges=self.edges,
             requests=self.requests,
+            calls=calls,
+            pages=Counter(),
             drain=self.drain,
             max_bytes=limit,
         )

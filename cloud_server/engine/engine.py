@@ -138,11 +138,11 @@ class Engine:
 
     def _entered(self, job: Job) -> None:
         self._admission.entered(job.caller)
-        self.book.pending = self._admission.inside
+        self.book.entered(job)
 
     def _left(self, job: Job, future: asyncio.Future[Any]) -> None:
         self._admission.left(job.caller)
-        self.book.pending = self._admission.inside
+        self.book.left(job)
         self.book.ended(job, future)
 
     def _forget(self, request: Request, future: asyncio.Future[Any]) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -29,13 +30,36 @@ class RequestBook:
         self._clock_ns = clock_ns
         self._wall_s = wall_s
         self._tallies: dict[ServedKey, Tally] = {}
-        self.pending = 0
-        """Requests that were taken and have not been answered yet."""
+        self._pending: Counter[ServedKey] = Counter()
+
+    @property
+    def pending(self) -> int:
+        """Requests that were let in and are not answered yet."""
+        return self._pending.total()
+
+    @property
+    def pending_by_model(self) -> Mapping[ServedKey, int]:
+        """The same by model and version."""
+        return MappingProxyType(self._pending)
 
     @property
     def tallies(self) -> Mapping[ServedKey, Tally]:
         """The counts by model and version."""
         return MappingProxyType(self._tallies)
+
+    def entered(self, job: Job) -> None:
+        """Count one that was let in."""
+        self._pending[job.served] += 1
+
+    def left(self, job: Job) -> None:
+        """Count one out again."""
+        self._pending[job.served] -= 1
+
+    def keep(self, served: Collection[ServedKey]) -> None:
+        """Forget the counts of models that are not served any more, and of which nothing is pending."""
+        for key in self._tallies.keys() - set(served) - {NO_MODEL}:
+            if not self._pending[key]:
+                del self._tallies[key], self._pending[key]
 
     def ended(self, job: Job, future: asyncio.Future[Any]) -> None:
         """Count a request by what its future brings: an error, or an answer's bytes if `spent` is known."""

@@ -1,22 +1,20 @@
 """The application: the routes of the Open Inference Protocol, health, metrics, and pages about them."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from prometheus_client.exposition import choose_encoder
 
 from cloud_server.rest import schemas
 from cloud_server.rest.documents import model_metadata, plain, server_metadata
 from cloud_server.rest.inference import Inference
+from cloud_server.rest.metrics_page import MetricsPage
 from cloud_server.rest.pages import SafeHeaders, add_pages
-from cloud_server.rest.refusals import Refusing, add_refusals
+from cloud_server.rest.refusals import Answers, add_refusals
 from cloud_server.server import Served
 from protos.inference_pb2 import ModelStatisticsRequest
 from protos.serving.drain import Drain
 from protos.serving.inference import splitpoint_version
-from protos.serving.metrics import registry_of
 
 Gate = Callable[[Request], Awaitable[None]]
 """Raises SplitpointError for a request that is not let in. What it sets in context variables holds for
@@ -38,7 +36,7 @@ def create_app(served: Served, gate: Gate = open_gate) -> FastAPI:
     )
     add_refusals(app)
     add_pages(app)
-    app.add_middleware(Refusing)
+    app.add_middleware(Answers, counts=served.pages)
     app.add_middleware(SafeHeaders)
     app.include_router(_health(served.drain))
     for router in (_statistics(served), _models(served), _inference(served)):
@@ -67,7 +65,7 @@ def _health(drain: Drain) -> APIRouter:
 
 def _statistics(served: Served) -> APIRouter:
     routes = APIRouter(tags=["statistics"], responses=schemas.REFUSED)
-    registry = registry_of(served.edges.newest)
+    page = MetricsPage(served)
 
     async def told(name: str, version: str) -> dict[str, Any]:
         request = ModelStatisticsRequest(name=name, version=version)
@@ -75,9 +73,8 @@ def _statistics(served: Served) -> APIRouter:
 
     @routes.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
     async def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        page = await asyncio.to_thread(encode, registry)
-        return Response(page, headers={"content-type": content_type})
+        text, content_type = await page.write(request.headers.get("accept", ""))
+        return Response(text, headers={"content-type": content_type})
 
     @routes.get("/v2/models/stats", summary="What all models have done")
     async def all_models() -> dict[str, Any]:

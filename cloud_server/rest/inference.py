@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import Request, Response
 
-from cloud_server.rest.bodies import Bodies
-from cloud_server.rest.infer_job import RestJob
+from cloud_server.rest.payloads.bodies import Bodies
+from cloud_server.rest.payloads.infer_job import RestJob
 from cloud_server.rest.refusals import CLIENT_GONE, draining
 from protos.serving.answers import Answerer, answer
 from protos.serving.drain import Drain

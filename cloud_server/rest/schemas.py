@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cloud_server.rest.infer_document import InferRequest
+from cloud_server.rest.payloads.infer_document import InferRequest
 
 _Schema = dict[str, Any]
 

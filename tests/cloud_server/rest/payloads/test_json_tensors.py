@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cloud_server.rest.json_tensors import read_numbers, write_numbers
+from cloud_server.rest.payloads.json_tensors import read_numbers, write_numbers
 from protos.errors import TensorError
 
 DTYPES = {

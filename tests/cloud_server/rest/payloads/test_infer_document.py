@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_server.rest.infer_document import MAX_JSON_BYTES, read_request, write_answer
+from cloud_server.rest.payloads.infer_document import MAX_JSON_BYTES, read_request, write_answer
 from protos.errors import SplitpointError, TensorError, TooLargeError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 

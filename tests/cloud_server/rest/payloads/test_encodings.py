@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_server.rest.encodings import check_encoding, chosen_encoding, packer, unpack
+from cloud_server.rest.payloads.encodings import check_encoding, chosen_encoding, packer, unpack
 from protos.errors import TensorError, TooLargeError, UsageError
 
 PACKED = {"gzip": gzip.compress, "deflate": zlib.compress, "": bytes}

@@ -7,7 +7,7 @@ import pytest
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from cloud_server.rest.bodies import Bodies
+from cloud_server.rest.payloads.bodies import Bodies
 from protos.errors import LateError, OverloadedError, TooLargeError, UsageError
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
-from cloud_server.rest.json_tensors import read_numbers, write_numbers
+from cloud_server.rest.payloads.json_tensors import read_numbers, write_numbers
 from protos.errors import TensorError, TooLargeError, plural
 from protos.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from protos.tensors import Buffer

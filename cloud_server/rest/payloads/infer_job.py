@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from cloud_server.rest import infer_document
-from cloud_server.rest.encodings import check_encoding, chosen_encoding, packer, unpack
-from cloud_server.rest.infer_document import InferRequest
+from cloud_server.rest.payloads import infer_document
+from cloud_server.rest.payloads.encodings import check_encoding, chosen_encoding, packer, unpack
+from cloud_server.rest.payloads.infer_document import InferRequest
 from protos.errors import UsageError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.serving.answers import Job

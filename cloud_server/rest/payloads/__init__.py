@@ -1,0 +1,1 @@
+"""Bodies of inference requests and answers: held, unpacked, parsed, written."""
