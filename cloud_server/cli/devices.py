@@ -1,5 +1,6 @@
 """The commands `splitpoint-cloud devices …`: who may use a server, and what."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ from partitioner.terminal.flags import flag
 from protos.errors import UsageError
 
 if TYPE_CHECKING:
-    from cloud_server.security.registered_device import RegisteredDevice
+    from cloud_server.security.registered_device import Limits, RegisteredDevice
     from cloud_server.security.tokens import Token
 
 app = new_app(
@@ -50,6 +51,55 @@ _Expires = Annotated[
 ]
 
 
+_Model = Annotated[
+    list[str] | None,
+    flag(
+        "A model that it may use, with its tails; * and ? stand for letters. May be repeated.",
+        "NAME",
+        "--model",
+        panel=SECURITY,
+        default="all",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class LimitFlags:
+    """What one device may take; None: as the server says."""
+
+    streams: Annotated[
+        int | None,
+        flag(
+            "Calls that stay open at once.", "N", panel=LIMITS, default="as the server says", min=1
+        ),
+    ] = None
+    requests_per_s: Annotated[
+        float | None,
+        flag("Requests in a second.", "N", panel=LIMITS, default="as the server says"),
+    ] = None
+    bytes_per_s: Annotated[
+        str | None,
+        flag(
+            "Bytes of requests in a second, as 10MiB.",
+            "SIZE",
+            panel=LIMITS,
+            default="as the server says",
+        ),
+    ] = None
+
+    def read(self) -> "Limits":
+        """Return the limits; UsageError for one that lets nothing through."""
+        from cloud_server.security.registered_device import Limits
+        from partitioner.common.units import parse_size
+
+        size = None if self.bytes_per_s is None else parse_size(self.bytes_per_s)
+        return Limits(
+            streams=self.streams,
+            requests_per_s=_above_zero(self.requests_per_s),
+            bytes_per_s=_above_zero(size),
+        )
+
+
 @app.command()
 def create(
     name: _Name,
@@ -63,39 +113,13 @@ def create(
             choices=lambda: _ROLES,
         ),
     ],
-    model: Annotated[
-        list[str] | None,
-        flag(
-            "A model that it may use, with its tails; * and ? stand for letters. May be repeated.",
-            "NAME",
-            panel=SECURITY,
-            default="all",
-        ),
-    ] = None,
+    limits: LimitFlags,
+    model: _Model = None,
     certificate: Annotated[
         bool,
         flag("It shows a client certificate of this name; it gets no token.", None, panel=SECURITY),
     ] = False,
     expires: _Expires = None,
-    streams: Annotated[
-        int | None,
-        flag(
-            "Calls that stay open at once.", "N", panel=LIMITS, default="as the server says", min=1
-        ),
-    ] = None,
-    requests_per_s: Annotated[
-        float | None,
-        flag("Requests in a second.", "N", panel=LIMITS, default="as the server says"),
-    ] = None,
-    bytes_per_s: Annotated[
-        str | None,
-        flag(
-            "Bytes of requests in a second, as 10MiB.",
-            "SIZE",
-            panel=LIMITS,
-            default="as the server says",
-        ),
-    ] = None,
     token_file: _TokenFile = None,
     json: console.JsonFlag = False,
 ) -> None:
@@ -107,18 +131,11 @@ def create(
     Example: splitpoint-cloud devices create cam-1 --devices devices.json --role infer --role telemetry
     """
     from cloud_server.security.device_file import changing
-    from cloud_server.security.registered_device import Limits
     from cloud_server.security.registration import register
-    from partitioner.common.units import parse_size
 
-    limits = Limits(
-        streams=streams,
-        requests_per_s=_above_zero(requests_per_s),
-        bytes_per_s=None if bytes_per_s is None else _above_zero(parse_size(bytes_per_s)),
-    )
     _check_token_file(token_file)
     now = _now()
-    device, token = register(name, role, model, limits, certificate, now, _end(expires, now))
+    device, token = register(name, role, model, limits.read(), certificate, now, _end(expires, now))
     with changing(devices) as file:
         file.check_free(name)
         _hand_over(token, token_file)
@@ -142,6 +159,45 @@ def list_devices(devices: _File, json: console.JsonFlag = False) -> None:
         console.screen.print("no devices", markup=False)
     else:
         console.screen.print(devices_table(found, now))
+
+
+@app.command()
+def change(
+    name: _Name,
+    devices: _File,
+    limits: LimitFlags,
+    role: Annotated[
+        list[str] | None,
+        flag(
+            "What it may do from now on, in place of what it could; may be repeated.",
+            "|".join(_ROLES),
+            panel=SECURITY,
+            default="as it is",
+            choices=lambda: _ROLES,
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        flag(
+            "A model that it may use from now on, in place of those before. May be repeated.",
+            "NAME",
+            panel=SECURITY,
+            default="as it is",
+        ),
+    ] = None,
+    json: console.JsonFlag = False,
+) -> None:
+    """Change what a device may do, and how much; its token stays.
+
+    Example: splitpoint-cloud devices change cam-1 --devices devices.json --role infer --role fetch
+    """
+    from cloud_server.security.device_file import changing
+    from cloud_server.security.registration import changed
+
+    with changing(devices) as file:
+        device = changed(file.find(name), role or None, model or None, limits.read())
+        file.put(device)
+    _tell(device, None, None, json)
 
 
 @app.command()

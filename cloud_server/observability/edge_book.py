@@ -30,8 +30,11 @@ class EdgeBook:
         """Return the newest snapshot of each edge."""
         return tuple(self._newest.values())
 
-    async def take(self, documents: Sequence[str]) -> None:
-        """Take snapshots in JSON, the oldest first. UsageError if one is none; then none is taken."""
+    async def take(self, documents: Sequence[str], device: str = "") -> None:
+        """Take snapshots in JSON, the oldest first. UsageError if one is none; then none is taken.
+
+        They are of the `device` that sends them, whatever they say; empty: senders have no names.
+        """
         if len(documents) > MAX_SNAPSHOTS:
             raise UsageError(
                 f"{plural(len(documents), 'snapshot')} came at once, and {MAX_SNAPSHOTS} are taken. Send "
@@ -39,7 +42,7 @@ class EdgeBook:
             )
         # Off the loop, as 64 of them take some milliseconds.
         for seen in await asyncio.to_thread(lambda: [read_snapshot(text) for text in documents]):
-            self._note(seen)
+            self._note(seen.model_copy(update={"edge": device}) if device else seen)
 
     def _note(self, seen: Telemetry) -> None:
         key = seen.edge, seen.bundle

@@ -88,7 +88,8 @@ class Gate:
             return
         raise DeniedError(
             f"device {device.name} lacks the role {' or '.join(rule.roles)}, which this call asks for. It "
-            f"has: {', '.join(device.roles) or 'none'}."
+            f"has: {', '.join(device.roles) or 'none'}. Whoever runs the server can give it one: "
+            "splitpoint-cloud devices change."
         )
 
     def admit(self, credentials: Credentials, rule: Rule) -> RegisteredDevice:

@@ -51,6 +51,29 @@ def register(
     return device, token
 
 
+def changed(
+    device: RegisteredDevice,
+    roles: Sequence[str] | None,
+    models: Sequence[str] | None,
+    limits: Limits,
+) -> RegisteredDevice:
+    """Return the device with these roles, models and limits instead; None: as they are.
+
+    Raises UsageError as `register` does, and for a device that is revoked.
+    """
+    _need_served(device)
+    new = device.model_dump()
+    if roles is not None:
+        new["roles"] = tuple(dict.fromkeys(map(_role, roles)))
+    if models is not None:
+        new["models"] = tuple(models)
+    new["limits"] = device.limits.model_dump() | limits.model_dump(exclude_none=True)
+    try:
+        return RegisteredDevice.model_validate(new)
+    except ValidationError as error:
+        raise UsageError(_advice(first_fault(error), device.name)) from error
+
+
 def rotated(
     device: RegisteredDevice, now: datetime, until: datetime, expires: datetime | None
 ) -> tuple[RegisteredDevice, Token]:

@@ -25,6 +25,7 @@ from partitioner.profiles.machine import machine_of
 from partitioner.runtime.sessions import RuntimeOptions
 from protos import splitpoint_pb2 as sp
 from protos.errors import UsageError
+from protos.serving.callers import CALLER
 from protos.serving.handlers import answers, unary
 from protos.serving.inference import splitpoint_version
 
@@ -140,7 +141,7 @@ class SplitpointService:
         self, request: sp.ReportTelemetryRequest
     ) -> sp.ReportTelemetryResponse:
         """Take what an edge has seen; all of it or nothing."""
-        await self._edges.take(request.snapshots_json)
+        await self._edges.take(request.snapshots_json, CALLER.get())
         return sp.ReportTelemetryResponse()
 
     def handlers(self) -> grpc.GenericRpcHandler:

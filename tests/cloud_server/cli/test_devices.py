@@ -101,6 +101,22 @@ def test_revoked_device_is_out_and_its_name_may_be_given_again(path: Path) -> No
         owner(path, old)
 
 
+def test_what_a_device_may_do_changes_and_its_token_stays(path: Path) -> None:
+    words = ["--role", "infer", "--model", "a", "--streams", "2", "--requests-per-s", "5"]
+    token = run(path, "create", "cam", *words).stdout.strip()
+    changed = json.loads(
+        run(path, "change", "cam", "--role", "fetch", "--streams", "3", "--json").stdout
+    )
+    assert (changed["roles"], changed["models"]) == (["fetch"], ["a"])
+    assert changed["limits"] == {"streams": 3, "requests_per_s": 5.0}
+    run(path, "change", "cam", "--model", "b*", "--model", "c")
+    assert read_devices(path).devices[0].models == ("b*", "c")
+    assert owner(path, token) == "cam"
+    run(path, "revoke", "cam")
+    with pytest.raises(UsageError, match="cam is revoked"):
+        run(path, "change", "cam", "--role", "infer")
+
+
 def test_device_by_certificate_has_no_token(path: Path) -> None:
     created = run(path, "create", "cam", "--role", "infer", "--certificate")
     assert created.stdout == ""
@@ -115,6 +131,8 @@ def test_device_by_certificate_has_no_token(path: Path) -> None:
         (["create", "x", "--role", "root"], "'root' is no role. There are: infer, fetch"),
         (["create", "x", "--role", "infer", "--requests-per-s", "0"], "lets nothing through"),
         (["create", "x", "--role", "infer", "--token-file", "/none/t"], "cannot be written"),
+        (["change", "cam", "--model", "a/b"], "Write a model as its bundle is called"),
+        (["change", "cam", "--role", "root"], "'root' is no role"),
         (["revoke", "x"], "there is no device 'x'"),
         (["rotate", "x"], "there is no device 'x'"),
     ],

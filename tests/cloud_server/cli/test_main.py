@@ -6,10 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pytest
 from typer.testing import CliRunner
@@ -19,6 +17,7 @@ from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos.errors import BundleError
 from tests.kit.cloud_calls import TIMEOUT_S, connected, crossing, oip_stub, request_for
+from tests.kit.server_process import COMMAND, running
 
 # Runs the command with inferences that wait for a line on stdin, after telling that they have begun.
 HELD_COMMAND = """
@@ -38,29 +37,9 @@ main()
 """
 
 
-@contextmanager
-def running(program: Sequence[str], *arguments: str) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """A server process that is ready, and what it said then."""
-    command = [*program, "serve", "--listen", "127.0.0.1:0", "--json", *arguments]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    with process:
-        try:
-            line = process.stdout.readline()
-            if not line:
-                pytest.fail(f"no ready line: {process.stderr.read()}")
-            yield process, json.loads(line)
-        finally:
-            process.kill()
-
-
 def wait_for_line(stream: IO[str], text: str) -> None:
     if not any(text in line for line in stream):
         pytest.fail(f"{text!r} was never said")
-
-
-COMMAND = (sys.executable, "-c", "from cloud_server.cli.main import main; main()")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -51,3 +51,9 @@ async def test_cloud_keeps_the_newest_of_the_last_edges() -> None:
     assert [seen.started_s for seen in book.newest() if seen.edge == "b"] == [9.0]
     await book.take([snapshot("b", 0, started_s=3.0)])  # and again, after its clock went back
     assert [seen.started_s for seen in book.newest() if seen.edge == "b"] == [3.0]
+
+
+async def test_device_reports_under_its_own_name_alone() -> None:
+    book = EdgeBook()
+    await book.take([snapshot("cam-1"), snapshot("cam-2", 1)], device="thief")
+    assert [(seen.edge, seen.number) for seen in book.newest()] == [("thief", 1)]
