@@ -166,7 +166,15 @@ class Engine:
 
     def _compute(self, batch: Sequence[Request]) -> None:
         """On a worker's thread: compute a batch, and hand the answers to the loop in one go."""
-        loop, begun_at = batch[0].future.get_loop(), time.perf_counter()
+        loop = batch[0].future.get_loop()
+        try:
+            self._answer(batch, loop)
+        except Exception as error:  # what no request is to blame for
+            self._hand_over(loop, [(request, error) for request in batch], ())
+            raise
+
+    def _answer(self, batch: Sequence[Request], loop: asyncio.AbstractEventLoop) -> None:
+        begun_at = time.perf_counter()
         run = BatchRun(self.costs, self._max_decoded_bytes)
         for outcome in run.refused(batch):
             self._hand_over(loop, [outcome], ())

@@ -1,5 +1,6 @@
 """The workers: threads that take batches from the queue whenever they are free."""
 
+import logging
 import math
 import threading
 import time
@@ -10,6 +11,11 @@ from typing import Generic, TypeVar
 from cloud_server.engine.batch_queue import BatchQueue, Waiting
 
 W = TypeVar("W", bound=Waiting)
+
+_LONGEST_S = 3600.0
+"""That a thread sleeps: the system has a limit of its own."""
+
+_log = logging.getLogger(__name__)
 
 
 class Workers(Generic[W]):
@@ -65,7 +71,10 @@ class Workers(Generic[W]):
 
     def _work(self) -> None:
         while batch := self._next():
-            self._run(batch)
+            try:
+                self._run(batch)
+            except Exception:  # noqa: BLE001 - whoever runs batches tells the callers; a worker goes on
+                _log.exception("a batch has failed")
 
     def _next(self) -> list[W]:
         """Return the next batch; none: this worker is idle from now on."""
@@ -79,7 +88,8 @@ class Workers(Generic[W]):
                 if self._is_watched or ready_ns == math.inf:
                     break
                 self._is_watched = True
-                self._changed.wait(max(0.0, (ready_ns - time.perf_counter_ns()) / 1e9))
+                wait_s = (ready_ns - time.perf_counter_ns()) / 1e9
+                self._changed.wait(min(max(0.0, wait_s), _LONGEST_S))
                 self._is_watched = False
             self._busy -= 1
             return []
