@@ -40,6 +40,10 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _at_least_none(found: int) -> bool:
+    return found >= 0
+
+
 def _at_least_one(found: int) -> bool:
     return found >= 1
 
@@ -172,6 +176,15 @@ class ServerOptions(DeviceOptions, ServingLimits, ListenerOptions, BatchingOptio
         panel=LIMITS,
         holds=_at_least_one,
         wrong="{} bytes of memory hold no tail. Give 1 or more.",
+    )
+    own_sessions: int = option(
+        2,
+        "Tails of one bundle, those asked for most, that have a session of their own: some 15 % faster than "
+        "the segments that the others share, and each with a copy of its weights.",
+        count(),
+        panel=LIMITS,
+        holds=_at_least_none,
+        wrong="{} is no number of sessions. Give 0 or more.",
     )
     drain_notice_s: float = option(
         0.0,

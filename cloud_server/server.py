@@ -15,6 +15,7 @@ from cloud_server.engine.rule_book import RuleBook
 from cloud_server.models.bundle_folder import BundleFolder
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.repository import Repository
+from cloud_server.models.tails import TailLimits
 from cloud_server.observability.call_book import CallBook
 from cloud_server.observability.call_meter import CallMeter
 from cloud_server.observability.edge_book import EdgeBook
@@ -277,13 +278,20 @@ class _Running:
         self.store.close()
 
 
+def _tail_limits(options: ServerOptions) -> TailLimits:
+    return TailLimits(
+        options.max_sessions,
+        math.inf if options.memory_bytes is None else options.memory_bytes,
+        options.own_sessions,
+    )
+
+
 async def _run(options: ServerOptions) -> _Running:
     options.exposure.check(options.listen, "listen")
     tls = ServerTls(options.tls) if options.tls else None
     runtime = RuntimeOptions(threads=options.threads, provider=options.provider)
     gate = await asyncio.to_thread(gate_of, options)
-    memory = math.inf if options.memory_bytes is None else options.memory_bytes
-    store = ModelStore((), runtime, options.max_sessions, memory)
+    store = ModelStore((), runtime, _tail_limits(options))
     trust = Trust.of(options.trusted_keys, required=options.require_signature)
     folder = BundleFolder(Path(options.bundles), trust)
     repository = Repository(folder, store, options.preload)

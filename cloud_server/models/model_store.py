@@ -1,10 +1,9 @@
 """The models that a server offers: names, the versions of each, and who gets which."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn
 
-from cloud_server.models.tails import TailCounts, Tails
+from cloud_server.models.tails import ROOMY, TailCounts, TailLimits, Tails
 from cloud_server.models.version import Model, Version, models_of
 from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import RuntimeOptions, Stage
@@ -26,17 +25,15 @@ class ModelStore:
     """Versions of bundles by name, their models, and the tails of these in memory.
 
     Reading may be done in any thread, `offer`, `hide`, `show`, `load` and `preload` in the event loop.
-    `memory_bytes` is what all loaded tails may take together.
     """
 
     def __init__(
         self,
         versions: Iterable[Version],
         options: RuntimeOptions,
-        max_sessions: int,
-        memory_bytes: float = math.inf,
+        limits: TailLimits = ROOMY,
     ) -> None:
-        self._tails = Tails(options, max_sessions, memory_bytes)
+        self._tails = Tails(options, limits)
         self._hidden: frozenset[str] = frozenset()
         self._there: dict[str, tuple[Version, ...]] = {}
         # Replaced as a whole, so that threads that read see one or the other.

@@ -1,4 +1,8 @@
-"""Tails in memory: sessions that are loaded when first asked for, and go when others need their room."""
+"""Tails in memory: loaded when first asked for, alone or by segments that they share, and evicted for others.
+
+A session keeps a packed copy of all weights that it reads. So a few tails of a bundle, those that are asked
+for most, have a session of their own, and all others are computed by the segments that they have in common.
+"""
 
 import asyncio
 import logging
@@ -6,21 +10,43 @@ import math
 import threading
 import time
 import weakref
-from collections import OrderedDict
-from collections.abc import Collection
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from cloud_server.models.popularity import Popularity
+from cloud_server.models.segment_pool import SegmentPool
 from cloud_server.models.version import Model
+from partitioner.common.defaults import DEFAULT_PROVIDER
 from partitioner.common.memory import release_freed_pages
 from partitioner.runtime.sessions import RuntimeOptions, Stage, open_weighed
+from protos.errors import BundleError
 
 _log = logging.getLogger(__name__)
 
 Key: TypeAlias = tuple[str, str]
+"""The digest of a bundle, and a cut or SEGMENTS."""
+
+SEGMENTS = ""
+
+
+@dataclass(frozen=True)
+class TailLimits:
+    """What may be in memory: so many sessions of tails and sets of segments, and what they take together.
+
+    `own_sessions`: tails of one bundle that have a session of their own, where its others share segments.
+    """
+
+    max_sessions: int = 32
+    memory_bytes: float = math.inf
+    own_sessions: float = math.inf
+
+
+ROOMY = TailLimits()
 
 
 @dataclass
@@ -34,22 +60,25 @@ class TailCounts:
 
 
 class Tails:
-    """The sessions of tails, the one not used for longest evicted first.
+    """Tails, each with a session of its own or by the segments of its bundle; the least used evicted first.
 
     `loaded` may be called from any thread, `load` and `keep` from the event loop.
     """
 
-    def __init__(
-        self, options: RuntimeOptions, max_sessions: int, memory_bytes: float = math.inf
-    ) -> None:
+    def __init__(self, options: RuntimeOptions, limits: TailLimits) -> None:
         self.counts = TailCounts()
         self._options = options
-        self._max_sessions, self._memory_bytes = max_sessions, memory_bytes
+        self._limits = limits
         self._kept: Collection[str] = frozenset()
         self._sizes: dict[Key, int] = {}
-        self._stages: OrderedDict[Key, Stage] = OrderedDict()
+        self._units: OrderedDict[Key, Stage | SegmentPool] = OrderedDict()
+        self._own: defaultdict[str, set[str]] = defaultdict(set)
+        """By digest: the cuts whose tails have a session of their own, or will have."""
+        self._popularity: defaultdict[str, Popularity] = defaultdict(Popularity)
         self._lock = threading.Lock()
         self._loading: dict[Key, asyncio.Task[Stage]] = {}
+        self._promoting: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         # One at a time: loading takes cores from the inferences that run.
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
 
@@ -61,31 +90,55 @@ class Tails:
         """
         self._kept = digests
         with self._lock:
-            gone = [key for key in self._stages if key[0] not in digests]
-            stages = [self._stages.pop(key) for key in gone]
+            gone = [key for key in self._units if key[0] not in digests]
+            units = [self._drop(key) for key in gone]
             for key in [key for key in self._sizes if key[0] not in digests]:
                 del self._sizes[key]
-        for stage in stages:
-            self._give_back(stage)
+            for digest in [digest for digest in self._popularity if digest not in digests]:
+                del self._popularity[digest]
+        for unit in units:
+            self._give_back(unit)
 
     def loaded(self, model: Model) -> Stage | None:
         """Return the tail if it is in memory, and count this as its latest use."""
+        digest, cut = model.tail
         with self._lock:
-            stage = self._stages.get(model.tail)
-            if stage is not None:
-                self._stages.move_to_end(model.tail)
-            return stage
+            found = self._units.get(model.tail)
+            if isinstance(found, Stage):
+                self._units.move_to_end(model.tail)
+                self._popularity[digest].note(cut)
+                return found
+            pool = self._units.get((digest, SEGMENTS))
+            chain = pool.chain(cut) if isinstance(pool, SegmentPool) else None
+            if chain is None:
+                return None
+            self._units.move_to_end((digest, SEGMENTS))
+            due = self._popularity[digest].note(cut)
+        if due and self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: nobody will ask any more
+                self._loop.call_soon_threadsafe(self._reconsider, model)
+        return chain
 
     def sizes(self) -> dict[Key, int]:
-        """Return the bytes of each tail in memory, as they were when it was loaded; from any thread."""
+        """Return the bytes of each tail in memory, as they were when it was loaded; from any thread.
+
+        Tails that share segments have equal parts of these.
+        """
         with self._lock:
-            return {key: self._sizes[key] for key in self._stages}
+            found = {key: self._sizes[key] for key in self._units if key[1] != SEGMENTS}
+            for (digest, _), pool in self._units.items():
+                if isinstance(pool, SegmentPool):
+                    sharing = [cut for cut in pool.cuts if (digest, cut) not in found]
+                    part = self._sizes[digest, SEGMENTS] // max(1, len(sharing))
+                    found |= {(digest, cut): part for cut in sharing}
+            return found
 
     async def load(self, model: Model) -> Stage:
         """Return the tail, loading it off the loop if need be; all who ask meanwhile share the load.
 
         Raises BundleError when the runtime refuses the graph.
         """
+        self._loop = asyncio.get_running_loop()
         if stage := self.loaded(model):
             return stage
         task = self._loading.get(model.tail)
@@ -101,48 +154,126 @@ class Tails:
         self._loader.shutdown(wait=False, cancel_futures=True)
 
     async def _load(self, model: Model) -> Stage:
+        if self._shares(model) and len(self._own[model.tail[0]]) >= self._limits.own_sessions:
+            return await self._load_chain(model)
+        return await self._load_own(model)
+
+    def _shares(self, model: Model) -> bool:
+        """Tell whether a tail can be computed by segments: on a GPU each value between them would cross."""
+        on_cpu = self._options.provider == DEFAULT_PROVIDER
+        return on_cpu and bool(model.bundle.manifest.segments_from(model.cut))
+
+    async def _load_own(self, model: Model) -> Stage:
+        digest, cut = model.tail
+        self._own[digest].add(cut)
+        try:
+            opening = partial(model.bundle.open_tail, cut, self._options)
+            stage, size = await self._timed(partial(open_weighed, opening))
+        except BaseException:
+            self._own[digest].discard(cut)
+            raise
+        if self._keeps(model.tail, stage, size):
+            _log.info("loaded %s, version %s", model.name, model.version)
+        return stage
+
+    async def _load_chain(self, model: Model) -> Stage:
+        digest, cut = model.tail
+        key = digest, SEGMENTS
+        with self._lock:
+            pool = self._units.get(key)
+        if not isinstance(pool, SegmentPool):
+            # Each run of a segment would keep what it needs in between in an arena of its own.
+            pool = SegmentPool(model.bundle, replace(self._options, arena=False))
+        stage, size = await self._timed(partial(open_weighed, partial(pool.open, cut)))
+        if self._keeps(key, pool, size + self._sizes.get(key, 0)):
+            _log.info("loaded segments for %s, version %s", model.name, model.version)
+        return stage
+
+    async def _timed(self, opens: Callable[[], tuple[Stage, int]]) -> tuple[Stage, int]:
+        """Load in the loader's thread, and count that."""
         loop, begun_s = asyncio.get_running_loop(), time.perf_counter()
         try:
-            stage, size = await loop.run_in_executor(self._loader, _open, model, self._options)
+            found = await loop.run_in_executor(self._loader, opens)
         except Exception:
             self.counts.failed_loads += 1
             raise
         self.counts.loads += 1
         self.counts.load_s += time.perf_counter() - begun_s
-        if model.bundle.digest not in self._kept:
-            self._give_back(stage)  # its version went meanwhile: for those alone who ask already
-            return stage
+        return found
+
+    def _keeps(self, key: Key, unit: Stage | SegmentPool, size: int) -> bool:
+        """Keep what was loaded, and evict others if need be; False when its version went meanwhile."""
+        if key[0] not in self._kept:
+            self._own[key[0]].discard(key[1])
+            self._give_back(unit)  # for those alone who ask already
+            return False
         # A load may seem to take less than it does.
-        self._sizes[model.tail] = max(size, self._sizes.get(model.tail, 0))
+        self._sizes[key] = max(size, self._sizes.get(key, 0))
         with self._lock:
-            self._stages[model.tail] = stage
+            self._units[key] = unit
+            self._units.move_to_end(key)
             while self._is_full():
-                evicted, _ = self._stages.popitem(last=False)
+                evicted = next(iter(self._units))
+                self._drop(evicted)
                 self.counts.evictions += 1
-                _log.info("evicted %s: %d tails are loaded", evicted[1], len(self._stages))
-        _log.info("loaded %s, version %s", model.name, model.version)
-        return stage
+                what = evicted[1] or "segments"
+                _log.info("evicted %s: %d sets of sessions are left", what, len(self._units))
+        return True
+
+    def _drop(self, key: Key) -> Stage | SegmentPool:
+        """Forget one that is in memory, and return it. The caller has the lock."""
+        self._own[key[0]].discard(key[1])
+        return self._units.pop(key)
 
     def _is_full(self) -> bool:
         """Tell whether one must go; the one that was loaded last stays even if it alone is too large."""
-        size = sum(self._sizes[key] for key in self._stages)
-        over = len(self._stages) > self._max_sessions or size > self._memory_bytes
-        return over and len(self._stages) > 1
+        size = sum(self._sizes[key] for key in self._units)
+        over = len(self._units) > self._limits.max_sessions or size > self._limits.memory_bytes
+        return over and len(self._units) > 1
+
+    def _reconsider(self, model: Model) -> None:
+        """Begin to give a tail a session of its own, if it is asked for much more than one that has."""
+        digest, cut = model.tail
+        own = self._own[digest]
+        if self._promoting or cut in own or digest not in self._kept:
+            return
+        if len(own) < self._limits.own_sessions:  # one was evicted
+            makes_way = None
+        elif (makes_way := self._popularity[digest].makes_way(cut, own)) is None:
+            return
+        task = asyncio.create_task(self._promote(model, makes_way))
+        self._promoting.add(task)
+        task.add_done_callback(self._promoting.discard)
+
+    async def _promote(self, model: Model, makes_way: str | None) -> None:
+        digest = model.tail[0]
+        pool = self._units.get((digest, SEGMENTS))
+        try:
+            if makes_way is not None and isinstance(pool, SegmentPool):
+                await self._timed(partial(open_weighed, partial(pool.open, makes_way)))
+            await self._load_own(model)
+        except BundleError as error:
+            _log.warning("%s stays in segments: %s", model.name, error)
+            return
+        if makes_way is None:
+            return
+        with self._lock:
+            known = (digest, makes_way) in self._units
+            unit = self._drop((digest, makes_way)) if known else None
+        if unit is not None:
+            self._give_back(unit)
+            _log.info("%s has a session of its own now, and %s shares", model.name, makes_way)
 
     def _forget(self, key: Key, task: asyncio.Task[Stage]) -> None:
         del self._loading[key]
         if not task.cancelled():
             task.exception()
 
-    def _give_back(self, stage: Stage) -> None:
-        """Have the system get the memory of a session back, once nobody holds it any more."""
-        weakref.finalize(stage, self._trim).atexit = False
+    def _give_back(self, unit: Any) -> None:
+        """Have the system get the memory of sessions back, once nobody holds them any more."""
+        weakref.finalize(unit, self._trim).atexit = False
 
     def _trim(self) -> None:
         # By then its memory is free; whoever let go of it, a worker or the loop, must not wait for this.
         with suppress(RuntimeError):
             self._loader.submit(release_freed_pages)
-
-
-def _open(model: Model, options: RuntimeOptions) -> tuple[Stage, int]:
-    return open_weighed(partial(model.bundle.open_tail, model.cut, options))

@@ -34,10 +34,14 @@ _SAME_NUMBERS = {
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """How sessions run: intra-op threads (1 suits a shared machine best) and the provider."""
+    """How sessions run: intra-op threads (1 suits a shared machine best) and the provider.
+
+    Without an `arena` a session keeps no memory between runs but its weights.
+    """
 
     threads: int = DEFAULT_THREADS
     provider: str = DEFAULT_PROVIDER
+    arena: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= MAX_THREADS:
@@ -138,6 +142,7 @@ def _settings(
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 4
+    settings.enable_cpu_mem_arena = options.arena
     # Threads that spin between two frames take the core from whoever shares it.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     for key, value in _SAME_NUMBERS.items():

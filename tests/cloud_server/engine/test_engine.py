@@ -10,6 +10,7 @@ import pytest
 from cloud_server.engine.admission import QueueLimits
 from cloud_server.engine.engine import Engine
 from cloud_server.models.model_store import ModelStore
+from cloud_server.models.tails import TailLimits
 from cloud_server.models.version import Version
 from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import RuntimeOptions, Stage
@@ -31,7 +32,7 @@ DECODED_BYTES = 1 << 20
 
 
 def engine_of(bundle: Bundle, workers: int = 1, max_queue: int = 8) -> Engine:
-    store = ModelStore([Version.of(bundle)], RuntimeOptions(), max_sessions=4)
+    store = ModelStore([Version.of(bundle)], RuntimeOptions(), TailLimits(max_sessions=4))
     limits = QueueLimits(max_queue, nbytes=1 << 30, wait_s=60.0)
     return Engine(store, workers, limits, DECODED_BYTES)
 

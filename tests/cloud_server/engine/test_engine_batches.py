@@ -84,7 +84,7 @@ async def desk(
     rules: BatchRules = EIGHT,
     depends: Callable[[Stage], str] | None = None,
 ) -> AsyncIterator[Desk]:
-    store = ModelStore([Version.of(bundle)], RuntimeOptions(), max_sessions=4)
+    store = ModelStore([Version.of(bundle)], RuntimeOptions())
     book = RuleBook(rules) if depends is None else RuleBook(rules, depends)
     limits = QueueLimits(requests=64, nbytes=1 << 30, wait_s=60.0)
     engine = Engine(store, 1, limits, max_decoded_bytes=1 << 24, rules=book)

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from cloud_server.models.model_store import ModelStore
+from cloud_server.models.tails import TailLimits
 from cloud_server.models.version import Version
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import BundleCalibration, CalibrationMeta
@@ -16,7 +17,7 @@ from tests.kit.calibrations import calibration
 
 
 def make_store(bundle: Bundle, max_sessions: int = 32) -> ModelStore:
-    return ModelStore([Version.of(bundle)], RuntimeOptions(), max_sessions)
+    return ModelStore([Version.of(bundle)], RuntimeOptions(), TailLimits(max_sessions))
 
 
 def test_every_cut_but_edge_is_a_model(residual_bundle: Bundle) -> None:
@@ -50,7 +51,7 @@ def test_long_lists_of_names_are_abbreviated(residual_bundle: Bundle, count: int
         Bundle(residual_bundle.path, residual_bundle.manifest.model_copy(update={"name": name}))
         for name in names
     ]
-    store = ModelStore([Version(bundle) for bundle in named], RuntimeOptions(), 32)
+    store = ModelStore([Version(bundle) for bundle in named], RuntimeOptions())
     with pytest.raises(UnknownNameError, match=f"{re.escape(end)}$"):
         store.find_bundle("resnet")
 
@@ -81,7 +82,7 @@ def asking(model: str, *, version: str = "", digest: str = "", mark: str = "") -
 
 def test_default_is_the_version_that_was_written_last(net_versions: list[Bundle]) -> None:
     versions = as_versions(net_versions)
-    store = ModelStore(versions[::-1], RuntimeOptions(), 32)
+    store = ModelStore(versions[::-1], RuntimeOptions())
     assert store.find("net").bundle is net_versions[-1]
     assert store.find_bundle("net") is net_versions[-1]
     assert store.find("net").versions == tuple(one.number for one in versions[::-1])
@@ -91,14 +92,14 @@ def test_default_is_the_version_that_was_written_last(net_versions: list[Bundle]
 def test_release_outranks_any_time(net_versions: list[Bundle]) -> None:
     old, mid, new = net_versions
     versions = [Version(old, 5, 2), Version(mid, 9, 1), Version(new, 11)]
-    store = ModelStore(versions, RuntimeOptions(), 32)
+    store = ModelStore(versions, RuntimeOptions())
     assert [one.number for one in store.versions["net"]][:2] == ["2", "1"]
     assert store.find("net", "1").bundle is mid
 
 
 def test_each_version_is_found_by_number_and_by_digest(net_versions: list[Bundle]) -> None:
     versions = as_versions(net_versions)
-    store = ModelStore(versions, RuntimeOptions(), 32)
+    store = ModelStore(versions, RuntimeOptions())
     for version in versions:
         bundle = version.bundle
         assert 0 <= int(version.number) < 1 << 31
@@ -115,7 +116,7 @@ def test_each_version_is_found_by_number_and_by_digest(net_versions: list[Bundle
 
 def test_edge_gets_the_version_that_it_holds_or_a_refusal(net_versions: list[Bundle]) -> None:
     old, mid, new = net_versions
-    store = ModelStore(as_versions([old, new]), RuntimeOptions(), 32)
+    store = ModelStore(as_versions([old, new]), RuntimeOptions())
     for held in (old, new):
         found = store.find_for(asking("net.cut-02", digest=held.digest))
         assert (found.bundle, found.name) == (held, "net.cut-02")
@@ -145,7 +146,7 @@ def test_calibrations_are_versions_that_share_their_tails(net_versions: list[Bun
     first, second = calibrated(plain, b"one"), calibrated(plain, b"two")
     versions = as_versions([plain, first, second])
     assert len({one.digest for one in versions} | {one.number for one in versions}) == 6
-    store = ModelStore(versions, RuntimeOptions(), 32)
+    store = ModelStore(versions, RuntimeOptions())
     for held in (first, second):
         assert held.ranges is not None
         asked = asking("net", digest=held.digest, mark=held.ranges.mark)
@@ -164,7 +165,7 @@ def test_one_version_in_two_folders_is_one_and_stays_until_both_are_gone(
 ) -> None:
     old, new = net_versions[:2]
     twin = Bundle(old.path.parent, old.manifest, contents=old.contents)
-    store = ModelStore(as_versions([old, new, twin]), RuntimeOptions(), 32)
+    store = ModelStore(as_versions([old, new, twin]), RuntimeOptions())
     assert [one.bundle for one in store.versions["net"]] == [twin, new]
     store.offer(as_versions([old, new]))
     assert store.find_for(asking("net", digest=old.digest)).bundle is old
@@ -173,14 +174,14 @@ def test_one_version_in_two_folders_is_one_and_stays_until_both_are_gone(
 def test_names_in_two_cases_are_two_names(net_versions: list[Bundle]) -> None:
     old, new = net_versions[:2]
     shouted = Bundle(new.path, new.manifest.model_copy(update={"name": "NET"}))
-    store = ModelStore(as_versions([old, shouted]), RuntimeOptions(), 32)
+    store = ModelStore(as_versions([old, shouted]), RuntimeOptions())
     assert (store.find("net").bundle, store.find("NET").bundle) == (old, shouted)
 
 
 def test_bundle_whose_name_is_that_of_a_cut_comes_second(net_versions: list[Bundle]) -> None:
     old, new = net_versions[:2]
     cut = Bundle(new.path, new.manifest.model_copy(update={"name": "net.cut-01"}))
-    store = ModelStore(as_versions([old]), RuntimeOptions(), 32)
+    store = ModelStore(as_versions([old]), RuntimeOptions())
     refused = store.offer(as_versions([old, cut]))
     assert "both offer a model" in refused["net.cut-01"]
     assert store.find("net.cut-01").bundle is old
@@ -190,7 +191,7 @@ def test_bundle_whose_name_is_that_of_a_cut_comes_second(net_versions: list[Bund
 
 
 def test_hidden_bundle_is_refused_until_it_is_shown(net_versions: list[Bundle]) -> None:
-    store = ModelStore(as_versions(net_versions), RuntimeOptions(), 32)
+    store = ModelStore(as_versions(net_versions), RuntimeOptions())
     store.hide("net")
     for ask in (
         lambda: store.find("net.cut-01"),

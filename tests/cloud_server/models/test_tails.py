@@ -4,23 +4,28 @@ import asyncio
 import gc
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cloud_server.models import tails
 from cloud_server.models.model_store import ModelStore
+from cloud_server.models.tails import TailLimits
 from cloud_server.models.version import Version
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.manifest import write_manifest
 from partitioner.runtime import sessions
-from partitioner.runtime.sessions import RuntimeOptions, Stage
+from partitioner.runtime.chain import Chain
+from partitioner.runtime.sessions import RuntimeOptions, Stage, random_feeds
 from protos.errors import BundleError
 from tests.kit.resident import Resident
 
 
 def make_store(bundle: Bundle, max_sessions: int = 32) -> ModelStore:
-    return ModelStore([Version.of(bundle)], RuntimeOptions(), max_sessions)
+    return ModelStore([Version.of(bundle)], RuntimeOptions(), TailLimits(max_sessions))
 
 
 async def test_tail_is_loaded_once_for_all_who_ask_at_the_same_time(
@@ -81,19 +86,12 @@ async def test_memory_of_a_tail_is_known_after_traffic_that_left_freed_pages(
 async def test_tails_stay_within_the_memory_and_the_latest_stays_at_any_size(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = ModelStore([Version.of(residual_bundle)], RuntimeOptions(), 32, 250)
-    sizes = {
-        "residual": 100,
-        "residual.cut-01": 100,
-        "residual.cut-02": 100,
-        "residual.cut-03": 900,
-    }
-    monkeypatch.setattr(
-        tails,
-        "_open",
-        lambda model, options: (model.bundle.open_tail(model.cut, options), sizes[model.name]),
+    store = ModelStore(
+        [Version.of(residual_bundle)], RuntimeOptions(), TailLimits(memory_bytes=250)
     )
-    first, second, third, large = (store.find(name) for name in sizes)
+    sizes = {"cloud": 100, "cut-01": 100, "cut-02": 100, "cut-03": 900}
+    monkeypatch.setattr(tails, "open_weighed", lambda opening: (opening(), sizes[opening.args[0]]))
+    first, second, third, large = (store.find(f"residual.{cut}") for cut in sizes)
     for model in (first, second, third):  # 100 + 100 + 100 are more than 250
         await store.load(model)
     assert [store.loaded(model) is not None for model in (first, second, third)] == [
@@ -134,7 +132,7 @@ async def test_load_that_fails_after_its_caller_gave_up_is_no_accident(
     def fail(*_: object) -> None:
         raise BundleError("damaged.")
 
-    monkeypatch.setattr(tails, "_open", fail)
+    monkeypatch.setattr(tails, "open_weighed", fail)
     store = make_store(residual_bundle)
     asked = asyncio.create_task(store.load(store.find("residual")))
     await asyncio.sleep(0)
@@ -151,14 +149,14 @@ async def test_load_that_fails_after_its_caller_gave_up_is_no_accident(
 async def test_closing_drops_the_loads_that_wait(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, go_on, load = threading.Event(), threading.Event(), tails._open
+    begun, go_on, load = threading.Event(), threading.Event(), tails.open_weighed
 
     def slowly(*args: Any) -> Any:
         begun.set()
         assert go_on.wait(30)
         return load(*args)
 
-    monkeypatch.setattr(tails, "_open", slowly)
+    monkeypatch.setattr(tails, "open_weighed", slowly)
     store = make_store(residual_bundle)
     models = [store.find(name) for name in ("residual", "residual.cut-01")]
     loads = [asyncio.create_task(store.load(model)) for model in models]
@@ -182,6 +180,89 @@ def test_tails_run_as_the_server_was_told_to(
 
     monkeypatch.setattr(Bundle, "open_tail", open_tail)
     wanted = RuntimeOptions(threads=3)
-    store = ModelStore([Version.of(residual_bundle)], wanted, 32)
+    store = ModelStore([Version.of(residual_bundle)], wanted)
     asyncio.run(store.load(store.find("residual")))
     assert told == [wanted]
+
+
+async def used_until(holds: Callable[[], bool]) -> None:
+    """Go on using tails, with the loop free in between, until something holds."""
+    for _ in range(1_000_000):
+        if holds():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to hold")
+
+
+def shared_store(bundle: Bundle, own_sessions: int) -> ModelStore:
+    limits = TailLimits(own_sessions=own_sessions)
+    return ModelStore([Version.of(bundle)], RuntimeOptions(), limits)
+
+
+async def test_tails_beyond_those_with_sessions_of_their_own_share_segments(
+    residual_bundle: Bundle,
+) -> None:
+    store = shared_store(residual_bundle, 2)
+    stages = [await store.load(model) for model in store.models.values()]
+    assert [isinstance(stage, Chain) for stage in stages] == [False] * 2 + [True] * (
+        len(stages) - 2
+    )
+    chains = [stage for stage in stages if isinstance(stage, Chain)]
+    last = {id(chain.segments[-1]) for chain in chains}
+    assert len(last) == 1
+    assert [store.loaded(model) for model in store.models.values()] == stages
+
+
+async def test_every_tail_gives_the_same_answer_in_either_form(residual_bundle: Bundle) -> None:
+    own, shared = (shared_store(residual_bundle, count) for count in (99, 0))
+    for name, model in own.models.items():
+        values = random_feeds(model.inputs, np.random.default_rng(0), 2)
+        one = (await own.load(model)).run(values)
+        two = (await shared.load(shared.find(name))).run(values)
+        for output, array in one.items():
+            np.testing.assert_allclose(two[output], array, rtol=1e-4, atol=1e-5)
+
+
+async def test_tail_that_is_asked_for_most_gets_a_session_of_its_own(
+    residual_bundle: Bundle,
+) -> None:
+    store = shared_store(residual_bundle, 1)
+    first, second = list(store.models.values())[:2]
+    await store.load(first)
+    await store.load(second)
+    assert isinstance(store.loaded(second), Chain)
+    await used_until(lambda: not isinstance(store.loaded(second), Chain))
+    # Its place was that of the first, which goes on by segments that were loaded before.
+    await used_until(lambda: isinstance(store.loaded(first), Chain))
+    assert not isinstance(store.loaded(second), Chain)
+
+
+async def test_segments_are_evicted_together_and_come_back(
+    residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    limits = TailLimits(max_sessions=2, own_sessions=1)
+    store = ModelStore([Version.of(residual_bundle)], RuntimeOptions(), limits)
+    a, b, c = list(store.models.values())[:3]
+    for model in (a, b, c):
+        await store.load(model)
+    assert set(store.sizes()) == {(one.name, one.version) for one in (a, b, c)}
+    assert store.loaded(a) is not None  # so that the segments are what was not used for longest
+    shutil.copytree(residual_bundle.path, tmp_path / "other")
+    write_manifest(
+        tmp_path / "other", residual_bundle.manifest.model_copy(update={"name": "other"})
+    )
+    store.offer([a.owner, Version.of(Bundle.load(tmp_path / "other"))])
+    await store.load(store.find("other"))
+    assert [store.loaded(model) is not None for model in (a, b, c)] == [True, False, False]
+    assert isinstance(await store.load(c), Chain)
+
+
+async def test_bundle_without_segments_has_a_session_for_every_tail(
+    residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    """As those have that were imported before there were any."""
+    shutil.copytree(residual_bundle.path, tmp_path / "old")
+    write_manifest(tmp_path / "old", residual_bundle.manifest.model_copy(update={"segments": ()}))
+    store = shared_store(Bundle.load(tmp_path / "old"), 1)
+    stages = [await store.load(model) for model in store.models.values()]
+    assert not any(isinstance(stage, Chain) for stage in stages)

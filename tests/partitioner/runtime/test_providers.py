@@ -195,7 +195,7 @@ async def test_stage_on_another_provider_has_run_before_its_first_frame(
         ),
     )
     monkeypatch.setattr(Stage, "run", watched)
-    store = ModelStore([Version.of(residual_bundle)], options, 4)
+    store = ModelStore([Version.of(residual_bundle)], options)
     await store.load(store.find(f"{residual_bundle.name}.{CLOUD}"))
     store.close()
     assert len(seen) == runs
