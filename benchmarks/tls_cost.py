@@ -126,6 +126,7 @@ def _compare(ways: dict[str, Way], bundle: Bundle, size: int, rounds: int) -> di
 
 def _connections(ways: dict[str, Way]) -> dict[str, Any]:
     """Time a new connection with its first call, the server's health."""
+
     def connecting(way: Way) -> Callable[[], float]:
         options = ClientOptions(way.address, "unused", **way.options)
         endpoint = Endpoint(way.address, options.security)
