@@ -113,6 +113,11 @@ class Gate:
         """Count one request of a device; OverloadedError when that is more than it may take."""
         self._quotas.charge(device, size_bytes)
 
+    async def pace(self, device: RegisteredDevice, size_bytes: int) -> None:
+        """Wait until a device may download so many bytes more."""
+        if (wait_s := self._quotas.charge_download(device, size_bytes)) > 0:
+            await asyncio.sleep(wait_s)
+
     @contextmanager
     def open_call(
         self,

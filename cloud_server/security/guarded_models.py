@@ -25,6 +25,9 @@ class Access(Protocol):
     def check(self, bundle: str) -> None:
         """Raise DeniedError unless it may, whether there is such a bundle or not."""
 
+    async def pace(self, size_bytes: int) -> None:
+        """Wait until it may download so many bytes more."""
+
 
 class OpenAccess:
     """Everybody may use every bundle."""
@@ -36,6 +39,9 @@ class OpenAccess:
 
     def check(self, bundle: str) -> None:
         """Do nothing."""
+
+    async def pace(self, size_bytes: int) -> None:
+        """Do not wait."""
 
 
 class CallerAccess:
@@ -53,6 +59,10 @@ class CallerAccess:
         device = self._gate.caller()
         if not device.may_use(bundle):
             raise _denied(device, bundle)
+
+    async def pace(self, size_bytes: int) -> None:
+        """Wait until the device that calls may download so many bytes more."""
+        await self._gate.pace(self._gate.caller(), size_bytes)
 
 
 class GuardedCatalogue:

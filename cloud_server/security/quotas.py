@@ -35,6 +35,18 @@ class Quotas:
         if by_size:
             by_size[1].take(size_bytes)
 
+    def charge_download(self, device: RegisteredDevice, size_bytes: int) -> float:
+        """Count bytes that a device downloads; return the seconds after which they may be sent.
+
+        They have the rate of its requests and an account of their own: a download slows no inference.
+        """
+        download = self._allowance(device, "bytes_per_s", "downloads")
+        if download is None:
+            return 0.0
+        wait_s = download[1].wait_s(size_bytes)
+        download[1].take(size_bytes)
+        return wait_s
+
     @contextmanager
     def stream(self, device: RegisteredDevice) -> Iterator[None]:
         """Count one call that stays open for as long as the block runs; OverloadedError when too many do."""
@@ -54,14 +66,17 @@ class Quotas:
         for key in [key for key in self._allowances if not known(key[0])]:
             del self._allowances[key]
 
-    def _allowance(self, device: RegisteredDevice, what: str) -> tuple[float, Allowance] | None:
+    def _allowance(
+        self, device: RegisteredDevice, limit: str, account: str = ""
+    ) -> tuple[float, Allowance] | None:
         """Return rate and allowance of a device; anew when its limit has changed; None without a limit."""
-        rate = self._limit(device, what)
+        rate = self._limit(device, limit)
         if rate is None:
             return None
-        found = self._allowances.get((device.name, what))
+        key = device.name, account or limit
+        found = self._allowances.get(key)
         if found is None or found[0] != rate:
-            found = self._allowances[device.name, what] = (rate, Allowance(rate, clock=self._clock))
+            found = self._allowances[key] = (rate, Allowance(rate, clock=self._clock))
         return found
 
     def _limit(self, device: RegisteredDevice, what: str) -> float | None:

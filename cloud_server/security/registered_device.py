@@ -39,7 +39,7 @@ class Limits(FrozenModel):
     requests_per_s: float | None = Field(default=None, gt=0)
     """Of any method; each request of a stream counts."""
     bytes_per_s: float | None = Field(default=None, gt=0)
-    """Of requests."""
+    """Of requests, and apart from them of downloads."""
 
 
 class TokenRecord(FrozenModel):

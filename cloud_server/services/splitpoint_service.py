@@ -13,6 +13,7 @@ from cloud_server.observability.edge_book import EdgeBook
 from cloud_server.options import available_cores
 from cloud_server.security.guarded_models import Access
 from cloud_server.services.profile_meter import ProfileMeter
+from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import CALIBRATION_FILE
 from partitioner.bundle.contents import Contents
 from partitioner.bundle.exits import EXITS_FILE
@@ -83,10 +84,17 @@ class SplitpointService:
     ) -> AsyncIterator[sp.FetchBundleResponse]:
         """Yield the bundle's files in chunks, or of them what some heads need, and the manifest last.
 
-        Calibration, exits and signature come before it, if they are asked for.
+        Calibration, exits and signature come before it, if they are asked for. No faster than the caller may.
         """
         self._access.check(request.name)
         bundle = self._store.find_bundle(request.name, request.version)
+        async for message in self._chunks(bundle, request):
+            await self._access.pace(len(message.chunk))
+            yield message
+
+    async def _chunks(
+        self, bundle: Bundle, request: sp.FetchBundleRequest
+    ) -> AsyncIterator[sp.FetchBundleResponse]:
         held = Held.of(bundle.manifest, request.heads_of) if request.heads_of else None
         files = held.files(bundle.manifest) if held else bundle.manifest.files
         for name, file in files.items():

@@ -32,5 +32,5 @@ class Allowance:
         return max(0.0, min(amount, self._burst) - self._left) / self._rate_per_s
 
     def take(self, amount: float = 1.0) -> None:
-        """Take `amount`, of which `wait_s` has just said that it may be taken."""
+        """Take `amount`, whether it is there or not: what is owed comes back with time, too."""
         self._left -= amount

@@ -28,6 +28,20 @@ def test_requests_and_bytes_over_a_limit_say_when_to_try_again() -> None:
     quotas.charge(device, 250)
 
 
+def test_download_waits_for_its_rate_and_slows_no_request() -> None:
+    clock = FakeClock()
+    quotas = Quotas(Limits(), clock)
+    device, _ = device_of("cam", "fetch", limits=Limits(bytes_per_s=1_000))
+    assert quotas.charge_download(device, 1_000) == 0
+    assert quotas.charge_download(device, 500) == pytest.approx(0.5)
+    assert quotas.charge_download(device, 500) == pytest.approx(1.0)  # of another call, after that
+    quotas.charge(device, 1_000)
+    clock.now_s += 2
+    assert quotas.charge_download(device, 1_000) == 0
+    free, _ = device_of("free", "fetch")
+    assert quotas.charge_download(free, 1 << 40) == 0
+
+
 def test_limits_of_a_device_go_before_the_defaults_and_devices_are_apart() -> None:
     quotas = Quotas(Limits(requests_per_s=1, streams=1), FakeClock())
     greedy, _ = device_of("greedy", "infer")

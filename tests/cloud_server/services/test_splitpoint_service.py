@@ -13,6 +13,7 @@ import pytest
 
 import partitioner.profiles.profiler
 from cloud_server.options import available_cores
+from cloud_server.security.guarded_models import OpenAccess
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.profiles.profile import Profile
@@ -211,3 +212,14 @@ async def test_drain_ends_a_measurement(
         await stopping
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert held.ends_when_let_on()
+
+
+def test_every_byte_of_a_download_is_paced(stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    paced = []
+
+    async def pace(_access: OpenAccess, size_bytes: int) -> None:
+        paced.append(size_bytes)
+
+    monkeypatch.setattr(OpenAccess, "pace", pace)
+    request = sp.FetchBundleRequest(name="residual")
+    assert [len(one.chunk) for one in stub.FetchBundle(request, timeout=TIMEOUT_S)] == paced
