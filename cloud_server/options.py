@@ -18,6 +18,7 @@ from partitioner.settings.kinds import (
     FOLDER,
     NAMES,
     SIZE,
+    SWITCH,
     TIME,
     count,
     number_or_word,
@@ -109,6 +110,12 @@ class ServerOptions(DeviceOptions, ServingLimits, ListenerOptions, BatchingOptio
         NAMES,
         panel=MODEL,
         shown="none",
+    )
+    watch: bool = option(
+        False,
+        "Look at the folder when it changes: versions come and go while it serves.",
+        SWITCH,
+        panel=MODEL,
     )
     workers: int = worked_out(
         available_cores,

@@ -13,6 +13,7 @@ from cloud_server.engine.batch_rules import BatchRules
 from cloud_server.engine.engine import EXTENSIONS, Engine
 from cloud_server.engine.rule_book import RuleBook
 from cloud_server.models.bundle_folder import BundleFolder
+from cloud_server.models.folder_watch import FolderWatch
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.repository import Repository
 from cloud_server.models.tails import TailLimits
@@ -25,6 +26,7 @@ from cloud_server.security.gate import Gate, gate_of
 from cloud_server.security.grpc_gate import GrpcGate
 from cloud_server.security.guarded_models import access_of, guarded
 from cloud_server.services.profile_meter import ProfileMeter
+from cloud_server.services.repository_service import RepositoryService
 from cloud_server.services.splitpoint_service import SERVICE, SplitpointService
 from cloud_server.services.statistics_service import StatisticsService
 from partitioner.common.event_loop import LoopThread
@@ -39,6 +41,7 @@ from protos.serving import inference
 from protos.serving.answers import Answerer, Catalogue
 from protos.serving.drain import Drain
 from protos.serving.oip_server import OipServer, Service
+from protos.triton.triton_service import TritonService
 
 
 class CloudServer:
@@ -109,6 +112,10 @@ class CloudServer:
         if self._running is not None:
             raise UsageError("this server has started already. Make another one.")
         self._running = await _run(self.options)
+
+    async def reload(self) -> None:
+        """Look at the folder of bundles now; BundleError, and all is as it was, when it cannot be read."""
+        await self._started().repository.reload()
 
     async def stop(self, grace_s: float | None = None) -> None:
         """Drain: refuse new calls, let those in flight finish for `grace_s` (default: the option).
@@ -194,7 +201,10 @@ class _Running:
         gate: Gate | None,
     ) -> None:
         self.store, self.repository, self.tls, self.gate = store, repository, tls, gate
-        self._following: asyncio.Task[None] | None = None
+        self._watch = (
+            FolderWatch(Path(options.bundles), repository.reload) if options.watch else None
+        )
+        self._following: list[asyncio.Task[None]] = []
         self.drain = Drain()
         self.edges = EdgeBook()
         self.requests = RequestBook()
@@ -229,6 +239,8 @@ class _Running:
             beside=[
                 Service(SERVICE, splitpoint.handlers(), splitpoint_pb2),
                 Service(inference.SERVICE, statistics.handlers(), inference_pb2),
+                Service(inference.SERVICE, RepositoryService(repository).handlers(), inference_pb2),
+                Service(inference.SERVICE, TritonService(catalogue).handlers(), inference_pb2),
             ],
             tls=tls,
             # Counted first, so that what the gate refuses counts, too.
@@ -257,7 +269,9 @@ class _Running:
         open_listener(listen, "listen").close()
         await self._server.start(listen)
         if self.gate:
-            self._following = asyncio.create_task(self.gate.follow())
+            self._following.append(asyncio.create_task(self.gate.follow()))
+        if self._watch:
+            self._following.append(asyncio.create_task(self._watch.run()))
 
     async def announce(self, notice_s: float) -> None:
         if notice_s > 0:
@@ -272,8 +286,8 @@ class _Running:
         self.close()
 
     def close(self) -> None:
-        if self._following:
-            self._following.cancel()
+        for task in self._following:
+            task.cancel()
         self._engine.close()
         self.store.close()
 

@@ -12,6 +12,7 @@ from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.frames.result import Result, Timings
 from edge_client.telemetry.health import Health
 from partitioner.common.units import plural
+from protos import inference_pb2
 from protos.errors import OverloadedError, TensorError, UnknownNameError, UsageError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.names import (
@@ -27,6 +28,7 @@ from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 from protos.security.exposure import Exposure
 from protos.security.server_tls import ServerTls
 from protos.security.tls_files import TlsFiles
+from protos.serving import inference
 from protos.serving.answers import (
     Job,
     Later,
@@ -36,15 +38,16 @@ from protos.serving.answers import (
     requested_outputs,
 )
 from protos.serving.drain import Drain
-from protos.serving.oip_server import OipServer
+from protos.serving.oip_server import OipServer, Service
 from protos.tensors import Array
+from protos.triton.triton_service import TritonService
 from protos.wire.checksums import check_seal, seal
 from protos.wire.messages import pack_response, unpack_request
 
 CLOUD_SERVICE = "splitpoint.cloud"
 """The name under which grpc.health.v1 tells of the cloud."""
 
-EXTENSIONS = ("model_stream_infer", "splitpoint_served_by")
+EXTENSIONS = ("model_stream_infer", "model_configuration", "splitpoint_served_by")
 
 OnResult = Callable[[Result, str], None]
 """Hears every result, failed ones too, and the id of its request."""
@@ -128,6 +131,7 @@ class LocalServer:
             stream_window=min(defaults.STREAM_WINDOW, self._max_queue),
             extensions=EXTENSIONS,
             tls=ServerTls(self._tls) if self._tls else None,
+            beside=[Service(inference.SERVICE, TritonService(catalogue).handlers(), inference_pb2)],
         )
         await server.start(self._listen)
         exposure.announce(server.address)

@@ -11,9 +11,10 @@ from protos.errors import UsageError
 def serve(settings: ServeSettings, json: console.JsonFlag = False) -> None:
     """Serve the whole model and every tail of each bundle, until SIGTERM or Ctrl-C.
 
-    The model is called BUNDLE, a tail BUNDLE.CUT. Every setting may also come from the environment, as
-    SPLITPOINT_CLOUD_LISTEN and so on, or from --config; docs/settings.md lists them. With --json, one JSON
-    line on stdout says when it is ready.
+    The model is called BUNDLE, a tail BUNDLE.CUT. Folders may hold several versions of one BUNDLE, and come
+    and go meanwhile: the folder is watched, and SIGHUP looks at it; docs/versions.md says who gets which.
+    Every setting may also come from the environment, as SPLITPOINT_CLOUD_LISTEN and so on, or from --config;
+    docs/settings.md lists them. With --json, one JSON line on stdout says when it is ready.
 
     Example: splitpoint-cloud serve --bundles bundles/ --listen 0.0.0.0:50051 --tls-cert a.crt --tls-key a.key
     """

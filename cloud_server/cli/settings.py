@@ -14,7 +14,7 @@ from partitioner.settings.panels import LINK
 class ServeSettings(Options):
     """All settings of `splitpoint-cloud serve`; each may come as SPLITPOINT_CLOUD_<NAME>."""
 
-    server: ServerOptions = group(ServerOptions, listen=defaults.LISTEN)
+    server: ServerOptions = group(ServerOptions, listen=defaults.LISTEN, watch=True)
     http: str | None = option(
         None, "Address of REST health, metadata and metrics.", ADDRESS, none="off", panel=LINK
     )

@@ -23,7 +23,14 @@ from protos.errors import OverloadedError, SplitpointError, TensorError
 from protos.serving.answers import Job, Later
 from protos.wire.checksums import check_seal
 
-EXTENSIONS = ("model_stream_infer", "statistics", "splitpoint_tails", "splitpoint_codecs")
+EXTENSIONS = (
+    "model_stream_infer",
+    "model_configuration",
+    "model_repository",
+    "statistics",
+    "splitpoint_tails",
+    "splitpoint_codecs",
+)
 """The extensions that the server offers beyond the protocol."""
 
 _LEAST_PAUSE_S = 1e-3

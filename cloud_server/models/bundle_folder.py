@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from cloud_server.models.version import Version
 from partitioner.bundle.bundle import Bundle
-from partitioner.bundle.manifest import MANIFEST_FILE, MODEL_GRAPH
+from partitioner.bundle.manifest import MANIFEST_FILE, MODEL_GRAPH, read_manifest
 from partitioner.signatures.trust import Trust
 from protos.errors import BundleError, SplitpointError
 
@@ -28,12 +28,20 @@ _LOADERS = 4
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why what a folder holds is not served; `name`: of the bundle, or of the folder where it has none."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class _Seen:
     """A folder when it was last loaded: how it looked, what came of it, and why no more did."""
 
     mark: Mark
     version: Version | None
-    refusal: str = ""
+    refusal: Refusal | None = None
 
 
 class BundleFolder:
@@ -55,9 +63,9 @@ class BundleFolder:
         return [seen.version for _, seen in sorted(self._seen.items()) if seen.version]
 
     @property
-    def refusals(self) -> Mapping[Path, str]:
-        """Why what a folder holds is not served, by folder; where a version is served from it, the older."""
-        return {folder: seen.refusal for folder, seen in self._seen.items() if seen.refusal}
+    def refusals(self) -> Sequence[Refusal]:
+        """What is refused, in the order of the folders; the version that was there before goes on."""
+        return [seen.refusal for _, seen in sorted(self._seen.items()) if seen.refusal]
 
     def look(self, *, settled: bool = False) -> bool:
         """Load what is new in the folder, and forget what is gone; return whether all of it was.
@@ -82,7 +90,7 @@ class BundleFolder:
                 self._take(folder, marks[folder], version)
         return len(ready) == len(changed)
 
-    def _take(self, folder: Path, mark: Mark, found: Version | str) -> None:
+    def _take(self, folder: Path, mark: Mark, found: Version | Refusal) -> None:
         before = self._seen.get(folder)
         kept = before.version if before else None
         if isinstance(found, Version):
@@ -93,20 +101,20 @@ class BundleFolder:
         self._seen[folder] = _Seen(mark, kept, found)
         if before is None or before.refusal != found:
             instead = f" Version {kept} of {kept.name} goes on." if kept else ""
-            _log.error("%s is not served: %s%s", folder, found, instead)
+            _log.error("%s is not served: %s%s", folder, found.reason, instead)
 
 
 def no_bundle(folder: BundleFolder) -> BundleError:
     """Return the error for a folder that has nothing to serve: why the first is refused, if any is there."""
-    for refusal in folder.refusals.values():
-        return BundleError(refusal)
+    for refusal in folder.refusals:
+        return BundleError(refusal.reason)
     return BundleError(
         f"{folder.root} holds no bundle: neither it nor a folder in it has a {MANIFEST_FILE}. "
         "Make one with: splitpoint import MODEL --out BUNDLE."
     )
 
 
-def _load(folder: Path, trust: Trust) -> Version | str:
+def _load(folder: Path, trust: Trust) -> Version | Refusal:
     """Return the version in a folder, or why it is none."""
     try:
         bundle = Bundle.load(folder, check=trust.check)
@@ -116,10 +124,17 @@ def _load(folder: Path, trust: Trust) -> Version | str:
         signed = trust.check(bundle)
         return Version.of(bundle, signed.release if signed else 0)
     except SplitpointError as error:
-        return str(error)
+        return Refusal(_name_of(folder), str(error))
     except Exception as error:  # noqa: BLE001 - whatever one folder does must not keep others from being served
         _log.exception("%s cannot be loaded", folder)
-        return f"{folder} cannot be loaded: {error}"
+        return Refusal(_name_of(folder), f"{folder} cannot be loaded: {error}")
+
+
+def _name_of(folder: Path) -> str:
+    try:
+        return read_manifest(folder).name
+    except (SplitpointError, OSError):
+        return folder.name
 
 
 def _marks(root: Path) -> Iterator[tuple[Path, Mark]]:

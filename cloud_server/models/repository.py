@@ -2,12 +2,29 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 
 from cloud_server.models.bundle_folder import BundleFolder, no_bundle
 from cloud_server.models.model_store import ModelStore
+from cloud_server.models.version import Version
+from protos.errors import BundleError, UnknownNameError, UsageError
+
+READY, UNAVAILABLE = "READY", "UNAVAILABLE"
+"""The states of a version; the words are Triton's."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """A version that the repository has, or a folder that it refuses: then `version` is empty."""
+
+    name: str
+    version: str
+    state: str = READY
+    reason: str = ""
 
 
 class Repository:
@@ -16,11 +33,12 @@ class Repository:
     def __init__(
         self, folder: BundleFolder, store: ModelStore, preload: Iterable[str] = ()
     ) -> None:
-        """`preload`: models, or cuts of every bundle, that are loaded before a version is offered."""
+        """`preload`: models, or cuts of every bundle, that are loaded before anybody asks for them."""
         self._folder = folder
         self._store = store
         self._preload = tuple(preload)
         self._clashes: Mapping[str, str] = {}
+        self._unreadable = ""
         self._busy = asyncio.Lock()
 
     async def start(self) -> None:
@@ -37,9 +55,92 @@ class Repository:
         itself cannot be read.
         """
         async with self._busy:
-            done = await asyncio.to_thread(self._folder.look, settled=settled)
-            clashes = self._store.offer(self._folder.versions)
-            for name in clashes.keys() - self._clashes.keys():
-                _log.error("%s is not served: %s", name, clashes[name])
-            self._clashes = clashes
+            before = self._folder.versions
+            try:
+                done = await asyncio.to_thread(self._folder.look, settled=settled)
+            except BundleError as error:
+                self._tell_unreadable(str(error))
+                raise
+            self._tell_unreadable("")
+            if self._folder.versions != before:
+                await self._offer()
             return done
+
+    def index(self, *, ready: bool = False) -> list[IndexEntry]:
+        """Return all versions, and what is refused and why; `ready`: only what can be asked for."""
+        found = list(_entries(self._store.versions.values(), READY))
+        if ready:
+            return found
+        found += _entries(self._store.hidden.values(), UNAVAILABLE, "unloaded")
+        found += [IndexEntry(name, "", UNAVAILABLE, why) for name, why in self._clashes.items()]
+        for refused in self._folder.refusals:
+            found.append(IndexEntry(refused.name, "", UNAVAILABLE, refused.reason))
+        return sorted(found, key=lambda entry: (entry.name, entry.state))
+
+    async def load(self, name: str) -> None:
+        """Look at the folder, and serve what it has of the bundle `name`, though it was unloaded before.
+
+        Raises UnknownNameError where it has none, which says why if it is refused, BundleError where the
+        folder cannot be read, and UsageError for the name of a cut.
+        """
+        self._check_name(name)
+        await self.reload()
+        try:
+            self._store.show(name)
+        except UnknownNameError as error:
+            for entry in self.index():
+                if entry.name == name:
+                    raise UnknownNameError(entry.reason) from error
+            raise
+        await self._load_ahead(self._preload)
+
+    def unload(self, name: str) -> None:
+        """Refuse requests for a bundle and its cuts until it is loaded again.
+
+        Those that are in the server finish, and with the last of them its memory goes back. Raises
+        UnknownNameError where it is not served, and UsageError for the name of a cut.
+        """
+        self._check_name(name)
+        self._store.hide(name)
+        _log.info("%s was unloaded", name)
+
+    async def _offer(self) -> None:
+        before = set(self._store.versions)
+        clashes = self._store.offer(self._folder.versions)
+        for name in clashes.keys() - self._clashes.keys():
+            _log.error("%s is not served: %s", name, clashes[name])
+        self._clashes = clashes
+        for name in before - set(self._store.versions):
+            _log.info("%s is gone", name)
+        await self._load_ahead(self._preload)
+
+    async def _load_ahead(self, names: Iterable[str]) -> None:
+        """Load what of these is there by now; a failure is one of those who ask for it."""
+        for name in names:
+            try:
+                await self._store.preload([name])
+            except UnknownNameError:
+                continue
+            except BundleError as error:
+                _log.error("%s cannot be loaded: %s", name, error)
+
+    def _check_name(self, name: str) -> None:
+        with suppress(UnknownNameError):
+            bundle = self._store.find(name).bundle.name
+            if bundle != name:
+                raise UsageError(
+                    f"{name!r} is a cut, and cuts come and go with their bundle. Name {bundle!r}."
+                )
+
+    def _tell_unreadable(self, why: str) -> None:
+        if why and why != self._unreadable:
+            _log.error("%s What was served goes on.", why)
+        self._unreadable = why
+
+
+def _entries(
+    found: Iterable[Iterable[Version]], state: str, reason: str = ""
+) -> Iterator[IndexEntry]:
+    for versions in found:
+        for version in versions:
+            yield IndexEntry(version.name, version.number, state, reason)

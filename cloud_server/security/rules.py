@@ -50,6 +50,11 @@ RPC_RULES: Final[Mapping[str, Rule]] = {
     f"{_OIP}RepositoryIndex": _ADMIN,
     f"{_OIP}RepositoryModelLoad": _ADMIN,
     f"{_OIP}RepositoryModelUnload": _ADMIN,
+    **{
+        f"{_OIP}{kind}SharedMemory{what}": ANY_DEVICE
+        for kind in ("System", "Cuda")
+        for what in ("Status", "Register", "Unregister")
+    },
     f"{_SPLITPOINT}GetServerInfo": ANY_DEVICE,
     f"{_SPLITPOINT}ListBundles": ANY_DEVICE,
     f"{_SPLITPOINT}Probe": ANY_DEVICE,

@@ -5,11 +5,11 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
-from protos.errors import UsageError
+from protos.errors import SplitpointError, UsageError
 
 T = TypeVar("T")
 
@@ -115,6 +115,34 @@ def stop_event() -> asyncio.Event:
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, on_signal)
     return stop
+
+
+@contextlib.contextmanager
+def on_hangup(step: Callable[[], Awaitable[object]], what: str) -> Iterator[None]:
+    """Call `step` at each SIGHUP within the block, where the system has it; a failure of `what` is logged."""
+    loop, running = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+
+    async def call() -> None:
+        try:
+            await step()
+        except SplitpointError as error:
+            _log.error("%s has failed: %s", what, error)
+        except Exception:  # noqa: BLE001 - whatever it is, the next one may do better
+            _log.exception("%s has failed", what)
+
+    def on_signal() -> None:
+        task = loop.create_task(call())
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    loop.add_signal_handler(signal.SIGHUP, on_signal)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

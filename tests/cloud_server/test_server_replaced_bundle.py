@@ -53,10 +53,10 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(folder: Path) -> Iterator[str]:
-    """The address of a server process with version 1."""
+    """The address of a server process with version 1, which goes on with what it loaded."""
     command = [sys.executable, "-c", CLOUD, "serve", "--bundles", folder / "old", "--json"]
     process = subprocess.Popen(
-        [*command, "--listen", "127.0.0.1:0"],
+        [*command, "--no-watch", "--listen", "127.0.0.1:0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -17,6 +17,7 @@ from edge_client.telemetry.health import Health
 from partitioner.bundle.bundle import Bundle
 from protos.errors import UsageError
 from protos.inference_pb2 import (
+    ModelConfigRequest,
     ModelInferRequest,
     ModelInferResponse,
     ModelMetadataRequest,
@@ -290,7 +291,12 @@ async def test_other_methods_health_and_reflection(residual_bundle: Bundle) -> N
         assert (await stub.ModelReady(ModelReadyRequest(name=name))).ready
         assert not (await stub.ModelReady(ModelReadyRequest(name=f"{name}.{CUT}"))).ready
         metadata = await stub.ServerMetadata(ServerMetadataRequest())
-        assert list(metadata.extensions) == ["model_stream_infer", "splitpoint_served_by"]
+        assert list(metadata.extensions) == [
+            "model_stream_infer", "model_configuration", "splitpoint_served_by"
+        ]  # fmt: skip
+        config = (await stub.ModelConfig(ModelConfigRequest(name=name))).config
+        assert (config.name, config.backend) == (name, "onnxruntime")
+        assert [(one.name, list(one.dims)) for one in config.input] == [("x", [-1, 3, 32, 32])]
         model = await stub.ModelMetadata(ModelMetadataRequest(name=name))
         assert [list(t.shape) for t in model.inputs] == [[-1, 3, 32, 32]]
         service = "inference.GRPCInferenceService"

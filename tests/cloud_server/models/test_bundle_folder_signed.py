@@ -54,11 +54,11 @@ def test_version_that_is_changed_or_forged_never_replaces_the_signed_one(
     shutil.copytree(image_bundle.path, root / "net")
     folder.look()
     assert [version.digest for version in folder.versions] == [good]
-    assert "is not signed" in folder.refusals[root / "net"]
+    assert "is not signed" in folder.refusals[0].reason
     Signer.new(tmp_path / "others").sign(root / "net", 9)
     folder.look()
     assert [version.digest for version in folder.versions] == [good]
-    assert "and trusted are" in folder.refusals[root / "net"]
+    assert "and trusted are" in folder.refusals[0].reason
     shutil.rmtree(root / "net" / "graphs")
     folder.look()
     assert [version.digest for version in folder.versions] == [good]
@@ -80,7 +80,7 @@ def test_key_that_is_taken_away_counts_no_longer_at_the_next_load(
     (signer.trusted / "release.pub").unlink()
     os.utime(root / "net" / "bundle.json")
     folder.look()
-    assert "trusted are: none" in folder.refusals[root / "net"]
+    assert "trusted are: none" in folder.refusals[0].reason
     assert not BundleFolder(root, signer.trust).versions
 
 

@@ -1,0 +1,28 @@
+"""The methods of Triton's extensions that cloud and edge have in common."""
+
+import grpc
+
+from protos import inference_pb2 as oip
+from protos.serving.answers import Catalogue
+from protos.serving.handlers import unary
+from protos.serving.inference import SERVICE
+from protos.triton.model_config import model_config
+from protos.triton.shared_memory import shared_memory_methods
+
+
+class TritonService:
+    """Says how the models of a catalogue are served; refuses shared memory."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    async def model_config(self, request: oip.ModelConfigRequest) -> oip.ModelConfigResponse:
+        """How a model is served, in Triton's words."""
+        model = self._catalogue.find(request.name, request.version)
+        return oip.ModelConfigResponse(config=model_config(request.name, model))
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """Return what a server registers beside the other methods of the protocol."""
+        config = unary(self.model_config, oip.ModelConfigRequest, oip.ModelConfigResponse)
+        methods = {"ModelConfig": config, **shared_memory_methods()}
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
