@@ -55,6 +55,14 @@ def watched(bundles: Path, *flags: str, cores: Collection[int] = ()) -> Iterator
 
 
 @contextmanager
+def announced(bundles: Path, *flags: str) -> Iterator[dict[str, str]]:
+    """Run `splitpoint-cloud serve` until the end of the block; give what it says once ready, and `pid`."""
+    words = ["serve", "--bundles", str(bundles), "--listen", "127.0.0.1:0", *flags]
+    with _started("cloud_server", "cloud_server.server", words, ()) as ready:
+        yield ready
+
+
+@contextmanager
 def played(link: Link, to: str, cores: Collection[int] = ()) -> Iterator[str]:
     """Run `splitpoint-edge link` until the end of the block; give the HOST:PORT that leads to `to`."""
     rates = ["--bandwidth", f"{link.uplink_bps}bit", "--down", f"{link.downlink_bps}bit"]
