@@ -1,9 +1,10 @@
-"""The gate on REST: the token of a device, and what its role lets it ask for."""
+"""The gate on REST: the token or the certificate of a device, and what its role lets it ask for."""
 
 from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 
+from cloud_server.rest.client_certificates import certificate_names
 from cloud_server.security.credentials import Credentials, bearer_token
 from cloud_server.security.gate import Gate
 from cloud_server.security.rules import REST_RULES
@@ -14,8 +15,7 @@ from protos.serving.callers import CALLER
 def device_gate(gate: Gate) -> Callable[[Request], Awaitable[None]]:
     """Return what lets devices in, and sets CALLER for the rest of the request.
 
-    It raises UnauthenticatedError, DeniedError or OverloadedError. Of certificates it hears nothing, as the
-    web server does not tell of them: behind HTTP a device shows its token.
+    It raises UnauthenticatedError, DeniedError or OverloadedError.
     """
 
     async def admit(request: Request) -> None:
@@ -35,7 +35,8 @@ def _admitted(gate: Gate, path: str, request: Request) -> str:
     rule = REST_RULES.get(path)
     if rule is None:
         raise DeniedError(f"{path} has no rule that says who may ask for it. Nobody may.")
-    device = gate.admit(Credentials(bearer_token(request.headers.items())), rule)
+    token = bearer_token(request.headers.items())
+    device = gate.admit(Credentials(token, certificate_names(request.scope)), rule)
     if rule.is_charged:
         gate.charge(device, 0)
     return device.name

@@ -25,6 +25,7 @@ async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
         import uvicorn
 
         from cloud_server.rest.app import create_app, open_gate
+        from cloud_server.rest.client_certificates import telling_names
         from cloud_server.rest.device_gate import device_gate
     except ImportError as error:
         raise UsageError(
@@ -47,7 +48,9 @@ async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
         timeout_graceful_shutdown=math.ceil(server.options.drain_s),
     )
     config.load()
-    config.ssl = tls.context() if tls else None
+    if tls is not None:
+        config.ssl = tls.context()
+        config.http_protocol_class = telling_names(config.http_protocol_class)
     bound = open_listener(listen, "http")
     web = Quiet(config)
     serving = asyncio.create_task(web.serve(sockets=[bound]))

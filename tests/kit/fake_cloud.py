@@ -32,8 +32,15 @@ Answer = Callable[[ModelInferRequest, list[memoryview]], Awaitable[bytes | None]
 class FakeCloud:
     """Listens on a free port of this machine; each request is answered by `answer`, each in a task."""
 
-    def __init__(self, bundle: Bundle, answer: Answer | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        answer: Answer | None = None,
+        port: int = 0,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
         self.bundle = bundle
+        self.credentials = credentials
         self.port = port
         self.answer = answer or self.infer
         self.max_message_bytes = 1 << 20
@@ -73,7 +80,12 @@ class FakeCloud:
     async def __aenter__(self) -> Self:
         self._server = grpc.aio.server(options=server_options(self.max_message_bytes))
         self._server.add_generic_rpc_handlers((_Handlers(self),))
-        port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        where = f"127.0.0.1:{self.port}"
+        port = (
+            self._server.add_insecure_port(where)
+            if self.credentials is None
+            else self._server.add_secure_port(where, self.credentials)
+        )
         self.address = f"127.0.0.1:{port}"
         await self._server.start()
         return self
