@@ -96,11 +96,12 @@ class TensorSpec:
 
     def fits(self, shape: Sequence[int]) -> bool:
         """Tell whether a tensor of `shape` may stand here."""
-        least = {BATCH_SIZE: 1, DATA_SIZE: 0}
-        return len(shape) == len(self.shape) and all(
-            found >= least[wanted] if wanted in least else found == wanted
-            for found, wanted in zip(shape, self.shape, strict=True)
-        )
+        if len(shape) != len(self.shape):
+            return False
+        for found, wanted in zip(shape, self.shape, strict=True):
+            if found < _LEAST[wanted] if wanted in _LEAST else found != wanted:
+                return False
+        return True
 
     def check(self, dtype: str, shape: Sequence[int]) -> None:
         """Raise TensorError unless a tensor of `dtype` and `shape` may stand here."""
@@ -114,6 +115,10 @@ class TensorSpec:
         words = {BATCH_SIZE: "batch", DATA_SIZE: "any"}
         sizes = ", ".join(words.get(size, str(size)) for size in self.shape)
         return f"{self.dtype}[{sizes}]"
+
+
+_LEAST = {BATCH_SIZE: 1, DATA_SIZE: 0}
+"""The smallest sizes that an axis of open size may have."""
 
 
 def is_carried(dtype: str) -> bool:

@@ -89,8 +89,10 @@ class BatchQueue(Generic[W]):
 
     def take(self, now_ns: int) -> list[W]:
         """Take those out that are to be computed together now; none where nothing is ready."""
-        ready = [(group.entries[0].order, group) for group in self._groups.values()]
-        for _, group in sorted(ready, key=lambda pair: pair[0]):
+        ready = list(self._groups.values())
+        if len(ready) > 1:
+            ready.sort(key=lambda group: group.entries[0].order)
+        for group in ready:
             if number := group.ready(now_ns):
                 taken = group.entries[:number]
                 del group.entries[:number]
@@ -201,6 +203,8 @@ class _Group(Generic[W]):
     def _fit(self) -> tuple[int, int]:
         """Return how many fit into one batch, one at least, and how many make the largest preferred one."""
         most = self.rules.max_batch_size if self.key is not None else 1
+        if most == 1:
+            return 1, 1
         sums = accumulate(one.rows for one in self.entries)
         rows = list(takewhile(lambda total: total <= most, sums))
         preferred = [

@@ -138,8 +138,7 @@ class Engine:
         request.opened_ns = opened_ns
         self._workers.offer(request)
         self._entered(job)
-        future.add_done_callback(partial(self._left, job))
-        future.add_done_callback(partial(self._forget, request))
+        future.add_done_callback(partial(self._ended, request))
         if min(request.expires_ns, request.late_ns) < math.inf:
             self._set_alarm(min(request.expires_ns, request.late_ns))
 
@@ -152,7 +151,8 @@ class Engine:
         self.book.left(job)
         self.book.ended(job, future)
 
-    def _forget(self, request: Request, future: asyncio.Future[Any]) -> None:
+    def _ended(self, request: Request, future: asyncio.Future[Any]) -> None:
+        self._left(request.job, future)
         if future.cancelled():
             self._workers.withdraw(request)
 

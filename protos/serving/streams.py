@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from functools import partial
 from typing import TypeAlias
 
@@ -31,8 +32,9 @@ class AnswerStream:
         self._answerer = answerer
         self._context = context
         self._name = f"{context.peer()} {id(self):x}"
-        self._free = asyncio.Semaphore(window)
-        self._answers: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._free = window
+        self._freed, self._answered_some = asyncio.Event(), asyncio.Event()
+        self._answers: deque[bytes] = deque()
         self._in_flight: set[_Answer] = set()
         self._all_read = self._cut_short = False
 
@@ -55,7 +57,10 @@ class AnswerStream:
 
     async def _read(self) -> None:
         while True:
-            await self._free.acquire()
+            while not self._free:
+                self._freed.clear()
+                await self._freed.wait()
+            self._free -= 1
             data = await self._context.read()
             if data is grpc.aio.EOF:
                 return
@@ -63,9 +68,15 @@ class AnswerStream:
             self._watch(job, self._answerer.submit(job))
 
     async def _write(self) -> None:
-        while (answer := await self._answers.get()) is not None:
-            await self._context.write(answer)
-            self._free.release()
+        while True:
+            while self._answers:
+                await self._context.write(self._answers.popleft())
+                self._free += 1
+                self._freed.set()
+            if self._all_read and not self._in_flight:
+                return
+            self._answered_some.clear()
+            await self._answered_some.wait()
 
     def _watch(self, job: Job, future: _Answer) -> None:
         self._in_flight.add(future)
@@ -73,26 +84,22 @@ class AnswerStream:
 
     def _answered(self, job: Job, future: _Answer) -> None:
         self._in_flight.discard(future)
+        self._answered_some.set()
         if future.cancelled():
             return
         if error := future.exception():
-            self._answers.put_nowait(_error_answer(job.header, error))
+            self._answers.append(_error_answer(job.header, error))
         elif isinstance(found := future.result(), bytes):
-            self._answers.put_nowait(found)
+            self._answers.append(found)
         else:
             self._watch(job, asyncio.ensure_future(found()))
-        self._end_if_done()
 
     def _read_ended(self, reader: asyncio.Task[None]) -> None:
         self._all_read = True
         self._cut_short = reader.cancelled()
         if not self._cut_short and (error := reader.exception()):
             _log.info("a stream could not be read on: %s", printable(error))
-        self._end_if_done()
-
-    def _end_if_done(self) -> None:
-        if self._all_read and not self._in_flight:
-            self._answers.put_nowait(None)
+        self._answered_some.set()
 
 
 def _error_answer(request: ModelInferRequest, error: BaseException) -> bytes:

@@ -112,6 +112,14 @@ def _split(data: Buffer, field: int) -> tuple[bytes, list[memoryview]]:
 
 def _skip_field(view: memoryview, start: int) -> tuple[int, int, int | None]:
     """Return the number of the field at `start`, its end, and where its body starts if it is delimited."""
+    left = len(view) - start
+    if (
+        view[start] & 0x87 == _LENGTH_DELIMITED
+        and left > 1
+        and view[start + 1] < min(0x80, left - 1)
+    ):
+        # Nearly all fields: numbers below 16, and shorter than 128 bytes.
+        return view[start] >> 3, start + 2 + view[start + 1], start + 2
     key, at = _read_varint(view, start)
     kind, body = key & 7, None
     if kind == _LENGTH_DELIMITED:

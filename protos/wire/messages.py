@@ -153,11 +153,15 @@ def _check_names(found: list[str], wanted: Mapping[str, TensorSpec], model: str)
 
 
 def _codec_of(tensor: ModelInferRequest.InferInputTensor) -> str:
+    if PARAM_CODEC not in tensor.parameters:
+        return RAW.name
     return tensor.parameters[PARAM_CODEC].string_param or RAW.name
 
 
 def _check_decoded(header: ModelInferRequest, specs: Mapping[str, TensorSpec], most: int) -> None:
     coded = [tensor for tensor in header.inputs if _codec_of(tensor) != RAW.name]
+    if not coded:
+        return
     needed = sum(
         math.prod(tensor.shape) * np.dtype(specs[tensor.name].dtype).itemsize for tensor in coded
     )

@@ -16,7 +16,7 @@ from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.inference_pb2 import ServerLiveRequest
-from protos.names import PARAM_ERROR_CODE
+from protos.names import PARAM_ERROR_CODE, PARAM_RETRY_AFTER_MS, RETRY_AFTER_TRAILER
 from protos.tensors import Array
 from protos.wire.framing import decode_stream_response
 from tests.kit.cloud_calls import (
@@ -169,6 +169,36 @@ def test_cancelled_stream_drops_what_has_not_begun(
     assert_equal(answers["9"][2], uncut(residual_bundle, 9))
     begun = 1 + sum(1 for _ in iter(lambda: gate.entered.acquire(blocking=False), False))
     assert begun < 8
+
+
+def test_client_that_is_gone_gives_its_places_back_while_the_worker_is_held(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    with (
+        CloudServer(residual_bundle.path, workers=1, max_queue=3, preload=("cloud",)) as server,
+        connected(server.address) as channel,
+        connected(server.address) as other,
+    ):
+        request = request_for(residual_bundle, "cloud", crossing(residual_bundle, "cloud"))
+        infer = oip_stub(other).ModelInfer
+        frames = [frame(residual_bundle, "cloud", seed) for seed in range(4)]
+        call = channel.stream_stream(STREAM)(iter(frames), timeout=TIMEOUT_S)
+        error, header, _ = decode_stream_response(
+            next(call)
+        )  # the fourth, which tells that three are in
+        assert ("3 requests" in error, header.id) == (True, "3")
+        assert header.parameters[PARAM_RETRY_AFTER_MS].int64_param > 0
+        with pytest.raises(grpc.RpcError) as full:
+            infer(request, timeout=TIMEOUT_S)
+        assert int(dict(full.value.trailing_metadata())[RETRY_AFTER_TRAILER]) > 0
+        call.cancel()
+        for _ in range(3):  # behind the cancel, and what the loop makes of it
+            oip_stub(channel).ServerLive(ServerLiveRequest(), timeout=TIMEOUT_S)
+        held = [infer.future(request, timeout=TIMEOUT_S) for _ in range(3)]
+        code, _ = refused(lambda: infer(request, timeout=TIMEOUT_S))  # the three are in
+        gate.opened.set()
+        assert (code, *(each.code().name for each in held)) == ("RESOURCE_EXHAUSTED", *["OK"] * 3)
 
 
 def test_message_over_the_limit_ends_its_stream_and_no_other(
