@@ -1,20 +1,25 @@
 """The commands `splitpoint-cloud devices …`: who may use a server, and what."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from partitioner.settings.panels import LIMITS, OUTPUT, SECURITY
+from cloud_server.cli.device_flags import (
+    ROLES,
+    DeviceName,
+    DevicesFile,
+    Expires,
+    LimitFlags,
+    Models,
+    TokenFile,
+)
+from partitioner.settings.panels import SECURITY
 from partitioner.terminal import console
 from partitioner.terminal.app import new_app
 from partitioner.terminal.flags import flag
-from protos.errors import UsageError
 
 if TYPE_CHECKING:
-    from cloud_server.security.registered_device import Limits, RegisteredDevice
+    from cloud_server.security.registered_device import RegisteredDevice
     from cloud_server.security.tokens import Token
 
 app = new_app(
@@ -22,105 +27,28 @@ app = new_app(
     "second, also on streams that are open."
 )
 
-_ROLES = ("infer", "fetch", "telemetry", "profile", "admin")
-
-_File = Annotated[
-    Path,
-    flag(
-        "The file of devices, as `serve` takes it; it is made if there is none.",
-        "FILE",
-        "--devices",
-        envvar="SPLITPOINT_CLOUD_DEVICES",
-    ),
-]
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="The device.", show_default=False)]
-_TokenFile = Annotated[
-    Path | None,
-    flag(
-        "Write the token there, for its owner alone, and not on stdout.",
-        "FILE",
-        panel=OUTPUT,
-        default="stdout",
-    ),
-]
-_Expires = Annotated[
-    str | None,
-    flag(
-        "For how long the token is good.", "TIME", "--expires", panel=SECURITY, default="for ever"
-    ),
-]
-
-
-_Model = Annotated[
-    list[str] | None,
-    flag(
-        "A model that it may use, with its tails; * and ? stand for letters. May be repeated.",
-        "NAME",
-        "--model",
-        panel=SECURITY,
-        default="all",
-    ),
-]
-
-
-@dataclass(frozen=True)
-class LimitFlags:
-    """What one device may take; None: as the server says."""
-
-    streams: Annotated[
-        int | None,
-        flag(
-            "Calls that stay open at once.", "N", panel=LIMITS, default="as the server says", min=1
-        ),
-    ] = None
-    requests_per_s: Annotated[
-        float | None,
-        flag("Requests in a second.", "N", panel=LIMITS, default="as the server says"),
-    ] = None
-    bytes_per_s: Annotated[
-        str | None,
-        flag(
-            "Bytes of requests in a second, as 10MiB.",
-            "SIZE",
-            panel=LIMITS,
-            default="as the server says",
-        ),
-    ] = None
-
-    def read(self) -> "Limits":
-        """Return the limits; UsageError for one that lets nothing through."""
-        from cloud_server.security.registered_device import Limits
-        from partitioner.common.units import parse_size
-
-        size = None if self.bytes_per_s is None else parse_size(self.bytes_per_s)
-        return Limits(
-            streams=self.streams,
-            requests_per_s=_above_zero(self.requests_per_s),
-            bytes_per_s=_above_zero(size),
-        )
-
 
 @app.command()
 def create(
-    name: _Name,
-    devices: _File,
+    name: DeviceName,
+    devices: DevicesFile,
     role: Annotated[
         list[str],
         flag(
             "What it may do; may be repeated. None implies another.",
-            "|".join(_ROLES),
+            "|".join(ROLES),
             panel=SECURITY,
-            choices=lambda: _ROLES,
+            choices=lambda: ROLES,
         ),
     ],
     limits: LimitFlags,
-    model: _Model = None,
+    model: Models = None,
     certificate: Annotated[
         bool,
         flag("It shows a client certificate of this name; it gets no token.", None, panel=SECURITY),
     ] = False,
-    expires: _Expires = None,
-    token_file: _TokenFile = None,
+    expires: Expires = None,
+    token_file: TokenFile = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Register a device, and print its token once: the file keeps only a digest of it.
@@ -144,7 +72,7 @@ def create(
 
 
 @app.command("list")
-def list_devices(devices: _File, json: console.JsonFlag = False) -> None:
+def list_devices(devices: DevicesFile, json: console.JsonFlag = False) -> None:
     """Show the devices, what they may do, and the state of their tokens.
 
     Example: splitpoint-cloud devices list --devices devices.json
@@ -163,17 +91,17 @@ def list_devices(devices: _File, json: console.JsonFlag = False) -> None:
 
 @app.command()
 def change(
-    name: _Name,
-    devices: _File,
+    name: DeviceName,
+    devices: DevicesFile,
     limits: LimitFlags,
     role: Annotated[
         list[str] | None,
         flag(
             "What it may do from now on, in place of what it could; may be repeated.",
-            "|".join(_ROLES),
+            "|".join(ROLES),
             panel=SECURITY,
             default="as it is",
-            choices=lambda: _ROLES,
+            choices=lambda: ROLES,
         ),
     ] = None,
     model: Annotated[
@@ -202,12 +130,12 @@ def change(
 
 @app.command()
 def revoke(
-    name: _Name,
-    devices: _File,
+    name: DeviceName,
+    devices: DevicesFile,
     token: Annotated[
         str | None,
         flag(
-            "The key of one of its tokens, as `list` shows it.",
+            "The key of one of its tokens, which devices list shows.",
             "KEY",
             "--token-key",
             panel=SECURITY,
@@ -232,14 +160,14 @@ def revoke(
 
 @app.command()
 def rotate(
-    name: _Name,
-    devices: _File,
+    name: DeviceName,
+    devices: DevicesFile,
     overlap: Annotated[
         str,
         flag("For how long the tokens from before stay good.", "TIME", panel=SECURITY),
     ] = "0s",
-    expires: _Expires = None,
-    token_file: _TokenFile = None,
+    expires: Expires = None,
+    token_file: TokenFile = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Give a device a new token in place of those that it has.
@@ -270,12 +198,6 @@ def _end(expires: str | None, now: datetime) -> datetime | None:
     from partitioner.common.units import parse_duration
 
     return None if expires is None else now + timedelta(seconds=parse_duration(expires))
-
-
-def _above_zero(limit: float | None) -> float | None:
-    if limit is not None and not 0 < limit < float("inf"):
-        raise UsageError(f"a limit of {limit:g} a second lets nothing through. Give more than 0.")
-    return limit
 
 
 def _check_token_file(path: Path | None) -> None:

@@ -45,12 +45,12 @@ class GrpcGate(grpc.aio.ServerInterceptor):
             rule = _rule_of(method)
             if rule.is_open:
                 return handler
-            credentials = Credentials(bearer_token(handler_call_details.invocation_metadata))
-            if credentials.token or not self._gate.takes_certificates:
-                self._gate.admit(credentials, rule)
+            shown = Credentials(bearer_token(handler_call_details.invocation_metadata))
+            waits = not shown.token and self._gate.takes_certificates
+            device = None if waits else self._gate.admit(shown, rule)
         except SplitpointError as error:
             return self._refusal(method, error)
-        visit = _Visit(self._gate, method, rule, credentials.token)
+        visit = _Visit(self._gate, method, rule, shown, device)
         return visit.open(handler) if handler.response_streaming else visit.single(handler)
 
     def _refusal(self, method: str, error: SplitpointError) -> Handler:
@@ -63,21 +63,31 @@ class GrpcGate(grpc.aio.ServerInterceptor):
 
 
 class _Visit:
-    """One call of a method, between the gate and its handler."""
+    """One call of a method, between the gate and its handler.
 
-    def __init__(self, gate: Gate, method: str, rule: Rule, token: str) -> None:
+    `device`: who was let in already; None: its certificate has to tell.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        method: str,
+        rule: Rule,
+        credentials: Credentials,
+        device: RegisteredDevice | None,
+    ) -> None:
         self._gate = gate
         self._method = method
         self._rule = rule
-        self._token = token
+        self._credentials = credentials
+        self._device = device
 
     def single(self, handler: Handler) -> Handler:
         """Return a handler of calls with one answer."""
         behaviour: Any = handler.stream_unary or handler.unary_unary
 
         async def call(request: Any, context: Context) -> Any:
-            device, _ = await self._enter(context, request)
-            CALLER.set(device.name)
+            CALLER.set((await self._enter(context, request)).name)
             return await behaviour(request, context)
 
         make = (
@@ -92,9 +102,9 @@ class _Visit:
         behaviour = _written(handler.stream_stream or handler.unary_stream)
 
         async def call(request: Any, context: Context) -> None:
-            device, credentials = await self._enter(context, request)
+            device = await self._enter(context, request)
             CALLER.set(device.name)
-            error = await self._serve(device, credentials, lambda: behaviour(request, context))
+            error = await self._serve(device, lambda: behaviour(request, context))
             if error is not None:
                 self._gate.note_refusal(f"device {device.name}", self._method, error)
                 await refuse(context, error)
@@ -106,29 +116,29 @@ class _Visit:
         )
         return make(call, handler.request_deserializer, handler.response_serializer)
 
-    async def _enter(self, context: Context, request: Any) -> tuple[RegisteredDevice, Credentials]:
+    async def _enter(self, context: Context, request: Any) -> RegisteredDevice:
         """Return who calls, or end the call."""
-        names = () if self._token else certificate_names(context.auth_context())
-        credentials = Credentials(self._token, names)
         try:
-            device = self._gate.admit(credentials, self._rule)
+            device = self._device or self._certified(context)
             if self._rule.is_charged:
                 self._gate.charge(device, _size_of(request))
         except SplitpointError as error:
             self._gate.note_refusal(context.peer(), self._method, error)
             await refuse(context, error)
-        return device, credentials
+        return device
+
+    def _certified(self, context: Context) -> RegisteredDevice:
+        names = certificate_names(context.auth_context())
+        self._credentials = Credentials(certificate_names=names)
+        return self._gate.admit(self._credentials, self._rule)
 
     async def _serve(
-        self,
-        device: RegisteredDevice,
-        credentials: Credentials,
-        work: Callable[[], Awaitable[None]],
+        self, device: RegisteredDevice, work: Callable[[], Awaitable[None]]
     ) -> SplitpointError | None:
         """Do the work of a call; return why it had to end before it was done, or was not begun."""
         try:
             with self._gate.open_call(
-                device, credentials, self._rule, lambda: task.cancel()
+                device, self._credentials, self._rule, lambda: task.cancel()
             ) as call:
                 task = asyncio.ensure_future(work())
                 with _unless(lambda: call.error is not None):
