@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, Validat
 
 from cloud_server.engine.batch_rules import BatchRules, QueuePolicy, TimeoutAction
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.manifest import SERVING_FILE
 from partitioner.common.faults import first_fault
 from protos.errors import BundleError, UsageError, reason
 from protos.names import EDGE
 
 R = TypeVar("R", QueuePolicy, BatchRules)
 
-SERVING_FILE = "serving.toml"
 _MOST_BYTES = 1 << 20
 
 

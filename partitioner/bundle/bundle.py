@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from partitioner.bundle.manifest import (
     read_manifest_file,
     segment_outputs,
 )
+from partitioner.common.archive import BROKEN, unpack
 from partitioner.common.arguments import need
 from partitioner.common.files import read_document
 from partitioner.common.nearest import meant_text
@@ -46,6 +46,8 @@ from protos.errors import BundleError, UnknownNameError, UsageError, reason
 from protos.names import CLOUD, EDGE
 from protos.tensors import Array, TensorSpec
 
+_MAX_SAMPLES_BYTES = 2 << 30
+"""Of all samples together once they are unpacked: 80 images of 2160 by 3840 pixels, three bytes each."""
 _LOAD_ATTEMPTS = 3
 """Loads of a folder that is replaced meanwhile; each begins with the manifest that is there then."""
 
@@ -362,15 +364,22 @@ class Bundle:
         return self.exits
 
     def samples(self) -> list[dict[str, Array]]:
-        """Return the sample inputs that came with the bundle, one by one; none if none were given."""
+        """Return the sample inputs that came with the bundle, one by one; none if none were given.
+
+        Raises BundleError for a file that is no such archive, or that would fill the memory.
+        """
         if SAMPLES_FILE not in self.manifest.files:
             return []
         frames: dict[str, dict[str, Array]] = {}
-        content = BytesIO(self.contents.read(SAMPLES_FILE))
-        with np.load(content, allow_pickle=False) as arrays:
-            for key in arrays.files:
-                number, _, name = key.partition("/")
-                frames.setdefault(number, {})[name] = arrays[key]
+        try:
+            arrays = unpack(bytes(self.contents.read(SAMPLES_FILE)), _MAX_SAMPLES_BYTES)
+        except BROKEN as error:
+            raise BundleError(
+                f"{self.path / SAMPLES_FILE} holds no samples: {reason(error)}. Import the model again."
+            ) from error
+        for key, array in arrays.items():
+            number, _, name = key.partition("/")
+            frames.setdefault(number, {})[name] = array
         return list(frames.values())
 
     def _open(

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from partitioner.bundle.calibration import CALIBRATION_FILE
 from partitioner.bundle.exits import EXITS_FILE
-from partitioner.bundle.manifest import MANIFEST_FILE, PROFILES_FOLDER
+from partitioner.bundle.manifest import MANIFEST_FILE, PROFILES_FOLDER, SIGNATURE_FILE
 from partitioner.common.files import unwritable
 from protos.errors import BundleError, FileError
+
+_FOUND = (CALIBRATION_FILE, EXITS_FILE, SIGNATURE_FILE)
 
 
 @contextmanager
@@ -52,8 +54,11 @@ def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
 
 
 def found_beside(folder: Path) -> set[str]:
-    """Return the names of the files in a bundle's folder that tell what was found of it, not what it is."""
-    names = {CALIBRATION_FILE, EXITS_FILE} & {path.name for path in folder.glob("*.npz")}
+    """Return the names of the files in a bundle's folder that tell what was found of it, not what it is.
+
+    Its signature is one: whoever signs the next has to know the release of the last.
+    """
+    names = {name for name in _FOUND if (folder / name).exists()}
     profiles = (folder / PROFILES_FOLDER).glob("*.json")
     return names | {f"{PROFILES_FOLDER}/{path.name}" for path in profiles}
 

@@ -15,6 +15,7 @@ A bundle is a folder:
     signature.json       who signed all of the above, and as which release; see partitioner/signatures/
     rollback.json        a signed permission to go back to this release, if one was given
     profiles/            what machines measured; not part of the bundle's identity
+    serving.toml         on a server: how it batches the tails; see cloud_server/engine/serving_file.py
     heads.json           only where a device holds no more than some heads; see partitioner/bundle/heads.py
 """
 
@@ -50,6 +51,7 @@ GRAPH_FILE = "graph.json"
 WEIGHTS_MAP_FILE = "weights.json"
 SAMPLES_FILE = "samples.npz"
 PROFILES_FOLDER = "profiles"
+SERVING_FILE = "serving.toml"
 SIGNATURE_FILE = "signature.json"
 ROLLBACK_FILE = "rollback.json"
 MAX_SIGNATURE_BYTES: Final = 4 << 20

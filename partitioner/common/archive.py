@@ -34,7 +34,7 @@ BROKEN = (
 def read_archive(content: bytes, model: type[M], max_bytes: int) -> tuple[M, dict[str, Any]]:
     """Return meta data and arrays; ValueError for what is damaged, too large or too new."""
     try:
-        arrays = _arrays(content, max_bytes)
+        arrays = unpack(content, max_bytes)
         document = json.loads(arrays.pop("meta").tobytes())
     except BROKEN as error:
         raise ValueError(error) from error
@@ -86,7 +86,11 @@ def write_archive(path: Path, meta: BaseModel, arrays: dict[str, Any]) -> None:
         np.savez_compressed(file, **packed)
 
 
-def _arrays(content: bytes, max_bytes: int) -> dict[str, Any]:
+def unpack(content: bytes, max_bytes: int) -> dict[str, Any]:
+    """Return the arrays of an .npz; ValueError where they unfold to more than allowed, before they do.
+
+    What is damaged raises one of BROKEN.
+    """
     with zipfile.ZipFile(BytesIO(content)) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > max_bytes:

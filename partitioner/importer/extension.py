@@ -46,7 +46,7 @@ def add_cuts(
         raise BundleError(f"{bundle.path} keeps no graph to cut. Import the model again.")
     with new_folder(out, replace=replace) as folder:
         bundle.folder_for("cuts")
-        _link_files(bundle, folder)
+        _bring_files(bundle, folder, out)
         model = onnx.load(str(folder / MODEL_GRAPH), load_external_data=False)
         places = _places(model, bundle.graph, folder)
         writer = PieceWriter(model, bundle.graph, places, folder, _feeds(bundle))
@@ -92,8 +92,12 @@ def add_cuts(
     return Bundle.load(out), tuple(cut.id for cut in added)
 
 
-def _link_files(bundle: Bundle, folder: Path) -> None:
-    """Bring the files along; they are never written to again, so a second name for them will do."""
+def _bring_files(bundle: Bundle, folder: Path, out: Path) -> None:
+    """Bring the files along: by a second name where the first will go, with the folder that has it.
+
+    Where the old bundle stays, each has files of its own: what is written to one is not written to the other.
+    """
+    moves = out.resolve() == bundle.path.resolve()
     anew = _made_anew(bundle)
     for name in bundle.manifest.files:
         if name in anew:
@@ -101,8 +105,11 @@ def _link_files(bundle: Bundle, folder: Path) -> None:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(bundle.path / name, target)
-        except OSError:  # another file system, or one without links
+            if moves:
+                os.link(bundle.path / name, target)
+        except OSError:  # a file system without links
+            moves = False
+        if not moves:
             shutil.copyfile(bundle.path / name, target)
 
 

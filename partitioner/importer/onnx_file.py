@@ -10,9 +10,10 @@ from onnx import ModelProto, TensorProto, external_data_helper
 
 from partitioner.common.units import plural
 from partitioner.importer.weights import graphs_in
+from partitioner.runtime.external_data import file_inside, tensors_in
 from partitioner.runtime.failures import Cause, Failure
 from partitioner.runtime.sessions import RuntimeOptions, open_session
-from protos.errors import FileError, ModelError
+from protos.errors import FileError, ModelError, reason
 
 _ADVICE = {
     Cause.MEMORY: "Free memory, or import the model on a machine that has more.",
@@ -116,21 +117,46 @@ def _varint(file: BinaryIO) -> int | None:
 
 
 def _check_external_files(model: onnx.ModelProto, path: Path) -> None:
-    for tensor in (t for part in graphs_in(model.graph) for t in part.initializer):
-        if tensor.data_location == TensorProto.EXTERNAL:
-            data = external_data_helper.ExternalDataInfo(tensor)
-            weights = path.parent / data.location
-            if not weights.is_file():
-                raise ModelError(
-                    f"{path} keeps its weights in {data.location!r}, which does not lie beside it. "
-                    "Copy that file into the same folder."
-                )
-            needed = (data.offset or 0) + (data.length or 0)
-            if (found := weights.stat().st_size) < needed:
-                raise ModelError(
-                    f"{weights} is cut short: it has {plural(found, 'byte')}, and {path} wants {needed:,} "
-                    "or more. Copy it again."
-                )
+    """Raise ModelError where a tensor lies in a file that is not beside the model, or that is too short.
+
+    Before the runtime, or onnx, opens any: a file of somebody else's may name any file of this machine.
+    """
+    for tensor in filter(_is_external, tensors_in(model)):
+        _check_external_file(tensor, path)
+    for sparse in (one for part in graphs_in(model.graph) for one in part.sparse_initializer):
+        if _is_external(sparse.values) or _is_external(sparse.indices):
+            raise ModelError(
+                f"{path} keeps {sparse.values.name!r}, which is sparse, in another file. Export the model "
+                "again, with sparse tensors within it."
+            )
+
+
+def _is_external(tensor: onnx.TensorProto) -> bool:
+    return tensor.data_location == TensorProto.EXTERNAL or len(tensor.external_data) > 0
+
+
+def _check_external_file(tensor: onnx.TensorProto, path: Path) -> None:
+    try:
+        data = external_data_helper.ExternalDataInfo(tensor)
+    except ValueError as error:
+        raise ModelError(
+            f"{path} says of {tensor.name!r} where it lies, but not in numbers: {reason(error)}. {_ELSE}"
+        ) from error
+    try:
+        weights = file_inside(path.parent, data.location or "")
+        if not weights.is_file():
+            raise ValueError("which does not lie beside it")
+    except ValueError as error:
+        raise ModelError(
+            f"{path} keeps its weights in {data.location!r}, {error}. Copy that file into the same folder; "
+            "if the model is not your own, ask first why it names it."
+        ) from error
+    needed = (data.offset or 0) + (data.length or 0)
+    if (found := weights.stat().st_size) < needed:
+        raise ModelError(
+            f"{weights} is cut short: it has {plural(found, 'byte')}, and {path} wants {needed:,} or more. "
+            "Copy it again."
+        )
 
 
 def _check_runtime(path: Path) -> None:

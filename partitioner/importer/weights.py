@@ -1,5 +1,6 @@
 """One copy of the weights: every large constant moves into a single file that all graphs refer to."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -9,9 +10,9 @@ import onnx
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo
 
-from partitioner.common.units import plural
+from partitioner.common.units import format_size, plural
 from partitioner.importer.onnx_graph import reads_of
-from protos.errors import ModelError
+from protos.errors import FileError, ModelError
 
 INLINE_BYTES = 1024
 """Constants below this stay in the graph, where shape inference of the runtime can see them."""
@@ -79,6 +80,7 @@ def move_weights(graph: onnx.GraphProto, source: Path, target: Path) -> int:
     beyond memory and beyond protobuf's 2 GB pass. Returns the number of parameters.
     """
     parameters = 0
+    _check_room(graph, source, target)
     with target.open("wb") as out:
         for tensor in (tensor for part in graphs_in(graph) for tensor in part.initializer):
             parameters += int(np.prod(tensor.dims, dtype=np.int64))
@@ -91,6 +93,31 @@ def move_weights(graph: onnx.GraphProto, source: Path, target: Path) -> int:
                 offset, length = _append(out, raw)
             _refer(tensor, target.name, offset, length)
     return parameters
+
+
+def _check_room(graph: onnx.GraphProto, source: Path, target: Path) -> None:
+    """Raise FileError where the external weights are more than the disk has room for, before any is written.
+
+    A file of a few bytes can say that a thousand tensors are each all of a large one.
+    """
+    external = (
+        ExternalDataInfo(tensor)
+        for part in graphs_in(graph)
+        for tensor in part.initializer
+        if tensor.data_location == TensorProto.EXTERNAL
+    )
+    needed = sum(_length(info, source) for info in external)
+    if needed > (free := shutil.disk_usage(target.parent).free):
+        raise FileError(
+            f"the weights take {format_size(needed)}, and the disk of {target.parent} has "
+            f"{format_size(free)} left. Make room, or give another place; if the model is not your own, ask "
+            "first why it is so large."
+        )
+
+
+def _length(info: ExternalDataInfo, source: Path) -> int:
+    """Return how many bytes a tensor has in its file."""
+    return int(info.length or (source / info.location).stat().st_size - int(info.offset or 0))
 
 
 def _constant_value(node: onnx.NodeProto) -> TensorProto | None:
@@ -127,7 +154,7 @@ def _copy_external(tensor: TensorProto, source: Path, out: BinaryIO) -> tuple[in
     info = ExternalDataInfo(tensor)
     path = source / info.location
     start = int(info.offset or 0)
-    length = int(info.length or path.stat().st_size - start)
+    length = _length(info, source)
     _align(out, length)
     offset, left = out.tell(), length
     with path.open("rb") as data:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from partitioner.common.arguments import need
-from partitioner.common.files import whole_file
+from partitioner.common.files import read_document, whole_file
 from partitioner.common.frozen_model import FrozenModel
 from partitioner.common.units import plural
 from protos.errors import ProfileError
@@ -213,7 +213,7 @@ class Profile(FrozenModel):
         `measure` is the command that makes it, for the error's text.
         """
         try:
-            document = json.loads(Path(path).read_bytes())
+            document = json.loads(read_document(Path(path)))
         except FileNotFoundError as error:
             raise ProfileError(f"there is no profile {path}. Measure it: {measure}.") from error
         except (OSError, ValueError, RecursionError) as error:

@@ -16,6 +16,7 @@ import psutil
 from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS, MAX_THREADS
 from partitioner.common.memory import release_freed_pages
 from partitioner.common.units import plural
+from partitioner.runtime.external_data import external_files
 from partitioner.runtime.failures import Failure
 from partitioner.runtime.interruption import InterruptedRunError, Interruption
 from partitioner.runtime.providers import RECORD_PLACES, check_provider, open_with, slow_on_cpu
@@ -176,7 +177,11 @@ def _open_copied(model: ModelFile, options: RuntimeOptions, settings: Any) -> An
 def open_bundled(
     model: ModelFile, options: RuntimeOptions, *, profile_to: Path | None = None
 ) -> Any:
-    """Return the runtime's session of a graph of a bundle; BundleError when the runtime refuses it."""
+    """Return the runtime's session of a graph of a bundle.
+
+    Raises BundleError when the runtime refuses it, or where it wants to read files that are not the bundle's.
+    """
+    _check_external(model)
     try:
         return open_session(model, options, profile_to=profile_to)
     except Exception as error:
@@ -185,6 +190,22 @@ def open_bundled(
         raise BundleError(
             f"the runtime cannot load {model.name}: {failure.said}. {advice}"
         ) from error
+
+
+def _check_external(model: ModelFile) -> None:
+    try:
+        foreign = sorted(external_files(model.graph) - set(model.external))
+    except ValueError as error:
+        raise BundleError(f"{model.name} is damaged: {error}. {_remade(model)}.") from error
+    if foreign:
+        raise BundleError(
+            f"{model.name} keeps tensors in {foreign[0]!r}, which is no file of the bundle, and is refused. "
+            f"{_remade(model)}, and do not trust where this one came from."
+        )
+
+
+def _remade(model: ModelFile) -> str:
+    return model.remake[:1].upper() + model.remake[1:]
 
 
 def open_stage(

@@ -13,7 +13,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import CALIBRATION_FILE
 from partitioner.bundle.exits import EXITS_FILE
 from partitioner.bundle.heads import HEADS_FILE
-from partitioner.bundle.manifest import PROFILES_FOLDER, WEIGHTS_FILE
+from partitioner.bundle.manifest import PROFILES_FOLDER, SERVING_FILE, WEIGHTS_FILE
 from partitioner.common.units import plural
 from protos.errors import SignatureError, reason
 
@@ -21,7 +21,8 @@ from protos.errors import SignatureError, reason
 def check_inventory(bundle: Bundle) -> None:
     """Raise SignatureError unless the folder holds the bundle's files, and no links and nothing else.
 
-    Profiles may lie in their folder. A second name of a file is found where it lies outside of the folder.
+    Profiles may lie in their folder, and how a server batches: those who run it say that, and only speed
+    rests on it. A second name of a file is found where it lies outside of the folder.
     """
     files = _files(bundle)
     names: Counter[tuple[int, int]] = Counter()
@@ -49,7 +50,7 @@ def _files(bundle: Bundle) -> Collection[str]:
         named.add(CALIBRATION_FILE)
     if bundle.exits:
         named.add(EXITS_FILE)
-    return named | bundle.documents.keys()
+    return {*named, *bundle.documents, SERVING_FILE}
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:

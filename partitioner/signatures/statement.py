@@ -1,7 +1,8 @@
 """What is signed of a bundle: its name, its release, and size and SHA-256 of every file that it runs.
 
-What machines measured (`profiles/`) is no part of it, since they write that later and nothing but speed rests
-on it; neither is `heads.json`, which says what of all this one device holds.
+What machines measured (`profiles/`) and how a server batches (`serving.toml`) is no part of it: they are
+written later, where the bundle runs, and nothing but speed rests on them. Neither is `heads.json`, which says
+what of all this one device holds.
 """
 
 import hashlib

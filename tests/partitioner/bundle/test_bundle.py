@@ -1,12 +1,14 @@
 """A bundle that was damaged, changed or made by another version says so when it is loaded."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from partitioner.bundle.bundle import Bundle
@@ -163,3 +165,38 @@ def test_misspelt_cut_is_answered_with_the_nearest(residual_bundle: Bundle) -> N
         residual_bundle.cut("cut-1")
     with pytest.raises(UnknownNameError, match=r"Did you mean edge\?"):
         residual_bundle.cut("Edge")
+
+
+def with_samples(copy: Path, content: bytes) -> Bundle:
+    (copy / "samples.npz").write_bytes(content)
+    document = json.loads((copy / "bundle.json").read_text())
+    digest = {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
+    document["manifest"]["files"]["samples.npz"] = digest
+    from partitioner.bundle.manifest import Manifest, write_manifest
+
+    write_manifest(copy, Manifest.model_validate(document["manifest"]))
+    return Bundle.load(copy)
+
+
+def test_samples_that_unfold_to_more_than_allowed_are_refused(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("partitioner.bundle.bundle._MAX_SAMPLES_BYTES", 1 << 20)
+    file = io.BytesIO()
+    np.savez_compressed(file, **{"0/x": np.zeros(2 << 20, np.uint8)})
+    assert len(file.getvalue()) < 4096
+    with pytest.raises(BundleError, match=r"holds no samples: it unfolds to 2,\d+,\d+ bytes"):
+        with_samples(copy, file.getvalue()).samples()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x93NUMPY", bytes(99)])
+def test_samples_that_are_no_archive_are_refused(copy: Path, content: bytes) -> None:
+    with pytest.raises(BundleError, match=r"samples\.npz holds no samples"):
+        with_samples(copy, content).samples()
+
+
+def test_samples_that_would_have_to_be_unpickled_are_refused(copy: Path) -> None:
+    file = io.BytesIO()
+    np.savez(file, **{"0/x": np.array([{}], dtype=object)})
+    with pytest.raises(BundleError, match=r"holds no samples: .*allow_pickle"):
+        with_samples(copy, file.getvalue()).samples()

@@ -91,9 +91,10 @@ def test_graphs_behind_a_link_are_outside_of_the_bundle(signer: Signer, signed: 
         Bundle.load(signed, check=signer.trust.check)
 
 
-def test_profiles_may_come_and_go(signer: Signer, signed: Path) -> None:
+def test_profiles_and_rules_of_batches_may_come_and_go(signer: Signer, signed: Path) -> None:
     (signed / "profiles").mkdir()
     (signed / "profiles" / "edge.json").write_text("{}")
+    (signed / "serving.toml").write_text("max_batch_size = 8")
     assert Bundle.load(signed, check=signer.trust.check)
 
 
