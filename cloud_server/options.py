@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloud_server.batching_options import BatchingOptions
+from cloud_server.defaults import ROLLOUTS_FILE
 from partitioner.common.defaults import DEFAULT_PROVIDER
 from partitioner.settings.declaration import Options, about, option, worked_out
 from partitioner.settings.kinds import (
@@ -115,6 +116,13 @@ class ServerOptions(DeviceOptions, ServingLimits, ListenerOptions, BatchingOptio
         False,
         "Look at the folder when it changes: versions come and go while it serves.",
         SWITCH,
+        panel=MODEL,
+    )
+    rollouts: Path | None = option(
+        None,
+        "Where roll-outs are kept over restarts.",
+        FILE,
+        shown=f"{ROLLOUTS_FILE} beside the bundles",
         panel=MODEL,
     )
     workers: int = worked_out(

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cloud_server.defaults import ROLLOUTS_FILE
 from cloud_server.engine.admission import QueueLimits
 from cloud_server.engine.batch_rules import BatchRules
 from cloud_server.engine.engine import EXTENSIONS, Engine
@@ -22,13 +23,18 @@ from cloud_server.observability.call_meter import CallMeter
 from cloud_server.observability.edge_book import EdgeBook
 from cloud_server.observability.request_book import RequestBook
 from cloud_server.options import ServerOptions
+from cloud_server.rollout.rollout_book import RolloutBook
+from cloud_server.rollout.rollout_control import RolloutControl
 from cloud_server.security.gate import Gate, gate_of
 from cloud_server.security.grpc_gate import GrpcGate
 from cloud_server.security.guarded_models import access_of, guarded
+from cloud_server.services import updates_service
 from cloud_server.services.profile_meter import ProfileMeter
 from cloud_server.services.repository_service import RepositoryService
 from cloud_server.services.splitpoint_service import SERVICE, SplitpointService
 from cloud_server.services.statistics_service import StatisticsService
+from cloud_server.services.updates_service import UpdatesService
+from partitioner.bundle.manifest import MANIFEST_FILE
 from partitioner.common.event_loop import LoopThread
 from partitioner.runtime.sessions import RuntimeOptions
 from partitioner.settings.declaration import spelled_out
@@ -101,6 +107,11 @@ class CloudServer:
     def edges(self) -> EdgeBook:
         """The telemetry that edges have sent; raises UsageError before the server has started."""
         return self._started().edges
+
+    @property
+    def rollouts(self) -> RolloutControl:
+        """Who is to run which version; raises UsageError before the server has started."""
+        return self._started().rollouts
 
     @property
     def ready(self) -> bool:
@@ -219,6 +230,9 @@ class _Running:
             self.requests,
             rules,
         )
+        self.rollouts = RolloutControl(store, RolloutBook(_rollouts_file(options)), self.edges)
+        self.edges.on_news = self.rollouts.judge
+        updates = UpdatesService(store, self.rollouts, self.drain, access_of(gate))
         splitpoint = SplitpointService(
             store,
             ProfileMeter(self.drain),
@@ -238,6 +252,7 @@ class _Running:
             extensions=EXTENSIONS,
             beside=[
                 Service(SERVICE, splitpoint.handlers(), splitpoint_pb2),
+                Service(updates_service.SERVICE, updates.handlers(), splitpoint_pb2),
                 Service(inference.SERVICE, statistics.handlers(), inference_pb2),
                 Service(inference.SERVICE, RepositoryService(repository).handlers(), inference_pb2),
                 Service(inference.SERVICE, TritonService(catalogue).handlers(), inference_pb2),
@@ -324,3 +339,11 @@ async def _run(options: ServerOptions) -> _Running:
         running.close()
         raise
     return running
+
+
+def _rollouts_file(options: ServerOptions) -> Path:
+    """Return the file that keeps roll-outs: as told, or beside the bundles."""
+    if options.rollouts is not None:
+        return Path(options.rollouts)
+    folder = Path(options.bundles)
+    return (folder.parent if (folder / MANIFEST_FILE).exists() else folder) / ROLLOUTS_FILE

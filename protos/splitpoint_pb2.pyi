@@ -136,3 +136,113 @@ class ReportTelemetryRequest(_message.Message):
 class ReportTelemetryResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class WatchVersionRequest(_message.Message):
+    __slots__ = ("edge", "name", "version_digest")
+    EDGE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    edge: str
+    name: str
+    version_digest: str
+    def __init__(self, edge: _Optional[str] = ..., name: _Optional[str] = ..., version_digest: _Optional[str] = ...) -> None: ...
+
+class WatchVersionResponse(_message.Message):
+    __slots__ = ("version_digest", "bundle_digest", "documents", "size_bytes", "release", "reason")
+    VERSION_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    version_digest: str
+    bundle_digest: str
+    documents: _containers.RepeatedScalarFieldContainer[str]
+    size_bytes: int
+    release: int
+    reason: str
+    def __init__(self, version_digest: _Optional[str] = ..., bundle_digest: _Optional[str] = ..., documents: _Optional[_Iterable[str]] = ..., size_bytes: _Optional[int] = ..., release: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class FetchPartRequest(_message.Message):
+    __slots__ = ("name", "version_digest", "path", "offset", "most_bytes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    MOST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version_digest: str
+    path: str
+    offset: int
+    most_bytes: int
+    def __init__(self, name: _Optional[str] = ..., version_digest: _Optional[str] = ..., path: _Optional[str] = ..., offset: _Optional[int] = ..., most_bytes: _Optional[int] = ...) -> None: ...
+
+class FetchPartResponse(_message.Message):
+    __slots__ = ("chunk", "file_bytes")
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    FILE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    chunk: bytes
+    file_bytes: int
+    def __init__(self, chunk: _Optional[bytes] = ..., file_bytes: _Optional[int] = ...) -> None: ...
+
+class Rollout(_message.Message):
+    __slots__ = ("name", "version_digest", "before_digest", "share", "state", "reason", "uses")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    USES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version_digest: str
+    before_digest: str
+    share: float
+    state: str
+    reason: str
+    uses: _containers.RepeatedCompositeFieldContainer[VersionUse]
+    def __init__(self, name: _Optional[str] = ..., version_digest: _Optional[str] = ..., before_digest: _Optional[str] = ..., share: _Optional[float] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., uses: _Optional[_Iterable[_Union[VersionUse, _Mapping]]] = ...) -> None: ...
+
+class VersionUse(_message.Message):
+    __slots__ = ("version_digest", "devices", "refused", "frames", "fallbacks", "faults")
+    VERSION_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    FALLBACKS_FIELD_NUMBER: _ClassVar[int]
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    version_digest: str
+    devices: int
+    refused: int
+    frames: int
+    fallbacks: int
+    faults: int
+    def __init__(self, version_digest: _Optional[str] = ..., devices: _Optional[int] = ..., refused: _Optional[int] = ..., frames: _Optional[int] = ..., fallbacks: _Optional[int] = ..., faults: _Optional[int] = ...) -> None: ...
+
+class ListRolloutsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListRolloutsResponse(_message.Message):
+    __slots__ = ("rollouts",)
+    ROLLOUTS_FIELD_NUMBER: _ClassVar[int]
+    rollouts: _containers.RepeatedCompositeFieldContainer[Rollout]
+    def __init__(self, rollouts: _Optional[_Iterable[_Union[Rollout, _Mapping]]] = ...) -> None: ...
+
+class SteerRolloutRequest(_message.Message):
+    __slots__ = ("name", "action", "version", "share")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    action: str
+    version: str
+    share: float
+    def __init__(self, name: _Optional[str] = ..., action: _Optional[str] = ..., version: _Optional[str] = ..., share: _Optional[float] = ...) -> None: ...
+
+class SteerRolloutResponse(_message.Message):
+    __slots__ = ("rollout",)
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    rollout: Rollout
+    def __init__(self, rollout: _Optional[_Union[Rollout, _Mapping]] = ...) -> None: ...

@@ -314,3 +314,210 @@ class Splitpoint(object):
             timeout,
             metadata,
             _registered_method=True)
+
+
+class UpdatesStub(object):
+    """How a fleet goes from one version of a bundle to the next.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.WatchVersion = channel.unary_stream(
+                '/splitpoint.v1.Updates/WatchVersion',
+                request_serializer=protos_dot_splitpoint__pb2.WatchVersionRequest.SerializeToString,
+                response_deserializer=protos_dot_splitpoint__pb2.WatchVersionResponse.FromString,
+                _registered_method=True)
+        self.FetchPart = channel.unary_unary(
+                '/splitpoint.v1.Updates/FetchPart',
+                request_serializer=protos_dot_splitpoint__pb2.FetchPartRequest.SerializeToString,
+                response_deserializer=protos_dot_splitpoint__pb2.FetchPartResponse.FromString,
+                _registered_method=True)
+        self.ListRollouts = channel.unary_unary(
+                '/splitpoint.v1.Updates/ListRollouts',
+                request_serializer=protos_dot_splitpoint__pb2.ListRolloutsRequest.SerializeToString,
+                response_deserializer=protos_dot_splitpoint__pb2.ListRolloutsResponse.FromString,
+                _registered_method=True)
+        self.SteerRollout = channel.unary_unary(
+                '/splitpoint.v1.Updates/SteerRollout',
+                request_serializer=protos_dot_splitpoint__pb2.SteerRolloutRequest.SerializeToString,
+                response_deserializer=protos_dot_splitpoint__pb2.SteerRolloutResponse.FromString,
+                _registered_method=True)
+
+
+class UpdatesServicer(object):
+    """How a fleet goes from one version of a bundle to the next.
+    """
+
+    def WatchVersion(self, request, context):
+        """Which version a device should run: now, and again whenever that changes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchPart(self, request, context):
+        """Some bytes of one file of a version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRollouts(self, request, context):
+        """For who runs the server: what roll-outs there are, and what they are to do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SteerRollout(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_UpdatesServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'WatchVersion': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchVersion,
+                    request_deserializer=protos_dot_splitpoint__pb2.WatchVersionRequest.FromString,
+                    response_serializer=protos_dot_splitpoint__pb2.WatchVersionResponse.SerializeToString,
+            ),
+            'FetchPart': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchPart,
+                    request_deserializer=protos_dot_splitpoint__pb2.FetchPartRequest.FromString,
+                    response_serializer=protos_dot_splitpoint__pb2.FetchPartResponse.SerializeToString,
+            ),
+            'ListRollouts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRollouts,
+                    request_deserializer=protos_dot_splitpoint__pb2.ListRolloutsRequest.FromString,
+                    response_serializer=protos_dot_splitpoint__pb2.ListRolloutsResponse.SerializeToString,
+            ),
+            'SteerRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.SteerRollout,
+                    request_deserializer=protos_dot_splitpoint__pb2.SteerRolloutRequest.FromString,
+                    response_serializer=protos_dot_splitpoint__pb2.SteerRolloutResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'splitpoint.v1.Updates', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('splitpoint.v1.Updates', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Updates(object):
+    """How a fleet goes from one version of a bundle to the next.
+    """
+
+    @staticmethod
+    def WatchVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/splitpoint.v1.Updates/WatchVersion',
+            protos_dot_splitpoint__pb2.WatchVersionRequest.SerializeToString,
+            protos_dot_splitpoint__pb2.WatchVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchPart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/splitpoint.v1.Updates/FetchPart',
+            protos_dot_splitpoint__pb2.FetchPartRequest.SerializeToString,
+            protos_dot_splitpoint__pb2.FetchPartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRollouts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/splitpoint.v1.Updates/ListRollouts',
+            protos_dot_splitpoint__pb2.ListRolloutsRequest.SerializeToString,
+            protos_dot_splitpoint__pb2.ListRolloutsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SteerRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/splitpoint.v1.Updates/SteerRollout',
+            protos_dot_splitpoint__pb2.SteerRolloutRequest.SerializeToString,
+            protos_dot_splitpoint__pb2.SteerRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

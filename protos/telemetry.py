@@ -121,14 +121,30 @@ class PowerSeen(_Document):
     """Frames a second that are taken at most; None: as many as come."""
 
 
+class VersionSeen(_Document):
+    """The version of the bundle that runs, how its frames fare, and what becomes of one that was offered."""
+
+    digest: str = Field(pattern=r"^[0-9a-f]{1,64}$")
+    """The beginning of its digest."""
+    frames: int = _Count
+    """With a result, since it serves here."""
+    fallbacks: int = _Count
+    """That the cloud was meant to serve and did not."""
+    faults: int = _Count
+    """That failed by what a version may be to blame for."""
+    phase: str = Field(default="idle", max_length=16)
+    """Where the edge stands with what it was offered: fetching, checking, held, trial, refused."""
+    offered: str = Field(default="", pattern=r"^[0-9a-f]{0,64}$")
+    """The beginning of that one's digest; empty: none was."""
+    reason: str = Field(default="", max_length=MAX_REASON)
+
+
 class Telemetry(_Document):
     """One interval of an edge's life. Counts are since its start, spreads of the interval."""
 
     edge: str = _Name
     """The name of the edge."""
     bundle: str = Field(min_length=1, max_length=255, pattern=r"^[ -~]+$")
-    bundle_digest: str = Field(default="", pattern=r"^[0-9a-f]{0,64}$")
-    """The beginning of the digest of the version that runs; empty from an edge that does not say."""
     started_s: float = _Seconds
     """Unix time of the edge's start; with `number` it tells one snapshot from any other."""
     number: int = _Count
@@ -161,6 +177,8 @@ class Telemetry(_Document):
     """The last ones of the interval."""
     estimates: EstimatesSeen | None = None
     """None while nothing is known of the link."""
+    version: VersionSeen | None = None
+    """None from an edge that does not say."""
     power: PowerSeen | None = None
     """None where battery and heat are not watched."""
 

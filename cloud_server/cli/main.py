@@ -10,6 +10,7 @@ app = new_app(
         "serve": f"{_HOME}.serve:serve",
         "health": f"{_HOME}.health:health",
         "devices": f"{_HOME}.devices:app",
+        "rollout": f"{_HOME}.rollout:rollout",
     },
     help="The cloud side of Splitpoint: serve the tails of bundles.",
 )

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from partitioner.common.units import plural
 from protos.errors import UsageError
@@ -25,6 +25,8 @@ class EdgeBook:
     def __init__(self, capacity: int = _EDGES) -> None:
         self._newest: OrderedDict[tuple[str, str], Telemetry] = OrderedDict()
         self._capacity = capacity
+        self.on_news: Callable[[], None] = _unheard
+        """Is called in the event loop once snapshots were taken."""
 
     def newest(self) -> Iterable[Telemetry]:
         """Return the newest snapshot of each edge."""
@@ -43,6 +45,7 @@ class EdgeBook:
         # Off the loop, as 64 of them take some milliseconds.
         for seen in await asyncio.to_thread(lambda: [read_snapshot(text) for text in documents]):
             self._note(seen.model_copy(update={"edge": device}) if device else seen)
+        self.on_news()
 
     def _note(self, seen: Telemetry) -> None:
         key = seen.edge, seen.bundle
@@ -65,3 +68,7 @@ def _sentence(seen: Telemetry) -> str:
         f"edge {seen.edge} ({seen.bundle}) is {seen.health}: {seen.health_reason}; cut {seen.cut}; "
         f"frames: {served}"
     )
+
+
+def _unheard() -> None:
+    """Do nothing with the news."""

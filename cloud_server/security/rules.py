@@ -35,6 +35,7 @@ METRICS: Final = Rule((Role.TELEMETRY, Role.ADMIN))
 
 _OIP = "/inference.GRPCInferenceService/"
 _SPLITPOINT = "/splitpoint.v1.Splitpoint/"
+_UPDATES = "/splitpoint.v1.Updates/"
 _HEALTH = "/grpc.health.v1.Health/"
 
 RPC_RULES: Final[Mapping[str, Rule]] = {
@@ -61,6 +62,10 @@ RPC_RULES: Final[Mapping[str, Rule]] = {
     f"{_SPLITPOINT}FetchBundle": _FETCH,
     f"{_SPLITPOINT}MeasureProfile": _PROFILE,
     f"{_SPLITPOINT}ReportTelemetry": _TELEMETRY,
+    f"{_UPDATES}WatchVersion": ANY_DEVICE,
+    f"{_UPDATES}FetchPart": _FETCH,
+    f"{_UPDATES}ListRollouts": _ADMIN,
+    f"{_UPDATES}SteerRollout": _ADMIN,
     f"{_HEALTH}Check": OPEN,
     f"{_HEALTH}List": OPEN,
     f"{_HEALTH}Watch": ANY_DEVICE,

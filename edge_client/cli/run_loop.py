@@ -20,6 +20,7 @@ from edge_client.cli.reports.remarks import (
     tell_of_link,
     tell_of_slowness,
     tell_of_unlabelled,
+    tell_of_update,
 )
 from edge_client.cli.reports.result_json import RecordWriter
 from edge_client.cli.reports.saved_outputs import OutputFolder
@@ -72,6 +73,7 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
         tell_of_choice(client.asynchronous)
         tell_of_exits(client.bundle, client.exit_threshold)
         client.asynchronous.on_distrust.add(tell_of_distrust)
+        client.asynchronous.on_update.add(tell_of_update)
         reporter = Reporter(
             client.asynchronous, observer, settings.reports.telemetry_s, writer.note,
             partial(tell_of_health, client.asynchronous),

@@ -15,6 +15,7 @@ from edge_client.cli.reports.remarks import (
     tell_of_health,
     tell_of_link,
     tell_of_slowness,
+    tell_of_update,
 )
 from edge_client.cli.reports.result_json import RecordWriter
 from edge_client.cli.reports.summary import sum_up
@@ -80,6 +81,7 @@ async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
         tell_of_choice(client)
         tell_of_exits(client.bundle, client.exit_threshold)
         client.on_distrust.add(tell_of_distrust)
+        client.on_update.add(tell_of_update)
         _announce(server.address, client, as_json=as_json)
 
         async def changed(state: State) -> None:

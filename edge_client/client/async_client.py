@@ -12,8 +12,9 @@ from edge_client import defaults
 from edge_client.client.feed import Source
 from edge_client.client.hedges import HedgeCounts
 from edge_client.client.live_version import CommonParts, LiveVersion
-from edge_client.client.options import ClientOptions
+from edge_client.client.options import OFF, ClientOptions
 from edge_client.client.pipeline import FramePipeline, OnError, stream_frames
+from edge_client.client.version_keeper import VersionKeeper
 from edge_client.cloud.absence import say_absence
 from edge_client.cloud.greeting import ServerInfo, report_telemetry
 from edge_client.cloud.transport import GrpcTransport
@@ -25,6 +26,7 @@ from edge_client.control.power_watch import FIXED, PowerWatch, why_unweighed
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.inputs import Inputs
 from edge_client.frames.result import Result
+from edge_client.updates.updater import UpdateState
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.arguments import need
 from partitioner.estimators.circuit_breaker import Circuit
@@ -90,6 +92,10 @@ class AsyncEdgeClient:
             unweighed = why_unweighed(policy, adapts=options.adapts)
             self.power = PowerWatch(options.power, self._heed, unweighed=unweighed)
         self._powering: asyncio.Task[None] | None = None
+        self.keeper: VersionKeeper[LiveVersion] | None = None
+        """Follows what versions the cloud offers; None unless that was asked for."""
+        if options.updates != OFF and self._transport is not None:
+            self.keeper = VersionKeeper(self, options, self._transport, self._common)
         self._connected = False
 
     @classmethod
@@ -145,6 +151,16 @@ class AsyncEdgeClient:
     def on_move(self) -> Listeners[Choice]:
         """Hear where each move of the policy leads, whatever the version."""
         return self._common.on_move
+
+    @property
+    def update_state(self) -> UpdateState:
+        """Where this device stands with the version that the cloud has offered last."""
+        return UpdateState() if self.keeper is None else self.keeper.updater.state
+
+    @property
+    def on_update(self) -> Listeners[UpdateState]:
+        """Hear what becomes of versions that the cloud offers."""
+        return self._common.on_update
 
     @property
     def on_distrust(self) -> Listeners[MismatchError | None]:
@@ -277,6 +293,8 @@ class AsyncEdgeClient:
             await asyncio.to_thread(self.options.device_trust.remember, self.bundle)
             if self.power is not None:
                 self._powering = asyncio.create_task(self.power.run())
+            if self.keeper is not None:
+                self.keeper.begin()
             self._connected = True
 
     async def infer(
@@ -324,6 +342,8 @@ class AsyncEdgeClient:
         if self._powering is not None:
             self._powering.cancel()
             await asyncio.gather(self._powering, return_exceptions=True)
+        if self.keeper is not None:
+            await self.keeper.close()
         await self.version.close()
         if self._transport is not None:
             await self._transport.end()
@@ -345,6 +365,10 @@ class AsyncEdgeClient:
             await made.close()
             raise
         return made
+
+    async def check_version(self, version: LiveVersion) -> None:
+        """Check a version that was prepared; raises BundleError for one that must not be used."""
+        await version.check()
 
     async def swap_to(self, version: LiveVersion) -> LiveVersion:
         """Begin the next frame with another version; return the one before, on which frames may still end.

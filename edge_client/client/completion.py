@@ -101,7 +101,7 @@ class FrameCompletion:
         if work.message is None or self._transport is None:
             return self.answered_here(work)
         if (refusal := self._refusal(work)) is not None:
-            return await self._conclude(work, CloudFailure(refusal, 0.0))
+            return await self._conclude(work, CloudFailure(refusal, 0.0, was_asked=False))
         way = self._hedges.enter(work, self._transport)
         trying = self._try_cloud(self._transport, work, work.message)
         if way is None:
@@ -266,7 +266,7 @@ class FrameCompletion:
             sent_bytes=work.sent_bytes,
             missed=missed,
             failure=failure,
-            bundle_digest=self._bundle.digest,
+            version_digest=self._bundle.version_digest,
         )
 
     def _patience_s(self, work: PreparedFrame) -> float:

@@ -8,6 +8,7 @@ connection, the thread of the device, and what was learnt of the link and of bot
 
 import asyncio
 import math
+import weakref
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,13 +32,16 @@ from edge_client.frames.compute_thread import ComputeThread
 from edge_client.frames.head import HeadRunner
 from edge_client.frames.slowdown import Slowdown
 from edge_client.frames.stages import Stages
+from edge_client.updates.device_check import DeviceCheck
+from edge_client.updates.trial import VersionTally
+from edge_client.updates.updater import UpdateState
 from partitioner.bundle.bundle import Bundle
 from partitioner.estimators.circuit_breaker import Breaker
 from partitioner.exits.ladder import check_threshold, ladder_for, parse_threshold
 from partitioner.policy.settings import PolicySettings
 from partitioner.profiles.carried import carry_profiles
 from partitioner.runtime.sessions import RuntimeOptions
-from protos.errors import MismatchError, SplitpointError, UsageError
+from protos.errors import MismatchError, SplitpointError, UnknownNameError, UsageError
 from protos.names import EDGE
 
 
@@ -57,6 +61,7 @@ class CommonParts:
     hedges: HedgeCounts = field(default_factory=HedgeCounts)
     on_move: Listeners[Choice] = field(default_factory=Listeners)
     on_distrust: Listeners[MismatchError | None] = field(default_factory=Listeners)
+    on_update: Listeners[UpdateState] = field(default_factory=Listeners)
 
 
 class LiveVersion:
@@ -90,6 +95,8 @@ class LiveVersion:
             fallbacks=common.fallbacks,
             hedges=common.hedges,
         )
+        self.tally = VersionTally()
+        """What its frames come to."""
         self.pipeline = FramePipeline(
             options,
             self.runner,
@@ -97,7 +104,10 @@ class LiveVersion:
             self.control,
             self.completion,
             numbers=common.frame_numbers,
+            tally=self.tally,
         )
+        self._has_served = False
+        self._first: Choice | None = None
         self.watch: CloudWatch | None = None
         """Watches the cloud while no frame goes there; None without a server."""
         if common.transport is not None:
@@ -128,6 +138,7 @@ class LiveVersion:
         """
         await self.session.begin()
         await self._warm(self.control.chosen())
+        self._has_served = True
         self.attend()
 
     async def prepare(self, before: "LiveVersion") -> None:
@@ -146,9 +157,14 @@ class LiveVersion:
             self.session.overrule(choice)
         await asyncio.to_thread(carry_profiles, before.bundle, self.bundle)
         link = self._common.learned.link or before.session.link
-        first = await self.session.plan_ahead(link)
+        self._first = first = await self.session.plan_ahead(link)
         if self.stages.fits_beside(before.stages, first.cut.id):
             await self._warm(first)
+
+    async def check(self) -> None:
+        """Check on this device, and with the cloud, what was prepared; raises what DeviceCheck.run does."""
+        if self._first is not None:
+            await DeviceCheck(self.stages, self._common.transport).run(self._first)
 
     def take_over(self, before: "LiveVersion") -> None:
         """Begin the next frame where `before` has begun the last one. Called in the event loop."""
@@ -164,9 +180,14 @@ class LiveVersion:
         if before.control.distrusts is not self.control.distrusts:
             common.on_distrust.tell(self.control.distrusts)
         if self.session.server is not None:
+            if isinstance(common.breaker.error, MismatchError | UnknownNameError):
+                common.breaker.succeeded()  # of this version that was not so
             common.breaker.probed(None, perf_counter())
         if self.watch is not None and before.watch is not None:
             self.watch.count_on_from(before.watch)
+        if not self._has_served:  # who comes back has nobody to turn to
+            self.pipeline.instead = weakref.ref(before.pipeline)
+        self._has_served = True
 
     def hear(self) -> None:
         """Let those who listen to the client hear of this version's moves."""

@@ -23,6 +23,7 @@ from partitioner.settings.connection_options import ConnectionOptions
 from partitioner.settings.declaration import about, option
 from partitioner.settings.kinds import (
     FOLDER,
+    RATE,
     SIZE,
     SWITCH,
     TIME,
@@ -32,7 +33,7 @@ from partitioner.settings.kinds import (
     one_of,
     words,
 )
-from partitioner.settings.panels import CHOICE, EXITS, LIMITS, LINK, RUNTIME, SECURITY
+from partitioner.settings.panels import CHOICE, EXITS, LIMITS, LINK, RUNTIME, SECURITY, UPDATES
 from partitioner.settings.signature_options import require_signature_option, trusted_keys_option
 from partitioner.settings.threads import threads_option
 from protos.errors import UsageError
@@ -229,6 +230,34 @@ class ClientOptions(ConnectionOptions):
         holds=lambda share: 0 < share <= 1,
         wrong="an exit floor of {:g} is no share. Give more than 0 and at most 1, such as 0.99.",
     )
+    updates: str = option(
+        OFF,
+        "Other versions of the bundle that the cloud offers: auto fetches, checks, tries and keeps them, "
+        "hold only fetches and checks them.",
+        one_of(AUTO, "hold", OFF),
+        panel=UPDATES,
+        holds=lambda word: word in (AUTO, "hold", OFF),
+        wrong="`updates` {!r} is neither auto, hold nor off.",
+    )
+    update_rate_bps: float | None = option(
+        None,
+        "What a download may take of the link on the average.",
+        RATE,
+        written="as 2mbit",
+        none="none",
+        shown="what frames leave",
+        panel=UPDATES,
+        holds=lambda rate: rate > 0,
+        wrong="at {:g} bit/s nothing is ever downloaded. Give more than 0.",
+    )
+    update_trial: int = option(
+        50,
+        "Frames that a version has to serve before the one that it replaces is let go.",
+        count(),
+        panel=UPDATES,
+        holds=lambda frames: frames >= 1,
+        wrong="a trial of {} frames proves nothing. Give 1 or more.",
+    )
     threads: int = threads_option("Intra-op threads of the runtime.")
     provider: str = option(
         DEFAULT_PROVIDER,
@@ -261,6 +290,9 @@ class ClientOptions(ConnectionOptions):
     power: "Power | None" = option(
         None,
         "What tells of battery and heat, and the rules by which they shift the objective and the rate.",
+    )
+    edge_name: str = option(
+        "", "What this device calls itself where versions are rolled out by name."
     )
     on_progress: OnProgress = option(unheard, "Hears what takes long while connecting.")
 
@@ -296,6 +328,10 @@ class ClientOptions(ConnectionOptions):
         """
         from partitioner.bundle.bundle import Bundle
 
+        if self.updates != OFF and isinstance(self.bundle, str | Path):
+            from edge_client.updates.shelf import restore_folder
+
+            restore_folder(Path(self.bundle))
         return Bundle.of(self.bundle, self.device_trust.check)
 
     @property

@@ -23,6 +23,7 @@ from edge_client.frames.outcome import served_by_none
 from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import BUSY, SLOW, Missed, Result
 from edge_client.sources.frame_pacing import Asked, Limited, WhenFree
+from edge_client.updates.trial import VersionTally, is_fault
 from protos.errors import SplitpointError
 from protos.names import EDGE
 
@@ -42,7 +43,12 @@ class FramePipeline:
         completion: FrameCompletion,
         *,
         numbers: "count[int] | None" = None,
+        tally: VersionTally | None = None,
     ) -> None:
+        self.tally = tally or VersionTally()
+        """Counts what frames come to."""
+        self.instead: Callable[[], FramePipeline | None] = _nobody
+        """Serves frames that fail by what this version may be to blame for, while it is on trial."""
         self.lookahead = Lookahead(controller)
         self.bundle = runner.stages.bundle
         self._runner = runner
@@ -60,11 +66,16 @@ class FramePipeline:
 
     def finish(self, work: PreparedFrame) -> Result:
         """Return the result of a prepared frame of which nothing crosses."""
-        return self._completion.answered_here(work)
+        return self._noted(self._completion.answered_here(work))
 
     async def complete(self, work: PreparedFrame) -> Result:
         """Bring a prepared frame to its result."""
-        return await self._completion.complete(work)
+        return self._noted(await self._completion.complete(work))
+
+    def rescuer(self, error: Exception) -> "FramePipeline | None":
+        """Count what a frame failed with; return what may serve it instead, if anything may."""
+        self.tally.failed(error)
+        return self.instead() if is_fault(error) else None
 
     async def infer(
         self,
@@ -84,15 +95,26 @@ class FramePipeline:
         choice = self.controller.chosen()
         self.lookahead.end_pause()
         try:
-            return await self._try(number, inputs, arrived_at, asked_at)
-        except SplitpointError as error:
-            if on_error == "raise":
+            result = await self._try(number, inputs, arrived_at, asked_at)
+        except Exception as error:
+            if (other := self.rescuer(error)) is not None:
+                return await other.infer(inputs, arrived_at, on_error, frame=number)
+            if on_error == "raise" or not isinstance(error, SplitpointError):
                 raise
-            return served_by_none(
-                number, choice, arrived_at, error, bundle_digest=self.bundle.digest
-            )
+            digest = self.bundle.version_digest
+            return served_by_none(number, choice, arrived_at, error, version_digest=digest)
+        else:
+            failed = result.error
+            if failed is not None and is_fault(failed) and (other := self.instead()) is not None:
+                self.tally.note(result)
+                return await other.infer(inputs, arrived_at, on_error, frame=number)
+            return self._noted(result)
         finally:
             self.lookahead.begin_pause()  # once the result is with the caller
+
+    def _noted(self, result: Result) -> Result:
+        self.tally.note(result)
+        return result
 
     async def _try(self, frame: int, inputs: Inputs, arrived_at: float, asked_at: float) -> Result:
         deadline_at = arrived_at + self.deadline_s
@@ -105,7 +127,12 @@ class FramePipeline:
             late, choice = head_too_late(self.deadline_s), self.controller.chosen()
             missed = self._missed_head(choice.cut.id, arrived_at)
             return served_by_none(
-                frame, choice, arrived_at, late, missed=missed, bundle_digest=self.bundle.digest
+                frame,
+                choice,
+                arrived_at,
+                late,
+                missed=missed,
+                version_digest=self.bundle.version_digest,
             )
         else:
             return await self._completion.complete(work)
@@ -170,3 +197,8 @@ async def stream_frames(
         await results.aclose()
         if hasattr(source, "aclose"):
             await source.aclose()
+
+
+def _nobody() -> FramePipeline | None:
+    """There is no version that was left for this one."""
+    return None

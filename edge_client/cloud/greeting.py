@@ -104,13 +104,14 @@ async def ask(
     request: Message,
     answer: type[M],
     timeout_s: float,
+    service: str = SERVICE,
 ) -> M:
-    """Call a method of our service; gRPC's own error passes through, as AioRpcError.
+    """Call a method of a service of ours; gRPC's own error passes through, as AioRpcError.
 
     Raises UnreachableError when the channel is closed, and FaultError when the answer was damaged: gRPC
     itself would hand on None where the bytes are no message, and does where they are missing.
     """
-    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(SERVICE + method)
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(service + method)
     with _closed_told(server):
         data: bytes | None = await call(request.SerializeToString(), timeout=timeout_s)
     try:

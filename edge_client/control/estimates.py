@@ -1,5 +1,7 @@
 """The estimates that the edge's own frames teach."""
 
+import math
+from collections import deque
 from time import perf_counter
 
 from edge_client.cloud.reply import Reply
@@ -10,6 +12,10 @@ from partitioner.policy.settings import PolicySettings
 from protos.errors import LateError, SplitpointError
 from protos.names import EDGE
 
+_SHARED_KEPT = 64
+"""Pieces of a download that are remembered."""
+_SHARED_S = 5.0
+"""While a download goes on, the link is learnt from what crosses beside it this often at the most."""
 _LATEST = 0.3
 """Weight of the newest answer in what answers usually take."""
 
@@ -21,6 +27,8 @@ class EdgeEstimates(Estimates):
         super().__init__()
         self._settings = settings or PolicySettings()
         self._usual_s: dict[str, float] = {}
+        self._shared: deque[tuple[float, float]] = deque(maxlen=_SHARED_KEPT)
+        self._taught_at = -math.inf
 
     def usual_s(self, label: str) -> float | None:
         """Return the seconds from a frame's arrival to the cloud's answer, late or not, at a choice.
@@ -38,6 +46,26 @@ class EdgeEstimates(Estimates):
             self._usual_s.clear()
             self.experience = type(self.experience)()
             self.count += 1
+
+    def shared_link(self, since_s: float, until_s: float) -> None:
+        """Note that a download has used the link, which made slow what crossed meanwhile."""
+        with self.lock:
+            self._shared.append((since_s, until_s))
+
+    def crossed(self, seen: Transfer) -> None:
+        """Learn from bytes that went to the cloud and back, unless a download went beside them.
+
+        Where one goes beside all of them, something is learnt now and then.
+        """
+        with self.lock:
+            beside = any(
+                seen.begun_at < end and begin < seen.received_at for begin, end in self._shared
+            )
+            if beside and seen.received_at - self._taught_at < _SHARED_S:
+                self.crossed_at = seen.received_at
+                return
+            self._taught_at = seen.received_at
+            super().crossed(seen)
 
     def prepared(self, work: PreparedFrame, *, beside: bool = False) -> None:
         """Learn from a frame's head; `beside`: it began while others were beyond this device."""

@@ -43,6 +43,8 @@ class CloudFailure:
 
     error: SplitpointError
     lost_s: float
+    was_asked: bool = True
+    """False where the cloud was not asked for this frame, by what it had failed others with."""
 
     @property
     def kind(self) -> str:

@@ -45,7 +45,7 @@ class HeadRunner:
         slowdown, name = self.stages.slowdown, encoding_of(choice.label)
         if choice.cut.id != EDGE and not slowdown.knows(name):
             values = random_feeds(choice.cut.frontier, np.random.default_rng(0))
-            slowdown.look(name, partial(self._message, choice, values, "0"))
+            slowdown.look(name, partial(self.message, choice, values, "0"))
 
     def prepare(
         self,
@@ -97,13 +97,14 @@ class HeadRunner:
         choice, values = work.choice, work.values
         message, encode_s = self.stages.slowdown.run(
             encoding_of(choice.label),
-            partial(self._message, choice, values, request_id),
+            partial(self.message, choice, values, request_id),
             batch_of(choice.cut.frontier, values),
         )
         work.pack(request_id, message)
         return encode_s
 
-    def _message(self, choice: Choice, values: Mapping[str, Array], request_id: str) -> bytes:
+    def message(self, choice: Choice, values: Mapping[str, Array], request_id: str) -> bytes:
+        """Return the request that carries a frontier to the cloud."""
         header, buffers = pack_request(
             model_name(self._bundle.name, choice.cut.id),
             request_id,

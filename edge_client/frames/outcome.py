@@ -68,7 +68,7 @@ def served_by_none(
     sent_bytes: int = 0,
     missed: Missed | None = None,
     failure: CloudFailure | None = None,
-    bundle_digest: str = "",
+    version_digest: str = "",
 ) -> Result:
     """Return the result of a frame without an answer; `error` says why."""
     lost_s = perf_counter() - arrived_at
@@ -85,7 +85,8 @@ def served_by_none(
         error=error,
         missed=missed,
         fallback=failure.kind if failure else None,
-        bundle_digest=bundle_digest,
+        cloud_error=failure.error if failure and failure.was_asked else None,
+        version_digest=version_digest,
     )
 
 
@@ -137,6 +138,7 @@ def _result(
         download_bytes=reply.download_bytes if reply else 0,
         timings=Timings(latency_s, work.edge_s, network_s, queue_s, cloud_s, wait_s),
         fallback=failure.kind if failure else None,
+        cloud_error=failure.error if failure and failure.was_asked else None,
         hedged=hedged,
-        bundle_digest=bundle.digest,
+        version_digest=bundle.version_digest,
     )

@@ -89,7 +89,9 @@ class Result:
     """The kind of the cloud's failure, where it was meant to serve this frame and did not."""
     hedged: Hedged | None = None
     """Set where the cloud's answer was so late that this device began to finish the frame, too."""
-    bundle_digest: str = ""
+    cloud_error: SplitpointError | None = None
+    """What the cloud failed it with; None also where it was not asked, as it had failed others."""
+    version_digest: str = ""
     """The digest of the version of the bundle that served it, whole: head, tail and exit are of one."""
 
     def __repr__(self) -> str:

@@ -36,6 +36,7 @@ from protos.telemetry import (
     PowerSeen,
     StageTimes,
     Telemetry,
+    VersionSeen,
 )
 
 _REMEMBERED = 2_000
@@ -168,7 +169,6 @@ class Observer:
         return Telemetry(
             edge=self._name,
             bundle=self._client.bundle.name,
-            bundle_digest=self._client.bundle.digest[:DIGEST_SHOWN],
             started_s=self._started_s,
             number=self._number,
             time_s=self._clocks.wall(),
@@ -190,7 +190,21 @@ class Observer:
             stages={name: stage.summary() for name, stage in self._stages.items()},
             moves=tuple(self._moves),
             estimates=self._estimates(now_s),
+            version=self._version(),
             power=self._power(),
+        )
+
+    def _version(self) -> VersionSeen:
+        version, update = self._client.version, self._client.update_state
+        counts = version.tally.counts
+        return VersionSeen(
+            digest=version.bundle.version_digest[:DIGEST_SHOWN],
+            frames=counts.frames,
+            fallbacks=counts.fallbacks,
+            faults=counts.faults,
+            phase=str(update.phase),
+            offered=update.version_digest[:DIGEST_SHOWN],
+            reason=update.reason[:MAX_REASON],
         )
 
     def _power(self) -> PowerSeen | None:

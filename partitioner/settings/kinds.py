@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from partitioner.common.arguments import need
-from partitioner.common.units import parse_duration, parse_size
+from partitioner.common.units import parse_duration, parse_rate, parse_size
 from protos.errors import UsageError
 
 
@@ -139,6 +139,14 @@ SIZE = Kind(
     wanted="a whole number of bytes, such as 64 << 20",
 )
 SECRET = Kind("SECRET", secret=True)
+RATE = Kind(
+    "RATE",
+    read=parse_rate,
+    write=lambda bps: f"{bps:g}bit",
+    unit="_bps",
+    types=(Real,),
+    wanted="a number of bits per second, such as 2e6",
+)
 SWITCH = Kind("", bool, write=_same, types=(bool,), wanted="True or False")
 FILE = Kind("FILE", Path, read=Path, types=(str, PathLike), wanted="a path")
 FOLDER = Kind("FOLDER", Path, read=Path, types=(str, PathLike), wanted="a path")

@@ -6,6 +6,8 @@ import numpy as np
 from onnx import ModelProto, numpy_helper
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.contents import digest_file
+from partitioner.bundle.manifest import write_manifest
 from partitioner.importer.importer import ImportOptions, import_model
 from tests.kit import models
 
@@ -36,3 +38,14 @@ def shifted(number: int) -> ModelProto:
             moved = numpy_helper.to_array(tensor) + np.float32(number * SHIFT)
             tensor.CopyFrom(numpy_helper.from_array(moved.astype(np.float32), bias))
     return model
+
+
+def spoil_tail(bundle: Bundle, cut: str, other: Bundle) -> Bundle:
+    """Give a bundle the tail that another version has at a cut, and digests that say so; load it anew."""
+    graph = bundle.cut(cut).tail_graph
+    assert graph is not None
+    content = (other.path / graph).read_bytes()
+    (bundle.path / graph).write_bytes(content)
+    files = {**bundle.manifest.files, graph: digest_file(bundle.path / graph)}
+    write_manifest(bundle.path, bundle.manifest.model_copy(update={"files": files}))
+    return Bundle.load(bundle.path)

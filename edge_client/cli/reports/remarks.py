@@ -13,6 +13,7 @@ from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.options import ClientOptions
 from edge_client.control.power_watch import find_power
 from edge_client.telemetry.health import Health, State
+from edge_client.updates.updater import Phase, UpdateState
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.defaults import ExitThreshold
 from partitioner.common.progress import OnProgress, unheard
@@ -21,6 +22,7 @@ from partitioner.exits.ladder import outdated_text
 from partitioner.policy.estimates import PROBE_EVERY_S
 from partitioner.terminal import console
 from protos.errors import MismatchError, SourceError, UsageError
+from protos.telemetry import DIGEST_SHOWN
 
 
 def client_options(
@@ -39,8 +41,24 @@ def client_options(
         power=find_power(power.battery, power.temperature, rules, console.remark)
         if rules
         else None,
+        edge_name=settings.reports.name,
         on_progress=on_progress,
     )
+
+
+def tell_of_update(state: UpdateState) -> None:
+    """Say what becomes of a version that the cloud offers."""
+    digest = state.version_digest[:DIGEST_SHOWN]
+    said = {
+        Phase.FETCHING: f"fetching version {digest} beside the frames",
+        Phase.CHECKING: f"checking version {digest} on this device",
+        Phase.HELD: f"version {digest} is here and waits",
+        Phase.TRIAL: f"serving by version {digest} from this frame on, on trial",
+        Phase.IDLE: f"this device runs version {digest}",
+        Phase.REFUSED: f"version {digest} is not used",
+    }[state.phase]
+    if digest:
+        console.remark(f"{said}: {state.reason}" if state.reason else said)
 
 
 @contextmanager

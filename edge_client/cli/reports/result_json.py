@@ -99,7 +99,7 @@ def record_of(
         "reason": with_flags(result.reason),
         "cut": result.cut,
         "codec": result.codec,
-        "bundle_digest": result.bundle_digest[:DIGEST_SHOWN],
+        "version_digest": result.version_digest[:DIGEST_SHOWN],
         "latency_s": round(timings.latency_s, 6),
         "edge_s": round(timings.edge_s, 6),
         "upload_bytes": result.upload_bytes,

@@ -30,7 +30,7 @@ from tests.kit.frames import whole
 from tests.kit.observations import CUT
 
 FRAME_KEYS = {
-    "frame", "source", "served_by", "reason", "cut", "codec", "bundle_digest", "latency_s", "edge_s",
+    "frame", "source", "served_by", "reason", "cut", "codec", "version_digest", "latency_s", "edge_s",
     "upload_bytes", "download_bytes", "network_s", "queue_s", "cloud_s", "wait_s", "hedged", "top1",
     "time", "detections", "outputs",
 }  # fmt: skip

@@ -16,7 +16,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.profiles.carried import carry_profiles
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.store import EDGE_PROFILE, kept_profile, save_profile
-from protos.errors import UnknownNameError, UsageError
+from protos.errors import FaultError, UnknownNameError, UsageError
 from protos.names import EDGE
 from tests.kit.frames import assert_same, frames, whole
 from tests.kit.profiles import profile_of
@@ -31,10 +31,10 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle]:
 
 def assert_of_one_version(results: list[Result], inputs: list[object], *known: Bundle) -> None:
     """Each result is that of the whole model of the version that it names."""
-    by_digest = {bundle.digest: bundle for bundle in known}
+    by_digest = {bundle.version_digest: bundle for bundle in known}
     for number, (result, one) in enumerate(zip(results, inputs, strict=True)):
         assert result.frame == number
-        assert_same(result.outputs, whole(by_digest[result.bundle_digest], one))  # type: ignore[arg-type]
+        assert_same(result.outputs, whole(by_digest[result.version_digest], one))  # type: ignore[arg-type]
 
 
 async def test_frames_in_flight_finish_on_the_version_on_which_they_began(
@@ -54,8 +54,8 @@ async def test_frames_in_flight_finish_on_the_version_on_which_they_began(
 
         results = [result async for result in client.stream(source())]  # type: ignore[arg-type]
     assert_of_one_version(results, list(inputs), old, new)
-    served = [result.bundle_digest for result in results]
-    assert served == [old.digest] * 4 + [new.digest] * 4 + [old.digest] * 4
+    served = [result.version_digest for result in results]
+    assert served == [old.version_digest] * 4 + [new.version_digest] * 4 + [old.version_digest] * 4
 
 
 async def test_frame_that_the_cloud_fails_is_finished_by_the_version_of_its_head(
@@ -70,10 +70,10 @@ async def test_frame_that_the_cloud_fails_is_finished_by_the_version_of_its_head
         await client.swap_to(made)
         first, second = await pipeline.complete(work), await client.infer(inputs[1])
     assert_of_one_version([first, second], list(inputs), old, new)
-    assert (first.bundle_digest, second.bundle_digest) == (old.digest, new.digest)
+    assert (first.version_digest, second.version_digest) == (old.version_digest, new.version_digest)
     async with AsyncEdgeClient(nobody, old, "cut-02") as client:
         result = await client.infer(inputs[0])
-        assert (result.served_by, result.bundle_digest) == (ServedBy.EDGE, old.digest)
+        assert (result.served_by, result.version_digest) == (ServedBy.EDGE, old.version_digest)
 
 
 def test_caller_with_threads_of_its_own_never_gets_a_mixture(
@@ -83,10 +83,10 @@ def test_caller_with_threads_of_its_own_never_gets_a_mixture(
     (inputs,) = frames(old, 1)
     with EdgeClient(None, old, EDGE) as client:
         edge = client.asynchronous
-        assert client.infer(inputs).bundle_digest == old.digest
+        assert client.infer(inputs).version_digest == old.version_digest
         client.run(edge.swap_to(client.run(edge.prepare_version(new))))
         result = client.infer(inputs)
-        assert (client.bundle, result.bundle_digest) == (new, new.digest)
+        assert (client.bundle, result.version_digest) == (new, new.version_digest)
         assert_same(result.outputs, whole(new, inputs))
 
 
@@ -179,3 +179,43 @@ def known_sizes(bundle: Bundle, head_bytes: int) -> Profile:
         for name, cut in profile.cuts.items()
     }
     return profile.model_copy(update={"cuts": cuts})
+
+
+async def test_frame_that_fails_on_a_version_on_trial_is_served_by_the_one_before(
+    versions: tuple[Bundle, Bundle],
+) -> None:
+    old, new = versions
+    inputs = frames(old, 3)
+    async with AsyncEdgeClient(None, old, EDGE) as client:
+        made = await client.prepare_version(new)
+
+        def broken(*_: object) -> None:
+            raise FaultError("the head is broken.")
+
+        made.stages.run_head = broken  # type: ignore[method-assign,assignment]
+        before = await client.swap_to(made)
+        results = [result async for result in client.stream(iter(inputs))]
+        assert_of_one_version(results, list(inputs), old)
+        assert made.tally.counts.faults == 3
+        await client.swap_to(before)
+        before.stages.run_head = broken  # type: ignore[method-assign,assignment]
+        with pytest.raises(FaultError):  # who has come back has nobody to turn to
+            await client.infer(inputs[0])
+
+
+def test_caller_with_threads_of_its_own_is_served_by_the_version_before(
+    versions: tuple[Bundle, Bundle],
+) -> None:
+    old, new = versions
+    (inputs,) = frames(old, 1)
+    with EdgeClient(None, old, EDGE) as client:
+        edge = client.asynchronous
+        made = client.run(edge.prepare_version(new))
+
+        def broken(*_: object) -> None:
+            raise FaultError("the head is broken.")
+
+        made.stages.run_head = broken  # type: ignore[method-assign,assignment]
+        before = client.run(edge.swap_to(made))
+        assert_same(client.infer(inputs).outputs, whole(old, inputs))
+        assert before.bundle is old

@@ -1,0 +1,116 @@
+"""The book of roll-outs: kept on the disk over restarts, and those who wait hear of each change."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from cloud_server.rollout.rollout import Rollout, RolloutState
+from partitioner.common.files import read_document, whole_file
+from partitioner.common.frozen_model import FrozenModel
+from protos.errors import FileError, UnknownNameError, UsageError
+
+_MAX_BYTES = 4 << 20
+
+_log = logging.getLogger(__name__)
+
+
+class _Document(FrozenModel):
+    schema_version: Literal[1] = 1
+    rollouts: dict[str, Rollout] = Field(default_factory=dict)
+
+
+class RolloutBook:
+    """One roll-out a bundle, by its name. Used from one event loop. `path`: the file that keeps them."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises FileError where the file cannot be read, or is damaged."""
+        self.path = path
+        self._rollouts = _read(path)
+        self._changed = asyncio.Event()
+        self.revision = 0
+        """Grows with each change."""
+
+    @property
+    def rollouts(self) -> Mapping[str, Rollout]:
+        """All roll-outs, by the names of their bundles."""
+        return self._rollouts
+
+    def find(self, name: str) -> Rollout:
+        """Return the roll-out of a bundle; UnknownNameError without one."""
+        if name not in self._rollouts:
+            known = ", ".join(self._rollouts) or "none"
+            raise UnknownNameError(
+                f"no version of {name!r} is rolled out. Roll-outs are of: {known}. Begin one: "
+                f"splitpoint-cloud rollout start {name} VERSION --share 10%."
+            )
+        return self._rollouts[name]
+
+    def start(self, name: str, version_digest: str, before_digest: str, share: float) -> Rollout:
+        """Roll a version out to a share of the devices; it takes the place of the roll-out before.
+
+        Raises FileError when that cannot be kept; nothing has changed then, here and below.
+        """
+        _check_share(share)
+        rollout = Rollout(
+            name=name, version_digest=version_digest, before_digest=before_digest, share=share
+        )
+        return self._keep(rollout)
+
+    def share(self, name: str, share: float) -> Rollout:
+        """Give the version to another share of the devices."""
+        _check_share(share)
+        return self._keep(self.find(name).model_copy(update={"share": share}))
+
+    def set_state(self, name: str, state: RolloutState, reason: str) -> Rollout:
+        """Hold a roll-out, let it go on, or roll it back."""
+        return self._keep(self.find(name).model_copy(update={"state": state, "reason": reason}))
+
+    async def change(self, since: int, timeout_s: float) -> None:
+        """Wait for the first change after the revision `since`, and at most for so long."""
+        if self.revision != since:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def _keep(self, rollout: Rollout) -> Rollout:
+        rollouts = {**self._rollouts, rollout.name: rollout}
+        with whole_file(self.path) as partial:
+            partial.write_text(_Document(rollouts=rollouts).model_dump_json(indent=1) + "\n")
+        self._rollouts = rollouts
+        self.wake()
+        _log.info(
+            "version %s of %s is rolled out to %.0f %% of the devices: %s%s",
+            rollout.version_digest[:12], rollout.name, 100 * rollout.share, rollout.state,
+            f" ({rollout.reason})" if rollout.reason else "",
+        )  # fmt: skip
+        return rollout
+
+    def wake(self) -> None:
+        """Let all who wait look again."""
+        self.revision += 1
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+def _check_share(share: float) -> None:
+    if not 0 <= share <= 1:
+        raise UsageError(f"a share of {share:g} is none. Give 0 to 1, or 0% to 100%.")
+
+
+def _read(path: Path) -> dict[str, Rollout]:
+    try:
+        return dict(_Document.model_validate_json(read_document(path, _MAX_BYTES)).rollouts)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValidationError, ValueError) as error:
+        raise FileError(
+            f"{path} cannot be read as the server's roll-outs: {error}. Restore it, or remove it to begin "
+            "with none."
+        ) from error

@@ -1,0 +1,111 @@
+"""The control of roll-outs: what each is to run by the roll-outs and by what the server has."""
+
+import logging
+from dataclasses import dataclass
+
+from cloud_server.models.model_store import ModelStore
+from cloud_server.models.version import Version
+from cloud_server.observability.edge_book import EdgeBook
+from cloud_server.rollout.rollout import Rollout, RolloutState
+from cloud_server.rollout.rollout_book import RolloutBook
+from cloud_server.rollout.verdict import VersionUse, uses_of, why_back
+from protos.errors import UsageError
+from protos.telemetry import DIGEST_SHOWN
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The version that a device is to run, and why; None: it goes on with its own."""
+
+    version: Version | None = None
+    reason: str = ""
+
+
+class RolloutControl:
+    """Answers what a device is to run, and carries out what whoever runs the server asks for."""
+
+    def __init__(self, store: ModelStore, book: RolloutBook, edges: EdgeBook) -> None:
+        self.book = book
+        self._store = store
+        self._edges = edges
+
+    def target(self, name: str, device: str, running: str) -> Target:
+        """Return what a device is to run that runs the version `running` of a bundle.
+
+        By the roll-out of the bundle, if there is one. Without, or where that does not touch the device, it
+        goes on with its own version if the server has it, else it goes to the default. No version that the
+        server lacks is ever offered.
+        """
+        there = {version.digest: version for version in self._store.versions.get(name, ())}
+        rollout = self.book.rollouts.get(name)
+        if rollout is not None:
+            digest, reason = rollout.target(device, running)
+            if digest in there:
+                return Target(there[digest], reason)
+        if running in there or not there:
+            return Target()
+        return Target(self._fallback(there, rollout), "the server no longer has the version before")
+
+    def start(self, name: str, version: str, share: float) -> Rollout:
+        """Begin a roll-out. Devices go back to the newest other version, or to where the one before went.
+
+        Raises UnknownNameError for a version that is not there, UsageError where nothing could be gone back
+        to.
+        """
+        wanted = self._store.find_version(name, version)
+        known = self.book.rollouts.get(name)
+        others = [one for one in self._store.versions[name] if one.digest != wanted.digest]
+        if not others:
+            raise UsageError(
+                f"{wanted.number} is the only version of {name} at this server, so that devices would have "
+                "nothing to go back to. Let it serve the version that they run, too."
+            )
+        before = others[0]
+        if (
+            known is not None
+        ):  # where most devices are: after a roll-back not with the version that failed
+            left = known.state is RolloutState.BACK
+            usual = known.before_digest if left else known.version_digest
+            before = next((one for one in others if one.digest == usual), before)
+        return self.book.start(name, wanted.digest, before.digest, share)
+
+    def steer(self, name: str, action: str, version: str, share: float) -> Rollout:
+        """Do what was asked for: start, share, hold, resume or back. Raises UsageError for any other word."""
+        if action == "start":
+            return self.start(name, version, share)
+        if action == "share":
+            return self.book.share(name, share)
+        states = {
+            "hold": (RolloutState.HELD, "by command"),
+            "resume": (RolloutState.RUNNING, ""),
+            "back": (RolloutState.BACK, "by command"),
+        }
+        if action not in states:
+            raise UsageError(
+                f"{action!r} cannot be done with a roll-out. It is one of: start, share, hold, resume, back."
+            )
+        return self.book.set_state(name, *states[action])
+
+    def judge(self) -> None:
+        """Roll back what devices fare worse with, by what they have told until now."""
+        for name, rollout in self.book.rollouts.items():
+            if rollout.state is RolloutState.BACK:
+                continue
+            if why := why_back(self.use(rollout, new=True), self.use(rollout, new=False)):
+                _log.error("%s of %s is rolled back: %s", rollout.version_digest[:12], name, why)
+                self.book.set_state(name, RolloutState.BACK, why)
+
+    def use(self, rollout: Rollout, *, new: bool) -> VersionUse:
+        """Return what devices have told of a roll-out's version, or of the one before."""
+        digest = rollout.version_digest if new else rollout.before_digest
+        uses = uses_of(rollout.name, self._edges.newest())
+        return uses.get(digest[:DIGEST_SHOWN], VersionUse())
+
+    def _fallback(self, there: dict[str, Version], rollout: Rollout | None) -> Version:
+        """Return what a device runs whose version is gone: not what is rolled out to others, if possible."""
+        default = next(iter(there.values()))
+        if rollout is None:
+            return default
+        return there.get(rollout.before_digest, default)

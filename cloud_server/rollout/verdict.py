@@ -1,0 +1,68 @@
+"""The verdict on a roll-out: do devices fare worse with its version than with the one before? Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from partitioner.common.units import plural
+from protos.telemetry import Telemetry
+
+LEAST_FRAMES = 200
+"""Before a version has served that many, shares say nothing."""
+_WORSE = 0.05
+"""By which share of its frames more may fall back or fail than with the version before."""
+_REFUSALS, _REFUSAL_SHARE = 2, 0.2
+"""So many devices that refused a version, and that share of those which tried it, are too many."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionUse:
+    """What devices have told of one version."""
+
+    devices: int = 0
+    """That run it."""
+    refused: int = 0
+    """Devices that have tried and refused it."""
+    frames: int = 0
+    fallbacks: int = 0
+    """Frames that the cloud was meant to serve and did not."""
+    faults: int = 0
+    """Frames that failed by what a version may be to blame for."""
+
+    @property
+    def failing_share(self) -> float:
+        """Share of the frames that fell back or failed; a fault that was finished elsewhere counts once."""
+        return max(self.fallbacks, self.faults) / max(1, self.frames)
+
+
+def uses_of(name: str, seen: Iterable[Telemetry]) -> Mapping[str, VersionUse]:
+    """Return what the newest snapshots say of the versions of a bundle, by the digests that they give."""
+    found: dict[str, VersionUse] = {}
+    for snapshot in seen:
+        told = snapshot.version
+        if snapshot.bundle != name or told is None:
+            continue
+        use = found.get(told.digest, VersionUse())
+        found[told.digest] = VersionUse(
+            use.devices + 1,
+            use.refused,
+            use.frames + told.frames,
+            use.fallbacks + told.fallbacks,
+            use.faults + told.faults,
+        )
+        if told.phase == "refused" and told.offered:
+            use = found.get(told.offered, VersionUse())
+            found[told.offered] = replace(use, refused=use.refused + 1)
+    return found
+
+
+def why_back(new: VersionUse, before: VersionUse) -> str:
+    """Return why a version has to go back; empty: it need not."""
+    tried = new.devices + new.refused
+    if new.refused >= _REFUSALS and new.refused >= _REFUSAL_SHARE * tried:
+        return f"of {plural(tried, 'device')} that tried it {new.refused:,} have refused it"
+    if new.frames >= LEAST_FRAMES and new.failing_share > before.failing_share + _WORSE:
+        return (
+            f"{new.failing_share:.0%} of {plural(new.frames, 'frame')} fell back or failed, and "
+            f"{before.failing_share:.0%} of {before.frames:,} with the version before"
+        )
+    return ""

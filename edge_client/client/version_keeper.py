@@ -1,0 +1,103 @@
+"""The keeper of a client's versions: it brings together what updates need of the client and of its cloud."""
+
+import asyncio
+import contextlib
+import socket
+from functools import partial
+from pathlib import Path
+from typing import Generic
+
+from edge_client.client.live_version import CommonParts
+from edge_client.client.options import ClientOptions
+from edge_client.cloud.transport import GrpcTransport
+from edge_client.updates.cloud_versions import CloudVersions
+from edge_client.updates.offer import VersionOffer
+from edge_client.updates.pace import DownloadPace
+from edge_client.updates.shelf import VersionShelf
+from edge_client.updates.updater import C, Host, Updater
+from edge_client.updates.version_download import FilePart, VersionDownload
+from partitioner.bundle.bundle import Bundle
+from protos.errors import FileError, MismatchError
+
+
+class VersionKeeper(Generic[C]):
+    """Learns of versions, fetches, loads and keeps them, for one client. `host`: the client."""
+
+    def __init__(
+        self,
+        host: Host[C],
+        options: ClientOptions,
+        transport: GrpcTransport,
+        common: CommonParts,
+    ) -> None:
+        bundle = host.version.bundle
+        self._host = host
+        self._options = options
+        self._transport = transport
+        self._learned = common.learned
+        self._task: asyncio.Task[None] | None = None
+        self.shelf = VersionShelf(Path(bundle.path))
+        self.cloud = CloudVersions(
+            transport,
+            options.edge_name or socket.gethostname(),
+            bundle.name,
+            lambda: host.version.bundle.version_digest,
+        )
+        self.updater = Updater(
+            host,
+            self.shelf,
+            self.download,
+            self.load,
+            mode="hold" if options.updates == "hold" else "auto",
+            trial_frames=options.update_trial,
+            on_state=common.on_update,
+            on_kept=options.device_trust.remember,
+        )
+
+    def begin(self) -> None:
+        """Learn of versions from now on."""
+        if self._task is None:
+            self._task = asyncio.create_task(self.updater.run(self.cloud.offers))
+
+    async def close(self) -> None:
+        """Learn of no more versions."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(FileError):
+            await self.updater.close()
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a frame uses the link."""
+        return self._transport.is_busy
+
+    def shared(self, since_s: float, until_s: float) -> None:
+        """Note that a download has used the link."""
+        self._learned.shared_link(since_s, until_s)
+
+    async def download(self, offer: VersionOffer) -> None:
+        """Bring a version onto the shelf; see VersionDownload.run."""
+        source = _Source(self.cloud, offer.version_digest)
+        beside, pace = self._host.version.bundle, DownloadPace(self._options.update_rate_bps)
+        await VersionDownload(offer, source, self.shelf, beside, self, pace).run()
+
+    def load(self, offer: VersionOffer) -> Bundle:
+        """Return a version from the shelf, byte for byte what was offered."""
+        bundle = Bundle.load(self.shelf.ready(offer.version_digest))
+        if bundle.version_digest != offer.version_digest:
+            raise MismatchError(
+                f"{bundle.path} holds version {bundle.version_digest[:12]}…, and "
+                f"{offer.version_digest[:12]}… was offered. Remove the folder, and it is fetched again."
+            )
+        return bundle
+
+
+class _Source:
+    """The files of one version at the cloud."""
+
+    def __init__(self, cloud: CloudVersions, digest: str) -> None:
+        self._fetch = partial(cloud.fetch, digest)
+
+    async def fetch(self, path: str, offset: int, most_bytes: int) -> FilePart:
+        return await self._fetch(path, offset, most_bytes)

@@ -1,0 +1,131 @@
+"""The trial of a version: what its frames came to, against those of the version before."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edge_client.frames.result import Result, ServedBy
+from partitioner.common.units import plural
+from protos.errors import (
+    BundleError,
+    CalibrationError,
+    FaultError,
+    MismatchError,
+    SplitpointError,
+    UnknownNameError,
+)
+
+_FAULTS = (FaultError, BundleError, MismatchError, UnknownNameError)
+"""What a version may be to blame for; links, loads and callers are not its fault."""
+_FAULTS_ALLOWED = 1
+"""A fault may be a chance: a bit that was turned on its way."""
+_LEAST_FRAMES = 20
+"""Before that many frames, shares say nothing."""
+_MORE_FALLBACKS = 0.3
+"""The share of fallbacks by which a new version may be worse than the one before."""
+_REMEMBERED = 200
+
+
+def is_fault(error: BaseException) -> bool:
+    """Tell whether a version may be to blame for what a frame failed with; what is no error of ours is."""
+    if isinstance(error, CalibrationError):
+        return False
+    return isinstance(error, _FAULTS) or not isinstance(error, SplitpointError)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The last frames of a version."""
+
+    frames: int = 0
+    """With a result."""
+    fallbacks: int = 0
+    """That the cloud was meant to serve, and did not."""
+    faults: int = 0
+    """That failed by what a version may be to blame for."""
+    last_fault: str = ""
+
+    @property
+    def fallback_share(self) -> float:
+        """Share of the frames that fell back."""
+        return self.fallbacks / max(1, self.frames)
+
+
+class VersionTally:
+    """Counts what the frames of one version come to. Safe to call from several threads."""
+
+    def __init__(self) -> None:
+        self.hears: Callable[[], None] | None = None
+        """Is called after each frame, on the thread that had its result."""
+        self._lock = threading.Lock()
+        self._frames = self._faults = 0
+        self._last_fault = ""
+        self._fell_back: deque[bool] = deque(maxlen=_REMEMBERED)
+
+    def note(self, result: Result) -> None:
+        """Count a frame that has its result."""
+        with self._lock:
+            self._frames += result.served_by is not ServedBy.NONE
+            self._fell_back.append(result.fallback is not None)
+        error = result.cloud_error or (None if result.fallback else result.error)
+        if error is not None:
+            self.failed(error)
+        self._tell()
+
+    def failed(self, error: BaseException) -> None:
+        """Count what a frame failed with, if the version may be to blame."""
+        if not is_fault(error):
+            return
+        with self._lock:
+            self._faults += 1
+            self._last_fault = str(error) or repr(error)
+        self._tell()
+
+    @property
+    def counts(self) -> Counts:
+        """What they came to so far; fallbacks of the last 200."""
+        with self._lock:
+            fallbacks, seen = sum(self._fell_back), len(self._fell_back)
+            share = fallbacks / max(1, seen)
+            scaled = round(share * self._frames) if self._frames > seen else fallbacks
+            return Counts(self._frames, scaled, self._faults, self._last_fault)
+
+    def _tell(self) -> None:
+        if self.hears is not None:
+            self.hears()
+
+
+class Verdict(StrEnum):
+    """What a trial has come to."""
+
+    GOES_ON = "goes on"
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict, and why."""
+
+    verdict: Verdict
+    reason: str = ""
+
+
+def judge(now: Counts, before: Counts, wanted_frames: int) -> Judged:
+    """Return what the trial has come to; `before`: the last frames of the version that was left."""
+    if now.faults > _FAULTS_ALLOWED:
+        return Judged(
+            Verdict.FAILED, f"{plural(now.faults, 'frame')} failed by it: {now.last_fault}"
+        )
+    many = now.fallback_share > before.fallback_share + _MORE_FALLBACKS
+    if now.frames >= min(_LEAST_FRAMES, wanted_frames) and many and before.frames:
+        return Judged(
+            Verdict.FAILED,
+            f"{now.fallback_share:.0%} of its frames were not served by the cloud, and of the version "
+            f"before {before.fallback_share:.0%}",
+        )
+    if now.frames >= wanted_frames:
+        return Judged(Verdict.PASSED, f"it has served {plural(now.frames, 'frame')}")
+    return Judged(Verdict.GOES_ON)

@@ -1,0 +1,270 @@
+"""The updater against a host of its own: what is kept, what is left, and what is not tried again."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edge_client.updates.offer import VersionOffer
+from edge_client.updates.shelf import VersionShelf
+from edge_client.updates.trial import VersionTally
+from edge_client.updates.updater import Mode, Phase, Updater, UpdateState
+from partitioner.bundle.manifest import MANIFEST_FILE
+from protos.errors import BundleError, FaultError, UnreachableError
+
+OLD, NEW, OTHER = "a" * 64, "b" * 64, "c" * 64
+
+
+class Version:
+    def __init__(self, digest: str) -> None:
+        self.bundle: Any = SimpleNamespace(version_digest=digest, path=Path(digest))
+        self.tally = VersionTally()
+        self.closed = False
+
+    def serve(self, frames: int) -> None:
+        for _ in range(frames):
+            self.tally._frames += 1
+        self.tally._tell()
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Edge:
+    """A host whose versions are names, with a shelf on a real disk."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.shelf = VersionShelf(folder / "net.bundle")
+        self.shelf.bundle.mkdir(exist_ok=True)
+        (self.shelf.bundle / MANIFEST_FILE).write_text(OLD)
+        self.version = Version(OLD)
+        self.fetched: list[str] = []
+        self.states: list[UpdateState] = []
+        self.prepare: Callable[[str], None] = lambda _digest: None
+        self.check: Callable[[str], None] = lambda _digest: None
+        self.fetch: Callable[[str], None] = lambda _digest: None
+        self.made: list[Version] = []
+        self.updater = Updater[Version](
+            self, self.shelf, self.download, self.load, sleep=self.wait, **options
+        )
+        self.updater.on_state.add(self.states.append)
+        self.waited: list[float] = []
+
+    async def wait(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        await asyncio.sleep(0)
+
+    async def download(self, offer: VersionOffer) -> None:
+        self.fetch(offer.version_digest)
+        self.fetched.append(offer.version_digest)
+        parts = self.shelf.parts(offer.version_digest)
+        parts.mkdir(parents=True)
+        (parts / MANIFEST_FILE).write_text(offer.version_digest)
+        self.shelf.complete(offer.version_digest)
+
+    def load(self, offer: VersionOffer) -> Any:
+        return Version(offer.version_digest).bundle
+
+    async def prepare_version(self, bundle: Any, /) -> Version:
+        self.prepare(bundle.version_digest)
+        self.made.append(Version(bundle.version_digest))
+        return self.made[-1]
+
+    async def check_version(self, candidate: Version, /) -> None:
+        self.check(candidate.bundle.version_digest)
+
+    async def swap_to(self, candidate: Version, /) -> Version:
+        before, self.version = self.version, candidate
+        return before
+
+    async def settled(self) -> None:
+        async with asyncio.timeout(20):
+            await self.updater.settled()
+
+    async def until(self, phase: Phase, digest: str = "") -> None:
+        """Let the updater work until it is there."""
+        for _ in range(10_000):
+            state = self.updater.state
+            if state.phase is phase and digest in ("", state.version_digest):
+                await asyncio.sleep(0)
+                return
+            await asyncio.sleep(0.001)  # files are written by threads
+        raise AssertionError(self.updater.state)
+
+    @property
+    def kept(self) -> str:
+        return (self.shelf.bundle / MANIFEST_FILE).read_text()
+
+
+def offer(digest: str) -> VersionOffer:
+    return VersionOffer("net", digest, digest)
+
+
+@pytest.fixture
+def edge(tmp_path: Path) -> Edge:
+    return Edge(tmp_path, trial_frames=5)
+
+
+async def test_version_that_serves_its_frames_is_kept_and_the_one_before_let_go(edge: Edge) -> None:
+    old = edge.version
+    await edge.updater.take(offer(NEW))
+    await edge.until(Phase.TRIAL)
+    assert (edge.kept, old.closed) == (OLD, False)
+    edge.version.serve(4)
+    assert edge.updater.state.phase is Phase.TRIAL
+    edge.version.serve(1)
+    await edge.settled()
+    assert (edge.version.bundle.version_digest, edge.kept, old.closed) == (NEW, NEW, True)
+    phases = [state.phase for state in edge.states]
+    assert phases == [Phase.FETCHING, Phase.CHECKING, Phase.TRIAL, Phase.IDLE]
+
+
+async def test_version_that_fails_its_frames_is_left_and_not_tried_until_another_is_offered(
+    edge: Edge,
+) -> None:
+    old = edge.version
+    await edge.updater.take(offer(NEW))
+    await edge.until(Phase.TRIAL)
+    bad = edge.version
+    for _ in range(2):
+        bad.tally.failed(FaultError("it broke."))
+    await edge.settled()
+    assert (edge.version, edge.kept, bad.closed, old.closed) == (old, OLD, True, False)
+    assert edge.updater.state.phase is Phase.REFUSED
+    assert "it broke." in edge.updater.state.reason
+    await edge.updater.take(offer(OLD))
+    await edge.updater.take(offer(NEW))
+    await edge.settled()
+    assert (edge.fetched, edge.updater.state.phase) == ([NEW], Phase.REFUSED)
+    await edge.updater.take(offer(OTHER))
+    await edge.until(Phase.TRIAL)
+    assert edge.version.bundle.version_digest == OTHER
+    await edge.updater.close()
+
+
+@pytest.mark.parametrize("step", ["prepare", "check"])
+async def test_version_that_does_not_load_or_differs_never_serves_a_frame(
+    edge: Edge, step: str
+) -> None:
+    def fail(_digest: str) -> None:
+        raise BundleError("head + tail is not the whole.")
+
+    setattr(edge, step, fail)
+    old = edge.version
+    await edge.updater.take(offer(NEW))
+    await edge.settled()
+    assert edge.version is old
+    assert edge.updater.state == UpdateState(Phase.REFUSED, NEW, "head + tail is not the whole.")
+    assert all(version.closed for version in edge.made)
+
+
+async def test_link_that_breaks_is_tried_again_and_refuses_nothing(edge: Edge) -> None:
+    failures = [UnreachableError("gone."), UnreachableError("gone.")]
+
+    def fail(_digest: str) -> None:
+        if failures:
+            raise failures.pop()
+
+    edge.fetch = fail
+    await edge.updater.take(offer(NEW))
+    await edge.until(Phase.TRIAL)
+    assert edge.waited == [1.0, 2.0]
+    await edge.updater.close()
+
+
+async def test_cloud_that_takes_its_offer_back_ends_the_trial_at_once(edge: Edge) -> None:
+    old = edge.version
+    await edge.updater.take(offer(NEW))
+    await edge.until(Phase.TRIAL)
+    await edge.updater.take(offer(OLD))
+    await edge.settled()
+    assert (edge.version, edge.kept) == (old, OLD)
+    assert edge.shelf.state.trying == ""
+    await edge.updater.take(offer(NEW))  # it was not refused
+    await edge.until(Phase.TRIAL)
+    assert edge.fetched == [NEW]
+    await edge.updater.close()
+
+
+async def test_third_version_takes_the_place_of_one_on_trial_and_the_proven_one_stays(
+    edge: Edge,
+) -> None:
+    old = edge.version
+    await edge.updater.take(offer(NEW))
+    await edge.until(Phase.TRIAL)
+    second = edge.version
+    await edge.updater.take(offer(OTHER))
+    await edge.until(Phase.TRIAL, OTHER)
+    assert (second.closed, old.closed) == (True, False)
+    for _ in range(2):
+        edge.version.tally.failed(FaultError("it broke."))
+    await edge.settled()
+    assert edge.version is old
+
+
+async def test_held_version_is_fetched_and_checked_and_serves_with_the_next_start(
+    tmp_path: Path,
+) -> None:
+    mode: Mode = "hold"
+    edge = Edge(tmp_path, mode=mode)
+    await edge.updater.take(offer(NEW))
+    await edge.until(Phase.HELD)
+    assert (edge.version.bundle.version_digest, edge.fetched) == (OLD, [NEW])
+    again = Edge(tmp_path, trial_frames=1)
+    await again.updater.take(offer(NEW))
+    await again.until(Phase.TRIAL)
+    assert again.fetched == []
+    await again.updater.close()
+
+
+async def test_version_that_ends_the_device_twice_is_not_tried_a_third_time(
+    tmp_path: Path,
+) -> None:
+    for _ in range(2):
+        edge = Edge(tmp_path)
+        await edge.updater.take(offer(NEW))
+        await edge.until(Phase.TRIAL)
+        await edge.updater._stop_following()  # and no word more: the device is gone
+    edge = Edge(tmp_path)
+    await edge.updater.take(offer(NEW))
+    await edge.settled()
+    assert edge.version.bundle.version_digest == OLD
+    assert edge.updater.state.phase is Phase.REFUSED
+    assert "ended twice" in edge.updater.state.reason
+
+
+async def test_end_in_good_order_while_a_version_is_on_trial_counts_for_nothing(
+    tmp_path: Path,
+) -> None:
+    for _ in range(3):
+        edge = Edge(tmp_path)
+        await edge.updater.take(offer(NEW))
+        await edge.until(Phase.TRIAL)
+        await edge.updater.close()
+    assert edge.shelf.state.starts == 0
+
+
+async def test_hold_of_the_cloud_stops_a_download_and_keeps_a_trial(edge: Edge) -> None:
+    entered = asyncio.Event()
+    never = asyncio.Event()
+
+    async def stuck(_offer: VersionOffer) -> None:
+        entered.set()
+        await never.wait()
+
+    download, edge.updater._download = edge.updater._download, stuck
+    await edge.updater.take(offer(NEW))
+    await entered.wait()
+    await edge.updater.take(None)
+    assert edge.updater.state.phase is Phase.IDLE
+    edge.updater._download = download
+    await edge.updater.take(offer(NEW))
+    await edge.until(Phase.TRIAL)
+    await edge.updater.take(None)
+    assert edge.updater.state.phase is Phase.TRIAL
+    edge.version.serve(5)
+    await edge.settled()
+    assert edge.kept == NEW
