@@ -1,5 +1,7 @@
 """The plan for the cut `auto`: profiles and link, measured where they are missing, and the best option."""
 
+import logging
+
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.memory import release_freed_pages
 from partitioner.common.progress import OnProgress, unheard
@@ -20,11 +22,15 @@ from partitioner.profiles.store import (
     kept_profile,
 )
 from partitioner.runtime.sessions import RuntimeOptions
-from protos.errors import NetworkError, TooLargeError
+from protos.errors import DeniedError, NetworkError, TooLargeError, UnauthenticatedError
 from protos.rpc.endpoints import Endpoint
 
 MEASURE_S = 10.0
 GUESS = Link(5e6, 5e6, 0.05)
+_GUESSED_SCALE = 0.2
+"""What a server takes of the seconds of this device, where nothing is known of it."""
+
+_log = logging.getLogger(__name__)
 
 
 def plan_with_cloud(
@@ -42,14 +48,16 @@ def plan_with_cloud(
 
     Profiles that the bundle lacks, or that come from another machine, are measured (10 s a side) and
     kept in it where that is possible. They hold for this device as it is; the plan is for one that takes
-    `slowdown` times as long.
+    `slowdown` times as long. A server that serves this device, and does not let it measure, is taken to be as
+    what is kept of another, or five times as fast as the device: its answers correct that.
     """
     try:
-        edge = _slower(_edge_profile(bundle, options, on_progress), slowdown)
-        cloud = _cloud_profile(bundle, server, on_progress)
+        here = _edge_profile(bundle, options, on_progress)
+        cloud = _cloud_profile(bundle, server, here, on_progress)
     finally:
         release_freed_pages()  # every head and every tail has been in memory
     way = link or _measured_link(server, on_progress)
+    edge = _slower(here, slowdown)
     return plan(bundle, way, edge, cloud, codec=codec, accuracy_drop=accuracy_drop)
 
 
@@ -121,14 +129,23 @@ def _slower(edge: Profile, slowdown: float) -> Profile:
     return edge if slowdown == 1 else edge.scaled(slowdown)
 
 
-def _cloud_profile(bundle: Bundle, server: Endpoint, on_progress: OnProgress) -> Profile:
+def _cloud_profile(
+    bundle: Bundle, server: Endpoint, here: Profile, on_progress: OnProgress
+) -> Profile:
     from partitioner.profiles.remote import measure_remote_profile
 
     kept, machine = kept_profile(bundle, CLOUD_PROFILE), _machine_at(server)
     if kept is not None and (machine is None or is_of_that_server(kept, machine)):
         return kept
     tell = _prefixed("the server", on_progress)
-    measured = measure_remote_profile(server, bundle, budget_s=MEASURE_S, on_progress=tell)
+    try:
+        measured = measure_remote_profile(server, bundle, budget_s=MEASURE_S, on_progress=tell)
+    except DeniedError as error:
+        guess = kept or (None if bundle.heads_only else here.scaled(_GUESSED_SCALE))
+        if guess is None or isinstance(error, UnauthenticatedError):
+            raise
+        _log.warning("the server's times are guessed until its answers tell them: %s", error)
+        return guess
     return keep_profile(bundle, CLOUD_PROFILE, measured)
 
 

@@ -26,12 +26,15 @@ from partitioner.profiles.store import find_profiles, is_of_this_machine, keep_p
 from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import (
     BundleError,
+    DeniedError,
     FaultError,
     OverloadedError,
     SplitpointError,
     TooLargeError,
+    UnauthenticatedError,
     UnreachableError,
 )
+from protos.rpc.endpoints import Endpoint
 from tests.kit.clients import look_again
 from tests.kit.fake_cloud import FakeCloud
 from tests.kit.frames import frames
@@ -357,3 +360,42 @@ def test_auto_keeps_the_accuracy_bound(
         best, _ = best_of(made)
         lost = best.accuracy.drop_points if best.accuracy else 0.0
         assert lost <= bound
+
+
+def denied(error: SplitpointError, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object, **_options: object) -> Profile:
+        raise error
+
+    monkeypatch.setattr(remote, "server_machine", lambda _: None)
+    monkeypatch.setattr(remote, "measure_remote_profile", refuse)
+
+
+def test_server_that_may_not_be_measured_is_guessed_and_used(
+    own_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shutil.copytree(own_bundle.path, tmp_path / "b")
+    bundle = Bundle.load(tmp_path / "b")
+    (bundle.profiles / "cloud.json").unlink()
+    denied(DeniedError("device cam lacks the role profile."), monkeypatch)
+    made = plan_with_cloud(
+        bundle, Endpoint("127.0.0.1:1"), RuntimeOptions(), link=LINK, slowdown=8.0
+    )
+    here = Profile.load(bundle.profiles / "edge.json")
+    assert made.cloud.cuts == here.scaled(0.2).cuts
+    assert made.edge.cuts == here.scaled(8.0).cuts
+    assert "guessed until its answers tell them: device cam lacks the role" in caplog.text
+    assert not (bundle.profiles / "cloud.json").exists()  # a guess is not kept
+
+
+def test_server_that_does_not_know_who_asks_is_not_guessed(
+    own_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(own_bundle.path, tmp_path / "b")
+    bundle = Bundle.load(tmp_path / "b")
+    (bundle.profiles / "cloud.json").unlink()
+    denied(UnauthenticatedError("no token."), monkeypatch)
+    with pytest.raises(UnauthenticatedError):
+        plan_with_cloud(bundle, Endpoint("127.0.0.1:1"), RuntimeOptions(), link=LINK)
