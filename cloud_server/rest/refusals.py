@@ -31,6 +31,7 @@ _STATUSES = {
 }
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _TRY_AGAIN = (429, 503)
+_SHARED_MEMORY = ("/v2/systemsharedmemory", "/v2/cudasharedmemory")
 
 CLIENT_GONE = 499
 """Of an answer that nobody reads any more, as nginx has it."""
@@ -105,6 +106,8 @@ def add_refusals(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def of_http(request: Request, error: HTTPException) -> JSONResponse:
+        if request.url.path.startswith(_SHARED_MEMORY):
+            return said(501, "shared memory is not supported here. Send tensors in the request.")
         if error.status_code == 404:
             return said(404, "this server has no such page. docs lists those that it has.")
         if error.status_code == 405:

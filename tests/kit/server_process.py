@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -27,3 +27,9 @@ def running(program: Sequence[str], *arguments: str) -> Iterator[tuple[Any, dict
             yield process, json.loads(line)
         finally:
             process.kill()
+
+
+def wait_for_line(stream: IO[str], text: str) -> None:
+    """Read on until a line says `text`."""
+    if not any(text in line for line in stream):
+        pytest.fail(f"{text!r} was never said")

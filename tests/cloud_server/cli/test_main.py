@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO
 
 import pytest
 from typer.testing import CliRunner
@@ -17,7 +16,7 @@ from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos.errors import BundleError
 from tests.kit.cloud_calls import TIMEOUT_S, connected, crossing, oip_stub, request_for
-from tests.kit.server_process import COMMAND, running
+from tests.kit.server_process import COMMAND, running, wait_for_line
 
 # Runs the command with inferences that wait for a line on stdin, after telling that they have begun.
 HELD_COMMAND = """
@@ -35,11 +34,6 @@ Stage.run = held
 from cloud_server.cli.main import main
 main()
 """
-
-
-def wait_for_line(stream: IO[str], text: str) -> None:
-    if not any(text in line for line in stream):
-        pytest.fail(f"{text!r} was never said")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
