@@ -47,7 +47,7 @@ class BatchingOptions(Options):
     )
     priority_levels: int = option(
         0,
-        "Levels that requests may ask for as `priority`; 1 goes first. 0: there are none.",
+        "Levels that requests may ask for by the parameter 'priority'; 1 goes first. 0: there are none.",
         count(),
         panel=BATCHES,
         holds=_at_least_none,

@@ -282,14 +282,14 @@ def test_requests_beyond_the_queue_are_refused_at_once_by_their_id(
 def test_requests_that_wait_for_a_load_are_counted_and_not_refused_after_it(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, go_on, load = threading.Event(), threading.Event(), tails._open
+    begun, go_on, load = threading.Event(), threading.Event(), tails.open_weighed
 
     def slowly(*args: Any) -> Any:
         begun.set()
         assert go_on.wait(TIMEOUT_S)
         return load(*args)
 
-    monkeypatch.setattr(tails, "_open", slowly)
+    monkeypatch.setattr(tails, "open_weighed", slowly)
     with (
         CloudServer(residual_bundle.path, workers=1, max_queue=2) as server,
         connected(server.address) as channel,
