@@ -140,8 +140,8 @@ class ServerOptions(DeviceOptions, ServingLimits, ListenerOptions, BatchingOptio
     )
     queue_wait_s: float = option(
         0.25,
-        "How long a burst may have to wait for a worker; more requests are refused, and told when to come "
-        "again.",
+        "How long a burst may wait for a worker, or 16 runs of it if those take longer; more requests are "
+        "refused, and told when to come again.",
         TIME,
         panel=LIMITS,
         holds=_above_zero,

@@ -18,6 +18,9 @@ from protos.errors import OverloadedError
 
 _CALM_S = 1.0
 """Seconds without a refusal after which a queue may be as long as a burst again."""
+_RUNS_OF_A_BURST = 16
+"""Runs of a worker that may wait in any case: a device with some frames in flight is no crowd, however slow
+the tail."""
 _RUNS_KEPT = 1.5
 """Runs of a worker that wait while requests are refused: with one, a worker that is done may find nothing."""
 _GREEDY = 1 / 3
@@ -111,8 +114,8 @@ class Admission:
 
     def _most_wait_s(self, caller: str) -> float:
         if self._clock() >= self._short_until_s:
-            return self._limits.wait_s
-        most_s = min(self._limits.wait_s, max(_LEAST_KEPT_S, _RUNS_KEPT * self._run_s))
+            return max(self._limits.wait_s, _RUNS_OF_A_BURST * self._run_s)
+        most_s = max(_LEAST_KEPT_S, _RUNS_KEPT * self._run_s)
         return _GREEDY * most_s if self._is_greedy(caller) else most_s
 
     def _is_greedy(self, caller: str) -> bool:
