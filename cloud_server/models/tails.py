@@ -96,6 +96,8 @@ class Tails:
                 del self._sizes[key]
             for digest in [digest for digest in self._popularity if digest not in digests]:
                 del self._popularity[digest]
+            for digest in [digest for digest, own in self._own.items() if not own]:
+                del self._own[digest]
         for unit in units:
             self._give_back(unit)
 

@@ -97,3 +97,57 @@ def run_client(address: str, model: str, sent: Mapping[str, Array], folder: Path
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+REPOSITORY_CLIENT = """
+import json, sys
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+address, name = sys.argv[1:]
+client = triton.InferenceServerClient(address)
+found = {
+    "config": client.get_model_config(name, as_json=True)["config"],
+    "index": client.get_model_repository_index(as_json=True)["models"],
+    "refused": [],
+}
+
+def refused(call, *arguments, **more):
+    try:
+        call(*arguments, **more)
+    except InferenceServerException as error:
+        found["refused"].append([error.status(), error.message()])
+    else:
+        found["refused"].append(["OK", ""])
+
+found["versions"] = {
+    version: client.get_model_config(name, version, as_json=True)["config"]["name"]
+    for version in client.get_model_metadata(name).versions
+}
+client.unload_model(name)
+found["unloaded"] = client.get_model_repository_index(as_json=True)["models"]
+found["ready"] = [client.is_model_ready(name)]
+client.load_model(name)
+found["ready"].append(client.is_model_ready(name))
+refused(client.load_model, name, config="{}")
+refused(client.load_model, "nowhere")
+refused(client.unload_model, name + ".nowhere", unload_dependents=True)
+refused(client.register_system_shared_memory, "region", "/region", 64)
+refused(client.register_cuda_shared_memory, "region", b"aGFuZGxl", 0, 64)
+client.unregister_system_shared_memory()
+client.unregister_cuda_shared_memory()
+found["shared"] = [
+    client.get_system_shared_memory_status(as_json=True),
+    client.get_cuda_shared_memory_status(as_json=True),
+]
+print(json.dumps(found))
+"""
+
+
+def run_repository_client(address: str, name: str) -> dict[str, Any]:
+    """Ask for configuration and index, unload and load a model, and ask for what is refused."""
+    command = [sys.executable, "-c", REPOSITORY_CLIENT, address, name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
