@@ -16,6 +16,7 @@ MODULES = (
     "edge_client.relay.player",
     "edge_client.cloud.download",
     "edge_client.cloud.link_measurement",
+    "partitioner.signatures.release_book",
 )
 
 
