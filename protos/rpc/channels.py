@@ -17,12 +17,17 @@ _CALLS_OF_A_CONNECTION = 1 << 10
 """More wait at the client, whom HTTP/2 tells so."""
 
 
+HANDSHAKE_MS = 20_000
+"""Who has connected and has not shaken hands by then is let go: five times what a round trip of 1 s needs."""
+
+
 def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
     """Return the options of a server that refuses requests over `max_message_bytes`."""
     return [
         *_SHARED,
         *limit_options(max_message_bytes),
         ("grpc.so_reuseport", 0),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
         ("grpc.server.max_pending_requests", _PENDING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", _PENDING_CALLS),
         ("grpc.max_concurrent_streams", _CALLS_OF_A_CONNECTION),

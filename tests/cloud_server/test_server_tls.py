@@ -17,10 +17,13 @@ from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.profiles.remote import server_machine
 from protos.errors import CredentialError, UnreachableError, UsageError
+from protos.rpc import channels
 from protos.rpc.endpoints import Endpoint
 from protos.security.channel_security import ChannelSecurity
+from protos.security.server_tls import ServerTls
 from protos.security.tls_files import TlsFiles
 from tests.kit.certificates import DAY, Authority
+from tests.kit.cloud_calls import TIMEOUT_S
 
 
 @pytest.fixture
@@ -147,6 +150,26 @@ def test_server_does_not_start_with_a_certificate_that_expired(
     files = authority.issue(valid=(-9 * DAY, -DAY))
     with pytest.raises(CredentialError, match="expired on"):
         secured(residual_bundle, files).__enter__()
+
+
+async def test_server_looks_at_its_files_while_nobody_connects(
+    residual_bundle: Bundle, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = asyncio.Event()
+    monkeypatch.setattr(ServerTls, "look", lambda _: looked.set())
+    async with secured(residual_bundle, authority.issue()):
+        await asyncio.wait_for(looked.wait(), TIMEOUT_S)
+
+
+async def test_stranger_who_says_nothing_is_let_go(
+    residual_bundle: Bundle, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "HANDSHAKE_MS", 50)
+    async with secured(residual_bundle, authority.issue()) as server:
+        host, _, port = server.address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        assert await asyncio.wait_for(reader.read(1), TIMEOUT_S) == b""
+        writer.close()
 
 
 def test_health_command_asks_by_tls_and_says_what_keeps_it_from_that(

@@ -21,7 +21,12 @@ from edge_client.telemetry.observer import Observer
 from partitioner.bundle.bundle import Bundle
 from protos.errors import FileError
 from protos.inference_pb2_grpc import GRPCInferenceServiceStub
+from protos.rpc.endpoints import Endpoint
+from protos.security.channel_security import ChannelSecurity
+from protos.security.tls_files import TlsFiles
+from tests.kit.certificates import Authority
 from tests.kit.cloud_calls import TIMEOUT_S
+from tests.kit.edge_commands import running
 from tests.kit.frames import frames
 from tests.kit.local_calls import CUT, agrees, request_of
 from tests.kit.settings import local_serve_settings
@@ -58,6 +63,28 @@ def test_command_serves_until_sigterm_and_sums_up(residual_bundle: Bundle, tmp_p
     assert last["summary"]["frames"] == 1
     assert last["summary"]["slow"] == 2
     assert [json.loads(line) for line in output.read_text().splitlines()] == [record, last]
+
+
+@pytest.mark.slow
+def test_command_serves_by_tls(residual_bundle: Bundle, tmp_path: Path) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    authority = Authority(tmp_path / "ours")
+    files = authority.issue()
+    flags = ("--bundle", residual_bundle.path, "--cut", "edge", "--listen", "0.0.0.0:0", "--json")
+    tls = ("--listen-tls-cert", files.cert, "--listen-tls-key", files.key)
+    trusting = ChannelSecurity(files=TlsFiles(authorities=authority.path))
+    with running("serve", *flags, *tls) as process:
+        port = json.loads(process.stdout.readline())["address"].rpartition(":")[2]
+        with Endpoint(f"127.0.0.1:{port}", trusting).open() as channel:
+            request = request_of(residual_bundle, inputs)
+            answer = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=TIMEOUT_S)
+        agrees(answer, residual_bundle, inputs)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=TIMEOUT_S)[1]
+    assert (
+        f"INSECURE: 0.0.0.0:{port} is open to other machines, and whoever reaches it may use it"
+        in said
+    )
 
 
 async def test_who_is_told_to_stop_while_connecting_stops(residual_bundle: Bundle) -> None:
