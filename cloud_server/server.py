@@ -190,6 +190,7 @@ class Served:
     catalogue: Catalogue
     answerer: Answerer
     statistics: StatisticsService
+    repository: RepositoryService
     edges: EdgeBook
     requests: RequestBook
     calls: CallBook
@@ -221,6 +222,7 @@ class _Running:
         self.requests = RequestBook()
         calls = CallBook()
         statistics = StatisticsService(store, self.requests.tallies)
+        orders = RepositoryService(repository)
         limit = options.max_message_bytes
         self._engine = Engine(
             store,
@@ -254,7 +256,7 @@ class _Running:
                 Service(SERVICE, splitpoint.handlers(), splitpoint_pb2),
                 Service(updates_service.SERVICE, updates.handlers(), splitpoint_pb2),
                 Service(inference.SERVICE, statistics.handlers(), inference_pb2),
-                Service(inference.SERVICE, RepositoryService(repository).handlers(), inference_pb2),
+                Service(inference.SERVICE, orders.handlers(), inference_pb2),
                 Service(inference.SERVICE, TritonService(catalogue).handlers(), inference_pb2),
             ],
             tls=tls,
@@ -267,6 +269,7 @@ class _Running:
             catalogue=catalogue,
             answerer=answerer,
             statistics=statistics,
+            repository=orders,
             edges=self.edges,
             requests=self.requests,
             calls=calls,

@@ -11,10 +11,12 @@ from cloud_server.rest.inference import Inference
 from cloud_server.rest.metrics_page import MetricsPage
 from cloud_server.rest.pages import SafeHeaders, add_pages
 from cloud_server.rest.refusals import Answers, add_refusals
+from cloud_server.rest.repository import repository_routes
 from cloud_server.server import Served
 from protos.inference_pb2 import ModelStatisticsRequest
 from protos.serving.drain import Drain
 from protos.serving.inference import splitpoint_version
+from protos.triton.model_config import model_config
 
 Gate = Callable[[Request], Awaitable[None]]
 """Raises SplitpointError for a request that is not let in. What it sets in context variables holds for
@@ -39,7 +41,13 @@ def create_app(served: Served, gate: Gate = open_gate) -> FastAPI:
     app.add_middleware(Answers, counts=served.pages)
     app.add_middleware(SafeHeaders)
     app.include_router(_health(served.drain))
-    for router in (_statistics(served), _models(served), _inference(served)):
+    gated = (
+        _statistics(served),
+        _models(served),
+        _inference(served),
+        repository_routes(served.repository),
+    )
+    for router in gated:
         app.include_router(router, dependencies=[Depends(gate)])
     return app
 
@@ -105,6 +113,14 @@ def _models(served: Served) -> APIRouter:
     @routes.get("/v2/models/{name}/versions/{version}", summary="Inputs and outputs of a version")
     async def model_version(name: str, version: str) -> dict[str, Any]:
         return model_metadata(name, served.catalogue.find(name, version))
+
+    @routes.get("/v2/models/{name}/config", summary="How a model is served")
+    async def config(name: str) -> dict[str, Any]:
+        return plain(model_config(name, served.catalogue.find(name)))
+
+    @routes.get("/v2/models/{name}/versions/{version}/config", summary="How a version is served")
+    async def version_config(name: str, version: str) -> dict[str, Any]:
+        return plain(model_config(name, served.catalogue.find(name, version)))
 
     @routes.get("/v2/models/{name}/ready", summary="Is a model served?", responses=schemas.UNREADY)
     async def model_ready(name: str, response: Response) -> dict[str, Any]:

@@ -33,17 +33,22 @@ def model_metadata(name: str, model: ServedModel) -> dict[str, Any]:
 
 
 def plain(message: Message) -> dict[str, Any]:
-    """Return a message with all of its fields; 64-bit numbers stay numbers, as Triton has them."""
+    """Return a message with all of its fields; 64-bit numbers stay numbers, as Triton has them.
+
+    A message within it that was not set is left out; of an enumeration the name is told.
+    """
     found: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
-        if field.message_type is None:
+        if field.enum_type is not None:
+            found[field.name] = field.enum_type.values_by_number[value].name
+        elif field.message_type is None:
             found[field.name] = list(value) if field.is_repeated else value
         elif field.message_type.GetOptions().map_entry:
             found[field.name] = {key: _value(one) for key, one in value.items()}
         elif field.is_repeated:
             found[field.name] = [plain(one) for one in value]
-        else:
+        elif message.HasField(field.name):
             found[field.name] = plain(value)
     return found
 

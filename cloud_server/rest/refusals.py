@@ -54,6 +54,13 @@ def said(status: int, sentence: str, headers: dict[str, str] | None = None) -> J
     return JSONResponse({"error": sentence}, status, headers)
 
 
+def _of_shared_memory(path: str) -> Response:
+    """Return what gRPC answers, too: there are no regions, none can be registered, and none is left."""
+    if path.endswith("/register"):
+        return said(501, "shared memory is not supported here. Send tensors in the request.")
+    return JSONResponse([]) if path.endswith("/status") else Response()
+
+
 def draining() -> UnreachableError:
     """Return what a request gets that comes while the server goes away."""
     return UnreachableError(DRAINING)
@@ -105,9 +112,9 @@ def add_refusals(app: FastAPI) -> None:
         return Response(status_code=CLIENT_GONE)
 
     @app.exception_handler(HTTPException)
-    async def of_http(request: Request, error: HTTPException) -> JSONResponse:
+    async def of_http(request: Request, error: HTTPException) -> Response:
         if request.url.path.startswith(_SHARED_MEMORY):
-            return said(501, "shared memory is not supported here. Send tensors in the request.")
+            return _of_shared_memory(request.url.path)
         if error.status_code == 404:
             return said(404, "this server has no such page. docs lists those that it has.")
         if error.status_code == 405:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from cloud_server.rest.payloads.infer_document import InferRequest
 
 _Schema = dict[str, Any]
@@ -31,6 +33,12 @@ REFUSED = _refused(
     _404="No such model or version",
     _422="Not used: arguments of no use get 400",
     _429="Too much at once: try again after `Retry-After` seconds",
+)
+REFUSED_ORDERS = REFUSED | _refused(
+    _400="Not taken",
+    _413="Too large",
+    _500="What the folder has cannot be served",
+    _504="Not in time",
 )
 REFUSED_INFERENCE = REFUSED | _refused(
     _400="Broken request",
@@ -88,6 +96,12 @@ def _inlined(schema: _Schema) -> _Schema:
 
     found: _Schema = resolved(schema)
     return found
+
+
+def body_of(model: type[BaseModel]) -> _Schema:
+    """Return that a route may be sent the JSON of `model`."""
+    schema = _inlined(model.model_json_schema())
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
 
 
 REQUEST: _Schema = {

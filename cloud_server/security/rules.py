@@ -81,9 +81,14 @@ REST_RULES: Final[Mapping[str, Rule]] = {
     "/v2/models/{name}/versions/{version}/stats": METRICS,
     "/v2/models/{name}": INFER,
     "/v2/models/{name}/versions/{version}": INFER,
+    "/v2/models/{name}/config": INFER,
+    "/v2/models/{name}/versions/{version}/config": INFER,
     "/v2/models/{name}/ready": INFER,
     "/v2/models/{name}/versions/{version}/ready": INFER,
     "/v2/models/{name}/infer": _INFERENCE,
     "/v2/models/{name}/versions/{version}/infer": _INFERENCE,
+    "/v2/repository/index": _ADMIN,
+    "/v2/repository/models/{name}/load": _ADMIN,
+    "/v2/repository/models/{name}/unload": _ADMIN,
 }
 """By the path of a route as it was declared. Health and the pages about the routes are open, and not here."""

@@ -61,6 +61,16 @@ np.savez(folder + "/got.npz", **got)
 pending = [client.async_infer(model, inputs(True)) for _ in range(3)]
 found["together"] = [list(one.get_result().as_numpy(output).shape) for one in pending]
 found["statistics"] = client.get_inference_statistics(model, version)["model_stats"]
+client.unregister_cuda_shared_memory()
+found["regions"] = client.get_system_shared_memory_status()
+config = client.get_model_config(model, version)
+found["config"] = [config["name"], config["input"][0]["data_type"], config["input"][0]["dims"]]
+found["index"] = client.get_model_repository_index()
+bundle = model.partition(".")[0]
+client.unload_model(bundle)
+found["unloaded"] = [client.is_model_ready(model), client.get_model_repository_index()]
+client.load_model(bundle)
+found["loaded"] = client.is_model_ready(model)
 found["refused"] = []
 shared = triton.InferInput(*[(n, a.shape, "FP32") for n, a in sent.items()][0])
 shared.set_shared_memory("region", 16)
@@ -69,7 +79,7 @@ for calls in (
     lambda: client.infer("nowhere", inputs(True)),
     lambda: client.infer(model, [shared]),
     lambda: client.infer(model, inputs(True), outputs=[top]),
-    lambda: client.get_system_shared_memory_status(),
+    lambda: client.load_model("nowhere"),
     lambda: client.register_system_shared_memory("region", "/key", 16),
 ):
     try:

@@ -69,7 +69,8 @@ async def test_role_opens_its_own_pages_and_no_others(
     async with client_of(residual_bundle, path) as ask:
         for template, rule in REST_RULES.items():
             page = template.replace("{name}", "residual").replace("{version}", "1")
-            method = "POST" if page.endswith("/infer") else "GET"
+            orders = page.endswith("/infer") or "/repository/" in page
+            method = "POST" if orders else "GET"
             assert (await ask(method, page)).status_code == 401, page
             assert (await ask(method, page, "spt_wrong")).status_code == 401, page
             found = await ask(method, page, token.text)

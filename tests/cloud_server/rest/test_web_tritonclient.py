@@ -37,12 +37,19 @@ async def test_triton_client_is_served_in_json_and_binary_plain_and_packed(
     assert found["together"] == [list(wanted.shape)] * 3
     (told,) = found["statistics"]
     assert (told["inference_count"], told["execution_count"]) == (2 * 21, 21)
-    lost, shared, top, *regions = found["refused"]
-    assert lost[0] == "404"
-    assert "no model 'nowhere'" in lost[1]
-    assert shared[0] == "400"
-    assert "lies in shared memory, which this server does not support" in shared[1]
-    assert top[0] == "400"
-    assert "asks for classification, which this server does not offer" in top[1]
-    assert [region[0] for region in regions] == ["501", "501"]
-    assert all("shared memory is not supported" in region[1] for region in regions)
+    assert found["config"] == [model, "TYPE_FP32", list(cut.frontier[0].oip_shape)]
+    (listed,) = found["index"]
+    assert (listed["name"], listed["state"], listed["reason"]) == ("residual", "READY", "")
+    ready, (unloaded,) = found["unloaded"]
+    assert (ready, unloaded["version"], unloaded["state"]) == (
+        False, listed["version"], "UNAVAILABLE",
+    )  # fmt: skip
+    assert found["loaded"]
+    assert found["regions"] == []
+    assert [status for status, _ in found["refused"]] == ["404", "400", "400", "404", "501"]
+    lost, shared, top, missing, region = [sentence for _, sentence in found["refused"]]
+    assert "no model 'nowhere'" in lost
+    assert "lies in shared memory, which this server does not support" in shared
+    assert "asks for classification, which this server does not offer" in top
+    assert "nowhere" in missing
+    assert "shared memory is not supported" in region
