@@ -21,6 +21,9 @@ _CALM_S = 1.0
 _RUNS_OF_A_BURST = 16
 """Runs of a worker that may wait in any case: a device with some frames in flight is no crowd, however slow
 the tail."""
+_SHARE_SEEN = 0.25
+"""Of the bound of a burst, which the request that a worker took last must really have waited: predictions
+alone, as after a first run that was slow, close no queue."""
 _RUNS_KEPT = 1.5
 """Runs of a worker that wait while requests are refused: with one, a worker that is done may find nothing."""
 _GREEDY = 1 / 3
@@ -61,6 +64,7 @@ class Admission:
         self._held: Counter[str] = Counter()
         self._run_s = 0.0
         self._slowness = 1.0
+        self._waited_s = 0.0
         self._short_until_s = 0.0
         self._push_back = PushBack(clock)
 
@@ -93,8 +97,9 @@ class Admission:
         if not self._held[caller]:
             del self._held[caller]
 
-    def ran(self, predicted_s: float, took_s: float) -> None:
-        """Learn from one run of a worker; a lost update is none that matters."""
+    def ran(self, predicted_s: float, took_s: float, waited_s: float) -> None:
+        """Learn from one run, before which its first request has waited; a lost update does not matter."""
+        self._waited_s = waited_s
         if self._run_s:
             self._run_s = _followed(self._run_s, took_s)
         else:
@@ -108,15 +113,16 @@ class Admission:
             return plural(self.inside, "request")
         if waiting_bytes >= self._limits.nbytes:
             return plural(waiting_bytes, "byte")
-        if wait_s > 0 and wait_s >= self._most_wait_s(caller):
+        if wait_s > 0 and self._is_long(wait_s, caller):
             return f"work for {format_duration(wait_s)}"
         return ""
 
-    def _most_wait_s(self, caller: str) -> float:
+    def _is_long(self, wait_s: float, caller: str) -> bool:
         if self._clock() >= self._short_until_s:
-            return max(self._limits.wait_s, _RUNS_OF_A_BURST * self._run_s)
+            burst_s = max(self._limits.wait_s, _RUNS_OF_A_BURST * self._run_s)
+            return wait_s >= burst_s and self._waited_s >= _SHARE_SEEN * burst_s
         most_s = max(_LEAST_KEPT_S, _RUNS_KEPT * self._run_s)
-        return _GREEDY * most_s if self._is_greedy(caller) else most_s
+        return wait_s >= (_GREEDY * most_s if self._is_greedy(caller) else most_s)
 
     def _is_greedy(self, caller: str) -> bool:
         return self._held[caller] * len(self._held) > self.inside

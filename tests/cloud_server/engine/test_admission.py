@@ -6,18 +6,18 @@ from cloud_server.engine.admission import Admission, PushBack, QueueLimits
 from protos.errors import OverloadedError
 from tests.kit.clocks import FakeClock
 
-RUN_S = 0.005
+RUN_S, LONG_S = 0.005, 0.5
 LIMITS = QueueLimits(requests=100, nbytes=1000, wait_s=0.1)
 
 
 class Asked:
-    """An admission whose workers take RUN_S a request, as was predicted."""
+    """An admission whose workers take RUN_S a request, as was predicted, and which have waited for long."""
 
     def __init__(self, workers: int = 1, limits: QueueLimits = LIMITS) -> None:
         self.clock = FakeClock()
         self.admission = Admission(limits, workers, self.clock)
         for _ in range(50):
-            self.admission.ran(RUN_S, RUN_S)
+            self.admission.ran(RUN_S, RUN_S, LONG_S)
 
     def lets_in(self, waiting: float, caller: str = "a", nbytes: int = 0) -> bool:
         """Tell whether one of `caller` gets in while so many requests wait."""
@@ -41,10 +41,18 @@ def test_burst_waits_for_as_long_as_is_allowed() -> None:
 def test_sixteen_runs_wait_however_long_they_take() -> None:
     admission = Admission(LIMITS, 1, FakeClock())
     for _ in range(50):
-        admission.ran(1.0, 1.0)
+        admission.ran(1.0, 1.0, 10 * LONG_S)
     admission.check("a", 15.9, 0)
     with pytest.raises(OverloadedError):
         admission.check("a", 16.1, 0)
+
+
+def test_prediction_alone_closes_no_queue_before_a_request_has_waited_for_a_quarter() -> None:
+    asked = Asked()
+    asked.admission.ran(RUN_S, RUN_S, waited_s=0.024)
+    assert asked.lets_in(99)
+    asked.admission.ran(RUN_S, RUN_S, waited_s=0.025)
+    assert not asked.lets_in(99)
 
 
 def test_workers_share_what_waits() -> None:
@@ -76,14 +84,14 @@ def test_queue_is_short_until_a_second_has_gone_by_without_a_refusal() -> None:
 def test_runs_that_take_longer_than_predicted_make_the_wait_longer() -> None:
     asked = Asked()
     for _ in range(50):
-        asked.admission.ran(RUN_S, 4 * RUN_S)
+        asked.admission.ran(RUN_S, 4 * RUN_S, LONG_S)
     assert asked.lets_in(15.9)  # predicted 79.5 ms, really 318, and 16 runs take 320
     assert not asked.lets_in(16.1)
 
 
 def test_one_run_that_was_held_up_makes_no_server_slow() -> None:
     asked = Asked()
-    asked.admission.ran(RUN_S, 1000 * RUN_S)
+    asked.admission.ran(RUN_S, 1000 * RUN_S, LONG_S)
     # It counts as three times as long, of which a fifth is believed: 7 ms, of which 16 may wait.
     assert asked.lets_in(15.9)
     assert not asked.lets_in(16.1)
@@ -91,7 +99,7 @@ def test_one_run_that_was_held_up_makes_no_server_slow() -> None:
 
 def test_short_queue_of_short_runs_is_four_milliseconds() -> None:
     admission = Admission(LIMITS, 1, FakeClock())
-    admission.ran(0.0001, 0.0001)
+    admission.ran(0.0001, 0.0001, LONG_S)
     with pytest.raises(OverloadedError):
         admission.check("a", 0.1, 0)
     admission.check("a", 0.0039, 0)
