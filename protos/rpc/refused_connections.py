@@ -1,6 +1,10 @@
 """Connections that end before a call is made: what gRPC says of them, what that means, and what mends it."""
 
+from datetime import UTC, datetime
+
+from protos.errors import CredentialError
 from protos.security.channel_security import ChannelSecurity
+from protos.security.tls_files import TlsFiles, wrong_dates
 
 Meaning = tuple[str, str]
 """A predicate of the server, as `refuses connections`, and the sentence that says what to do."""
@@ -73,8 +77,21 @@ def meaning_of(details: str, security: ChannelSecurity) -> Meaning | None:
             "hangs up on clients without a certificate",
             "Give this machine's own as `tls_cert` and `tls_key`; or look whether the server just stops.",
         )
+    if wrong := _wrong_dates(security.files):
+        return (
+            f"hangs up on this machine's certificate, which {wrong}",
+            f"Renew {security.files.cert}, or set this machine's clock.",
+        )
     return (
         "hangs up on this machine's certificate",
         f"Ask for another than {security.files.cert}, by an authority that the server trusts and with dates "
         "that hold by its clock; or look whether the server just stops.",
     )
+
+
+def _wrong_dates(files: TlsFiles) -> str:
+    """Return what is wrong with the dates of a certificate; empty for nothing, and for files of no use."""
+    try:
+        return wrong_dates(files.read().cert, datetime.now(UTC))
+    except CredentialError:
+        return ""
