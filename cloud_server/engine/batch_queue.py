@@ -202,11 +202,10 @@ class _Group(Generic[W]):
 
     def _fit(self) -> tuple[int, int]:
         """Return how many fit into one batch, one at least, and how many make the largest preferred one."""
-        most = self.rules.max_batch_size if self.key is not None else 1
-        if most == 1:
+        if self.rules.max_batch_size == 1:
             return 1, 1
         sums = accumulate(one.rows for one in self.entries)
-        rows = list(takewhile(lambda total: total <= most, sums))
+        rows = list(takewhile(lambda total: total <= self.rules.max_batch_size, sums))
         preferred = [
             n for n, total in enumerate(rows, 1) if total in self.rules.preferred_batch_size
         ]

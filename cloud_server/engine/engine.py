@@ -80,8 +80,7 @@ class Engine:
             else:
                 self._enter(job, model, stage, future)
         except SplitpointError as error:
-            future.add_done_callback(partial(self.book.ended, job))
-            future.set_exception(error)
+            self._refuse(job, future, error)
         return future
 
     async def load_and_answer(self, job: Job, model: Model) -> bytes:
@@ -95,7 +94,10 @@ class Engine:
         loading.add_done_callback(partial(self._left, job))
         stage = await loading
         future = asyncio.get_running_loop().create_future()
-        self._enter(job, model, stage, future, time.perf_counter_ns() - begun_ns)
+        try:
+            self._enter(job, model, stage, future, time.perf_counter_ns() - begun_ns)
+        except OverloadedError as error:
+            self._refuse(job, future, error)
         answer: bytes = await future
         return answer
 
@@ -106,6 +108,10 @@ class Engine:
             request.future.cancel()
         if self._alarm is not None:
             self._alarm.cancel()
+
+    def _refuse(self, job: Job, future: asyncio.Future[Any], error: SplitpointError) -> None:
+        future.add_done_callback(partial(self.book.ended, job))
+        future.set_exception(error)
 
     def _admit(self, job: Job) -> None:
         queue = self._workers.queue

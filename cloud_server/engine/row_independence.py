@@ -37,7 +37,10 @@ def dependence(stage: Stage) -> str:
     except SplitpointError as error:
         return f"it cannot be tried on random rows: {error}"
     for spec in stage.outputs:
-        if not _same(spec, [each[spec.name] for each in alone], together[spec.name]):
+        arrays = [each[spec.name] for each in alone]
+        if not _tells(arrays):
+            return f"{spec.name} is no number for random rows"
+        if not _same(spec, arrays, together[spec.name]):
             return f"rows of {spec.name} depend on one another"
     return ""
 
@@ -71,7 +74,7 @@ def _same(spec: TensorSpec, alone: list[Array], together: Array) -> bool:
     if any(each.shape[axis] != 1 for each in alone) or together.shape[axis] != len(alone):
         return False
     parts = np.split(together, len(alone), axis)
-    return all(map(_close, alone, parts)) and _tells(alone)
+    return all(map(_close, alone, parts))
 
 
 def _tells(alone: list[Array]) -> bool:

@@ -31,7 +31,7 @@ class AnswerStream:
     def __init__(self, answerer: Answerer, context: Context, window: int) -> None:
         self._answerer = answerer
         self._context = context
-        self._name = f"{context.peer()} {id(self):x}"
+        self._connection = context.peer()
         self._free = window
         self._freed, self._answered_some = asyncio.Event(), asyncio.Event()
         self._answers: deque[bytes] = deque()
@@ -64,7 +64,9 @@ class AnswerStream:
             data = await self._context.read()
             if data is grpc.aio.EOF:
                 return
-            job = Job(data, encode_stream_response, self._name, self._context.time_remaining())
+            job = Job(
+                data, encode_stream_response, self._connection, self._context.time_remaining()
+            )
             self._watch(job, self._answerer.submit(job))
 
     async def _write(self) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cloud_server.engine.serving_file import SERVING_FILE
 from cloud_server.server import CloudServer
+from partitioner.bundle.manifest import SERVING_FILE
 from partitioner.importer.importer import ImportOptions, import_model
 from protos.names import PARAM_BATCH_SIZE
 from protos.wire.framing import decode_stream_response

@@ -167,6 +167,63 @@ def test_greedy_caller_waits_behind_itself_alone() -> None:
     assert "modest" in [queue.take(0)[0].caller for _ in range(2)]
 
 
+def test_caller_that_comes_later_is_owed_nothing_of_what_others_got_before() -> None:
+    queue: BatchQueue[Waiting] = BatchQueue()
+    for _ in range(20):
+        queue.offer(waiting(caller="early"))
+    for _ in range(10):
+        queue.take(0)
+    for _ in range(10):
+        queue.offer(waiting(caller="later"))
+    served = [queue.take(0)[0].caller for _ in range(10)]
+    assert 4 <= served.count("early") <= 6
+
+
+def test_all_start_alike_once_nobody_has_waited() -> None:
+    queue: BatchQueue[Waiting] = BatchQueue()
+    for _ in range(5):
+        queue.offer(waiting(caller="busy"))
+    while queue.take(0):
+        pass
+    for caller in ("busy", "other"):
+        queue.offer(waiting(caller=caller))
+    assert queue.take(0)[0].caller == "busy"  # it came first
+
+
+def test_queue_of_a_level_takes_as_many_as_its_policy_says() -> None:
+    rules = BatchRules(
+        priority_levels=2,
+        default_queue_policy=QueuePolicy(max_queue_size=2),
+        priority_queue_policy={1: QueuePolicy(max_queue_size=1)},
+    )
+    queue: BatchQueue[Waiting] = BatchQueue()
+    for level, fits in ((1, 1), (2, 2)):
+        for _ in range(fits):
+            queue.offer(waiting(rules, level=level))
+        with pytest.raises(OverloadedError, match=f"^{fits} requests? of this priority"):
+            queue.offer(waiting(rules, level=level))
+    queue.take(0)
+    queue.offer(waiting(rules, level=1))  # its place is free again
+
+
+def test_request_that_is_computed_alone_does_not_wait_for_company() -> None:
+    rules = BatchRules(max_queue_delay_us=100)
+    queue: BatchQueue[Waiting] = BatchQueue()
+    for _ in range(2):
+        queue.offer(waiting(rules, key=None))
+    assert [len(queue.take(0)) for _ in range(3)] == [1, 1, 0]
+
+
+def test_request_that_was_delayed_is_dropped_when_nobody_waits_for_it_any_more() -> None:
+    rules = BatchRules(default_queue_policy=DELAYED)
+    queue: BatchQueue[Waiting] = BatchQueue()
+    one = waiting(rules, late_ns=10, expires_ns=20)
+    queue.offer(one)
+    assert queue.expire(10) == []
+    assert queue.alarm_ns() == 20
+    assert queue.expire(20) == [one]
+
+
 def test_late_request_that_is_delayed_goes_behind_all_of_its_level_and_is_computed() -> None:
     policy = QueuePolicy(timeout_action=TimeoutAction.DELAY)
     rules = BatchRules(priority_levels=2, default_queue_policy=policy)

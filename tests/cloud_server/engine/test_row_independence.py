@@ -8,6 +8,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import ModelFile, RuntimeOptions, Stage, open_stage
 from protos.tensors import TensorSpec
 from tests.kit.mixed_rows import MIXED, apart
+from tests.kit.models import Builder
 
 
 def stage_of(
@@ -66,3 +67,10 @@ def test_tail_that_random_rows_do_not_suit_is_computed_alone() -> None:
     inputs, outputs = specs(model)
     wild = (inputs[0], TensorSpec("rows", "int64", (-1,), drawn=(5, 9)))
     assert dependence(stage_of(model, wild, outputs)).startswith("it cannot be tried")
+
+
+def test_tail_that_makes_no_numbers_of_random_rows_is_computed_alone() -> None:
+    """Nothing differs where nothing is a number."""
+    b = Builder(0)
+    model = b.model(b.op("Log", b.op("Neg", b.op("Abs", b.input("x", ["n", 8])))))
+    assert "is no number for random rows" in dependence(stage_of(model, *specs(model)))

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from cloud_server.engine.batch_rules import BatchRules, QueuePolicy, TimeoutAction
-from cloud_server.engine.serving_file import SERVING_FILE, rules_by_cut
+from cloud_server.engine.serving_file import rules_by_cut
 from cloud_server.options import ServerOptions
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.manifest import SERVING_FILE
 from protos.errors import BundleError, UsageError
 
 DEFAULT = BatchRules(max_batch_size=8, preferred_batch_size=(4, 8), max_queue_delay_us=100)
