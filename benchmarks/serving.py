@@ -39,9 +39,11 @@ def copied(bundle: Path, folder: Path) -> Bundle:
 
 
 @contextmanager
-def served(bundles: Path, *flags: str, cores: Collection[int] = ()) -> Iterator[str]:
+def served(
+    bundles: Path, *flags: str, cores: Collection[int] = (), listen: str = "127.0.0.1:0"
+) -> Iterator[str]:
     """Run `splitpoint-cloud serve` until the end of the block; give its HOST:PORT."""
-    words = ["serve", "--bundles", str(bundles), "--listen", "127.0.0.1:0", *flags]
+    words = ["serve", "--bundles", str(bundles), "--listen", listen, *flags]
     with _started("cloud_server", "cloud_server.server", words, cores) as ready:
         yield ready["address"]
 

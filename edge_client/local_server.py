@@ -231,6 +231,8 @@ class _Answerer:
         outputs = requested_outputs(header, model)
         values = await self._unpack(header, raw)
         async with self._room:
+            running = self._client.bundle  # which may be another version by now
+            check_digest(header, running.name, running.digest)
             result = await self._client.infer(
                 values, arrived_at=job.received_ns / 1e9, on_error="result"
             )

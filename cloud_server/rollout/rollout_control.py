@@ -1,13 +1,16 @@
 """The control of roll-outs: what each is to run by the roll-outs and by what the server has."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.version import Version
 from cloud_server.observability.edge_book import EdgeBook
 from cloud_server.rollout.rollout import Rollout, RolloutState
 from cloud_server.rollout.rollout_book import RolloutBook
+from cloud_server.rollout.use_ledger import UseLedger
 from cloud_server.rollout.verdict import VersionUse, uses_of, why_back
 from protos.errors import UsageError
 from protos.telemetry import DIGEST_SHOWN
@@ -26,8 +29,15 @@ class Target:
 class RolloutControl:
     """Answers what a device is to run, and carries out what whoever runs the server asks for."""
 
-    def __init__(self, store: ModelStore, book: RolloutBook, edges: EdgeBook) -> None:
+    def __init__(
+        self,
+        store: ModelStore,
+        book: RolloutBook,
+        edges: EdgeBook,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.book = book
+        self._ledger, self._clock = UseLedger(), clock
         self._store = store
         self._edges = edges
 
@@ -90,10 +100,14 @@ class RolloutControl:
 
     def judge(self) -> None:
         """Roll back what devices fare worse with, by what they have told until now."""
+        self._ledger.take(self._edges.newest(), self._clock())
         for name, rollout in self.book.rollouts.items():
             if rollout.state is RolloutState.BACK:
                 continue
-            if why := why_back(self.use(rollout, new=True), self.use(rollout, new=False)):
+            digests = rollout.version_digest, rollout.before_digest
+            beside = self._ledger.beside(name, *(digest[:DIGEST_SHOWN] for digest in digests))
+            uses = self.use(rollout, new=True), self.use(rollout, new=False)
+            if why := why_back(*uses, beside):
                 _log.error("%s of %s is rolled back: %s", rollout.version_digest[:12], name, why)
                 self.book.set_state(name, RolloutState.BACK, why)
 

@@ -29,9 +29,14 @@ class VersionUse:
     """Frames that failed by what a version may be to blame for."""
 
     @property
-    def failing_share(self) -> float:
-        """Share of the frames that fell back or failed; a fault that was finished elsewhere counts once."""
-        return max(self.fallbacks, self.faults) / max(1, self.frames)
+    def fault_share(self) -> float:
+        """Share of the frames that failed by what a version may be to blame for."""
+        return self.faults / max(1, self.frames)
+
+    @property
+    def fallback_share(self) -> float:
+        """Share of the frames that fell back."""
+        return self.fallbacks / max(1, self.frames)
 
 
 def uses_of(name: str, seen: Iterable[Telemetry]) -> Mapping[str, VersionUse]:
@@ -55,14 +60,23 @@ def uses_of(name: str, seen: Iterable[Telemetry]) -> Mapping[str, VersionUse]:
     return found
 
 
-def why_back(new: VersionUse, before: VersionUse) -> str:
-    """Return why a version has to go back; empty: it need not."""
+def why_back(new: VersionUse, before: VersionUse, beside: tuple[VersionUse, VersionUse]) -> str:
+    """Return why a version has to go back; empty: it need not.
+
+    `beside`: both versions in those minutes alone in which both served. Fallbacks are compared in these, as
+    a link or a cloud that fails for a while fails all versions; faults are a version's own at any time.
+    """
     tried = new.devices + new.refused
     if new.refused >= _REFUSALS and new.refused >= _REFUSAL_SHARE * tried:
         return f"of {plural(tried, 'device')} that tried it {new.refused:,} have refused it"
-    if new.frames >= LEAST_FRAMES and new.failing_share > before.failing_share + _WORSE:
+    if new.frames >= LEAST_FRAMES and new.fault_share > before.fault_share + _WORSE:
+        shares = f"{new.fault_share:.0%} of {plural(new.frames, 'frame')}"
+        return f"{shares} failed by it, and {before.fault_share:.0%} with the version before"
+    ours, theirs = beside
+    enough = min(ours.frames, theirs.frames) >= LEAST_FRAMES
+    if enough and ours.fallback_share > theirs.fallback_share + _WORSE:
         return (
-            f"{new.failing_share:.0%} of {plural(new.frames, 'frame')} fell back or failed, and "
-            f"{before.failing_share:.0%} of {before.frames:,} with the version before"
+            f"{ours.fallback_share:.0%} of {plural(ours.frames, 'frame')} fell back, and in the same "
+            f"minutes {theirs.fallback_share:.0%} of {theirs.frames:,} with the version before"
         )
     return ""

@@ -13,8 +13,10 @@ from protos.errors import (
     CalibrationError,
     FaultError,
     MismatchError,
+    OverloadedError,
     SplitpointError,
     UnknownNameError,
+    UnreachableError,
 )
 
 _FAULTS = (FaultError, BundleError, MismatchError, UnknownNameError)
@@ -35,22 +37,25 @@ def is_fault(error: BaseException) -> bool:
     return isinstance(error, _FAULTS) or not isinstance(error, SplitpointError)
 
 
+def _fell_back(result: Result) -> bool:
+    """Tell whether the cloud failed a frame; a cloud that is away, or full, fails every version."""
+    error = result.cloud_error
+    return error is not None and not isinstance(error, UnreachableError | OverloadedError)
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The last frames of a version."""
+    """What the frames of a version have come to."""
 
     frames: int = 0
     """With a result."""
     fallbacks: int = 0
-    """That the cloud was meant to serve, and did not."""
+    """That the cloud was asked for and did not serve, though it was there."""
     faults: int = 0
     """That failed by what a version may be to blame for."""
     last_fault: str = ""
-
-    @property
-    def fallback_share(self) -> float:
-        """Share of the frames that fell back."""
-        return self.fallbacks / max(1, self.frames)
+    recent_share: float = 0.0
+    """Share of the last 200 frames that fell back."""
 
 
 class VersionTally:
@@ -60,7 +65,7 @@ class VersionTally:
         self.hears: Callable[[], None] | None = None
         """Is called after each frame, on the thread that had its result."""
         self._lock = threading.Lock()
-        self._frames = self._faults = 0
+        self._frames = self._fallbacks = self._faults = 0
         self._last_fault = ""
         self._fell_back: deque[bool] = deque(maxlen=_REMEMBERED)
 
@@ -68,7 +73,9 @@ class VersionTally:
         """Count a frame that has its result."""
         with self._lock:
             self._frames += result.served_by is not ServedBy.NONE
-            self._fell_back.append(result.fallback is not None)
+            fell_back = _fell_back(result)
+            self._fallbacks += fell_back
+            self._fell_back.append(fell_back)
         error = result.cloud_error or (None if result.fallback else result.error)
         if error is not None:
             self.failed(error)
@@ -85,12 +92,10 @@ class VersionTally:
 
     @property
     def counts(self) -> Counts:
-        """What they came to so far; fallbacks of the last 200."""
+        """What they came to so far."""
         with self._lock:
-            fallbacks, seen = sum(self._fell_back), len(self._fell_back)
-            share = fallbacks / max(1, seen)
-            scaled = round(share * self._frames) if self._frames > seen else fallbacks
-            return Counts(self._frames, scaled, self._faults, self._last_fault)
+            recent = sum(self._fell_back) / max(1, len(self._fell_back))
+            return Counts(self._frames, self._fallbacks, self._faults, self._last_fault, recent)
 
     def _tell(self) -> None:
         if self.hears is not None:
@@ -103,6 +108,8 @@ class Verdict(StrEnum):
     GOES_ON = "goes on"
     PASSED = "passed"
     FAILED = "failed"
+    POSTPONED = "postponed"
+    """It fares worse, for which the link may be to blame: it is tried again another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +126,12 @@ def judge(now: Counts, before: Counts, wanted_frames: int) -> Judged:
         return Judged(
             Verdict.FAILED, f"{plural(now.faults, 'frame')} failed by it: {now.last_fault}"
         )
-    many = now.fallback_share > before.fallback_share + _MORE_FALLBACKS
+    many = now.recent_share > before.recent_share + _MORE_FALLBACKS
     if now.frames >= min(_LEAST_FRAMES, wanted_frames) and many and before.frames:
         return Judged(
-            Verdict.FAILED,
-            f"{now.fallback_share:.0%} of its frames were not served by the cloud, and of the version "
-            f"before {before.fallback_share:.0%}",
+            Verdict.POSTPONED,
+            f"{now.recent_share:.0%} of its frames were not served by the cloud, and of the version "
+            f"before {before.recent_share:.0%}",
         )
     if now.frames >= wanted_frames:
         return Judged(Verdict.PASSED, f"it has served {plural(now.frames, 'frame')}")

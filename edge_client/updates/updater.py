@@ -18,6 +18,7 @@ from protos.errors import (
     BundleError,
     DeniedError,
     FileError,
+    LateError,
     MismatchError,
     NetworkError,
     OverloadedError,
@@ -27,10 +28,16 @@ from protos.errors import (
 Mode = Literal["auto", "hold"]
 
 _RETRY_S, _LONGEST_S = 1.0, 300.0
+_POSTPONED_S = 300.0
+"""Until a version is tried again that fared worse, as the link may have."""
 _PASSING = (NetworkError, OverloadedError, DeniedError, MismatchError, FileError)
 """What says nothing of a version: links, servers and disks may be well again."""
 
 _log = logging.getLogger(__name__)
+
+
+class _PostponedError(LateError):
+    """A trial was ended by what may pass."""
 
 
 class Phase(StrEnum):
@@ -185,7 +192,10 @@ class Updater(Generic[C]):
                 if not _may_pass(error):
                     self._refuse(offer.version_digest, str(error))
                     return
-                self._tell(self.state.phase, offer, f"{error} It is tried again.")
+                postponed = isinstance(error, _PostponedError)
+                phase = Phase.IDLE if postponed else self.state.phase
+                self._tell(phase, offer, f"{error} It is tried again.")
+                wait_s = _POSTPONED_S if postponed else wait_s
             except Exception as error:  # noqa: BLE001 - whatever a version does, frames go on
                 _log.exception("version %s cannot be used", offer.version_digest[:12])
                 self._refuse(offer.version_digest, repr(error))
@@ -257,6 +267,9 @@ class Updater(Generic[C]):
             return
         self._tell(Phase.TRIAL, offer, f"it has to serve {plural(self._trial_frames, 'frame')}")
         judged = await self._verdict(candidate.tally, proven.tally)
+        if judged.verdict is Verdict.POSTPONED:
+            await self._come_back(judged.reason)
+            raise _PostponedError(f"{judged.reason}.")
         if judged.verdict is Verdict.FAILED:
             await self._come_back(judged.reason)
             self._refuse(offer.version_digest, judged.reason)

@@ -61,25 +61,28 @@ def test_one_fault_may_be_chance_and_two_are_none() -> None:
     assert (judged.verdict, judged.reason) == (Verdict.FAILED, "2 frames failed by it: NaN.")
 
 
-def test_version_fails_that_falls_back_far_more_often_than_the_one_before() -> None:
-    before = Counts(frames=100, fallbacks=10)  # 10 %
-    worse, alike = Counts(frames=20, fallbacks=9), Counts(frames=20, fallbacks=8)  # 45 %, 40 %
-    assert judge(worse, before, 50).verdict is Verdict.FAILED
+def test_version_is_postponed_that_falls_back_far_more_often_than_the_one_before() -> None:
+    before = Counts(frames=100, recent_share=0.1)
+    worse, alike = Counts(frames=20, recent_share=0.45), Counts(frames=20, recent_share=0.4)
+    assert judge(worse, before, 50).verdict is Verdict.POSTPONED
     assert judge(alike, before, 50).verdict is Verdict.GOES_ON
 
 
 def test_version_whose_cloud_was_away_before_is_not_blamed_for_it() -> None:
-    before = Counts(frames=100, fallbacks=100)
-    assert judge(Counts(frames=50, fallbacks=50), before, 50).verdict is Verdict.PASSED
+    before = Counts(frames=100, recent_share=1.0)
+    assert judge(Counts(frames=50, recent_share=1.0), before, 50).verdict is Verdict.PASSED
 
 
 def test_tally_counts_frames_fallbacks_and_faults_apart() -> None:
     tally = VersionTally()
     tally.note(result())
-    tally.note(result(error=UnreachableError("gone.")))
+    tally.note(result(error=UnreachableError("gone.")))  # which says nothing of a version
+    tally.note(result(error=LateError("late.")))
     tally.note(result(error=FaultError("broken.")))
     tally.note(result(ServedBy.NONE, FaultError("worse.")))
-    assert tally.counts == Counts(frames=3, fallbacks=2, faults=2, last_fault="worse.")
+    assert tally.counts == Counts(
+        frames=4, fallbacks=2, faults=2, last_fault="worse.", recent_share=0.4
+    )
 
 
 def test_tally_of_several_threads_loses_no_frame() -> None:
