@@ -112,3 +112,11 @@ async def test_request_over_the_rate_is_told_when_to_try_again(
     assert again.status_code == 429
     assert 50 < int(again.headers["retry-after"]) <= 60
     assert "slow may take" in again.json()["error"]
+
+
+async def test_every_page_counts(residual_bundle: Bundle, path: Path) -> None:
+    token = enrol(path, "slow", limits=Limits(requests_per_s=1 / 60))
+    async with client_of(residual_bundle, path) as ask:
+        assert (await ask("GET", "/v2", token.text)).status_code == 200
+        assert (await ask("GET", "/v2", token.text)).status_code == 429
+        assert (await ask("GET", "/v2/health/ready", token.text)).status_code == 200

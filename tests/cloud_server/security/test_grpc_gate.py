@@ -3,6 +3,7 @@
 import logging
 import queue
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from cloud_server.security.tokens import Token, new_token
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos import splitpoint_pb2 as sp
-from protos.inference_pb2 import ModelMetadataRequest, ModelReadyRequest
+from protos.inference_pb2 import ModelMetadataRequest, ModelReadyRequest, ServerMetadataRequest
 from protos.names import PARAM_ERROR_CODE, PARAM_RETRY_AFTER_MS, RETRY_AFTER_TRAILER
 from protos.wire.framing import decode_stream_response
 from tests.kit.cloud_calls import (
@@ -141,11 +142,40 @@ def test_role_opens_its_own_methods_and_no_others(
 
 
 def test_stranger_is_refused_before_the_request_is_read(server: CloudServer) -> None:
-    """Bytes that are no message get INVALID_ARGUMENT or the like from who reads them."""
+    """On the wire a call with one request is a stream of one; this one never sends it."""
+    never = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        never.wait(TIMEOUT_S)
+        yield b""
+
     with connected(server.address) as channel:
-        unary = channel.unary_unary("/splitpoint.v1.Splitpoint/FetchBundle")
-        code, _ = refused(lambda: unary(b"\xff" * (1 << 20), timeout=TIMEOUT_S))
-    assert code == "UNAUTHENTICATED"
+        for shown in (channel, showing(channel, new_token())):
+            ask = shown.stream_unary(INFER)
+            assert refused(lambda: ask(nothing(), timeout=TIMEOUT_S))[0] == "UNAUTHENTICATED"  # noqa: B023
+        never.set()
+
+
+def test_every_call_counts_and_every_byte(
+    server: CloudServer, enrolled: Callable[..., Token], residual_bundle: Bundle
+) -> None:
+    seldom = enrolled("seldom", limits=Limits(requests_per_s=1 / 3600))
+    small = enrolled("small", "infer", limits=Limits(bytes_per_s=1))
+    request = request_of(residual_bundle)
+    with connected(server.address) as channel:
+        metadata = oip_stub(showing(channel, seldom)).ServerMetadata
+        assert metadata(ServerMetadataRequest(), timeout=TIMEOUT_S).name
+        assert refused(lambda: metadata(ServerMetadataRequest()))[0] == "RESOURCE_EXHAUSTED"
+        # A request over a second's bytes gets through, and the next one waits for its bytes to come back.
+        infer = oip_stub(showing(channel, small)).ModelInfer
+        assert infer(request, timeout=TIMEOUT_S).outputs
+        with pytest.raises(grpc.RpcError) as caught:
+            infer(request, timeout=TIMEOUT_S)
+        error: Any = caught.value
+        wait_s = int(dict(error.trailing_metadata())[RETRY_AFTER_TRAILER]) / 1e3
+        assert 0.9 * request.ByteSize() < wait_s <= request.ByteSize() + 1
+        probe = splitpoint_stub(showing(channel, small)).Probe
+        assert refused(lambda: probe(sp.ProbeRequest(payload=b"x")))[0] == "RESOURCE_EXHAUSTED"
 
 
 def test_device_is_answered_by_the_models_that_it_may_use_alone(
