@@ -16,7 +16,7 @@ class ServeSettings(Options):
 
     server: ServerOptions = group(ServerOptions, listen=defaults.LISTEN, watch=True)
     http: str | None = option(
-        None, "Address of REST health, metadata and metrics.", ADDRESS, none="off", panel=LINK
+        None, "Address of REST: inference, health, metrics.", ADDRESS, none="off", panel=LINK
     )
 
 
