@@ -62,7 +62,7 @@ class AsyncEdgeClient:
         bundle = options.load_bundle()
         self.options = options
         self.window, self.deadline_s = options.window, options.deadline_s
-        self._transport = GrpcTransport(options.endpoint) if options.cloud else None
+        self._transport = GrpcTransport(options.servers) if options.cloud else None
         if self._transport is None and options.strict:
             raise UsageError("`strict` needs a server. Give `cloud` HOST:PORT, or leave it out.")
         if self._transport is None and (options.cut != EDGE or options.adapts):

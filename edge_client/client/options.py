@@ -39,13 +39,13 @@ from partitioner.settings.threads import threads_option
 from protos.errors import UsageError
 
 if TYPE_CHECKING:
+    from edge_client.cloud.servers import Servers
     from edge_client.control.power_watch import Power
     from partitioner.bundle.bundle import Bundle
     from partitioner.planning.objective import Objective
     from partitioner.planning.terms import Terms
     from partitioner.policy.hedges import Hedging
     from partitioner.signatures.release_book import DeviceTrust
-    from protos.rpc.endpoints import Endpoint
 
 AUTO, OFF = "auto", "off"
 
@@ -99,7 +99,8 @@ class ClientOptions(ConnectionOptions):
 
     cloud: str | None = field(
         metadata=about(
-            "The cloud server; not needed by the cut edge.",
+            "The cloud server, or several with commas: the next is asked when one is away, sick or full. Not "
+            "needed by the cut edge.",
             words("HOST:PORT"),
             panel=LINK,
         )
@@ -299,7 +300,8 @@ class ClientOptions(ConnectionOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.cloud is not None:
-            self.security.check_address(self.cloud)
+            for address in self.cloud.split(","):
+                self.security.check_address(address.strip())
         if isinstance(self.link, str):
             Link.parse(self.link)
         if self.exit_floor is not None and not self._moves_thresholds:
@@ -342,13 +344,13 @@ class ClientOptions(ConnectionOptions):
         return DeviceTrust.of(self.trusted_keys, self.state, required=self.require_signature)
 
     @property
-    def endpoint(self) -> "Endpoint":
-        """The server, and how connections there are secured. Raises UsageError or CredentialError."""
-        from protos.rpc.endpoints import Endpoint
+    def servers(self) -> "Servers":
+        """The servers, and how connections there are secured. Raises UsageError or CredentialError."""
+        from edge_client.cloud.servers import parse_servers
 
         if self.cloud is None:
             raise UsageError("this client was made without a server. Give `cloud` HOST:PORT.")
-        return Endpoint(self.cloud, self.security)
+        return parse_servers(self.cloud, self.security)
 
     @property
     def known_link(self) -> Link | None:

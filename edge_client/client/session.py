@@ -30,8 +30,10 @@ from protos.errors import (
     MismatchError,
     NetworkError,
     OverloadedError,
+    SplitpointError,
     TooLargeError,
     UnknownNameError,
+    UnreachableError,
     UsageError,
 )
 from protos.names import EDGE
@@ -119,8 +121,21 @@ class CloudSession:
             if self._ended:
                 raise UsageError("the client was closed before it had greeted the server.")
             if self.server is None:
-                server, channel = self._transport.endpoint, self._transport.channel
-                self._welcome(await greet(channel, server, self._bundle, _CONNECT_S))
+                self._welcome(await self._greet_any(self._transport))
+
+    async def _greet_any(self, transport: GrpcTransport) -> ServerInfo:
+        """Greet the preferred server, or the next that can be used; raises what the first answered."""
+        servers = transport.servers
+        await servers.look_up()
+        self._breaker.has_others = len(servers) > 1
+        first: SplitpointError | None = None
+        for _ in range(len(servers)):
+            try:
+                return await greet(transport.channel, transport.endpoint, self._bundle, _CONNECT_S)
+            except _SERVED_ALONE as error:
+                first = first or error
+                await transport.switch_to(servers.after(transport.endpoint, perf_counter()))
+        raise first or UnreachableError(f"no server answers at {servers}.")
 
     @property
     def is_overruled(self) -> bool:

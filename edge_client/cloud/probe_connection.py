@@ -38,6 +38,11 @@ class ProbeConnection:
         self._clock = clock
         self._channel: grpc.aio.Channel | None = None
 
+    async def turn_to(self, server: Endpoint) -> None:
+        """Connect to this server with the next call, over a new connection."""
+        await self.hang_up()
+        self._server = server
+
     async def greet(self, bundle: Bundle) -> ServerInfo:
         """Ask the server who it is and compare bundles; see greeting.greet."""
         return await greet(self._connected(), self._server, bundle, GREET_S)

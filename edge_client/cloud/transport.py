@@ -5,6 +5,7 @@ from collections.abc import Callable
 import grpc.aio
 
 from edge_client.cloud.reply import Reply
+from edge_client.cloud.servers import Servers
 from edge_client.cloud.stream import InferStream, PendingRequest
 from partitioner.common.units import plural
 from protos.errors import LateError, TooLargeError, UsageError
@@ -19,24 +20,33 @@ def unheard(*_: object) -> None:
 class GrpcTransport:
     """Requests over one stream, which is opened by the first and, once broken, by the next one.
 
-    `server`: an address alone is asked in the clear.
+    `server`: an address alone is asked in the clear. Of several servers one is asked at a time.
     """
 
     def __init__(
         self,
-        server: str | Endpoint,
+        server: str | Endpoint | Servers,
         *,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         silence_s: float = 10.0,
     ) -> None:
-        self.endpoint = Endpoint.of(server)
-        self.address = self.endpoint.address
+        self.servers = Servers.of(server)
         self._max_request_bytes = max_message_bytes
         self._max_message_bytes = max_message_bytes
         self._silence_s = silence_s
         self._channel: grpc.aio.Channel | None = None
         self._stream: InferStream | None = None
         self._ended = False
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The server that is asked."""
+        return self.servers.current
+
+    @property
+    def address(self) -> str:
+        """The address of that server."""
+        return self.endpoint.address
 
     @property
     def channel(self) -> grpc.aio.Channel:
@@ -95,6 +105,11 @@ class GrpcTransport:
             if stream is self._stream and stream.silent_s >= self._silence_s:
                 await self.close()  # a black hole: only a new connection can find a way out
             raise
+
+    async def switch_to(self, server: Endpoint) -> None:
+        """Ask this server from now on, over a new connection: what hangs in the old one hangs no longer."""
+        await self.close()
+        self.servers.use(server)
 
     async def end(self) -> None:
         """Close for good: later calls raise UsageError."""

@@ -3,6 +3,7 @@
 The circuit breaker says when the next try is due, and lets no frame through before one succeeds.
 """
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from time import perf_counter
@@ -13,14 +14,15 @@ from edge_client.cloud.probe_connection import ProbeConnection
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller
 from partitioner.bundle.bundle import Bundle
-from partitioner.estimators.circuit_breaker import Breaker
+from partitioner.estimators.circuit_breaker import LONGEST_REST_S, Breaker
 from partitioner.estimators.transfer import Transfer
-from protos.errors import FaultError, NetworkError, SplitpointError
+from protos.errors import FaultError, NetworkError, OverloadedError, SplitpointError
+from protos.rpc.endpoints import Endpoint
 
 _LONGEST_REST_S = 30.0
 """After a plan that failed, however long it had taken."""
 _PERSON_S = 1.0
-"""After a server that lacks this very bundle: no use in asking it ten times a second."""
+"""After a server that lacks this very bundle: no use in asking it ten times a second, nor of several."""
 
 OnBack = Callable[[ServerInfo], Awaitable[None]]
 
@@ -45,17 +47,28 @@ class CloudRetry:
         self._probes = probes
         self._on_back = on_back
         self._clock = clock
+        self._tried = transport.endpoint
+        self._searches = False
+        self._looking_up: asyncio.Future[None] | None = None
 
     async def retry(self) -> None:
-        """Greet, over a new connection each time: an old one may still wait for what is lost."""
-        await self._probes.hang_up()
+        """Greet the next server, or the same again where there is no other.
+
+        Over a new connection each time: an old one may still wait for what is lost.
+        """
+        server, rest_s = self._next(self._clock())
+        if rest_s > 0:
+            self._breaker.probed(self._breaker.error, self._clock(), wait_s=rest_s)
+            return
+        await self._probes.turn_to(server)
         planned_at = math.inf
         try:
             info = await self._probes.greet(self._bundle)
             if self._controller.adapts and info.probes:
                 pair = await self._probes.two_over_a_new_link(self._controller.probe_bytes())
-                self._learn(*pair)
+                self._learn(server, *pair)
             planned_at = self._clock()
+            await self._transport.switch_to(server)
             await self._on_back(info)
         except SplitpointError as error:
             await self._probes.hang_up()
@@ -64,16 +77,29 @@ class CloudRetry:
         except Exception as error:
             self._failed(FaultError(f"looking for it failed: {error!r}"), planned_at)
             raise
-        await self._transport.close()  # whatever hung there hangs no longer
+        self._searches = False
         self._breaker.probed(None, self._clock())
 
-    def _learn(self, small: Transfer, large: Transfer) -> None:
-        """Learn from two probes, and forget what was known before unless the cloud was only late.
+    def _next(self, now_s: float) -> tuple[Endpoint, float]:
+        """Return the server to try after the one that failed, and for how long all ask to be left alone."""
+        servers, error = self._transport.servers, self._breaker.error
+        if not self._searches:
+            self._searches, self._tried = True, self._transport.endpoint
+            # For the tries after this one, which must not wait for a name service.
+            self._looking_up = asyncio.ensure_future(servers.look_up())
+        if isinstance(error, OverloadedError) and error.retry_after_s > 0:
+            servers.rest(self._tried, now_s + min(error.retry_after_s, LONGEST_REST_S))
+        self._breaker.has_others = len(servers) > 1
+        self._tried = servers.after(self._tried, now_s)
+        return self._tried, servers.rests_for_s(self._tried, now_s)
+
+    def _learn(self, server: Endpoint, small: Transfer, large: Transfer) -> None:
+        """Learn from two probes, and forget what was known before unless the same server was only late.
 
         What late answers have taught holds: probes are smaller, and wait for no frame.
         """
         learned = self._controller.learned
-        if self._breaker.answers_late:
+        if self._breaker.answers_late and server is self._transport.endpoint:
             learned.crossed(small)
             learned.crossed(large)
         else:
@@ -86,6 +112,7 @@ class CloudRetry:
         """
         now_s = self._clock()
         measured_s = 0.0 if isinstance(error, NetworkError) else now_s - planned_at
-        least_s = _PERSON_S if isinstance(error, NEEDS_A_PERSON) else 0.0
+        turn = len(self._transport.servers)
+        least_s = _PERSON_S / turn if isinstance(error, NEEDS_A_PERSON) else 0.0
         rest_s = max(least_s, min(measured_s, _LONGEST_REST_S))
         self._breaker.probed(error, now_s, wait_s=rest_s)

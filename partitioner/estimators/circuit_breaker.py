@@ -57,6 +57,8 @@ class Breaker:
         self.circuit = Circuit.CLOSED
         self.error: SplitpointError | None = None
         """The cloud's last failure; None while all is well."""
+        self.has_others = False
+        """There are other servers: one that breaks or is full is left for the next, and not waited for."""
         self.answers_late = False
         """True while the cloud answers, and frames only after they have been given up."""
         self._failures = 0
@@ -107,14 +109,14 @@ class Breaker:
         if not _is_of_the_cloud(error) or (begun_at <= self._failed_at and not trial):
             return
         self.error, self._failed_at = error, now_s
-        if isinstance(error, OverloadedError) and error.retry_after_s > 0:
+        if isinstance(error, OverloadedError) and self._asks_to_wait(error):
             # It is there, and has said when it takes more: no probe would know better.
             self._rests_until_s = now_s + min(error.retry_after_s, LONGEST_REST_S)
             return
         # A trial follows a probe that got through.
         self.answers_late = isinstance(error, LateError) and (self.answers_late or trial)
         self._failures += 1
-        chance = self._may_warm_up(error) if trial else _may_be_chance(error)
+        chance = self._may_warm_up(error) if trial else self._may_be_chance(error)
         if chance and self._failures < self._settings.failures:
             return
         if trial:
@@ -150,12 +152,18 @@ class Breaker:
         """
         return isinstance(error, LateError) and self._wait_s <= self._settings.first_wait_s
 
+    def _asks_to_wait(self, error: OverloadedError) -> bool:
+        """Tell whether to leave the cloud alone as long as it has asked for, as there is no other server."""
+        return error.retry_after_s > 0 and not self.has_others
+
+    def _may_be_chance(self, error: SplitpointError) -> bool:
+        """Tell what may happen to a cloud that is well; where others are at hand, no broken stream is."""
+        return isinstance(error, LateError) or (
+            isinstance(error, UnreachableError) and not self.has_others
+        )
+
 
 def _is_of_the_cloud(error: SplitpointError) -> bool:
     """Tell what says something about the cloud from what one frame brought upon itself."""
     kinds = (NetworkError, ServerError, UnknownNameError, BundleError)
     return isinstance(error, kinds) and not isinstance(error, TooLargeError)
-
-
-def _may_be_chance(error: SplitpointError) -> bool:
-    return isinstance(error, UnreachableError | LateError)

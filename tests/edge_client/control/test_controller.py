@@ -155,7 +155,7 @@ async def test_cloud_that_is_away_moves_everything_here_and_its_return_moves_it_
 async def test_hundred_moves_in_a_stream_cost_no_frame_and_change_no_answer(
     residual_bundle: Bundle, planned: Plan
 ) -> None:
-    inputs = frames(residual_bundle, 110)
+    inputs = frames(residual_bundle, 150)
     async with (
         FakeCloud(residual_bundle) as cloud,
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-01", window=1) as client,
@@ -166,7 +166,7 @@ async def test_hundred_moves_in_a_stream_cost_no_frame_and_change_no_answer(
         async for result in client.stream(inputs):
             results.append(result)
             see(client, 0.2e6 if client.choice.cut.id != EDGE else 1e9)
-    assert [result.frame for result in results] == list(range(110))
+    assert [result.frame for result in results] == list(range(150))
     assert client.control.switches >= 100
     assert {result.cut for result in results} == {EDGE, planned.best.cut}
     for result, frame in zip(results, inputs, strict=True):

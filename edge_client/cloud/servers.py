@@ -1,0 +1,121 @@
+"""The servers of one cloud: which of them is in use, and which comes next when it is away, sick or full."""
+
+import asyncio
+import math
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+
+from protos.errors import UsageError
+from protos.rpc.addresses import split_address
+from protos.rpc.endpoints import Endpoint
+from protos.security.channel_security import ChannelSecurity
+
+_RESOLVED_S = 1.0
+"""What a name service may take; without an answer the names stand for themselves."""
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """Return the IP addresses of a host, in the order of the system; OSError."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(_RESOLVED_S):
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[4][0]) for address in found))
+
+
+def parse_servers(text: str, security: ChannelSecurity | None = None) -> "Servers":
+    """Return the servers of `HOST:PORT,HOST:PORT`, the preferred first; UsageError for what is no address."""
+    addresses = [part.strip() for part in text.split(",")]
+    if len(set(addresses)) < len(addresses) or "" in addresses:
+        raise UsageError(
+            f"{text!r} names a server twice, or none between two commas. Write each once: a:50051,b:50051."
+        )
+    return Servers([Endpoint(address, security) for address in addresses])
+
+
+class Servers:
+    """One or more servers that offer the same, in the order in which they are preferred.
+
+    A name that stands for several addresses beyond this machine stands for as many servers, once
+    `look_up` was awaited. Who is in use stays in use until it fails.
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._named = tuple(endpoints)
+        self._all = self._named
+        self._current = self._named[0]
+        self._rests_until_s: dict[str, float] = {}
+
+    @classmethod
+    def of(cls, server: "str | Endpoint | Servers") -> "Servers":
+        """Return servers that may be given as one, or as its address in the clear."""
+        return server if isinstance(server, Servers) else cls([Endpoint.of(server)])
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self._all))
+
+    @property
+    def current(self) -> Endpoint:
+        """The one that is asked."""
+        return self._current
+
+    def use(self, server: Endpoint) -> None:
+        """Ask this one from now on."""
+        self._current = server
+
+    def rest(self, server: Endpoint, until_s: float) -> None:
+        """Leave a server alone until a moment: it is full, and has named it."""
+        self._rests_until_s[server.address] = until_s
+
+    def rests_for_s(self, server: Endpoint, now_s: float) -> float:
+        """Return how long a server is still to be left alone."""
+        return max(0.0, self._rests_until_s.get(server.address, -math.inf) - now_s)
+
+    def after(self, server: Endpoint, now_s: float) -> Endpoint:
+        """Return the next after `server` that may be asked now, or else the one that may be soonest.
+
+        It is `server` itself where there is no other.
+        """
+        at = self._all.index(server) if server in self._all else -1
+        turn = [*self._all[at + 1 :], *self._all[: at + 1]]
+        return min(turn, key=lambda one: self.rests_for_s(one, now_s))
+
+    async def look_up(self, resolving: Resolve = resolve) -> None:
+        """Find out which servers the names stand for now; without an answer it stays as it is."""
+        found: list[Endpoint] = []
+        for endpoint in self._named:
+            found += await self._behind(endpoint, resolving)
+        known = {one.address: one for one in (*self._all, self._current)}
+        self._all = tuple(known.get(one.address, one) for one in found)
+        if self._current not in self._all and self._current in self._named:
+            self._current = self._all[0]
+
+    async def _behind(self, endpoint: Endpoint, resolving: Resolve) -> Sequence[Endpoint]:
+        if endpoint.address.startswith("unix:"):
+            return [endpoint]
+        host, port = split_address(endpoint.address, "of a server")
+        try:
+            addresses = await resolving(host, port)
+        except (OSError, TimeoutError):
+            return [one for one in self._all if self._is_behind(one, host)] or [endpoint]
+        if len(addresses) < 2 or any(
+            ip_address(one.partition("%")[0]).is_loopback for one in addresses
+        ):
+            return [endpoint]
+        security = endpoint.security
+        if security.tls and not security.server_name:
+            security = replace(security, server_name=host)
+        return [Endpoint(_joined(address, port), security) for address in addresses]
+
+    def _is_behind(self, one: Endpoint, host: str) -> bool:
+        return one not in self._named and one.security.server_name == host
+
+
+def _joined(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

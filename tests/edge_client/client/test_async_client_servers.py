@@ -1,0 +1,128 @@
+"""A client of two servers: one that is away, sick, full or of another version is left for the other."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cloud_server.server import CloudServer
+from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.frames.result import Result, ServedBy
+from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.manifest import write_manifest
+from protos.errors import MismatchError, UnreachableError
+from tests.kit.clients import breaker_of
+from tests.kit.cloud_calls import Gate
+from tests.kit.frames import frames, whole
+
+CUT = "cut-03"
+
+
+def client_of(bundle: Bundle, *servers: str, **options: object) -> AsyncEdgeClient:
+    settings = {"timeout_s": 30.0, **options}
+    return AsyncEdgeClient(",".join(servers), bundle, CUT, **settings)
+
+
+async def frames_until(client: AsyncEdgeClient, holds: Callable[[Result], bool]) -> list[Result]:
+    """Run frames until a result is what it should be, some hundreds at most; every one is right."""
+    results = []
+    for number in range(2000):
+        (feeds,) = frames(client.bundle, 1, seed=number % 7)
+        result = await client.infer(feeds)
+        for name, array in whole(client.bundle, feeds).items():
+            np.testing.assert_allclose(result.outputs[name], array, rtol=1e-3, atol=1e-4)
+        results.append(result)
+        if holds(result):
+            return results
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"it never came: {results[-1].reason}")
+
+
+def by_cloud(result: Result) -> bool:
+    return result.served_by is ServedBy.CLOUD
+
+
+@pytest.fixture
+async def two(residual_bundle: Bundle) -> AsyncIterator[tuple[CloudServer, CloudServer]]:
+    first, second = (CloudServer(residual_bundle.path, workers=1) for _ in range(2))
+    async with first, second:
+        yield first, second
+
+
+async def test_server_that_stops_is_left_and_no_frame_is_lost(
+    residual_bundle: Bundle, two: tuple[CloudServer, CloudServer]
+) -> None:
+    """A rolling restart: the first goes while frames come, comes back, and then the second goes."""
+    first, second = two
+    home = first.address
+    async with client_of(residual_bundle, home, second.address) as client:
+        await frames_until(client, by_cloud)
+        assert client._transport is not None
+        assert client._transport.address == home
+        await first.stop(0.5)
+        await frames_until(client, by_cloud)
+        assert client._transport.address == second.address
+        async with CloudServer(residual_bundle.path, home, workers=1):
+            await second.stop(0.5)
+            await frames_until(client, by_cloud)
+            assert client._transport.address == home
+
+
+async def test_preferred_server_that_is_away_at_the_start_is_passed_over(
+    residual_bundle: Bundle, residual_address: str
+) -> None:
+    async with client_of(residual_bundle, "127.0.0.1:1", residual_address, strict=True) as client:
+        assert by_cloud((await frames_until(client, by_cloud))[0])
+
+
+async def test_client_that_finds_none_says_what_the_preferred_one_said(
+    residual_bundle: Bundle,
+) -> None:
+    with pytest.raises(UnreachableError, match="127.0.0.1:1"):
+        async with client_of(residual_bundle, "127.0.0.1:1", "127.0.0.1:2", strict=True):
+            pass
+
+
+async def test_server_with_another_version_is_left_for_one_that_has_this(
+    residual_bundle: Bundle, residual_address: str, tmp_path: Path
+) -> None:
+    shutil.copytree(residual_bundle.path, tmp_path / "net")
+    other = residual_bundle.manifest.model_copy(update={"source": "another.onnx"})
+    write_manifest(tmp_path / "net", other)
+    async with (
+        CloudServer(tmp_path / "net") as server,
+        client_of(residual_bundle, server.address, residual_address) as client,
+    ):
+        results = await frames_until(client, by_cloud)
+        assert len(results) == 1
+        client._transport.servers.use(
+            client._transport.servers.after(client._transport.endpoint, 0)
+        )
+        await client._transport.close()  # as if it had been swapped meanwhile
+        results = await frames_until(client, by_cloud)
+        assert isinstance(breaker_of(client).error, MismatchError | None)
+        assert client._transport.address == residual_address
+
+
+async def test_server_that_is_full_is_left_at_once_and_not_asked_before_its_time(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    full = CloudServer(residual_bundle.path, workers=1, max_queue=1)
+    async with full, CloudServer(residual_bundle.path, workers=1) as free:
+        blocker = client_of(residual_bundle, full.address)
+        async with blocker, client_of(residual_bundle, full.address, free.address) as client:
+            (feeds,) = frames(residual_bundle, 1)
+            held = [asyncio.create_task(blocker.infer(feeds)) for _ in range(2)]
+            await asyncio.to_thread(gate.entered.acquire, timeout=30)
+            asked = asyncio.create_task(client.infer(feeds))
+            result = await asked
+            assert result.served_by is ServedBy.EDGE
+            gate.opened.set()
+            await frames_until(client, by_cloud)
+            assert client._transport is not None
+            assert client._transport.address == free.address
+            await asyncio.gather(*held)
