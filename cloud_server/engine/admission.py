@@ -31,8 +31,10 @@ _GREEDY = 1 / 3
 _LEAST_KEPT_S = 0.004
 """However short the runs: what is between a worker and its next request takes a time as well."""
 _LATEST, _MOST_TIMES = 0.2, 3.0
-"""Weight of the newest run, which counts as so many times as long as expected at most: a machine that was
+"""Weight of the newest run, which counts as so many times as long as the others at most: a machine that was
 held up for a moment is not slow."""
+_LASTING, _MOST_OF_PREDICTED = 0.05, 10.0
+"""The same of what runs take beyond what was predicted, which itself follows the newest runs."""
 
 _WINDOW_S = 0.25
 _LEAST_AWAY_S, _MOST_AWAY_S = 0.01, 2.0
@@ -63,7 +65,7 @@ class Admission:
         self._limits, self._workers, self._clock = limits, workers, clock
         self._held: Counter[str] = Counter()
         self._run_s = 0.0
-        self._slowness = 1.0
+        self._took_s = self._predicted_s = 0.0
         self._waited_s = 0.0
         self._short_until_s = 0.0
         self._push_back = PushBack(clock)
@@ -73,7 +75,8 @@ class Admission:
 
         `waiting_s`: the predicted seconds of all that waits, for one worker; `waiting_bytes`: its bytes.
         """
-        wait_s = self._slowness * waiting_s / self._workers
+        slowness = self._took_s / self._predicted_s if self._predicted_s else 1.0
+        wait_s = slowness * waiting_s / self._workers
         full = self._what_is_full(caller, wait_s, waiting_bytes)
         if full:
             self._short_until_s = self._clock() + _CALM_S
@@ -100,12 +103,11 @@ class Admission:
     def ran(self, predicted_s: float, took_s: float, waited_s: float) -> None:
         """Learn from one run, before which its first request has waited; a lost update does not matter."""
         self._waited_s = waited_s
-        if self._run_s:
-            self._run_s = _followed(self._run_s, took_s)
-        else:
-            self._run_s = took_s
-        if predicted_s > 0:
-            self._slowness = _followed(self._slowness, took_s / predicted_s)
+        run_s = self._run_s or took_s
+        self._run_s = run_s + _LATEST * (min(took_s, _MOST_TIMES * run_s) - run_s)
+        took_s = min(took_s, _MOST_OF_PREDICTED * predicted_s)
+        self._took_s += _LASTING * (took_s - self._took_s)
+        self._predicted_s += _LASTING * (predicted_s - self._predicted_s)
 
     def _what_is_full(self, caller: str, wait_s: float, waiting_bytes: int) -> str:
         """Return what there is too much of, as a noun; empty: there is room."""
@@ -126,10 +128,6 @@ class Admission:
 
     def _is_greedy(self, caller: str) -> bool:
         return self._held[caller] * len(self._held) > self.inside
-
-
-def _followed(expected: float, found: float) -> float:
-    return expected + _LATEST * (min(found, _MOST_TIMES * expected) - expected)
 
 
 class PushBack:
