@@ -59,8 +59,14 @@ class UpdatesService:
         """Return some bytes of a file of a version.
 
         Raises UnknownNameError for a version or a file that is not there, UsageError for bytes that are not.
+        They come no faster than the caller may have them.
         """
         self._access.check(request.name)
+        part = await self._part(request)
+        await self._access.pace(len(part.chunk))
+        return part
+
+    async def _part(self, request: sp.FetchPartRequest) -> sp.FetchPartResponse:
         version = self._store.find_version(request.name, request.version_digest)
         if not request.version_digest or version.digest != request.version_digest:
             raise UsageError("a part is fetched of one version. Name it by its whole digest.")

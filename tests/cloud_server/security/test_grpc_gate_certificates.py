@@ -1,5 +1,6 @@
 """The gate behind mutual TLS: the device is the one of the client certificate's name."""
 
+import queue
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -12,9 +13,17 @@ import trustme
 from cloud_server.security.gate import Gate
 from cloud_server.security.grpc_gate import GrpcGate
 from cloud_server.security.registered_device import Limits
+from cloud_server.security.registration import revoked
+from cloud_server.server import CloudServer
+from partitioner.bundle.bundle import Bundle
+from protos.rpc.endpoints import Endpoint
+from protos.security.channel_security import ChannelSecurity
+from protos.security.tls_files import TlsFiles
 from protos.serving.callers import CALLER
-from tests.kit.cloud_calls import TIMEOUT_S
-from tests.kit.devices import certified, device_of, put
+from protos.wire.framing import decode_stream_response
+from tests.kit.certificates import Authority
+from tests.kit.cloud_calls import STREAM, TIMEOUT_S, crossing, oip_stub, refused, request_for
+from tests.kit.devices import NOW, certified, device_of, put
 
 METHOD = "/inference.GRPCInferenceService/ServerMetadata"
 
@@ -86,3 +95,39 @@ async def test_token_says_who_calls_where_both_are_shown(behind_tls: Any) -> Non
         assert await ask("cam-1", token=token.text) == "by-token"
         assert "does not know the token" in await ask("cam-1", token="spt_wrong")
         assert (await ask("by-token")).startswith("UNAUTHENTICATED")
+
+
+def test_server_with_tls_knows_a_device_by_its_certificate_and_ends_its_stream_once_it_is_revoked(
+    residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    path, authority = tmp_path / "devices.json", Authority(tmp_path / "ours")
+    camera = certified("camera-1", "infer")
+    put(path, camera)
+    own = authority.issue(clients=authority.path)
+    data = request_for(residual_bundle, "cloud", crossing(residual_bundle, "cloud"))
+
+    def connected(address: str, name: str) -> grpc.Channel:
+        shown = authority.issue(name, name=name)
+        files = TlsFiles(shown.cert, shown.key, authority.path)
+        return Endpoint(address, ChannelSecurity(files=files)).open()
+
+    with CloudServer(
+        residual_bundle.path,
+        devices=path,
+        tls_cert=own.cert,
+        tls_key=own.key,
+        tls_client_ca=authority.path,
+    ) as server:
+        with connected(server.address, "camera-2") as channel:
+            code, details = refused(lambda: oip_stub(channel).ModelInfer(data, timeout=TIMEOUT_S))
+            assert (code, "is of no device" in details) == ("UNAUTHENTICATED", True)
+        with connected(server.address, "camera-1") as channel:
+            assert oip_stub(channel).ModelInfer(data, timeout=TIMEOUT_S).outputs
+            requests: queue.Queue[bytes | None] = queue.Queue()
+            stream = channel.stream_stream(STREAM)(iter(requests.get, None), timeout=TIMEOUT_S)
+            requests.put(data.SerializeToString())
+            assert decode_stream_response(next(stream))[0] == ""
+            put(path, revoked(camera, NOW))  # and nobody tells the server
+            code, details = refused(lambda: next(stream))
+            assert (code, details) == ("UNAUTHENTICATED", "device camera-1 is revoked.")
+            requests.put(None)

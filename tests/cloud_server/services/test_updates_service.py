@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from cloud_server.security.guarded_models import OpenAccess
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE
@@ -75,6 +76,22 @@ async def test_drain_ends_the_watch(server: CloudServer, stub: Any) -> None:
     await call.read()
     await server.stop(WATCH_S)
     assert await call.read() is grpc.aio.EOF
+
+
+async def test_every_byte_of_a_part_is_paced(
+    stub: Any, versions: tuple[Bundle, Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced = []
+
+    async def pace(_access: OpenAccess, size_bytes: int) -> None:
+        paced.append(size_bytes)
+
+    monkeypatch.setattr(OpenAccess, "pace", pace)
+    digest = versions[0].version_digest
+    request = sp.FetchPartRequest(name="net", version_digest=digest, path=WEIGHTS_FILE)
+    part = await stub.FetchPart(request)
+    assert paced == [len(part.chunk)]
+    assert part.chunk
 
 
 async def test_parts_of_a_file_are_the_file(stub: Any, versions: tuple[Bundle, Bundle]) -> None:
