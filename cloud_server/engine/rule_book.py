@@ -30,7 +30,7 @@ class RuleBook:
     def __init__(self, default: BatchRules, depends: Callable[[Stage], str] = dependence) -> None:
         self._otherwise, self._depends = (default, _alone(default)), depends
         self._rules: WeakKeyDictionary[Version, Mapping[str, _Rules]] = WeakKeyDictionary()
-        self._proofs: dict[tuple[str, str], Future[bool]] = {}
+        self._proofs: dict[tuple[str, str, str], Future[bool]] = {}
         self._prover = ThreadPoolExecutor(1, thread_name_prefix="prove")
 
     def read(self, version: Version) -> None:
@@ -70,9 +70,11 @@ class RuleBook:
         return proof.done() and not proof.cancelled() and proof.result()
 
     def _proof(self, model: Model, stage: Stage) -> Future[bool]:
-        if model.tail not in self._proofs:
-            self._proofs[model.tail] = self._prover.submit(self._prove, model.name, stage)
-        return self._proofs[model.tail]
+        # A tail in one session and one in segments are tried apart: the runtime sees two graphs.
+        key = (*model.tail, type(stage).__name__)
+        if key not in self._proofs:
+            self._proofs[key] = self._prover.submit(self._prove, model.name, stage)
+        return self._proofs[key]
 
     def _prove(self, name: str, stage: Stage) -> bool:
         try:
