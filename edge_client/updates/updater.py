@@ -22,6 +22,7 @@ from protos.errors import (
     MismatchError,
     NetworkError,
     OverloadedError,
+    SignatureError,
     SplitpointError,
 )
 
@@ -191,6 +192,8 @@ class Updater(Generic[C]):
             except SplitpointError as error:
                 if not _may_pass(error):
                     self._refuse(offer.version_digest, str(error))
+                    if isinstance(error, SignatureError):
+                        self._shelf.allow()  # a permission or a key may come, and another offer with it
                     return
                 postponed = isinstance(error, _PostponedError)
                 phase = Phase.IDLE if postponed else self.state.phase

@@ -91,7 +91,7 @@ def save_key(path: Path, made: SigningKey, passphrase: str | None = None) -> Pat
     write_private(path, private_pem, replaces=False)
     try:
         with whole_file(public) as partial:
-            partial.write_bytes(_public_text(made.public))
+            partial.write_bytes(public_text(made.public))
     except FileError:
         with suppress(OSError):
             path.unlink()
@@ -99,7 +99,8 @@ def save_key(path: Path, made: SigningKey, passphrase: str | None = None) -> Pat
     return public
 
 
-def _public_text(public: PublicKey) -> bytes:
+def public_text(public: PublicKey) -> bytes:
+    """Return what the file of a public key holds: a line with its id, for people, and its PEM."""
     pem = public.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return f"splitpoint public key {public.id}\n".encode() + pem
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from partitioner.bundle.manifest import (
     GRAPH_FILE,
     MANIFEST_FILE,
     MODEL_GRAPH,
+    ROLLBACK_FILE,
+    SIGNATURE_FILE,
     WEIGHTS_MAP_FILE,
     Manifest,
     read_manifest,
@@ -35,6 +37,12 @@ from partitioner.network.trace_files import read_trace
 from partitioner.policy.power_rules import load_rules
 from partitioner.profiles.profile import Profile
 from partitioner.settings.loader import load
+from partitioner.signatures.envelope import Envelope
+from partitioner.signatures.keys import new_key, public_text, read_public_key, save_key
+from partitioner.signatures.release_book import RELEASES_FILE, ReleaseBook
+from partitioner.signatures.rollback import ROLLBACK_TYPE, made_rollback, read_rollback
+from partitioner.signatures.statement import BUNDLE_TYPE, Statement
+from partitioner.signatures.trust import Trust
 from protos.codecs.registry import codec_names, get_codec
 from protos.errors import SplitpointError
 from protos.telemetry import read_snapshot
@@ -81,6 +89,7 @@ def readers(folder: Path) -> Iterator[Reader]:
     yield from _messages(bundle)
     yield from _documents(bundle, folder)
     yield from _archives(bundle, folder)
+    yield from _signatures(bundle, folder)
     yield from _texts(folder)
     yield from _frames(folder)
 
@@ -178,6 +187,53 @@ def _archives(bundle: Bundle, folder: Path) -> Iterator[Reader]:
 
         reads = partial(rewritten, name, reads_it, held)
         yield Reader(f"{name}, its document", damaged_documents([meta]), reads)
+
+
+def _signatures(bundle: Bundle, folder: Path) -> Iterator[Reader]:
+    signing = new_key()
+
+    @cache
+    def trust() -> Trust:
+        (folder / "keys").mkdir()
+        save_key(folder / "release", signing).rename(folder / "keys" / "release.pub")
+        return Trust(folder / "keys", required=True)
+
+    def with_document(name: str, data: bytes) -> Bundle:
+        documents = {**bundle.documents, name: data}
+        return Bundle(bundle.path, bundle.manifest, bundle.calibration, None, None, documents)
+
+    def signed(kind: str, data: bytes) -> bytes:
+        """As somebody would send it who has a key that is trusted."""
+        return Envelope.seal(kind, data, [signing]).to_bytes()
+
+    def signature(data: bytes) -> None:
+        trust().check(with_document(SIGNATURE_FILE, data))
+
+    def permission(data: bytes) -> None:
+        read_rollback(with_document(ROLLBACK_FILE, data), trust())
+
+    def key(data: bytes) -> None:
+        (folder / "x.pub").write_bytes(data)
+        read_public_key(folder / "x.pub")
+
+    def book(data: bytes) -> None:
+        (folder / RELEASES_FILE).write_bytes(data)
+        ReleaseBook(folder).highest()
+
+    statement = Statement.of(bundle, 3, "2026-11-30T12:00:00+00:00")
+    rollback = made_rollback(bundle.name, 3, 5)
+    for name, reads, kind, payload in (
+        ("signature", signature, BUNDLE_TYPE, statement),
+        ("permission", permission, ROLLBACK_TYPE, rollback),
+    ):
+        yield Reader(name, damaged([signed(kind, payload.to_bytes())]), reads)
+        as_signed = partial(lambda reads, kind, data: reads(signed(kind, data)), reads, kind)
+        content = payload.model_dump(mode="json")
+        yield Reader(f"{name}, its payload", damaged_documents([content]), as_signed)
+    yield Reader("public key", damaged([public_text(signing.public)]), key)
+    yield Reader(
+        "releases", damaged_documents([{"schema_version": 1, "highest": {"net": 3}}]), book
+    )
 
 
 def _texts(folder: Path) -> Iterator[Reader]:
