@@ -18,7 +18,17 @@ from edge_client.frames.result import ServedBy
 from edge_client.telemetry.observer import Observer
 from edge_client.updates.updater import Phase
 from partitioner.bundle.bundle import Bundle
+from partitioner.profiles.machine import machine_of
+from partitioner.profiles.store import (
+    CLOUD_PROFILE,
+    EDGE_PROFILE,
+    kept_profile,
+    save_profile,
+)
+from partitioner.runtime.sessions import RuntimeOptions
 from tests.kit.frames import frames, whole
+from tests.kit.profiles import profile_of
+from tests.kit.signatures import Signer
 from tests.kit.sockets import free_port
 from tests.kit.versions import make_version, spoil_tail
 
@@ -140,3 +150,65 @@ async def test_device_that_starts_beside_a_server_without_its_version_serves_alo
             one.version_digest,  # unless its trial was over
             two.version_digest,
         )
+
+
+async def test_policy_goes_on_with_a_plan_made_before_the_swap_and_with_the_link_as_it_was_learnt(
+    versions: tuple[Bundle, Bundle, Bundle], tmp_path: Path
+) -> None:
+    one, two, _ = versions
+    for number, bundle in enumerate((one, two)):
+        shutil.copytree(bundle.path, tmp_path / "bundles" / str(number))
+    shutil.copytree(one.path, tmp_path / "net")
+    mine = Bundle.load(tmp_path / "net")
+    for name, slowness in ((EDGE_PROFILE, 0.02), (CLOUD_PROFILE, 0.001)):
+        machine = machine_of(RuntimeOptions())
+        profile = profile_of(mine, slowness).model_copy(update={"machine": machine})
+        save_profile(mine, name, profile)
+
+    def measured(what: str, _done: int, _total: int) -> None:
+        raise AssertionError(f"{what} was measured.")
+
+    async with CloudServer(tmp_path / "bundles") as server:
+        client = AsyncEdgeClient(
+            server.address, mine, updates="auto", update_trial=5, link="50mbit,5ms",
+            on_progress=measured,
+        )  # fmt: skip
+        async with client:
+            fleet = Fleet({"one": client}, one, two)
+            await fleet.until(lambda: client.link_is_measured)
+            learned, moves = client.control.learned, client.switches
+            server.rollouts.start("net", two.version_digest, 1.0)
+            await fleet.until(lambda: fleet.runs(two) == {"one"})
+            assert client.control.adapts
+            assert client.control.learned is learned
+            assert learned.has_seen_link
+            assert client.switches >= moves
+            assert client.version.control.bundle.version_digest == two.version_digest
+            assert kept_profile(client.bundle, EDGE_PROFILE) is not None
+
+
+async def test_device_that_wants_signatures_runs_signed_versions_alone_and_remembers_the_release(
+    versions: tuple[Bundle, Bundle, Bundle], tmp_path: Path
+) -> None:
+    one, two, _ = versions
+    signer = Signer.new(tmp_path / "keys")
+    root = tmp_path / "bundles"
+    signer.signed_copy(one, root / "1", release=1)
+    signer.signed_copy(two, root / "2", release=2)
+    other = Bundle.load(shutil.copytree(make_version(tmp_path / "3", 3).path, root / "3"))
+    shutil.copytree(root / "1", tmp_path / "net")
+    async with CloudServer(root) as server:
+        client = AsyncEdgeClient(
+            server.address, tmp_path / "net", CUT, updates="auto", update_trial=5,
+            trusted_keys=signer.trusted, require_signature=True, state=tmp_path / "state",
+        )  # fmt: skip
+        async with client:
+            fleet = Fleet({"one": client}, one, two, other)
+            server.rollouts.start("net", other.version_digest, 1.0)
+            await fleet.until(lambda: client.update_state.phase is Phase.REFUSED)
+            assert "is not signed" in client.update_state.reason
+            server.rollouts.start("net", two.version_digest, 1.0)
+            await fleet.until(lambda: fleet.runs(two) == {"one"})
+            book = client.options.device_trust.book
+            assert book is not None
+            assert book.highest() == {"net": 2}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from edge_client.control.estimates import EdgeEstimates
+from partitioner.estimators.transfer import Transfer
 from partitioner.network.link import Link
 from partitioner.policy.power_rules import NO_POWER_DEMAND
 from tests.kit.plans import option
@@ -33,3 +34,35 @@ def test_load_is_that_of_the_device_whether_frames_exit_or_cross(slowness: float
     assert learned.conditions(now_s, NO_POWER_DEMAND, reachable=True).edge_load == pytest.approx(
         slowness, rel=0.05
     )
+
+
+def crossing(learned: EdgeEstimates, at_s: float, took_s: float) -> None:
+    learned.crossed(Transfer(10_000, 100, at_s, at_s + took_s, 0.0))
+
+
+def test_transfer_beside_a_download_teaches_nothing_of_the_link() -> None:
+    alone, beside = EdgeEstimates(), EdgeEstimates()
+    for learned in (alone, beside):
+        learned.begin(Link(8e6, 8e6, 0.01))
+        for number in range(20):
+            crossing(
+                learned, float(number), 0.02
+            )  # 10 ms of round trip, and 10 of 80 kbit at 8 Mbit/s
+    known = beside.link
+    beside.shared_link(20.0, 23.0)
+    for learned in (beside, alone):
+        for number in range(4):
+            crossing(learned, 20.1 + 0.6 * number, 0.5)
+    assert beside.link == known
+    assert alone.link != known
+
+
+def test_link_that_a_download_never_leaves_alone_is_looked_at_now_and_then() -> None:
+    learned = EdgeEstimates()
+    learned.begin(Link(8e6, 8e6, 0.01))
+    crossing(learned, 0.0, 0.02)
+    learned.shared_link(1.0, 100.0)
+    known = learned.link
+    for number in range(1, 40):
+        crossing(learned, 1.0 + 0.5 * number, 0.4)
+    assert learned.link != known
