@@ -88,16 +88,18 @@ class FetchBundleResponse(_message.Message):
     def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., chunk: _Optional[bytes] = ..., skipped_bytes: _Optional[int] = ...) -> None: ...
 
 class MeasureProfileRequest(_message.Message):
-    __slots__ = ("name", "bundle_digest", "budget_s", "threads")
+    __slots__ = ("name", "bundle_digest", "budget_s", "threads", "version_digest")
     NAME_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     BUDGET_S_FIELD_NUMBER: _ClassVar[int]
     THREADS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_DIGEST_FIELD_NUMBER: _ClassVar[int]
     name: str
     bundle_digest: str
     budget_s: float
     threads: int
-    def __init__(self, name: _Optional[str] = ..., bundle_digest: _Optional[str] = ..., budget_s: _Optional[float] = ..., threads: _Optional[int] = ...) -> None: ...
+    version_digest: str
+    def __init__(self, name: _Optional[str] = ..., bundle_digest: _Optional[str] = ..., budget_s: _Optional[float] = ..., threads: _Optional[int] = ..., version_digest: _Optional[str] = ...) -> None: ...
 
 class MeasureProfileResponse(_message.Message):
     __slots__ = ("stage", "done", "total", "profile_json")

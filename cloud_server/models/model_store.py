@@ -141,14 +141,16 @@ class ModelStore:
         """Return the bundle of `find_version`."""
         return self.find_version(name, version).bundle
 
-    def find_held(self, name: str, digest: str) -> Version:
+    def find_held(self, name: str, digest: str, version_digest: str = "") -> Version:
         """Return the newest version with the digest of the edge's bundle; empty: the default.
 
-        Raises UnknownNameError where there is no such bundle, MismatchError where all versions are others.
+        Of several that differ in calibration and exits alone, the edge may name its own, which need not be
+        there. Raises UnknownNameError where there is no such bundle, MismatchError where all are others.
         """
         there = self._versions_of(name)
         same = [one for one in there if not digest or one.bundle.digest == digest]
-        return same[0] if same else _other(digest, there)
+        own = [one for one in same if one.digest == version_digest]
+        return (own or same)[0] if same else _other(digest, there)
 
     def loaded(self, model: Model) -> Stage | None:
         """Return the tail if it is in memory, and count this as its latest use."""

@@ -121,7 +121,9 @@ class SplitpointService:
     ) -> AsyncIterator[sp.MeasureProfileResponse]:
         """Yield progress, then the profile of this machine."""
         self._access.check(request.name)
-        bundle = self._store.find_held(request.name, request.bundle_digest).bundle
+        bundle = self._store.find_held(
+            request.name, request.bundle_digest, request.version_digest
+        ).bundle
         budget_s = request.budget_s or DEFAULT_BUDGET_S
         if not 0 < budget_s <= LONGEST_BUDGET_S:
             raise UsageError(

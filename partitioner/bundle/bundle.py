@@ -178,12 +178,15 @@ class Bundle:
     def version_digest(self) -> str:
         """Hex digest that tells one version from any other: over `digest`, the calibration and the exits.
 
-        Of these every byte counts, the accuracies that a plan reads too. Raises BundleError where the
-        exits are of another model.
+        Of these every byte counts, the accuracies that a plan reads too. Exits that cannot be used make
+        another version than none.
         """
-        beside = (self.calibration, self.exits)
-        parts = [hashlib.sha256(part.file).hexdigest() if part else "" for part in beside]
-        return hashlib.sha256("\n".join([self.digest, *parts]).encode()).hexdigest()
+        if isinstance(self._exits, BundleError):
+            exits = "unusable"
+        else:
+            exits = _sha256(self._exits.file) if self._exits else ""
+        ranges = _sha256(self.calibration.file) if self.calibration else ""
+        return _sha256("\n".join([self.digest, ranges, exits]).encode())
 
     def folder_for(self, what: str) -> Path:
         """Return the folder, to keep there `what` was found of this bundle.
@@ -417,6 +420,10 @@ def _beside(folder: Path) -> dict[str, bytes]:
                 f"{folder / name} cannot be read: {reason(error)}. Copy it again, or remove it."
             ) from error
     return found
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def save_samples(folder: Path, frames: Sequence[Mapping[str, Array]]) -> None:

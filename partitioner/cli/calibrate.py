@@ -69,6 +69,6 @@ def calibrate(
     screen.print(calibration_table(loaded, found))
     screen.print(calibration_text(loaded, found))
     remark(
-        "Next: restart the server, if one runs, with calibration.npz in its copy of the bundle; then "
+        "Next: put calibration.npz into the server's copy of the bundle, if it has one of its own; then "
         f"splitpoint profile {bundle} --cloud HOST:PORT, and splitpoint plan {bundle} --accuracy-drop 0.5 …"
     )

@@ -32,7 +32,10 @@ def measure_remote_profile(
     need("bundle", bundle, Bundle, wanted="a Bundle, as Bundle.load(path) returns it")
     need_numbers({"budget_s": budget_s})
     request = MeasureProfileRequest(
-        name=bundle.name, bundle_digest=bundle.digest, budget_s=budget_s
+        name=bundle.name,
+        bundle_digest=bundle.digest,
+        version_digest=bundle.version_digest,
+        budget_s=budget_s,
     )
     document, address = "", Endpoint.of(server)
     with address.open() as channel:

@@ -6,8 +6,7 @@ from partitioner.profiles.profile import Profile, StageProfile
 from partitioner.profiles.timing import WANTED_REPEATS
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
-RESTART = "restart the server with calibration.npz of this bundle in its copy"
-
+TAKE_UP = "put calibration.npz of this bundle into the server's copy, which it takes up by itself"
 
 _NOISY = 0.5
 """On a quiet machine times vary by a tenth; from here on their medians say little."""
@@ -98,6 +97,6 @@ def server_text(bundle: Bundle, cloud: Profile, address: str) -> str | None:
         )
     has = "another calibration than this bundle" if cloud.calibration_digest else "no calibration"
     return (
-        f"the server at {address} has {has}, so a plan leaves q2 to q6 out: {RESTART} "
-        "(a running one keeps what it began with), then profile again"
+        f"the server at {address} has {has}, so a plan leaves q2 to q6 out: {TAKE_UP}, "
+        "then profile again"
     )

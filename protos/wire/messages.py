@@ -103,7 +103,7 @@ def check_calibration(header: ModelInferRequest, calibration: Calibration | None
         found = f"the server's {ours}" if ours else "the server's bundle has none"
         raise CalibrationError(
             f"{OTHER_CALIBRATION} has the digest {theirs[:64]}, and {found}. Copy the bundle's "
-            "calibration.npz from one side to the other, and restart the server."
+            "calibration.npz from one side to the other."
         )
 
 

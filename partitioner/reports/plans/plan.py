@@ -10,7 +10,7 @@ from partitioner.planning.plan import Plan
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.store import stale_profiles
 from partitioner.reports.accuracy import each_cuts_text, format_points
-from partitioner.reports.profile import RESTART, noise_text
+from partitioner.reports.profile import TAKE_UP, noise_text
 from partitioner.terminal.folding_table import FoldingTable, new_table
 
 
@@ -198,7 +198,7 @@ def stale_text(plan: Plan) -> str | None:
     again = f"splitpoint profile {plan.bundle.path}"
     if "cloud" in stale and not assumed:
         again = f"{again} --cloud HOST:PORT"
-        remedy = f"{RESTART} (a running one keeps the old calibration), then run: {again}"
+        remedy = f"{TAKE_UP}, then run: {again}"
     else:
         remedy = f"run: {again}"
     return (

@@ -90,7 +90,7 @@ def test_profile_from_before_the_calibration_offers_no_low_bits(
     assert not any(option.codec.startswith("q") for option in made.options)
     note = " ".join(scale_notes(made))
     assert "q2 to q6 are left out, as the cloud did not" in note
-    assert "restart the server" in note
+    assert "takes up by itself" in note
     assert "and so are q2 to q6" in (bound_text(made) or "")
     # The device's profile is mended here alone; a cloud that is assumed from it has no server.
     for edge, cloud in ((before, calibrated_profile), (before, before)):
@@ -99,7 +99,7 @@ def test_profile_from_before_the_calibration_offers_no_low_bits(
         assert "server" not in note
 
 
-def test_profile_of_a_server_with_an_older_calibration_says_to_restart_it(
+def test_profile_of_a_server_with_an_older_calibration_says_what_to_give_it(
     onnx_files: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder, options = tmp_path / "image", ImportOptions(preprocess="imagenet", max_cuts=1)
@@ -116,7 +116,7 @@ def test_profile_of_a_server_with_an_older_calibration_says_to_restart_it(
     assert Profile.load(folder / "profiles" / "cloud.json").calibration_digest == ""
     said = " ".join(done.stderr.split())
     assert f"the server at {address} has no calibration" in said
-    assert "restart the server" in said
+    assert "takes up by itself" in said
     assert "Next:" not in said
 
 
