@@ -244,7 +244,7 @@ class _Running:
             self.edges,
             access_of(gate),
         )
-        catalogue, answerer = guarded(store, self._engine, gate)
+        catalogue, answerer = guarded(store, self._engine, gate, self.requests.ended)
         self._server = OipServer(
             catalogue,
             answerer,

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
-from typing import Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
 
 from cloud_server.security.gate import Gate
 from cloud_server.security.registered_device import RegisteredDevice
@@ -14,6 +16,9 @@ from protos.errors import (
     UnknownNameError,
 )
 from protos.serving.answers import Answerer, Catalogue, Job, Later, ServedModel
+
+OnRefused = Callable[[Job, "asyncio.Future[Any]"], object]
+"""Hears of a request that its device may not send, and the future that brings why."""
 
 
 class Access(Protocol):
@@ -96,9 +101,15 @@ class GuardedCatalogue:
 
 
 class GuardedAnswerer:
-    """Answers the requests that their device may send: charged to it, and of models that it may use."""
+    """Answers the requests that their device may send: charged to it, and of models that it may use.
 
-    def __init__(self, answerer: Answerer, gate: Gate, models: GuardedCatalogue) -> None:
+    `on_refused` hears of those that are refused here.
+    """
+
+    def __init__(
+        self, answerer: Answerer, gate: Gate, models: GuardedCatalogue, on_refused: OnRefused
+    ) -> None:
+        self._on_refused = on_refused
         self._answerer = answerer
         self._gate = gate
         self._models = models
@@ -109,6 +120,7 @@ class GuardedAnswerer:
             self._admit(job)
         except SplitpointError as error:
             refused: asyncio.Future[bytes | Later] = asyncio.get_running_loop().create_future()
+            refused.add_done_callback(partial(self._on_refused, job))
             refused.set_exception(error)
             return refused
         return self._answerer.submit(job)
@@ -131,12 +143,14 @@ def access_of(gate: Gate | None) -> Access:
     return CallerAccess(gate) if gate else OpenAccess()
 
 
-def guarded(models: Catalogue, answerer: Answerer, gate: Gate | None) -> tuple[Catalogue, Answerer]:
+def guarded(
+    models: Catalogue, answerer: Answerer, gate: Gate | None, on_refused: OnRefused
+) -> tuple[Catalogue, Answerer]:
     """Return these models and what answers for them, behind the gate if there is one."""
     if gate is None:
         return models, answerer
     catalogue = GuardedCatalogue(models, gate)
-    return catalogue, GuardedAnswerer(answerer, gate, catalogue)
+    return catalogue, GuardedAnswerer(answerer, gate, catalogue, on_refused)
 
 
 def _denied(device: RegisteredDevice, name: str) -> DeniedError:

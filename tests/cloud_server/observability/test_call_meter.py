@@ -1,5 +1,7 @@
 """Calls of a real server are counted, in whatever way they end."""
 
+import queue
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,6 +13,8 @@ from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos import splitpoint_pb2 as sp
 from protos.inference_pb2 import ModelInferRequest
+from protos.serving.answers import NO_MODEL
+from protos.wire.framing import decode_stream_response
 from tests.kit.cloud_calls import (
     STREAM,
     TIMEOUT_S,
@@ -23,6 +27,7 @@ from tests.kit.cloud_calls import (
     splitpoint_stub,
     stream_all,
 )
+from tests.kit.devices import enrol
 from tests.kit.rest_calls import until
 
 
@@ -91,8 +96,6 @@ def test_call_that_its_client_gives_up_is_cancelled(
 def test_stream_is_open_until_it_ends_and_says_so_when_the_server_goes(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import queue
-
     request = request_for(residual_bundle, "cloud", crossing(residual_bundle, "cloud"))
     sent: queue.Queue[bytes | None] = queue.Queue()
     with CloudServer(residual_bundle.path) as server, connected(server.address) as channel:
@@ -108,3 +111,41 @@ def test_stream_is_open_until_it_ends_and_says_so_when_the_server_goes(
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
     assert counts_of(book, "ModelStreamInfer").ended == {"UNAVAILABLE": 1}
     assert (book.streams, book.devices) == (0, 0)
+
+
+def test_device_on_two_connections_is_one_and_its_refusals_count(
+    residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    path = tmp_path / "devices.json"
+    token = enrol(path, "camera", "infer", models=["residual"])
+    request = request_for(residual_bundle, "cloud", crossing(residual_bundle, "cloud"))
+    hidden = ModelInferRequest(model_name="secret", id="no").SerializeToString()
+    bearer = (("authorization", f"Bearer {token.text}"),)
+    sent: list[queue.Queue[bytes | None]] = [queue.Queue(), queue.Queue()]
+    streams = []  # one that nobody holds is cancelled
+    with (
+        CloudServer(residual_bundle.path, devices=path) as server,
+        connected(server.address) as one,
+        connected(server.address) as two,
+    ):
+        for channel, out in zip((one, two), sent, strict=True):
+            answers = channel.stream_stream(STREAM)(
+                iter(out.get, None), timeout=TIMEOUT_S, metadata=bearer
+            )
+            streams.append(answers)
+            out.put(request.SerializeToString())
+            assert decode_stream_response(next(answers))[0] == ""
+            out.put(hidden)
+            assert "may not use the model 'secret'" in decode_stream_response(next(answers))[0]
+        book = server.served.calls
+        assert (book.streams, book.devices) == (2, 1)
+        failures = server.served.requests.tallies[NO_MODEL].failures
+        for out in sent:
+            out.put(None)
+        call = one.unary_unary(STREAM.replace("ModelStreamInfer", "RepositoryIndex"))
+        assert refused(lambda: call(b"", timeout=TIMEOUT_S))[0] == "UNAUTHENTICATED"
+        refusal = refused(lambda: call(b"", timeout=TIMEOUT_S, metadata=bearer))
+        assert refusal[0] == "PERMISSION_DENIED"
+    assert failures == {"PERMISSION_DENIED": 2}
+    index = counts_of(book, "RepositoryIndex")
+    assert index.ended == {"UNAUTHENTICATED": 1, "PERMISSION_DENIED": 1}
