@@ -1,6 +1,6 @@
 """A server as a client reaches it: its address, and how the connections there are secured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 import grpc.aio
@@ -20,10 +20,7 @@ class _Means:
     """What one connection is secured by: what its files held."""
 
     credentials: grpc.ChannelCredentials | None
-    token: str
-
-    def __repr__(self) -> str:
-        return "<what a connection is secured by>"
+    token: str = field(repr=False)
 
 
 class Endpoint:
@@ -41,6 +38,7 @@ class Endpoint:
         self._means = ReloadedFiles(
             f"what secures the connection to {address}", self.security.paths, self._read
         )
+        self.security.files.warn_of_open_key()
 
     @classmethod
     def of(cls, server: "str | Endpoint") -> "Endpoint":

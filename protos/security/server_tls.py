@@ -49,6 +49,7 @@ class ServerTls:
         self._clock = clock
         self._watched = ReloadedFiles(f"the certificate {files.cert}", files.paths, self._read)
         self._warned: tuple[datetime, bool] | None = None
+        files.warn_of_open_key()
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return what a server of gRPC, of either kind, speaks TLS with."""

@@ -1,5 +1,7 @@
 """The files of TLS at one end of a connection: a certificate, its key, and the authorities it trusts."""
 
+import logging
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from cryptography.x509 import Certificate
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,14 @@ class TlsFiles:
             authorities = read_file(self.authorities, "authorities")
             _certificates(self.authorities, authorities)
         return TlsMaterial(cert, key, authorities)
+
+    def warn_of_open_key(self) -> None:
+        """Log it where every user of this machine may read the key; containers mount keys so."""
+        if self.key is not None and self.key.exists() and self.key.stat().st_mode & stat.S_IROTH:
+            _log.warning(
+                "every user of this machine may read the key %s; let its owner alone: chmod 600",
+                self.key,
+            )
 
     def read_current(self) -> TlsMaterial:
         """Return what they hold; CredentialError as of `read`, and for a certificate outside of its dates."""

@@ -127,11 +127,18 @@ def test_server_beyond_this_machine_needs_tls_or_somebody_who_says_so(
         assert ("can read" in said[0]) == ("insecure" in options)
 
 
-async def test_http_beyond_this_machine_needs_the_same(residual_bundle: Bundle) -> None:
+async def test_http_beyond_this_machine_needs_the_same_and_says_so(
+    residual_bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
     async with CloudServer(residual_bundle.path) as server:
         with pytest.raises(UsageError, match=r"`http` 0\.0\.0\.0:0 is open to other machines"):
             async with serve_web(server, "0.0.0.0:0"):
                 pass
+    async with (
+        CloudServer(residual_bundle.path, insecure=True) as server,
+        serve_web(server, "0.0.0.0:0") as address,
+    ):
+        assert f"INSECURE: {address} is open to other machines" in caplog.text
 
 
 def test_files_that_do_not_go_together_are_told_before_anything_is_loaded(

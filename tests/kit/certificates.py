@@ -64,6 +64,7 @@ class Authority:
         cert, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         cert.write_bytes(b"".join(each.bytes() for each in found.cert_chain_pems))
         key.write_bytes(found.private_key_pem.bytes())
+        key.chmod(0o600)
         return TlsFiles(cert, key, clients)
 
 

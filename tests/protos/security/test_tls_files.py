@@ -106,6 +106,20 @@ def test_file_that_is_missing_or_may_not_be_read_is_named(authority: Authority) 
         TlsFiles(cert, authority.folder).read()
 
 
+def test_key_that_every_user_may_read_is_told(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = authority.issue()
+    files.warn_of_open_key()
+    TlsFiles().warn_of_open_key()
+    TlsFiles(Path("none"), Path("none")).warn_of_open_key()
+    assert not caplog.records
+    _, key = parts(files)
+    key.chmod(0o644)
+    files.warn_of_open_key()
+    assert f"every user of this machine may read the key {key}" in caplog.text
+
+
 def test_certificate_outside_of_its_dates_is_refused_where_it_would_serve(
     authority: Authority,
 ) -> None:
