@@ -33,8 +33,6 @@ _LEAST_KEPT_S = 0.004
 _LATEST, _MOST_TIMES = 0.2, 3.0
 """Weight of the newest run, which counts as so many times as long as the others at most: a machine that was
 held up for a moment is not slow."""
-_LASTING, _MOST_OF_PREDICTED = 0.05, 10.0
-"""The same of what runs take beyond what was predicted, which itself follows the newest runs."""
 
 _WINDOW_S = 0.25
 _LEAST_AWAY_S, _MOST_AWAY_S = 0.01, 2.0
@@ -54,7 +52,7 @@ class QueueLimits:
 class Admission:
     """Lets requests in or refuses them. Belongs to the event loop, but for `ran`, which any thread may call.
 
-    Work is reckoned in what requests were predicted to take; what runs really take corrects that.
+    Work is reckoned in what requests are predicted to take of a worker's time.
     """
 
     def __init__(
@@ -65,7 +63,6 @@ class Admission:
         self._limits, self._workers, self._clock = limits, workers, clock
         self._held: Counter[str] = Counter()
         self._run_s = 0.0
-        self._took_s = self._predicted_s = 0.0
         self._waited_s = 0.0
         self._short_until_s = 0.0
         self._push_back = PushBack(clock)
@@ -75,8 +72,7 @@ class Admission:
 
         `waiting_s`: the predicted seconds of all that waits, for one worker; `waiting_bytes`: its bytes.
         """
-        slowness = self._took_s / self._predicted_s if self._predicted_s else 1.0
-        wait_s = slowness * waiting_s / self._workers
+        wait_s = waiting_s / self._workers
         full = self._what_is_full(caller, wait_s, waiting_bytes)
         if full:
             self._short_until_s = self._clock() + _CALM_S
@@ -100,14 +96,11 @@ class Admission:
         if not self._held[caller]:
             del self._held[caller]
 
-    def ran(self, predicted_s: float, took_s: float, waited_s: float) -> None:
+    def ran(self, took_s: float, waited_s: float) -> None:
         """Learn from one run, before which its first request has waited; a lost update does not matter."""
         self._waited_s = waited_s
         run_s = self._run_s or took_s
         self._run_s = run_s + _LATEST * (min(took_s, _MOST_TIMES * run_s) - run_s)
-        took_s = min(took_s, _MOST_OF_PREDICTED * predicted_s)
-        self._took_s += _LASTING * (took_s - self._took_s)
-        self._predicted_s += _LASTING * (predicted_s - self._predicted_s)
 
     def _what_is_full(self, caller: str, wait_s: float, waiting_bytes: int) -> str:
         """Return what there is too much of, as a noun; empty: there is room."""

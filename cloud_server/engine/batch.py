@@ -113,7 +113,7 @@ class BatchRun:
         except Exception as error:  # noqa: BLE001 - it is the answer to this request alone
             results = error
         took_ns = time.perf_counter_ns() - begun_ns
-        self._costs.add(one.request.model, one.request.rows, took_ns / 1e9)
+        self._costs.add(one.request.model, one.request.rows, (one.decode_ns + took_ns) / 1e9)
         return _Computed(results, took_ns, one.request.rows)
 
     def _compute_together(self, decoded: Sequence[_Decoded]) -> list[_Computed]:
@@ -126,7 +126,8 @@ class BatchRun:
         sizes = [one.request.rows for one in decoded]
         found = first.stage.run(merged)
         took_ns, rows = time.perf_counter_ns() - begun_ns, sum(sizes)
-        self._costs.add(first.model, rows, took_ns / 1e9)
+        busy_ns = took_ns + sum(one.decode_ns for one in decoded)
+        self._costs.add(first.model, rows, busy_ns / 1e9)
         shares = _split(found, first.served.outputs, sizes)
         return [
             _Computed(results, took_ns * size // rows, rows)

@@ -1,4 +1,4 @@
-"""How long a row of each model takes, as computed lately; what shares of the workers are reckoned in."""
+"""How long a row of each model takes a worker, as seen lately; what shares of the workers are reckoned in."""
 
 from collections import Counter
 

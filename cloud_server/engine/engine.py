@@ -194,8 +194,7 @@ class Engine:
         answers = run.answers()
         if answers:
             waited_s = begun_at - batch[0].arrived_ns / 1e9
-            predicted_s = sum(request.cost_s for request, _ in answers)
-            self._admission.ran(predicted_s, time.perf_counter() - begun_at, waited_s)
+            self._admission.ran(time.perf_counter() - begun_at, waited_s)
         self._hand_over(loop, answers, run.executions)
 
     def _hand_over(
