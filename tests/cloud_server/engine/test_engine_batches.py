@@ -194,6 +194,8 @@ async def test_what_was_given_up_is_never_begun(
         for future in sent[1:4]:
             future.cancel()
         await asyncio.sleep(0)
+        if found_out_by == "queue":
+            assert at.engine._workers.queue.requests == 2
         rows.clear()
         at.gate.opened.set()
         await asyncio.gather(sent[0], sent[4])
@@ -406,6 +408,22 @@ async def test_request_that_nobody_waits_for_any_more_is_refused_by_the_same_tim
         with pytest.raises(LateError):
             await answer(at.engine, Job(data, encode_response, remaining_s=1e-3))
         at.gate.opened.set()
+
+
+async def test_request_that_became_late_before_any_timer_is_not_begun(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk(residual_bundle, monkeypatch) as at:
+        await at.hold()
+        monkeypatch.setattr(Engine, "_set_alarm", lambda *_: None)
+        request = at.request(1)
+        request.parameters[PARAM_TIMEOUT].int64_param = 1
+        sent = at.send(request), at.send(at.request(2))
+        await asyncio.sleep(0)
+        at.gate.opened.set()
+        with pytest.raises(LateError):
+            await sent[0]
+        assert PARAM_BATCH_SIZE not in read(await sent[1])[0]
 
 
 async def test_timeout_that_may_not_be_overridden_is_that_of_the_rules(

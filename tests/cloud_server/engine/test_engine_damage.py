@@ -29,6 +29,10 @@ def sealed_then(bundle: Bundle, damage: str) -> ModelInferRequest:
         request.raw_input_contents[0] = bytes(data)
     elif damage == "id":
         request.id = "8"
+    elif damage == "name":
+        request.model_name += (
+            "x"  # which no model has: the caller must not take that for the reason
+        )
     return request
 
 
@@ -38,7 +42,7 @@ def test_sealed_request_is_served(residual_bundle: Bundle) -> None:
         assert oip_stub(channel).ModelInfer(whole, timeout=TIMEOUT_S).id == "7"
 
 
-@pytest.mark.parametrize("damage", ["bytes", "id"])
+@pytest.mark.parametrize("damage", ["bytes", "id", "name"])
 def test_request_with_a_flipped_bit_is_refused_alone_and_in_a_stream(
     residual_bundle: Bundle, damage: str
 ) -> None:
