@@ -9,6 +9,7 @@ from partitioner.cli.flags.arguments import (
     check_most_samples,
     split_cuts,
 )
+from partitioner.cli.flags.keys import remind_to_sign
 from partitioner.cli.flags.runtime import RuntimeFlags
 from partitioner.common.defaults import DEFAULT_CALIBRATION_SAMPLES
 from partitioner.common.files import check_target
@@ -63,6 +64,7 @@ def calibrate(
 
         found = find_calibration(loaded, samples, runtime.read(), show, cuts=chosen or None)
     found.save(loaded.folder_for("the calibration"))
+    remind_to_sign(loaded)
     if as_json:
         print_json(calibration_json(loaded, found))
         return

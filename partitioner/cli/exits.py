@@ -13,6 +13,7 @@ from partitioner.cli.flags.arguments import (
     check_most_samples,
     split_cuts,
 )
+from partitioner.cli.flags.keys import remind_to_sign
 from partitioner.cli.flags.runtime import RuntimeFlags
 from partitioner.common.defaults import DEFAULT_AGREEMENT, DEFAULT_EPOCHS, DEFAULT_EXIT_SAMPLES
 from partitioner.common.files import check_target
@@ -108,6 +109,7 @@ def train(
             on_progress=show,
         )
     found.save(loaded.folder_for("exits"))
+    remind_to_sign(loaded)
     outcomes = {cut: exit_.outcomes for cut, exit_ in found.by_cut.items()}
     _show(loaded, found, outcomes, None, None, as_json=as_json)
 
@@ -129,6 +131,7 @@ def threshold(
     loaded = Bundle.load(bundle)
     found = loaded.known_exits().with_agreement(agreement)
     found.save(loaded.folder_for("exits"))
+    remind_to_sign(loaded)
     outcomes = {cut: exit_.outcomes for cut, exit_ in found.by_cut.items()}
     _show(loaded, found, outcomes, None, None, as_json=as_json)
 

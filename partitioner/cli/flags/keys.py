@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from partitioner.settings.panels import SECURITY
+from partitioner.terminal.console import remark
 from partitioner.terminal.flags import flag
 from protos.errors import FileError, UsageError
 
 if TYPE_CHECKING:
+    from partitioner.bundle.bundle import Bundle
     from partitioner.signatures.keys import SigningKey
 
 TrustedKeys = Annotated[
@@ -92,3 +94,11 @@ def _read_key(path: Path, given: str | None) -> "SigningKey":
         if given is not None or not sys.stdin.isatty():
             raise
         return read_signing_key(path, ask_passphrase(f"the passphrase of {path}"))
+
+
+def remind_to_sign(bundle: "Bundle") -> None:
+    """Say that a bundle whose signature was just overtaken has to be signed again."""
+    if bundle.signature_documents:
+        remark(
+            f"Its signature holds no longer. Sign it again: splitpoint sign {bundle.path} --key FILE."
+        )

@@ -112,6 +112,9 @@ def test_added_cut_is_in_the_map_too_and_the_old_bundle_keeps_its_own(
     before = (few / WEIGHTS_MAP_FILE).read_bytes()
     found = [cut for cut in find_cuts(graph_of(sparse)) if cut.flops > 0][-2:]
     made, added = add_cuts(sparse, found, tmp_path / "more")
+    assert {path.stat().st_nlink for path in made.path.rglob("*.*")} == {
+        1
+    }  # so that it can be signed
     held = export_heads(made, tmp_path / "held", [added[-1]])
     feeds = random_feeds(made.inputs, np.random.default_rng(0))
     ours, theirs = held.open_head(added[-1]).run(feeds), made.open_head(added[-1]).run(feeds)

@@ -12,6 +12,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.cli.main import app
 from partitioner.signatures.keys import read_public_key, read_signing_key
 from protos.errors import FileError, SignatureError, UsageError
+from tests.kit.signatures import Signer
 
 
 def run(*words: object) -> Any:
@@ -125,3 +126,17 @@ def test_release_goes_up_only(net: Path, key: Path) -> None:
     said("sign", net, "--key", key, "--release", 5)
     done = run("sign", net, "--key", key, "--release", 5)
     assert "was signed as release 5" in str(done.exception)
+
+
+def test_whoever_overtakes_a_signature_is_told_to_sign_again(
+    exiting: Bundle, tmp_path: Path
+) -> None:
+    signer = Signer.new(tmp_path / "keys")
+    assert "signature" not in run("exits", "threshold", exiting.path).stderr
+    signer.sign(exiting.path)
+    done = run("exits", "threshold", exiting.path, "--agreement", "0.9")
+    assert "Its signature holds no longer. Sign it again: splitpoint sign" in done.stderr
+    with pytest.raises(SignatureError, match="exits.npz was changed"):
+        Bundle.load(exiting.path, check=signer.trust.check)
+    signer.sign(exiting.path)
+    assert Bundle.load(exiting.path, check=signer.trust.check)

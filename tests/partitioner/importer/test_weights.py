@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper
 
 from partitioner.bundle.bundle import Bundle
 from partitioner.importer.importer import import_model
 from partitioner.runtime.sessions import random_feeds
+from protos.errors import FileError
 from tests.kit import models
 from tests.kit.imports import refuse, run_onnx, run_split
 
@@ -50,6 +53,25 @@ def test_truncated_weights_file_is_refused(tmp_path: Path) -> None:
     weights = tmp_path / "big.weights"
     weights.write_bytes(weights.read_bytes()[:-1000])
     refuse(path, tmp_path / "out", "big.weights is cut short: it has .* wants .* Copy it again")
+
+
+def test_weights_that_the_disk_has_no_room_for_are_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few bytes can say that many tensors are each all of a large file."""
+    path = tmp_path / "big.onnx"
+    onnx.save(
+        models.residual(), str(path), save_as_external_data=True, location="w", size_threshold=0
+    )
+    needed = (tmp_path / "w").stat().st_size
+    for free, fits in ((needed - 1, False), (needed, True)):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        if fits:
+            import_model(path, tmp_path / "out")
+        else:
+            with pytest.raises(FileError, match="the weights take .* Make room, or give another"):
+                import_model(path, tmp_path / "out")
+            assert not (tmp_path / "out").exists()
 
 
 def test_sparse_weights_are_taken_over(tmp_path: Path) -> None:
