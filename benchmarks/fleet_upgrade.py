@@ -52,6 +52,7 @@ class Tally:
 
     served_by: Counter[str] = field(default_factory=Counter)
     mixed: int = 0
+    fallbacks: Counter[str] = field(default_factory=Counter)
     latencies_s: list[float] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
 
@@ -63,6 +64,7 @@ class Fleet:
         self.clients: dict[str, AsyncEdgeClient] = {}
         self.tally = Tally()
         self.asked = self.answered = 0
+        self.ends = False
         self.inputs = inputs
         self._wanted = {
             bundle.version_digest: bundle.open_head(EDGE).run(inputs)
@@ -70,9 +72,9 @@ class Fleet:
         }
 
     async def stream(self, client: AsyncEdgeClient, observer: Observer, fps: float) -> None:
-        """Infer at a steady beat until cancelled; late frames follow at once."""
+        """Infer at a steady beat until the fleet `ends`; late frames follow at once."""
         due_at = time.perf_counter()
-        while True:
+        while not self.ends:
             self.asked += 1
             result = await client.infer(self.inputs, on_error="result")
             observer.add(result)
@@ -84,6 +86,8 @@ class Fleet:
         self.answered += 1
         self.tally.served_by[str(result.served_by)] += 1
         self.tally.latencies_s.append(result.latency_s)
+        if result.fallback is not None:
+            self.tally.fallbacks[result.fallback] += 1
         if result.served_by is ServedBy.NONE:
             return
         wanted = self._wanted[result.version_digest]
@@ -166,17 +170,13 @@ async def _run(
     async with AsyncExitStack() as stack:
         stack.callback(cloud.stop)
         tasks = [
-            task
+            await _edge(stack, fleet, cloud, folder, f"camera-{number}", versions, arguments)
             for number in range(arguments.edges)
-            for task in await _edge(
-                stack, fleet, cloud, folder, f"camera-{number}", versions, arguments
-            )
         ]
         for name, begin, done in _phases(fleet, cloud, versions, arguments.edges):
             rows.append(await _phase(fleet, name, begin, done, versions, tasks))
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        fleet.ends = True
+        await asyncio.gather(*tasks)
     return {"phases": rows, "frames": fleet.asked, "answered": fleet.answered}
 
 
@@ -188,8 +188,8 @@ async def _edge(
     name: str,
     versions: dict[str, Bundle],
     arguments: argparse.Namespace,
-) -> list["asyncio.Task[None]"]:
-    """Start an edge, and its stream and telemetry."""
+) -> "asyncio.Task[None]":
+    """Start an edge and its telemetry; return its stream."""
     shutil.copytree(versions["first"].path, folder / name)
     made = AsyncEdgeClient(
         cloud.address, folder / name, CUT,
@@ -202,8 +202,9 @@ async def _edge(
     )
     observer = Observer(client, name)
     reporter = Reporter(client, observer, 2.0, lambda _record: None, _unheard)
-    streaming = asyncio.create_task(fleet.stream(client, observer, arguments.fps))
-    return [streaming, asyncio.create_task(reporter.run())]
+    reporting = asyncio.create_task(reporter.run())
+    stack.callback(reporting.cancel)
+    return asyncio.create_task(fleet.stream(client, observer, arguments.fps))
 
 
 async def _unheard(_state: object) -> None:
@@ -269,6 +270,7 @@ async def _phase(
         "frames": len(tally.latencies_s),
         **{place: tally.served_by[place] for place in ("cloud", "edge", "none")},
         "mixed": tally.mixed,
+        "fallbacks": dict(tally.fallbacks),
         "p50_ms": round(1000 * float(np.median(tally.latencies_s)), 1),
         "p99_ms": round(1000 * float(np.percentile(tally.latencies_s, 99)), 1),
         "running": {label: fleet.running(bundle) for label, bundle in versions.items()},
