@@ -20,7 +20,7 @@ class Served:
 
     def __init__(self, root: Path, preload: tuple[str, ...] = ()) -> None:
         self.root = root
-        self.store = ModelStore((), RuntimeOptions(), 32)
+        self.store = ModelStore((), RuntimeOptions())
         self.repository = Repository(BundleFolder(root), self.store, preload)
 
     def put(self, bundle: Bundle, name: str) -> Path:
