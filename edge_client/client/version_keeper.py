@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,10 @@ from edge_client.updates.updater import C, Host, Updater
 from edge_client.updates.version_download import FilePart, VersionDownload
 from partitioner.bundle.bundle import Bundle
 from protos.errors import FileError, MismatchError
+
+_AGAIN_S = 60.0
+
+_log = logging.getLogger(__name__)
 
 
 class VersionKeeper(Generic[C]):
@@ -57,7 +62,7 @@ class VersionKeeper(Generic[C]):
     def begin(self) -> None:
         """Learn of versions from now on."""
         if self._task is None:
-            self._task = asyncio.create_task(self.updater.run(self.cloud.offers))
+            self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
         """Learn of no more versions."""
@@ -66,6 +71,15 @@ class VersionKeeper(Generic[C]):
             await asyncio.gather(self._task, return_exceptions=True)
         with contextlib.suppress(FileError):
             await self.updater.close()
+
+    async def _run(self) -> None:
+        """Follow offers until cancelled; what fails by a bug must not leave this device without updates."""
+        while True:
+            try:
+                await self.updater.run(self.cloud.offers)
+            except Exception:  # noqa: BLE001 - as it says
+                _log.exception("updates have failed, and go on in %.0f s", _AGAIN_S)
+                await asyncio.sleep(_AGAIN_S)
 
     @property
     def is_busy(self) -> bool:
