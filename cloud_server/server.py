@@ -29,6 +29,7 @@ from cloud_server.security.gate import Gate, gate_of
 from cloud_server.security.grpc_gate import GrpcGate
 from cloud_server.security.guarded_models import access_of, guarded
 from cloud_server.services import updates_service
+from cloud_server.services.batching_words import BatchingWords
 from cloud_server.services.profile_meter import ProfileMeter
 from cloud_server.services.repository_service import RepositoryService
 from cloud_server.services.splitpoint_service import SERVICE, SplitpointService
@@ -245,6 +246,7 @@ class _Running:
             access_of(gate),
         )
         catalogue, answerer = guarded(store, self._engine, gate, self.requests.ended)
+        triton = TritonService(catalogue, BatchingWords(rules))
         self._server = OipServer(
             catalogue,
             answerer,
@@ -257,7 +259,7 @@ class _Running:
                 Service(updates_service.SERVICE, updates.handlers(), splitpoint_pb2),
                 Service(inference.SERVICE, statistics.handlers(), inference_pb2),
                 Service(inference.SERVICE, orders.handlers(), inference_pb2),
-                Service(inference.SERVICE, TritonService(catalogue).handlers(), inference_pb2),
+                Service(inference.SERVICE, triton.handlers(), inference_pb2),
             ],
             tls=tls,
             # Counted first, so that what the gate refuses counts, too.

@@ -45,6 +45,10 @@ class RuleBook:
             return rules
         return alone
 
+    def written(self, model: Model) -> BatchRules:
+        """Return the rules of a model as they are written, whether its rows are independent or not."""
+        return self._of(model.owner).get(model.cut, self._otherwise)[0]
+
     async def prove(self, model: Model, stage: Stage) -> None:
         """Find out now whether the rows of a tail are independent, if its rules let requests share runs."""
         if self._of(model.owner).get(model.cut, self._otherwise)[0].max_batch_size > 1:

@@ -1,25 +1,36 @@
 """The methods of Triton's extensions that cloud and edge have in common."""
 
+from collections.abc import Callable
+
 import grpc
 
 from protos import inference_pb2 as oip
-from protos.serving.answers import Catalogue
+from protos.serving.answers import Catalogue, ServedModel
 from protos.serving.handlers import unary
 from protos.serving.inference import SERVICE
-from protos.triton.model_config import model_config
+from protos.triton.model_config import UNBATCHED, Batching, has_batch_first, model_config
 from protos.triton.shared_memory import shared_memory_methods
 
 
 class TritonService:
-    """Says how the models of a catalogue are served; refuses shared memory."""
+    """Says how the models of a catalogue are served; refuses shared memory.
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    `batching` says of a model whose first axis is its batch how its requests are batched.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        batching: Callable[[ServedModel], Batching] = lambda _model: UNBATCHED,
+    ) -> None:
         self._catalogue = catalogue
+        self._batching = batching
 
     async def model_config(self, request: oip.ModelConfigRequest) -> oip.ModelConfigResponse:
         """How a model is served, in Triton's words."""
         model = self._catalogue.find(request.name, request.version)
-        return oip.ModelConfigResponse(config=model_config(request.name, model))
+        batching = self._batching(model) if has_batch_first(model) else UNBATCHED
+        return oip.ModelConfigResponse(config=model_config(request.name, model, batching))
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """Return what a server registers beside the other methods of the protocol."""
