@@ -27,7 +27,8 @@ from protos.errors import UsageError
 
 PANELS = {
     "Arguments", "Options", "Commands", "Model", "Link", "Relay", "Choice", "Terms", "Profiles",
-    "Load", "Data", "Runtime", "Output", "Limits", "Early exits", "Power", "Logs", "Settings",
+    "Load", "Data", "Runtime", "Output", "Limits", "Batches", "Early exits", "Updates", "Power", "Security",
+    "Logs", "Settings",
 }  # fmt: skip
 
 
