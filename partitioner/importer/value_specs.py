@@ -145,9 +145,15 @@ def _input_spec(value: onnx.ValueInfoProto) -> TensorSpec:
 
 
 def _two_inputs(specs: tuple[TensorSpec, ...], samples: Sequence[Feeds]) -> tuple[Feeds, Feeds]:
+    """Return two inputs that differ: two that are alike prove nothing of a batch of them."""
     random = [random_feeds(specs, np.random.default_rng(seed)) for seed in (0, 1)]
-    first, second = [*samples[:2], *random][:2]
-    return first, second
+    first = samples[0] if samples else random[0]
+    others = [*samples[1:], *random[1:]]
+    return first, next(each for each in others if _differ(first, each) or each is random[1])
+
+
+def _differ(one: Feeds, two: Feeds) -> bool:
+    return any(not np.array_equal(one[name], two[name]) for name in one)
 
 
 def _run(model: onnx.ModelProto, folder: Path, feeds: Feeds) -> dict[str, Array] | Exception:

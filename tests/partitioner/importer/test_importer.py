@@ -164,6 +164,17 @@ def test_batch_whose_samples_mix_is_not_freed(mixing: str, tmp_path: Path) -> No
     assert bundle.inputs[0].shape == (1, 16)
 
 
+def test_two_samples_that_are_alike_prove_nothing_of_a_batch(tmp_path: Path) -> None:
+    """The mean over the batch of two that are the same is each of them."""
+    b = models.Builder()
+    x = b.op("Relu", b.linear(b.op("Relu", b.linear(b.input("x", [1, 16]), 16, 32)), 32, 8))
+    mixed = b.op("ReduceMean", x, b.constant(np.array([0])), keepdims=1)
+    model = models.save(b.model(b.linear(b.op("Add", x, mixed), 8, 4)), tmp_path / "mix.onnx")
+    np.save(tmp_path / "same.npy", np.ones((2, 16), np.float32))
+    options = ImportOptions(samples=tmp_path / "same.npy")
+    assert import_model(model, tmp_path / "mix", options).inputs[0].shape == (1, 16)
+
+
 def test_input_that_is_an_output_too_passes_through(tmp_path: Path) -> None:
     b = models.Builder()
     image = b.input("x", ["n", 3, 16, 16])
