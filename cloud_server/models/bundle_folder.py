@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import resource
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ Look: TypeAlias = tuple[str, int, int, int, int]
 
 Mark: TypeAlias = tuple[Look, ...]
 """What the system says of the files of a bundle's folder: it changes when any of them does."""
+
+SPARE_FILES = 256
+"""Of what the process may have open, so many stay for connections."""
 
 _LOADERS = 4
 """Folders that are checked at the same time: hashing leaves the interpreter's lock to others."""
@@ -119,6 +123,7 @@ def _load(folder: Path, trust: Trust) -> Version | Refusal:
     try:
         bundle = Bundle.load(folder, check=trust.check)
         bundle.need_whole("serving it")
+        _leave_spare_files(folder)
         if bundle.exits is not None:
             _log.info("%s has exits at %s", bundle.name, ", ".join(bundle.exits.by_cut))
         signed = trust.check(bundle)
@@ -128,6 +133,20 @@ def _load(folder: Path, trust: Trust) -> Version | Refusal:
     except Exception as error:  # noqa: BLE001 - whatever one folder does must not keep others from being served
         _log.exception("%s cannot be loaded", folder)
         return Refusal(_name_of(folder), f"{folder} cannot be loaded: {error}")
+
+
+def _leave_spare_files(folder: Path) -> None:
+    """Raise BundleError when the files of bundles leave too few for connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)  # numbers are given from the lowest: about so many are open
+    if lowest > soft - SPARE_FILES and soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if lowest > hard - SPARE_FILES:
+        raise BundleError(
+            f"{folder} would leave too few files for connections: each bundle keeps its own open. "
+            "Allow more with ulimit -n, or serve fewer bundles."
+        )
 
 
 def _name_of(folder: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cloud_server.models import bundle_folder
 from cloud_server.models.bundle_folder import BundleFolder, no_bundle
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.exits import EXITS_FILE
@@ -298,3 +299,11 @@ def test_folder_that_fails_in_an_unforeseen_way_keeps_no_other_from_being_served
     assert [refusal.reason for refusal in folder.refusals] == [
         f"{tmp_path / 'b'} cannot be loaded: a bug"
     ]
+
+
+def test_bundles_leave_files_for_connections(
+    net_versions: list[Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(net_versions[0], tmp_path / "a")
+    monkeypatch.setattr(bundle_folder, "SPARE_FILES", 1 << 40)
+    assert "too few files for connections" in refusal(tmp_path)
