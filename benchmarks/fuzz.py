@@ -77,7 +77,7 @@ def _read(reader: Reader, count: int, start: int) -> dict[str, Any]:
         if time.perf_counter() - begun_s > _SLOW_S:
             faults.setdefault("hangs", data[:200].hex())
 
-    _drive(reader.inputs, count, start, use)
+    _drive(reader.samples.inputs, count, start, use)
     return {"reader": reader.name, **found, "faults": faults}
 
 

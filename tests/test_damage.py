@@ -27,7 +27,7 @@ def test_damaged_bytes_are_read_or_refused_with_a_sentence(
 ) -> None:
     reader = known[name]
 
-    @given(reader.inputs)
+    @given(reader.samples.inputs)
     @settings(max_examples=_INPUTS, deadline=None, database=None, derandomize=True,
               suppress_health_check=list(HealthCheck))  # fmt: skip
     def read(data: bytes) -> None:

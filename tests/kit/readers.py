@@ -64,11 +64,27 @@ TRAM = DIGITS.parents[1] / "traces" / "tram.txt"
 
 
 @dataclass(frozen=True)
+class Samples:
+    """Bytes that are right, and what damages them."""
+
+    right: Sequence[bytes]
+    inputs: st.SearchStrategy[bytes]
+
+
+def of_bytes(samples: Sequence[bytes]) -> Samples:
+    return Samples(samples, damaged(samples))
+
+
+def of_documents(documents: Sequence[Any]) -> Samples:
+    return Samples([json.dumps(one).encode() for one in documents], damaged_documents(documents))
+
+
+@dataclass(frozen=True)
 class Reader:
     """What reads: it takes any bytes, and returns or raises SplitpointError."""
 
     name: str
-    inputs: st.SearchStrategy[bytes]
+    samples: Samples
     read: Callable[[bytes], object]
 
 
@@ -108,7 +124,7 @@ def _messages(bundle: Bundle) -> Iterator[Reader]:
                 continue
             packed = pack_request("digits", "1", values, cut.frontier, codec, "", bundle.ranges)
             reads = partial(read_request, cut.frontier)
-            yield Reader(f"request {cut_id}/{name}", damaged([encode_request(*packed)]), reads)
+            yield Reader(f"request {cut_id}/{name}", of_bytes([encode_request(*packed)]), reads)
     answer = pack_response("digits", "1", bundle.open_tail("cloud").run(feeds), bundle.outputs)
 
     def read_answer(data: bytes) -> None:
@@ -118,9 +134,9 @@ def _messages(bundle: Bundle) -> Iterator[Reader]:
         _, header, raw = decode_stream_response(data)
         unpack_response(header, raw)
 
-    yield Reader("answer", damaged([encode_response(*answer)]), read_answer)
+    yield Reader("answer", of_bytes([encode_response(*answer)]), read_answer)
     streamed = [encode_stream_response(*answer), encode_stream_response(answer[0], [], "no")]
-    yield Reader("answer of a stream", damaged(streamed), read_stream_answer)
+    yield Reader("answer of a stream", of_bytes(streamed), read_stream_answer)
 
 
 def _feeds(bundle: Bundle) -> dict[str, Any]:
@@ -147,18 +163,16 @@ def _documents(bundle: Bundle, folder: Path) -> Iterator[Reader]:
             write_manifest(folder, made)
         read_manifest(folder)
 
-    yield Reader("manifest", damaged_documents([manifest]), manifest_of)
+    yield Reader("manifest", of_documents([manifest]), manifest_of)
     for name, parse in ((GRAPH_FILE, parse_graph), (WEIGHTS_MAP_FILE, parse_weights_map)):
         found = json.loads((DIGITS / name).read_bytes())
         reads = partial(lambda parse, data: parse(data, Path("x.json")), parse)
-        yield Reader(name, damaged_documents([found]), reads)
+        yield Reader(name, of_documents([found]), reads)
     profile = json.loads(steady(bundle).model_dump_json())
-    yield Reader(
-        "profile", damaged_documents([profile]), partial(as_file, "profile.json", Profile.load)
-    )
+    yield Reader("profile", of_documents([profile]), partial(as_file, "profile.json", Profile.load))
     yield Reader(
         "telemetry",
-        damaged_documents([SNAPSHOT]),
+        of_documents([SNAPSHOT]),
         lambda data: read_snapshot(data.decode(errors="replace")),
     )
 
@@ -175,7 +189,7 @@ def _archives(bundle: Bundle, folder: Path) -> Iterator[Reader]:
         whole = (DIGITS / name).read_bytes()
         with np.load(BytesIO(whole), allow_pickle=False) as arrays:
             held = {key: arrays[key] for key in arrays.files}
-        yield Reader(name, damaged([whole]), partial(beside, name, reads_it))
+        yield Reader(name, of_bytes([whole]), partial(beside, name, reads_it))
         meta = json.loads(held["meta"].tobytes())
 
         def rewritten(
@@ -186,7 +200,7 @@ def _archives(bundle: Bundle, folder: Path) -> Iterator[Reader]:
             beside(name, load, made.getvalue())
 
         reads = partial(rewritten, name, reads_it, held)
-        yield Reader(f"{name}, its document", damaged_documents([meta]), reads)
+        yield Reader(f"{name}, its document", of_documents([meta]), reads)
 
 
 def _signatures(bundle: Bundle, folder: Path) -> Iterator[Reader]:
@@ -226,14 +240,12 @@ def _signatures(bundle: Bundle, folder: Path) -> Iterator[Reader]:
         ("signature", signature, BUNDLE_TYPE, statement),
         ("permission", permission, ROLLBACK_TYPE, rollback),
     ):
-        yield Reader(name, damaged([signed(kind, payload.to_bytes())]), reads)
+        yield Reader(name, of_bytes([signed(kind, payload.to_bytes())]), reads)
         as_signed = partial(lambda reads, kind, data: reads(signed(kind, data)), reads, kind)
         content = payload.model_dump(mode="json")
-        yield Reader(f"{name}, its payload", damaged_documents([content]), as_signed)
-    yield Reader("public key", damaged([public_text(signing.public)]), key)
-    yield Reader(
-        "releases", damaged_documents([{"schema_version": 1, "highest": {"net": 3}}]), book
-    )
+        yield Reader(f"{name}, its payload", of_documents([content]), as_signed)
+    yield Reader("public key", of_bytes([public_text(signing.public)]), key)
+    yield Reader("releases", of_documents([{"schema_version": 1, "highest": {"net": 3}}]), book)
 
 
 def _texts(folder: Path) -> Iterator[Reader]:
@@ -251,7 +263,7 @@ def _texts(folder: Path) -> Iterator[Reader]:
         ("settings", [config], "toml", lambda path: load(PROGRAM, RunSettings, {}, path)),
         ("labels", [LABELS], "csv", lambda path: read_labels(path, ["eins", "zwei"])),
     ):  # fmt: skip
-        yield Reader(name, damaged(samples), partial(as_file, f"{name[:5]}.{suffix}", read))
+        yield Reader(name, of_bytes(samples), partial(as_file, f"{name[:5]}.{suffix}", read))
 
 
 def _frames(folder: Path) -> Iterator[Reader]:
@@ -268,13 +280,13 @@ def _frames(folder: Path) -> Iterator[Reader]:
     for kind in ("png", "jpeg", "webp", "bmp", "gif", "tiff"):
         made = BytesIO()
         Image.fromarray(pixels).save(made, kind)
-        yield Reader(kind, damaged([made.getvalue()]), partial(as_file, f"x.{kind}", inputs))
+        yield Reader(kind, of_bytes([made.getvalue()]), partial(as_file, f"x.{kind}", inputs))
     for kind, save in (("npy", np.save), ("npz", lambda file, x: np.savez(file, x=x))):
         made = BytesIO()
         save(made, pixels[None])
-        yield Reader(kind, damaged([made.getvalue()]), partial(as_file, f"x.{kind}", inputs))
+        yield Reader(kind, of_bytes([made.getvalue()]), partial(as_file, f"x.{kind}", inputs))
     model = (DIGITS / MODEL_GRAPH).read_bytes()
-    yield Reader("onnx", damaged([model]), partial(as_file, "x.onnx", load_model))
+    yield Reader("onnx", of_bytes([model]), partial(as_file, "x.onnx", load_model))
 
 
 def _of(path: Path) -> bytes:
