@@ -100,7 +100,7 @@ class BundleFolder:
         if isinstance(found, Version):
             self._seen[folder] = _Seen(mark, found)
             if kept is None or kept.digest != found.digest:
-                _log.info("%s holds version %s of %s", folder, found, found.name)
+                _log.info("%s holds version %s of %s", folder, str(found), found.name)
             return
         self._seen[folder] = _Seen(mark, kept, found)
         if before is None or before.refusal != found:
