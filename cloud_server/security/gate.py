@@ -64,7 +64,7 @@ class Gate:
     ) -> None:
         self._path = path
         self._now = now
-        self._stamp = _stamp_of(path)
+        self._stamp = self._tried = _stamp_of(path)
         self._registry = Registry(read_devices(path))
         self._quotas = Quotas(defaults, clock)
         self._open: set[OpenCall] = set()
@@ -149,24 +149,27 @@ class Gate:
     async def refresh(self) -> None:
         """Read the file if it has changed, and end the open calls of those who may not go on.
 
-        A file that cannot be taken changes nothing, and is logged: what was known before holds.
+        A file that cannot be taken changes nothing, and is logged once: what was known before holds. It is
+        tried again each time, since that may have been for want of open files or memory.
         """
         stamp = _stamp_of(self._path)
         if stamp != self._stamp:
-            self._stamp = stamp
-            await self._read()
+            await self._read(stamp)
         for call in tuple(self._open):
             try:
                 self.admit(call.credentials, call.rule)
             except SplitpointError as error:
                 call.close(error)
 
-    async def _read(self) -> None:
+    async def _read(self, stamp: _Stamp) -> None:
+        known, self._tried = self._tried, stamp
         try:
             document = await asyncio.to_thread(read_devices, self._path)
         except FileError as error:
-            _log.error("%s Until then, the devices that were known before are served.", error)
+            if stamp != known:
+                _log.error("%s Until then, the devices that were known before are served.", error)
             return
+        self._stamp = stamp
         self._registry = Registry(document)
         self._quotas.forget(self._registry.find)
         _log.info("read the %s %s again", WHAT, self._path)

@@ -21,13 +21,14 @@ class ReloadedFiles(Generic[T]):
 
     Made with files that `read` refuses, it raises what `read` does. Later such files leave what was read
     before in place, and the log says so once for each state of them; so do files that change while they are
-    read. `what` names them in the log.
+    read. They are tried again each time: a certificate that is not valid yet will be. `what` names them in
+    the log.
     """
 
     def __init__(self, what: str, paths: Iterable[Path], read: Callable[[], T]) -> None:
         self._what, self._paths, self._read = what, tuple(paths), read
         self._lock = threading.Lock()
-        self._seen = stamp_of(self._paths)
+        self._seen = self._refused = stamp_of(self._paths)
         self._value = read()
 
     def newest(self) -> T:
@@ -42,8 +43,9 @@ class ReloadedFiles(Generic[T]):
         try:
             found = self._read()
         except SplitpointError as error:
-            self._seen = stamp
-            _log.warning("%s changed, and the one before stays in use: %s", self._what, error)
+            if stamp != self._refused:
+                _log.warning("%s changed, and the one before stays in use: %s", self._what, error)
+            self._refused = stamp
             return
         if stamp_of(self._paths) == stamp:  # else it is still being written
             self._seen, self._value = stamp, found

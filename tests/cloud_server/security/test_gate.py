@@ -1,6 +1,7 @@
 """The gate by itself: it follows its file, and knows nobody whom it has not let in."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -24,6 +25,10 @@ def path(tmp_path: Path) -> Path:
 
 def allow(path: Path, mode: int) -> None:
     path.chmod(mode)
+
+
+def no_more_files(path: Path) -> NoReturn:
+    raise FileError(f"{path} cannot be read: too many open files.")
 
 
 async def test_gate_follows_every_change_of_its_file(path: Path) -> None:
@@ -57,6 +62,22 @@ async def test_file_that_becomes_readable_by_others_is_not_taken(
     allow(path, 0o600)
     await gate.refresh()
     assert gate.device("new").name == "new"
+
+
+async def test_revocation_that_could_not_be_read_at_first_holds_from_the_next_look_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, token = device_of("cam", "infer")
+    put(path, device)
+    gate = Gate(path, UNLIMITED)
+    put(path, revoked(device, NOW))
+    with monkeypatch.context() as patch:
+        patch.setattr("cloud_server.security.gate.read_devices", no_more_files)
+        await gate.refresh()
+    assert gate.admit(Credentials(token.text), INFER) == device
+    await gate.refresh()  # the file is as it was
+    with pytest.raises(UnauthenticatedError, match="cam is revoked"):
+        gate.admit(Credentials(token.text), INFER)
 
 
 def test_gate_needs_its_file_at_the_start(path: Path, residual_bundle: Bundle) -> None:

@@ -79,6 +79,25 @@ def test_what_is_still_being_written_is_read_again(path: Path) -> None:
     assert number.newest() == 22
 
 
+def test_files_that_become_good_without_a_change_are_used_then(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now_s = 0  # as of a certificate that a clock ahead of ours has dated
+
+    def read() -> int:
+        found = int(path.read_text())
+        if found > now_s + 1:
+            raise CredentialError(f"{path} is not valid yet.")
+        return found
+
+    number = ReloadedFiles("the number", [path], read)
+    path.write_text("30")
+    assert [number.newest(), number.newest()] == [1, 1]
+    now_s = 30
+    assert number.newest() == 30
+    assert len(warnings(caplog)) == 1
+
+
 def test_files_of_no_use_at_the_start_are_an_error(path: Path) -> None:
     path.write_text("x")
     with pytest.raises(CredentialError):
