@@ -109,7 +109,15 @@ class Envelope:
     def to_bytes(self) -> bytes:
         """Return the document as it is written, the same for the same content."""
         content = self._document.model_dump(mode="json")
+        content["payload"] = _respelled(self._document.payload)
+        for one in content["signatures"]:
+            one["sig"] = _respelled(one["sig"])
         return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _respelled(text: str) -> str:
+    """Return base64 as it is written: bits behind the last byte, which nobody reads, are zero."""
+    return b64encode(b64decode(text, validate=True)).decode()
 
 
 def authenticated_bytes(payload_type: str, payload: bytes) -> bytes:

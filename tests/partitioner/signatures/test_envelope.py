@@ -131,6 +131,18 @@ def test_envelope_has_one_spelling() -> None:
         Envelope.parse(loose)
 
 
+@pytest.mark.parametrize("field", ["payload", "sig"])
+def test_bits_that_no_byte_is_made_of_are_zero(field: str) -> None:
+    written = Envelope.seal("text/x", b'{"a":1}', [KEY]).to_bytes()
+    held = json.loads(written)
+    text = held["signatures"][0]["sig"] if field == "sig" else held["payload"]
+    last = len(text.rstrip("=")) - 1
+    other = text[:last] + chr(ord(text[last]) + 1) + text[last + 1 :]
+    assert b64decode(other) == b64decode(text)
+    with pytest.raises(ValueError, match="not spelled as envelopes are"):
+        Envelope.parse(written.replace(text.encode(), other.encode()))
+
+
 def test_several_keys_sign_and_each_is_enough() -> None:
     other = new_key()
     read = Envelope.parse(Envelope.seal("text/x", b"payload", [KEY, other]).to_bytes())
