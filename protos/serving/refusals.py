@@ -16,17 +16,38 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 DRAINING = "the server is shutting down. Try again, or use another server."
 INTERNAL = "the server failed on this request; its log says why. Other requests are not affected."
 
+_MOST_CARRIED_BYTES = 6 << 10
+"""Clients of gRPC take headers of 8 KiB; with more a call ends as if the server were overloaded."""
+_KEPT_LETTERS = 250
+"""At either end: each is 12 bytes at most."""
+
 _log = logging.getLogger(__name__)
 
 
 def refusal_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
-    """Return the status and the public sentence for `error`; what is our fault goes to the log."""
+    """Return the status and the public sentence for `error`; what is our fault goes to the log.
+
+    A sentence that quotes what came is shortened to what a call can carry.
+    """
     if isinstance(error, FaultError | BundleError):
         _log.error("%s", printable(error))
     if isinstance(error, SplitpointError):
-        return code_of(error), str(error)
+        return code_of(error), _shortened(str(error))
     _log.error("an unexpected error while serving a request", exc_info=error)
     return grpc.StatusCode.INTERNAL, INTERNAL
+
+
+def _shortened(sentence: str) -> str:
+    """Return the beginning and the end of a sentence that HTTP/2's headers would not carry whole."""
+    if len(sentence) <= 2 * _KEPT_LETTERS or _carried_bytes(sentence) <= _MOST_CARRIED_BYTES:
+        return sentence
+    return f"{sentence[:_KEPT_LETTERS]} … {sentence[-_KEPT_LETTERS:]}"
+
+
+def _carried_bytes(sentence: str) -> int:
+    """Return how long gRPC writes it: `%C3%A9` for what is not ASCII, and for what no printer shows."""
+    plain = sum(" " <= letter <= "~" and letter != "%" for letter in sentence)
+    return plain + 3 * (len(sentence.encode("utf-8", "replace")) - plain)
 
 
 async def refuse(context: Context, error: Exception) -> NoReturn:

@@ -5,6 +5,7 @@ import queue
 import re
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,19 @@ def test_every_registered_method_has_a_rule(
     assert any("reflection" in method for method in registered)
     assert any("Health" in method for method in registered)
     assert registered - set(RPC_RULES) == set()
+
+
+def test_name_of_any_length_is_refused_in_words(
+    server: CloudServer, enrolled: Callable[..., Token]
+) -> None:
+    token = enrolled("cam", "infer")
+    with connected(server.address) as channel:
+        stub = oip_stub(showing(channel, token))
+        for count in (9_000, 1_000_000):
+            request = ModelMetadataRequest(name="x" * count)
+            code, sentence = refused(partial(stub.ModelMetadata, request, timeout=TIMEOUT_S))
+            assert code == "NOT_FOUND"
+            assert "no model" in sentence
 
 
 def test_method_without_a_rule_is_refused_to_everybody(
