@@ -7,7 +7,7 @@ import grpc
 
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.version import Version
-from cloud_server.rollout.rollout import Rollout
+from cloud_server.rollout.rollout import Rollout, RolloutState
 from cloud_server.rollout.rollout_control import RolloutControl, Target
 from cloud_server.rollout.verdict import VersionUse
 from cloud_server.security.guarded_models import Access
@@ -48,12 +48,27 @@ class UpdatesService:
         with self._drain.listener(book.wake):
             while not self._drain.started:
                 revision = book.revision
-                answer = _offer(self._control.target(request.name, device, running))
+                target = self._control.target(request.name, device, running)
+                answer = _offer(target)
+                goes_on = target.version is None and told == running
+                if goes_on and not self._holds(request, device, running):
+                    answer.version_digest = running
                 if answer.version_digest != told:
                     told = answer.version_digest
                     running = told or running  # it does what it was told
                     yield answer
                 await book.change(revision, _LOOK_S)
+
+    def _holds(self, request: sp.WatchVersionRequest, device: str, told: str) -> bool:
+        """Tell whether a device that goes to the version `told` has to wait: moving to it is held.
+
+        Who goes there as its own version is gone does not wait.
+        """
+        rollout = self._control.book.rollouts.get(request.name)
+        if rollout is None or rollout.state is not RolloutState.HELD:
+            return False
+        before = self._control.target(request.name, device, request.version_digest)
+        return before.version is None or before.version.digest != told
 
     async def fetch_part(self, request: sp.FetchPartRequest) -> sp.FetchPartResponse:
         """Return some bytes of a file of a version.

@@ -12,6 +12,7 @@ import pytest
 from cloud_server.security.guarded_models import OpenAccess
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.contents import Contents
 from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE
 from protos import splitpoint_pb2 as sp
 from protos.splitpoint_pb2_grpc import UpdatesStub
@@ -92,6 +93,25 @@ async def test_every_byte_of_a_part_is_paced(
     part = await stub.FetchPart(request)
     assert paced == [len(part.chunk)]
     assert part.chunk
+
+
+async def test_part_that_has_to_wait_is_not_read_before(
+    stub: Any, versions: tuple[Bundle, Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events, read_part = list[str](), Contents.read_part
+
+    async def pace(_access: OpenAccess, _size_bytes: int) -> None:
+        events.append("paced")
+
+    def read(contents: Contents, name: str, offset: int, size_bytes: int) -> bytes:
+        events.append("read")
+        return read_part(contents, name, offset, size_bytes)
+
+    monkeypatch.setattr(OpenAccess, "pace", pace)
+    monkeypatch.setattr(Contents, "read_part", read)
+    digest = versions[0].version_digest
+    await stub.FetchPart(sp.FetchPartRequest(name="net", version_digest=digest, path=WEIGHTS_FILE))
+    assert events == ["paced", "read"]
 
 
 async def test_parts_of_a_file_are_the_file(stub: Any, versions: tuple[Bundle, Bundle]) -> None:
