@@ -5,6 +5,7 @@ import contextlib
 import math
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ from cloud_server.models.model_store import ModelStore
 from cloud_server.models.version import Model
 from cloud_server.observability.request_book import RequestBook
 from partitioner.runtime.sessions import Stage
-from protos.errors import OverloadedError, SplitpointError, TensorError
+from protos.errors import OverloadedError, SplitpointError
 from protos.serving.answers import Job, Later
 from protos.wire.checksums import check_seal
 
@@ -62,6 +63,7 @@ class Engine:
         self._admission = Admission(limits, workers)
         self._max_decoded_bytes = max_decoded_bytes
         self._workers: Workers[Request] = Workers(workers, self._compute)
+        self._unpacker = ThreadPoolExecutor(1, "unpack")
         self._alarm: asyncio.TimerHandle | None = None
 
     def submit(self, job: Job) -> asyncio.Future[bytes | Later]:
@@ -73,15 +75,31 @@ class Engine:
         future: asyncio.Future[bytes | Later] = asyncio.get_running_loop().create_future()
         try:
             self._admit(job)
-            model = self._find(job)
-            stage = self._store.loaded(model)
-            if stage is None:
-                future.set_result(partial(self.load_and_answer, job, model))
+            if job.unpacks_aside:
+                future.set_result(partial(self.unpack_and_answer, job))
             else:
-                self._enter(job, model, stage, future)
+                self._queue(job, future)
         except SplitpointError as error:
             self._refuse(job, future, error)
         return future
+
+    async def unpack_and_answer(self, job: Job) -> bytes:
+        """Return the answer of a job that takes long to unpack: one at a time, beside the event loop.
+
+        It was let in, and is inside meanwhile. What is cancelled before its turn is never unpacked.
+        """
+        loop = asyncio.get_running_loop()
+        unpacking = loop.run_in_executor(self._unpacker, job.decode)
+        self._entered(job)
+        unpacking.add_done_callback(partial(self._left, job))
+        await unpacking
+        future: asyncio.Future[bytes | Later] = loop.create_future()
+        try:
+            self._queue(job, future)
+        except SplitpointError as error:
+            self._refuse(job, future, error)
+        found = await future
+        return found if isinstance(found, bytes) else await found()
 
     async def load_and_answer(self, job: Job, model: Model) -> bytes:
         """Return the answer of a job whose tail was not in memory. Loading counts as queueing.
@@ -104,6 +122,7 @@ class Engine:
     def close(self) -> None:
         """Drop the jobs that wait; those that run end by themselves."""
         self._rules.close()
+        self._unpacker.shutdown(wait=False, cancel_futures=True)
         for request in self._workers.close():
             request.future.cancel()
         if self._alarm is not None:
@@ -118,9 +137,16 @@ class Engine:
         try:
             self._admission.check(job.caller, queue.cost_s, queue.nbytes)
         except OverloadedError:
-            with contextlib.suppress(TensorError):
-                job.decode()  # the refusal has to name the request
+            job.identify()
             raise
+
+    def _queue(self, job: Job, future: asyncio.Future[Any]) -> None:
+        model = self._find(job)
+        stage = self._store.loaded(model)
+        if stage is None:
+            future.set_result(partial(self.load_and_answer, job, model))
+        else:
+            self._enter(job, model, stage, future)
 
     def _find(self, job: Job) -> Model:
         header, raw = job.decode()

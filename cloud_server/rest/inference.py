@@ -14,9 +14,6 @@ from protos.serving.drain import Drain
 if TYPE_CHECKING:
     from starlette.types import Message
 
-_DECODE_ASIDE_BYTES = 64 << 10
-"""Bodies over this are unpacked in a thread of their own, one at a time, and not on the event loop."""
-
 
 class Inference:
     """Answers inference requests. `max_bytes`: of a body, and of what it unfolds to."""
@@ -26,7 +23,6 @@ class Inference:
         self._drain = drain
         self._bodies = Bodies(max_bytes)
         self._max_bytes = max_bytes
-        self._aside = asyncio.Lock()
 
     async def answer(self, request: Request, model: str, version: str = "") -> Response:
         """Return the answer to a request; raises SplitpointError. Its work ends when the client hangs up."""
@@ -37,16 +33,10 @@ class Inference:
                 job = RestJob(
                     body, request.headers, model, version, self._max_bytes, _peer(request)
                 )
-                work = asyncio.ensure_future(self._work(job))
+                work = asyncio.ensure_future(answer(self._answerer, job))
                 if not await _finished(work, request):
                     return Response(status_code=CLIENT_GONE)
                 return Response(work.result(), headers=job.headers_out)
-
-    async def _work(self, job: RestJob) -> bytes:
-        if job.size_bytes > _DECODE_ASIDE_BYTES:
-            async with self._aside:
-                await asyncio.to_thread(job.decode)
-        return await answer(self._answerer, job)
 
 
 async def _finished(work: "asyncio.Future[bytes]", request: Request) -> bool:

@@ -1,7 +1,6 @@
 """Models behind the gate: each request counts, and a device finds only what it may use."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -10,9 +9,7 @@ from cloud_server.security.gate import Gate
 from cloud_server.security.registered_device import RegisteredDevice
 from protos.errors import (
     DeniedError,
-    OverloadedError,
     SplitpointError,
-    TensorError,
     UnknownNameError,
 )
 from protos.serving.answers import Answerer, Catalogue, Job, Later, ServedModel
@@ -129,13 +126,11 @@ class GuardedAnswerer:
         try:
             device = self._gate.caller()
             self._gate.charge(device, job.size_bytes)
-        except (OverloadedError, DeniedError):
-            with contextlib.suppress(TensorError):
-                job.decode()  # the refusal has to name the request
+        except SplitpointError:
+            job.identify()
             raise
         if not device.uses_all:
-            header, _ = job.decode()
-            self._models.check(device, header.model_name)
+            self._models.check(device, job.model_name)
 
 
 def access_of(gate: Gate | None) -> Access:

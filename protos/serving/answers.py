@@ -1,6 +1,7 @@
 """The seam between the protocol and an answerer: a request becomes a job, and the answerer its answer."""
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -97,6 +98,21 @@ class Job:
     def size_bytes(self) -> int:
         """How many bytes came."""
         return len(self._data)
+
+    @property
+    def unpacks_aside(self) -> bool:
+        """Whether `decode` takes too long for an event loop."""
+        return False
+
+    @property
+    def model_name(self) -> str:
+        """The model that is asked for; raises TensorError on broken bytes."""
+        return self.decode()[0].model_name
+
+    def identify(self) -> None:
+        """Read from the bytes what a refusal has to name, the request's id, if they can be read."""
+        with contextlib.suppress(TensorError):
+            self.decode()
 
     def decode(self) -> tuple[ModelInferRequest, list[memoryview]]:
         """Return the header and views of the tensors' bytes; raises TensorError on broken bytes."""

@@ -11,6 +11,7 @@ from protos.serving.answers import Job
 from protos.tensors import Buffer
 
 HEADER_LENGTH = "inference-header-content-length"
+_AT_ONCE_BYTES = 64 << 10
 
 
 class RestJob(Job):
@@ -37,6 +38,19 @@ class RestJob(Job):
         self._views: list[memoryview] | None = None
         self._asked = InferRequest(inputs=[])
         self.headers_out: dict[str, str] = {}
+
+    @property
+    def unpacks_aside(self) -> bool:
+        """True for bodies over 64 KiB."""
+        return self.size_bytes > _AT_ONCE_BYTES
+
+    @property
+    def model_name(self) -> str:
+        """The model in the route: nothing is unpacked for it."""
+        return self._model
+
+    def identify(self) -> None:
+        """Do nothing: an answer of HTTP needs no name of its request."""
 
     def decode(self) -> tuple[ModelInferRequest, list[memoryview]]:
         """Return the header and the tensors' bytes; raises TensorError or TooLargeError."""

@@ -1,5 +1,6 @@
 """The gate on REST: the same devices, roles and limits as behind gRPC."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -120,3 +121,46 @@ async def test_every_page_counts(residual_bundle: Bundle, path: Path) -> None:
         assert (await ask("GET", "/v2", token.text)).status_code == 200
         assert (await ask("GET", "/v2", token.text)).status_code == 429
         assert (await ask("GET", "/v2/health/ready", token.text)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [({"limits": Limits(bytes_per_s=1)}, 429), ({"models": ["other"]}, 403)],
+    ids=["over its limit", "another model"],
+)
+async def test_body_that_its_device_may_not_send_is_not_unpacked(
+    residual_bundle: Bundle,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    more: dict[str, Any],
+    status: int,
+) -> None:
+    token = enrol(path, "cam", "infer", **more)
+    unpacked = []
+
+    def unpack(body: memoryview, *_: object) -> memoryview:
+        unpacked.append(body)
+        return body
+
+    monkeypatch.setattr("cloud_server.rest.payloads.infer_job.unpack", unpack)
+    async with client_of(residual_bundle, path) as ask:
+        await ask("POST", INFER, token.text, content=b"{}")  # takes what a second brings
+        unpacked.clear()
+        for size in (10, 100_000):  # at once, and in a thread of its own
+            found = await ask("POST", INFER, token.text, content=b" " * size)
+            assert found.status_code == status
+    assert unpacked == []
+
+
+async def test_large_body_is_unpacked_once_and_answered(
+    residual_bundle: Bundle, path: Path
+) -> None:
+    token = enrol(path, "cam", "infer", models=["residual"])
+    body = json.dumps(document(residual_bundle)).encode()
+    async with client_of(residual_bundle, path) as ask:
+        small = await ask("POST", INFER, token.text, content=body)
+        large = await ask("POST", INFER, token.text, content=body + b" " * 100_000)
+        broken = await ask("POST", INFER, token.text, content=b"{" * 100_000)
+    assert small.status_code == large.status_code == 200
+    assert small.json()["outputs"] == large.json()["outputs"]
+    assert broken.status_code == 400
