@@ -1,5 +1,6 @@
 """The service of updates: who is told what, at once and when it changes, and files in parts."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -69,6 +70,47 @@ async def test_device_whose_version_is_gone_is_told_of_one_that_is_there(
 ) -> None:
     call = watch(stub, "f" * 64)
     assert (await call.read()).version_digest in {one.version_digest for one in versions}
+    call.cancel()
+
+
+async def look_again(server: CloudServer) -> None:
+    """Let the watch that is open look at the roll-outs once more."""
+    book = server.rollouts.book
+    book.wake()
+    async with asyncio.timeout(WATCH_S):
+        while not book._changed._waiters:
+            await asyncio.sleep(0)
+
+
+async def test_device_on_its_way_to_a_version_is_not_told_to_stay(
+    server: CloudServer, stub: Any, versions: tuple[Bundle, Bundle]
+) -> None:
+    """What it fetches may take long: it is not told to go on with what it has, which is gone."""
+    one, two = versions
+    call = watch(stub, "f" * 64)
+    first = (await call.read()).version_digest
+    (other,) = {one.version_digest, two.version_digest} - {first}
+    await look_again(server)
+    server.rollouts.start("net", other, 0.0)
+    server.rollouts.steer("net", "hold", "", 0.0)  # not for who has nothing else
+    await look_again(server)
+    server.rollouts.steer("net", "resume", "", 0.0)
+    server.rollouts.steer("net", "share", "", 1.0)
+    assert (await call.read()).version_digest == other
+    call.cancel()
+
+
+async def test_device_that_goes_back_is_not_told_to_stay_on_its_way(
+    server: CloudServer, stub: Any, versions: tuple[Bundle, Bundle]
+) -> None:
+    one, two = versions
+    server.rollouts.start("net", two.version_digest, 1.0)
+    server.rollouts.steer("net", "back", "", 0.0)
+    call = watch(stub, two.version_digest)
+    assert (await call.read()).version_digest == one.version_digest
+    await look_again(server)
+    server.rollouts.steer("net", "resume", "", 0.0)
+    assert (await call.read()).version_digest == two.version_digest
     call.cancel()
 
 
