@@ -127,6 +127,8 @@ class CloudSession:
         """Greet the preferred server, or the next that can be used; raises what the first answered."""
         servers = transport.servers
         await servers.look_up()
+        if transport.endpoint not in servers:  # which is a name that stands for others
+            await transport.switch_to(servers.after(transport.endpoint, perf_counter()))
         self._breaker.has_others = len(servers) > 1
         first: SplitpointError | None = None
         for _ in range(len(servers)):
@@ -143,13 +145,16 @@ class CloudSession:
         return self._overruled
 
     async def plan_ahead(self, link: Link | None) -> Choice:
-        """Greet the server and plan for a version that is not in use yet, on `link` where that is known.
+        """Greet the server in use and plan for a version that is not yet, on `link` where that is known.
 
         Return the choice that it begins with once `follow_ahead` is called. Raises what keeps the cloud from
         serving this version.
         """
         self.link = self.link if link is None else link
-        await self.greet_once()
+        if self.server is None and (transport := self._transport) is not None:
+            # No other server, and no new connection: frames of the version in use are on their way.
+            greeted = await greet(transport.channel, transport.endpoint, self._bundle, _CONNECT_S)
+            self._welcome(greeted)
         if self._wants_plan:
             self._ahead = await asyncio.to_thread(self._plan)
             return self._ahead.choice(self._bundle)

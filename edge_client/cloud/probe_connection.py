@@ -43,6 +43,11 @@ class ProbeConnection:
         await self.hang_up()
         self._server = server
 
+    async def follow(self, server: Endpoint) -> None:
+        """Connect to this server with the next call, unless it is the one that was connected to."""
+        if server != self._server:
+            await self.turn_to(server)
+
     async def greet(self, bundle: Bundle) -> ServerInfo:
         """Ask the server who it is and compare bundles; see greeting.greet."""
         return await greet(self._connected(), self._server, bundle, GREET_S)

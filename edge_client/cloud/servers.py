@@ -19,7 +19,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """Return the IP addresses of a host, in the order of the system; OSError."""
+    """Return the IP addresses of a host, in the order of the system; OSError, UnicodeError."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(_RESOLVED_S):
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -43,7 +43,9 @@ class Servers:
     `look_up` was awaited. Who is in use stays in use until it fails.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], resolving: Resolve = resolve) -> None:
+        self.resolving = resolving
+        """Finds the addresses of names."""
         self._named = tuple(endpoints)
         self._all = self._named
         self._current = self._named[0]
@@ -59,6 +61,9 @@ class Servers:
 
     def __str__(self) -> str:
         return ",".join(map(str, self._all))
+
+    def __contains__(self, server: Endpoint) -> bool:
+        return server in self._all
 
     @property
     def current(self) -> Endpoint:
@@ -86,23 +91,24 @@ class Servers:
         turn = [*self._all[at + 1 :], *self._all[: at + 1]]
         return min(turn, key=lambda one: self.rests_for_s(one, now_s))
 
-    async def look_up(self, resolving: Resolve = resolve) -> None:
-        """Find out which servers the names stand for now; without an answer it stays as it is."""
+    async def look_up(self) -> None:
+        """Find out which servers the names stand for now; without an answer it stays as it is.
+
+        Who is in use stays so, even if no name stands for it. An address that has two names counts once.
+        """
         found: list[Endpoint] = []
         for endpoint in self._named:
-            found += await self._behind(endpoint, resolving)
+            found += await self._behind(endpoint)
         known = {one.address: one for one in (*self._all, self._current)}
-        self._all = tuple(known.get(one.address, one) for one in found)
-        if self._current not in self._all and self._current in self._named:
-            self._current = self._all[0]
+        self._all = tuple(dict.fromkeys(known.setdefault(one.address, one) for one in found))
 
-    async def _behind(self, endpoint: Endpoint, resolving: Resolve) -> Sequence[Endpoint]:
+    async def _behind(self, endpoint: Endpoint) -> Sequence[Endpoint]:
         if endpoint.address.startswith("unix:"):
             return [endpoint]
         host, port = split_address(endpoint.address, "of a server")
         try:
-            addresses = await resolving(host, port)
-        except (OSError, TimeoutError):
+            addresses = await self.resolving(host, port)
+        except (OSError, UnicodeError):  # the second: for what can be no name
             return [one for one in self._all if self._is_behind(one, host)] or [endpoint]
         if len(addresses) < 2 or any(
             ip_address(one.partition("%")[0]).is_loopback for one in addresses

@@ -21,6 +21,8 @@ from protos.rpc.endpoints import Endpoint
 
 _LONGEST_REST_S = 30.0
 """After a plan that failed, however long it had taken."""
+_LOOKED_UP_S = 15.0
+"""While all are away, what their names stand for is looked up this often: they may have moved."""
 _PERSON_S = 1.0
 """After a server that lacks this very bundle: no use in asking it ten times a second, nor of several."""
 
@@ -49,7 +51,8 @@ class CloudRetry:
         self._clock = clock
         self._tried = transport.endpoint
         self._searches = False
-        self._looking_up: asyncio.Future[None] | None = None
+        self._looking_up: asyncio.Task[None] | None = None
+        self._looked_up_at = -math.inf
 
     async def retry(self) -> None:
         """Greet the next server, or the same again where there is no other.
@@ -80,18 +83,33 @@ class CloudRetry:
         self._searches = False
         self._breaker.probed(None, self._clock())
 
+    async def close(self) -> None:
+        """Look nothing up any more."""
+        looking_up, self._looking_up = self._looking_up, None
+        if looking_up is not None:
+            looking_up.cancel()
+            await asyncio.gather(looking_up, return_exceptions=True)
+
     def _next(self, now_s: float) -> tuple[Endpoint, float]:
         """Return the server to try after the one that failed, and for how long all ask to be left alone."""
-        servers, error = self._transport.servers, self._breaker.error
+        servers = self._transport.servers
         if not self._searches:
             self._searches, self._tried = True, self._transport.endpoint
+            self._looked_up_at = -math.inf
+            self._leave_alone(self._breaker.error, now_s)
+        if now_s - self._looked_up_at >= _LOOKED_UP_S:
             # For the tries after this one, which must not wait for a name service.
-            self._looking_up = asyncio.ensure_future(servers.look_up())
-        if isinstance(error, OverloadedError) and error.retry_after_s > 0:
-            servers.rest(self._tried, now_s + min(error.retry_after_s, LONGEST_REST_S))
+            self._looked_up_at = now_s
+            self._looking_up = asyncio.create_task(servers.look_up())
         self._breaker.has_others = len(servers) > 1
         self._tried = servers.after(self._tried, now_s)
         return self._tried, servers.rests_for_s(self._tried, now_s)
+
+    def _leave_alone(self, error: SplitpointError | None, now_s: float) -> None:
+        """Let the server that was tried rest for as long as it has just asked for, if it has."""
+        if isinstance(error, OverloadedError) and error.retry_after_s > 0:
+            until_s = now_s + min(error.retry_after_s, LONGEST_REST_S)
+            self._transport.servers.rest(self._tried, until_s)
 
     def _learn(self, server: Endpoint, small: Transfer, large: Transfer) -> None:
         """Learn from two probes, and forget what was known before unless the same server was only late.
@@ -111,6 +129,7 @@ class CloudRetry:
         Unless it was the link that failed: it may be well again at any moment.
         """
         now_s = self._clock()
+        self._leave_alone(error, now_s)
         measured_s = 0.0 if isinstance(error, NetworkError) else now_s - planned_at
         turn = len(self._transport.servers)
         least_s = _PERSON_S / turn if isinstance(error, NEEDS_A_PERSON) else 0.0

@@ -88,7 +88,10 @@ class CloudWatch:
     async def tick(self) -> None:
         """Do what is due now, if anything is."""
         now_s = self._clock()
-        match self._due(now_s):
+        check = self._due(now_s)
+        if check is not Check.RETRY:  # which turns to one after the other
+            await self._probes.follow(self._transport.endpoint)
+        match check:
             case Check.RETRY:
                 await self._retry.retry()
             case Check.GREET:
@@ -110,6 +113,7 @@ class CloudWatch:
 
     async def close(self) -> None:
         """Let go of the connection."""
+        await self._retry.close()
         await self._probes.hang_up()
 
     def _is_idle(self, now_s: float) -> bool:

@@ -13,8 +13,9 @@ from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.frames.result import Result, ServedBy
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import write_manifest
-from protos.errors import MismatchError, UnreachableError
-from tests.kit.clients import breaker_of
+from partitioner.estimators.circuit_breaker import Circuit
+from protos.errors import CalibrationError, MismatchError, UnreachableError
+from tests.kit.clients import breaker_of, stop_watching
 from tests.kit.cloud_calls import Gate
 from tests.kit.frames import frames, whole
 
@@ -126,3 +127,39 @@ async def test_server_that_is_full_is_left_at_once_and_not_asked_before_its_time
             assert client._transport is not None
             assert client._transport.address == free.address
             await asyncio.gather(*held)
+
+
+async def test_server_in_use_is_the_one_that_is_greeted_again_and_probed(
+    residual_bundle: Bundle, residual_address: str
+) -> None:
+    """The preferred one was away at the start: it is not asked how the cloud does."""
+    async with client_of(residual_bundle, "127.0.0.1:1", residual_address) as client:
+        watch = stop_watching(client)
+        client.control.distrust(CalibrationError("another one."))
+        await watch.tick()
+        assert client.control.distrusts is None
+        await watch._check_for_life()
+        await watch._probe_link()
+        assert breaker_of(client).circuit is Circuit.CLOSED
+
+
+async def test_version_that_the_server_lacks_breaks_off_no_frame_of_the_one_in_use(
+    residual_bundle: Bundle,
+    two: tuple[CloudServer, CloudServer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate, (first, second) = Gate(monkeypatch), two
+    shutil.copytree(residual_bundle.path, tmp_path / "net")
+    other = residual_bundle.manifest.model_copy(update={"source": "another.onnx"})
+    write_manifest(tmp_path / "net", other)
+    async with client_of(residual_bundle, first.address, second.address) as client:
+        (feeds,) = frames(residual_bundle, 1)
+        asked = asyncio.create_task(client.infer(feeds))
+        await asyncio.to_thread(gate.entered.acquire, timeout=30)
+        with pytest.raises(MismatchError):
+            await client.prepare_version(Bundle.load(tmp_path / "net"))
+        gate.opened.set()
+        assert by_cloud(await asked)
+        assert client._transport is not None
+        assert client._transport.address == first.address

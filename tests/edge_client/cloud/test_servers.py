@@ -54,29 +54,52 @@ def names(known: Mapping[str, Sequence[str]]) -> Resolve:
     return resolve
 
 
+async def look_up(servers: Servers, resolving: Resolve) -> None:
+    servers.resolving = resolving
+    await servers.look_up()
+
+
 async def test_name_stands_for_all_its_addresses_and_its_certificate_is_still_for_the_name() -> (
     None
 ):
     servers = parse_servers("cloud.example:50051,10.9.9.9:50051", ChannelSecurity(tls=True))
     known = {"cloud.example": ["10.0.0.1", "10.0.0.2", "fd00::1"], "10.9.9.9": ["10.9.9.9"]}
-    await servers.look_up(names(known))
+    await look_up(servers, names(known))
     assert str(servers) == "10.0.0.1:50051,10.0.0.2:50051,[fd00::1]:50051,10.9.9.9:50051"
-    assert servers.current.address == "10.0.0.1:50051"
-    assert servers.current.security.server_name == "cloud.example"
-    assert servers.after(servers.current, 0.0).address == "10.0.0.2:50051"
-    last = servers.after(servers.after(servers.after(servers.current, 0.0), 0.0), 0.0)
+    assert servers.current.address == "cloud.example:50051"
+    first = servers.after(servers.current, 0.0)
+    assert (first.address, first.security.server_name) == ("10.0.0.1:50051", "cloud.example")
+    assert addresses(servers, first, 3) == ["10.0.0.2:50051", "[fd00::1]:50051", "10.9.9.9:50051"]
+    last = servers.after(servers.after(servers.after(first, 0.0), 0.0), 0.0)
     assert last.security.server_name == ""
+
+
+async def test_address_that_two_names_stand_for_is_one_server_and_the_others_have_their_turn() -> (
+    None
+):
+    servers = parse_servers("a.example:1,b.example:1", ChannelSecurity(tls=True))
+    known = {"a.example": ["10.0.0.1", "10.0.0.2"], "b.example": ["10.0.0.2", "10.0.0.3"]}
+    await look_up(servers, names(known))
+    assert len(servers) == 3
+    tried = addresses(servers, servers.current, 4)
+    assert tried == ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "10.0.0.1:1"]
+
+
+async def test_text_that_can_be_no_name_stands_for_itself() -> None:
+    servers = parse_servers("a..b:1")
+    await servers.look_up()
+    assert str(servers) == "a..b:1"
 
 
 async def test_server_in_use_stays_in_use_when_its_name_stands_for_others() -> None:
     servers = parse_servers("cloud.example:1")
-    await servers.look_up(names({"cloud.example": ["10.0.0.1", "10.0.0.2"]}))
-    in_use = servers.after(servers.current, 0.0)
+    await look_up(servers, names({"cloud.example": ["10.0.0.1", "10.0.0.2"]}))
+    in_use = servers.after(servers.after(servers.current, 0.0), 0.0)
     servers.use(in_use)
-    await servers.look_up(names({"cloud.example": ["10.0.0.3", "10.0.0.2"]}))
+    await look_up(servers, names({"cloud.example": ["10.0.0.3", "10.0.0.2"]}))
     assert servers.current is in_use
     assert servers.after(in_use, 0.0).address == "10.0.0.3:1"
-    await servers.look_up(names({"cloud.example": ["10.0.0.3", "10.0.0.4"]}))
+    await look_up(servers, names({"cloud.example": ["10.0.0.3", "10.0.0.4"]}))
     assert servers.current is in_use  # until it fails
     assert servers.after(in_use, 0.0).address == "10.0.0.3:1"
 
@@ -84,11 +107,11 @@ async def test_server_in_use_stays_in_use_when_its_name_stands_for_others() -> N
 @pytest.mark.parametrize("found", [["127.0.0.1", "::1"], ["10.0.0.1"]])
 async def test_name_of_this_machine_or_of_one_address_stands_for_itself(found: list[str]) -> None:
     servers = parse_servers("box:1")
-    await servers.look_up(names({"box": found}))
+    await look_up(servers, names({"box": found}))
     assert str(servers) == "box:1"
 
 
 async def test_silent_name_service_changes_nothing() -> None:
     servers = parse_servers("cloud.example:1")
-    await servers.look_up(names({}))
+    await look_up(servers, names({}))
     assert str(servers) == "cloud.example:1"

@@ -1,0 +1,126 @@
+"""Retries of a cloud whose servers ask to be left alone, or move to other addresses."""
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edge_client.cloud.greeting import ServerInfo
+from edge_client.cloud.servers import parse_servers
+from edge_client.cloud.transport import GrpcTransport
+from edge_client.control.cloud_retry import CloudRetry
+from partitioner.estimators.circuit_breaker import Breaker, Circuit
+from protos.errors import OverloadedError, SplitpointError, UnreachableError
+from protos.rpc.endpoints import Endpoint
+from tests.kit.clocks import FakeClock
+
+WELL = ServerInfo("", 1 << 20, 1)
+
+
+class Network:
+    """Greets servers as a test says, and notes who was asked, and when."""
+
+    def __init__(self, servers: str) -> None:
+        self.clock = FakeClock(0.0)
+        self.asked: list[tuple[float, str]] = []
+        self.answers: dict[str, SplitpointError] = {}
+        self.transport = GrpcTransport(parse_servers(servers))
+        self.breaker = Breaker()
+        controller: Any = SimpleNamespace(adapts=False)
+        probes: Any = self
+        bundle: Any = None
+        self.retry = CloudRetry(
+            bundle, self.transport, self.breaker, controller, probes, self.back, self.clock
+        )
+
+    async def turn_to(self, server: Endpoint) -> None:
+        self.asked.append((round(self.clock.now_s, 1), server.address))
+
+    async def hang_up(self) -> None:
+        pass
+
+    async def greet(self, _bundle: object) -> ServerInfo:
+        if (error := self.answers.get(self.asked[-1][1])) is not None:
+            raise error
+        return WELL
+
+    async def back(self, _info: ServerInfo) -> None:
+        pass
+
+    async def run(self, seconds: float) -> None:
+        """Let so much time pass, with a look at what is due ten times a second."""
+        for _ in range(round(10 * seconds)):
+            self.clock.now_s += 0.1
+            if self.breaker.is_due(self.clock.now_s):
+                await self.retry.retry()
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("at_greeting", [False, True])
+async def test_only_server_that_was_full_is_asked_again_once_its_rest_is_over(
+    at_greeting: bool,
+) -> None:
+    net = Network("127.0.0.1:1")
+    full = OverloadedError("full.", retry_after_s=5.0)
+    if at_greeting:
+        net.answers["127.0.0.1:1"] = full
+    net.breaker.trip(UnreachableError("gone.") if at_greeting else full, 0.0)
+    await net.run(3.0)
+    assert len(net.asked) == at_greeting
+    net.answers.clear()
+    await net.run(3.0)
+    assert net.breaker.circuit is Circuit.TRYING
+    assert len(net.asked) == 1 + at_greeting
+    await net.retry.close()
+
+
+async def test_rest_that_one_server_asked_for_is_not_charged_to_the_next() -> None:
+    net = Network("127.0.0.1:1,127.0.0.1:2")
+    net.answers["127.0.0.1:1"] = OverloadedError("full.", retry_after_s=20.0)
+    net.answers["127.0.0.1:2"] = OverloadedError("full.", retry_after_s=1.0)
+    net.breaker.trip(UnreachableError("gone."), 0.0)
+    await net.run(10.0)
+    assert [address for _, address in net.asked].count("127.0.0.1:1") == 1
+    assert [address for _, address in net.asked].count("127.0.0.1:2") >= 8
+    await net.retry.close()
+
+
+async def test_servers_that_moved_while_all_were_away_are_found() -> None:
+    net = Network("cloud.example:1")
+    known: list[str] = []
+
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        if not known:
+            raise OSError("the name service is away, too")
+        return known
+
+    net.transport.servers.resolving = resolve
+    gone = UnreachableError("gone.")
+    net.answers["cloud.example:1"] = gone
+    net.breaker.trip(gone, 0.0)
+    await net.run(5.0)
+    known += ["10.0.0.7", "10.0.0.8"]
+    net.answers["10.0.0.7:1"] = gone
+    await net.run(20.0)
+    assert net.breaker.circuit is Circuit.TRYING
+    assert net.transport.address == "10.0.0.8:1"
+    await net.retry.close()
+
+
+async def test_look_up_ends_with_the_client() -> None:
+    net, entered = Network("cloud.example:1"), asyncio.Event()
+
+    async def stuck(_host: str, _port: int) -> Sequence[str]:
+        entered.set()
+        await asyncio.Event().wait()
+        return []
+
+    net.transport.servers.resolving = stuck
+    net.breaker.trip(UnreachableError("gone."), 0.0)
+    await net.run(1.0)
+    await entered.wait()
+    before = asyncio.all_tasks()
+    await net.retry.close()
+    assert len(asyncio.all_tasks()) == len(before) - 1
