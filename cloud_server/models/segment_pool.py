@@ -1,5 +1,7 @@
 """The segments of a bundle in memory, and the tails that are computed by them."""
 
+from collections.abc import Collection
+
 from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.chain import Chain
 from partitioner.runtime.sessions import RuntimeOptions, Stage
@@ -12,6 +14,8 @@ class SegmentPool:
     """
 
     def __init__(self, bundle: Bundle, options: RuntimeOptions) -> None:
+        self.size_bytes = 0
+        """What its segments take, as whoever had them loaded found."""
         self._bundle = bundle
         self._options = options
         self._segments: dict[str, Stage] = {}
@@ -25,6 +29,11 @@ class SegmentPool:
     def cuts(self) -> tuple[str, ...]:
         """The cuts whose tails can be computed by what is in memory."""
         return tuple(self._chains)
+
+    @property
+    def segments(self) -> Collection[Stage]:
+        """The segments that are in memory."""
+        return tuple(self._segments.values())
 
     def open(self, cut: str) -> Chain:
         """Return the tail of a cut, loading the segments that are missing.

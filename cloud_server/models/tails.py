@@ -9,14 +9,14 @@ import logging
 import math
 import threading
 import time
-import weakref
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
+from weakref import WeakValueDictionary, finalize
 
 from cloud_server.models.popularity import Popularity
 from cloud_server.models.segment_pool import SegmentPool
@@ -24,7 +24,6 @@ from cloud_server.models.version import Model
 from partitioner.common.defaults import DEFAULT_PROVIDER
 from partitioner.common.memory import release_freed_pages
 from partitioner.runtime.sessions import RuntimeOptions, Stage, open_weighed
-from protos.errors import BundleError
 
 _log = logging.getLogger(__name__)
 
@@ -72,9 +71,13 @@ class Tails:
         self._kept: Collection[str] = frozenset()
         self._sizes: dict[Key, int] = {}
         self._units: OrderedDict[Key, Stage | SegmentPool] = OrderedDict()
+        self._pools: WeakValueDictionary[str, SegmentPool] = WeakValueDictionary()
+        """By digest: also those whose first segments are being loaded, so that there is but one."""
         self._own: defaultdict[str, set[str]] = defaultdict(set)
         """By digest: the cuts whose tails have a session of their own, or will have."""
         self._popularity: defaultdict[str, Popularity] = defaultdict(Popularity)
+        self._unfit: set[Key] = set()
+        """Tails whose own session could not be loaded: they are not tried again at every look."""
         self._lock = threading.Lock()
         self._loading: dict[Key, asyncio.Task[Stage]] = {}
         self._promoting: set[asyncio.Task[None]] = set()
@@ -98,6 +101,7 @@ class Tails:
                 del self._popularity[digest]
             for digest in [digest for digest, own in self._own.items() if not own]:
                 del self._own[digest]
+        self._unfit = {key for key in self._unfit if key[0] in digests}
         for unit in units:
             self._give_back(unit)
 
@@ -153,6 +157,8 @@ class Tails:
 
     def close(self) -> None:
         """Stop loading; what is loaded goes with this."""
+        for task in self._promoting:
+            task.cancel()
         self._loader.shutdown(wait=False, cancel_futures=True)
 
     async def _load(self, model: Model) -> Stage:
@@ -179,16 +185,24 @@ class Tails:
         return stage
 
     async def _load_chain(self, model: Model) -> Stage:
-        digest, cut = model.tail
-        key = digest, SEGMENTS
-        with self._lock:
-            pool = self._units.get(key)
-        if not isinstance(pool, SegmentPool):
+        stage = await self._open_chain(self._pool_of(model), *model.tail)
+        _log.info("loaded segments for %s, version %s", model.name, model.version)
+        return stage
+
+    def _pool_of(self, model: Model) -> SegmentPool:
+        digest = model.tail[0]
+        pool = self._pools.get(digest)
+        if pool is None:
             # Each run of a segment would keep what it needs in between in an arena of its own.
             pool = SegmentPool(model.bundle, replace(self._options, arena=False))
+            self._pools[digest] = pool
+        return pool
+
+    async def _open_chain(self, pool: SegmentPool, digest: str, cut: str) -> Stage:
+        """Load the segments that the pool lacks for a tail, and keep the pool."""
         stage, size = await self._timed(partial(open_weighed, partial(pool.open, cut)))
-        if self._keeps(key, pool, size + self._sizes.get(key, 0)):
-            _log.info("loaded segments for %s, version %s", model.name, model.version)
+        pool.size_bytes += size
+        self._keeps((digest, SEGMENTS), pool, pool.size_bytes)
         return stage
 
     async def _timed(self, opens: Callable[[], tuple[Stage, int]]) -> tuple[Stage, int]:
@@ -216,7 +230,7 @@ class Tails:
             self._units.move_to_end(key)
             while self._is_full():
                 evicted = next(iter(self._units))
-                self._drop(evicted)
+                self._give_back(self._drop(evicted))
                 self.counts.evictions += 1
                 what = evicted[1] or "segments"
                 _log.info("evicted %s: %d sets of sessions are left", what, len(self._units))
@@ -225,6 +239,8 @@ class Tails:
     def _drop(self, key: Key) -> Stage | SegmentPool:
         """Forget one that is in memory, and return it. The caller has the lock."""
         self._own[key[0]].discard(key[1])
+        if key[1] == SEGMENTS:  # the next pool begins with fewer of them
+            del self._sizes[key]
         return self._units.pop(key)
 
     def _is_full(self) -> bool:
@@ -236,8 +252,10 @@ class Tails:
     def _reconsider(self, model: Model) -> None:
         """Begin to give a tail a session of its own, if it is asked for much more than one that has."""
         digest, cut = model.tail
+        if self._promoting or digest not in self._kept or model.tail in self._unfit:
+            return
         own = self._own[digest]
-        if self._promoting or cut in own or digest not in self._kept:
+        if cut in own:
             return
         if len(own) < self._limits.own_sessions:  # one was evicted
             makes_way = None
@@ -252,9 +270,10 @@ class Tails:
         pool = self._units.get((digest, SEGMENTS))
         try:
             if makes_way is not None and isinstance(pool, SegmentPool):
-                await self._timed(partial(open_weighed, partial(pool.open, makes_way)))
+                await self._open_chain(pool, digest, makes_way)
             await self._load_own(model)
-        except BundleError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the tail is computed as before
+            self._unfit.add(model.tail)
             _log.warning("%s stays in segments: %s", model.name, error)
             return
         if makes_way is None:
@@ -271,9 +290,10 @@ class Tails:
         if not task.cancelled():
             task.exception()
 
-    def _give_back(self, unit: Any) -> None:
+    def _give_back(self, unit: Stage | SegmentPool) -> None:
         """Have the system get the memory of sessions back, once nobody holds them any more."""
-        weakref.finalize(unit, self._trim).atexit = False
+        for stage in unit.segments if isinstance(unit, SegmentPool) else (unit,):
+            finalize(stage, self._trim).atexit = False
 
     def _trim(self) -> None:
         # By then its memory is free; whoever let go of it, a worker or the loop, must not wait for this.

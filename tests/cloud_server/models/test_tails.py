@@ -199,6 +199,13 @@ def shared_store(bundle: Bundle, own_sessions: int) -> ModelStore:
     return ModelStore([Version.of(bundle)], RuntimeOptions(), limits)
 
 
+def named(bundle: Bundle, name: str, folder: Path) -> Bundle:
+    """Return a copy of a bundle under another name."""
+    shutil.copytree(bundle.path, folder / name)
+    write_manifest(folder / name, bundle.manifest.model_copy(update={"name": name}))
+    return Bundle.load(folder / name)
+
+
 async def test_tails_beyond_those_with_sessions_of_their_own_share_segments(
     residual_bundle: Bundle,
 ) -> None:
@@ -247,11 +254,7 @@ async def test_segments_are_evicted_together_and_come_back(
         await store.load(model)
     assert set(store.sizes()) == {(one.name, one.version) for one in (a, b, c)}
     assert store.loaded(a) is not None  # so that the segments are what was not used for longest
-    shutil.copytree(residual_bundle.path, tmp_path / "other")
-    write_manifest(
-        tmp_path / "other", residual_bundle.manifest.model_copy(update={"name": "other"})
-    )
-    store.offer([a.owner, Version.of(Bundle.load(tmp_path / "other"))])
+    store.offer([a.owner, Version.of(named(residual_bundle, "other", tmp_path))])
     await store.load(store.find("other"))
     assert [store.loaded(model) is not None for model in (a, b, c)] == [True, False, False]
     assert isinstance(await store.load(c), Chain)
@@ -266,3 +269,99 @@ async def test_bundle_without_segments_has_a_session_for_every_tail(
     store = shared_store(Bundle.load(tmp_path / "old"), 1)
     stages = [await store.load(model) for model in store.models.values()]
     assert not any(isinstance(stage, Chain) for stage in stages)
+
+
+async def test_tails_asked_for_at_once_share_segments_that_are_loaded_once(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    open_segment = Bundle.open_segment
+
+    def counted(bundle: Bundle, segment: Any, options: RuntimeOptions | None = None) -> Stage:
+        opened.append(segment.cut)
+        return open_segment(bundle, segment, options)
+
+    monkeypatch.setattr(Bundle, "open_segment", counted)
+    store = shared_store(residual_bundle, 0)
+    models = list(store.models.values())
+    stages = await asyncio.gather(*map(store.load, models))
+    assert len(opened) == len(set(opened))
+    assert [store.loaded(model) for model in models] == stages
+
+
+async def test_size_of_segments_is_that_of_those_in_memory(
+    residual_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tails, "open_weighed", lambda opening: (opening(), 100))
+    bundles = [residual_bundle, named(residual_bundle, "other", tmp_path)]
+    limits = TailLimits(max_sessions=1, own_sessions=0)
+    store = ModelStore(map(Version.of, bundles), RuntimeOptions(), limits)
+    for _ in range(2):  # those of one bundle are evicted for the other's
+        for bundle in bundles:
+            for count, cut in enumerate(("cut-01", "cut-02"), 1):
+                await store.load(store.find(f"{bundle.name}.{cut}"))
+                assert sum(store.sizes().values()) == 100 * count
+
+
+async def test_segments_of_a_tail_that_makes_way_count(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tails, "open_weighed", lambda opening: (opening(), 100))
+    store = shared_store(residual_bundle, 1)
+    first, second = list(store.models.values())[:2]
+    await store.load(first)
+    await store.load(second)
+    await used_until(lambda: not isinstance(store.loaded(second), Chain))
+    await used_until(lambda: isinstance(store.loaded(first), Chain))
+    # The own session of the second, its segments, and those that the first needs beside them.
+    assert sum(store.sizes().values()) == 300
+
+
+async def test_promotion_that_fails_changes_nothing_and_is_not_tried_at_every_look(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = shared_store(residual_bundle, 1)
+    first, second = list(store.models.values())[:2]
+    own, chain = await store.load(first), await store.load(second)
+
+    def fail(*_: object) -> Stage:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Bundle, "open_tail", fail)
+    await used_until(lambda: store.loaded(second) is chain and "no room" in caplog.text)
+    for _ in range(1000):
+        store.loaded(second)
+        await asyncio.sleep(0)
+    assert caplog.text.count("stays in segments") == 1
+    assert store.counts.failed_loads == 1
+    assert store.loaded(first) is own
+
+
+async def test_memory_of_what_is_evicted_goes_back_once_nobody_holds_it(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trims: list[str] = []
+    monkeypatch.setattr(tails, "release_freed_pages", lambda: trims.append("trim"))
+    limits = TailLimits(max_sessions=1, own_sessions=1)
+    store = ModelStore([Version.of(residual_bundle)], RuntimeOptions(), limits)
+    own, shared = list(store.models.values())[:2]
+    running = await store.load(own)
+    chain = await store.load(shared)
+    gc.collect()
+    assert not await trimmed(store, trims)
+    del running
+    gc.collect()
+    assert len(await trimmed(store, trims)) == 1
+    trims.clear()
+    await store.load(own)
+    gc.collect()
+    assert not await trimmed(store, trims)  # the chain still has its segments
+    del chain
+    gc.collect()
+    assert await trimmed(store, trims)
+
+
+async def trimmed(store: ModelStore, trims: list[str]) -> list[str]:
+    """Return what was given back, once the loader has done what it was told."""
+    await asyncio.get_running_loop().run_in_executor(store._tails._loader, int)
+    return trims
