@@ -40,6 +40,7 @@ class Repository:
         self._clashes: Mapping[str, str] = {}
         self._unreadable = ""
         self._busy = asyncio.Lock()
+        self._looks: set[asyncio.Task[bool]] = set()
 
     async def start(self) -> None:
         """Load what there is; BundleError when that is nothing, UnknownNameError for what to preload."""
@@ -54,17 +55,11 @@ class Repository:
         `settled` as in BundleFolder.look. Raises BundleError, and nothing has changed then, when the folder
         itself cannot be read.
         """
-        async with self._busy:
-            before = self._folder.versions
-            try:
-                done = await asyncio.to_thread(self._folder.look, settled=settled)
-            except BundleError as error:
-                self._tell_unreadable(str(error))
-                raise
-            self._tell_unreadable("")
-            if self._folder.versions != before:
-                await self._offer()
-            return done
+        look = asyncio.create_task(self._look(settled))
+        self._looks.add(look)
+        look.add_done_callback(self._looked)
+        # A caller who gives up meanwhile must not take along what was found: no later look would find it new.
+        return await asyncio.shield(look)
 
     def index(self, *, ready: bool = False) -> list[IndexEntry]:
         """Return all versions, and what is refused and why; `ready`: only what can be asked for."""
@@ -103,6 +98,24 @@ class Repository:
         self._check_name(name)
         self._store.hide(name)
         _log.info("%s was unloaded", name)
+
+    async def _look(self, settled: bool) -> bool:
+        async with self._busy:
+            before = self._folder.versions
+            try:
+                done = await asyncio.to_thread(self._folder.look, settled=settled)
+            except BundleError as error:
+                self._tell_unreadable(str(error))
+                raise
+            self._tell_unreadable("")
+            if self._folder.versions != before:
+                await self._offer()
+            return done
+
+    def _looked(self, look: asyncio.Task[bool]) -> None:
+        self._looks.discard(look)
+        if not look.cancelled():
+            look.exception()  # is raised for who waits
 
     async def _offer(self) -> None:
         before = set(self._store.versions)

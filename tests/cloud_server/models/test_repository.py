@@ -1,7 +1,9 @@
 """The repository: its index, what loading and unloading do, and what a folder that fails changes."""
 
+import asyncio
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,33 @@ async def test_reload_offers_what_has_come_and_drops_what_has_gone(
     assert served.states() == []
     with pytest.raises(UnknownNameError):
         served.store.find("net")
+
+
+async def test_version_found_by_a_load_that_its_caller_gave_up_is_served(
+    served: Served, net_versions: list[Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await served.repository.start()
+    served.put(net_versions[1], "b")
+    begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
+    look = BundleFolder.look
+
+    def slowly(folder: BundleFolder, *, settled: bool = False) -> bool:
+        begun.set()
+        assert go_on.wait(30)
+        found = look(folder, settled=settled)
+        done.set()
+        return found
+
+    monkeypatch.setattr(BundleFolder, "look", slowly)
+    asked = asyncio.create_task(served.repository.load("net"))
+    await asyncio.to_thread(begun.wait)
+    asked.cancel()
+    await asyncio.wait([asked])
+    go_on.set()
+    await asyncio.to_thread(done.wait)
+    await served.repository.reload()
+    assert asked.cancelled()
+    assert len(served.numbers()) == 2
 
 
 async def test_folder_that_cannot_be_read_is_told_once_and_everything_goes_on(
