@@ -65,6 +65,8 @@ class Engine:
         self._workers: Workers[Request] = Workers(workers, self._compute)
         self._unpacker = ThreadPoolExecutor(1, "unpack")
         self._alarm: asyncio.TimerHandle | None = None
+        self._opening_bytes = 0
+        """Of requests that wait for their tail to be loaded."""
 
     def submit(self, job: Job) -> asyncio.Future[bytes | Later]:
         """Queue a job; see Answerer.
@@ -108,8 +110,10 @@ class Engine:
         """
         begun_ns = time.perf_counter_ns()
         loading = asyncio.ensure_future(self._store.load(model))
+        nbytes = sum(map(len, job.decode()[1]))
         self._entered(job)
-        loading.add_done_callback(partial(self._left, job))
+        self._opening_bytes += nbytes
+        loading.add_done_callback(partial(self._opened, job, nbytes))
         stage = await loading
         future = asyncio.get_running_loop().create_future()
         try:
@@ -135,7 +139,8 @@ class Engine:
     def _admit(self, job: Job) -> None:
         queue = self._workers.queue
         try:
-            self._admission.check(job.caller, queue.cost_s, queue.nbytes)
+            waiting_bytes = queue.nbytes + self._opening_bytes
+            self._admission.check(job.caller, queue.cost_s, waiting_bytes)
         except OverloadedError:
             job.identify()
             raise
@@ -166,7 +171,8 @@ class Engine:
         future: asyncio.Future[Any],
         opened_ns: int = 0,
     ) -> None:
-        request = request_of(job, model, stage, future, self._rules.of(model, stage), self.costs)
+        rules = self._rules.of(model, stage)
+        request = request_of(job, model, stage, future, rules, self.costs, self._max_decoded_bytes)
         request.opened_ns = opened_ns
         self._workers.offer(request)
         self._entered(job)
@@ -182,6 +188,10 @@ class Engine:
         self._admission.left(job.caller)
         self.book.left(job)
         self.book.ended(job, future)
+
+    def _opened(self, job: Job, nbytes: int, loading: asyncio.Future[Stage]) -> None:
+        self._opening_bytes -= nbytes
+        self._left(job, loading)
 
     def _ended(self, request: Request, future: asyncio.Future[Any]) -> None:
         self._left(request.job, future)

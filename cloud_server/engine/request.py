@@ -2,9 +2,11 @@
 
 import asyncio
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from cloud_server.engine.batch_queue import Waiting
 from cloud_server.engine.batch_rules import BatchRules, TimeoutAction
@@ -15,7 +17,7 @@ from protos.errors import LateError
 from protos.inference_pb2 import InferParameter, ModelInferRequest
 from protos.names import PARAM_CODEC, PARAM_PRIORITY, PARAM_TIMEOUT
 from protos.serving.answers import Job
-from protos.tensors import BATCH_SIZE, TensorSpec
+from protos.tensors import BATCH_SIZE, Buffer, TensorSpec
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -42,10 +44,14 @@ def request_of(
     future: asyncio.Future[Any],
     rules: BatchRules,
     costs: ComputeCosts,
+    max_decoded_bytes: int,
 ) -> Request:
-    """Return the request of a job whose header was decoded; nothing of it has been checked yet."""
+    """Return the request of a job whose header was decoded; nothing of it has been checked yet.
+
+    What its coded inputs unfold to is at most `max_decoded_bytes`, or it is refused later.
+    """
     header, raw = job.decode()
-    rows = _rows(header, model.inputs)
+    rows = _rows(header, raw, model.inputs, max_decoded_bytes)
     level = rules.level(_whole_number(header.parameters, PARAM_PRIORITY))
     timeout_us = rules.policy(level).timeout_us(_whole_number(header.parameters, PARAM_TIMEOUT))
     return Request(
@@ -67,15 +73,45 @@ def request_of(
     )
 
 
-def _rows(header: ModelInferRequest, inputs: tuple[TensorSpec, ...]) -> int:
-    """Return the rows of a request; 0 where it does not say one number for all of its inputs."""
-    axes = {spec.name: spec.shape.index(BATCH_SIZE) for spec in inputs if BATCH_SIZE in spec.shape}
+def _rows(
+    header: ModelInferRequest,
+    raw: Sequence[Buffer],
+    inputs: tuple[TensorSpec, ...],
+    max_decoded_bytes: int,
+) -> int:
+    """Return the rows of a request; 0 where it does not say one number for all of its inputs.
+
+    And 0 where its bytes cannot be so many rows: what waits is reckoned by them, and a lie counts for
+    nothing until it is found out.
+    """
+    specs = {spec.name: spec for spec in inputs if BATCH_SIZE in spec.shape}
     found = set()
-    for tensor in header.inputs:
-        axis = axes.get(tensor.name, len(tensor.shape))
-        found.add(tensor.shape[axis] if axis < len(tensor.shape) else 0)
-    rows = found.pop() if len(found) == 1 else 0
-    return max(0, rows)
+    for at, tensor in enumerate(header.inputs):
+        spec = specs.get(tensor.name)
+        data = raw[at] if at < len(raw) else None
+        found.add(_rows_in(tensor, data, spec, max_decoded_bytes) if spec else 0)
+    return found.pop() if len(found) == 1 else 0
+
+
+def _rows_in(
+    tensor: ModelInferRequest.InferInputTensor,
+    data: Buffer | None,
+    spec: TensorSpec,
+    max_decoded_bytes: int,
+) -> int:
+    axis = spec.shape.index(BATCH_SIZE)
+    rows = tensor.shape[axis] if axis < len(tensor.shape) else 0
+    item_bytes = np.dtype(spec.dtype).itemsize
+    row_bytes = item_bytes if spec.is_data_sized else spec.nbytes()
+    if PARAM_CODEC in tensor.parameters:
+        most_bytes = max(max_decoded_bytes, row_bytes)
+    elif data is not None:
+        most_bytes = len(data)
+    else:
+        most_bytes = (
+            item_bytes * tensor.ByteSize()
+        )  # a number takes one byte of the message at least
+    return rows if 0 < rows * row_bytes <= most_bytes else 0
 
 
 def _layout(header: ModelInferRequest) -> tuple[Hashable, ...]:

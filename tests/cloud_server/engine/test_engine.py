@@ -9,6 +9,7 @@ import pytest
 
 from cloud_server.engine.admission import QueueLimits
 from cloud_server.engine.engine import Engine
+from cloud_server.models import tails
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.tails import TailLimits
 from cloud_server.models.version import Version
@@ -16,9 +17,9 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.codecs.calibration import Calibration
 from protos.codecs.registry import get_codec
-from protos.errors import OverloadedError
+from protos.errors import OverloadedError, SplitpointError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
-from protos.names import PARAM_CHECKSUM
+from protos.names import PARAM_CHECKSUM, PARAM_CODEC
 from protos.serving.answers import Job, answer
 from protos.tensors import Array, Buffer
 from protos.wire.checksums import check_seal, seal
@@ -110,6 +111,63 @@ async def test_answered_requests_leave_their_places_and_no_more(
         await engine.submit(job(residual_bundle))
     gate.opened.set()
     assert all(isinstance(found, bytes) for found in await asyncio.gather(*held))
+
+
+@pytest.mark.parametrize("coded", [False, True])
+async def test_rows_that_a_request_does_not_bring_are_not_reckoned(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, coded: bool
+) -> None:
+    gate = Gate(monkeypatch)
+    gate.opened.set()
+    engine = engine_of(residual_bundle)
+    queue = engine._workers.queue
+    await answer(engine, job(residual_bundle))  # loads the tail
+    gate.opened.clear()
+    running = engine.submit(job(residual_bundle))
+    for _ in range(2):
+        await asyncio.to_thread(gate.entered.acquire)
+    honest = engine.submit(job(residual_bundle))
+    cost_s = queue.cost_s
+    lie = whole_request(residual_bundle)
+    lie.inputs[0].shape[0] = 1 << 40
+    if coded:
+        lie.inputs[0].parameters[PARAM_CODEC].string_param = "q4"
+    liar = engine.submit(Job(lie.SerializeToString(), encode_response))
+    assert queue.cost_s == pytest.approx(2 * cost_s)
+    assert queue.rows == 2
+    gate.opened.set()
+    with pytest.raises(SplitpointError):
+        await liar
+    assert all(isinstance(found, bytes) for found in await asyncio.gather(running, honest))
+
+
+async def test_what_waits_for_a_tail_to_be_loaded_is_bounded_in_bytes(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, load = threading.Event(), threading.Event(), tails.open_weighed
+
+    def slowly(*args: Any) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return load(*args)
+
+    monkeypatch.setattr(tails, "open_weighed", slowly)
+    store = ModelStore([Version.of(residual_bundle)], RuntimeOptions())
+    one_bytes = sum(map(len, whole_request(residual_bundle).raw_input_contents))
+    limits = QueueLimits(100, nbytes=2 * one_bytes, wait_s=60.0)
+    engine = Engine(store, 1, limits, DECODED_BYTES)
+    held = [asyncio.create_task(answer(engine, job(residual_bundle))) for _ in range(2)]
+    await asyncio.to_thread(begun.wait)
+    given_up = held.pop()
+    for _ in range(2):
+        with pytest.raises(OverloadedError, match="bytes waiting"):
+            await engine.submit(job(residual_bundle))
+    given_up.cancel()
+    await asyncio.wait([given_up])
+    held.append(asyncio.create_task(answer(engine, job(residual_bundle))))
+    go_on.set()
+    assert all(isinstance(found, bytes) for found in await asyncio.gather(*held))
+    assert isinstance(await engine.submit(job(residual_bundle)), bytes)
 
 
 async def test_closing_drops_what_waits_and_waits_for_nothing(
