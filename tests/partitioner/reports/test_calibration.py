@@ -78,7 +78,7 @@ def test_table_and_text_say_at_which_cuts_points_are_of_what(
     assert "agreement, 30" in table
     assert f"accuracy, {rest.samples}" in table
     assert "accuracy" not in printed(calibration_table(calibrated, calibration_of(calibrated)))
-    shown = printed(contents_table(mixed, []))
+    shown = printed(contents_table(mixed, [], "none"))
     assert (
         f"{OTHER}: ranges from 10 inputs, points from 30 others, of agreement; the other" in shown
     )
