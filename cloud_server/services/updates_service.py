@@ -74,20 +74,16 @@ class UpdatesService:
         """Return some bytes of a file of a version.
 
         Raises UnknownNameError for a version or a file that is not there, UsageError for bytes that are not.
-        They come no faster than the caller may have them.
+        They come no faster than the caller may have them, and are read then: who waits holds no memory.
         """
         self._access.check(request.name)
-        part = await self._part(request)
-        await self._access.pace(len(part.chunk))
-        return part
-
-    async def _part(self, request: sp.FetchPartRequest) -> sp.FetchPartResponse:
         version = self._store.find_version(request.name, request.version_digest)
         if not request.version_digest or version.digest != request.version_digest:
             raise UsageError("a part is fetched of one version. Name it by its whole digest.")
         size_bytes = min(request.most_bytes or PART_BYTES, PART_BYTES)
         documents = _documents(version)
         if (content := documents.get(request.path)) is not None:
+            await self._access.pace(min(size_bytes, max(0, len(content) - request.offset)))
             chunk = content[request.offset : request.offset + size_bytes]
             return sp.FetchPartResponse(chunk=chunk, file_bytes=len(content))
         file = version.bundle.manifest.files.get(request.path)
@@ -102,6 +98,7 @@ class UpdatesService:
                 "were asked for. Begin with the first."
             )
         wanted = min(size_bytes, file.size_bytes - request.offset)
+        await self._access.pace(wanted)
         contents = version.bundle.contents
         chunk = await asyncio.to_thread(contents.read_part, request.path, request.offset, wanted)
         return sp.FetchPartResponse(chunk=chunk, file_bytes=file.size_bytes)
