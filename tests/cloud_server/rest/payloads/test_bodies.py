@@ -1,7 +1,8 @@
 """Bodies are bounded one by one, all together, and in time."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
 import pytest
 from fastapi import Request
@@ -14,8 +15,15 @@ from protos.errors import LateError, OverloadedError, TooLargeError, UsageError
 class Wire:
     """Chunks that come one by one; after them nothing, or the end of the connection."""
 
-    def __init__(self, chunks: Iterable[bytes], ends: bool = True, length: str | None = None):
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        ends: bool = True,
+        length: str | None = None,
+        host: str = "one",
+    ):
         self.left, self.taken, self._ends, self._length = list(chunks), 0, ends, length
+        self._host = host
 
     async def receive(self) -> dict[str, object]:
         if not self.left:
@@ -29,7 +37,8 @@ class Wire:
 
     def request(self) -> Request:
         headers = [] if self._length is None else [(b"content-length", self._length.encode())]
-        return Request({"type": "http", "headers": headers}, self.receive)
+        scope = {"type": "http", "headers": headers, "client": (self._host, 1)}
+        return Request(scope, self.receive)
 
 
 async def test_body_is_held_while_it_is_used() -> None:
@@ -68,21 +77,43 @@ async def test_length_that_is_no_number_is_refused(length: str) -> None:
             pass
 
 
-async def test_bodies_together_are_bounded_by_what_they_say_and_by_what_comes() -> None:
-    bodies = Bodies(10)
-    waiting = Wire([], ends=False, length="10")
-    tasks = [asyncio.ensure_future(hold(bodies, waiting.request())) for _ in range(8)]
+@asynccontextmanager
+async def held(bodies: Bodies, wires: Iterable[Wire]) -> AsyncIterator[None]:
+    """The bodies that have come so far are held within the block, and none after it."""
+    tasks = [asyncio.ensure_future(hold(bodies, wire.request())) for wire in wires]
     await asyncio.sleep(0)
-    assert bodies.held_bytes == 80
-    for wire in (Wire([b"1"], length="1"), Wire([b"1"])):
-        with pytest.raises(OverloadedError, match="Try again later") as caught:
-            async with bodies.read(wire.request()):
-                pass
-        assert caught.value.retry_after_s > 0
+    yield
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert bodies.held_bytes == 0
+
+
+async def test_bodies_together_are_bounded_by_what_comes() -> None:
+    bodies = Bodies(10)
+    whole = [Wire([b"1" * 10], ends=False, host=f"host-{number}") for number in range(8)]
+    async with held(bodies, whole):
+        assert bodies.held_bytes == 80
+        for wire in (Wire([b"1"], length="1"), Wire([b"1"])):
+            with pytest.raises(OverloadedError, match="Try again later") as caught:
+                await hold(bodies, wire.request())
+            assert caught.value.retry_after_s > 0
+
+
+async def test_bodies_of_one_caller_leave_room_for_others() -> None:
+    bodies = Bodies(10)
+    async with held(bodies, [Wire([b"1" * 10], ends=False) for _ in range(2)]):
+        for wire in (Wire([b"1"], length="1"), Wire([b"1"])):
+            with pytest.raises(OverloadedError, match="bodies of your requests"):
+                await hold(bodies, wire.request())
+        await hold(bodies, Wire([b"1" * 10], host="other").request())
+
+
+async def test_bodies_that_were_announced_and_do_not_come_keep_nobody_away() -> None:
+    bodies = Bodies(10)
+    async with held(bodies, [Wire([], ends=False, length="10") for _ in range(100)]):
+        assert bodies.held_bytes == 0
+        await hold(bodies, Wire([b"1" * 10], length="10").request())
 
 
 async def hold(bodies: Bodies, request: Request) -> None:
