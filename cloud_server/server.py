@@ -222,7 +222,6 @@ class _Running:
         self.edges = EdgeBook()
         self.requests = RequestBook()
         calls = CallBook()
-        statistics = StatisticsService(store, self.requests.tallies)
         orders = RepositoryService(repository)
         limit = options.max_message_bytes
         self._engine = Engine(
@@ -246,6 +245,7 @@ class _Running:
             access_of(gate),
         )
         catalogue, answerer = guarded(store, self._engine, gate, self.requests.ended)
+        statistics = StatisticsService(store, catalogue, access_of(gate), self.requests.tallies)
         triton = TritonService(catalogue, BatchingWords(rules))
         self._server = OipServer(
             catalogue,

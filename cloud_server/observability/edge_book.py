@@ -12,6 +12,8 @@ from protos.telemetry import MAX_SNAPSHOTS, Telemetry, read_snapshot
 
 _EDGES = 256
 """That are remembered; who has not told anything for longest makes way."""
+_BUNDLES = 8
+"""Of one edge: it takes no other's place by making names up."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,10 +34,16 @@ class EdgeBook:
         """Return the newest snapshot of each edge."""
         return tuple(self._newest.values())
 
-    async def take(self, documents: Sequence[str], device: str = "") -> None:
+    async def take(
+        self,
+        documents: Sequence[str],
+        device: str = "",
+        check: Callable[[str], object] = lambda _bundle: None,
+    ) -> None:
         """Take snapshots in JSON, the oldest first. UsageError if one is none; then none is taken.
 
-        They are of the `device` that sends them, whatever they say; empty: senders have no names.
+        They are of the `device` that sends them, whatever they say; empty: senders have no names. `check`
+        raises for a bundle of which the sender may not tell.
         """
         if len(documents) > MAX_SNAPSHOTS:
             raise UsageError(
@@ -43,7 +51,10 @@ class EdgeBook:
                 "fewer."
             )
         # Off the loop, as 64 of them take some milliseconds.
-        for seen in await asyncio.to_thread(lambda: [read_snapshot(text) for text in documents]):
+        snapshots = await asyncio.to_thread(lambda: [read_snapshot(text) for text in documents])
+        for bundle in {seen.bundle for seen in snapshots}:
+            check(bundle)
+        for seen in snapshots:
             self._note(seen.model_copy(update={"edge": device}) if device else seen)
         self.on_news()
 
@@ -55,7 +66,10 @@ class EdgeBook:
             return  # sent twice, since our answer was lost
         self._newest[key] = seen
         self._newest.move_to_end(key)
-        if len(self._newest) > self._capacity:
+        own = [known for known in self._newest if known[0] == seen.edge]
+        if len(own) > _BUNDLES:
+            del self._newest[own[0]]
+        elif len(self._newest) > self._capacity:
             self._newest.popitem(last=False)
         changed = before is None or before.health != seen.health
         level = logging.INFO if changed else logging.DEBUG

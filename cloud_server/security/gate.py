@@ -23,6 +23,8 @@ from protos.serving.callers import CALLER
 LOOK_EVERY_S = 0.25
 """How often it looks whether the file has changed, and whether open calls may go on."""
 
+_CHANGE = "Whoever runs the server can change that: splitpoint-cloud devices change."
+
 _log = logging.getLogger(__name__)
 
 _Stamp = tuple[int, ...]
@@ -83,14 +85,17 @@ class Gate:
         return self._registry.authenticate(credentials, self._now())
 
     def authorize(self, device: RegisteredDevice, rule: Rule) -> None:
-        """Raise DeniedError unless a device has a role that a rule asks for."""
-        if rule.is_open or not rule.roles or not set(rule.roles).isdisjoint(device.roles):
-            return
-        raise DeniedError(
-            f"device {device.name} lacks the role {' or '.join(rule.roles)}, which this call asks for. It "
-            f"has: {', '.join(device.roles) or 'none'}. Whoever runs the server can give it one: "
-            "splitpoint-cloud devices change."
-        )
+        """Raise DeniedError unless a device has a role that a rule asks for, and all models where it does."""
+        if not rule.is_open and rule.roles and set(rule.roles).isdisjoint(device.roles):
+            raise DeniedError(
+                f"device {device.name} lacks the role {' or '.join(rule.roles)}, which this call asks for. "
+                f"It has: {', '.join(device.roles) or 'none'}. {_CHANGE}"
+            )
+        if rule.is_of_all_models and not device.uses_all:
+            raise DeniedError(
+                f"this call is about all models, and device {device.name} may use "
+                f"{', '.join(device.models)} alone. {_CHANGE}"
+            )
 
     def admit(self, credentials: Credentials, rule: Rule) -> RegisteredDevice:
         """Return the device that shows these credentials, if it may do what the rule is for."""

@@ -13,12 +13,14 @@ class Rule:
 
     `is_open`: anybody, without a name. Else a registered device that has one of `roles`; () for any device.
     `is_charged`: whether the gate counts the call towards the device's limits. Of inference it does not,
-    since each request of a stream counts, on whatever road it comes.
+    since each request of a stream counts, on whatever road it comes. `is_of_all_models`: only for a device
+    that may use every model, since it tells of them all or changes them.
     """
 
     roles: tuple[Role, ...] = ()
     is_open: bool = False
     is_charged: bool = True
+    is_of_all_models: bool = False
 
 
 OPEN: Final = Rule(is_open=True)
@@ -30,8 +32,9 @@ _INFERENCE: Final = Rule((Role.INFER,), is_charged=False)
 _FETCH: Final = Rule((Role.FETCH,))
 _TELEMETRY: Final = Rule((Role.TELEMETRY,))
 _PROFILE: Final = Rule((Role.PROFILE,))
-_ADMIN: Final = Rule((Role.ADMIN,))
-METRICS: Final = Rule((Role.TELEMETRY, Role.ADMIN))
+_ADMIN: Final = Rule((Role.ADMIN,), is_of_all_models=True)
+_STATISTICS: Final = Rule((Role.TELEMETRY, Role.ADMIN))
+METRICS: Final = Rule((Role.TELEMETRY, Role.ADMIN), is_of_all_models=True)
 
 _OIP = "/inference.GRPCInferenceService/"
 _SPLITPOINT = "/splitpoint.v1.Splitpoint/"
@@ -45,7 +48,7 @@ RPC_RULES: Final[Mapping[str, Rule]] = {
     f"{_OIP}ModelReady": INFER,
     f"{_OIP}ModelMetadata": INFER,
     f"{_OIP}ModelConfig": INFER,
-    f"{_OIP}ModelStatistics": METRICS,
+    f"{_OIP}ModelStatistics": _STATISTICS,
     f"{_OIP}ModelInfer": _INFERENCE,
     f"{_OIP}ModelStreamInfer": _INFERENCE,
     f"{_OIP}RepositoryIndex": _ADMIN,
@@ -76,9 +79,9 @@ RPC_RULES: Final[Mapping[str, Rule]] = {
 REST_RULES: Final[Mapping[str, Rule]] = {
     "/metrics": METRICS,
     "/v2": ANY_DEVICE,
-    "/v2/models/stats": METRICS,
-    "/v2/models/{name}/stats": METRICS,
-    "/v2/models/{name}/versions/{version}/stats": METRICS,
+    "/v2/models/stats": _STATISTICS,
+    "/v2/models/{name}/stats": _STATISTICS,
+    "/v2/models/{name}/versions/{version}/stats": _STATISTICS,
     "/v2/models/{name}": INFER,
     "/v2/models/{name}/versions/{version}": INFER,
     "/v2/models/{name}/config": INFER,

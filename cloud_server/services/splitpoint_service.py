@@ -150,8 +150,8 @@ class SplitpointService:
     async def report_telemetry(
         self, request: sp.ReportTelemetryRequest
     ) -> sp.ReportTelemetryResponse:
-        """Take what an edge has seen; all of it or nothing."""
-        await self._edges.take(request.snapshots_json, CALLER.get())
+        """Take what an edge has seen of bundles that it may use; all of it or nothing."""
+        await self._edges.take(request.snapshots_json, CALLER.get(), self._access.check)
         return sp.ReportTelemetryResponse()
 
     def handlers(self) -> grpc.GenericRpcHandler:

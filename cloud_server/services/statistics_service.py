@@ -6,8 +6,9 @@ import grpc
 
 from cloud_server.models.model_store import ModelStore
 from cloud_server.observability.tally import Duration, Tally
+from cloud_server.security.guarded_models import Access
 from protos import inference_pb2 as oip
-from protos.serving.answers import ServedKey
+from protos.serving.answers import Catalogue, ServedKey
 from protos.serving.handlers import unary
 from protos.serving.inference import SERVICE
 
@@ -15,10 +16,14 @@ Tallies = Mapping[ServedKey, Tally]
 
 
 class StatisticsService:
-    """Answers ModelStatistics. A model that was asked for nothing yet has zeros."""
+    """Answers ModelStatistics for models that the caller may use. One asked for nothing yet has zeros."""
 
-    def __init__(self, store: ModelStore, tallies: Tallies) -> None:
+    def __init__(
+        self, store: ModelStore, catalogue: Catalogue, access: Access, tallies: Tallies
+    ) -> None:
         self._store = store
+        self._catalogue = catalogue
+        self._access = access
         self._tallies = tallies
 
     async def model_statistics(
@@ -33,9 +38,12 @@ class StatisticsService:
     def _keys(self, name: str, version: str) -> list[ServedKey]:
         if not name:
             return [
-                (name, one) for name, model in self._store.models.items() for one in model.versions
+                (name, one)
+                for name, model in self._store.models.items()
+                if self._access.allows(model.bundle_name)
+                for one in model.versions
             ]
-        model = self._store.find(name, version)
+        model = self._catalogue.find(name, version)
         return [(model.name, one) for one in ((model.version,) if version else model.versions)]
 
     def handlers(self) -> grpc.GenericRpcHandler:

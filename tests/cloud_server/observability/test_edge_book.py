@@ -1,22 +1,11 @@
 """What the cloud keeps of what edges report."""
 
-import json
-from typing import Any
-
 import pytest
 
 from cloud_server.observability.edge_book import EdgeBook
 from protos.errors import UsageError
-from protos.telemetry import MAX_SNAPSHOT_BYTES, MAX_SNAPSHOTS, Telemetry
-
-
-def snapshot(edge: str = "cam-1", number: int = 0, **more: Any) -> str:
-    made = Telemetry(
-        edge="cam-1", bundle="b", started_s=1.0, number=number, time_s=2.0, interval_s=1.0,
-        health="healthy", health_reason="", cut="edge", reason="", served_by={}, fallbacks={},
-        switches=0, upload_bytes=0, download_bytes=0, lost_snapshots=0, stages={},
-    )  # fmt: skip
-    return json.dumps({**made.model_dump(mode="json"), "edge": edge, **more})
+from protos.telemetry import MAX_SNAPSHOT_BYTES, MAX_SNAPSHOTS
+from tests.kit.snapshots import snapshot
 
 
 @pytest.mark.parametrize(
@@ -51,6 +40,14 @@ async def test_cloud_keeps_the_newest_of_the_last_edges() -> None:
     assert [seen.started_s for seen in book.newest() if seen.edge == "b"] == [9.0]
     await book.take([snapshot("b", 0, started_s=3.0)])  # and again, after its clock went back
     assert [seen.started_s for seen in book.newest() if seen.edge == "b"] == [3.0]
+
+
+async def test_edge_takes_no_other_edges_place_by_many_bundles() -> None:
+    book = EdgeBook(capacity=20)
+    await book.take([snapshot("a")])
+    await book.take([snapshot("b", bundle=f"made-up-{number}") for number in range(50)])
+    assert [seen.edge for seen in book.newest()] == ["a"] + ["b"] * 8
+    assert [seen.bundle for seen in book.newest()][-1] == "made-up-49"
 
 
 async def test_device_reports_under_its_own_name_alone() -> None:

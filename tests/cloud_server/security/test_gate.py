@@ -9,7 +9,7 @@ from cloud_server.security.credentials import Credentials
 from cloud_server.security.gate import LOOK_EVERY_S, Gate, gate_of
 from cloud_server.security.registered_device import Limits
 from cloud_server.security.registration import revoked
-from cloud_server.security.rules import INFER, METRICS, OPEN
+from cloud_server.security.rules import INFER, METRICS, OPEN, REST_RULES
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos.errors import DeniedError, FileError, OverloadedError, UnauthenticatedError
@@ -107,6 +107,18 @@ def test_one_of_several_roles_is_enough_and_none_is_not(path: Path) -> None:
     nothing, _ = device_of("nothing")
     with pytest.raises(DeniedError, match=r"lacks the role telemetry or admin.*It has: none\."):
         gate.authorize(nothing, METRICS)
+
+
+def test_what_is_of_all_models_is_for_devices_of_all_models(path: Path) -> None:
+    one, _ = device_of("one", "admin", "telemetry", models=["digits"])
+    every, _ = device_of("every", "admin", models=["digits", "*"])
+    put(path, one, every)
+    gate = Gate(path, UNLIMITED)
+    for method in ("/metrics", "/v2/repository/index"):
+        gate.authorize(every, REST_RULES[method])
+        with pytest.raises(DeniedError, match="about all models, and device one may use digits al"):
+            gate.authorize(one, REST_RULES[method])
+    gate.authorize(one, REST_RULES["/v2/models/stats"])
 
 
 def test_nobody_is_the_caller_before_somebody_was_let_in(path: Path) -> None:

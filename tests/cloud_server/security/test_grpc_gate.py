@@ -20,7 +20,12 @@ from cloud_server.security.tokens import Token, new_token
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos import splitpoint_pb2 as sp
-from protos.inference_pb2 import ModelMetadataRequest, ModelReadyRequest, ServerMetadataRequest
+from protos.inference_pb2 import (
+    ModelMetadataRequest,
+    ModelReadyRequest,
+    ModelStatisticsRequest,
+    ServerMetadataRequest,
+)
 from protos.names import PARAM_ERROR_CODE, PARAM_RETRY_AFTER_MS, RETRY_AFTER_TRAILER
 from protos.wire.framing import decode_stream_response
 from tests.kit.cloud_calls import (
@@ -34,6 +39,7 @@ from tests.kit.cloud_calls import (
     splitpoint_stub,
 )
 from tests.kit.devices import NOW, device_of, enrol, put, showing
+from tests.kit.snapshots import snapshot
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 
@@ -99,6 +105,28 @@ def test_every_registered_method_has_a_rule(
     assert any("reflection" in method for method in registered)
     assert any("Health" in method for method in registered)
     assert registered - set(RPC_RULES) == set()
+
+
+def test_device_neither_reads_nor_reports_of_models_that_are_not_its_own(
+    server: CloudServer, enrolled: Callable[..., Token]
+) -> None:
+    token = enrolled("cam", "telemetry", models=["other"])
+    report = sp.ReportTelemetryRequest(snapshots_json=[snapshot(bundle="residual")])
+    with connected(server.address) as channel:
+        shown = showing(channel, token)
+        stub = oip_stub(shown)
+        assert not stub.ModelStatistics(ModelStatisticsRequest(), timeout=TIMEOUT_S).model_stats
+        for name in ("residual", "residual.cut-01", "nothing"):
+            code, sentence = refused(
+                partial(stub.ModelStatistics, ModelStatisticsRequest(name=name), timeout=TIMEOUT_S)
+            )
+            assert (code, sentence) == (
+                "PERMISSION_DENIED",
+                f"device cam may not use the model {name!r}. It may use: other.",
+            )
+        told = partial(splitpoint_stub(shown).ReportTelemetry, report, timeout=TIMEOUT_S)
+        assert refused(told)[0] == "PERMISSION_DENIED"
+    assert not list(server.served.edges.newest())
 
 
 def test_name_of_any_length_is_refused_in_words(
