@@ -41,8 +41,8 @@ class RestJob(Job):
 
     @property
     def unpacks_aside(self) -> bool:
-        """True for bodies over 64 KiB."""
-        return self.size_bytes > _AT_ONCE_BYTES
+        """True for bodies that have, or may unfold to, over 64 KiB."""
+        return bool(self._packing) or self.size_bytes > _AT_ONCE_BYTES
 
     @property
     def model_name(self) -> str:
