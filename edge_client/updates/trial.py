@@ -21,6 +21,8 @@ from protos.errors import (
 
 _FAULTS = (FaultError, BundleError, MismatchError, UnknownNameError)
 """What a version may be to blame for; links, loads and callers are not its fault."""
+_ABSENCES = (MismatchError, UnknownNameError)
+"""What another server may serve, or the same one by and by: those who lack a version do not say it is bad."""
 _FAULTS_ALLOWED = 1
 """A fault may be a chance: a bit that was turned on its way."""
 _LEAST_FRAMES = 20
@@ -54,6 +56,8 @@ class Counts:
     faults: int = 0
     """That failed by what a version may be to blame for."""
     last_fault: str = ""
+    absences: int = 0
+    """That the cloud refused, as it did not have this version."""
     recent_share: float = 0.0
     """Share of the last 200 frames that fell back."""
 
@@ -65,7 +69,7 @@ class VersionTally:
         self.hears: Callable[[], None] | None = None
         """Is called after each frame, on the thread that had its result."""
         self._lock = threading.Lock()
-        self._frames = self._fallbacks = self._faults = 0
+        self._frames = self._fallbacks = self._faults = self._absences = 0
         self._last_fault = ""
         self._fell_back: deque[bool] = deque(maxlen=_REMEMBERED)
 
@@ -86,7 +90,9 @@ class VersionTally:
         if not is_fault(error):
             return
         with self._lock:
-            self._faults += 1
+            absent = isinstance(error, _ABSENCES)
+            self._absences += absent
+            self._faults += not absent
             self._last_fault = str(error) or repr(error)
         self._tell()
 
@@ -95,7 +101,8 @@ class VersionTally:
         """What they came to so far."""
         with self._lock:
             recent = sum(self._fell_back) / max(1, len(self._fell_back))
-            return Counts(self._frames, self._fallbacks, self._faults, self._last_fault, recent)
+            failed = self._faults, self._last_fault, self._absences
+            return Counts(self._frames, self._fallbacks, *failed, recent)
 
     def _tell(self) -> None:
         if self.hears is not None:
@@ -109,7 +116,7 @@ class Verdict(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     POSTPONED = "postponed"
-    """It fares worse, for which the link may be to blame: it is tried again another time."""
+    """It fares worse, for which the link or the cloud may be to blame: it is tried again another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,8 @@ def judge(now: Counts, before: Counts, wanted_frames: int) -> Judged:
         return Judged(
             Verdict.FAILED, f"{plural(now.faults, 'frame')} failed by it: {now.last_fault}"
         )
+    if now.absences > _FAULTS_ALLOWED:
+        return Judged(Verdict.POSTPONED, f"the cloud does not have it: {now.last_fault}")
     many = now.recent_share > before.recent_share + _MORE_FALLBACKS
     if now.frames >= min(_LEAST_FRAMES, wanted_frames) and many and before.frames:
         return Judged(

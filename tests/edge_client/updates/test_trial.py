@@ -48,6 +48,21 @@ def test_version_is_blamed_for_what_neither_link_nor_load_nor_caller_did(
     assert is_fault(error) is blamed
 
 
+@pytest.mark.parametrize("served_by", [ServedBy.EDGE, ServedBy.NONE])
+def test_server_that_lacks_the_version_postpones_its_trial_and_is_no_fault_of_it(
+    served_by: ServedBy,
+) -> None:
+    """Two servers of one cloud may disagree for a while, and the edge may go from one to the other."""
+    tally = VersionTally()
+    for _ in range(2):
+        assert judge(tally.counts, Counts(frames=100), 50).verdict is Verdict.GOES_ON
+        tally.note(result(served_by, MismatchError("another version.")))
+    judged = judge(tally.counts, Counts(frames=100), 50)
+    assert judged.verdict is Verdict.POSTPONED
+    assert "another version." in judged.reason
+    assert tally.counts.faults == 0
+
+
 def test_trial_passes_once_enough_frames_are_served() -> None:
     before = Counts(frames=100)
     assert judge(Counts(frames=49), before, 50).verdict is Verdict.GOES_ON
