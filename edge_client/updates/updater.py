@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, Literal, Protocol, TypeVar
@@ -150,10 +150,11 @@ class Updater(Generic[C]):
     async def take(self, offer: VersionOffer | None) -> None:
         """Follow an offer from now on, unless it is the one that is being followed.
 
-        None: go on with the version in use; what is being fetched is left, and a trial is not.
+        None: go on with the version in use; what is being fetched, or is to be tried again, is left, and a
+        trial is not.
         """
         if offer is None:
-            if self.state.phase in (Phase.FETCHING, Phase.CHECKING):
+            if self._is_following and self._proven is None:
                 await self._stop_following()
                 self._offer, self.state = None, UpdateState()
                 self.on_state.tell(self.state)
@@ -163,6 +164,10 @@ class Updater(Generic[C]):
         await self._stop_following()
         self._offer = offer
         self._following = asyncio.create_task(self._follow(offer))
+
+    @property
+    def _is_following(self) -> bool:
+        return self._following is not None and not self._following.done()
 
     async def settled(self) -> None:
         """Wait until the offer that was taken last has come to something."""
@@ -193,7 +198,8 @@ class Updater(Generic[C]):
                 if not _may_pass(error):
                     self._refuse(offer.version_digest, str(error))
                     if isinstance(error, SignatureError):
-                        self._shelf.allow()  # a permission or a key may come, and another offer with it
+                        with suppress(FileError):
+                            self._shelf.allow()  # a permission or a key may come, and an offer with it
                     return
                 postponed = isinstance(error, _PostponedError)
                 phase = Phase.IDLE if postponed else self.state.phase
@@ -213,10 +219,11 @@ class Updater(Generic[C]):
         if digest == self._host.version.bundle.version_digest:
             await self._stay(offer)
             return
-        if self._proven is not None and digest == self._proven.bundle.version_digest:
-            await self._come_back("the cloud offers the version before again")
-            self._tell(Phase.IDLE, offer, offer.reason)
-            return
+        if self._proven is not None:  # nobody wants the version on trial any more
+            await _whole(self._come_back("the cloud offers another version"))
+            if digest == self._host.version.bundle.version_digest:
+                self._tell(Phase.IDLE, offer, offer.reason)
+                return
         if self._is_refused(digest):
             return
         if not self._shelf.is_ready(digest):
@@ -260,21 +267,17 @@ class Updater(Generic[C]):
     async def _try(self, offer: VersionOffer, candidate: C) -> None:
         """Serve frames by a version until it has proved itself, or has failed and is left."""
         if candidate is not self._host.version:
-            before = await self._host.swap_to(candidate)
-            if self._proven is None:
-                self._proven = before
-            else:
-                await before.close()  # it had not proved itself
+            await _whole(self._begin(candidate))
         proven = self._proven
         if proven is None:
             return
         self._tell(Phase.TRIAL, offer, f"it has to serve {plural(self._trial_frames, 'frame')}")
         judged = await self._verdict(candidate.tally, proven.tally)
         if judged.verdict is Verdict.POSTPONED:
-            await self._come_back(judged.reason)
+            await _whole(self._come_back(judged.reason))
             raise _PostponedError(f"{judged.reason}.")
         if judged.verdict is Verdict.FAILED:
-            await self._come_back(judged.reason)
+            await _whole(self._come_back(judged.reason))
             self._refuse(offer.version_digest, judged.reason)
             return
         await asyncio.to_thread(self._keep, candidate.bundle, proven.bundle)
@@ -296,6 +299,10 @@ class Updater(Generic[C]):
         finally:
             tally.hears = None
 
+    async def _begin(self, candidate: C) -> None:
+        """Begin the next frame with a version that has to prove itself."""
+        self._proven = await self._host.swap_to(candidate)
+
     async def _come_back(self, why: str) -> None:
         """Begin the next frame with the version that has proved itself."""
         proven, self._proven = self._proven, None
@@ -304,7 +311,10 @@ class Updater(Generic[C]):
         _log.warning("going back to version %s: %s", proven.bundle.version_digest[:12], why)
         left = await self._host.swap_to(proven)
         await left.close()
-        self._shelf.end_trial()
+        try:
+            self._shelf.end_trial()
+        except FileError as error:
+            _log.warning("it cannot be kept that the trial has ended: %s", error)
 
     def _keep(self, bundle: Bundle, before: Bundle) -> None:
         self._shelf.promote(bundle.version_digest, before.version_digest)
@@ -330,6 +340,16 @@ class Updater(Generic[C]):
 def _may_pass(error: SplitpointError) -> bool:
     """Tell whether an error says nothing of a version: it is tried again then."""
     return isinstance(error, _PASSING) and not isinstance(error, BundleError)
+
+
+async def _whole(step: Coroutine[None, None, None]) -> None:
+    """Run a step to its end, also where whoever waits for it is cancelled meanwhile."""
+    task = asyncio.ensure_future(step)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def _wake(loop: asyncio.AbstractEventLoop, heard: asyncio.Event) -> None:

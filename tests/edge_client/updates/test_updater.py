@@ -13,7 +13,7 @@ from edge_client.updates.shelf import VersionShelf
 from edge_client.updates.trial import VersionTally
 from edge_client.updates.updater import Mode, Phase, Updater, UpdateState
 from partitioner.bundle.manifest import MANIFEST_FILE
-from protos.errors import BundleError, FaultError, UnreachableError
+from protos.errors import BundleError, FaultError, FileError, MismatchError, UnreachableError
 
 OLD, NEW, OTHER = "a" * 64, "b" * 64, "c" * 64
 
@@ -268,3 +268,84 @@ async def test_hold_of_the_cloud_stops_a_download_and_keeps_a_trial(edge: Edge) 
     edge.version.serve(5)
     await edge.settled()
     assert edge.kept == NEW
+
+
+async def test_version_on_trial_that_is_no_longer_offered_is_left_whatever_comes_of_the_next(
+    edge: Edge,
+) -> None:
+    old = edge.version
+    await edge.updater.take(offer(NEW))
+    await edge.until(Phase.TRIAL)
+    second = edge.version
+
+    def fail(_digest: str) -> None:
+        raise BundleError("it is damaged.")
+
+    edge.check = fail
+    await edge.updater.take(offer(OTHER))
+    await edge.settled()
+    assert (edge.version, second.closed, old.closed) == (old, True, False)
+    assert edge.updater.state.phase is Phase.REFUSED
+
+
+async def test_hold_of_the_cloud_keeps_a_version_that_was_postponed_from_another_trial(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, never = asyncio.Event(), asyncio.Event()
+
+    async def wait(_seconds: float) -> None:
+        waits.set()
+        await never.wait()
+
+    monkeypatch.setattr(edge.updater, "_sleep", wait)
+    await edge.updater.take(offer(NEW))
+    await edge.until(Phase.TRIAL)
+    for _ in range(2):
+        edge.version.tally.failed(MismatchError("another version."))
+    await waits.wait()
+    assert not edge.updater._following.done()  # type: ignore[union-attr]
+    await edge.updater.take(None)
+    assert edge.updater._following is None
+    await edge.updater.take(offer(NEW))
+    await edge.until(Phase.TRIAL)
+    await edge.updater.close()
+
+
+async def test_client_that_closes_in_the_middle_of_a_swap_lets_go_of_both_versions(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, swaps, goes_on = edge.version, asyncio.Event(), asyncio.Event()
+    swap = edge.swap_to
+
+    async def slow(candidate: Version, /) -> Version:
+        before = await swap(candidate)
+        swaps.set()
+        await goes_on.wait()
+        return before
+
+    monkeypatch.setattr(edge, "swap_to", slow)
+    await edge.updater.take(offer(NEW))
+    await swaps.wait()
+    closing = asyncio.create_task(edge.updater.close())
+    await asyncio.sleep(0)
+    goes_on.set()
+    await closing
+    assert (old.closed, edge.shelf.state.trying) == (True, "")
+
+
+async def test_disk_that_refuses_does_not_let_a_bad_version_be_tried_again(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = edge.version
+    await edge.updater.take(offer(NEW))
+    await edge.until(Phase.TRIAL)
+
+    def full(*_: object) -> None:
+        raise FileError("No space left on device.")
+
+    monkeypatch.setattr(edge.shelf, "keep", full)
+    for _ in range(2):
+        edge.version.tally.failed(FaultError("it broke."))
+    await edge.settled()
+    assert (edge.version, len(edge.made)) == (old, 1)
+    assert edge.updater.state.phase is Phase.REFUSED
