@@ -62,6 +62,7 @@ class Stages:
             threading.Lock(),
         )
         self._opener: ThreadPoolExecutor | None = None
+        self._closed = False
         self._others: Callable[[], Stages | None] = _nobody
 
     def know(self, profile: Profile) -> None:
@@ -110,7 +111,7 @@ class Stages:
         ):
             return
         with self._table:
-            if key in self._wanted:
+            if self._closed or key in self._wanted:
                 return
             self._wanted.add(key)
             if self._opener is None:
@@ -179,7 +180,9 @@ class Stages:
             self._make_room(latest, 0)
 
     def close(self) -> None:
-        """Stop opening; what is open goes with this object. Does nothing twice."""
+        """Open nothing more in the background; what is open goes with this object. Does nothing twice."""
+        with self._table:
+            self._closed = True
         if self._opener is not None:
             self._opener.shutdown(wait=False, cancel_futures=True)
 

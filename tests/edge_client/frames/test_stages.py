@@ -149,3 +149,15 @@ def test_head_of_the_best_exit_is_loaded_ahead(exiting: Bundle, held: Bundle) ->
     stages.prefetch = lambda side, cut: asked.append((side, cut))  # type: ignore[method-assign]
     Controller(held, stages, Breaker(), PolicySettings()).follow(made, made.best, "test", Limits())
     assert ("head", best_exit(held)) in asked
+
+
+def test_frame_in_flight_on_stages_that_were_closed_still_runs_and_loads_nothing_ahead(
+    loads: Loads,
+) -> None:
+    """A version that is left is closed while its last frames are on their way."""
+    stages, (first, second) = Stages(loads, RuntimeOptions()), crossing_cuts(loads)[:2]
+    stages.prefetch("head", first)
+    stages.close()
+    stages.prefetch("head", second)
+    run_both(stages, [second], loads)
+    assert loads.heads.count(second) == 1
