@@ -149,17 +149,22 @@ class LiveVersion:
         among it UsageError where it takes other inputs or gives other outputs.
         """
         _check_same_use(before.bundle, self.bundle)
-        self.answer_from(before.runner.exit_threshold)
+        self._heed_caller(before)
         self.control.heed(before.control.power_demand)
-        if before.session.is_overruled:
-            told = before.control.chosen()
-            choice = choose(self.bundle, told.cut.id, told.codec.name, told.reason)
-            self.session.overrule(choice)
         await asyncio.to_thread(carry_profiles, before.bundle, self.bundle)
         link = self._common.learned.link or before.session.link
         self._first = first = await self.session.plan_ahead(link)
         if self.stages.fits_beside(before.stages, first.cut.id):
             await self._warm(first)
+
+    def _heed_caller(self, before: "LiveVersion") -> None:
+        """Keep to the exits and the cut that the caller has chosen; raises what is wrong with them here."""
+        if (threshold := before.runner.exit_threshold) != self.runner.exit_threshold:
+            self.answer_from(threshold)
+        if before.session.is_overruled:
+            told = before.control.chosen()
+            choice = choose(self.bundle, told.cut.id, told.codec.name, told.reason)
+            self.session.overrule(choice)
 
     async def check(self) -> None:
         """Check on this device, and with the cloud, what was prepared; raises what DeviceCheck.run does."""
@@ -167,8 +172,17 @@ class LiveVersion:
             await DeviceCheck(self.stages, self._common.transport).run(self._first)
 
     def take_over(self, before: "LiveVersion") -> None:
-        """Begin the next frame where `before` has begun the last one. Called in the event loop."""
+        """Begin the next frame where `before` has begun the last one. Called in the event loop.
+
+        Raises what the caller has chosen since `prepare` and this version does not have. Who comes back
+        goes on with what it has then.
+        """
         common = self._common
+        try:
+            self._heed_caller(before)
+        except SplitpointError:
+            if not self._has_served:
+                raise
         before.pipeline.lookahead.end_pause()
         self.stages.make_way(before.stages)
         self.control.heed(before.control.power_demand)

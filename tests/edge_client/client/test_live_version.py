@@ -100,6 +100,36 @@ async def test_cut_that_the_caller_has_moved_stays_where_it_is(
         assert (client.choice.cut.id, client.choice.reason) == (EDGE, "told so")
 
 
+def move_to(client: AsyncEdgeClient, cut: str, reason: str) -> None:
+    """Move the cut as its caller does; without a server, where a client has no other cut than `edge`."""
+    client.version.session.overrule(choose(client.bundle, cut, None, reason))
+
+
+async def test_cut_that_the_caller_moves_while_a_version_is_prepared_or_tried_stays_there(
+    versions: tuple[Bundle, Bundle],
+) -> None:
+    old, new = versions
+    async with AsyncEdgeClient(None, old, EDGE) as client:
+        made = await client.prepare_version(new)
+        move_to(client, "cut-02", "told so")
+        before = await client.swap_to(made)
+        assert (client.choice.cut.id, client.choice.reason) == ("cut-02", "told so")
+        move_to(client, "cut-03", "told again")
+        await client.swap_to(before)
+        assert (client.choice.cut.id, client.choice.reason) == ("cut-03", "told again")
+
+
+async def test_cut_that_the_version_before_lacks_does_not_keep_a_client_from_coming_back(
+    versions: tuple[Bundle, Bundle],
+) -> None:
+    old, new = versions[0].only(["cut-02"]), versions[1]
+    async with AsyncEdgeClient(None, old, EDGE) as client:
+        before = await client.swap_to(await client.prepare_version(new))
+        move_to(client, "cut-03", "told so")
+        await client.swap_to(before)
+        assert (client.bundle, client.choice.cut.id) == (old, EDGE)
+
+
 async def test_version_that_cannot_take_the_place_is_refused_and_changes_nothing(
     versions: tuple[Bundle, Bundle],
 ) -> None:
