@@ -29,8 +29,8 @@ class BoundedLog:
         self._allowance = Allowance(LINES_PER_MINUTE / 60, LINES_AT_ONCE, clock)
         self._left_out = 0
 
-    def write(self, text: object) -> None:
-        """Write one line, made safe for a log, or count it."""
+    def write(self, text: object, error: BaseException | None = None) -> None:
+        """Write one line, made safe for a log, and where `error` was raised; or count it."""
         if self._allowance.wait_s() > 0:
             self._left_out += 1
             return
@@ -39,4 +39,4 @@ class BoundedLog:
         more = (
             f" (and {left_out:,} more such lines that were left out before it)" if left_out else ""
         )
-        self._log.log(self._level, "%s%s", printable(text), more)
+        self._log.log(self._level, "%s%s", printable(text), more, exc_info=error)

@@ -8,8 +8,8 @@ import grpc
 
 from protos.errors import BundleError, FaultError, OverloadedError, SplitpointError
 from protos.names import RETRY_AFTER_TRAILER
-from protos.rpc.printable import printable
 from protos.rpc.status import code_of
+from protos.serving.bounded_log import BoundedLog
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -21,7 +21,8 @@ _MOST_CARRIED_BYTES = 6 << 10
 _KEPT_LETTERS = 250
 """At either end: each is 12 bytes at most."""
 
-_log = logging.getLogger(__name__)
+_log = BoundedLog(logging.getLogger(__name__), logging.ERROR)
+"""Bounded: some models fail on values that a caller may choose."""
 
 
 def refusal_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
@@ -30,10 +31,10 @@ def refusal_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
     A sentence that quotes what came is shortened to what a call can carry.
     """
     if isinstance(error, FaultError | BundleError):
-        _log.error("%s", printable(error))
+        _log.write(error)
     if isinstance(error, SplitpointError):
         return code_of(error), _shortened(str(error))
-    _log.error("an unexpected error while serving a request", exc_info=error)
+    _log.write("an unexpected error while serving a request", error)
     return grpc.StatusCode.INTERNAL, INTERNAL
 
 

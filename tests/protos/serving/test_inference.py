@@ -1,5 +1,6 @@
 """The Open Inference Protocol: right answers, and for each wrong request its status and sentence."""
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,6 +23,8 @@ from protos.names import (
     PARAM_OPEN_NS,
     PARAM_QUEUE_NS,
 )
+from protos.serving import refusals
+from protos.serving.bounded_log import BoundedLog
 from protos.wire.messages import integer_parameter
 from tests.kit.cloud_calls import (
     TIMEOUT_S,
@@ -304,6 +307,7 @@ def test_servers_own_failure_is_internal_logged_and_leaks_nothing(
     def fail(*_: object) -> None:
         raise error
 
+    monkeypatch.setattr(refusals, "_log", BoundedLog(logging.getLogger("fresh"), logging.ERROR))
     request = good_request(residual_bundle)
     with monkeypatch.context() as patch:
         patch.setattr(Stage, "run", fail)

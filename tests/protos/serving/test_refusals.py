@@ -1,9 +1,13 @@
 """Refusals: what a caller is told of an error, whatever the error quotes."""
 
+import logging
+
 import grpc
 import pytest
 
-from protos.errors import UnknownNameError
+from protos.errors import BundleError, FaultError, UnknownNameError
+from protos.serving import refusals
+from protos.serving.bounded_log import LINES_AT_ONCE, BoundedLog
 from protos.serving.refusals import refusal_of
 
 CARRIED_BYTES = 8 << 10
@@ -34,3 +38,15 @@ def test_refusal_that_fits_is_told_whole() -> None:
         f"there is no model 'a'. It has: {', '.join(f'model-{number}' for number in range(400))}."
     )
     assert refusal_of(UnknownNameError(text))[1] == text
+
+
+@pytest.mark.parametrize("error", [FaultError("a."), BundleError("b."), ValueError("c")])
+def test_floods_of_our_own_failures_fill_no_log(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = BoundedLog(logging.getLogger(refusals.__name__), logging.ERROR, lambda: 0)
+    monkeypatch.setattr(refusals, "_log", log)
+    codes = {refusal_of(error)[0] for _ in range(99)}
+    assert len(codes) == 1
+    assert len(caplog.records) == LINES_AT_ONCE
+    assert str(error) in caplog.text
