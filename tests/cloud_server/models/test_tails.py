@@ -21,6 +21,7 @@ from partitioner.runtime import sessions
 from partitioner.runtime.chain import Chain
 from partitioner.runtime.sessions import RuntimeOptions, Stage, random_feeds
 from protos.errors import BundleError
+from tests.kit.clocks import FakeClock
 from tests.kit.resident import Resident
 
 
@@ -359,6 +360,22 @@ async def test_memory_of_what_is_evicted_goes_back_once_nobody_holds_it(
     del chain
     gc.collect()
     assert await trimmed(store, trims)
+
+
+async def test_time_of_loads_has_none_of_the_waiting_for_the_loads_before(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(tails.time, "perf_counter", clock)
+
+    def load(opening: Callable[[], Stage]) -> tuple[Stage, int]:
+        clock.now_s += 1.0
+        return opening(), 100
+
+    monkeypatch.setattr(tails, "open_weighed", load)
+    store = make_store(residual_bundle)
+    await asyncio.gather(*map(store.load, list(store.models.values())[:4]))
+    assert store.counts.load_s == 4.0
 
 
 async def trimmed(store: ModelStore, trims: list[str]) -> list[str]:
