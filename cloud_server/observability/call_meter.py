@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from cloud_server.observability.call_book import CallBook, Method, OpenCall
+from protos.pool import POOL
 from protos.serving.handlers import Handler
 from protos.serving.refusals import Context
 
@@ -41,20 +42,20 @@ class CallMeter(grpc.aio.ServerInterceptor):
         path = str(handler_call_details.method)
         inner, counting = self._known.get(path, (None, None))
         if inner is not handler:
-            kind = _KINDS[handler.request_streaming, handler.response_streaming]
-            counting = self._counting(handler, Method(path, kind))
+            counting = self._counting(handler, Method(path, _kind_of(path, handler)))
             self._known[path] = handler, counting
         return counting
 
     def _counting(self, handler: Any, method: Method) -> Handler:
         coders = handler.request_deserializer, handler.response_serializer
-        if method.kind == "unary":
+        streams = handler.request_streaming, handler.response_streaming
+        if streams == (False, False):
             call = self._unary(handler.unary_unary, method)
             return grpc.unary_unary_rpc_method_handler(call, *coders)
-        if method.kind == "server_stream":
+        if streams == (False, True):
             call = self._stream(handler.unary_stream, method, 1)
             return grpc.unary_stream_rpc_method_handler(call, *coders)
-        if method.kind == "bidi_stream":
+        if streams == (True, True):
             call = self._stream(handler.stream_stream, method, 0)
             return grpc.stream_stream_rpc_method_handler(call, *coders)
         return handler  # type: ignore[no-any-return] # no service here streams requests alone
@@ -112,6 +113,16 @@ class _CountedContext:
     async def write(self, message: Any) -> None:
         await self._context.write(message)
         self._call.sent()
+
+
+def _kind_of(path: str, handler: Any) -> str:
+    """Return the kind of a method: by its schema, as what refuses a call may be of another kind."""
+    service, _, name = path[1:].rpartition("/")
+    try:
+        found = POOL.FindServiceByName(service).methods_by_name[name]
+    except KeyError:  # health and reflection are not of our schemas
+        return _KINDS[handler.request_streaming, handler.response_streaming]
+    return _KINDS[found.client_streaming, found.server_streaming]
 
 
 def _code(context: Context, error: BaseException | None) -> str:

@@ -146,6 +146,8 @@ def test_device_on_two_connections_is_one_and_its_refusals_count(
         assert refused(lambda: call(b"", timeout=TIMEOUT_S))[0] == "UNAUTHENTICATED"
         refusal = refused(lambda: call(b"", timeout=TIMEOUT_S, metadata=bearer))
         assert refusal[0] == "PERMISSION_DENIED"
+        (counted,) = (method for method in book.methods if method.name == "RepositoryIndex")
+        assert counted.kind == "unary"
     assert failures == {"PERMISSION_DENIED": 2}
     index = counts_of(book, "RepositoryIndex")
     assert index.ended == {"UNAUTHENTICATED": 1, "PERMISSION_DENIED": 1}
