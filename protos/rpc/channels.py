@@ -21,6 +21,13 @@ HANDSHAKE_MS = 20_000
 """Who has connected and has not shaken hands by then is let go: five times what a round trip of 1 s needs."""
 
 
+SILENCE_MS = 60_000
+"""After so long without a word a client is asked whether it is there; by itself gRPC asks after two hours."""
+PATIENCE_MS = 60_000
+"""Who does not answer by then has lost its power or its link: its calls end, and count no longer. An answer
+may wait behind a frame that goes up a slow link."""
+
+
 def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
     """Return the options of a server that refuses requests over `max_message_bytes`."""
     return [
@@ -28,6 +35,12 @@ def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
         *limit_options(max_message_bytes),
         ("grpc.so_reuseport", 0),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+        ("grpc.keepalive_time_ms", SILENCE_MS),
+        ("grpc.keepalive_timeout_ms", PATIENCE_MS),
+        # gRPC 1.83 goes by this one, and not by that above.
+        ("grpc.http2.ping_timeout_ms", PATIENCE_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
         ("grpc.server.max_pending_requests", _PENDING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", _PENDING_CALLS),
         ("grpc.max_concurrent_streams", _CALLS_OF_A_CONNECTION),

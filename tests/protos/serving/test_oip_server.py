@@ -1,14 +1,19 @@
 """The server around the protocol: what it takes of those who ask for more than it can."""
 
+import asyncio
 import threading
 from collections import Counter
 from contextlib import ExitStack
+
+import pytest
 
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.event_loop import LoopThread
 from protos.inference_pb2 import ServerLiveRequest
+from protos.rpc import channels
 from tests.kit.cloud_calls import TIMEOUT_S, connected, oip_stub
+from tests.kit.http2 import PREFACE, SETTINGS, http2_frame
 
 CALLS, CONNECTIONS = 3000, 4
 
@@ -38,3 +43,18 @@ def test_calls_that_pile_up_are_answered_and_not_cancelled(residual_bundle: Bund
         gate.set()
         loop.run(server.stop(0))
         loop.close()
+
+
+async def test_client_that_is_gone_without_a_word_is_let_go(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a device whose power was cut: nothing of its system closes the connection."""
+    monkeypatch.setattr(channels, "SILENCE_MS", 50)
+    monkeypatch.setattr(channels, "PATIENCE_MS", 50)
+    async with CloudServer(residual_bundle.path) as server:
+        host, port = server.address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(PREFACE + http2_frame(SETTINGS, 0, 0, b""))
+        async with asyncio.timeout(TIMEOUT_S):
+            assert await reader.read()  # up to the end of the connection
+        writer.close()
