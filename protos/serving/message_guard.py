@@ -1,6 +1,6 @@
-"""The guard of a server's methods: bytes that are no message are refused, and cost one line of the log.
+"""The guard of a server's methods: bytes that are no message, or too many for one, are refused in words.
 
-gRPC itself answers them with UNKNOWN and writes a traceback for each.
+gRPC itself answers those that are none with UNKNOWN, and writes a traceback for each; here it is a line.
 """
 
 import inspect
@@ -10,12 +10,19 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from protos.errors import TensorError
+from protos.errors import TensorError, TooLargeError, plural
 from protos.serving.bounded_log import BoundedLog
 from protos.serving.refusals import Context, refuse
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Decode: TypeAlias = Callable[[bytes], Any]
+
+LARGEST_BYTES = 2 << 20
+"""Of a message that is decoded as a whole, which takes twenty times its bytes and, of 64 MiB, seconds in
+which nobody else is answered. Tensors come as raw bytes, which this does not bound; the largest of the
+others is a report of 64 snapshots of 16 KiB."""
+_PADDED = frozenset({"/splitpoint.v1.Splitpoint/Probe"})
+"""What has one field of any length: its bytes are what it measures."""
 
 _log = BoundedLog(logging.getLogger(__name__), logging.INFO)
 
@@ -71,7 +78,7 @@ def _unary_in(behaviour: Any, decode: Decode, method: str) -> Any:
     async def call(data: bytes, context: Context) -> Any:
         try:
             message = _decoded(decode, data, method)
-        except TensorError as error:
+        except (TensorError, TooLargeError) as error:
             await refuse(context, error)
         return await _answered(behaviour(message, context), context)
 
@@ -86,7 +93,7 @@ def _stream_in(behaviour: Any, decode: Decode, method: str) -> Any:
 
         try:
             return await _answered(behaviour(messages(), context), context)
-        except TensorError as error:
+        except (TensorError, TooLargeError) as error:
             await refuse(context, error)
 
     return call
@@ -102,6 +109,11 @@ async def _answered(called: Any, context: Context) -> Any:
 
 
 def _decoded(decode: Decode, data: bytes, method: str) -> Any:
+    if len(data) > LARGEST_BYTES and method not in _PADDED:
+        raise TooLargeError(
+            f"a request of {method} has {plural(len(data), 'byte')}, and {LARGEST_BYTES:,} are allowed. Ask "
+            "for less at a time."
+        )
     try:
         return decode(data)
     except Exception as error:

@@ -13,6 +13,7 @@ from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos import inference_pb2, splitpoint_pb2
 from protos.serving import bounded_log, message_guard
+from protos.serving.message_guard import LARGEST_BYTES
 from tests.kit.cloud_calls import TIMEOUT_S, connected
 
 NO_MESSAGE = b"\xff" * 9  # a field of a wire type that does not exist
@@ -68,6 +69,25 @@ def test_bytes_that_are_no_message_are_an_invalid_argument(
     assert refused.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "Check that both sides speak" in (refused.details() or "")
     assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize(("path", "sends", "gets"), METHODS, ids=[path for path, *_ in METHODS])
+def test_request_that_would_take_seconds_to_decode_is_refused_before(
+    address: str, path: str, sends: bool, gets: bool
+) -> None:
+    unknown = b"\xf8\x7f\x01" * (LARGEST_BYTES // 3 + 1)  # a field of a number that none has
+    if path in ("/inference.GRPCInferenceService/ModelInfer", "/splitpoint.v1.Splitpoint/Probe"):
+        return  # raw bytes, and one field alone
+    refused = status_of(address, path, unknown, sends=sends, gets=gets)
+    if refused.code() is not grpc.StatusCode.UNIMPLEMENTED:
+        assert refused.code() is grpc.StatusCode.OUT_OF_RANGE
+        assert "2,097,152 are allowed" in (refused.details() or "")
+
+
+def test_probe_may_be_as_long_as_any_message(address: str) -> None:
+    payload = splitpoint_pb2.ProbeRequest(payload=bytes(2 * LARGEST_BYTES)).SerializeToString()
+    with connected(address) as channel:
+        channel.unary_unary("/splitpoint.v1.Splitpoint/Probe")(payload, timeout=TIMEOUT_S)
 
 
 def test_floods_of_them_fill_no_log(
