@@ -59,6 +59,18 @@ async def test_version_whose_parts_are_the_whole_passes_here_and_with_the_cloud(
     await check(export_heads(good, tmp_path / "held", [CUT]), address)
 
 
+async def test_whole_input_that_the_cloud_does_not_take_speaks_against_no_version(
+    good: Bundle, address: str
+) -> None:
+    transport = GrpcTransport(address)
+    transport.limit_requests(64)
+    try:
+        stages = Stages(good, RuntimeOptions())
+        await DeviceCheck(stages, transport).run(choose(good, CUT, None, "test"))
+    finally:
+        await transport.end()
+
+
 async def test_version_whose_tail_is_anothers_is_found_out_here(bad: Bundle) -> None:
     with pytest.raises(BundleError, match=r"on this device, version .* is not the whole model"):
         await check(bad, None)
