@@ -330,7 +330,7 @@ class ClientOptions(ConnectionOptions):
         """
         from partitioner.bundle.bundle import Bundle
 
-        if self.updates != OFF and isinstance(self.bundle, str | Path):
+        if isinstance(self.bundle, str | Path):
             from edge_client.updates.shelf import restore_folder
 
             restore_folder(Path(self.bundle))

@@ -18,7 +18,7 @@ from edge_client.updates.shelf import VersionShelf
 from edge_client.updates.updater import C, Host, Updater
 from edge_client.updates.version_download import FilePart, VersionDownload
 from partitioner.bundle.bundle import Bundle
-from protos.errors import FileError, MismatchError
+from protos.errors import BundleError, FileError, MismatchError
 
 _AGAIN_S = 60.0
 
@@ -74,9 +74,15 @@ class VersionKeeper(Generic[C]):
 
     async def _run(self) -> None:
         """Follow offers until cancelled; what fails by a bug must not leave this device without updates."""
+        told = ""
         while True:
             try:
-                await self.updater.run(self.cloud.offers)
+                with self.shelf.alone():
+                    await self.updater.run(self.cloud.offers)
+            except FileError as error:
+                _log.log(logging.DEBUG if told == str(error) else logging.WARNING, "%s", error)
+                told = str(error)
+                await asyncio.sleep(_AGAIN_S)
             except Exception:  # noqa: BLE001 - as it says
                 _log.exception("updates have failed, and go on in %.0f s", _AGAIN_S)
                 await asyncio.sleep(_AGAIN_S)
@@ -97,12 +103,21 @@ class VersionKeeper(Generic[C]):
         await VersionDownload(offer, source, self.shelf, beside, self, pace).run()
 
     def load(self, offer: VersionOffer) -> Bundle:
-        """Return a version from the shelf, byte for byte what was offered."""
-        bundle = Bundle.load(self.shelf.ready(offer.version_digest))
-        if bundle.version_digest != offer.version_digest:
+        """Return a version from the shelf, byte for byte what was offered.
+
+        Raises FileError where it is damaged, which it was not when it came: it is let go of then.
+        """
+        try:
+            bundle = Bundle.load(self.shelf.ready(offer.version_digest))
+            found = bundle.version_digest
+        except BundleError as error:
+            self.shelf.clear()
+            raise FileError(f"what was fetched has been damaged since: {error}") from error
+        if found != offer.version_digest:
+            self.shelf.clear()
             raise MismatchError(
-                f"{bundle.path} holds version {bundle.version_digest[:12]}…, and "
-                f"{offer.version_digest[:12]}… was offered. Remove the folder, and it is fetched again."
+                f"{bundle.path} has become version {found[:12]}…, and {offer.version_digest[:12]}… was "
+                "offered. It is fetched again."
             )
         return bundle
 

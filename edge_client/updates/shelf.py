@@ -5,6 +5,7 @@
         state.json               which version is being tried, and which was refused and why
         parts/DIGEST/            a version that is being fetched
         ready/DIGEST/            a version that is whole, and not yet proved
+        .lock                    held by the program that updates the bundle
         left/                    the version before, for the moment in which folders change places
 
 A device that loses power at any moment starts with a version that is whole.
@@ -12,14 +13,15 @@ A device that loses power at any moment starts with a version that is whole.
 
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import IO, Final, Literal
 
 from pydantic import Field
 
 from partitioner.bundle.manifest import MANIFEST_FILE
-from partitioner.common.files import read_document, unwritable, whole_file
+from partitioner.common.files import read_document, sync_folder, unwritable, whole_file
 from partitioner.common.frozen_model import FrozenModel
 from protos.errors import FileError
 
@@ -48,7 +50,7 @@ class VersionShelf:
     """The versions beside one bundle's folder. All methods raise FileError where the disk refuses."""
 
     def __init__(self, bundle: Path) -> None:
-        self.bundle = bundle.absolute()
+        self.bundle = bundle.resolve()  # a link stays, and what it leads to changes places
         self.folder = folder_beside(self.bundle)
 
     @property
@@ -113,6 +115,7 @@ class VersionShelf:
         try:
             shutil.rmtree(ready, ignore_errors=True)
             ready.parent.mkdir(parents=True, exist_ok=True)
+            sync_folder(parts)  # a name must not reach the disk before what it names
             parts.rename(ready)
         except OSError as error:
             raise FileError(unwritable(ready, error)) from error
@@ -143,11 +146,41 @@ class VersionShelf:
             raise FileError(unwritable(self.bundle, error)) from error
         self.end_trial()
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other programs that run the same bundle from updating it; FileError where one does already."""
+        self._make(self.folder)
+        path = self.folder / ".lock"
+        try:
+            file = path.open("a")
+        except OSError as error:
+            raise FileError(unwritable(path, error)) from error
+        with file:
+            if not _locked(file):
+                raise FileError(
+                    f"another program updates {self.bundle}. It goes on, and this one takes over when that "
+                    "has ended. Give each program a bundle of its own, so that both are updated."
+                )
+            yield
+
     def _make(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(unwritable(folder, error)) from error
+
+
+def _locked(file: IO[str]) -> bool:
+    """Lock a file until it is closed; False where another has locked it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: programs there take turns
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def folder_beside(bundle: Path) -> Path:
@@ -157,7 +190,8 @@ def folder_beside(bundle: Path) -> Path:
 
 def restore_folder(bundle: Path) -> None:
     """Put a bundle's folder back where a power cut came while versions changed places."""
-    left = folder_beside(bundle.absolute()) / "left"
+    bundle = bundle.resolve()
+    left = folder_beside(bundle) / "left"
     if not bundle.exists() and left.exists():
         with suppress(OSError):
             left.rename(bundle)

@@ -20,9 +20,17 @@ from edge_client.updates.wanted_files import (
     whole_files,
 )
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.calibration import CALIBRATION_FILE
 from partitioner.bundle.contents import Contents
+from partitioner.bundle.exits import EXITS_FILE
 from partitioner.bundle.heads import Held
-from partitioner.bundle.manifest import MANIFEST_FILE, Manifest, read_manifest
+from partitioner.bundle.manifest import (
+    MANIFEST_FILE,
+    ROLLBACK_FILE,
+    SIGNATURE_FILE,
+    Manifest,
+    read_manifest,
+)
 from partitioner.common.files import MAX_DOCUMENT_BYTES, unwritable
 from partitioner.common.units import format_size, plural
 from protos.errors import BundleError, FileError, MismatchError
@@ -32,6 +40,8 @@ _PATIENCE_S = 1.0
 _LOOK_S = 0.01
 _SPARE_BYTES = 16 << 20
 """Of the disk that stay free, whatever is downloaded."""
+_DOCUMENTS = (CALIBRATION_FILE, EXITS_FILE, SIGNATURE_FILE, ROLLBACK_FILE)
+"""What a version may have beside the files of its manifest."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +141,7 @@ class VersionDownload:
                 f"what was fetched of {copy.name!r} is version {copy.version_digest[:12]}…, and "
                 f"{self._offer.version_digest[:12]}… was offered. It is fetched again."
             )
-        return self._shelf.complete(self._offer.version_digest)
+        return await asyncio.to_thread(self._shelf.complete, self._offer.version_digest)
 
     async def _manifest(self) -> Manifest:
         """Fetch the manifest, which is kept under another name until all that it names is there."""
@@ -159,19 +169,31 @@ class VersionDownload:
             at = 0
         if await asyncio.to_thread(copy_from, self._beside, wanted, self._folder):
             return
-        wanted.write(self._folder, at, b"")
+        if at and await self._fetch(wanted, at):
+            return
+        # What was kept of it may be wrong: a power cut leaves zeros.
+        if not await self._fetch(wanted, 0):
+            raise BundleError(
+                f"{wanted.path} came with another digest than {wanted.sha256[:12]}…, which the manifest "
+                "names. This version is not used; check the bundle at the server."
+            )
+
+    async def _fetch(self, wanted: WantedFile, at: int) -> bool:
+        """Fetch what comes after the first `at` bytes of a file; False: all of it together is wrong."""
+        await asyncio.to_thread(wanted.write, self._folder, at, b"")
         while at < wanted.size_bytes:
             most_bytes = min(self._pace.piece_bytes, wanted.size_bytes - at)
             part = await self._piece(wanted.path, wanted.offset + at, most_bytes)
             await asyncio.to_thread(wanted.write, self._folder, at, part.chunk)
             at += len(part.chunk)
-        if not await asyncio.to_thread(wanted.finish, self._folder):
-            raise BundleError(
-                f"{wanted.path} came with another digest than {wanted.sha256[:12]}…, which the manifest "
-                "names. It is fetched again; should that go on, check the bundle at the server."
-            )
+        return await asyncio.to_thread(wanted.finish, self._folder)
 
     async def _document(self, path: str) -> None:
+        if path not in _DOCUMENTS:
+            raise BundleError(
+                f"the server offers a file called {path!r}, which is none that a version has beside its "
+                "manifest. It was refused: update this device, or do not trust this server."
+            )
         target = inside(self._folder, path)
         target.write_bytes(await self._whole(path))
 

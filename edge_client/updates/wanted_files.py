@@ -1,6 +1,7 @@
 """What a version consists of on this device: whole files, or of the weights what some heads read."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from partitioner.bundle.contents import digest_file
 from partitioner.bundle.heads import Held
 from partitioner.bundle.manifest import WEIGHTS_FILE, Manifest
 from partitioner.bundle.weights_map import ByteRange
+from protos.errors import BundleError
+
+_log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
 
@@ -82,15 +86,19 @@ def stretches(parts: tuple[ByteRange, ...]) -> Iterator[WantedFile]:
 def copy_from(bundle: Bundle, wanted: WantedFile, folder: Path) -> bool:
     """Write wanted bytes that a bundle on this device has, under any name; False: it has none.
 
-    Raises BundleError when its files were written to since it was loaded.
+    It has none, too, where its files were written to since it was loaded.
     """
     found = next((source for source in _sources(bundle) if source[0] == wanted.sha256), None)
     if found is None:
         return False
     _, name, offset = found
-    for at in range(0, wanted.size_bytes, _CHUNK):
-        size = min(_CHUNK, wanted.size_bytes - at)
-        wanted.write(folder, at, bundle.contents.read_part(name, offset + at, size))
+    try:
+        for at in range(0, wanted.size_bytes, _CHUNK):
+            size = min(_CHUNK, wanted.size_bytes - at)
+            wanted.write(folder, at, bundle.contents.read_part(name, offset + at, size))
+    except BundleError as error:
+        _log.warning("what it has of %s is fetched anew: %s", wanted.path, error)
+        return False
     return wanted.finish(folder)
 
 

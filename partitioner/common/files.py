@@ -39,6 +39,18 @@ def whole_file(path: Path, kind: type[SplitpointError] = FileError) -> Iterator[
             partial.unlink(missing_ok=True)
 
 
+def sync_folder(folder: Path) -> None:
+    """Return once the disk has all that lies in a folder, so that a power cut leaves all of it; OSError."""
+    for path in (*folder.rglob("*"), folder):
+        if path.is_dir() and os.name == "nt":
+            continue  # Windows opens no folders
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def check_target(what: str, path: Path | None, *, makes_folders: bool = False) -> None:
     """Raise UsageError unless a file may come to `path`: before work that takes long, not after it.
 

@@ -18,6 +18,7 @@ from edge_client.frames.result import ServedBy
 from edge_client.telemetry.observer import Observer
 from edge_client.updates.updater import Phase
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.manifest import MANIFEST_FILE
 from partitioner.profiles.machine import machine_of
 from partitioner.profiles.store import (
     CLOUD_PROFILE,
@@ -26,10 +27,12 @@ from partitioner.profiles.store import (
     save_profile,
 )
 from partitioner.runtime.sessions import RuntimeOptions
+from protos.errors import FileError
 from tests.kit.frames import frames, whole
 from tests.kit.profiles import profile_of
 from tests.kit.signatures import Signer
 from tests.kit.sockets import free_port
+from tests.kit.version_offers import offer_of
 from tests.kit.versions import make_version, spoil_tail
 
 CUT = "cut-02"
@@ -212,3 +215,20 @@ async def test_device_that_wants_signatures_runs_signed_versions_alone_and_remem
             book = client.options.device_trust.book
             assert book is not None
             assert book.highest() == {"net": 2}
+
+
+async def test_version_that_was_damaged_on_the_shelf_is_fetched_again_and_not_refused(
+    versions: tuple[Bundle, Bundle, Bundle], tmp_path: Path
+) -> None:
+    one, two, _ = versions
+    async with edge("camera-1", tmp_path, one, "127.0.0.1:1") as client:
+        assert client.keeper is not None
+        shelf, load = client.keeper.shelf, client.keeper.load
+        shutil.copytree(two.path, shelf.ready(two.version_digest))
+        assert load(offer_of(two)).version_digest == two.version_digest
+        for path in ("graph.json", MANIFEST_FILE):
+            (shelf.ready(two.version_digest) / path).write_bytes(b"")
+            with pytest.raises(FileError, match="damaged since"):
+                load(offer_of(two))
+            assert not shelf.is_ready(two.version_digest)
+            shutil.copytree(two.path, shelf.ready(two.version_digest))

@@ -99,3 +99,63 @@ def test_folder_that_may_not_be_written_to_is_said(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(FileError, match="cannot be written"):
         VersionShelf(tmp_path / "net.bundle").begin_trial(NEW)
+
+
+def test_version_gets_its_name_once_the_disk_has_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut soon after could leave the name, and files that are empty."""
+    shelf, synced = VersionShelf(tmp_path / "net.bundle"), list[int]()
+    parts = shelf.parts(NEW)
+    (parts / "graphs").mkdir(parents=True)
+    for path in (parts / MANIFEST_FILE, parts / "graphs" / "a.onnx"):
+        path.write_text("new")
+    everything = {path.stat().st_ino for path in (parts, *parts.rglob("*"))}
+    rename = Path.rename
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+
+    def renamed(self: Path, target: Path) -> Path:
+        assert set(synced) == everything
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    shelf.complete(NEW)
+    assert shelf.is_ready(NEW)
+
+
+def test_link_to_a_bundle_leads_to_the_version_that_is_kept_and_to_one_after_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, link = tmp_path / "disk" / "net", tmp_path / "net.bundle"
+    real.mkdir(parents=True)
+    (real / MANIFEST_FILE).write_text("old")
+    link.symlink_to(Path("disk") / "net")
+    shelf = VersionShelf(link)
+    shelf.parts(NEW).mkdir(parents=True)
+    (shelf.parts(NEW) / MANIFEST_FILE).write_text("new")
+    shelf.complete(NEW)
+    rename, done = Path.rename, list[Path]()
+
+    def cut(self: Path, target: Path) -> Path:
+        if done:
+            raise KeyboardInterrupt
+        done.append(target)
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", cut)
+        with pytest.raises(KeyboardInterrupt):
+            shelf.promote(NEW, OLD)
+    assert not link.exists()
+    restore_folder(link)
+    assert (link / MANIFEST_FILE).read_text() == "old"
+    shelf.promote(NEW, OLD)
+    assert (link.is_symlink(), (link / MANIFEST_FILE).read_text()) == (True, "new")
+
+
+def test_one_program_at_a_time_updates_a_bundle(shelf: VersionShelf) -> None:
+    other = VersionShelf(shelf.bundle)
+    with shelf.alone(), pytest.raises(FileError, match="another program updates"), other.alone():
+        pass
+    with other.alone():
+        pass

@@ -3,6 +3,7 @@
 import errno
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,10 @@ import pytest
 from edge_client.updates.pace import DownloadPace
 from edge_client.updates.shelf import VersionShelf
 from edge_client.updates.version_download import VersionDownload
-from edge_client.updates.wanted_files import WantedFile
+from edge_client.updates.wanted_files import WantedFile, part_of
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.head_export import export_heads
-from partitioner.bundle.manifest import WEIGHTS_FILE
+from partitioner.bundle.manifest import MANIFEST_FILE, WEIGHTS_FILE
 from protos.errors import BundleError, FileError, MismatchError, UnreachableError
 from tests.kit.version_offers import Files, FreeLink, offer_of
 from tests.kit.versions import make_version
@@ -71,6 +72,47 @@ async def test_download_goes_on_where_the_link_broke_even_after_a_restart(
     again = {(path, offset) for path, offset, _ in files.asked}
     done = {(path, offset) for path, offset, _ in first if path in new.manifest.files}
     assert not again & done
+
+
+async def test_part_that_a_power_cut_has_spoilt_is_fetched_anew(
+    versions: tuple[Bundle, Bundle], tmp_path: Path
+) -> None:
+    old, new = versions
+    path = max(lacking_files(old, new))
+    part = part_of(VersionShelf(tmp_path / "net.bundle").parts(new.version_digest) / path)
+    part.parent.mkdir(parents=True)
+    part.write_bytes(bytes(new.manifest.files[path].size_bytes // 2))
+    folder = await download(new, old, Files(new), tmp_path).run()
+    assert Bundle.load(folder).version_digest == new.version_digest
+
+
+async def test_files_in_use_that_were_written_to_are_fetched_and_refuse_no_version(
+    tmp_path: Path, versions: tuple[Bundle, Bundle]
+) -> None:
+    old, new = make_version(tmp_path / "old", 0), versions[1]
+    shared = set(new.manifest.files) - lacking_files(old, new) - {WEIGHTS_FILE}
+    for path in shared:
+        with (old.path / path).open("ab") as file:
+            file.write(b"?")
+    files = Files(new)
+    folder = await download(new, old, files, tmp_path).run()
+    assert Bundle.load(folder).version_digest == new.version_digest
+    assert files.paths & shared
+
+
+@pytest.mark.parametrize("path", ["profiles/edge.json", MANIFEST_FILE, "heads.json", "/etc/passwd"])
+async def test_document_that_no_version_has_is_refused(
+    versions: tuple[Bundle, Bundle], tmp_path: Path, path: str
+) -> None:
+    old, new = versions
+    (new.path / "profiles").mkdir(exist_ok=True)
+    (new.path / "profiles" / "edge.json").write_text("{}")
+    offered = replace(offer_of(new), documents=(path,))
+    shelf = VersionShelf(tmp_path / "net.bundle")
+    fetching = VersionDownload(offered, Files(new), shelf, old, FreeLink(), sleep=at_once)
+    with pytest.raises(BundleError, match="offers a file called"):
+        await fetching.run()
+    assert not shelf.parts(new.version_digest).exists()
 
 
 @pytest.mark.parametrize("kind", ["turned", "short", "long"])
