@@ -37,6 +37,9 @@ class RuleBook:
         """Read the rules of a version anew. Raises BundleError."""
         found = rules_by_cut(version.bundle, self._otherwise[0])
         self._rules[version] = {cut: (rules, _alone(rules)) for cut, rules in found.items()}
+        known = {version.bundle.digest for version in self._rules}
+        for key in [key for key in self._proofs if key[0] not in known]:
+            del self._proofs[key]
 
     def of(self, model: Model, stage: Stage) -> BatchRules:
         """Return how the requests of a model wait now, and how many rows may be computed together."""

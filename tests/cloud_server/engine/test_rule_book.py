@@ -1,5 +1,6 @@
 """The rule book: what holds for a version's requests, before and after its tails were tried."""
 
+import gc
 import logging
 import shutil
 import threading
@@ -44,6 +45,20 @@ async def test_requests_run_alone_until_their_tail_was_tried(
     go_on.set()
     await book.prove(model, stage)
     assert book.of(model, stage) == EIGHT
+    book.close()
+
+
+async def test_nothing_is_kept_of_versions_that_are_gone(
+    net_versions: list[Bundle],
+) -> None:
+    book = RuleBook(EIGHT, lambda _: "")
+    for bundle in (*net_versions, *net_versions):
+        model = model_of(Bundle.load(bundle.path))
+        await book.prove(model, bundle.open_tail(CUT))
+        digest = model.bundle.digest
+        del model
+        gc.collect()
+    assert {key[0] for key in book._proofs} == {digest}
     book.close()
 
 
