@@ -1,6 +1,6 @@
 """The models that a server offers: names, the versions of each, and who gets which."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NoReturn
 
 from cloud_server.models.tails import ROOMY, TailCounts, TailLimits, Tails
@@ -64,7 +64,8 @@ class ModelStore:
         """Serve these versions from now on, and no others.
 
         Returns why some are not served, by the name of their bundle: another bundle, one that was there
-        before them or comes first in the alphabet, offers a model of the same name.
+        before them or comes first in the alphabet, offers a model of the same name; or another version, one
+        that was there before or else was written last, has the same number.
         """
         found: dict[str, list[Version]] = {}
         for version in versions:
@@ -73,11 +74,14 @@ class ModelStore:
         offered: dict[str, Version] = {}
         refused: dict[str, str] = {}
         for name in sorted(found, key=lambda name: (name not in self._there, name)):
-            ranked = _ranked(found[name])
+            before = {version.digest for version in self._there.get(name, ())}
+            ranked, twins = _told_apart(_ranked(found[name]), before)
             called = models_of(ranked)
             if twin := next((offered[one] for one in called if one in offered), None):
                 refused[name] = _clash(twin, ranked[0])
                 continue
+            if twins:
+                refused[name] = twins
             offered |= dict.fromkeys(called, ranked[0])
             there[name] = ranked
         self._serve(there, self._hidden)
@@ -246,6 +250,26 @@ def _ranked(versions: Iterable[Version]) -> tuple[Version, ...]:
     for version in sorted(versions, key=lambda version: version.rank, reverse=True):
         found.setdefault(version.digest, version)
     return tuple(found.values())
+
+
+def _told_apart(
+    ranked: Sequence[Version], before: Collection[str]
+) -> tuple[tuple[Version, ...], str]:
+    """Return of versions with one number but one, and why the others are not served.
+
+    It is one of `before`, digests of those that were there, or else the first: whoever asks for a number gets
+    what had it.
+    """
+    by_number: dict[str, Version] = {}
+    why = ""
+    for version in sorted(ranked, key=lambda version: version.digest not in before):
+        kept = by_number.setdefault(version.number, version)
+        if kept is not version:
+            why = (
+                f"{version.bundle.path} holds another version {version.number} than {kept.bundle.path}, "
+                "which goes on. Sign it as another release, or remove one of the two."
+            )
+    return tuple(one for one in ranked if by_number[one.number] is one), why
 
 
 def _calibrated(same: Sequence[Model], header: ModelInferRequest) -> Model:

@@ -97,6 +97,21 @@ def test_release_outranks_any_time(net_versions: list[Bundle]) -> None:
     assert store.find("net", "1").bundle is mid
 
 
+def test_number_stays_that_of_the_version_that_had_it(net_versions: list[Bundle]) -> None:
+    old, new = (
+        Version(bundle, changed_ns=ns, release=7)
+        for ns, bundle in enumerate(net_versions[:2], start=1)
+    )
+    store = ModelStore([old], RuntimeOptions())
+    refused = store.offer([old, new])
+    assert store.find_version("net", "7") is old
+    assert list(store.versions["net"]) == [old]
+    assert f"{new.bundle.path} holds another version 7 than {old.bundle.path}" in refused["net"]
+    assert store.offer([new]) == {}
+    assert store.find_version("net", "7") is new
+    assert list(ModelStore([old, new], RuntimeOptions()).versions["net"]) == [new]
+
+
 def test_each_version_is_found_by_number_and_by_digest(net_versions: list[Bundle]) -> None:
     versions = as_versions(net_versions)
     store = ModelStore(versions, RuntimeOptions())
