@@ -47,10 +47,11 @@ class GrpcGate(grpc.aio.ServerInterceptor):
                 return handler
             shown = Credentials(bearer_token(handler_call_details.invocation_metadata))
             waits = not shown.token and self._gate.takes_certificates
-            device = None if waits else self._gate.admit(shown, rule)
+            if not waits:
+                self._gate.admit(shown, rule)
         except SplitpointError as error:
             return self._refusal(method, error)
-        visit = _Visit(self._gate, method, rule, shown, device)
+        visit = _Visit(self._gate, method, rule, shown)
         return visit.open(handler) if handler.response_streaming else visit.single(handler)
 
     def _refusal(self, method: str, error: SplitpointError) -> Handler:
@@ -63,24 +64,13 @@ class GrpcGate(grpc.aio.ServerInterceptor):
 
 
 class _Visit:
-    """One call of a method, between the gate and its handler.
+    """One call of a method, between the gate and its handler. Without a token its certificate tells whose."""
 
-    `device`: who was let in already; None: its certificate has to tell.
-    """
-
-    def __init__(
-        self,
-        gate: Gate,
-        method: str,
-        rule: Rule,
-        credentials: Credentials,
-        device: RegisteredDevice | None,
-    ) -> None:
+    def __init__(self, gate: Gate, method: str, rule: Rule, credentials: Credentials) -> None:
         self._gate = gate
         self._method = method
         self._rule = rule
         self._credentials = credentials
-        self._device = device
 
     def single(self, handler: Handler) -> Handler:
         """Return a handler of calls with one answer."""
@@ -117,20 +107,19 @@ class _Visit:
         return make(call, handler.request_deserializer, handler.response_serializer)
 
     async def _enter(self, context: Context, request: Any) -> RegisteredDevice:
-        """Return who calls, or end the call."""
+        """Return who calls, or end the call. Its request may have come long after it was let in."""
         try:
-            device = self._device or self._certified(context)
+            if not self._credentials.token:
+                self._credentials = Credentials(
+                    certificate_names=certificate_names(context.auth_context())
+                )
+            device = self._gate.admit(self._credentials, self._rule)
             if self._rule.is_charged:
                 self._gate.charge(device, _size_of(request))
         except SplitpointError as error:
             self._gate.note_refusal(context.peer(), self._method, error)
             await refuse(context, error)
         return device
-
-    def _certified(self, context: Context) -> RegisteredDevice:
-        names = certificate_names(context.auth_context())
-        self._credentials = Credentials(certificate_names=names)
-        return self._gate.admit(self._credentials, self._rule)
 
     async def _serve(
         self, device: RegisteredDevice, work: Callable[[], Awaitable[None]]

@@ -129,6 +129,32 @@ def test_device_neither_reads_nor_reports_of_models_that_are_not_its_own(
     assert not list(server.served.edges.newest())
 
 
+def test_call_whose_request_comes_after_its_token_was_revoked_is_not_made(
+    server: CloudServer, path: Path
+) -> None:
+    device, token = device_of("root", "admin")
+    put(path, device)
+    look_again(server)
+    begun, sends = threading.Event(), threading.Event()
+
+    def request() -> Iterator[bytes]:
+        begun.set()
+        sends.wait(TIMEOUT_S)
+        yield b""
+
+    method = "/inference.GRPCInferenceService/RepositoryIndex"
+    with connected(server.address) as channel:
+        shown = showing(channel, token)
+        call(shown, method)  # it is connected
+        late = shown.stream_unary(method).future(request(), timeout=TIMEOUT_S)
+        assert begun.wait(TIMEOUT_S)
+        call(shown, method)  # comes after the other's beginning
+        put(path, rotated(device, NOW, NOW, None)[0])
+        look_again(server)
+        sends.set()
+        assert refused(late.result)[0] == "UNAUTHENTICATED"
+
+
 def test_name_of_any_length_is_refused_in_words(
     server: CloudServer, enrolled: Callable[..., Token]
 ) -> None:
