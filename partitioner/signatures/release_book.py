@@ -100,12 +100,20 @@ class DeviceTrust:
         """Return what is signed of a bundle that may run here, see `Trust.check`.
 
         Raises SignatureError also for a release below the highest that ran here, unless the bundle came with
-        a permission, and FileError for a damaged book.
+        a permission, for one that is not signed where releases ran, and FileError for a damaged book.
         """
         signed = self.trust.check(bundle)
-        if signed is None or self.book is None:
+        if self.book is None:
             return signed
         highest = self.book.highest().get(bundle.name, 0)
+        if signed is None:
+            if highest:
+                raise SignatureError(
+                    f"{bundle.path} is not signed, and this device has run release {highest} of "
+                    f"{bundle.name}: it may be an older one whose signature was taken away. Sign it: "
+                    f"splitpoint sign {bundle.name} --key FILE."
+                )
+            return None
         if signed.release < highest and not self._may_go_back(bundle, signed, highest):
             raise SignatureError(
                 f"{bundle.path} is release {signed.release} of {bundle.name}, and this device has run "

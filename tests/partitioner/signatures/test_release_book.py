@@ -49,6 +49,22 @@ def test_device_goes_forward_and_not_back(releases: Releases) -> None:
     assert releases.highest == 5
 
 
+def test_device_that_ran_signed_releases_goes_back_to_no_unsigned_bundle(
+    releases: Releases,
+) -> None:
+    """Or whoever takes the signature of an old release away could bring it back."""
+    lenient = DeviceTrust.of(releases.signer.trusted, releases.state, required=False)
+    (releases.old / "signature.json").unlink()
+    lenient.remember(Bundle.load(releases.old, check=lenient.check))  # it knows of none yet
+    releases.run(releases.new)
+    with pytest.raises(
+        SignatureError, match="not signed, and this device has run release 5 of res"
+    ):
+        Bundle.load(releases.old, check=lenient.check)
+    careless = DeviceTrust.of(None, releases.state, required=False)
+    careless.remember(Bundle.load(releases.old, check=careless.check))
+
+
 def test_looking_at_a_release_is_not_running_it(releases: Releases) -> None:
     releases.trust.check(Bundle.load(releases.new))
     releases.run(releases.old)
