@@ -69,6 +69,16 @@ class RolloutBook:
         """Hold a roll-out, let it go on, or roll it back."""
         return self._keep(self.find(name).model_copy(update={"state": state, "reason": reason}))
 
+    def roll_back(self, name: str, reason: str) -> Rollout:
+        """Roll a bad version back; where the disk refuses to keep that, it holds until a restart."""
+        back = {"state": RolloutState.BACK, "reason": reason}
+        rollout = self.find(name).model_copy(update=back)
+        try:
+            return self._keep(rollout)
+        except FileError as error:
+            _log.error("that %s is rolled back holds until a restart: %s", name, error)
+            return self._change(rollout)
+
     async def change(self, since: int, timeout_s: float) -> None:
         """Wait for the first change after the revision `since`, and at most for so long."""
         if self.revision != since:
@@ -83,7 +93,10 @@ class RolloutBook:
         rollouts = {**self._rollouts, rollout.name: rollout}
         with whole_file(self.path) as partial:
             partial.write_text(_Document(rollouts=rollouts).model_dump_json(indent=1) + "\n")
-        self._rollouts = rollouts
+        return self._change(rollout)
+
+    def _change(self, rollout: Rollout) -> Rollout:
+        self._rollouts = {**self._rollouts, rollout.name: rollout}
         self.wake()
         _log.info(
             "version %s of %s is rolled out to %.0f %% of the devices: %s%s",

@@ -15,6 +15,9 @@ from cloud_server.rollout.verdict import VersionUse, uses_of, why_back
 from protos.errors import UsageError
 from protos.telemetry import DIGEST_SHOWN
 
+_MOST = 0.5
+"""A share of the devices from which on most of them run a version."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -59,7 +62,7 @@ class RolloutControl:
         return Target(self._fallback(there, rollout), "the server no longer has the version before")
 
     def start(self, name: str, version: str, share: float) -> Rollout:
-        """Begin a roll-out. Devices go back to the newest other version, or to where the one before went.
+        """Begin a roll-out. Devices go back to where most are by the one before it, else to the newest other.
 
         Raises UnknownNameError for a version that is not there, UsageError where nothing could be gone back
         to.
@@ -73,10 +76,8 @@ class RolloutControl:
                 "nothing to go back to. Let it serve the version that they run, too."
             )
         before = others[0]
-        if (
-            known is not None
-        ):  # where most devices are: after a roll-back not with the version that failed
-            left = known.state is RolloutState.BACK
+        if known is not None:  # where most devices are
+            left = known.state is RolloutState.BACK or known.share < _MOST
             usual = known.before_digest if left else known.version_digest
             before = next((one for one in others if one.digest == usual), before)
         return self.book.start(name, wanted.digest, before.digest, share)
@@ -109,7 +110,7 @@ class RolloutControl:
             uses = self.use(rollout, new=True), self.use(rollout, new=False)
             if why := why_back(*uses, beside):
                 _log.error("%s of %s is rolled back: %s", rollout.version_digest[:12], name, why)
-                self.book.set_state(name, RolloutState.BACK, why)
+                self.book.roll_back(name, why)
 
     def use(self, rollout: Rollout, *, new: bool) -> VersionUse:
         """Return what devices have told of a roll-out's version, or of the one before."""

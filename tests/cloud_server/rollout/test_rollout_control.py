@@ -1,0 +1,58 @@
+"""The control of roll-outs: where devices go back to, and a disk that refuses to keep that they do."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cloud_server.rollout import rollout_book
+from cloud_server.rollout.rollout import RolloutState
+from cloud_server.rollout.rollout_control import RolloutControl
+from cloud_server.server import CloudServer
+from partitioner.bundle.bundle import Bundle
+from protos.errors import FileError
+from tests.kit.versions import make_version
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, ...]:
+    folder = tmp_path_factory.mktemp("bundles")
+    return tuple(make_version(folder / str(number), number) for number in range(3))
+
+
+@pytest.fixture
+def control(versions: tuple[Bundle, ...], tmp_path: Path) -> Iterator[RolloutControl]:
+    root = versions[0].path.parent
+    with CloudServer(bundles=root, rollouts=tmp_path / "rollouts.json") as server:
+        yield server.rollouts
+
+
+@pytest.mark.parametrize(("share", "back_to_second"), [(0.1, False), (1.0, True)])
+def test_devices_go_back_to_where_most_of_them_were(
+    control: RolloutControl, versions: tuple[Bundle, ...], share: float, *, back_to_second: bool
+) -> None:
+    one, two, three = (bundle.version_digest for bundle in versions)
+    control.start("net", two, share)
+    before = control.book.find("net").before_digest
+    assert before in {one, three}
+    third = next(digest for digest in (one, three) if digest != before)
+    started = control.start("net", third, 0.1)
+    assert started.before_digest == (two if back_to_second else before)
+
+
+def test_bad_version_is_rolled_back_also_where_the_disk_cannot_keep_that(
+    control: RolloutControl, versions: tuple[Bundle, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = versions[1].version_digest
+    control.start("net", digest, 1.0)
+    monkeypatch.setattr("cloud_server.rollout.rollout_control.why_back", lambda *_: "it is bad")
+
+    def full(_path: Path) -> None:
+        raise FileError("No space left on device.")
+
+    monkeypatch.setattr(rollout_book, "whole_file", full)
+    control.judge()  # telemetry of devices is taken all the same
+    assert control.book.find("net").state is RolloutState.BACK
+    with pytest.raises(FileError):
+        control.steer("net", "resume", "", 0.0)
+    assert control.book.find("net").state is RolloutState.BACK
