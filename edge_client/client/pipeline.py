@@ -77,6 +77,11 @@ class FramePipeline:
         self.tally.failed(error)
         return self.instead() if is_fault(error) else None
 
+    def instead_of(self, result: Result) -> "FramePipeline | None":
+        """Return what may serve a frame instead of a result that is a failure, if anything may."""
+        failed = result.error
+        return self.instead() if failed is not None and is_fault(failed) else None
+
     async def infer(
         self,
         inputs: Inputs,
@@ -104,11 +109,10 @@ class FramePipeline:
             digest = self.bundle.version_digest
             return served_by_none(number, choice, arrived_at, error, version_digest=digest)
         else:
-            failed = result.error
-            if failed is not None and is_fault(failed) and (other := self.instead()) is not None:
-                self.tally.note(result)
+            self.tally.note(result)
+            if (other := self.instead_of(result)) is not None:
                 return await other.infer(inputs, arrived_at, on_error, frame=number)
-            return self._noted(result)
+            return result
         finally:
             self.lookahead.begin_pause()  # once the result is with the caller
 

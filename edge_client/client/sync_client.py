@@ -141,15 +141,20 @@ class EdgeClient:
             return self._loop.run(self._client.infer(inputs))
         arrived_at = perf_counter()
         pipeline = self._client.pipeline  # the whole frame is of one version
+        frame: int | None = None
         try:
             work = pipeline.prepare(inputs, arrived_at)
+            frame = work.frame
             if work.message is None:
                 return pipeline.finish(work)
-            return self._loop.run(pipeline.complete(work))
+            result = self._loop.run(pipeline.complete(work))
         except Exception as error:
             if (other := pipeline.rescuer(error)) is None:
                 raise
-            return self._loop.run(other.infer(inputs, arrived_at, "raise"))
+        else:
+            if (other := pipeline.instead_of(result)) is None:
+                return result
+        return self._loop.run(other.infer(inputs, arrived_at, "raise", frame=frame))
 
     def stream(
         self, frames: Iterable[Inputs] | str | Path, on_error: Literal["raise", "result"] = "raise"

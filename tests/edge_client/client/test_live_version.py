@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
 from edge_client.frames.choice import choose
+from edge_client.frames.outcome import served_by_none
+from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import Result, ServedBy
 from partitioner.bundle.bundle import Bundle
 from partitioner.profiles.carried import carry_profiles
@@ -249,3 +252,31 @@ def test_caller_with_threads_of_its_own_is_served_by_the_version_before(
         before = client.run(edge.swap_to(made))
         assert_same(client.infer(inputs).outputs, whole(old, inputs))
         assert before.bundle is old
+
+
+def test_caller_with_threads_gets_the_answer_of_the_version_before_for_a_frame_that_got_none(
+    versions: tuple[Bundle, Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = versions
+    inputs = frames(old, 2)
+    with EdgeClient(None, old, EDGE) as client:
+        edge = client.asynchronous
+        made = client.run(edge.prepare_version(new))
+
+        async def nothing(work: PreparedFrame) -> Result:
+            failed = FaultError("the cloud's answer makes no sense.")
+            return served_by_none(work.frame, work.choice, work.arrived_at, failed)
+
+        monkeypatch.setattr(made.completion, "complete", nothing)
+        monkeypatch.setattr(made.runner, "prepare", partial(crossing, made.runner.prepare))
+        before = client.run(edge.swap_to(made))
+        results = [client.infer(one) for one in inputs]
+        assert_of_one_version(results, list(inputs), before.bundle)
+        assert made.tally.counts.faults == 2
+
+
+def crossing(prepare: Callable[..., PreparedFrame], *arguments: object) -> PreparedFrame:
+    """A frame whose head has run, and which is to be sent."""
+    work = prepare(*arguments)
+    work.message = b"?"
+    return work
