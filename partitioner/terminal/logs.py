@@ -8,6 +8,7 @@ from datetime import datetime
 from partitioner.settings.log_options import LogOptions
 from partitioner.terminal.log_format import PlainFormatter
 
+_GRPC = "grpc._cython.cygrpc"
 _OURS = ("protos", "partitioner", "edge_client", "cloud_server", "splitpoint")
 
 
@@ -58,6 +59,11 @@ class Lines(logging.Handler):
             self.handleError(record)
 
 
+def _is_of_us(record: logging.LogRecord) -> bool:
+    """Tell a record from gRPC's remark, with a traceback, that a client went away before its answer came."""
+    return "ExecuteBatchError" not in record.getMessage()
+
+
 def set_up_logs(options: LogOptions, write: Callable[[str], None]) -> None:
     """Hand log records to `write`, in place of what was set up before."""
     root = logging.getLogger()
@@ -67,6 +73,7 @@ def set_up_logs(options: LogOptions, write: Callable[[str], None]) -> None:
     root.addHandler(Lines(write, formatter))
     level = options.log_level.upper()
     root.setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    logging.getLogger(_GRPC).addFilter(_is_of_us)  # adding it twice does nothing
     for name in _OURS:
         logging.getLogger(name).setLevel(level)
 

@@ -113,3 +113,14 @@ def test_remarks_keep_to_the_level_of_the_logs(
     assert len(said) == 3
     for line, wanted in zip(said, ("is away", "no such cut", "and so on"), strict=True):
         assert wanted in line
+
+
+def test_client_that_goes_away_writes_no_traceback(lines: list[str]) -> None:
+    """gRPC itself logs one for each, so that whoever hangs up in a loop would fill the disk."""
+    for _ in range(2):
+        set_up_logs(LogOptions(), lines.append)
+    log = logging.getLogger("grpc._cython.cygrpc")
+    log.error("ExecuteBatchError raised in core by servicer method [/a.B/C]", exc_info=True)
+    log.error("Unexpected [ValueError] raised by servicer method [/a.B/C]")
+    (line,) = lines
+    assert "ValueError" in line
