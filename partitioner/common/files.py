@@ -10,14 +10,12 @@ from typing import BinaryIO, Final
 
 from partitioner.common.units import plural
 from protos.errors import FileError, SplitpointError, UsageError, reason
+from protos.security.private_files import open_to_others
 
 MAX_DOCUMENT_BYTES: Final = 64 << 20
 """Of the manifest, the graph, the map of the weights and `heads.json`, each: these of a model with
 thousands of nodes take about one."""
 _MODE: Final = 0o600
-_OTHERS: Final = 0o077
-_OTHERS_OF_ROOTS: Final = 0o037
-"""What may not be allowed of a file of root's: a group may read it, as orchestrators mount secrets."""
 
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -126,14 +124,12 @@ def read_private(path: Path, what: str) -> bytes:
 
 def check_private(found: os.stat_result, path: Path, what: str) -> None:
     """Raise FileError unless a file with this status is private, as `read_private` says."""
-    root = found.st_uid == 0
-    if not root and found.st_uid != os.geteuid():
+    if found.st_uid not in (0, os.geteuid()):
         raise FileError(
             f"the {what} {path} belongs to user {found.st_uid}, and this is user {os.geteuid()}. Give it "
             f"to this user: chown {os.geteuid()} {path}."
         )
-    if shared := stat.S_IMODE(found.st_mode) & (_OTHERS_OF_ROOTS if root else _OTHERS):
-        may = "write" if shared & 0o022 else "read"
+    if may := open_to_others(found):
         raise FileError(
             f"the {what} {path} has the mode {stat.S_IMODE(found.st_mode):04o}, so that others may {may} "
             f"it. Make it private: chmod 600 {path}."

@@ -1,15 +1,14 @@
 """How a client secures its connections: TLS, its own certificate, and the token by which it is let in."""
 
 import os
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from protos.errors import CredentialError, UsageError, reason
 from protos.security.exposure import is_loopback
+from protos.security.private_files import open_to_others
 from protos.security.tls_files import TlsFiles
 
-_OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _MOST_BYTES = 4096
 """Of a token: with more, gRPC would refuse the headers."""
 _PEM_OF_SYSTEM = (
@@ -24,7 +23,7 @@ class ChannelSecurity:
     """What a client shows of itself, and of whom it believes who they are. Raises UsageError.
 
     `token` or `token_file`: what is sent with every call, as `authorization: Bearer …`; only the owner may
-    read the file. `insecure`: a token may travel in the clear. Neither is ever shown.
+    read the file, and of root's a group. `insecure`: a token may travel in the clear. Neither is ever shown.
     """
 
     tls: bool = False
@@ -101,11 +100,11 @@ def system_authorities() -> bytes | None:
 
 
 def _read_own(path: Path) -> str:
-    """Return the text of a file that its owner alone may read; CredentialError."""
+    """Return the text of a file that is private; CredentialError."""
     try:
         with path.open(encoding="utf-8") as file:
             # of what was opened: the name may lead elsewhere by now
-            others = os.fstat(file.fileno()).st_mode & _OPEN_TO_OTHERS
+            others = open_to_others(os.fstat(file.fileno()))
             text = file.read(2 * _MOST_BYTES).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise CredentialError(

@@ -1,5 +1,7 @@
 """What a client shows of itself, where it may, and that none of it is shown elsewhere."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -25,12 +27,20 @@ def test_token_of_a_file_is_read_without_its_line_break(file: Path) -> None:
     assert ChannelSecurity().read_token() == ""
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o611])
+@pytest.mark.parametrize("mode", [0o604, 0o620, 0o611])
 def test_token_file_that_is_open_to_others_is_refused(file: Path, mode: int) -> None:
     file.chmod(mode)
     with pytest.raises(CredentialError, match=f"open to other users.*chmod 600 {file}") as caught:
         ChannelSecurity(token_file=file).read_token()
     assert TOKEN not in str(caught.value)
+
+
+def test_token_file_that_an_orchestrator_mounts_for_a_group_is_read(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = os.stat_result((stat.S_IFREG | 0o440, 1, 1, 1, 0, 0, 0, 0, 0, 0))
+    monkeypatch.setattr(os, "fstat", lambda _file: found)
+    assert ChannelSecurity(token_file=file).read_token() == TOKEN
 
 
 @pytest.mark.parametrize(
