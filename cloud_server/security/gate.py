@@ -119,9 +119,13 @@ class Gate:
         self._quotas.charge(device, size_bytes)
 
     async def pace(self, device: RegisteredDevice, size_bytes: int) -> None:
-        """Wait until a device may download so many bytes more."""
+        """Wait until a device may download so many bytes more; who gives up waiting has not had them."""
         if (wait_s := self._quotas.charge_download(device, size_bytes)) > 0:
-            await asyncio.sleep(wait_s)
+            try:
+                await asyncio.sleep(wait_s)
+            except asyncio.CancelledError:
+                self._quotas.charge_download(device, -size_bytes)
+                raise
 
     @contextmanager
     def open_call(

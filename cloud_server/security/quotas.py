@@ -38,7 +38,8 @@ class Quotas:
     def charge_download(self, device: RegisteredDevice, size_bytes: int) -> float:
         """Count bytes that a device downloads; return the seconds after which they may be sent.
 
-        They have the rate of its requests and an account of their own: a download slows no inference.
+        They have the rate of its requests and an account of their own: a download slows no inference. Fewer
+        than none are given back.
         """
         download = self._allowance(device, "bytes_per_s", "downloads")
         if download is None:

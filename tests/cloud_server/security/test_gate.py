@@ -1,5 +1,6 @@
 """The gate by itself: it follows its file, and knows nobody whom it has not let in."""
 
+import asyncio
 from pathlib import Path
 from typing import NoReturn
 
@@ -147,6 +148,23 @@ async def test_device_that_is_made_anew_begins_with_all_that_it_may_take(path: P
     put(path, device_of("cam", "infer", limits=limits)[0])
     await gate.refresh()
     gate.charge(gate.device("cam"), 0)
+
+
+async def test_download_that_is_given_up_while_it_waits_owes_nothing(path: Path) -> None:
+    """Or a device whose patience is shorter than one part takes would owe more with each try."""
+    device, _ = device_of("cam", "fetch", limits=Limits(bytes_per_s=1_000))
+    put(path, device)
+    clock = FakeClock()
+    gate = Gate(path, UNLIMITED, clock=clock)
+    await gate.pace(device, 1_000)
+    for _ in range(3):
+        waiting = asyncio.ensure_future(gate.pace(device, 1 << 20))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+    clock.now_s += 1
+    async with asyncio.timeout(0):  # it does not wait at all
+        await gate.pace(device, 1_000)
 
 
 def test_gate_has_the_limits_of_the_server(path: Path, residual_bundle: Bundle) -> None:
