@@ -1,13 +1,12 @@
 """The application: the routes of the Open Inference Protocol, health, metrics, and pages about them."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
 from cloud_server.rest import schemas
 from cloud_server.rest.documents import model_metadata, plain, server_metadata
-from cloud_server.rest.inference import Inference
+from cloud_server.rest.inference import Gate, Inference
 from cloud_server.rest.metrics_page import MetricsPage
 from cloud_server.rest.pages import SafeHeaders, add_pages
 from cloud_server.rest.refusals import Answers, add_refusals
@@ -18,17 +17,16 @@ from protos.serving.drain import Drain
 from protos.serving.inference import splitpoint_version
 from protos.triton.model_config import model_config
 
-Gate = Callable[[Request], Awaitable[None]]
-"""Raises SplitpointError for a request that is not let in. What it sets in context variables holds for
-the rest of the request."""
-
 
 async def open_gate(_request: Request) -> None:
     """Let everybody in."""
 
 
 def create_app(served: Served, gate: Gate = open_gate) -> FastAPI:
-    """Return the application; `gate` is asked before everything but health and the pages about the routes."""
+    """Return the application; `gate` is asked before everything but health and the pages about the routes.
+
+    It is asked again once a body has come, which may be long after.
+    """
     app = FastAPI(
         title="Splitpoint",
         version=splitpoint_version(),
@@ -44,8 +42,8 @@ def create_app(served: Served, gate: Gate = open_gate) -> FastAPI:
     gated = (
         _statistics(served),
         _models(served),
-        _inference(served),
-        repository_routes(served.repository),
+        _inference(served, gate),
+        repository_routes(served.repository, gate),
     )
     for router in gated:
         app.include_router(router, dependencies=[Depends(gate)])
@@ -142,8 +140,8 @@ def _models(served: Served) -> APIRouter:
     return routes
 
 
-def _inference(served: Served) -> APIRouter:
-    inference = Inference(served.answerer, served.drain, served.max_bytes)
+def _inference(served: Served, gate: Gate) -> APIRouter:
+    inference = Inference(served.answerer, served.drain, served.max_bytes, gate)
     routes = APIRouter(tags=["inference"], responses=schemas.REFUSED_INFERENCE)
     described: dict[str, Any] = {
         "summary": "Run a model",

@@ -11,11 +11,14 @@ from cloud_server.security.rules import REST_RULES
 from protos.errors import DeniedError, SplitpointError
 from protos.serving.callers import CALLER
 
+_CHARGED = "splitpoint.charged"
+
 
 def device_gate(gate: Gate) -> Callable[[Request], Awaitable[None]]:
     """Return what lets devices in, and sets CALLER for the rest of the request.
 
-    It raises UnauthenticatedError, DeniedError or OverloadedError.
+    It may be asked again once the body has come, and charges a request once. It raises
+    UnauthenticatedError, DeniedError or OverloadedError.
     """
 
     async def admit(request: Request) -> None:
@@ -37,6 +40,7 @@ def _admitted(gate: Gate, path: str, request: Request) -> str:
         raise DeniedError(f"{path} has no rule that says who may ask for it. Nobody may.")
     token = bearer_token(request.headers.items())
     device = gate.admit(Credentials(token, certificate_names(request.scope)), rule)
-    if rule.is_charged:
+    if rule.is_charged and _CHARGED not in request.scope:
         gate.charge(device, 0)
+        request.scope[_CHARGED] = True
     return device.name

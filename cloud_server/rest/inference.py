@@ -1,6 +1,7 @@
 """Inference by REST: a body becomes a job of the engine, as a gRPC message does."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request, Response
@@ -15,11 +16,20 @@ if TYPE_CHECKING:
     from starlette.types import Message
 
 
-class Inference:
-    """Answers inference requests. `max_bytes`: of a body, and of what it unfolds to."""
+Gate = Callable[[Request], Awaitable[None]]
+"""Raises SplitpointError for a request that is not let in. What it sets in context variables holds for
+the rest of the request."""
 
-    def __init__(self, answerer: Answerer, drain: Drain, max_bytes: int) -> None:
+
+class Inference:
+    """Answers inference requests. `max_bytes`: of a body, and of what it unfolds to.
+
+    `gate` is asked once the body has come.
+    """
+
+    def __init__(self, answerer: Answerer, drain: Drain, max_bytes: int, gate: Gate) -> None:
         self._answerer = answerer
+        self._gate = gate
         self._drain = drain
         self._bodies = Bodies(max_bytes)
         self._max_bytes = max_bytes
@@ -30,6 +40,7 @@ class Inference:
             raise draining()
         with self._drain.work():
             async with self._bodies.read(request) as body:
+                await self._gate(request)
                 job = RestJob(
                     body, request.headers, model, version, self._max_bytes, _peer(request)
                 )

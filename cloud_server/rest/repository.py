@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloud_server.rest import schemas
 from cloud_server.rest.documents import plain
+from cloud_server.rest.inference import Gate
 from cloud_server.rest.payloads.bodies import Bodies
 from cloud_server.services.repository_service import RepositoryService
 from protos import inference_pb2 as oip
@@ -23,14 +24,18 @@ class RepositoryRequest(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict, max_length=64)
 
 
-def repository_routes(repository: RepositoryService) -> APIRouter:
-    """Return the routes. The folder's versions change by them, so an admin asks for them."""
+def repository_routes(repository: RepositoryService, gate: Gate) -> APIRouter:
+    """Return the routes. The folder's versions change by them, so an admin asks for them.
+
+    `gate` is asked once the body of an order has come.
+    """
     routes = APIRouter(tags=["repository"], responses=schemas.REFUSED_ORDERS)
     bodies = Bodies(_MOST_BYTES)
     taken = schemas.body_of(RepositoryRequest)
 
     async def told(request: Request) -> RepositoryRequest:
         async with bodies.read(request) as body:
+            await gate(request)
             return _read(body)
 
     @routes.post("/v2/repository/index", summary="Versions that there are", openapi_extra=taken)

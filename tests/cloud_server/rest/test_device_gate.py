@@ -1,7 +1,7 @@
 """The gate on REST: the same devices, roles and limits as behind gRPC."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ import pytest
 from cloud_server.rest.app import create_app
 from cloud_server.rest.device_gate import device_gate
 from cloud_server.security.registered_device import Limits, Role
+from cloud_server.security.registration import rotated
 from cloud_server.security.rules import REST_RULES
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
-from tests.kit.devices import enrol
+from tests.kit.devices import NOW, device_of, enrol, put
 
 INFER = "/v2/models/residual/infer"
 
@@ -28,16 +29,31 @@ def path(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def client_of(bundle: Bundle, path: Path) -> AsyncIterator[Any]:
-    """What asks for a page with a token; the answer."""
+    """What asks for a page with a token; the answer. `later` is sent once the file was looked at again."""
     async with CloudServer(bundle.path, devices=path) as server:
-        if server.gate is None:
+        gate = server.gate
+        if gate is None:
             raise AssertionError("a server with devices has a gate")
-        transport = httpx.ASGITransport(app=create_app(server.served, device_gate(server.gate)))
+        transport = httpx.ASGITransport(app=create_app(server.served, device_gate(gate)))
         async with httpx.AsyncClient(transport=transport, base_url="http://cloud") as client:
 
-            async def ask(method: str, page: str, token: str = "", **more: Any) -> httpx.Response:
+            async def ask(
+                method: str,
+                page: str,
+                token: str = "",
+                later: Callable[[], bytes] | None = None,
+                **more: Any,
+            ) -> httpx.Response:
+                if later is not None:
+                    more["content"] = behind(later)
                 headers = {"authorization": f"Bearer {token}"} if token else {}
                 return await client.request(method, page, headers=headers, **more)
+
+            async def behind(later: Callable[[], bytes]) -> AsyncIterator[bytes]:
+                yield b" "
+                content = later()
+                await gate.refresh()
+                yield content
 
             yield ask
 
@@ -164,3 +180,22 @@ async def test_large_body_is_unpacked_once_and_answered(
     assert small.status_code == large.status_code == 200
     assert small.json()["outputs"] == large.json()["outputs"]
     assert broken.status_code == 400
+
+
+@pytest.mark.parametrize("page", [INFER, "/v2/repository/index"])
+async def test_body_that_comes_after_its_token_was_revoked_is_refused(
+    residual_bundle: Bundle, path: Path, page: str
+) -> None:
+    device, token = device_of("cam", "infer", "admin", limits=Limits(requests_per_s=2))
+    put(path, device)
+    infer = page == INFER
+    body = json.dumps(document(residual_bundle) if infer else {}).encode()
+
+    def revoking() -> bytes:
+        put(path, rotated(device, NOW, NOW, None)[0])
+        return body
+
+    async with client_of(residual_bundle, path) as ask:
+        # Two requests a second: neither counts twice.
+        assert (await ask("POST", page, token.text, later=lambda: body)).status_code == 200
+        assert (await ask("POST", page, token.text, later=revoking)).status_code == 401
