@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
+from cloud_server.rest.silent_connections import SILENT_S, leaving_silent
 from protos.errors import UsageError
 from protos.rpc.addresses import open_listener
 
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
 
 
 @contextlib.asynccontextmanager
-async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
+async def serve_web(
+    server: "CloudServer", listen: str, silent_s: float = SILENT_S
+) -> AsyncIterator[str]:
     """Serve the application on `listen` (HOST:PORT) within the block; gives the address bound.
 
     It speaks TLS by the server's own files, if there are any, and takes no more connections once the server
-    drains. Raises UsageError when the extra `cloud` is not installed, or the address cannot be used or is
-    exposed.
+    drains, nor keeps one on which nothing is asked for within `silent_s`. Raises UsageError when the extra
+    `cloud` is not installed, or the address cannot be used or is exposed.
     """
     try:
         import uvicorn
@@ -48,6 +51,7 @@ async def serve_web(server: "CloudServer", listen: str) -> AsyncIterator[str]:
         timeout_graceful_shutdown=math.ceil(server.options.drain_s),
     )
     config.load()
+    config.http_protocol_class = leaving_silent(config.http_protocol_class, silent_s)
     if tls is not None:
         config.ssl = tls.context()
         config.http_protocol_class = telling_names(config.http_protocol_class)

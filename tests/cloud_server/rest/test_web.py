@@ -1,6 +1,7 @@
 """REST on a real port: lengths that lie, clients that hang up, and a server that goes away."""
 
 import asyncio
+import contextlib
 import json
 import threading
 import urllib.request
@@ -66,6 +67,44 @@ async def test_bodies_that_lie_about_their_length_harm_nobody(residual_bundle: B
         chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
         sent = post(path, chunked, content_length="", transfer_encoding="chunked")
         assert (await asyncio.to_thread(ask, address, sent))[0] == 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /livez HTTP/1.1\r\nhost: cloud\r\n"])
+async def test_connection_on_which_nothing_is_asked_for_is_let_go(
+    residual_bundle: Bundle, sent: bytes
+) -> None:
+    whole = b"GET /livez HTTP/1.1\r\nhost: cloud\r\n\r\n"
+    async with (
+        CloudServer(residual_bundle.path) as server,
+        serve_web(server, "127.0.0.1:0", silent_s=0.01) as address,
+    ):
+        for first in (b"", whole):
+            with connect(address) as connection:
+                if first:
+                    connection.sendall(first)
+                    assert (await asyncio.to_thread(answer_on, connection))[0] == 200
+                with contextlib.suppress(ConnectionError):  # it may be gone before that comes
+                    connection.sendall(sent)
+                    assert (await asyncio.to_thread(answer_on, connection))[0] == 0
+
+
+async def test_request_may_take_longer_than_a_connection_may_be_silent(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    path, body = infer_path(residual_bundle), body_of(residual_bundle)
+    async with (
+        CloudServer(residual_bundle.path) as server,
+        serve_web(server, "127.0.0.1:0", silent_s=0.001) as address,
+    ):
+        with connect(address) as running:
+            running.sendall(post(path, body))
+            await asyncio.to_thread(gate.entered.acquire)
+            loop = asyncio.get_running_loop()
+            ends_s = loop.time() + 0.01  # some looks long
+            await until(lambda: loop.time() > ends_s)
+            gate.opened.set()
+            assert (await asyncio.to_thread(answer_on, running))[0] == 200
 
 
 async def test_client_that_hangs_up_has_its_work_cancelled(
