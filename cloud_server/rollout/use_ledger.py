@@ -1,7 +1,8 @@
 """The ledger of use: what each version served in each minute, from the counts that devices send."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from cloud_server.rollout.verdict import VersionUse
 from protos.telemetry import Telemetry, VersionSeen
@@ -13,8 +14,21 @@ _LEAST_FRAMES = 20
 """Of each of two versions, in a minute in which they are compared."""
 _DEVICES = 4096
 
+_VERSIONS = 4
+"""Of one device: it comes back to those that it has left."""
+
 Minute = dict[tuple[str, str], VersionUse]
 """By the names of bundles, and the beginnings of digests."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a device has told last: in which run, and of each version since it began to serve in that."""
+
+    started_s: float
+    number: int
+    counts: Mapping[str, VersionSeen]
+    """By the beginnings of digests, the newest last."""
 
 
 class UseLedger:
@@ -22,7 +36,7 @@ class UseLedger:
 
     def __init__(self) -> None:
         self._minutes: OrderedDict[int, Minute] = OrderedDict()
-        self._before: OrderedDict[tuple[str, str], tuple[float, int, VersionSeen]] = OrderedDict()
+        self._before: OrderedDict[tuple[str, str], _Told] = OrderedDict()
 
     def take(self, seen: Iterable[Telemetry], now_s: float) -> None:
         """Book what is new in the newest snapshots of the devices, as of `now_s` of any one clock."""
@@ -45,16 +59,18 @@ class UseLedger:
     def _book(self, minute: Minute, snapshot: Telemetry, told: VersionSeen) -> None:
         device = snapshot.edge, snapshot.bundle
         known = self._before.pop(device, None)
-        self._before[device] = snapshot.started_s, snapshot.number, told
+        same_run = known is not None and known.started_s == snapshot.started_s
+        before = known.counts if known is not None and same_run else {}
+        counts = {**{d: c for d, c in before.items() if d != told.digest}, told.digest: told}
+        newest = dict(list(counts.items())[-_VERSIONS:])
+        self._before[device] = _Told(snapshot.started_s, snapshot.number, newest)
         if len(self._before) > _DEVICES:
             self._before.popitem(last=False)
         if known is None:
             return  # it may tell of hours
-        started_s, number, before = known
-        if (started_s, number) == (snapshot.started_s, snapshot.number):
+        if same_run and known.number == snapshot.number:
             return
-        same = started_s == snapshot.started_s and before.digest == told.digest
-        new = _since(before, told) if same else _since(None, told)
+        new = _since(before.get(told.digest), told)
         key = snapshot.bundle, told.digest
         minute[key] = _sum(minute.get(key, VersionUse()), new)
 

@@ -51,6 +51,15 @@ def test_device_that_changes_its_version_or_starts_anew_is_counted_from_there() 
     assert new.frames == 25
 
 
+def test_device_that_comes_back_to_a_version_does_not_tell_of_its_hours_again() -> None:
+    ledger = UseLedger()
+    ledger.take([seen("1", OLD, 0, 9000), seen("2", NEW, 0, 0)], 0.0)
+    ledger.take([seen("1", NEW, 1, 20, 20), seen("2", NEW, 1, 30, 30)], 10.0)
+    ledger.take([seen("1", OLD, 2, 9025, 25), seen("2", NEW, 1, 30, 30)], 20.0)
+    _, before = ledger.beside("net", NEW, OLD)
+    assert (before.frames, before.fallbacks) == (25, 25)
+
+
 def test_ledger_forgets_what_is_an_hour_old() -> None:
     ledger = UseLedger()
     ledger.take([seen("1", NEW, 0, 0), seen("2", OLD, 0, 0)], 0.0)
