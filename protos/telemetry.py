@@ -133,7 +133,7 @@ class VersionSeen(_Document):
     faults: int = _Count
     """That failed by what a version may be to blame for."""
     phase: str = Field(default="idle", max_length=16)
-    """Where the edge stands with what it was offered: fetching, checking, held, trial, refused."""
+    """Where it stands with what it was offered: fetching, checking, held, trial, postponed, refused."""
     offered: str = Field(default="", pattern=r"^[0-9a-f]{0,64}$")
     """The beginning of that one's digest; empty: none was."""
     reason: str = Field(default="", max_length=MAX_REASON)

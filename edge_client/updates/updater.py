@@ -49,6 +49,7 @@ class Phase(StrEnum):
     CHECKING = "checking"
     HELD = "held"
     TRIAL = "trial"
+    POSTPONED = "postponed"
     REFUSED = "refused"
 
 
@@ -202,7 +203,7 @@ class Updater(Generic[C]):
                             self._shelf.allow()  # a permission or a key may come, and an offer with it
                     return
                 postponed = isinstance(error, _PostponedError)
-                phase = Phase.IDLE if postponed else self.state.phase
+                phase = Phase.POSTPONED if postponed else self.state.phase
                 self._tell(phase, offer, f"{error} It is tried again.")
                 wait_s = _POSTPONED_S if postponed else wait_s
             except Exception as error:  # noqa: BLE001 - whatever a version does, frames go on

@@ -55,6 +55,7 @@ def tell_of_update(state: UpdateState) -> None:
         Phase.HELD: f"version {digest} is here and waits",
         Phase.TRIAL: f"serving by version {digest} from this frame on, on trial",
         Phase.IDLE: f"this device runs version {digest}",
+        Phase.POSTPONED: f"version {digest} has been left for the one before",
         Phase.REFUSED: f"version {digest} is not used",
     }[state.phase]
     if digest:

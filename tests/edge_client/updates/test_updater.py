@@ -303,6 +303,7 @@ async def test_hold_of_the_cloud_keeps_a_version_that_was_postponed_from_another
     for _ in range(2):
         edge.version.tally.failed(MismatchError("another version."))
     await waits.wait()
+    assert edge.updater.state.phase is Phase.POSTPONED  # it runs the one before
     assert not edge.updater._following.done()  # type: ignore[union-attr]
     await edge.updater.take(None)
     assert edge.updater._following is None
