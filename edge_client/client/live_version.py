@@ -169,7 +169,9 @@ class LiveVersion:
     async def check(self) -> None:
         """Check on this device, and with the cloud, what was prepared; raises what DeviceCheck.run does."""
         if self._first is not None:
-            await DeviceCheck(self.stages, self._common.transport).run(self._first)
+            common = self._common
+            check = DeviceCheck(self.stages, common.transport, common.request_ids)
+            await check.run(self._first)
 
     def take_over(self, before: "LiveVersion") -> None:
         """Begin the next frame where `before` has begun the last one. Called in the event loop.

@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Mapping
 from functools import partial
+from itertools import count
 from time import perf_counter
 
 import numpy as np
@@ -17,7 +18,7 @@ from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.verification import largest_difference, verify_bundle
 from partitioner.runtime.sessions import random_feeds
-from protos.errors import BundleError, TooLargeError
+from protos.errors import BundleError, TooLargeError, UsageError
 from protos.names import CLOUD, EDGE
 from protos.tensors import Array
 
@@ -38,11 +39,13 @@ class DeviceCheck:
     All methods raise BundleError for a version that must not be used.
     """
 
-    def __init__(self, stages: Stages, transport: GrpcTransport | None) -> None:
+    def __init__(
+        self, stages: Stages, transport: GrpcTransport | None, request_ids: "count[int]"
+    ) -> None:
         self._bundle = stages.bundle
-        self._runner = HeadRunner(
-            stages
-        )  # without exits, which may answer before the cloud is asked
+        # Without exits, which may answer before the cloud is asked; with ids that no frame and no other check
+        # has, whose answers may still be on their way.
+        self._runner = HeadRunner(stages, request_ids)
         self._stages = stages
         self._transport = transport
         samples = self._bundle.samples()
@@ -97,9 +100,11 @@ class DeviceCheck:
         choice = choose(self._bundle, cut_id, None, "checking a version")
         arguments = (self._feeds, 0, perf_counter(), math.inf, choice)
         work = await asyncio.to_thread(partial(self._runner.prepare, *arguments))
-        request_id = f"check-{cut_id}"
-        message = self._runner.message(choice, work.values, request_id)
-        reply = await transport.call(request_id, message, _ANSWER_S)
+        if work.message is None:
+            raise UsageError(
+                f"nothing crosses at {cut_id!r}, so that the cloud has nothing to say."
+            )
+        reply = await transport.call(work.request_id, work.message, _ANSWER_S)
         rest = [spec for spec in self._bundle.outputs if spec.name in choice.cut.tail_outputs]
         check_outputs(reply.outputs, rest)
         own = {name: work.values[name] for name in choice.cut.head_outputs}

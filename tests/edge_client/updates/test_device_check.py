@@ -1,6 +1,7 @@
 """The check of a version on the device: a good one passes, one whose parts are not the whole does not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ async def check(bundle: Bundle, address: str | None, memory_bytes: int | None = 
     transport = GrpcTransport(address) if address else None
     try:
         stages = Stages(bundle, RuntimeOptions(), memory_bytes)
-        await DeviceCheck(stages, transport).run(choose(bundle, CUT, None, "test"))
+        await DeviceCheck(stages, transport, count()).run(choose(bundle, CUT, None, "test"))
     finally:
         if transport is not None:
             await transport.end()
@@ -66,7 +67,7 @@ async def test_whole_input_that_the_cloud_does_not_take_speaks_against_no_versio
     transport.limit_requests(64)
     try:
         stages = Stages(good, RuntimeOptions())
-        await DeviceCheck(stages, transport).run(choose(good, CUT, None, "test"))
+        await DeviceCheck(stages, transport, count()).run(choose(good, CUT, None, "test"))
     finally:
         await transport.end()
 
@@ -83,3 +84,26 @@ async def test_where_the_device_has_no_room_the_cloud_finds_it_out(
         await check(bad, address, memory_bytes=64 << 20)
     with pytest.raises(BundleError, match="its tail in the cloud"):
         await check(export_heads(bad, tmp_path / "held", [CUT]), address)
+
+
+async def test_answer_to_a_check_that_was_given_up_is_not_taken_for_the_next_ones(
+    good: Bundle, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same cut of another version may be asked for next, over the same stream."""
+    transport, asked = GrpcTransport(address), list[str]()
+    call: Callable[..., object] = transport.call
+
+    def noted(request_id: str, *arguments: object) -> object:
+        asked.append(request_id)
+        return call(request_id, *arguments)
+
+    monkeypatch.setattr(transport, "call", noted)
+    ids = count()
+    try:
+        for _ in range(2):
+            stages = Stages(good, RuntimeOptions())
+            await DeviceCheck(stages, transport, ids).run(choose(good, CUT, None, "test"))
+    finally:
+        await transport.end()
+    assert len(set(asked)) == len(asked) == 4
+    assert str(next(ids)) not in asked
