@@ -23,7 +23,7 @@ _FAULTS = (FaultError, BundleError, MismatchError, UnknownNameError)
 """What a version may be to blame for; links, loads and callers are not its fault."""
 _ABSENCES = (MismatchError, UnknownNameError)
 """What another server may serve, or the same one by and by: those who lack a version do not say it is bad."""
-_FAULTS_ALLOWED = 1
+FAULTS_ALLOWED = 1
 """A fault may be a chance: a bit that was turned on its way."""
 _LEAST_FRAMES = 20
 """Before that many frames, shares say nothing."""
@@ -129,11 +129,11 @@ class Judged:
 
 def judge(now: Counts, before: Counts, wanted_frames: int) -> Judged:
     """Return what the trial has come to; `before`: the last frames of the version that was left."""
-    if now.faults > _FAULTS_ALLOWED:
+    if now.faults > FAULTS_ALLOWED:
         return Judged(
             Verdict.FAILED, f"{plural(now.faults, 'frame')} failed by it: {now.last_fault}"
         )
-    if now.absences > _FAULTS_ALLOWED:
+    if now.absences > FAULTS_ALLOWED:
         return Judged(Verdict.POSTPONED, f"the cloud does not have it: {now.last_fault}")
     many = now.recent_share > before.recent_share + _MORE_FALLBACKS
     if now.frames >= min(_LEAST_FRAMES, wanted_frames) and many and before.frames:

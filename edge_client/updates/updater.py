@@ -11,12 +11,13 @@ from typing import Generic, Literal, Protocol, TypeVar
 from edge_client.control.listeners import Listeners
 from edge_client.updates.offer import VersionOffer
 from edge_client.updates.shelf import VersionShelf
-from edge_client.updates.trial import Judged, Verdict, VersionTally, judge
+from edge_client.updates.trial import FAULTS_ALLOWED, Judged, Verdict, VersionTally, judge
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.units import plural
 from protos.errors import (
     BundleError,
     DeniedError,
+    FaultError,
     FileError,
     LateError,
     MismatchError,
@@ -191,12 +192,14 @@ class Updater(Generic[C]):
 
     async def _follow(self, offer: VersionOffer) -> None:
         """Bring an offer to an end; what may pass is tried again, and nothing here ends the frames."""
-        wait_s = _RETRY_S
+        wait_s, faults = _RETRY_S, 0
         while True:
             try:
                 await self._reach(offer)
             except SplitpointError as error:
-                if not _may_pass(error):
+                faults += isinstance(error, FaultError)
+                by_chance = isinstance(error, FaultError) and faults <= FAULTS_ALLOWED
+                if not (by_chance or _may_pass(error)):
                     self._refuse(offer.version_digest, str(error))
                     if isinstance(error, SignatureError):
                         with suppress(FileError):

@@ -175,6 +175,22 @@ async def test_link_that_breaks_is_tried_again_and_refuses_nothing(edge: Edge) -
     await edge.updater.close()
 
 
+@pytest.mark.parametrize(("faults", "phase"), [(1, Phase.TRIAL), (2, Phase.REFUSED)])
+async def test_answer_that_was_damaged_on_its_way_refuses_no_version_unless_it_is_so_again(
+    edge: Edge, faults: int, phase: Phase
+) -> None:
+    failures = [FaultError("it makes no sense.")] * faults
+
+    def fail(_digest: str) -> None:
+        if failures:
+            raise failures.pop()
+
+    edge.check = fail
+    await edge.updater.take(offer(NEW))
+    await edge.until(phase)
+    await edge.updater.close()
+
+
 async def test_cloud_that_takes_its_offer_back_ends_the_trial_at_once(edge: Edge) -> None:
     old = edge.version
     await edge.updater.take(offer(NEW))
