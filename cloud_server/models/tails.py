@@ -162,9 +162,18 @@ class Tails:
         self._loader.shutdown(wait=False, cancel_futures=True)
 
     async def _load(self, model: Model) -> Stage:
-        if self._shares(model) and len(self._own[model.tail[0]]) >= self._limits.own_sessions:
+        if self._shares(model) and not self._has_place(model):
             return await self._load_chain(model)
         return await self._load_own(model)
+
+    def _has_place(self, model: Model) -> bool:
+        """Tell whether a tail may have a session of its own, which nothing has to make way for.
+
+        What was never loaded is tried: nobody knows its size.
+        """
+        few = len(self._own[model.tail[0]]) < self._limits.own_sessions
+        size = self._sizes.get(model.tail, 0) + sum(self._sizes[key] for key in self._units)
+        return few and size <= self._limits.memory_bytes
 
     def _shares(self, model: Model) -> bool:
         """Tell whether a tail can be computed by segments: on a GPU each value between them would cross."""
@@ -261,7 +270,7 @@ class Tails:
         own = self._own[digest]
         if cut in own:
             return
-        if len(own) < self._limits.own_sessions:  # one was evicted
+        if self._has_place(model):  # one was evicted
             makes_way = None
         elif (makes_way := self._popularity[digest].makes_way(cut, own)) is None:
             return

@@ -318,6 +318,28 @@ async def test_segments_of_a_tail_that_makes_way_count(
     assert sum(store.sizes().values()) == 300
 
 
+async def test_memory_that_has_no_room_for_own_sessions_is_left_to_segments(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def weighed(opening: Callable[[], Stage]) -> tuple[Stage, int]:
+        stage = opening()
+        return stage, 10 if isinstance(stage, Chain) else 100
+
+    monkeypatch.setattr(tails, "open_weighed", weighed)
+    limits = TailLimits(memory_bytes=150, own_sessions=2)
+    store = ModelStore([Version.of(residual_bundle)], RuntimeOptions(), limits)
+    models = list(store.models.values())[:3]
+    for _ in range(5):
+        for model in models:
+            await store.load(model)
+    for _ in range(200):  # nor does a look at who is asked for most change that
+        assert all(store.loaded(model) is not None for model in models)
+        await asyncio.sleep(0)
+    # Each had a session of its own, until that was known to be too large; two share segments since.
+    assert store.counts.loads == 5
+    assert sum(store.sizes().values()) == 120
+
+
 async def test_promotion_that_fails_changes_nothing_and_is_not_tried_at_every_look(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
