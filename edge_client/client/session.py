@@ -139,6 +139,13 @@ class CloudSession:
                 await transport.switch_to(servers.after(transport.endpoint, perf_counter()))
         raise first or UnreachableError(f"no server answers at {servers}.")
 
+    async def _greet_in_use(self, transport: GrpcTransport) -> ServerInfo:
+        """Greet the server in use; MismatchError also where it has no bundle of this name: another may."""
+        try:
+            return await greet(transport.channel, transport.endpoint, self._bundle, _CONNECT_S)
+        except UnknownNameError as error:
+            raise MismatchError(str(error)) from error
+
     @property
     def is_overruled(self) -> bool:
         """True once the caller has moved the cut, which stays there."""
@@ -153,8 +160,7 @@ class CloudSession:
         self.link = self.link if link is None else link
         if self.server is None and (transport := self._transport) is not None:
             # No other server, and no new connection: frames of the version in use are on their way.
-            greeted = await greet(transport.channel, transport.endpoint, self._bundle, _CONNECT_S)
-            self._welcome(greeted)
+            self._welcome(await self._greet_in_use(transport))
         if self._wants_plan:
             self._ahead = await asyncio.to_thread(self._plan)
             return self._ahead.choice(self._bundle)

@@ -12,7 +12,7 @@ from edge_client.cloud.greeting import ask
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.updates.offer import VersionOffer
 from edge_client.updates.version_download import FilePart
-from protos.errors import SplitpointError
+from protos.errors import MismatchError, SplitpointError, UnknownNameError
 from protos.rpc.calls import translate
 from protos.splitpoint_pb2 import (
     FetchPartRequest,
@@ -69,7 +69,10 @@ class CloudVersions:
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
     async def fetch(self, digest: str, path: str, offset: int, most_bytes: int) -> FilePart:
-        """Return some bytes of a file; raises NetworkError, or what the server refuses it with."""
+        """Return some bytes of a file; raises NetworkError, or what the server refuses it with.
+
+        MismatchError where it does not have this version: another server of the cloud may have it.
+        """
         server = self._transport.endpoint
         request = FetchPartRequest(
             name=self._name,
@@ -84,7 +87,10 @@ class CloudVersions:
                 channel, server, "FetchPart", request, FetchPartResponse, _PART_S, SERVICE
             )
         except grpc.aio.AioRpcError as failure:
-            raise translate(failure, server) from failure
+            error = translate(failure, server)
+            if isinstance(error, UnknownNameError):
+                raise MismatchError(str(error)) from failure
+            raise error from failure
         return FilePart(answer.chunk, answer.file_bytes)
 
     async def _stream(self) -> AsyncIterator[WatchVersionResponse]:

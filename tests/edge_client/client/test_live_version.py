@@ -19,11 +19,11 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.profiles.carried import carry_profiles
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.store import EDGE_PROFILE, kept_profile, save_profile
-from protos.errors import FaultError, UnknownNameError, UsageError
+from protos.errors import FaultError, MismatchError, UnknownNameError, UsageError
 from protos.names import EDGE
 from tests.kit.frames import assert_same, frames, whole
 from tests.kit.profiles import profile_of
-from tests.kit.versions import two_versions
+from tests.kit.versions import make_version, two_versions
 
 
 @pytest.fixture(scope="module")
@@ -280,3 +280,13 @@ def crossing(prepare: Callable[..., PreparedFrame], *arguments: object) -> Prepa
     work = prepare(*arguments)
     work.message = b"?"
     return work
+
+
+async def test_server_that_has_no_such_bundle_says_nothing_of_the_version(
+    residual_address: str, tmp_path: Path
+) -> None:
+    """Another one of the same cloud may have it."""
+    one, two = make_version(tmp_path / "1", 0), make_version(tmp_path / "2", 1)
+    async with AsyncEdgeClient(residual_address, one, "cut-02") as client:
+        with pytest.raises(MismatchError, match="has no bundle"):
+            await client.prepare_version(two)

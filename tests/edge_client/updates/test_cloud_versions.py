@@ -11,7 +11,7 @@ import pytest
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.updates.cloud_versions import CloudVersions
 from protos import splitpoint_pb2 as sp
-from protos.errors import UnknownNameError
+from protos.errors import MismatchError
 from protos.serving.handlers import answers
 
 DIGEST = "b" * 64
@@ -97,9 +97,11 @@ async def test_stream_that_ends_is_opened_again_with_what_runs_then(server: Any)
     assert max(waits.seconds) <= 1.0
 
 
-async def test_part_that_the_server_refuses_is_refused_in_its_words(residual_address: str) -> None:
+async def test_part_that_the_server_lacks_says_so_in_its_words_and_refuses_no_version(
+    residual_address: str,
+) -> None:
     transport = GrpcTransport(residual_address)
     versions = CloudVersions(transport, "camera-1", "net", lambda: "")
-    with pytest.raises(UnknownNameError, match="net"):
+    with pytest.raises(MismatchError, match="net"):
         await versions.fetch(DIGEST, "bundle.json", 0, 100)
     await transport.end()
