@@ -2,7 +2,9 @@
 
 import inspect
 import re
+import shutil
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -171,3 +173,15 @@ def test_what_only_a_program_gives_is_told_what_was_wanted(
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
         AsyncEdgeClient(None, residual_bundle, "edge", **given)
+
+
+@pytest.mark.parametrize("updates", ["auto", "off"])
+def test_bundle_that_was_changing_places_when_the_power_went_is_found(
+    residual_bundle: Bundle, tmp_path: Path, updates: str
+) -> None:
+    """Also by a start that asks for no updates any more."""
+    left = tmp_path / ".net.update" / "left"
+    shutil.copytree(residual_bundle.path, left)
+    options = ClientOptions("127.0.0.1:1", tmp_path / "net", updates=updates)
+    assert options.load_bundle().version_digest == residual_bundle.version_digest
+    assert not left.exists()
