@@ -4,8 +4,11 @@ import asyncio
 import math
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address
+from threading import Thread
 
 from protos.errors import UsageError
 from protos.rpc.addresses import split_address
@@ -20,10 +23,20 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 async def resolve(host: str, port: int) -> Sequence[str]:
     """Return the IP addresses of a host, in the order of the system; OSError, UnicodeError."""
-    loop = asyncio.get_running_loop()
+    found: Future[Sequence[str]] = Future()
+    # Of its own, and not the loop's: a name service that hangs is not to hold up the end of the process.
+    Thread(target=_find, args=(found, host, port), name="splitpoint-names", daemon=True).start()
     async with asyncio.timeout(_RESOLVED_S):
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[4][0]) for address in found))
+        return await asyncio.wrap_future(found)
+
+
+def _find(found: "Future[Sequence[str]]", host: str, port: int) -> None:
+    with suppress(InvalidStateError):  # nobody waits for it any more
+        try:
+            every = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.set_result(list(dict.fromkeys(str(address[4][0]) for address in every)))
+        except (OSError, UnicodeError) as error:
+            found.set_exception(error)
 
 
 def parse_servers(text: str, security: ChannelSecurity | None = None) -> "Servers":

@@ -1,10 +1,13 @@
 """Several servers of one cloud: which comes next, and what their names stand for."""
 
+import socket
+import threading
 from collections.abc import Mapping, Sequence
 
 import pytest
 
-from edge_client.cloud.servers import Resolve, Servers, parse_servers
+from edge_client.cloud import servers as servers_module
+from edge_client.cloud.servers import Resolve, Servers, parse_servers, resolve
 from protos.errors import UsageError
 from protos.rpc.endpoints import Endpoint
 from protos.security.channel_security import ChannelSecurity
@@ -115,3 +118,30 @@ async def test_silent_name_service_changes_nothing() -> None:
     servers = parse_servers("cloud.example:1")
     await look_up(servers, names({}))
     assert str(servers) == "cloud.example:1"
+
+
+async def test_name_service_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the start, nor the end of the process, which waits for the threads of its loops."""
+    hangs = threading.Event()
+
+    def hang(*_: object, **__: object) -> list[object]:
+        hangs.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr(servers_module, "_RESOLVED_S", 0.001)
+    servers = parse_servers("cloud.example:1")
+    try:
+        await servers.look_up()
+        assert str(servers) == "cloud.example:1"
+        (waiting,) = (one for one in threading.enumerate() if one.name == "splitpoint-names")
+        assert waiting.daemon
+    finally:
+        hangs.set()
+        waiting.join()
+
+
+async def test_system_knows_the_addresses_of_this_machine() -> None:
+    assert set(await resolve("localhost", 1)) & {"127.0.0.1", "::1"}
+    with pytest.raises(UnicodeError):
+        await resolve("a..b", 1)
