@@ -118,7 +118,7 @@ class Engine:
         future = asyncio.get_running_loop().create_future()
         try:
             self._enter(job, model, stage, future, time.perf_counter_ns() - begun_ns)
-        except OverloadedError as error:
+        except SplitpointError as error:
             self._refuse(job, future, error)
         answer: bytes = await future
         return answer
@@ -137,6 +137,7 @@ class Engine:
         future.set_exception(error)
 
     def _admit(self, job: Job) -> None:
+        self._workers.check_open()
         queue = self._workers.queue
         try:
             waiting_bytes = queue.nbytes + self._opening_bytes

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from cloud_server.engine.batch_queue import BatchQueue, Waiting
+from protos.errors import UnreachableError
+from protos.serving.refusals import DRAINING
 
 W = TypeVar("W", bound=Waiting)
 
@@ -36,10 +38,16 @@ class Workers(Generic[W]):
         self._executor = ThreadPoolExecutor(number, thread_name_prefix="infer")
 
     def offer(self, one: W) -> None:
-        """Queue one; raises OverloadedError, see BatchQueue."""
+        """Queue one. Raises OverloadedError, see BatchQueue, and UnreachableError once this was closed."""
         with self._changed:
+            self.check_open()
             self.queue.offer(one)
             self._wake()
+
+    def check_open(self) -> None:
+        """Raise UnreachableError once this was closed: nobody would ever begin what is offered."""
+        if self._closed:
+            raise UnreachableError(DRAINING)
 
     def withdraw(self, one: W) -> bool:
         """Take one out again; False if it has begun."""

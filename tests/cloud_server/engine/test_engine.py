@@ -17,7 +17,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import RuntimeOptions, Stage
 from protos.codecs.calibration import Calibration
 from protos.codecs.registry import get_codec
-from protos.errors import OverloadedError, SplitpointError
+from protos.errors import OverloadedError, SplitpointError, UnreachableError
 from protos.inference_pb2 import ModelInferRequest, ModelInferResponse
 from protos.names import PARAM_CHECKSUM, PARAM_CODEC
 from protos.serving.answers import Job, answer
@@ -26,7 +26,7 @@ from protos.wire.checksums import check_seal, seal
 from protos.wire.framing import decode_response, encode_response
 from protos.wire.messages import unpack_response
 from tests.kit.calibrations import ranges
-from tests.kit.cloud_calls import Gate, crossing, request_for
+from tests.kit.cloud_calls import TIMEOUT_S, Gate, crossing, request_for
 from tests.kit.frames import assert_same, whole
 
 DECODED_BYTES = 1 << 20
@@ -168,6 +168,28 @@ async def test_what_waits_for_a_tail_to_be_loaded_is_bounded_in_bytes(
     go_on.set()
     assert all(isinstance(found, bytes) for found in await asyncio.gather(*held))
     assert isinstance(await engine.submit(job(residual_bundle)), bytes)
+
+
+async def test_what_comes_after_the_end_is_refused(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, load = threading.Event(), threading.Event(), tails.open_weighed
+
+    def slowly(*args: Any) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return load(*args)
+
+    monkeypatch.setattr(tails, "open_weighed", slowly)
+    engine = engine_of(residual_bundle)
+    waiting = asyncio.create_task(answer(engine, job(residual_bundle)))
+    await asyncio.to_thread(begun.wait)
+    engine.close()
+    go_on.set()
+    for late in (waiting, engine.submit(job(residual_bundle))):
+        with pytest.raises(UnreachableError, match="shutting down"):
+            await asyncio.wait_for(late, TIMEOUT_S)
+    assert engine.book.pending == 0
 
 
 async def test_closing_drops_what_waits_and_waits_for_nothing(

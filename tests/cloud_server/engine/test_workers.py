@@ -13,6 +13,7 @@ import pytest
 from cloud_server.engine.batch_queue import Waiting
 from cloud_server.engine.batch_rules import ALONE, BatchRules
 from cloud_server.engine.workers import Workers
+from protos.errors import UnreachableError
 
 WAIT_S = 30
 FOR_EVER_US = 10**9
@@ -157,7 +158,8 @@ def test_closing_returns_what_waits_and_begins_nothing_more() -> None:
             workers.offer(one)
         assert set(workers.close()) == set(others)
         ran.gate.set()
-        workers.offer(waiting())
+        with pytest.raises(UnreachableError, match="shutting down"):
+            workers.offer(waiting())
         assert ran.batches.empty()
 
 
