@@ -127,12 +127,21 @@ class ServerOptions(DeviceOptions, ServingLimits, ListenerOptions, BatchingOptio
     )
     workers: int = worked_out(
         available_cores,
-        "Inferences that run at the same time.",
+        "Inferences that run at the same time, in all processes together.",
         count(),
         shown="one for each core",
         panel=RUNTIME,
         holds=_at_least_one,
         wrong="{} workers serve nobody. Give 1 or more.",
+    )
+    processes: int = option(
+        1,
+        "Processes that share the port of gRPC, for more cores than one interpreter can use. Workers, memory "
+        "and queue-memory are divided among them.",
+        count(),
+        panel=RUNTIME,
+        holds=_at_least_one,
+        wrong="{} processes serve nobody. Give 1 or more.",
     )
     threads: int = threads_option("Intra-op threads of one inference.")
     provider: str = option(

@@ -1,12 +1,12 @@
 """The server as a Python object, for programs, tests and the command."""
 
 import asyncio
-import math
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from cloud_server.defaults import ROLLOUTS_FILE
 from cloud_server.engine.admission import QueueLimits
@@ -18,11 +18,13 @@ from cloud_server.models.folder_watch import FolderWatch
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.repository import Repository
 from cloud_server.models.tails import TailLimits
+from cloud_server.observability.book_sums import BookSums, CallCounts, RequestCounts
 from cloud_server.observability.call_book import CallBook
 from cloud_server.observability.call_meter import CallMeter
 from cloud_server.observability.edge_book import EdgeBook
 from cloud_server.observability.request_book import RequestBook
 from cloud_server.options import ServerOptions
+from cloud_server.processes.shares import share_of
 from cloud_server.rollout.rollout_book import RolloutBook
 from cloud_server.rollout.rollout_control import RolloutControl
 from cloud_server.security.gate import Gate, gate_of
@@ -33,7 +35,7 @@ from cloud_server.services.batching_words import BatchingWords
 from cloud_server.services.profile_meter import ProfileMeter
 from cloud_server.services.repository_service import RepositoryService
 from cloud_server.services.splitpoint_service import SERVICE, SplitpointService
-from cloud_server.services.statistics_service import StatisticsService
+from cloud_server.services.statistics_service import StatisticsService, as_it_is
 from cloud_server.services.updates_service import UpdatesService
 from partitioner.bundle.manifest import MANIFEST_FILE
 from partitioner.common.event_loop import LoopThread
@@ -49,6 +51,9 @@ from protos.serving.answers import Answerer, Catalogue
 from protos.serving.drain import Drain
 from protos.serving.oip_server import OipServer, Service
 from protos.triton.triton_service import TritonService
+
+if TYPE_CHECKING:
+    from cloud_server.processes.replicas import OnShort, Replicas
 
 
 class CloudServer:
@@ -184,7 +189,8 @@ class Served:
     """The parts of a started server that REST serves, too.
 
     `catalogue` is what of the `store` a caller may use; `pages`: answers by method, route and status;
-    `max_bytes`: of one request.
+    `max_bytes`: of one request; `gather` brings the counts up to now, of which `sums` has those of other
+    processes.
     """
 
     store: ModelStore
@@ -193,11 +199,13 @@ class Served:
     statistics: StatisticsService
     repository: RepositoryService
     edges: EdgeBook
-    requests: RequestBook
-    calls: CallBook
+    requests: RequestCounts
+    calls: CallCounts
     pages: Counter[tuple[str, str, str]]
     drain: Drain
     max_bytes: int
+    gather: Callable[[], Awaitable[None]]
+    sums: BookSums
 
 
 class _Running:
@@ -222,12 +230,15 @@ class _Running:
         self.edges = EdgeBook()
         self.requests = RequestBook()
         calls = CallBook()
-        orders = RepositoryService(repository)
+        sums = BookSums(self.requests, calls)
+        replicas = self._replicas = _replicas_of(options, store, sums, self._show_short)
+        gather = replicas.gather if replicas else as_it_is
+        orders = RepositoryService(repository, replicas.settled if replicas else as_it_is)
         limit = options.max_message_bytes
         self._engine = Engine(
             store,
             options.workers,
-            QueueLimits(options.max_queue, options.queue_memory_bytes, options.queue_wait_s),
+            QueueLimits.of(options),
             options.max_decoded_bytes or limit,
             self.requests,
             rules,
@@ -245,7 +256,8 @@ class _Running:
             access_of(gate),
         )
         catalogue, answerer = guarded(store, self._engine, gate, self.requests.ended)
-        statistics = StatisticsService(store, catalogue, access_of(gate), self.requests.tallies)
+        counts = sums if replicas else self.requests
+        statistics = StatisticsService(store, catalogue, access_of(gate), counts, gather)
         triton = TritonService(catalogue, BatchingWords(rules))
         self._server = OipServer(
             catalogue,
@@ -264,6 +276,8 @@ class _Running:
             tls=tls,
             # Counted first, so that what the gate refuses counts, too.
             interceptors=[CallMeter(calls), *([GrpcGate(gate)] if gate else [])],
+            twins=[replicas.front] if replicas else [],
+            shares_port=replicas is not None,
         )
 
         self.served = Served(
@@ -273,11 +287,13 @@ class _Running:
             statistics=statistics,
             repository=orders,
             edges=self.edges,
-            requests=self.requests,
-            calls=calls,
+            requests=counts,
+            calls=sums if replicas else calls,
             pages=Counter(),
             drain=self.drain,
             max_bytes=limit,
+            gather=gather,
+            sums=sums,
         )
 
     @property
@@ -288,10 +304,25 @@ class _Running:
         # Tried first with a socket, which says why it fails.
         open_listener(listen, "listen").close()
         await self._server.start(listen)
+        if self._replicas:
+            await self._start(self._replicas)
         if self.gate:
             self._following.append(asyncio.create_task(self.gate.follow()))
         if self._watch:
             self._following.append(asyncio.create_task(self._watch.run()))
+
+    async def _start(self, replicas: "Replicas") -> None:
+        """Start the other processes; nothing is left of the server when that fails."""
+        try:
+            await self._show_short(True)
+            await replicas.start(self._server.address)
+            await self._show_short(False)
+        except BaseException:
+            await asyncio.gather(self._server.stop(0), replicas.stop(0))
+            raise
+
+    async def _show_short(self, is_short: bool) -> None:
+        await self._server.show_short(is_short=is_short)
 
     async def announce(self, notice_s: float) -> None:
         if notice_s > 0:
@@ -301,31 +332,29 @@ class _Running:
     async def stop(self, grace_s: float) -> None:
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + grace_s
-        await self._server.stop(grace_s)
+        draining = [self._server.stop(grace_s)]
+        if self._replicas:
+            draining.append(self._replicas.stop(grace_s))
+        await asyncio.gather(*draining)
         await self.drain.finished(max(0.0, ends_s - loop.time()))
         self.close()
 
     def close(self) -> None:
         for task in self._following:
             task.cancel()
+        if self._replicas:
+            self._replicas.close()
         self._engine.close()
         self.store.close()
 
 
-def _tail_limits(options: ServerOptions) -> TailLimits:
-    return TailLimits(
-        options.max_sessions,
-        math.inf if options.memory_bytes is None else options.memory_bytes,
-        options.own_sessions,
-    )
-
-
 async def _run(options: ServerOptions) -> _Running:
+    options = share_of(options)
     options.exposure.check(options.listen, "listen")
     tls = ServerTls(options.tls) if options.tls else None
     runtime = RuntimeOptions(threads=options.threads, provider=options.provider)
     gate = await asyncio.to_thread(gate_of, options)
-    store = ModelStore((), runtime, _tail_limits(options))
+    store = ModelStore((), runtime, TailLimits.of(options))
     trust = Trust.of(options.trusted_keys, required=options.require_signature)
     folder = BundleFolder(Path(options.bundles), trust)
     repository = Repository(folder, store, options.preload)
@@ -344,6 +373,17 @@ async def _run(options: ServerOptions) -> _Running:
         running.close()
         raise
     return running
+
+
+def _replicas_of(
+    options: ServerOptions, store: ModelStore, sums: BookSums, on_short: "OnShort"
+) -> "Replicas | None":
+    """Return the processes beside this one; None where it is the only one."""
+    if options.processes == 1:
+        return None
+    from cloud_server.processes.replicas import Replicas
+
+    return Replicas(options, store, sums, on_short)
 
 
 def _rollouts_file(options: ServerOptions) -> Path:

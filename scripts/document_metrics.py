@@ -26,6 +26,7 @@ _NOTHING = ServedFacts(
     load_s=0,
     evictions=0,
     ready=True,
+    replicas={},
 )
 
 

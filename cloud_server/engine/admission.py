@@ -12,7 +12,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
+from cloud_server.options import ServerOptions
 from partitioner.common.units import format_duration, plural
 from protos.errors import OverloadedError
 
@@ -47,6 +49,11 @@ class QueueLimits:
     requests: int
     nbytes: int
     wait_s: float
+
+    @classmethod
+    def of(cls, options: ServerOptions) -> Self:
+        """Return the limits that a server's options ask for."""
+        return cls(options.max_queue, options.queue_memory_bytes, options.queue_wait_s)
 
 
 class Admission:

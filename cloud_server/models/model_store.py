@@ -1,6 +1,6 @@
 """The models that a server offers: names, the versions of each, and who gets which."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NoReturn
 
 from cloud_server.models.tails import ROOMY, TailCounts, TailLimits, Tails
@@ -33,6 +33,8 @@ class ModelStore:
         options: RuntimeOptions,
         limits: TailLimits = ROOMY,
     ) -> None:
+        self.on_change: Callable[[], None] = _unheard
+        """Is called in the event loop once other versions are offered, or hidden."""
         self._tails = Tails(options, limits)
         self._hidden: frozenset[str] = frozenset()
         self._there: dict[str, tuple[Version, ...]] = {}
@@ -60,8 +62,10 @@ class ModelStore:
         """The default version of each model, by name."""
         return {name: found[0] for name, found in self._models.items()}
 
-    def offer(self, versions: Iterable[Version]) -> Mapping[str, str]:
-        """Serve these versions from now on, and no others.
+    def offer(
+        self, versions: Iterable[Version], hidden: Collection[str] | None = None
+    ) -> Mapping[str, str]:
+        """Serve these versions from now on, and no others, but for those `hidden`; None: as until now.
 
         Returns why some are not served, by the name of their bundle: another bundle, one that was there
         before them or comes first in the alphabet, offers a model of the same name; or another version, one
@@ -84,7 +88,7 @@ class ModelStore:
                 refused[name] = twins
             offered |= dict.fromkeys(called, ranked[0])
             there[name] = ranked
-        self._serve(there, self._hidden)
+        self._serve(there, self._hidden if hidden is None else frozenset(hidden))
         return refused
 
     def hide(self, name: str) -> None:
@@ -195,6 +199,7 @@ class ModelStore:
         self._there, self._hidden = there, hidden
         self._models = {name: found for some in shown for name, found in models_of(some).items()}
         self._tails.keep({version.bundle.digest for some in shown for version in some})
+        self.on_change()
 
     def _versions_of(self, name: str) -> tuple[Version, ...]:
         found = () if name in self._hidden else self._there.get(name, ())
@@ -242,6 +247,10 @@ class ModelStore:
             f"this server has no model {name!r}. It has: {_listed(self._models)}. "
             "A name is <bundle> or <bundle>.<cut>."
         )
+
+
+def _unheard() -> None:
+    """Do nothing with the news."""
 
 
 def _ranked(versions: Iterable[Version]) -> tuple[Version, ...]:

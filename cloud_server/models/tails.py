@@ -15,12 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeAlias
+from typing import Self, TypeAlias
 from weakref import WeakValueDictionary, finalize
 
 from cloud_server.models.popularity import Popularity
 from cloud_server.models.segment_pool import SegmentPool
 from cloud_server.models.version import Model
+from cloud_server.options import ServerOptions
 from partitioner.common.defaults import DEFAULT_PROVIDER
 from partitioner.common.memory import release_freed_pages
 from partitioner.runtime.sessions import RuntimeOptions, Stage, open_weighed
@@ -43,6 +44,14 @@ class TailLimits:
     max_sessions: int = 32
     memory_bytes: float = math.inf
     own_sessions: float = math.inf
+
+    @classmethod
+    def of(cls, options: ServerOptions) -> Self:
+        """Return the limits that a server's options ask for."""
+        memory = options.memory_bytes
+        return cls(
+            options.max_sessions, math.inf if memory is None else memory, options.own_sessions
+        )
 
 
 ROOMY = TailLimits()

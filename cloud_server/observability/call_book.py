@@ -92,9 +92,14 @@ class CallBook:
     @property
     def streams(self) -> int:
         """The streams of requests that are open now."""
-        return sum(call.path == INFER_STREAM for call in tuple(self._open))
+        return len(self.streaming)
 
     @property
     def devices(self) -> int:
         """Those who have such a stream open: devices where they have names, else connections."""
-        return len({call.caller for call in tuple(self._open) if call.path == INFER_STREAM})
+        return len(set(self.streaming))
+
+    @property
+    def streaming(self) -> list[str]:
+        """The caller of each of these streams."""
+        return [call.caller for call in tuple(self._open) if call.path == INFER_STREAM]

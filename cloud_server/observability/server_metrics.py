@@ -17,8 +17,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from cloud_server.observability.call_book import CallBook
-from cloud_server.observability.request_book import RequestBook
+from cloud_server.observability.book_sums import CallCounts, ProcessCosts, RequestCounts
 from cloud_server.observability.tally import BUCKETS_NS, Batch, Histogram
 from cloud_server.observability.triton_metrics import (
     MODEL_LABELS,
@@ -38,7 +37,7 @@ class ServedFacts:
     """What is served now. `models`: the bundle and the cut of each; `bundles`: name, version, digest.
 
     `tail_bytes`: of the tails in memory; `pages`: HTTP answers by method, route and status. `loads` and the
-    like count since the server started.
+    like count since the server started. `replicas`: what each process beside this one takes.
     """
 
     models: Mapping[ServedKey, tuple[str, str]]
@@ -50,13 +49,14 @@ class ServedFacts:
     load_s: float
     evictions: int
     ready: bool
+    replicas: Mapping[int, ProcessCosts]
 
 
 class ServerCollector(Collector):
     """Turns the books into metrics; `facts` tells what is served."""
 
     def __init__(
-        self, requests: RequestBook, calls: CallBook, facts: Callable[[], ServedFacts]
+        self, requests: RequestCounts, calls: CallCounts, facts: Callable[[], ServedFacts]
     ) -> None:
         self._requests = requests
         self._calls = calls
@@ -83,8 +83,8 @@ class ServerCollector(Collector):
 
 def add_server_metrics(
     registry: CollectorRegistry,
-    requests: RequestBook,
-    calls: CallBook,
+    requests: RequestCounts,
+    calls: CallCounts,
     facts: Callable[[], ServedFacts],
 ) -> None:
     """Let a registry show the server, and the process that it is."""
@@ -142,7 +142,7 @@ def _rows(batches: Iterable[Batch]) -> int:
     return sum(batch.rows for batch in batches)
 
 
-def _calls(book: CallBook) -> Iterator[Metric]:
+def _calls(book: CallCounts) -> Iterator[Metric]:
     started = CounterMetricFamily("grpc_server_started", "Calls that have begun.", labels=_METHOD)
     handled = CounterMetricFamily(
         "grpc_server_handled",
@@ -214,6 +214,24 @@ def _facts_of(facts: ServedFacts) -> Iterator[Metric]:
         ("splitpoint_tail_evictions", "Tails that made way for others.", facts.evictions),
     ):
         yield CounterMetricFamily(name, about, value)
+    yield from _replicas(facts.replicas)
+
+
+def _replicas(replicas: Mapping[int, ProcessCosts]) -> Iterator[Metric]:
+    cpu = CounterMetricFamily(
+        "splitpoint_replica_cpu_seconds",
+        "CPU seconds of a process beside the one that process_cpu_seconds_total tells of.",
+        labels=("replica",),
+    )
+    resident = GaugeMetricFamily(
+        "splitpoint_replica_resident_bytes",
+        "Bytes in memory of such a process.",
+        labels=("replica",),
+    )
+    for number, costs in replicas.items():
+        cpu.add_metric([str(number)], costs.cpu_s)
+        resident.add_metric([str(number)], costs.resident_bytes)
+    yield from (cpu, resident)
 
 
 def _cumulative(ends: Sequence[str], counts: Sequence[int]) -> list[tuple[str, float]]:

@@ -4,6 +4,8 @@ import asyncio
 
 from prometheus_client.exposition import choose_encoder
 
+from cloud_server.models.tails import TailCounts
+from cloud_server.observability.book_sums import ToldBooks, added
 from cloud_server.observability.server_metrics import ServedFacts, add_server_metrics
 from cloud_server.server import Served
 from protos.names import EDGE, model_name
@@ -22,6 +24,7 @@ class MetricsPage:
 
     async def write(self, accepted: str) -> tuple[bytes, str]:
         """Return the page in the format that an Accept header asks for, and its content type."""
+        await self._served.gather()
         self._served.requests.keep(served_facts(self._served).models)
         encode, content_type = choose_encoder(accepted)
         return await asyncio.to_thread(encode, self._registry), content_type
@@ -30,7 +33,8 @@ class MetricsPage:
 def served_facts(served: Served) -> ServedFacts:
     """Return what a server serves now; from any thread."""
     versions = [one for all_of in served.store.versions.values() for one in all_of]
-    counts = served.store.counts
+    counts: list[TailCounts | ToldBooks] = [served.store.counts, *served.sums.all_told]
+    sizes = added(served.store.sizes(), served.sums.tail_bytes)
     return ServedFacts(
         models={
             (model_name(version.name, cut), version.number): (version.name, cut)
@@ -39,11 +43,12 @@ def served_facts(served: Served) -> ServedFacts:
             if cut != EDGE
         },
         bundles=[(one.name, one.number, one.bundle.digest) for one in versions],
-        tail_bytes=served.store.sizes(),
+        tail_bytes=sizes,
         pages=served.pages,
-        loads=counts.loads,
-        failed_loads=counts.failed_loads,
-        load_s=counts.load_s,
-        evictions=counts.evictions,
+        loads=sum(one.loads for one in counts),
+        failed_loads=sum(one.failed_loads for one in counts),
+        load_s=sum(one.load_s for one in counts),
+        evictions=sum(one.evictions for one in counts),
         ready=served.drain.ready,
+        replicas={number: told.costs for number, told in served.sums.told.items()},
     )

@@ -1,6 +1,6 @@
 """Triton's model repository extension: what there is, and what is served of it."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import grpc
 
@@ -12,11 +12,21 @@ from protos.serving.handlers import unary
 from protos.serving.inference import SERVICE
 
 
-class RepositoryService:
-    """Answers RepositoryIndex, and loads and unloads bundles; their cuts come and go with them."""
+async def _at_once() -> None:
+    """Wait for nobody."""
 
-    def __init__(self, repository: Repository) -> None:
+
+class RepositoryService:
+    """Answers RepositoryIndex, and loads and unloads bundles; their cuts come and go with them.
+
+    `settled` waits until all processes of the server do as they were told.
+    """
+
+    def __init__(
+        self, repository: Repository, settled: Callable[[], Awaitable[None]] = _at_once
+    ) -> None:
         self._repository = repository
+        self._settled = settled
 
     async def index(self, request: oip.RepositoryIndexRequest) -> oip.RepositoryIndexResponse:
         """Return every version of every bundle, and why what is not ready is not."""
@@ -36,6 +46,7 @@ class RepositoryService:
         _check_repository(request.repository_name)
         check_load_parameters(request.parameters)
         await self._repository.load(request.model_name)
+        await self._settled()
         return oip.RepositoryModelLoadResponse()
 
     async def unload(
@@ -44,6 +55,7 @@ class RepositoryService:
         """Refuse requests for a bundle until it is loaded again; see Repository.unload."""
         _check_repository(request.repository_name)
         self._repository.unload(request.model_name)
+        await self._settled()
         return oip.RepositoryModelUnloadResponse()
 
     def handlers(self) -> grpc.GenericRpcHandler:

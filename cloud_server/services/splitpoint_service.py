@@ -140,12 +140,8 @@ class SplitpointService:
             yield step
 
     async def probe(self, request: sp.ProbeRequest) -> sp.ProbeResponse:
-        """Return as many bytes as asked for, at most as fit a message of the server's limit."""
-        started_ns = time.perf_counter_ns()
-        size = min(request.reply_bytes, self._max_message_bytes - _FRAMING_BYTES)
-        answer = sp.ProbeResponse(payload=bytes(size))
-        answer.server_ns = time.perf_counter_ns() - started_ns
-        return answer
+        """Return as many bytes as asked for; see answer_of."""
+        return answer_of(request, self._max_message_bytes)
 
     async def report_telemetry(
         self, request: sp.ReportTelemetryRequest
@@ -173,6 +169,25 @@ class SplitpointService:
             ),
         }
         return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+
+def answer_of(request: sp.ProbeRequest, max_message_bytes: int) -> sp.ProbeResponse:
+    """Return as many bytes as a probe asks for, at most as fit a message of the server's limit."""
+    started_ns = time.perf_counter_ns()
+    size = min(request.reply_bytes, max_message_bytes - _FRAMING_BYTES)
+    answer = sp.ProbeResponse(payload=bytes(size))
+    answer.server_ns = time.perf_counter_ns() - started_ns
+    return answer
+
+
+def probe_handlers(max_message_bytes: int) -> grpc.GenericRpcHandler:
+    """Return the handler of probes alone, for a process that has no other method of the service."""
+
+    async def probe(request: sp.ProbeRequest) -> sp.ProbeResponse:
+        return answer_of(request, max_message_bytes)
+
+    method = unary(probe, sp.ProbeRequest, sp.ProbeResponse)
+    return grpc.method_handlers_generic_handler(SERVICE, {"Probe": method})
 
 
 def _entry(version: Version, *, is_default: bool) -> sp.ListBundlesResponse.Entry:

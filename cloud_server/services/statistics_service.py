@@ -1,10 +1,11 @@
 """Triton's statistics extension: what each model has done since the server started, by gRPC and as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 
 import grpc
 
 from cloud_server.models.model_store import ModelStore
+from cloud_server.observability.book_sums import RequestCounts
 from cloud_server.observability.tally import Duration, Tally
 from cloud_server.security.guarded_models import Access
 from protos import inference_pb2 as oip
@@ -12,27 +13,40 @@ from protos.serving.answers import Catalogue, ServedKey
 from protos.serving.handlers import unary
 from protos.serving.inference import SERVICE
 
-Tallies = Mapping[ServedKey, Tally]
+
+async def as_it_is() -> None:
+    """Wait for nothing: the book of one process always says what is now."""
 
 
 class StatisticsService:
-    """Answers ModelStatistics for models that the caller may use. One asked for nothing yet has zeros."""
+    """Answers ModelStatistics for models that the caller may use. One asked for nothing yet has zeros.
+
+    `gather` brings the counts up to now.
+    """
 
     def __init__(
-        self, store: ModelStore, catalogue: Catalogue, access: Access, tallies: Tallies
+        self,
+        store: ModelStore,
+        catalogue: Catalogue,
+        access: Access,
+        counts: RequestCounts,
+        gather: Callable[[], Awaitable[None]] = as_it_is,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._access = access
-        self._tallies = tallies
+        self._counts = counts
+        self._gather = gather
 
     async def model_statistics(
         self, request: oip.ModelStatisticsRequest
     ) -> oip.ModelStatisticsResponse:
         """Return the counts of one model, or of all; UnknownNameError names those that exist."""
+        await self._gather()
+        tallies = self._counts.tallies
         keys = self._keys(request.name, request.version)
         return oip.ModelStatisticsResponse(
-            model_stats=[_message(key, self._tallies.get(key) or Tally()) for key in keys]
+            model_stats=[_message(key, tallies.get(key) or Tally()) for key in keys]
         )
 
     def _keys(self, name: str, version: str) -> list[ServedKey]:

@@ -10,6 +10,7 @@ from partitioner.terminal.log_format import PlainFormatter
 
 _GRPC = "grpc._cython.cygrpc"
 _OURS = ("protos", "partitioner", "edge_client", "cloud_server", "splitpoint")
+_set_up: list[LogOptions] = []
 
 
 class TextFormatter(PlainFormatter):
@@ -64,8 +65,14 @@ def _is_of_us(record: logging.LogRecord) -> bool:
     return "ExecuteBatchError" not in record.getMessage()
 
 
+def logs_as_set_up() -> LogOptions:
+    """Return how logs are written now, for processes that are to write theirs beside them."""
+    return _set_up[-1] if _set_up else LogOptions()
+
+
 def set_up_logs(options: LogOptions, write: Callable[[str], None]) -> None:
     """Hand log records to `write`, in place of what was set up before."""
+    _set_up[:] = [options]
     root = logging.getLogger()
     for old in [handler for handler in root.handlers if isinstance(handler, Lines)]:
         root.removeHandler(old)

@@ -28,12 +28,15 @@ PATIENCE_MS = 60_000
 may wait behind a frame that goes up a slow link."""
 
 
-def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
-    """Return the options of a server that refuses requests over `max_message_bytes`."""
+def server_options(max_message_bytes: int, *, shares_port: bool = False) -> list[tuple[str, int]]:
+    """Return the options of a server that refuses requests over `max_message_bytes`.
+
+    `shares_port`: other processes may listen on its port, too, and the system spreads connections over all.
+    """
     return [
         *_SHARED,
         *limit_options(max_message_bytes),
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shares_port)),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
         ("grpc.keepalive_time_ms", SILENCE_MS),
         ("grpc.keepalive_timeout_ms", PATIENCE_MS),

@@ -12,6 +12,8 @@ class Drain:
         self.announced = False
         """Whether the server says that it is not ready, though it still takes what comes."""
         self.started = False
+        self.is_short = False
+        """Whether processes of the server are not there now, though it serves on by the others."""
         self._listeners: set[Callable[[], object]] = set()
         self._working = 0
         self._idle = asyncio.Event()
@@ -20,7 +22,7 @@ class Drain:
     @property
     def ready(self) -> bool:
         """Whether new work should be sent here."""
-        return not (self.announced or self.started)
+        return not (self.announced or self.started or self.is_short)
 
     @contextmanager
     def listener(self, end: Callable[[], object]) -> Iterator[None]:

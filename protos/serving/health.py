@@ -27,6 +27,11 @@ class HealthService(health_aio.HealthServicer):  # type: ignore[misc]
         for service in ("", *self._services):
             await self.set(service, health_pb2.HealthCheckResponse.SERVING)
 
+    async def withdraw(self) -> None:
+        """Say that nothing should be sent here, until it is announced again."""
+        for service in ("", *self._services):
+            await self.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+
     async def Watch(self, request: Any, context: Context) -> None:  # noqa: N802
         """Send the status now and at each change; end after NOT_SERVING when the server drains."""
         watching = asyncio.create_task(super().Watch(request, context))
@@ -42,11 +47,9 @@ class HealthService(health_aio.HealthServicer):  # type: ignore[misc]
             watching.result()
 
 
-def add_health(server: GuardedServer, services: Sequence[str], drain: Drain) -> HealthService:
+def add_health(server: GuardedServer, health: HealthService) -> None:
     """Register grpc.health.v1 with a server that has not started; SERVING once announced."""
-    health = HealthService(services, drain)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    return health
 
 
 def add_reflection(server: GuardedServer, stubs: Sequence[Any]) -> None:

@@ -34,7 +34,8 @@ class OipServer:
 
     Requests over `max_message_bytes` are refused; `stream_window` and `extensions` as in
     InferenceService; `drain` is told when it stops; `interceptors` see every call first, in this order. With
-    `tls` it speaks nothing else.
+    `tls` it speaks nothing else. `before`: handlers of methods that go before its own; `twins`: servers that
+    have not started, which get its services, too; `shares_port`: as in server_options.
     """
 
     def __init__(
@@ -49,6 +50,9 @@ class OipServer:
         beside: Sequence[Service] = (),
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         tls: ServerTls | None = None,
+        before: Sequence[grpc.GenericRpcHandler] = (),
+        twins: Sequence[grpc.aio.Server] = (),
+        shares_port: bool = False,
     ) -> None:
         self.address = ""
         """HOST:PORT that it is bound to, once it has started."""
@@ -56,15 +60,19 @@ class OipServer:
         self._tls = tls
         self._looking: asyncio.Task[None] | None = None
         self._server = grpc.aio.server(
-            interceptors=list(interceptors), options=server_options(max_message_bytes)
+            interceptors=list(interceptors),
+            options=server_options(max_message_bytes, shares_port=shares_port),
         )
-        guarded = GuardedServer(self._server)
         names = (inference.SERVICE, *(service.name for service in beside))
-        self.health: HealthService = add_health(guarded, names, drain)
-        add_reflection(guarded, (inference_pb2, *(service.stubs for service in beside)))
+        self.health = HealthService(names, drain)
         service = InferenceService(catalogue, answerer, drain, stream_window, extensions)
         handlers = (service.handlers(), *(service.handlers for service in beside))
-        guarded.add_generic_rpc_handlers(handlers)
+        for server in (self._server, *twins):
+            guarded = GuardedServer(server)
+            guarded.add_generic_rpc_handlers(before)
+            add_health(guarded, self.health)
+            add_reflection(guarded, (inference_pb2, *(service.stubs for service in beside)))
+            guarded.add_generic_rpc_handlers(handlers)
 
     async def start(self, listen: str) -> None:
         """Bind HOST:PORT, port 0 for any free one, and serve; UsageError when gRPC cannot.
@@ -92,6 +100,11 @@ class OipServer:
         """Let the health service tell of one more service whether it is there."""
         status = health_pb2.HealthCheckResponse
         await self.health.set(service, status.SERVING if serving else status.NOT_SERVING)
+
+    async def show_short(self, *, is_short: bool) -> None:
+        """Be not ready, for all who ask, while processes of the server lack; what comes is served."""
+        self._drain.is_short = is_short
+        await (self.health.withdraw() if is_short else self.health.announce())
 
     async def announce_drain(self) -> None:
         """Be not ready from now on, for all who ask; what comes is served until `stop`."""

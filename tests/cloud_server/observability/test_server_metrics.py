@@ -7,6 +7,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families
 
+from cloud_server.observability.book_sums import ProcessCosts
 from cloud_server.observability.call_book import INFER_STREAM, CallBook, Method
 from cloud_server.observability.request_book import RequestBook
 from cloud_server.observability.server_metrics import ServedFacts, add_server_metrics
@@ -24,6 +25,7 @@ FACTS: dict[str, Any] = {
     "load_s": 2.5,
     "evictions": 3,
     "ready": True,
+    "replicas": {1: ProcessCosts(cpu_s=1.5, resident_bytes=77)},
 }
 MS = 1_000_000
 Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
@@ -160,6 +162,8 @@ def test_what_is_served_is_shown() -> None:
     assert [of(found, f"splitpoint_tail_{name}_total") for name in counts] == [4, 1, 2.5, 3]
     assert of(found, "splitpoint_http_requests_total", route="/livez", status="200") == 3
     assert of(found, "process_resident_memory_bytes") > 1 << 20
+    assert of(found, "splitpoint_replica_cpu_seconds_total", replica="1") == 1.5
+    assert of(found, "splitpoint_replica_resident_bytes", replica="1") == 77
 
 
 def test_page_is_also_good_openmetrics() -> None:

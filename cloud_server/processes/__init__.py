@@ -1,0 +1,1 @@
+"""Several processes as one server: a front with all services, and replicas that share its port."""
