@@ -16,9 +16,10 @@ def start(module: str) -> None:
     """Load the `main` of a module that takes long to load, and run it.
 
     Ctrl-C or SIGTERM while it loads ends the process at once, as nothing has been begun. gRPC's core, which
-    is loaded with it, says nothing below an error on stderr, unless GRPC_VERBOSITY says otherwise.
+    is loaded with it, says nothing on stderr, unless GRPC_VERBOSITY says otherwise: what it calls an error
+    may be what any stranger does, a line for each connection.
     """
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
     import_module(module).main()
