@@ -13,7 +13,8 @@ class Rule:
 
     `is_open`: anybody, without a name. Else a registered device that has one of `roles`; () for any device.
     `is_charged`: whether the gate counts the call towards the device's limits. Of inference it does not,
-    since each request of a stream counts, on whatever road it comes. `is_of_all_models`: only for a device
+    since each request of a stream counts, on whatever road it comes; nor of what a device's program asks by
+    itself, greetings, probes of the link and downloads: they would take the requests of its frames. `is_of_all_models`: only for a device
     that may use every model, since it tells of them all or changes them.
     """
 
@@ -27,9 +28,10 @@ OPEN: Final = Rule(is_open=True)
 """For what an orchestrator asks: is it alive, is it ready. Nothing else is told without a name."""
 ANY_DEVICE: Final = Rule()
 """For what tells the caller of the server, and of no model that is not its own."""
+_OF_ITSELF: Final = Rule(is_charged=False)
 INFER: Final = Rule((Role.INFER,))
 _INFERENCE: Final = Rule((Role.INFER,), is_charged=False)
-_FETCH: Final = Rule((Role.FETCH,))
+_FETCH: Final = Rule((Role.FETCH,), is_charged=False)
 _TELEMETRY: Final = Rule((Role.TELEMETRY,))
 _PROFILE: Final = Rule((Role.PROFILE,))
 _ADMIN: Final = Rule((Role.ADMIN,), is_of_all_models=True)
@@ -59,13 +61,13 @@ RPC_RULES: Final[Mapping[str, Rule]] = {
         for kind in ("System", "Cuda")
         for what in ("Status", "Register", "Unregister")
     },
-    f"{_SPLITPOINT}GetServerInfo": ANY_DEVICE,
-    f"{_SPLITPOINT}ListBundles": ANY_DEVICE,
-    f"{_SPLITPOINT}Probe": ANY_DEVICE,
+    f"{_SPLITPOINT}GetServerInfo": _OF_ITSELF,
+    f"{_SPLITPOINT}ListBundles": _OF_ITSELF,
+    f"{_SPLITPOINT}Probe": _OF_ITSELF,
     f"{_SPLITPOINT}FetchBundle": _FETCH,
     f"{_SPLITPOINT}MeasureProfile": _PROFILE,
     f"{_SPLITPOINT}ReportTelemetry": _TELEMETRY,
-    f"{_UPDATES}WatchVersion": ANY_DEVICE,
+    f"{_UPDATES}WatchVersion": _OF_ITSELF,
     f"{_UPDATES}FetchPart": _FETCH,
     f"{_UPDATES}ListRollouts": _ADMIN,
     f"{_UPDATES}SteerRollout": _ADMIN,

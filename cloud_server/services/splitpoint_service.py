@@ -140,7 +140,8 @@ class SplitpointService:
             yield step
 
     async def probe(self, request: sp.ProbeRequest) -> sp.ProbeResponse:
-        """Return as many bytes as asked for; see answer_of."""
+        """Return as many bytes as asked for, no faster than the caller may download; see answer_of."""
+        await self._access.pace(len(request.payload) + request.reply_bytes)
         return answer_of(request, self._max_message_bytes)
 
     async def report_telemetry(

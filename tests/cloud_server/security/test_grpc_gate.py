@@ -13,7 +13,7 @@ import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
 
-from cloud_server.security.registered_device import Limits, Role
+from cloud_server.security.registered_device import Limits, RegisteredDevice, Role
 from cloud_server.security.registration import revoked, rotated
 from cloud_server.security.rules import RPC_RULES
 from cloud_server.security.tokens import Token, new_token
@@ -27,6 +27,7 @@ from protos.inference_pb2 import (
     ServerMetadataRequest,
 )
 from protos.names import PARAM_ERROR_CODE, PARAM_RETRY_AFTER_MS, RETRY_AFTER_TRAILER
+from protos.splitpoint_pb2_grpc import UpdatesStub
 from protos.wire.framing import decode_stream_response
 from tests.kit.cloud_calls import (
     STREAM,
@@ -242,8 +243,48 @@ def test_every_call_counts_and_every_byte(
         error: Any = caught.value
         wait_s = int(dict(error.trailing_metadata())[RETRY_AFTER_TRAILER]) / 1e3
         assert 0.9 * request.ByteSize() < wait_s <= request.ByteSize() + 1
-        probe = splitpoint_stub(showing(channel, small)).Probe
-        assert refused(lambda: probe(sp.ProbeRequest(payload=b"x")))[0] == "RESOURCE_EXHAUSTED"
+
+
+def test_what_a_device_asks_by_itself_takes_no_request_from_its_frames(
+    server: CloudServer, enrolled: Callable[..., Token], residual_bundle: Bundle
+) -> None:
+    token = enrolled("cam", "infer", "fetch", limits=Limits(requests_per_s=1 / 3600))
+    part = sp.FetchPartRequest(
+        name="residual",
+        path="bundle.json",
+        version_digest=residual_bundle.version_digest,
+    )
+    with connected(server.address) as channel:
+        shown = showing(channel, token)
+        splitpoint, updates = splitpoint_stub(shown), UpdatesStub(shown)
+        for _ in range(3):
+            assert splitpoint.GetServerInfo(sp.GetServerInfoRequest(), timeout=TIMEOUT_S).version
+            assert splitpoint.ListBundles(sp.ListBundlesRequest(), timeout=TIMEOUT_S).bundles
+            probe = sp.ProbeRequest(payload=b"x", reply_bytes=7)
+            assert len(splitpoint.Probe(probe, timeout=TIMEOUT_S).payload) == 7
+            watch = updates.WatchVersion(sp.WatchVersionRequest(name="residual"), timeout=TIMEOUT_S)
+            assert next(iter(watch))
+            watch.cancel()
+            assert updates.FetchPart(part, timeout=TIMEOUT_S).chunk
+        infer = oip_stub(shown).ModelInfer
+        request = request_of(residual_bundle)
+        assert infer(request, timeout=TIMEOUT_S).outputs
+        assert refused(lambda: infer(request, timeout=TIMEOUT_S))[0] == "RESOURCE_EXHAUSTED"
+
+
+def test_probe_waits_for_the_bytes_that_its_device_may_download(
+    server: CloudServer, enrolled: Callable[..., Token], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, paced = enrolled("cam"), []
+
+    async def pace(device: RegisteredDevice, size_bytes: int) -> None:
+        paced.append((device.name, size_bytes))
+
+    monkeypatch.setattr(server.gate, "pace", pace)
+    with connected(server.address) as channel:
+        probe = splitpoint_stub(showing(channel, token)).Probe
+        probe(sp.ProbeRequest(payload=b"abc", reply_bytes=7), timeout=TIMEOUT_S)
+    assert paced == [("cam", 10)]
 
 
 def test_device_is_answered_by_the_models_that_it_may_use_alone(
