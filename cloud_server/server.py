@@ -197,6 +197,7 @@ class Served:
     catalogue: Catalogue
     answerer: Answerer
     statistics: StatisticsService
+    triton: TritonService
     repository: RepositoryService
     edges: EdgeBook
     requests: RequestCounts
@@ -285,6 +286,7 @@ class _Running:
             catalogue=catalogue,
             answerer=answerer,
             statistics=statistics,
+            triton=triton,
             repository=orders,
             edges=self.edges,
             requests=counts,
@@ -359,10 +361,8 @@ async def _run(options: ServerOptions) -> _Running:
     folder = BundleFolder(Path(options.bundles), trust)
     repository = Repository(folder, store, options.preload)
     rules = RuleBook(BatchRules.of(options))
+    repository.on_offer = lambda: rules.learn(store.versions.values())
     await repository.start()
-    for versions in store.versions.values():
-        for version in versions:
-            rules.read(version)
     for model in await store.preload(options.preload):
         await rules.prove(model, await store.load(model))
     running = _Running(options, store, repository, runtime, rules, tls, gate)

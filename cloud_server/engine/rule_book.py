@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from weakref import WeakKeyDictionary
 
 from cloud_server.engine.batch_rules import BatchRules
 from cloud_server.engine.row_independence import dependence
 from cloud_server.engine.serving_file import rules_by_cut
 from cloud_server.models.version import Model, Version
+from partitioner.bundle.manifest import SERVING_FILE
 from partitioner.runtime.sessions import Stage
 from protos.errors import BundleError
 
@@ -33,9 +35,21 @@ class RuleBook:
         self._proofs: dict[tuple[str, str, str], Future[bool]] = {}
         self._prover = ThreadPoolExecutor(1, thread_name_prefix="prove")
 
-    def read(self, version: Version) -> None:
-        """Read the rules of a version anew. Raises BundleError."""
-        found = rules_by_cut(version.bundle, self._otherwise[0])
+    def learn(self, versions: Iterable[Iterable[Version]]) -> None:
+        """Read the rules of the versions that are not known; the log says of each file what became of it."""
+        for version in chain.from_iterable(versions):
+            self._of(version)
+
+    def _read(self, version: Version) -> None:
+        """Read the rules of a version; the options hold, and the log says why, where its file is damaged."""
+        try:
+            found = rules_by_cut(version.bundle, self._otherwise[0])
+        except BundleError as error:
+            _log.error("%s The options of the server hold until then.", error)
+            found = {}
+        else:
+            if any(rules != self._otherwise[0] for rules in found.values()):
+                _log.info("%s is batched as its %s says", version.bundle.path, SERVING_FILE)
         self._rules[version] = {cut: (rules, _alone(rules)) for cut, rules in found.items()}
         known = {version.bundle.digest for version in self._rules}
         for key in [key for key in self._proofs if key[0] not in known]:
@@ -62,15 +76,9 @@ class RuleBook:
         self._prover.shutdown(wait=False, cancel_futures=True)
 
     def _of(self, version: Version) -> Mapping[str, _Rules]:
-        found = self._rules.get(version)
-        if found is None:
-            try:
-                self.read(version)
-            except BundleError as error:
-                _log.error("%s The options of the server hold until then.", error)
-                self._rules[version] = {}
-            found = self._rules[version]
-        return found
+        if version not in self._rules:
+            self._read(version)
+        return self._rules[version]
 
     def _may_share(self, model: Model, stage: Stage) -> bool:
         proof = self._proof(model, stage)

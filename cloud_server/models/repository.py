@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -41,6 +41,8 @@ class Repository:
         self._unreadable = ""
         self._busy = asyncio.Lock()
         self._looks: set[asyncio.Task[bool]] = set()
+        self.on_offer: Callable[[], None] = _unheard
+        """Is called in the event loop once the store offers what the folder has now."""
 
     async def start(self) -> None:
         """Load what there is; BundleError when that is nothing, UnknownNameError for what to preload."""
@@ -120,6 +122,7 @@ class Repository:
     async def _offer(self) -> None:
         before = set(self._store.versions)
         clashes = self._store.offer(self._folder.versions)
+        self.on_offer()
         for name in clashes.keys() - self._clashes.keys():
             _log.error("%s is not served: %s", name, clashes[name])
         self._clashes = clashes
@@ -149,6 +152,10 @@ class Repository:
         if why and why != self._unreadable and self._store.versions:  # else the start fails with it
             _log.error("%s What was served goes on.", why)
         self._unreadable = why
+
+
+def _unheard() -> None:
+    """Do nothing with the news."""
 
 
 def _entries(

@@ -15,7 +15,6 @@ from cloud_server.server import Served
 from protos.inference_pb2 import ModelStatisticsRequest
 from protos.serving.drain import Drain
 from protos.serving.inference import splitpoint_version
-from protos.triton.model_config import model_config
 
 
 async def open_gate(_request: Request) -> None:
@@ -114,11 +113,11 @@ def _models(served: Served) -> APIRouter:
 
     @routes.get("/v2/models/{name}/config", summary="How a model is served")
     async def config(name: str) -> dict[str, Any]:
-        return plain(model_config(name, served.catalogue.find(name)))
+        return plain(served.triton.configuration(name))
 
     @routes.get("/v2/models/{name}/versions/{version}/config", summary="How a version is served")
     async def version_config(name: str, version: str) -> dict[str, Any]:
-        return plain(model_config(name, served.catalogue.find(name, version)))
+        return plain(served.triton.configuration(name, version))
 
     @routes.get("/v2/models/{name}/ready", summary="Is a model served?", responses=schemas.UNREADY)
     async def model_ready(name: str, response: Response) -> dict[str, Any]:

@@ -14,8 +14,9 @@ class Rule:
     `is_open`: anybody, without a name. Else a registered device that has one of `roles`; () for any device.
     `is_charged`: whether the gate counts the call towards the device's limits. Of inference it does not,
     since each request of a stream counts, on whatever road it comes; nor of what a device's program asks by
-    itself, greetings, probes of the link and downloads: they would take the requests of its frames. `is_of_all_models`: only for a device
-    that may use every model, since it tells of them all or changes them.
+    itself, greetings, probes of the link and downloads: they would take the requests of its frames.
+    `is_of_all_models`: only for a device that may use every model, since it tells of them all or changes
+    them.
     """
 
     roles: tuple[Role, ...] = ()

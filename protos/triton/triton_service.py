@@ -26,11 +26,16 @@ class TritonService:
         self._catalogue = catalogue
         self._batching = batching
 
+    def configuration(self, name: str, version: str = "") -> oip.ModelConfig:
+        """Return how a model is served; raises what the catalogue does where it finds none."""
+        model = self._catalogue.find(name, version)
+        batching = self._batching(model) if has_batch_first(model) else UNBATCHED
+        return model_config(name, model, batching)
+
     async def model_config(self, request: oip.ModelConfigRequest) -> oip.ModelConfigResponse:
         """How a model is served, in Triton's words."""
-        model = self._catalogue.find(request.name, request.version)
-        batching = self._batching(model) if has_batch_first(model) else UNBATCHED
-        return oip.ModelConfigResponse(config=model_config(request.name, model, batching))
+        config = self.configuration(request.name, request.version)
+        return oip.ModelConfigResponse(config=config)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """Return what a server registers beside the other methods of the protocol."""

@@ -8,7 +8,6 @@ import pytest
 from cloud_server.engine.batch_rules import BatchRules, QueuePolicy, TimeoutAction
 from cloud_server.engine.serving_file import rules_by_cut
 from cloud_server.options import ServerOptions
-from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import SERVING_FILE
 from protos.errors import BundleError, UsageError
@@ -82,8 +81,6 @@ def test_file_that_is_wrong_is_named_with_what_is_wrong(
         rules(own_bundle, text)
     assert said in str(caught.value)
     assert str(own_bundle.path / SERVING_FILE) in str(caught.value)
-    with pytest.raises(BundleError), CloudServer(own_bundle.path):
-        pass
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"x" * ((1 << 20) + 1), b"a = 1\na = 2"])
