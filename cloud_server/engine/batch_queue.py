@@ -126,7 +126,7 @@ class BatchQueue(Generic[W]):
 
     def clear(self) -> list[W]:
         """Take all out."""
-        found = [one for group in self._groups.values() for one in group.entries]
+        found = list(self)
         for one in found:
             self.withdraw(one)
         return found
