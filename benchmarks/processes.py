@@ -42,6 +42,11 @@ from protos.wire.messages import pack_request
 SMALL_S = 0.00115
 CORES = (2, 4, 8, 16)
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_SERIAL = {
+    "loop_alone_serial": ("loop_cpu_s",),
+    "all_but_computing_serial": ("loop_cpu_s", "rest_cpu_s"),
+}
+"""The parts of a request that take turns in one process: at least the first, and at most the second."""
 _DRAWS = 400
 _CONNECTIONS = (64, 1024)
 
@@ -148,19 +153,15 @@ def _parts(runs: Sequence[Run], compute_s: float) -> dict[str, Any]:
 def _model(parts: dict[str, dict[str, Any]], cores: int) -> dict[str, Any]:
     """Return what the parts allow on so many cores that only the server uses, in requests a second.
 
-    What is serial in one process is at least its loop, and at most all but the computing.
+    One process is reckoned by the parts of one, several by those of two.
     """
-    cost_s = {count: found["server_cpu_s"]["p50"] for count, found in parts.items()}
-    one = parts["1"]
-    serial_s = {
-        "loop_alone_serial": one["loop_cpu_s"],
-        "all_but_computing_serial": one["loop_cpu_s"] + one["rest_cpu_s"],
-    }
     found: dict[str, Any] = {}
-    for name, lock_s in serial_s.items():
-        single = min(cores / cost_s["1"], 1 / lock_s)
-        enough = max(1, math.ceil(lock_s * cores / cost_s["2"]))
-        several = single if enough == 1 else min(cores / cost_s["2"], enough / lock_s)
+    for name, serial in _SERIAL.items():
+        lock_s = {count: sum(one[part] for part in serial) for count, one in parts.items()}
+        cost_s = {count: one["server_cpu_s"]["p50"] for count, one in parts.items()}
+        single = min(cores / cost_s["1"], 1 / lock_s["1"])
+        enough = min(cores, max(1, math.ceil(lock_s["2"] * cores / cost_s["2"])))
+        several = single if enough == 1 else min(cores / cost_s["2"], enough / lock_s["2"])
         found[name] = {
             "one_process_per_s": single,
             "processes_enough": enough,
