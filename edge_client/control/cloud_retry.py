@@ -16,7 +16,14 @@ from edge_client.control.controller import Controller
 from partitioner.bundle.bundle import Bundle
 from partitioner.estimators.circuit_breaker import LONGEST_REST_S, Breaker
 from partitioner.estimators.transfer import Transfer
-from protos.errors import FaultError, NetworkError, OverloadedError, SplitpointError
+from protos.errors import (
+    FaultError,
+    MismatchError,
+    NetworkError,
+    OverloadedError,
+    SplitpointError,
+    UnknownNameError,
+)
 from protos.rpc.endpoints import Endpoint
 
 _LONGEST_REST_S = 30.0
@@ -50,7 +57,7 @@ class CloudRetry:
         self._on_back = on_back
         self._clock = clock
         self._tried = transport.endpoint
-        self._searches = False
+        self._searches = self._is_away = False
         self._looking_up: asyncio.Task[None] | None = None
         self._looked_up_at = -math.inf
 
@@ -76,12 +83,22 @@ class CloudRetry:
         except SplitpointError as error:
             await self._probes.hang_up()
             self._failed(error, planned_at)
+            await self._lean_on(server, error)
             return
         except Exception as error:
             self._failed(FaultError(f"looking for it failed: {error!r}"), planned_at)
             raise
         self._searches = False
         self._breaker.probed(None, self._clock())
+
+    async def _lean_on(self, server: Endpoint, error: SplitpointError) -> None:
+        """Turn from a server that is away to one that is there without this version: it may offer another."""
+        in_use = server == self._transport.endpoint
+        if in_use:
+            self._is_away = isinstance(error, NetworkError)
+        elif self._is_away and isinstance(error, MismatchError | UnknownNameError):
+            self._is_away = False
+            await self._transport.switch_to(server)
 
     async def close(self) -> None:
         """Look nothing up any more."""
@@ -97,6 +114,7 @@ class CloudRetry:
             self._searches, self._tried = True, self._transport.endpoint
             self._looked_up_at = -math.inf
             self._leave_alone(self._breaker.error, now_s)
+            self._is_away = isinstance(self._breaker.error, NetworkError)
         if now_s - self._looked_up_at >= _LOOKED_UP_S:
             # For the tries after this one, which must not wait for a name service.
             self._looked_up_at = now_s

@@ -232,3 +232,15 @@ async def test_version_that_was_damaged_on_the_shelf_is_fetched_again_and_not_re
                 load(offer_of(two))
             assert not shelf.is_ready(two.version_digest)
             shutil.copytree(two.path, shelf.ready(two.version_digest))
+
+
+async def test_edge_whose_server_is_away_goes_to_the_version_of_the_one_that_is_there(
+    versions: tuple[Bundle, Bundle, Bundle], tmp_path: Path
+) -> None:
+    one, two, _ = versions
+    async with CloudServer(one.path) as server:
+        address = f"127.0.0.1:{free_port()},{server.address}"
+        async with edge("camera-1", tmp_path, two, address) as client:
+            fleet = Fleet({"camera-1": client}, one, two)
+            await fleet.until(lambda: fleet.runs(one) == {"camera-1"})
+            await fleet.until(lambda: fleet.served[ServedBy.CLOUD] > 0)

@@ -12,7 +12,7 @@ from edge_client.cloud.servers import parse_servers
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.cloud_retry import CloudRetry
 from partitioner.estimators.circuit_breaker import Breaker, Circuit
-from protos.errors import OverloadedError, SplitpointError, UnreachableError
+from protos.errors import MismatchError, OverloadedError, SplitpointError, UnreachableError
 from protos.rpc.endpoints import Endpoint
 from tests.kit.clocks import FakeClock
 
@@ -84,6 +84,25 @@ async def test_rest_that_one_server_asked_for_is_not_charged_to_the_next() -> No
     await net.run(10.0)
     assert [address for _, address in net.asked].count("127.0.0.1:1") == 1
     assert [address for _, address in net.asked].count("127.0.0.1:2") >= 8
+    await net.retry.close()
+
+
+async def test_updates_are_heard_of_the_server_that_is_there_though_it_has_another_version() -> (
+    None
+):
+    """The one that has this version is away: the other may offer what it has."""
+    net = Network("127.0.0.1:1,127.0.0.1:2")
+    gone, other = UnreachableError("gone."), MismatchError("another version.")
+    net.answers = {"127.0.0.1:1": gone, "127.0.0.1:2": other}
+    net.breaker.trip(gone, 0.0)
+    await net.run(5.0)
+    assert net.transport.address == "127.0.0.1:2"
+    net.answers["127.0.0.1:1"] = other
+    await net.run(5.0)
+    assert net.transport.address == "127.0.0.1:2"  # downloads from there are not broken off
+    del net.answers["127.0.0.1:1"]
+    await net.run(5.0)
+    assert (net.transport.address, net.breaker.circuit) == ("127.0.0.1:1", Circuit.TRYING)
     await net.retry.close()
 
 
