@@ -59,7 +59,9 @@ class RolloutControl:
                 return Target(there[digest], reason)
         if running in there or not there:
             return Target()
-        return Target(self._fallback(there, rollout), "the server no longer has the version before")
+        return Target(
+            self._fallback(there, rollout), "the server does not have the version that ran"
+        )
 
     def start(self, name: str, version: str, share: float) -> Rollout:
         """Begin a roll-out. Devices go back to where most are by the one before it, else to the newest other.

@@ -69,7 +69,9 @@ async def test_device_whose_version_is_gone_is_told_of_one_that_is_there(
     stub: Any, versions: tuple[Bundle, Bundle]
 ) -> None:
     call = watch(stub, "f" * 64)
-    assert (await call.read()).version_digest in {one.version_digest for one in versions}
+    told = await call.read()
+    assert told.version_digest in {one.version_digest for one in versions}
+    assert told.reason == "the server does not have the version that ran"
     call.cancel()
 
 
