@@ -150,20 +150,22 @@ class WatchVersionRequest(_message.Message):
     def __init__(self, edge: _Optional[str] = ..., name: _Optional[str] = ..., version_digest: _Optional[str] = ...) -> None: ...
 
 class WatchVersionResponse(_message.Message):
-    __slots__ = ("version_digest", "bundle_digest", "documents", "size_bytes", "release", "reason")
+    __slots__ = ("version_digest", "bundle_digest", "documents", "size_bytes", "release", "reason", "mark")
     VERSION_DIGEST_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    MARK_FIELD_NUMBER: _ClassVar[int]
     version_digest: str
     bundle_digest: str
     documents: _containers.RepeatedScalarFieldContainer[str]
     size_bytes: int
     release: int
     reason: str
-    def __init__(self, version_digest: _Optional[str] = ..., bundle_digest: _Optional[str] = ..., documents: _Optional[_Iterable[str]] = ..., size_bytes: _Optional[int] = ..., release: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    mark: str
+    def __init__(self, version_digest: _Optional[str] = ..., bundle_digest: _Optional[str] = ..., documents: _Optional[_Iterable[str]] = ..., size_bytes: _Optional[int] = ..., release: _Optional[int] = ..., reason: _Optional[str] = ..., mark: _Optional[str] = ...) -> None: ...
 
 class FetchPartRequest(_message.Message):
     __slots__ = ("name", "version_digest", "path", "offset", "most_bytes")
@@ -188,7 +190,7 @@ class FetchPartResponse(_message.Message):
     def __init__(self, chunk: _Optional[bytes] = ..., file_bytes: _Optional[int] = ...) -> None: ...
 
 class Rollout(_message.Message):
-    __slots__ = ("name", "version_digest", "before_digest", "share", "state", "reason", "uses")
+    __slots__ = ("name", "version_digest", "before_digest", "share", "state", "reason", "uses", "warning")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_DIGEST_FIELD_NUMBER: _ClassVar[int]
     BEFORE_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -196,6 +198,7 @@ class Rollout(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     USES_FIELD_NUMBER: _ClassVar[int]
+    WARNING_FIELD_NUMBER: _ClassVar[int]
     name: str
     version_digest: str
     before_digest: str
@@ -203,23 +206,26 @@ class Rollout(_message.Message):
     state: str
     reason: str
     uses: _containers.RepeatedCompositeFieldContainer[VersionUse]
-    def __init__(self, name: _Optional[str] = ..., version_digest: _Optional[str] = ..., before_digest: _Optional[str] = ..., share: _Optional[float] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., uses: _Optional[_Iterable[_Union[VersionUse, _Mapping]]] = ...) -> None: ...
+    warning: str
+    def __init__(self, name: _Optional[str] = ..., version_digest: _Optional[str] = ..., before_digest: _Optional[str] = ..., share: _Optional[float] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., uses: _Optional[_Iterable[_Union[VersionUse, _Mapping]]] = ..., warning: _Optional[str] = ...) -> None: ...
 
 class VersionUse(_message.Message):
-    __slots__ = ("version_digest", "devices", "refused", "frames", "fallbacks", "faults")
+    __slots__ = ("version_digest", "devices", "refused", "frames", "fallbacks", "faults", "reasons")
     VERSION_DIGEST_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     FALLBACKS_FIELD_NUMBER: _ClassVar[int]
     FAULTS_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
     version_digest: str
     devices: int
     refused: int
     frames: int
     fallbacks: int
     faults: int
-    def __init__(self, version_digest: _Optional[str] = ..., devices: _Optional[int] = ..., refused: _Optional[int] = ..., frames: _Optional[int] = ..., fallbacks: _Optional[int] = ..., faults: _Optional[int] = ...) -> None: ...
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, version_digest: _Optional[str] = ..., devices: _Optional[int] = ..., refused: _Optional[int] = ..., frames: _Optional[int] = ..., fallbacks: _Optional[int] = ..., faults: _Optional[int] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListRolloutsRequest(_message.Message):
     __slots__ = ()

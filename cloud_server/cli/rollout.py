@@ -115,7 +115,7 @@ def back(
     cloud: Cloud = defaults.LISTEN,
     json: console.JsonFlag = False,
 ) -> None:
-    """Let all devices that have it go back to the version before.
+    """Let all devices that have it go back to the version before; said again, it is offered anew.
 
     Example: splitpoint-cloud rollout back resnet50
     """
@@ -189,12 +189,19 @@ def _show(rollouts: "Sequence[Rollout]", *, as_json: bool) -> None:
                 + (f"; refused by {use.refused:,}" if use.refused else ""),
                 markup=False,
             )
+            for reason in use.reasons:
+                console.screen.print(f"         {reason}", markup=False)
+        if one.warning:
+            console.remark(f"warning: {one.warning}")
 
 
 def _plain(one: "Rollout") -> dict[str, Any]:
-    fields = ("name", "version_digest", "before_digest", "share", "state", "reason")
+    fields = ("name", "version_digest", "before_digest", "share", "state", "reason", "warning")
     counts = ("version_digest", "devices", "refused", "frames", "fallbacks", "faults")
     return {
         **{field: getattr(one, field) for field in fields},
-        "uses": [{count: getattr(use, count) for count in counts} for use in one.uses],
+        "uses": [
+            {**{count: getattr(use, count) for count in counts}, "reasons": list(use.reasons)}
+            for use in one.uses
+        ],
     }

@@ -33,6 +33,8 @@ class Rollout(FrozenModel):
     state: RolloutState = RolloutState.RUNNING
     reason: str = ""
     """Why it is in this state."""
+    offers: int = Field(default=0, ge=0)
+    """How often somebody said again what was said before: each time is another offer to the devices."""
 
     def includes(self, device: str) -> bool:
         """Tell whether a device is in the share."""

@@ -55,8 +55,13 @@ class RolloutBook:
         Raises FileError when that cannot be kept; nothing has changed then, here and below.
         """
         _check_share(share)
+        known = self._rollouts.get(name)
         rollout = Rollout(
-            name=name, version_digest=version_digest, before_digest=before_digest, share=share
+            name=name,
+            version_digest=version_digest,
+            before_digest=before_digest,
+            share=share,
+            offers=known.offers + (known.version_digest == version_digest) if known else 0,
         )
         return self._keep(rollout)
 
@@ -66,8 +71,10 @@ class RolloutBook:
         return self._keep(self.find(name).model_copy(update={"share": share}))
 
     def set_state(self, name: str, state: RolloutState, reason: str) -> Rollout:
-        """Hold a roll-out, let it go on, or roll it back."""
-        return self._keep(self.find(name).model_copy(update={"state": state, "reason": reason}))
+        """Hold a roll-out, let it go on, or roll it back; said again, devices are offered it anew."""
+        known = self.find(name)
+        new = {"state": state, "reason": reason, "offers": known.offers + (known.state is state)}
+        return self._keep(known.model_copy(update=new))
 
     def roll_back(self, name: str, reason: str) -> Rollout:
         """Roll a bad version back; where the disk refuses to keep that, it holds until a restart."""

@@ -1,5 +1,6 @@
 """The control of roll-outs: what each is to run by the roll-outs and by what the server has."""
 
+import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from cloud_server.rollout.rollout import Rollout, RolloutState
 from cloud_server.rollout.rollout_book import RolloutBook
 from cloud_server.rollout.use_ledger import UseLedger
 from cloud_server.rollout.verdict import VersionUse, uses_of, why_back
+from partitioner.bundle.manifest import ROLLBACK_FILE
 from protos.errors import UsageError
 from protos.telemetry import DIGEST_SHOWN
 
@@ -101,6 +103,37 @@ class RolloutControl:
             )
         return self.book.set_state(name, *states[action])
 
+    def standing(self, name: str, told: str, reason: str) -> Target:
+        """Return what a device that was told to run `told` goes on to; None where the server lacks it."""
+        there = {version.digest: version for version in self._store.versions.get(name, ())}
+        return Target(there.get(told), reason)
+
+    def mark(self, version: Version) -> str:
+        """Return what tells this offer of a version from an earlier one.
+
+        It changes when somebody says again how its roll-out goes on, and with the permission beside it.
+        """
+        rollout = self.book.rollouts.get(version.name)
+        permission = version.bundle.documents.get(ROLLBACK_FILE, b"")
+        known = hashlib.sha256(permission).hexdigest()[:DIGEST_SHOWN] if permission else "none"
+        return f"{rollout.offers if rollout else 0}/{known}"
+
+    def warning(self, rollout: Rollout) -> str:
+        """Return why devices cannot go back as they are told, and what to do; empty: they can."""
+        there = {version.digest: version for version in self._store.versions.get(rollout.name, ())}
+        left, before = there.get(rollout.version_digest), there.get(rollout.before_digest)
+        if rollout.state is not RolloutState.BACK or before is None or left is None:
+            return ""
+        if not 0 < before.release < left.release or ROLLBACK_FILE in before.bundle.documents:
+            return ""
+        return (
+            f"devices that ran release {left.release} of {rollout.name} take release {before.release} again "
+            f"with a signed permission alone, and there is none in {before.bundle.path}. Make one: "
+            f"splitpoint permit-rollback {rollout.name} --to-release {before.release} "
+            f"--from-release {left.release} --key FILE --out {before.bundle.path / ROLLBACK_FILE}. "
+            "It is offered at once then."
+        )
+
     def judge(self) -> None:
         """Roll back what devices fare worse with, by what they have told until now."""
         self._ledger.take(self._edges.newest(), self._clock())
@@ -112,7 +145,8 @@ class RolloutControl:
             uses = self.use(rollout, new=True), self.use(rollout, new=False)
             if why := why_back(*uses, beside):
                 _log.error("%s of %s is rolled back: %s", rollout.version_digest[:12], name, why)
-                self.book.roll_back(name, why)
+                if warning := self.warning(self.book.roll_back(name, why)):
+                    _log.warning("%s", warning)
 
     def use(self, rollout: Rollout, *, new: bool) -> VersionUse:
         """Return what devices have told of a roll-out's version, or of the one before."""

@@ -10,6 +10,8 @@ LEAST_FRAMES = 200
 """Before a version has served that many, shares say nothing."""
 _WORSE = 0.05
 """By which share of its frames more may fall back or fail than with the version before."""
+_REASONS = 3
+"""Of devices that refused a version, so many are repeated."""
 _REFUSALS, _REFUSAL_SHARE = 2, 0.2
 """So many devices that refused a version, and that share of those which tried it, are too many."""
 
@@ -27,6 +29,8 @@ class VersionUse:
     """Frames that the cloud was meant to serve and did not."""
     faults: int = 0
     """Frames that failed by what a version may be to blame for."""
+    reasons: tuple[str, ...] = ()
+    """Some of those for which devices have refused it, each once."""
 
     @property
     def fault_share(self) -> float:
@@ -47,16 +51,17 @@ def uses_of(name: str, seen: Iterable[Telemetry]) -> Mapping[str, VersionUse]:
         if snapshot.bundle != name or told is None:
             continue
         use = found.get(told.digest, VersionUse())
-        found[told.digest] = VersionUse(
-            use.devices + 1,
-            use.refused,
-            use.frames + told.frames,
-            use.fallbacks + told.fallbacks,
-            use.faults + told.faults,
+        found[told.digest] = replace(
+            use,
+            devices=use.devices + 1,
+            frames=use.frames + told.frames,
+            fallbacks=use.fallbacks + told.fallbacks,
+            faults=use.faults + told.faults,
         )
         if told.phase == "refused" and told.offered:
             use = found.get(told.offered, VersionUse())
-            found[told.offered] = replace(use, refused=use.refused + 1)
+            reasons = tuple(dict.fromkeys((*use.reasons, *filter(None, [told.reason]))))[:_REASONS]
+            found[told.offered] = replace(use, refused=use.refused + 1, reasons=reasons)
     return found
 
 

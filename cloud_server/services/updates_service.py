@@ -44,18 +44,19 @@ class UpdatesService:
         """Yield what the device is to run, first now and then with each change, until the server drains."""
         self._access.check(request.name)
         device, book = CALLER.get() or request.edge, self._control.book
-        running, told = request.version_digest, None
+        running = request.version_digest
+        told: sp.WatchVersionResponse | None = None
         with self._drain.listener(book.wake):
             while not self._drain.started:
                 revision = book.revision
                 target = self._control.target(request.name, device, running)
-                answer = _offer(target)
-                goes_on = target.version is None and told == running
-                if goes_on and not self._holds(request, device, running):
-                    answer.version_digest = running
-                if answer.version_digest != told:
-                    told = answer.version_digest
-                    running = told or running  # it does what it was told
+                goes_on = target.version is None and told and told.version_digest == running
+                if goes_on and told and not self._holds(request, device, running):
+                    target = self._control.standing(request.name, running, told.reason)
+                answer = self._offer(target)
+                if told is None or _identity(answer) != _identity(told):
+                    told = answer
+                    running = told.version_digest or running  # it does what it was told
                     yield answer
                 await book.change(revision, _LOOK_S)
 
@@ -135,7 +136,24 @@ class UpdatesService:
             _use(rollout.version_digest, self._control.use(rollout, new=True)),
             _use(rollout.before_digest, self._control.use(rollout, new=False)),
         ]
-        return sp.Rollout(**rollout.model_dump(mode="json"), uses=uses)
+        plain = rollout.model_dump(mode="json", exclude={"offers"})
+        return sp.Rollout(**plain, uses=uses, warning=self._control.warning(rollout))
+
+    def _offer(self, target: Target) -> sp.WatchVersionResponse:
+        version = target.version
+        if version is None:
+            return sp.WatchVersionResponse()
+        documents = _documents(version)
+        beside = sum(map(len, documents.values()))
+        return sp.WatchVersionResponse(
+            version_digest=version.digest,
+            bundle_digest=version.bundle.digest,
+            documents=[name for name in documents if name != MANIFEST_FILE],
+            size_bytes=version.bundle.size_bytes + beside,
+            release=version.release,
+            reason=target.reason,
+            mark=self._control.mark(version),
+        )
 
 
 def _documents(version: Version) -> dict[str, bytes]:
@@ -149,20 +167,8 @@ def _documents(version: Version) -> dict[str, bytes]:
     return found
 
 
-def _offer(target: Target) -> sp.WatchVersionResponse:
-    version = target.version
-    if version is None:
-        return sp.WatchVersionResponse()
-    documents = _documents(version)
-    beside = sum(map(len, documents.values()))
-    return sp.WatchVersionResponse(
-        version_digest=version.digest,
-        bundle_digest=version.bundle.digest,
-        documents=[name for name in documents if name != MANIFEST_FILE],
-        size_bytes=version.bundle.size_bytes + beside,
-        release=version.release,
-        reason=target.reason,
-    )
+def _identity(offer: sp.WatchVersionResponse) -> tuple[str, str]:
+    return offer.version_digest, offer.mark
 
 
 def _use(digest: str, use: VersionUse) -> sp.VersionUse:
@@ -173,4 +179,5 @@ def _use(digest: str, use: VersionUse) -> sp.VersionUse:
         frames=use.frames,
         fallbacks=use.fallbacks,
         faults=use.faults,
+        reasons=use.reasons,
     )

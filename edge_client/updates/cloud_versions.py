@@ -120,4 +120,5 @@ class CloudVersions:
             message.size_bytes,
             message.release,
             message.reason,
+            message.mark,
         )

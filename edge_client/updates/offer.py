@@ -20,3 +20,12 @@ class VersionOffer:
     """Of its signature; 0: it is not signed."""
     reason: str = ""
     """Why this device should run it, in the cloud's words."""
+    mark: str = ""
+    """Another one: the cloud offers it anew, after a permission came or somebody has said so again."""
+
+    def is_as(self, other: "VersionOffer | None") -> bool:
+        """Tell whether this is the offer that came before, and not one made anew."""
+        return other is not None and (self.version_digest, self.mark) == (
+            other.version_digest,
+            other.mark,
+        )

@@ -161,7 +161,7 @@ class Updater(Generic[C]):
                 self._offer, self.state = None, UpdateState()
                 self.on_state.tell(self.state)
             return
-        if self._offer is not None and self._offer.version_digest == offer.version_digest:
+        if offer.is_as(self._offer):
             return
         await self._stop_following()
         self._offer = offer

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,14 @@ from edge_client.updates.shelf import VersionShelf
 from edge_client.updates.trial import VersionTally
 from edge_client.updates.updater import Mode, Phase, Updater, UpdateState
 from partitioner.bundle.manifest import MANIFEST_FILE
-from protos.errors import BundleError, FaultError, FileError, MismatchError, UnreachableError
+from protos.errors import (
+    BundleError,
+    FaultError,
+    FileError,
+    MismatchError,
+    SignatureError,
+    UnreachableError,
+)
 
 OLD, NEW, OTHER = "a" * 64, "b" * 64, "c" * 64
 
@@ -365,4 +373,21 @@ async def test_disk_that_refuses_does_not_let_a_bad_version_be_tried_again(
         edge.version.tally.failed(FaultError("it broke."))
     await edge.settled()
     assert (edge.version, len(edge.made)) == (old, 1)
+    assert edge.updater.state.phase is Phase.REFUSED
+
+
+async def test_offer_that_is_made_anew_is_tried_again_by_who_lacked_a_permission(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    async def lacking(_offer: VersionOffer) -> None:
+        tried.append(_offer.mark)
+        raise SignatureError("it goes back with a signed permission alone.")
+
+    monkeypatch.setattr(edge.updater, "_reach", lacking)
+    for mark in ("0/none", "0/none", "1/none", "1/0f933be631c5"):
+        await edge.updater.take(replace(offer(NEW), mark=mark))
+        await edge.settled()
+    assert tried == ["0/none", "1/none", "1/0f933be631c5"]
     assert edge.updater.state.phase is Phase.REFUSED
