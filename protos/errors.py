@@ -121,11 +121,15 @@ class NetworkError(SplitpointError):
 
 
 class UnreachableError(NetworkError):
-    """No server answers at the cloud's address; its `cause` is a predicate, as `refuses connections`."""
+    """No server answers at the cloud's address; its `cause` is a predicate, as `refuses connections`.
 
-    def __init__(self, text: str, cause: str = "is away") -> None:
+    `needs_a_person`: it does not pass by itself, as a certificate of another name does not.
+    """
+
+    def __init__(self, text: str, cause: str = "is away", *, needs_a_person: bool = False) -> None:
         super().__init__(text)
         self.cause = cause
+        self.needs_a_person = needs_a_person
 
 
 class LateError(NetworkError):
@@ -164,6 +168,10 @@ class OverloadedError(ServerError):
     def __init__(self, text: str, retry_after_s: float = 0.0) -> None:
         super().__init__(text)
         self.retry_after_s = retry_after_s
+
+
+class QuotaError(OverloadedError):
+    """This device asks for more than it may take, however much the server could."""
 
 
 class FaultError(ServerError):

@@ -196,7 +196,8 @@ class FrameCompletion:
             return distrusts
         if len(self._overtaken) >= self._window:
             return _swamped(len(self._overtaken))
-        return None if self._breaker.admit(perf_counter()) else self._breaker.error or _away()
+        now_s = perf_counter()
+        return None if self._breaker.admit(now_s) else self._breaker.refusal(now_s) or _away()
 
     async def _ask(self, transport: GrpcTransport, work: PreparedFrame, message: bytes) -> Reply:
         patience_s = self._patience_s(work)

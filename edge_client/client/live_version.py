@@ -8,6 +8,7 @@ connection, the thread of the device, and what was learnt of the link and of bot
 
 import asyncio
 import math
+import random
 import weakref
 from collections import Counter
 from dataclasses import dataclass, field
@@ -45,6 +46,11 @@ from protos.errors import MismatchError, SplitpointError, UnknownNameError, Usag
 from protos.names import EDGE
 
 
+def _spread() -> float:
+    """Return the share of a wait that is waited, so that a fleet does not come back as one."""
+    return random.uniform(0.75, 1.0)  # noqa: S311 - no secret
+
+
 @dataclass(frozen=True)
 class CommonParts:
     """What all versions of a client share."""
@@ -54,7 +60,7 @@ class CommonParts:
     transport: GrpcTransport | None
     learned: EdgeEstimates
     device: ComputeThread = field(default_factory=ComputeThread)
-    breaker: Breaker = field(default_factory=Breaker)
+    breaker: Breaker = field(default_factory=lambda: Breaker(spread=_spread))
     frame_numbers: "count[int]" = field(default_factory=count)
     request_ids: "count[int]" = field(default_factory=count)
     fallbacks: Counter[str] = field(default_factory=Counter)

@@ -25,8 +25,14 @@ _IS: tuple[tuple[type[SplitpointError], str], ...] = (
 )
 """The first that fits."""
 
-NEEDS_A_PERSON = (MismatchError, UnknownNameError, BundleError, DeniedError)
-"""What does not pass by itself: somebody has to change something on one of the sides."""
+_NEEDS_A_PERSON = (MismatchError, UnknownNameError, BundleError, DeniedError)
+
+
+def needs_a_person(error: SplitpointError) -> bool:
+    """Tell what does not pass by itself: somebody has to change something on one of the sides."""
+    if isinstance(error, UnreachableError):
+        return error.needs_a_person
+    return isinstance(error, _NEEDS_A_PERSON)
 
 
 def say_absence(error: SplitpointError | None) -> str:

@@ -89,5 +89,5 @@ class ProbeConnection:
 
     def _connected(self) -> grpc.aio.Channel:
         if self._channel is None:
-            self._channel = self._server.open_async()
+            self._channel = self._server.open_async(reconnects=False)
         return self._channel

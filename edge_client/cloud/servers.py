@@ -91,6 +91,15 @@ class Servers:
         """Leave a server alone until a moment: it is full, and has named it."""
         self._rests_until_s[server.address] = until_s
 
+    def rest_no_more(self) -> None:
+        """Leave nobody alone any longer."""
+        self._rests_until_s.clear()
+
+    @property
+    def are_secured_anew(self) -> bool:
+        """True once a certificate or a token was renewed that no connection has been tried with."""
+        return any(server.is_secured_anew for server in self._all)
+
     def rests_for_s(self, server: Endpoint, now_s: float) -> float:
         """Return how long a server is still to be left alone."""
         return max(0.0, self._rests_until_s.get(server.address, -math.inf) - now_s)

@@ -8,13 +8,13 @@ import math
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
-from edge_client.cloud.absence import NEEDS_A_PERSON
+from edge_client.cloud.absence import needs_a_person
 from edge_client.cloud.greeting import ServerInfo
 from edge_client.cloud.probe_connection import ProbeConnection
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller
 from partitioner.bundle.bundle import Bundle
-from partitioner.estimators.circuit_breaker import LONGEST_REST_S, Breaker
+from partitioner.estimators.circuit_breaker import LONGEST_REST_S, Breaker, Circuit
 from partitioner.estimators.transfer import Transfer
 from protos.errors import (
     FaultError,
@@ -30,8 +30,9 @@ _LONGEST_REST_S = 30.0
 """After a plan that failed, however long it had taken."""
 _LOOKED_UP_S = 15.0
 """While all are away, what their names stand for is looked up this often: they may have moved."""
-_PERSON_S = 1.0
-"""After a server that lacks this very bundle: no use in asking it ten times a second, nor of several."""
+_PERSON_SHARE, _PERSON_S, _LONGEST_PERSON_S = 0.25, 1.0, 30.0
+"""What only a person can mend, as a wrong certificate, is looked at again after this share of the time that
+it has lasted, from so many seconds to so many."""
 
 OnBack = Callable[[ServerInfo], Awaitable[None]]
 
@@ -100,6 +101,13 @@ class CloudRetry:
             self._is_away = False
             await self._transport.switch_to(server)
 
+    def note_files(self) -> None:
+        """Ask again at once where a certificate or a token was renewed since: it may be what was wrong."""
+        servers = self._transport.servers
+        if self._breaker.circuit is Circuit.OPEN and servers.are_secured_anew:
+            servers.rest_no_more()
+            self._breaker.hurry(self._clock())
+
     async def close(self) -> None:
         """Look nothing up any more."""
         looking_up, self._looking_up = self._looking_up, None
@@ -129,6 +137,12 @@ class CloudRetry:
             until_s = now_s + min(error.retry_after_s, LONGEST_REST_S)
             self._transport.servers.rest(self._tried, until_s)
 
+    def _leave_to_people(self, now_s: float) -> None:
+        """Let the server that was tried rest for longer and longer: somebody has to mend it, or this edge."""
+        lasted_s = _PERSON_SHARE * self._breaker.away_s(now_s)
+        rest_s = min(max(_PERSON_S, lasted_s), _LONGEST_PERSON_S) * self._breaker.spread()
+        self._transport.servers.rest(self._tried, now_s + rest_s)
+
     def _learn(self, server: Endpoint, small: Transfer, large: Transfer) -> None:
         """Learn from two probes, and forget what was known before unless the same server was only late.
 
@@ -148,8 +162,10 @@ class CloudRetry:
         """
         now_s = self._clock()
         self._leave_alone(error, now_s)
+        if needs_a_person(error):
+            self._leave_to_people(now_s)
         measured_s = 0.0 if isinstance(error, NetworkError) else now_s - planned_at
-        turn = len(self._transport.servers)
-        least_s = _PERSON_S / turn if isinstance(error, NEEDS_A_PERSON) else 0.0
-        rest_s = max(least_s, min(measured_s, _LONGEST_REST_S))
+        servers = self._transport.servers
+        all_rest_s = servers.rests_for_s(servers.after(self._tried, now_s), now_s)
+        rest_s = max(all_rest_s, min(measured_s, _LONGEST_REST_S))
         self._breaker.probed(error, now_s, wait_s=rest_s)

@@ -87,6 +87,7 @@ class CloudWatch:
 
     async def tick(self) -> None:
         """Do what is due now, if anything is."""
+        self._retry.note_files()
         now_s = self._clock()
         check = self._due(now_s)
         if check is not Check.RETRY:  # which turns to one after the other

@@ -4,6 +4,7 @@ The edge retries when it says so (edge_client/control/cloud_retry.py).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -44,16 +45,29 @@ class BreakerSettings:
     first_wait_s: float = 0.1
     longest_wait_s: float = 0.8
     """Seconds until the cloud is probed again; they double while it answers probes and fails frames."""
+    outage_share: float = 0.1
+    longest_outage_wait_s: float = 5.0
+    """Of an outage so far, this share is waited at least: each wait is longer than the one before by so
+    much, and who comes back after 15 s is found within 2."""
+
+
+def _unspread() -> float:
+    return 1.0
 
 
 class Breaker:
     """Counts what came of requests. Moments are parameters, in seconds of any one clock.
 
     Failures of requests that were begun before the last one are its other victims, not new ones.
+    `spread` gives the share of each wait that is waited, so that those who lost a cloud together do not come
+    back together.
     """
 
-    def __init__(self, settings: BreakerSettings | None = None) -> None:
+    def __init__(
+        self, settings: BreakerSettings | None = None, spread: Callable[[], float] = _unspread
+    ) -> None:
         self._settings = settings or BreakerSettings()
+        self.spread = spread
         self.circuit = Circuit.CLOSED
         self.error: SplitpointError | None = None
         """The cloud's last failure; None while all is well."""
@@ -67,6 +81,8 @@ class Breaker:
         self._due_at = -math.inf
         self._trial_out = False
         self._rests_until_s = -math.inf
+        self._rests_for: OverloadedError | None = None
+        self._away_since_s: float | None = None
 
     @property
     def is_open(self) -> bool:
@@ -88,6 +104,16 @@ class Breaker:
         self._trial_out = self.circuit is Circuit.TRYING
         return True
 
+    def refusal(self, now_s: float) -> SplitpointError | None:
+        """Return why a frame is not admitted; None where another one tries a cloud that was not used yet."""
+        if not self.is_open and now_s < self._rests_until_s:
+            return self._rests_for
+        return self.error
+
+    def away_s(self, now_s: float) -> float:
+        """Return for how long the cloud has served no frame; 0 while it does."""
+        return 0.0 if self._away_since_s is None else max(0.0, now_s - self._away_since_s)
+
     def withdrew(self) -> None:
         """The frame was given up by its caller: it says nothing about the cloud."""
         self._trial_out = False
@@ -97,7 +123,7 @@ class Breaker:
         self.circuit, self.error = Circuit.CLOSED, None
         self.answers_late = False
         self._failures, self._trial_out = 0, False
-        self._wait_s = self._settings.first_wait_s
+        self._wait_s, self._away_since_s = self._settings.first_wait_s, None
 
     def heard_late(self) -> None:
         """An answer came to a frame that had been given up: the cloud is there, however slow."""
@@ -112,6 +138,7 @@ class Breaker:
         if isinstance(error, OverloadedError) and self._asks_to_wait(error):
             # It is there, and has said when it takes more: no probe would know better.
             self._rests_until_s = now_s + min(error.retry_after_s, LONGEST_REST_S)
+            self._rests_for = error
             return
         # A trial follows a probe that got through.
         self.answers_late = isinstance(error, LateError) and (self.answers_late or trial)
@@ -128,7 +155,12 @@ class Breaker:
         self.circuit, self.error = Circuit.OPEN, error
         self.answers_late = self.answers_late and isinstance(error, LateError)
         self._trial_out = False
-        self._due_at = now_s + self._wait_s
+        self._away_since_s = now_s if self._away_since_s is None else self._away_since_s
+        self._due_at = now_s + max(self._wait_s, self._outage_wait_s(now_s))
+
+    def hurry(self, now_s: float) -> None:
+        """Let the next probe be due now: something has changed that may have kept the cloud away."""
+        self._due_at = min(self._due_at, now_s)
 
     def is_due(self, now_s: float) -> bool:
         """Tell whether the cloud should be probed now."""
@@ -143,7 +175,16 @@ class Breaker:
             self._failures = 0
         else:
             self.error, self.answers_late = error, False
-            self._due_at = now_s + max(wait_s, self._settings.first_wait_s)
+            self._due_at = now_s + max(wait_s, self._outage_wait_s(now_s))
+
+    def _outage_wait_s(self, now_s: float) -> float:
+        """Return how long to wait after a failure: ever longer while the outage lasts.
+
+        Of several servers each is asked in its turn, and each turn comes sooner.
+        """
+        limits = self._settings
+        wait_s = min(limits.outage_share * self.away_s(now_s), limits.longest_outage_wait_s)
+        return max(limits.first_wait_s, wait_s * self.spread() / (1 + self.has_others))
 
     def _may_warm_up(self, error: SplitpointError) -> bool:
         """Tell whether a trial was late because a server that has just started loads the tail.

@@ -10,13 +10,15 @@ from protos.rpc.endpoints import Endpoint
 from protos.rpc.refused_connections import meaning_of
 from protos.rpc.status import error_from
 
+_OTHER_PROTOCOL = "speaks another protocol than gRPC"
 _CAUSES = (
+    ("server is shutting down", "is shutting down"),
     ("Connection refused", "refuses connections"),
     ("errors resolving", "has a name that cannot be resolved"),
     ("DNS resolution failed", "has a name that cannot be resolved"),
     ("Name resolution failure", "has a name that cannot be resolved"),
-    ("frame type", "speaks another protocol than gRPC"),
-    ("http1", "speaks another protocol than gRPC"),
+    ("frame type", _OTHER_PROTOCOL),
+    ("http1", _OTHER_PROTOCOL),
     ("failed to connect to all addresses; last error: UNAVAILABLE", "hangs up at once"),
     ("before receiving SETTINGS", "takes connections and says nothing"),
     ("DEADLINE_EXCEEDED", "does not answer in time"),
@@ -33,11 +35,13 @@ def unreachable(text: str, details: str, server: Endpoint) -> UnreachableError:
     Its text is `text`, unless the details tell of something wrong with how the connection is secured.
     """
     if (meaning := meaning_of(details, server.security)) is not None:
-        cause, remedy = meaning
-        return UnreachableError(f"the server at {server} {cause}. {remedy}", cause)
-    return UnreachableError(
-        text, next((cause for said, cause in _CAUSES if said in details), "is away")
-    )
+        return UnreachableError(
+            f"the server at {server} {meaning.cause}. {meaning.remedy}",
+            meaning.cause,
+            needs_a_person=meaning.needs_a_person,
+        )
+    cause = next((cause for said, cause in _CAUSES if said in details), "is away")
+    return UnreachableError(text, cause, needs_a_person=cause == _OTHER_PROTOCOL)
 
 
 def translate(failure: grpc.RpcError, server: Endpoint) -> SplitpointError:

@@ -50,14 +50,22 @@ def server_options(max_message_bytes: int, *, shares_port: bool = False) -> list
     ]
 
 
-def channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
-    """Return the options of an edge's channel; it reconnects quickly, as links come and go."""
+_NEVER_MS = 600_000
+
+
+def channel_options(max_message_bytes: int, *, reconnects: bool = True) -> list[tuple[str, int]]:
+    """Return the options of an edge's channel.
+
+    It reconnects quickly, as links come and go, and ever more seldom while that fails. Without `reconnects`
+    it is for somebody who makes another one where it fails: gRPC goes on to connect a channel that was
+    closed, until it is collected.
+    """
     return [
         *_SHARED,
         *limit_options(max_message_bytes),
-        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.initial_reconnect_backoff_ms", 100 if reconnects else _NEVER_MS),
         ("grpc.min_reconnect_backoff_ms", 1000),
-        ("grpc.max_reconnect_backoff_ms", 2000),
+        ("grpc.max_reconnect_backoff_ms", 30_000 if reconnects else _NEVER_MS),
         ("grpc.dns_min_time_between_resolutions_ms", 1000),
         ("grpc.enable_retries", 0),
         # Not pooled: a second client in the process must not share this connection's fate.

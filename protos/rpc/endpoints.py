@@ -60,17 +60,28 @@ class Endpoint:
             channel = grpc.secure_channel(self.address, means.credentials, options)
         return TokenChannel.over(channel, means.token)
 
-    def open_async(self, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> grpc.aio.Channel:
-        """Return a connection for asyncio, which takes messages of so many bytes."""
-        means, options = self._means.newest(), self._options(max_message_bytes)
+    def open_async(
+        self, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES, *, reconnects: bool = True
+    ) -> grpc.aio.Channel:
+        """Return a connection for asyncio, which takes messages of so many bytes.
+
+        `reconnects`: see channel_options.
+        """
+        means = self._means.newest()
+        options = self._options(max_message_bytes, reconnects=reconnects)
         if means.credentials is None:
             channel = grpc.aio.insecure_channel(self.address, options)
         else:
             channel = grpc.aio.secure_channel(self.address, means.credentials, options)
         return TokenChannel.over(channel, means.token)
 
-    def _options(self, max_message_bytes: int) -> Options:
-        options: Options = [*channel_options(max_message_bytes)]
+    @property
+    def is_secured_anew(self) -> bool:
+        """True once a file was written that the next connection will try, and no connection has yet."""
+        return self._means.have_changed
+
+    def _options(self, max_message_bytes: int, *, reconnects: bool = True) -> Options:
+        options: Options = [*channel_options(max_message_bytes, reconnects=reconnects)]
         if self.security.server_name:
             options.append(("grpc.ssl_target_name_override", self.security.server_name))
         return options

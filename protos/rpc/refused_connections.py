@@ -1,13 +1,23 @@
 """Connections that end before a call is made: what gRPC says of them, what that means, and what mends it."""
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from protos.errors import CredentialError
 from protos.security.channel_security import ChannelSecurity
 from protos.security.tls_files import TlsFiles, wrong_dates
 
-Meaning = tuple[str, str]
-"""A predicate of the server, as `refuses connections`, and the sentence that says what to do."""
+
+class Meaning(NamedTuple):
+    """What a connection that failed means."""
+
+    cause: str
+    """A predicate of the server, as `refuses connections`,"""
+    remedy: str
+    """and the sentence that says what to do."""
+    needs_a_person: bool = False
+    """It does not pass by itself."""
+
 
 _CERTIFICATE = (
     (
@@ -64,25 +74,25 @@ def meaning_of(details: str, security: ChannelSecurity) -> Meaning | None:
     """
     for said, predicate, remedy in _CERTIFICATE:
         if said in details:
-            return predicate, remedy
+            return Meaning(predicate, remedy, needs_a_person=True)
     if _BEFORE_CALLS not in details or not any(said in details for said in _CLOSED):
         return None
     if not security.tls:
-        return (
+        return Meaning(
             "hangs up at once, as a server that wants TLS does, or a proxy without one behind it",
             "Give `tls_ca` with its authority, or `tls`, if it speaks TLS; else look whether it runs.",
         )
     if security.files.cert is None:
-        return (
+        return Meaning(
             "hangs up on clients without a certificate",
             "Give this machine's own as `tls_cert` and `tls_key`; or look whether the server just stops.",
         )
     if wrong := _wrong_dates(security.files):
-        return (
+        return Meaning(
             f"hangs up on this machine's certificate, which {wrong}",
             f"Renew {security.files.cert}, or set this machine's clock.",
         )
-    return (
+    return Meaning(
         "hangs up on this machine's certificate",
         f"Ask for another than {security.files.cert}, by an authority that the server trusts and with dates "
         "that hold by its clock; or look whether the server just stops.",

@@ -39,6 +39,11 @@ class ReloadedFiles(Generic[T]):
                 self._try(stamp)
             return self._value
 
+    @property
+    def have_changed(self) -> bool:
+        """True while a state of the files waits to be read."""
+        return stamp_of(self._paths) not in (self._seen, self._refused)
+
     def _try(self, stamp: Stamp) -> None:
         try:
             found = self._read()

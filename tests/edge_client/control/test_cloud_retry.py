@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,15 @@ from edge_client.cloud.servers import parse_servers
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.cloud_retry import CloudRetry
 from partitioner.estimators.circuit_breaker import Breaker, Circuit
-from protos.errors import MismatchError, OverloadedError, SplitpointError, UnreachableError
+from protos.errors import (
+    DeniedError,
+    MismatchError,
+    OverloadedError,
+    SplitpointError,
+    UnreachableError,
+)
 from protos.rpc.endpoints import Endpoint
+from protos.security.channel_security import ChannelSecurity
 from tests.kit.clocks import FakeClock
 
 WELL = ServerInfo("", 1 << 20, 1)
@@ -22,11 +30,11 @@ WELL = ServerInfo("", 1 << 20, 1)
 class Network:
     """Greets servers as a test says, and notes who was asked, and when."""
 
-    def __init__(self, servers: str) -> None:
+    def __init__(self, servers: str, security: ChannelSecurity | None = None) -> None:
         self.clock = FakeClock(0.0)
         self.asked: list[tuple[float, str]] = []
         self.answers: dict[str, SplitpointError] = {}
-        self.transport = GrpcTransport(parse_servers(servers))
+        self.transport = GrpcTransport(parse_servers(servers, security))
         self.breaker = Breaker()
         controller: Any = SimpleNamespace(adapts=False)
         probes: Any = self
@@ -53,6 +61,7 @@ class Network:
         """Let so much time pass, with a look at what is due ten times a second."""
         for _ in range(round(10 * seconds)):
             self.clock.now_s += 0.1
+            self.retry.note_files()
             if self.breaker.is_due(self.clock.now_s):
                 await self.retry.retry()
             await asyncio.sleep(0)
@@ -143,3 +152,50 @@ async def test_look_up_ends_with_the_client() -> None:
     before = asyncio.all_tasks()
     await net.retry.close()
     assert len(asyncio.all_tasks()) == len(before) - 1
+
+
+BY_ANOTHER = UnreachableError("another authority.", "has another authority", needs_a_person=True)
+
+
+@pytest.mark.parametrize("error", [BY_ANOTHER, DeniedError("who are you?")])
+async def test_what_a_person_has_to_mend_is_looked_at_twice_a_minute_in_the_end(
+    error: SplitpointError,
+) -> None:
+    net = Network("127.0.0.1:1")
+    net.answers["127.0.0.1:1"] = error
+    net.breaker.trip(error, 0.0)
+    await net.run(600.0)
+    asked = [at_s for at_s, _ in net.asked]
+    assert sum(at_s < 60.0 for at_s in asked) < 20
+    assert 15 <= sum(at_s > 120.0 for at_s in asked) <= 20
+    await net.retry.close()
+
+
+async def test_server_that_a_person_has_to_mend_does_not_hold_up_the_next() -> None:
+    net = Network("127.0.0.1:1,127.0.0.1:2")
+    net.answers["127.0.0.1:1"] = BY_ANOTHER
+    net.answers["127.0.0.1:2"] = UnreachableError("gone.")
+    net.breaker.trip(UnreachableError("gone."), 0.0)
+    await net.run(300.0)
+    del net.asked[:]
+    await net.run(30.0)
+    assert [address for _, address in net.asked].count("127.0.0.1:2") >= 10
+    assert [address for _, address in net.asked].count("127.0.0.1:1") <= 2
+    await net.retry.close()
+
+
+async def test_token_that_was_renewed_is_tried_at_once(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("a" * 43)
+    token.chmod(0o600)
+    net = Network("127.0.0.1:1", ChannelSecurity(token_file=token))
+    net.answers["127.0.0.1:1"] = DeniedError("who are you?")
+    net.breaker.trip(DeniedError("who are you?"), 0.0)
+    await net.run(300.0)
+    token.write_text("b" * 44)
+    del net.asked[:]
+    net.answers.clear()
+    await net.run(0.2)
+    assert len(net.asked) == 1
+    assert net.breaker.circuit is Circuit.TRYING
+    await net.retry.close()

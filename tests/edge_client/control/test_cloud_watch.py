@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from itertools import pairwise
 from time import perf_counter
+from typing import Any
 
 import grpc
 import pytest
@@ -179,7 +180,7 @@ async def test_watch_goes_on_after_a_bug_and_says_so(
         (DeniedError("no profile for you."), 20.0, 20.0),
         (MismatchError("another version."), 0.0, 1.0),
         (ValueError("a bug"), 20.0, 20.0),
-        (UnreachableError("the link broke."), 20.0, 0.1),
+        (UnreachableError("the link broke."), 20.0, 2.1),  # a tenth of the outage
     ],
 )
 async def test_plan_that_fails_after_long_measuring_is_not_begun_anew_at_once_unless_by_the_link(
@@ -194,6 +195,7 @@ async def test_plan_that_fails_after_long_measuring_is_not_begun_anew_at_once_un
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client,
     ):
         watch, clock = watch_of(client)
+        breaker_of(client).spread = lambda: 1.0
 
         async def plan_for_long(_server: object) -> None:
             clock.now_s += took_s
@@ -532,3 +534,31 @@ async def test_silence_is_broken_off_when_a_probe_is_met_with_silence_too(
         assert (result.served_by, client.cloud_is_away) == (ServedBy.EDGE, True)
         assert result.reason.startswith("cloud unreachable")
         never.set()
+
+
+@pytest.mark.parametrize(
+    ("said", "options", "most"),
+    [(b"", {}, 70), (b"HTTP/1.1 400 Bad\r\n\r\n", {"tls": True}, 25)],
+    ids=["hangs up", "speaks no TLS"],
+)
+async def test_cloud_that_cannot_be_connected_to_sees_ever_fewer_connections(
+    residual_bundle: Bundle, said: bytes, options: dict[str, Any], most: int
+) -> None:
+    """The first minute, by the clock of the watch; gRPC's own attempts, by that of the test, are few."""
+    connections = []
+
+    async def turn_away(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        writer.write(said)
+        writer.close()
+
+    listener = await asyncio.start_server(turn_away, "127.0.0.1", 0)
+    async with listener:
+        address = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        async with AsyncEdgeClient(address, residual_bundle, "cut-04", **options) as client:
+            watch, clock = watch_of(client)
+            for _ in range(600):
+                clock.now_s += 0.1
+                await watch.tick()
+        assert client.cloud_is_away
+    assert 5 < len(connections) < most

@@ -1,5 +1,8 @@
 """The breaker: when it gives a cloud up, and how it finds it again."""
 
+import itertools
+import random
+
 import pytest
 
 from partitioner.estimators.circuit_breaker import Breaker, BreakerSettings, Circuit
@@ -76,8 +79,8 @@ def test_probe_that_gets_through_lets_one_frame_try() -> None:
 
 def test_probe_that_fails_is_soon_followed_by_another() -> None:
     breaker = opened()
-    breaker.probed(UnreachableError("still gone."), 5.0)
-    assert (breaker.is_due(5.05), breaker.is_due(5.1)) == (False, True)
+    breaker.probed(UnreachableError("still gone."), 0.5)
+    assert (breaker.is_due(0.55), breaker.is_due(0.6)) == (False, True)
     assert str(breaker.error) == "still gone."
 
 
@@ -203,3 +206,68 @@ def test_late_answer_says_nothing_of_a_cloud_that_has_broken_since() -> None:
     breaker = opened(UnreachableError("gone."))
     breaker.heard_late()
     assert not breaker.answers_late
+
+
+def probes_of(breaker: Breaker, until_s: float) -> list[float]:
+    """When a cloud that stays away is probed; looked at ten times a second, as the edge does."""
+    breaker.trip(UnreachableError("gone."), 0.0)
+    found = []
+    for now_s in (step / 10 for step in range(round(10 * until_s))):
+        if breaker.is_due(now_s):
+            found.append(now_s)
+            breaker.probed(UnreachableError("gone."), now_s)
+    return found
+
+
+def test_cloud_that_stays_away_is_probed_ever_more_seldom_and_one_that_comes_back_soon_found() -> (
+    None
+):
+    found = probes_of(Breaker(), 3600.0)
+    waits = {before: after - before for before, after in itertools.pairwise(found)}
+    assert max(wait for at_s, wait in waits.items() if at_s < 15.0) < 2.0
+    assert list(waits.values())[-1] == pytest.approx(5.0, abs=0.15)
+    assert len(found) < 3600 / 5 + 60
+
+
+def test_cloud_with_another_server_is_probed_twice_as_often() -> None:
+    breaker = Breaker()
+    breaker.has_others = True
+    waits = [after - before for before, after in itertools.pairwise(probes_of(breaker, 600.0))]
+    assert waits[-1] == pytest.approx(2.5, abs=0.15)
+
+
+def test_devices_that_lost_a_cloud_together_do_not_probe_it_together() -> None:
+    shares = [random.Random(seed) for seed in range(20)]
+    last = {probes_of(Breaker(spread=share.random), 300.0)[-1] for share in shares}
+    assert len(last) > 10
+
+
+def test_cloud_that_serves_again_is_away_for_as_short_as_before_when_it_goes_next() -> None:
+    breaker = opened()
+    breaker.probed(UnreachableError("gone."), 100.0)
+    assert not breaker.is_due(104.9)
+    breaker.probed(None, 105.0)
+    assert breaker.admit()
+    breaker.succeeded()
+    breaker.trip(UnreachableError("gone."), 200.0)
+    assert breaker.is_due(200.1)
+
+
+def test_what_has_changed_here_lets_the_cloud_be_probed_at_once() -> None:
+    breaker = opened()
+    breaker.probed(UnreachableError("gone."), 100.0)
+    breaker.hurry(101.0)
+    assert breaker.is_due(101.0)
+
+
+def test_frame_that_an_overloaded_cloud_must_not_get_yet_is_told_so_though_others_were_served() -> (
+    None
+):
+    breaker = Breaker()
+    full = OverloadedError("full.", retry_after_s=0.5)
+    breaker.failed(full, begun_at=0.9, now_s=1.0)
+    breaker.succeeded()  # a frame that was on its way
+    assert not breaker.admit(1.2)
+    assert breaker.refusal(1.2) is full
+    breaker.trip(UnreachableError("gone."), 1.3)
+    assert breaker.refusal(1.4) is breaker.error
