@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from cloud_server.security.registered_device import Limits, RegisteredDevice
 from partitioner.common.units import format_duration, format_size, plural
-from protos.errors import OverloadedError
+from protos.errors import QuotaError
+from protos.rpc.status import OVER_QUOTA
 from protos.serving.allowance import Allowance
 
 _STREAM_RETRY_S = 1.0
@@ -85,9 +86,9 @@ class Quotas:
         return getattr(self._defaults, what) if own is None else own
 
 
-def _over(device: RegisteredDevice, limit: str, wait_s: float) -> OverloadedError:
-    return OverloadedError(
-        f"device {device.name} may take {limit}, and asks for more. Try again in {format_duration(wait_s)}, "
+def _over(device: RegisteredDevice, limit: str, wait_s: float) -> QuotaError:
+    return QuotaError(
+        f"device {device.name} may take {limit}{OVER_QUOTA}Try again in {format_duration(wait_s)}, "
         "or have its limit raised.",
         wait_s,
     )

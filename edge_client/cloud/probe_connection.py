@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import perf_counter
+from typing import TypeVar
 
 import grpc.aio
 
@@ -16,10 +17,15 @@ from partitioner.estimators.cloud_checks import (
 )
 from partitioner.estimators.transfer import Transfer
 from partitioner.policy.estimates import PROBE_LIMIT_S
-from protos.errors import FaultError
+from protos.errors import FaultError, QuotaError
 from protos.rpc.calls import translate
 from protos.rpc.endpoints import Endpoint
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
+
+_WAITS, _LONGEST_WAIT_S = 3, 5.0
+"""How often a quota is waited for, and how long at most: no frame is served by this server meanwhile."""
+
+T = TypeVar("T")
 
 
 class ProbeConnection:
@@ -29,13 +35,19 @@ class ProbeConnection:
     that makes no sense.
     """
 
-    def __init__(self, server: Endpoint, clock: Callable[[], float] = perf_counter) -> None:
+    def __init__(
+        self,
+        server: Endpoint,
+        clock: Callable[[], float] = perf_counter,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self.count = 0
         """Transfers so far,"""
         self.sent_bytes = 0
         """and the bytes that they have sent, with their framing."""
         self._server = server
         self._clock = clock
+        self._sleep = sleep
         self._channel: grpc.aio.Channel | None = None
 
     async def turn_to(self, server: Endpoint) -> None:
@@ -50,10 +62,26 @@ class ProbeConnection:
 
     async def greet(self, bundle: Bundle) -> ServerInfo:
         """Ask the server who it is and compare bundles; see greeting.greet."""
-        return await greet(self._connected(), self._server, bundle, GREET_S)
+        return await self._patiently(
+            lambda: greet(self._connected(), self._server, bundle, GREET_S)
+        )
 
     async def transfer(self, size: int) -> Transfer:
         """Send `size` bytes and as good as nothing back."""
+        return await self._patiently(lambda: self._transfer(size))
+
+    async def _patiently(self, ask_once: Callable[[], Awaitable[T]]) -> T:
+        """Ask again after as long as a server tells this device to wait for its quota, a few times."""
+        for _ in range(_WAITS):
+            try:
+                return await ask_once()
+            except QuotaError as error:
+                if not 0 < error.retry_after_s <= _LONGEST_WAIT_S:
+                    raise
+                await self._sleep(error.retry_after_s)
+        return await ask_once()
+
+    async def _transfer(self, size: int) -> Transfer:
         channel = self._connected()
         self.count += 1
         self.sent_bytes += size + PROBE_FRAMING

@@ -28,7 +28,7 @@ from protos.names import (
     PARAM_QUEUE_NS,
     PARAM_RETRY_AFTER_MS,
 )
-from protos.rpc.calls import unreachable
+from protos.rpc.calls import refused, unreachable
 from protos.rpc.endpoints import Endpoint
 from protos.rpc.status import error_from
 from protos.wire.checksums import check_seal
@@ -232,7 +232,7 @@ class InferStream:
                 f"the server at {self._server} does not speak the Open Inference Protocol ({text}). Check "
                 "the address: another service may listen there."
             )
-        return error_from(failure.code(), text)
+        return refused(failure.code(), text, self._server)
 
     def _broken(self, why: str) -> UnreachableError:
         return unreachable(

@@ -12,6 +12,7 @@ from protos.errors import (
     LateError,
     MismatchError,
     OverloadedError,
+    QuotaError,
     SplitpointError,
     TensorError,
     TooLargeError,
@@ -22,6 +23,7 @@ from protos.errors import (
 _REASONS = {
     UnreachableError: "cloud unreachable",
     LateError: "cloud too slow",
+    QuotaError: "quota used up",
     OverloadedError: "cloud overloaded",
     FaultError: "cloud failed",
     CalibrationError: "cloud has another calibration",

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.manifest import ROLLBACK_FILE
 from partitioner.common.files import read_document, whole_file
 from partitioner.common.frozen_model import FrozenModel
 from partitioner.signatures.rollback import read_rollback
@@ -118,7 +119,8 @@ class DeviceTrust:
             raise SignatureError(
                 f"{bundle.path} is release {signed.release} of {bundle.name}, and this device has run "
                 f"release {highest}. It goes back with a signed permission alone: splitpoint permit-rollback "
-                f"{bundle.name} --to-release {signed.release} --from-release {highest} --key FILE."
+                f"{bundle.name} --to-release {signed.release} --from-release {highest} --key FILE "
+                f"--out {ROLLBACK_FILE}; put that file into the folder of release {signed.release}."
             )
         return signed
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 
-from protos.errors import FaultError, SplitpointError, UnreachableError
+from protos.errors import FaultError, SplitpointError, UnauthenticatedError, UnreachableError
 from protos.names import RETRY_AFTER_TRAILER
 from protos.rpc.endpoints import Endpoint
 from protos.rpc.refused_connections import meaning_of
@@ -60,7 +60,22 @@ def translate(failure: grpc.RpcError, server: Endpoint) -> SplitpointError:
             "splitpoint-cloud, or an older one; a local server of splitpoint-edge or a standard one knows "
             "models alone. Give the address of a splitpoint-cloud serve."
         )
-    return error_from(code, details or code.name, _retry_after_ms(failure))
+    return refused(code, details or code.name, server, _retry_after_ms(failure))
+
+
+def refused(
+    code: grpc.StatusCode, text: str, server: Endpoint, retry_after_ms: float = 0
+) -> SplitpointError:
+    """Return the error that a `server` meant; one that asks who calls speaks of headers, and we of files."""
+    error, security = error_from(code, text, retry_after_ms), server.security
+    shows = security.token or security.token_file or security.files.cert
+    if isinstance(error, UnauthenticatedError) and not shows:
+        return UnauthenticatedError(
+            f"the server at {server} asks who calls, and this device shows no token. Give the file of its "
+            "own as `token_file` (--token-file), or its certificate as `tls_cert` and `tls_key`. Where the "
+            "server is, they are made with: splitpoint-cloud devices create."
+        )
+    return error
 
 
 def _retry_after_ms(failure: grpc.RpcError) -> float:

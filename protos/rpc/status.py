@@ -11,6 +11,7 @@ from protos.errors import (
     LateError,
     MismatchError,
     OverloadedError,
+    QuotaError,
     SplitpointError,
     TensorError,
     TooLargeError,
@@ -42,6 +43,10 @@ OTHER_CALIBRATION = "the edge's calibration"
 """What a refusal for another calibration begins with: it shares its code with that for another bundle."""
 
 
+OVER_QUOTA = ", and asks for more. "
+"""What a refusal for a device's own quota holds: it shares its code with that for a server that is full."""
+
+
 def code_of(error: SplitpointError) -> grpc.StatusCode:
     """Return the status code that carries `error` across the wire."""
     return next(
@@ -66,5 +71,6 @@ def error_from(
     if kind is MismatchError and message.startswith(OTHER_CALIBRATION):
         return CalibrationError(message)
     if kind is OverloadedError:
-        return OverloadedError(message, max(0.0, retry_after_ms / 1e3))
+        kind = QuotaError if OVER_QUOTA in message else OverloadedError
+        return kind(message, max(0.0, retry_after_ms / 1e3))
     return kind(message)

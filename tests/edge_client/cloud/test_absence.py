@@ -12,6 +12,7 @@ from protos.errors import (
     LateError,
     MismatchError,
     OverloadedError,
+    QuotaError,
     SplitpointError,
     UnknownNameError,
     UnreachableError,
@@ -26,6 +27,7 @@ CAUSES: list[tuple[SplitpointError, str]] = [
     (UnknownNameError("x"), "the cloud does not have this bundle"),
     (BundleError("x"), "the cloud cannot load its bundle"),
     (DeniedError("x"), "the cloud does not let this edge in"),
+    (QuotaError("x"), "the cloud has served this device's quota for now"),
     (OverloadedError("x"), "the cloud is overloaded"),
     (FaultError("x"), "the cloud fails"),
 ]

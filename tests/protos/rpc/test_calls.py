@@ -16,8 +16,9 @@ from protos.errors import (
     UnauthenticatedError,
     UnreachableError,
 )
-from protos.rpc.calls import translate
+from protos.rpc.calls import refused, translate
 from protos.rpc.endpoints import Endpoint
+from protos.security.channel_security import ChannelSecurity
 
 
 def failed(address: str) -> SplitpointError:
@@ -117,7 +118,17 @@ def test_caller_who_is_not_let_in_is_denied_and_not_a_fault(
     finally:
         server.stop(None).wait()
     assert type(error) is kind
-    assert str(error) == "no token."
+    if kind is UnauthenticatedError:
+        assert "--token-file" in str(error)
+        assert "Bearer" not in str(error)
+    else:
+        assert str(error) == "no token."
+
+
+def test_caller_whose_token_is_not_taken_hears_what_the_server_says() -> None:
+    shown = Endpoint("127.0.0.1:1", ChannelSecurity(token="t" * 43))
+    error = refused(grpc.StatusCode.UNAUTHENTICATED, "the token has expired.", shown)
+    assert str(error) == "the token has expired."
 
 
 class _Refused(grpc.RpcError):

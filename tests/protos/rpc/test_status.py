@@ -2,6 +2,8 @@
 
 import pytest
 
+from cloud_server.security.quotas import Quotas
+from cloud_server.security.registered_device import Limits
 from protos.errors import (
     BundleError,
     DeniedError,
@@ -9,6 +11,7 @@ from protos.errors import (
     LateError,
     MismatchError,
     OverloadedError,
+    QuotaError,
     SplitpointError,
     TensorError,
     TooLargeError,
@@ -17,6 +20,8 @@ from protos.errors import (
     UnreachableError,
 )
 from protos.rpc.status import code_of, error_from
+from tests.kit.clocks import FakeClock
+from tests.kit.devices import device_of
 
 
 @pytest.mark.parametrize(
@@ -51,3 +56,14 @@ def test_refusal_for_overload_keeps_when_to_try_again(said_ms: float, kept_s: fl
     error = error_from("RESOURCE_EXHAUSTED", "full", said_ms)
     assert isinstance(error, OverloadedError)
     assert error.retry_after_s == kept_s
+
+
+def test_quota_of_a_device_is_told_from_a_server_that_is_full() -> None:
+    quotas = Quotas(Limits(), FakeClock())
+    device, _ = device_of("cam", "infer", limits=Limits(requests_per_s=1))
+    quotas.charge(device, 1)
+    with pytest.raises(QuotaError) as over:
+        quotas.charge(device, 1)
+    back = error_from(code_of(over.value), str(over.value), 1000)
+    assert (type(back), str(back)) == (QuotaError, str(over.value))
+    assert type(error_from(code_of(over.value), "the queue is full.")) is OverloadedError
