@@ -17,6 +17,9 @@ from protos.serving.callers import CALLER
 from protos.serving.handlers import Handler
 from protos.serving.refusals import Context, refuse
 
+_LAST_WRITE_S = 0.1
+"""For the answer that a call was writing when it was ended."""
+
 _Behaviour = Callable[[Any, Context], Any]
 _Found: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
@@ -96,6 +99,8 @@ class _Visit:
             CALLER.set(device.name)
             error = await self._serve(device, lambda: behaviour(request, context))
             if error is not None:
+                # An answer that was being written is written on, and gRPC takes no status meanwhile.
+                await asyncio.sleep(_LAST_WRITE_S)
                 self._gate.note_refusal(f"device {device.name}", self._method, error)
                 await refuse(context, error)
 
