@@ -27,7 +27,7 @@ from cloud_server.options import ServerOptions
 from cloud_server.processes.shares import share_of
 from cloud_server.rollout.rollout_book import RolloutBook
 from cloud_server.rollout.rollout_control import RolloutControl
-from cloud_server.security.gate import Gate, gate_of
+from cloud_server.security.gate import Gate, gate_of, warn_of_certificates
 from cloud_server.security.grpc_gate import GrpcGate
 from cloud_server.security.guarded_models import access_of, guarded
 from cloud_server.services import updates_service
@@ -356,6 +356,7 @@ async def _run(options: ServerOptions) -> _Running:
     tls = ServerTls(options.tls) if options.tls else None
     runtime = RuntimeOptions(threads=options.threads, provider=options.provider)
     gate = await asyncio.to_thread(gate_of, options)
+    warn_of_certificates(gate, asked_for=bool(options.tls and options.tls.authorities))
     store = ModelStore((), runtime, TailLimits.of(options))
     trust = Trust.of(options.trusted_keys, required=options.require_signature)
     folder = BundleFolder(Path(options.bundles), trust)

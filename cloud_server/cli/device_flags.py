@@ -1,8 +1,9 @@
 """Flags that the commands `splitpoint-cloud devices …` share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -12,6 +13,8 @@ from protos.errors import UsageError
 
 if TYPE_CHECKING:
     from cloud_server.security.registered_device import Limits
+
+N = TypeVar("N", int, float)
 
 ROLES = ("infer", "fetch", "telemetry", "profile", "admin")
 
@@ -52,44 +55,66 @@ Models = Annotated[
 ]
 
 
+_LIFTED = "default"
+_AS_SAID = "as it is; of a new device as the server says"
+
+
 @dataclass(frozen=True)
 class LimitFlags:
-    """What one device may take; None: as the server says."""
+    """What one device may take; None: nothing is said, `default`: as the server says from now on."""
 
     streams: Annotated[
-        int | None,
+        str | None,
         flag(
-            "Calls that stay open at once.", "N", panel=LIMITS, default="as the server says", min=1
+            "Calls that stay open at once, or default for what the server says.",
+            "N|default",
+            panel=LIMITS,
+            default=_AS_SAID,
         ),
     ] = None
     requests_per_s: Annotated[
-        float | None,
-        flag("Requests in a second.", "N", panel=LIMITS, default="as the server says"),
+        str | None,
+        flag("Requests in a second, or default.", "N|default", panel=LIMITS, default=_AS_SAID),
     ] = None
     bytes_per_s: Annotated[
         str | None,
         flag(
-            "Bytes of requests in a second, as 10MiB.",
-            "SIZE",
+            "Bytes of requests in a second, as 10MiB, or default.",
+            "SIZE|default",
             panel=LIMITS,
-            default="as the server says",
+            default=_AS_SAID,
         ),
     ] = None
 
     def read(self) -> "Limits":
-        """Return the limits; UsageError for one that lets nothing through."""
+        """Return the limits; UsageError for one that lets nothing through, or is none."""
         from cloud_server.security.registered_device import Limits
         from partitioner.common.units import parse_size
 
-        size = None if self.bytes_per_s is None else parse_size(self.bytes_per_s)
         return Limits(
-            streams=self.streams,
-            requests_per_s=_above_zero(self.requests_per_s),
-            bytes_per_s=_above_zero(size),
+            streams=_limit("--streams", self.streams, int),
+            requests_per_s=_limit("--requests-per-s", self.requests_per_s, float),
+            bytes_per_s=_limit("--bytes-per-s", self.bytes_per_s, parse_size),
         )
 
+    @property
+    def lifted(self) -> frozenset[str]:
+        """The limits that are to be as the server says."""
+        return frozenset(name for name, given in vars(self).items() if given == _LIFTED)
 
-def _above_zero(limit: float | None) -> float | None:
-    if limit is not None and not 0 < limit < float("inf"):
-        raise UsageError(f"a limit of {limit:g} a second lets nothing through. Give more than 0.")
+
+def _limit(name: str, text: str | None, read: Callable[[str], N]) -> N | None:
+    if text is None or text == _LIFTED:
+        return None
+    try:
+        limit = read(text)
+    except ValueError:
+        raise UsageError(
+            f"{name} {text} is no limit. Give a number above 0, or {_LIFTED} for what the server says."
+        ) from None
+    if not 0 < limit < float("inf"):
+        raise UsageError(
+            f"a limit of {limit:g} lets nothing through. Give a number above 0, or {_LIFTED} for what the "
+            "server says."
+        )
     return limit

@@ -17,6 +17,7 @@ from partitioner.settings.panels import SECURITY
 from partitioner.terminal import console
 from partitioner.terminal.app import new_app
 from partitioner.terminal.flags import flag
+from protos.errors import UsageError
 
 if TYPE_CHECKING:
     from cloud_server.security.registered_device import RegisteredDevice
@@ -61,6 +62,11 @@ def create(
     from cloud_server.security.device_file import changing
     from cloud_server.security.registration import register
 
+    if certificate and token_file:
+        raise UsageError(
+            "a device that shows a certificate has no token to write. Leave out --token-file, or "
+            "--certificate."
+        )
     _check_token_file(token_file)
     now = _now()
     device, token = register(name, role, model, limits.read(), certificate, now, _end(expires, now))
@@ -120,10 +126,11 @@ def change(
     Example: splitpoint-cloud devices change cam-1 --devices devices.json --role infer --role fetch
     """
     from cloud_server.security.device_file import changing
-    from cloud_server.security.registration import changed
+    from cloud_server.security.registration import changed, lifted
 
     with changing(devices) as file:
         device = changed(file.find(name), role or None, model or None, limits.read())
+        device = lifted(device, limits.lifted)
         file.put(device)
     _tell(device, None, None, json)
 

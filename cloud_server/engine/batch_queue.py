@@ -72,7 +72,7 @@ class BatchQueue(Generic[W]):
         if most and held >= most:
             raise OverloadedError(
                 f"{plural(held, 'request')} of this priority wait for {one.model}, and its queue takes no "
-                "more. Try again later, or finish the frame on the edge."
+                "more. Try again later."
             )
         place = self._fair[one.level].place(one.caller, one.cost_s)
         self._insert(one, (one.level, False, place, next(self._number)))

@@ -136,6 +136,6 @@ def _whole_number(parameters: Mapping[str, InferParameter], key: str) -> int:
 def late(request: Request) -> LateError:
     """Return what the caller of a request gets that was not computed in time."""
     return LateError(
-        f"the request has waited for {request.model} for longer than its timeout. Allow more, or "
-        "finish the frame on the edge."
+        f"the request has waited for {request.model} for longer than its timeout. Allow more, "
+        "or try again later."
     )

@@ -141,8 +141,7 @@ class ModelStore:
             if not version or found.is_called(version):
                 return found
         raise UnknownNameError(
-            f"bundle {name!r} has no version {version!r}. It has: {_told(there)}. "
-            "Ask for one of these, or for none to get the first."
+            f"bundle {name!r} has no version {version!r}. It has: {_told(there)}. Name one of these."
         )
 
     def find_bundle(self, name: str, version: str = "") -> Bundle:
@@ -231,7 +230,8 @@ class ModelStore:
         owners = [bundle for bundle in there if name == bundle or name.startswith(f"{bundle}.")]
         owner = max(owners, key=len, default="")
         if owner in self._hidden:
-            return f"{owner} was unloaded. Load it again, or use another: {_listed(self.versions)}."
+            others = f", or use another: {_listed(self.versions)}" if self.versions else ""
+            return f"{owner} was unloaded. Load it again{others}."
         if owner and name == model_name(owner, EDGE):
             return (
                 f"model {name!r} has nothing to serve: the cut {EDGE!r} leaves everything on the "

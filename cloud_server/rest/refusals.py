@@ -116,7 +116,7 @@ def add_refusals(app: FastAPI) -> None:
         if request.url.path.startswith(_SHARED_MEMORY):
             return _of_shared_memory(request.url.path)
         if error.status_code == 404:
-            return said(404, "this server has no such page. docs lists those that it has.")
+            return said(404, "this server has no such page. /docs lists those that it has.")
         if error.status_code == 405:
             sentence = f"this page is not asked for by {request.method[:16]}. See docs."
             return said(405, sentence, dict(error.headers or {}))
@@ -126,4 +126,4 @@ def add_refusals(app: FastAPI) -> None:
     async def of_arguments(_request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        return said(400, f"{where}: {first['msg']}. docs lists what this page takes.")
+        return said(400, f"{where}: {first['msg']}. /docs lists what this page takes.")

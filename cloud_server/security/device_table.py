@@ -20,7 +20,7 @@ def device_json(device: RegisteredDevice, now: datetime) -> dict[str, Any]:
         "limits": device.limits.model_dump(exclude_none=True),
         "certificate": device.certificate,
         "created": device.created.isoformat(),
-        "tokens": [_token_json(token, now) for token in device.tokens],
+        "tokens": [_token_json(device, token, now) for token in device.tokens],
     }
 
 
@@ -39,9 +39,10 @@ def device_sentence(device: RegisteredDevice, now: datetime) -> str:
 
 def devices_table(devices: Sequence[RegisteredDevice], now: datetime) -> Table:
     """Return a table of devices, a row each."""
-    table = Table("device", "state", "roles", "models", "limits", "known by")
+    table = Table("device", "state", "roles", "models", "limits")
+    table.add_column("known by", no_wrap=True)  # whole, as revoke --token-key takes it
     for device in devices:
-        known = [f"{token.key} ({token.state(now)})" for token in device.tokens]
+        known = [_token_line(device, token, now) for token in device.tokens]
         table.add_row(
             device.name,
             _state(device),
@@ -53,14 +54,25 @@ def devices_table(devices: Sequence[RegisteredDevice], now: datetime) -> Table:
     return table
 
 
+def _token_line(device: RegisteredDevice, token: TokenRecord, now: datetime) -> str:
+    state = _token_state(device, token, now)
+    if state != "valid" or token.expires is None:
+        return f"{token.key} ({state})"
+    return f"{token.key}\n  until {token.expires:%Y-%m-%d %H:%M %Z}"
+
+
+def _token_state(device: RegisteredDevice, token: TokenRecord, now: datetime) -> str:
+    return "revoked" if device.revoked else token.state(now)
+
+
 def _state(device: RegisteredDevice) -> str:
     return "revoked" if device.revoked else "served"
 
 
-def _token_json(token: TokenRecord, now: datetime) -> dict[str, Any]:
+def _token_json(device: RegisteredDevice, token: TokenRecord, now: datetime) -> dict[str, Any]:
     return {
         "key": token.key,
-        "state": token.state(now),
+        "state": _token_state(device, token, now),
         "created": token.created.isoformat(),
         "expires": token.expires.isoformat() if token.expires else None,
     }

@@ -196,6 +196,15 @@ def gate_of(options: DeviceOptions) -> Gate | None:
     return Gate(Path(options.devices), limits)
 
 
+def warn_of_certificates(gate: Gate | None, *, asked_for: bool) -> None:
+    """Say once when devices are known by certificates that no listener asks for."""
+    if gate is not None and gate.takes_certificates and not asked_for:
+        _log.warning(
+            "devices that are known by their certificate alone cannot get in: this server asks for none. "
+            "Start it with --tls-client-ca, or give them a token."
+        )
+
+
 def _stamp_of(path: Path) -> _Stamp:
     """Return what changes whenever a file is replaced, written to or made readable; () when it is missing."""
     try:

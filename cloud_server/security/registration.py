@@ -1,6 +1,6 @@
 """Registration: devices as they are made, given another token, and revoked. Pure, but for the randomness."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -72,6 +72,12 @@ def changed(
         return RegisteredDevice.model_validate(new)
     except ValidationError as error:
         raise UsageError(_advice(first_fault(error), device.name)) from error
+
+
+def lifted(device: RegisteredDevice, names: Iterable[str]) -> RegisteredDevice:
+    """Return the device without its own limits of these names: what the server says holds."""
+    limits = device.limits.model_copy(update=dict.fromkeys(names))
+    return device.model_copy(update={"limits": limits})
 
 
 def rotated(

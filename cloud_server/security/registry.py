@@ -47,7 +47,12 @@ class Registry:
         if token is None or found is None or not token.fits(found[1].sha256):
             raise UnauthenticatedError(f"this server does not know the token. {_NEW_TOKEN}")
         device, record = found
-        state = "revoked" if device.revoked is not None else record.state(now)
+        if device.revoked is not None:
+            raise UnauthenticatedError(
+                f"the token of device {device.name} is revoked, with the whole device. Ask for it to be made "
+                f"anew: splitpoint-cloud devices create {device.name}."
+            )
+        state = record.state(now)
         if state != "valid":
             raise UnauthenticatedError(
                 f"the token of device {device.name} is {state}. {_NEW_TOKEN}"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from cloud_server.cli.device_flags import ROLES
 from cloud_server.cli.main import app
 from cloud_server.security.credentials import Credentials
 from cloud_server.security.device_file import read_devices
@@ -99,6 +100,11 @@ def test_revoked_device_is_out_and_its_name_may_be_given_again(path: Path) -> No
     assert owner(path, new) == "cam"
     with pytest.raises(UnauthenticatedError):
         owner(path, old)
+    run(path, "revoke", "cam")
+    with pytest.raises(
+        UnauthenticatedError, match="made anew: splitpoint-cloud devices create cam"
+    ):
+        owner(path, new)
 
 
 def test_what_a_device_may_do_changes_and_its_token_stays(path: Path) -> None:
@@ -117,6 +123,36 @@ def test_what_a_device_may_do_changes_and_its_token_stays(path: Path) -> None:
         run(path, "change", "cam", "--role", "infer")
 
 
+def test_limit_that_is_left_out_stays_and_is_lifted_by_a_word(path: Path) -> None:
+    limits = "--streams", "2", "--requests-per-s", "5", "--bytes-per-s", "1MB"
+    run(path, "create", "cam", "--role", "infer", *limits)
+    for word, left in (
+        ("--requests-per-s", {"streams": 2, "bytes_per_s": 1e6}),
+        ("--streams", {"bytes_per_s": 1e6}),
+        ("--bytes-per-s", {}),
+    ):
+        told = json.loads(run(path, "change", "cam", word, "default", "--json").stdout)
+        assert told["limits"] == left
+
+
+def test_list_shows_whole_keys_and_the_end_of_an_overlap_on_a_narrow_screen(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    roles = [word for role in ROLES for word in ("--role", role)]
+    run(path, "create", "camera-by-the-gate", *roles, "--model", "resnet50-by-the-gate")
+    run(path, "rotate", "camera-by-the-gate", "--overlap", "1h")
+    (device,) = read_devices(path).devices
+    listed = run(path, "list").stdout
+    assert all(token.key in listed for token in device.tokens)
+    assert f"until {device.tokens[0].expires:%Y-%m-%d %H:%M}" in listed
+    run(path, "revoke", "camera-by-the-gate")
+    listed = run(path, "list").stdout
+    assert listed.count("(revoked)") == 2
+    states = json.loads(run(path, "list", "--json").stdout)[0]["tokens"]
+    assert {token["state"] for token in states} == {"revoked"}
+
+
 def test_device_by_certificate_has_no_token(path: Path) -> None:
     created = run(path, "create", "cam", "--role", "infer", "--certificate")
     assert created.stdout == ""
@@ -131,6 +167,12 @@ def test_device_by_certificate_has_no_token(path: Path) -> None:
         (["create", "x", "--role", "root"], "'root' is no role. There are: infer, fetch"),
         (["create", "x", "--role", "infer", "--requests-per-s", "0"], "lets nothing through"),
         (["create", "x", "--role", "infer", "--token-file", "/none/t"], "cannot be written"),
+        (["change", "cam", "--requests-per-s", "any"], "or default for what the server says"),
+        (["change", "cam", "--streams", "0"], "lets nothing through"),
+        (
+            ["create", "x", "--role", "infer", "--certificate", "--token-file", "t"],
+            "has no token to write",
+        ),
         (["change", "cam", "--model", "a/b"], "Write a model as its bundle is called"),
         (["change", "cam", "--role", "root"], "'root' is no role"),
         (["revoke", "x"], "there is no device 'x'"),

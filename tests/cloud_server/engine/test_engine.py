@@ -106,7 +106,7 @@ async def test_answered_requests_leave_their_places_and_no_more(
     with pytest.raises(
         OverloadedError,
         match=r"^this server has 2 requests waiting, and takes no more\. Try again later, "
-        r"or finish the frame on the edge\.$",
+        r"or try again later\.$",
     ):
         await engine.submit(job(residual_bundle))
     gate.opened.set()

@@ -216,7 +216,7 @@ def test_hidden_bundle_is_refused_until_it_is_shown(net_versions: list[Bundle]) 
     ):
         with pytest.raises(UnknownNameError):
             ask()
-    with pytest.raises(UnknownNameError, match="net was unloaded. Load it again"):
+    with pytest.raises(UnknownNameError, match=r"net was unloaded\. Load it again\.$"):
         store.find("net")
     assert not store.versions
     assert list(store.hidden) == ["net"]

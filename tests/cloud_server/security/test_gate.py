@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -15,8 +15,9 @@ from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos.errors import DeniedError, FileError, OverloadedError, UnauthenticatedError
 from protos.serving.callers import CALLER
+from tests.kit.certificates import Authority
 from tests.kit.clocks import FakeClock
-from tests.kit.devices import NOW, UNLIMITED, device_of, enrol, put
+from tests.kit.devices import NOW, UNLIMITED, certified, device_of, enrol, put
 
 
 @pytest.fixture
@@ -178,3 +179,23 @@ def test_gate_has_the_limits_of_the_server(path: Path, residual_bundle: Bundle) 
     with pytest.raises(OverloadedError, match="cam may take 1 request a second"):
         gate.charge(device, 0)
     assert repr(gate) == f"<Gate by {path}>"
+
+
+@pytest.mark.parametrize(("asks", "said"), [(False, 1), (True, 0)])
+def test_devices_by_certificate_are_warned_of_where_nobody_asks_for_one(
+    path: Path,
+    residual_bundle: Bundle,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    asks: bool,
+    said: int,
+) -> None:
+    put(path, certified("cam", "infer"))
+    authority = Authority(tmp_path / "ours")
+    own = authority.issue()
+    more: dict[str, Any] = {"tls_client_ca": authority.path} if asks else {}
+    with CloudServer(
+        residual_bundle.path, devices=path, tls_cert=own.cert, tls_key=own.key, **more
+    ):
+        assert caplog.text.count("Start it with --tls-client-ca") == said

@@ -408,7 +408,8 @@ def test_open_stream_of_a_revoked_device_ends(
         put(path, revoked(device, NOW))  # and nobody tells the server
         assert stream.end() == (
             "UNAUTHENTICATED",
-            "the token of device lost is revoked. Ask for a new one: splitpoint-cloud devices rotate.",
+            "the token of device lost is revoked, with the whole device. Ask for it to be made anew: "
+            "splitpoint-cloud devices create lost.",
         )
         assert others.ask(data) == ""
         others.call.cancel()
