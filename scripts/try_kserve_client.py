@@ -1,9 +1,9 @@
 """Ask a server by KServe's own REST client, which is too large to be a dependency of the tests.
 
-In an environment of its own, against a server that runs (`splitpoint-cloud serve … --http 127.0.0.1:8000`):
+In an environment of its own, against a server that runs (`splitpoint-cloud serve … --http 127.0.0.1:8080`):
 
 python -m venv kserve && kserve/bin/pip install kserve==0.21.0
-kserve/bin/python scripts/try_kserve_client.py http://127.0.0.1:8000 MODEL
+kserve/bin/python scripts/try_kserve_client.py http://127.0.0.1:8080 MODEL
 
 It imports nothing of Splitpoint. The model has to take FP32; its open sizes are taken as 1. Inference is
 tried with JSON and binary data in, and JSON and binary data out; all four have to agree.

@@ -85,8 +85,7 @@ class Admission:
             self._short_until_s = self._clock() + _CALM_S
             away_s = self._push_back.refused(wait_s)
             raise OverloadedError(
-                f"this server has {full} waiting, and takes no more. Try again later, or finish the "
-                "frame on the edge.",
+                f"this server has {full} waiting, and takes no more. Try again later.",
                 away_s,
             )
         self._push_back.admitted()
