@@ -134,6 +134,12 @@ class DeviceTrust:
         permission = read_rollback(bundle, self.trust)
         if permission is None:
             return False
+        if permission.model != bundle.name:
+            raise SignatureError(
+                f"{bundle.path / ROLLBACK_FILE} permits {permission.model} to go back, and this bundle is "
+                f"{bundle.name}. Make one for it: splitpoint permit-rollback {bundle.path} --to-release "
+                f"{signed.release} --from-release {highest} --key FILE."
+            )
         return permission.allows(bundle.name, signed.release, highest)
 
 

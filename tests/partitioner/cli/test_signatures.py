@@ -122,6 +122,15 @@ def test_permission_to_go_back_is_made_for_one_step_or_more(key: Path, tmp_path:
     assert not (tmp_path / "none.json").exists()
 
 
+def test_permission_of_a_folder_lies_in_it_and_a_name_needs_a_file(net: Path, key: Path) -> None:
+    words = ("--to-release", 3, "--key", key)
+    made = said("permit-rollback", net, *words)
+    assert (made["model"], made["path"]) == (Bundle.load(net).name, str(net / "rollback.json"))
+    assert (net / "rollback.json").is_file()
+    done = run("permit-rollback", "digits", *words)
+    assert "digits is no bundle's folder" in str(done.exception)
+
+
 def test_release_goes_up_only(net: Path, key: Path) -> None:
     said("sign", net, "--key", key, "--release", 5)
     done = run("sign", net, "--key", key, "--release", 5)
