@@ -18,6 +18,8 @@ from edge_client.cli.reports.remarks import (
     tell_of_health,
     tell_of_labels,
     tell_of_link,
+    tell_of_server,
+    tell_of_server_move,
     tell_of_slowness,
     tell_of_unlabelled,
     tell_of_update,
@@ -71,6 +73,8 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
         writer = stack.enter_context(RecordWriter(settings.reports.output, as_json))
         tell_of_link(settings.client)
         tell_of_choice(client.asynchronous)
+        tell_of_server(client.asynchronous)
+        client.asynchronous.on_server.add(tell_of_server_move)
         tell_of_exits(client.bundle, client.exit_threshold)
         client.asynchronous.on_distrust.add(tell_of_distrust)
         client.asynchronous.on_update.add(tell_of_update)

@@ -14,6 +14,8 @@ from edge_client.cli.reports.remarks import (
     tell_of_exits,
     tell_of_health,
     tell_of_link,
+    tell_of_server,
+    tell_of_server_move,
     tell_of_slowness,
     tell_of_update,
 )
@@ -79,6 +81,8 @@ async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
         stack.push_async_callback(server.stop)
         tell_of_link(settings.client)
         tell_of_choice(client)
+        tell_of_server(client)
+        client.on_server.add(tell_of_server_move)
         tell_of_exits(client.bundle, client.exit_threshold)
         client.on_distrust.add(tell_of_distrust)
         client.on_update.add(tell_of_update)

@@ -17,6 +17,7 @@ from edge_client.client.pipeline import FramePipeline, OnError, stream_frames
 from edge_client.client.version_keeper import VersionKeeper
 from edge_client.cloud.absence import say_absence
 from edge_client.cloud.greeting import ServerInfo, report_telemetry
+from edge_client.cloud.servers import ServerMove
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.cloud_watch import CloudWatch, LookCounts
 from edge_client.control.controller import Controller
@@ -81,6 +82,8 @@ class AsyncEdgeClient:
             hedging=options.hedging,
         )
         self._common = CommonParts(options, policy, self._transport, EdgeEstimates(policy))
+        if self._transport is not None:
+            self._transport.servers.on_move = self._common.on_server.tell
         self.version = LiveVersion(bundle, self._common)
         """The version of the bundle that frames begin on."""
         self.version.hear()
@@ -161,6 +164,17 @@ class AsyncEdgeClient:
     def on_update(self) -> Listeners[UpdateState]:
         """Hear what becomes of versions that the cloud offers."""
         return self._common.on_update
+
+    @property
+    def on_server(self) -> Listeners[ServerMove]:
+        """Hear of moves from one server of the cloud to another."""
+        return self._common.on_server
+
+    @property
+    def server_in_use(self) -> str | None:
+        """The address of the server that is asked, of several; None where there is no choice."""
+        several = self._transport is not None and len(self._transport.servers) > 1
+        return self._transport.address if self._transport is not None and several else None
 
     @property
     def on_distrust(self) -> Listeners[MismatchError | None]:

@@ -22,6 +22,7 @@ from edge_client.client.hedges import HedgeCounts
 from edge_client.client.options import ClientOptions
 from edge_client.client.pipeline import FramePipeline
 from edge_client.client.session import CloudSession
+from edge_client.cloud.servers import ServerMove
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.cloud_watch import CloudWatch
 from edge_client.control.controller import Controller
@@ -67,6 +68,7 @@ class CommonParts:
     hedges: HedgeCounts = field(default_factory=HedgeCounts)
     on_move: Listeners[Choice] = field(default_factory=Listeners)
     on_distrust: Listeners[MismatchError | None] = field(default_factory=Listeners)
+    on_server: Listeners[ServerMove] = field(default_factory=Listeners)
     on_update: Listeners[UpdateState] = field(default_factory=Listeners)
 
 

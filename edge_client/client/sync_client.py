@@ -83,6 +83,11 @@ class EdgeClient:
         return self._client.cloud_is_away
 
     @property
+    def server_in_use(self) -> str | None:
+        """The address of the server that is asked, of several; None where there is no choice."""
+        return self._client.server_in_use
+
+    @property
     def absence(self) -> str:
         """Why the cloud is not asked while it is away, as a clause."""
         return self._client.absence

@@ -37,8 +37,13 @@ def needs_a_person(error: SplitpointError) -> bool:
     return isinstance(error, _NEEDS_A_PERSON)
 
 
+def say_of_server(error: SplitpointError | None) -> str:
+    """Return what is so of a server whose last failure is `error`, as a predicate: `is away`."""
+    if isinstance(error, UnreachableError):
+        return error.cause
+    return next((text for kind, text in _IS if isinstance(error, kind)), "is away")
+
+
 def say_absence(error: SplitpointError | None) -> str:
     """Return a clause such as `the cloud is away`, true of a cloud whose last failure is `error`."""
-    if isinstance(error, UnreachableError):
-        return f"the cloud {error.cause}"
-    return f"the cloud {next((text for kind, text in _IS if isinstance(error, kind)), 'is away')}"
+    return f"the cloud {say_of_server(error)}"

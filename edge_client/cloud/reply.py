@@ -25,6 +25,8 @@ class Reply:
     decode_s: float
     compute_s: float
     open_s: float = 0.0
+    server: str = ""
+    """The address of who has answered; empty where a client has one server alone."""
 
     @property
     def network_s(self) -> float:

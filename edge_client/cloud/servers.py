@@ -6,17 +6,32 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from threading import Thread
 
-from protos.errors import UsageError
+from protos.errors import SplitpointError, UsageError
 from protos.rpc.addresses import split_address
 from protos.rpc.endpoints import Endpoint
 from protos.security.channel_security import ChannelSecurity
 
 _RESOLVED_S = 1.0
 """What a name service may take; without an answer the names stand for themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMove:
+    """A client that goes on with another server."""
+
+    before: str
+    after: str
+    error: SplitpointError | None
+    """What the one before has failed with."""
+
+
+def _unheard(_move: ServerMove) -> None:
+    """Let nobody hear of moves."""
+
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -59,6 +74,8 @@ class Servers:
     def __init__(self, endpoints: Sequence[Endpoint], resolving: Resolve = resolve) -> None:
         self.resolving = resolving
         """Finds the addresses of names."""
+        self.on_move: Callable[[ServerMove], None] = _unheard
+        """Hears of moves from one server to another."""
         self._named = tuple(endpoints)
         self._all = self._named
         self._current = self._named[0]
@@ -86,6 +103,11 @@ class Servers:
     def use(self, server: Endpoint) -> None:
         """Ask this one from now on."""
         self._current = server
+
+    def tell_move(self, before: Endpoint, error: SplitpointError | None) -> None:
+        """Tell that another server than `before` serves now, as that has failed with `error`."""
+        if before.address != self._current.address:
+            self.on_move(ServerMove(before.address, self._current.address, error))
 
     def rest(self, server: Endpoint, until_s: float) -> None:
         """Leave a server alone until a moment: it is full, and has named it."""

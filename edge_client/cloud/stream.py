@@ -28,7 +28,7 @@ from protos.names import (
     PARAM_QUEUE_NS,
     PARAM_RETRY_AFTER_MS,
 )
-from protos.rpc.calls import refused, unreachable
+from protos.rpc.calls import STOPS, refused, unreachable
 from protos.rpc.endpoints import Endpoint
 from protos.rpc.status import error_from
 from protos.wire.checksums import check_seal
@@ -71,6 +71,8 @@ class InferStream:
     def __init__(self, channel: grpc.aio.Channel, server: Endpoint) -> None:
         method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(METHOD)
         self.ended = False
+        self.farewell: UnreachableError | None = None
+        """What the server has ended the stream with, if it was told to stop."""
         self._server = server
         self._call = method()
         self._pending: dict[str, PendingRequest] = {}
@@ -79,6 +81,11 @@ class InferStream:
         self._heard_at = perf_counter()
         self._writer: asyncio.Task[None] | None = None
         self._reader = asyncio.create_task(self._read_all())
+
+    @property
+    def address(self) -> str:
+        """The address of the server that is asked."""
+        return self._server.address
 
     @property
     def is_busy(self) -> bool:
@@ -218,6 +225,8 @@ class InferStream:
     def _end(self, error: SplitpointError) -> None:
         """Fail all in flight. If one was too large, the others are only its victims."""
         self.ended = True
+        if isinstance(error, UnreachableError) and error.cause == STOPS:
+            self.farewell = error
         waiting = sorted(self._pending.items(), key=lambda item: item[1].size, reverse=True)
         for place, (request_id, _) in enumerate(waiting):
             victim = place > 0 and isinstance(error, TooLargeError)

@@ -1,6 +1,7 @@
 """The transport of requests: a connection to the server, and one long-lived stream over it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import grpc.aio
 
@@ -8,7 +9,7 @@ from edge_client.cloud.reply import Reply
 from edge_client.cloud.servers import Servers
 from edge_client.cloud.stream import InferStream, PendingRequest
 from partitioner.common.units import plural
-from protos.errors import LateError, TooLargeError, UsageError
+from protos.errors import LateError, TooLargeError, UnreachableError, UsageError
 from protos.rpc.endpoints import Endpoint
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 
@@ -97,14 +98,20 @@ class GrpcTransport:
                 f"{self._max_request_bytes:,}. Use another cut or codec, or raise --max-message there."
             )
         stream = self._stream
+        farewell = None if stream is None else stream.farewell
         if stream is None or stream.ended:
             stream = self._stream = InferStream(self.channel, self.endpoint)
         try:
-            return await stream.call(request_id, PendingRequest(message, leaves, late), timeout_s)
+            reply = await stream.call(request_id, PendingRequest(message, leaves, late), timeout_s)
         except LateError:
             if stream is self._stream and stream.silent_s >= self._silence_s:
                 await self.close()  # a black hole: only a new connection can find a way out
             raise
+        except UnreachableError as error:
+            if farewell is None:
+                raise
+            raise farewell from error  # between two frames: it does not refuse connections by chance
+        return replace(reply, server=stream.address) if len(self.servers) > 1 else reply
 
     async def switch_to(self, server: Endpoint) -> None:
         """Ask this server from now on, over a new connection: what hangs in the old one hangs no longer."""

@@ -59,6 +59,7 @@ class CloudRetry:
         self._clock = clock
         self._tried = transport.endpoint
         self._searches = self._is_away = False
+        self._left: tuple[Endpoint, SplitpointError | None] = (transport.endpoint, None)
         self._looking_up: asyncio.Task[None] | None = None
         self._looked_up_at = -math.inf
 
@@ -81,6 +82,7 @@ class CloudRetry:
             planned_at = self._clock()
             await self._transport.switch_to(server)
             await self._on_back(info)
+            self._transport.servers.tell_move(*self._left)
         except SplitpointError as error:
             await self._probes.hang_up()
             self._failed(error, planned_at)
@@ -120,6 +122,7 @@ class CloudRetry:
         servers = self._transport.servers
         if not self._searches:
             self._searches, self._tried = True, self._transport.endpoint
+            self._left = self._tried, self._breaker.error
             self._looked_up_at = -math.inf
             self._leave_alone(self._breaker.error, now_s)
             self._is_away = isinstance(self._breaker.error, NetworkError)

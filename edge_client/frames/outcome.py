@@ -137,6 +137,7 @@ def _result(
         upload_bytes=work.sent_bytes,
         download_bytes=reply.download_bytes if reply else 0,
         timings=Timings(latency_s, work.edge_s, network_s, queue_s, cloud_s, wait_s),
+        server=reply.server if reply else "",
         fallback=failure.kind if failure else None,
         cloud_error=failure.error if failure and failure.was_asked else None,
         hedged=hedged,

@@ -91,6 +91,8 @@ class Result:
     """Set where the cloud's answer was so late that this device began to finish the frame, too."""
     cloud_error: SplitpointError | None = None
     """What the cloud failed it with; None also where it was not asked, as it had failed others."""
+    server: str = ""
+    """The address of the server that served it; empty where the cloud did not, or is one server alone."""
     version_digest: str = ""
     """The digest of the version of the bundle that served it, whole: head, tail and exit are of one."""
 

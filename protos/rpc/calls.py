@@ -11,8 +11,9 @@ from protos.rpc.refused_connections import meaning_of
 from protos.rpc.status import error_from
 
 _OTHER_PROTOCOL = "speaks another protocol than gRPC"
+STOPS = "is shutting down"
 _CAUSES = (
-    ("server is shutting down", "is shutting down"),
+    ("server is shutting down", STOPS),
     ("Connection refused", "refuses connections"),
     ("errors resolving", "has a name that cannot be resolved"),
     ("DNS resolution failed", "has a name that cannot be resolved"),
@@ -41,6 +42,8 @@ def unreachable(text: str, details: str, server: Endpoint) -> UnreachableError:
             needs_a_person=meaning.needs_a_person,
         )
     cause = next((cause for said, cause in _CAUSES if said in details), "is away")
+    if cause == STOPS:
+        text = f"the server at {server} is shutting down, as it was told to. Wait for it, or for another."
     return UnreachableError(text, cause, needs_a_person=cause == _OTHER_PROTOCOL)
 
 
@@ -72,7 +75,7 @@ def refused(
     if isinstance(error, UnauthenticatedError) and not shows:
         return UnauthenticatedError(
             f"the server at {server} asks who calls, and this device shows no token. Give the file of its "
-            "own as `token_file` (--token-file), or its certificate as `tls_cert` and `tls_key`. Where the "
+            "own as `token_file`, or its certificate as `tls_cert` and `tls_key`. Where the "
             "server is, they are made with: splitpoint-cloud devices create."
         )
     return error

@@ -11,6 +11,8 @@ from edge_client.cli.reports.tally import Tally
 from edge_client.cli.settings import EdgeSettings
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.options import ClientOptions
+from edge_client.cloud.absence import say_of_server
+from edge_client.cloud.servers import ServerMove
 from edge_client.control.power_watch import find_power
 from edge_client.telemetry.health import Health, State
 from edge_client.updates.updater import Phase, UpdateState
@@ -123,6 +125,18 @@ def tell_of_choice(client: AsyncEdgeClient) -> None:
         heads_only = client.bundle.heads_only
         alone = "get the exit's answer, or none" if heads_only else "are finished on this device"
         console.warn(f"{client.trouble} Until that is mended, frames {alone}.")
+
+
+def tell_of_server(client: AsyncEdgeClient) -> None:
+    """Say which server of several is in use."""
+    if client.server_in_use is not None and not client.cloud_is_away:
+        console.remark(f"of the servers, {client.server_in_use} is in use")
+
+
+def tell_of_server_move(move: ServerMove) -> None:
+    """Say which server is in use from now on, and why the one before is not."""
+    why = say_of_server(move.error)
+    console.remark(f"goes on with {move.after}, as {move.before} {why}")
 
 
 def tell_of_exits(bundle: Bundle, threshold: ExitThreshold) -> None:

@@ -97,6 +97,7 @@ def record_of(
         "source": source,
         "served_by": str(result.served_by),
         "reason": with_flags(result.reason),
+        **({"server": result.server} if result.server else {}),
         "cut": result.cut,
         "codec": result.codec,
         "version_digest": result.version_digest[:DIGEST_SHOWN],

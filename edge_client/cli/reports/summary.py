@@ -46,6 +46,7 @@ def sum_up(
     summary["looks"] = asdict(client.looks)
     summary["link_is_measured"] = client.link_is_measured
     summary["cloud"] = client.absence if client.cloud_is_away else None
+    summary["server"] = client.server_in_use
     bundle = client.bundle
     if not as_json:
         print_summary(summary, bundle)
@@ -104,6 +105,8 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
 def _end_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Return how the cloud and its link were at the end."""
     rows = []
+    if summary["server"]:
+        rows.append(("server", summary["server"]))
     if summary["cloud"]:
         rows.append(("at the end", summary["cloud"]))
     if link := summary["link"]:

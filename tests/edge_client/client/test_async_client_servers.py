@@ -10,6 +10,8 @@ import pytest
 
 from cloud_server.server import CloudServer
 from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.cloud.absence import say_of_server
+from edge_client.cloud.servers import ServerMove
 from edge_client.frames.result import Result, ServedBy
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import write_manifest
@@ -60,12 +62,17 @@ async def test_server_that_stops_is_left_and_no_frame_is_lost(
     first, second = two
     home = first.address
     async with client_of(residual_bundle, home, second.address) as client:
-        await frames_until(client, by_cloud)
+        moves: list[ServerMove] = []
+        client.on_server.add(moves.append)
+        assert (await frames_until(client, by_cloud))[-1].server == home
         assert client._transport is not None
         assert client._transport.address == home
         await first.stop(0.5)
-        await frames_until(client, by_cloud)
-        assert client._transport.address == second.address
+        assert (await frames_until(client, by_cloud))[-1].server == second.address
+        assert client.server_in_use == second.address
+        (move,) = moves
+        assert (move.before, move.after) == (home, second.address)
+        assert say_of_server(move.error) == "is shutting down"
         async with CloudServer(residual_bundle.path, home, workers=1):
             await second.stop(0.5)
             await frames_until(client, by_cloud)

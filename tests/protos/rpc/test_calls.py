@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 import grpc
 import pytest
 
+from partitioner.terminal.flag_names import with_flags
 from protos.errors import (
     DeniedError,
     OverloadedError,
@@ -16,9 +17,10 @@ from protos.errors import (
     UnauthenticatedError,
     UnreachableError,
 )
-from protos.rpc.calls import refused, translate
+from protos.rpc.calls import refused, translate, unreachable
 from protos.rpc.endpoints import Endpoint
 from protos.security.channel_security import ChannelSecurity
+from protos.serving.refusals import DRAINING
 
 
 def failed(address: str) -> SplitpointError:
@@ -119,7 +121,7 @@ def test_caller_who_is_not_let_in_is_denied_and_not_a_fault(
         server.stop(None).wait()
     assert type(error) is kind
     if kind is UnauthenticatedError:
-        assert "--token-file" in str(error)
+        assert "Give the file of its own as --token-file" in with_flags(str(error))
         assert "Bearer" not in str(error)
     else:
         assert str(error) == "no token."
@@ -158,3 +160,9 @@ def test_trailers_say_when_a_busy_server_takes_more(
     error = translate(_Refused(*trailers), Endpoint("here:1"))
     assert isinstance(error, OverloadedError)
     assert error.retry_after_s == wait_s
+
+
+def test_server_that_was_told_to_stop_is_said_to_do_that() -> None:
+    error = unreachable("the stream broke.", DRAINING, Endpoint("cloud:50051"))
+    assert error.cause == "is shutting down"
+    assert str(error).startswith("the server at cloud:50051 is shutting down")

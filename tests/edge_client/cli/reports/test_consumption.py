@@ -73,6 +73,7 @@ def summary_of(bundle: Bundle, terms: Terms, *results: Result) -> dict[str, Any]
     return {
         **found,
         "cloud": None,
+        "server": None,
         "stops": 0,
         "fallbacks": {},
         "switches": 0,

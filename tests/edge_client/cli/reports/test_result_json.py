@@ -22,3 +22,13 @@ def test_record_says_when_a_frame_was_hedged_and_who_was_first(residual_bundle: 
     theirs = replace(served, hedged=Hedged(0.03, None, device_first=False, dropped_s=0.02))
     found = record_of(theirs, "", 0.0, meaning)["hedged"]
     assert (found["expected_s"], found["first"], found["dropped_s"]) == (None, "cloud", 0.02)
+
+
+def test_record_says_which_server_has_served_where_there_are_several(
+    residual_bundle: Bundle,
+) -> None:
+    meaning = Interpretation(residual_bundle, labelled=False)
+    served = Result(0, {}, ServedBy.CLOUD, "", "cut-03", "raw", 100, 0, Timings(0.2, 0.1))
+    assert "server" not in record_of(served, "", 0.0, meaning)
+    by_b = replace(served, server="b:50051")
+    assert record_of(by_b, "", 0.0, meaning)["server"] == "b:50051"

@@ -31,6 +31,7 @@ def shown(
     summary = tally.summary(dropped=0, unreadable=0, link=link)
     summary |= {
         "cloud": None,
+        "server": None,
         "stops": 0,
         "fallbacks": {},
         "switches": 0,
