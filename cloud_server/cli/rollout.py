@@ -175,12 +175,7 @@ def _show(rollouts: "Sequence[Rollout]", *, as_json: bool) -> None:
             "nothing is rolled out: devices go on with the versions that they have"
         )
     for one in rollouts:
-        why = f", {one.reason}" if one.reason else ""
-        console.screen.print(
-            f"{one.name}: version {one.version_digest[:_SHOWN]} for {one.share:.0%} of the devices, "
-            f"{one.state}{why}",
-            markup=False,
-        )
+        console.screen.print(_sentence(one), markup=False)
         for use in one.uses:
             what = "  new   " if use.version_digest == one.version_digest else "  before"
             console.screen.print(
@@ -193,6 +188,16 @@ def _show(rollouts: "Sequence[Rollout]", *, as_json: bool) -> None:
                 console.screen.print(f"         {reason}", markup=False)
         if one.warning:
             console.remark(f"warning: {one.warning}")
+
+
+def _sentence(one: "Rollout") -> str:
+    version, share = f"{one.name}: version {one.version_digest[:_SHOWN]}", f"{one.share:.0%}"
+    why = f", {one.reason}" if one.reason else ""
+    if one.state == "back":
+        return (
+            f"{version} goes back from all devices that have it, and was for {share} of them{why}"
+        )
+    return f"{version} for {share} of the devices, {one.state}{why}"
 
 
 def _plain(one: "Rollout") -> dict[str, Any]:

@@ -101,6 +101,8 @@ class BundleFolder:
             self._seen[folder] = _Seen(mark, found)
             if kept is None or kept.digest != found.digest:
                 _log.info("%s holds version %s of %s", folder, str(found), found.name)
+            elif before and before.refusal:
+                _log.info("%s is whole again: version %s of %s", folder, str(found), found.name)
             return
         self._seen[folder] = _Seen(mark, kept, found)
         if before is None or before.refusal != found:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -128,6 +129,9 @@ class GuardedAnswerer:
             self._gate.charge(device, job.size_bytes)
         except SplitpointError:
             job.identify()
+            with suppress(SplitpointError):  # it counts under the model that it was for
+                model = self._models.find(job.model_name)
+                job.served = model.name, model.version
             raise
         if not device.uses_all:
             self._models.check(device, job.model_name)

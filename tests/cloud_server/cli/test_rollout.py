@@ -44,7 +44,9 @@ def test_roll_out_is_started_widened_held_and_taken_back(
     assert "for 50% of the devices" in invoke("share", "net", "50%", "--cloud", address).stdout
     assert "held, by command" in invoke("hold", "net", "--cloud", address).stdout
     assert "devices, running" in invoke("resume", "net", "--cloud", address).stdout
-    invoke("back", "net", "--cloud", address)
+    back = invoke("back", "net", "--cloud", address).stdout
+    said = "goes back from all devices that have it, and was for 50% of them, by command"
+    assert said in " ".join(back.split())
     (told,) = json.loads(invoke("status", "--cloud", address, "--json").stdout)["rollouts"]
     assert (told["state"], told["share"], told["version_digest"]) == ("back", 0.5, digest)
     assert [use["devices"] for use in told["uses"]] == [0, 0]

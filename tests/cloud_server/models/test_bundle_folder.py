@@ -1,6 +1,7 @@
 """The folder of bundles on the disk: what in it is a version, and what is none and why."""
 
 import errno
+import logging
 import os
 import re
 import shutil
@@ -145,8 +146,10 @@ def test_version_that_is_damaged_in_place_goes_on_and_is_reported_once(
     assert "weights.bin is damaged" in said
     assert "of net goes on" in said
     shutil.copyfile(net_versions[0].path / "graphs/weights.bin", path / "graphs/weights.bin")
+    caplog.set_level(logging.INFO)
     folder.look()
     assert not folder.refusals
+    assert f"{path} is whole again" in caplog.text
 
 
 def test_damaged_version_never_takes_the_place_of_a_good_one(

@@ -372,6 +372,9 @@ def test_request_over_the_rate_is_refused_and_says_when_to_try_again(
         assert header.parameters[PARAM_ERROR_CODE].string_param == "RESOURCE_EXHAUSTED"
         assert header.parameters[PARAM_RETRY_AFTER_MS].int64_param > 3_000_000
         assert header.id == "7"
+    version = server.store.versions["residual"][0].number
+    failures = server.served.requests.tallies["residual", version].failures
+    assert failures["RESOURCE_EXHAUSTED"] >= 1  # and not of no model
 
 
 class OpenStream:
