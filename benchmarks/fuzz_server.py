@@ -25,7 +25,7 @@ from protos.inference_pb2 import ModelInferResponse
 from protos.names import CLOUD
 from protos.wire.framing import decode_stream_response
 from protos.wire.messages import unpack_response
-from tests.kit.cloud_calls import STREAM, connected, request_for
+from tests.kit.cloud_calls import STREAM, request_for
 from tests.kit.damage import damaged, damaged_documents
 
 _PATIENCE_S = 20.0
@@ -231,5 +231,9 @@ class FuzzedServer:
 def fuzzed_server(bundle: Path) -> Iterator[FuzzedServer]:
     """Run the server until the end of the block."""
     flags = ("--http", "127.0.0.1:0", "--log-level", "error", "--workers", "1")
-    with announced(bundle, *flags) as ready, connected(ready["address"]) as channel:
+    options = [("grpc.max_receive_message_length", -1)]
+    with (
+        announced(bundle, *flags) as ready,
+        grpc.insecure_channel(ready["address"], options) as channel,
+    ):
         yield FuzzedServer(Bundle.load(bundle), ready, channel)

@@ -55,10 +55,13 @@ def read_npz(path: Path, inputs: Sequence[TensorSpec]) -> Iterator[dict[str, Arr
     """
     try:
         # Opened here, since numpy leaves a file open that is no archive.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = dict(archive)
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            arrays = dict(archive) if isinstance(archive, np.lib.npyio.NpzFile) else None
     except BROKEN as error:
         raise _unreadable(path, error, "a file of numpy.savez") from error
+    if arrays is None:
+        raise SourceError(f"{path} holds a single array, and no archive of them. Call it .npy.")
     if sorted(arrays) != sorted(spec.name for spec in inputs):
         takes = ", ".join(f"{spec.name} {spec}" for spec in inputs)
         raise SourceError(

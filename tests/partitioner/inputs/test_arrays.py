@@ -103,3 +103,10 @@ def test_pickled_objects_are_refused_as_what_they_are(tmp_path: Path) -> None:
         list(read_npz(tmp_path / "x.npz", ROWS[:1]))
     with pytest.raises(SourceError, match="holds Python objects"):
         list(read_npy_stream(stream, ROWS))
+
+
+def test_single_array_that_is_called_an_archive_is_refused_as_that(tmp_path: Path) -> None:
+    with (tmp_path / "x.npz").open("wb") as file:
+        np.save(file, DATA)
+    with pytest.raises(SourceError, match=r"single array, and no archive of them\. Call it \.npy"):
+        list(read_npz(tmp_path / "x.npz", ROWS))
