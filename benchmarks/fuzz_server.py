@@ -49,11 +49,18 @@ SAMPLES: dict[str, list[Any]] = {
     "MeasureProfile": [splitpoint_pb2.MeasureProfileRequest(name="none", budget_s=0.1)],
     "Probe": [splitpoint_pb2.ProbeRequest(payload=b"12345", reply_bytes=100)],
     "ReportTelemetry": [splitpoint_pb2.ReportTelemetryRequest(snapshots_json=["{}"])],
+    "WatchVersion": [
+        splitpoint_pb2.WatchVersionRequest(edge="e", name="digits", version_digest="0")
+    ],
+    "FetchPart": [splitpoint_pb2.FetchPartRequest(name="digits", version_digest="0", path="a/b")],
+    "SteerRollout": [splitpoint_pb2.SteerRolloutRequest(name="none", action="start", version="7")],
+    "Watch": [health_pb2.HealthCheckRequest(service="")],
     "Check": [health_pb2.HealthCheckRequest(service="")],
     "ServerReflectionInfo": [reflection_pb2.ServerReflectionRequest(list_services="")],
 }
 """Requests by method, of those that have fields. None names what would be fetched or measured at length."""
-_ENDLESS = {"Watch"}
+_ENDLESS_S = {"Watch": 0.1, "WatchVersion": 0.1}
+"""Calls that stay open until their caller has seen enough: after so long."""
 
 
 @dataclass
@@ -107,7 +114,7 @@ class FuzzedServer:
         for module in (inference_pb2, splitpoint_pb2, health_pb2, reflection_pb2):
             for service in module.DESCRIPTOR.services_by_name.values():
                 for method in service.methods:
-                    if method.name not in {*_ENDLESS, "ModelInfer", "ModelStreamInfer"}:
+                    if method.name not in {"ModelInfer", "ModelStreamInfer"}:
                         samples = [one.SerializeToString() for one in SAMPLES.get(method.name, [])]
                         path = f"/{service.full_name}/{method.name}"
                         yield Target(path, damaged(samples or [b""]), self._caller(path, method))
@@ -160,17 +167,21 @@ class FuzzedServer:
         yield len(document).to_bytes(4, "little") + document.encode() + raw
 
     def _caller(self, path: str, method: Any) -> Send:
+        name = path.rpartition("/")[2]
+        patience_s = _ENDLESS_S.get(name, _PATIENCE_S)
+
         def send(data: bytes) -> None:
             try:
                 if method is not None and method.client_streaming:
                     list(self._channel.stream_stream(path)(iter([data]), timeout=_PATIENCE_S))
                 elif method is not None and method.server_streaming:
-                    list(self._channel.unary_stream(path)(data, timeout=_PATIENCE_S))
+                    list(self._channel.unary_stream(path)(data, timeout=patience_s))
                 else:
                     self._channel.unary_unary(path)(data, timeout=_PATIENCE_S)
             except grpc.RpcError as error:
                 code, said = error.code().name, error.details() or ""
-                clear = code in _CLEAR and bool(said)
+                ended = name in _ENDLESS_S and code == "DEADLINE_EXCEEDED"
+                clear = ended or (code in _CLEAR and bool(said))
                 self.verdict.note(path, code, said, clear=clear)
             else:
                 self.verdict.note(path, "OK", "", clear=True)
