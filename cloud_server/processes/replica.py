@@ -44,7 +44,7 @@ from cloud_server.processes.private_calls import (
 from cloud_server.processes.shares import Assignment
 from cloud_server.security.gate import gate_of
 from cloud_server.security.grpc_gate import GrpcGate
-from cloud_server.security.guarded_models import guarded
+from cloud_server.security.guarded_models import access_of, guarded
 from cloud_server.services.splitpoint_service import probe_handlers
 from partitioner.common.memory import keep_freed_pages
 from partitioner.runtime.sessions import RuntimeOptions
@@ -110,7 +110,10 @@ class Replica:
             extensions=EXTENSIONS,
             interceptors=[CallMeter(self._calls), *gate],
             tls=self._tls,
-            before=[Forwarder(self._front), probe_handlers(self._options.max_message_bytes)],
+            before=[
+                Forwarder(self._front),
+                probe_handlers(self._options.max_message_bytes, access_of(self._gate)),
+            ],
             shares_port=True,
         )
 

@@ -140,9 +140,8 @@ class SplitpointService:
             yield step
 
     async def probe(self, request: sp.ProbeRequest) -> sp.ProbeResponse:
-        """Return as many bytes as asked for, no faster than the caller may download; see answer_of."""
-        await self._access.pace(len(request.payload) + request.reply_bytes)
-        return answer_of(request, self._max_message_bytes)
+        """Return as many bytes as asked for; see answer_probe."""
+        return await answer_probe(request, self._max_message_bytes, self._access)
 
     async def report_telemetry(
         self, request: sp.ReportTelemetryRequest
@@ -172,8 +171,14 @@ class SplitpointService:
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
 
-def answer_of(request: sp.ProbeRequest, max_message_bytes: int) -> sp.ProbeResponse:
-    """Return as many bytes as a probe asks for, at most as fit a message of the server's limit."""
+async def answer_probe(
+    request: sp.ProbeRequest, max_message_bytes: int, access: Access
+) -> sp.ProbeResponse:
+    """Return as many bytes as a probe asks for, at most as fit a message of the server's limit.
+
+    No faster than its caller may download.
+    """
+    await access.pace(len(request.payload) + request.reply_bytes)
     started_ns = time.perf_counter_ns()
     size = min(request.reply_bytes, max_message_bytes - _FRAMING_BYTES)
     answer = sp.ProbeResponse(payload=bytes(size))
@@ -181,11 +186,11 @@ def answer_of(request: sp.ProbeRequest, max_message_bytes: int) -> sp.ProbeRespo
     return answer
 
 
-def probe_handlers(max_message_bytes: int) -> grpc.GenericRpcHandler:
+def probe_handlers(max_message_bytes: int, access: Access) -> grpc.GenericRpcHandler:
     """Return the handler of probes alone, for a process that has no other method of the service."""
 
     async def probe(request: sp.ProbeRequest) -> sp.ProbeResponse:
-        return answer_of(request, max_message_bytes)
+        return await answer_probe(request, max_message_bytes, access)
 
     method = unary(probe, sp.ProbeRequest, sp.ProbeResponse)
     return grpc.method_handlers_generic_handler(SERVICE, {"Probe": method})

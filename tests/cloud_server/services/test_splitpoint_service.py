@@ -15,6 +15,7 @@ import partitioner.profiles.profiler
 from cloud_server.options import available_cores
 from cloud_server.security.guarded_models import OpenAccess
 from cloud_server.server import CloudServer
+from cloud_server.services.splitpoint_service import SERVICE, probe_handlers
 from partitioner.bundle.bundle import Bundle
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.remote import measure_remote_profile
@@ -223,3 +224,24 @@ def test_every_byte_of_a_download_is_paced(stub: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr(OpenAccess, "pace", pace)
     request = sp.FetchBundleRequest(name="residual")
     assert [len(one.chunk) for one in stub.FetchBundle(request, timeout=TIMEOUT_S)] == paced
+
+
+async def test_probe_of_any_process_waits_for_what_its_device_may_download() -> None:
+    """A replica answers probes by itself: a device must not download there as fast as it likes."""
+    paced: list[int] = []
+
+    class Paced(OpenAccess):
+        async def pace(self, size_bytes: int) -> None:
+            paced.append(size_bytes)
+
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((probe_handlers(1 << 20, Paced()),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        probe = channel.unary_unary(
+            f"/{SERVICE}/Probe", sp.ProbeRequest.SerializeToString, sp.ProbeResponse.FromString
+        )
+        answer = await probe(sp.ProbeRequest(payload=b"abc", reply_bytes=7), timeout=TIMEOUT_S)
+    await server.stop(0)
+    assert (len(answer.payload), paced) == (7, [10])
