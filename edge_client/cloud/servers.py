@@ -78,6 +78,8 @@ class Servers:
         """Hears of moves from one server to another."""
         self._named = tuple(endpoints)
         self._all = self._named
+        self._behind: dict[Endpoint, Sequence[Endpoint]] = {}
+        """Which servers a name stood for when it was last looked up."""
         self._current = self._named[0]
         self._rests_until_s: dict[str, float] = {}
 
@@ -142,18 +144,17 @@ class Servers:
         """
         found: list[Endpoint] = []
         for endpoint in self._named:
-            found += await self._behind(endpoint)
+            with suppress(OSError, UnicodeError):  # the second: for what can be no name
+                self._behind[endpoint] = await self._found_behind(endpoint)
+            found += self._behind.get(endpoint, [endpoint])
         known = {one.address: one for one in (*self._all, self._current)}
         self._all = tuple(dict.fromkeys(known.setdefault(one.address, one) for one in found))
 
-    async def _behind(self, endpoint: Endpoint) -> Sequence[Endpoint]:
+    async def _found_behind(self, endpoint: Endpoint) -> Sequence[Endpoint]:
         if endpoint.address.startswith("unix:"):
             return [endpoint]
         host, port = split_address(endpoint.address, "of a server")
-        try:
-            addresses = await self.resolving(host, port)
-        except (OSError, UnicodeError):  # the second: for what can be no name
-            return [one for one in self._all if self._is_behind(one, host)] or [endpoint]
+        addresses = await self.resolving(host, port)
         if len(addresses) < 2 or any(
             ip_address(one.partition("%")[0]).is_loopback for one in addresses
         ):
@@ -162,9 +163,6 @@ class Servers:
         if security.tls and not security.server_name:
             security = replace(security, server_name=host)
         return [Endpoint(_joined(address, port), security) for address in addresses]
-
-    def _is_behind(self, one: Endpoint, host: str) -> bool:
-        return one not in self._named and one.security.server_name == host
 
 
 def _joined(address: str, port: int) -> str:

@@ -120,6 +120,13 @@ async def test_silent_name_service_changes_nothing() -> None:
     assert str(servers) == "cloud.example:1"
 
 
+async def test_servers_behind_a_name_stay_while_its_service_is_silent() -> None:
+    servers = parse_servers("cloud.example:1")
+    await look_up(servers, names({"cloud.example": ["10.0.0.1", "10.0.0.2"]}))
+    await look_up(servers, names({}))
+    assert str(servers) == "10.0.0.1:1,10.0.0.2:1"
+
+
 async def test_name_service_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the start, nor the end of the process, which waits for the threads of its loops."""
     hangs = threading.Event()
