@@ -23,6 +23,7 @@ from cloud_server.observability.call_book import CallBook
 from cloud_server.observability.call_meter import CallMeter
 from cloud_server.observability.edge_book import EdgeBook
 from cloud_server.observability.request_book import RequestBook
+from cloud_server.observability.upkeep_metrics import UpkeepFacts
 from cloud_server.options import ServerOptions
 from cloud_server.processes.shares import share_of
 from cloud_server.rollout.rollout_book import RolloutBook
@@ -39,6 +40,7 @@ from cloud_server.services.statistics_service import StatisticsService, as_it_is
 from cloud_server.services.updates_service import UpdatesService
 from partitioner.bundle.manifest import MANIFEST_FILE
 from partitioner.common.event_loop import LoopThread
+from partitioner.common.files import disk_room
 from partitioner.runtime.sessions import RuntimeOptions
 from partitioner.settings.declaration import spelled_out
 from partitioner.signatures.trust import Trust
@@ -50,6 +52,7 @@ from protos.serving import inference
 from protos.serving.answers import Answerer, Catalogue
 from protos.serving.drain import Drain
 from protos.serving.oip_server import OipServer, Service
+from protos.telemetry import DIGEST_SHOWN
 from protos.triton.triton_service import TritonService
 
 if TYPE_CHECKING:
@@ -190,7 +193,7 @@ class Served:
 
     `catalogue` is what of the `store` a caller may use; `pages`: answers by method, route and status;
     `max_bytes`: of one request; `gather` brings the counts up to now, of which `sums` has those of other
-    processes.
+    processes. `upkeep` tells what somebody has to look after.
     """
 
     store: ModelStore
@@ -207,6 +210,7 @@ class Served:
     max_bytes: int
     gather: Callable[[], Awaitable[None]]
     sums: BookSums
+    upkeep: Callable[[], UpkeepFacts]
 
 
 class _Running:
@@ -227,6 +231,7 @@ class _Running:
             FolderWatch(Path(options.bundles), repository.reload) if options.watch else None
         )
         self._following: list[asyncio.Task[None]] = []
+        self._options = options
         self.drain = Drain()
         self.edges = EdgeBook()
         self.requests = RequestBook()
@@ -296,6 +301,7 @@ class _Running:
             max_bytes=limit,
             gather=gather,
             sums=sums,
+            upkeep=self._upkeep,
         )
 
     @property
@@ -340,6 +346,23 @@ class _Running:
         await asyncio.gather(*draining)
         await self.drain.finished(max(0.0, ends_s - loop.time()))
         self.close()
+
+    def _upkeep(self) -> UpkeepFacts:
+        """Return what somebody has to look after; from any thread."""
+        options = self._options
+        memory = options.memory_bytes
+        kept_at = {"bundles": Path(options.bundles), "rollouts": self.rollouts.book.path.parent}
+        return UpkeepFacts(
+            refused={entry.name for entry in self.repository.refused},
+            rollouts=[
+                (one.name, one.version_digest[:DIGEST_SHOWN], one.state, one.share)
+                for one in self.rollouts.book.rollouts.values()
+            ],
+            certificate_ends=self.tls.ends if self.tls else {},
+            disks={holds: room for holds, path in kept_at.items() if (room := disk_room(path))},
+            # The options have the share of one process.
+            tail_budget_bytes=None if memory is None else memory * options.processes,
+        )
 
     def close(self) -> None:
         for task in self._following:

@@ -139,6 +139,18 @@ class VersionSeen(_Document):
     reason: str = Field(default="", max_length=MAX_REASON)
 
 
+class UpkeepSeen(_Document):
+    """What runs out on a device one day: its certificates, and its disk."""
+
+    certificate_ends: dict[str, Annotated[float, _Seconds]] = Field(
+        default_factory=dict, max_length=4
+    )
+    """Unix times: of the device's `own` certificate, of that of its `listener`, and of the last of the
+    `authorities` that it trusts."""
+    disk_free_bytes: int | None = Field(default=None, ge=0, le=_MOST)
+    """Of the disk that has the bundle."""
+
+
 class Telemetry(_Document):
     """One interval of an edge's life. Counts are since its start, spreads of the interval."""
 
@@ -181,6 +193,8 @@ class Telemetry(_Document):
     """None from an edge that does not say."""
     power: PowerSeen | None = None
     """None where battery and heat are not watched."""
+    upkeep: UpkeepSeen | None = None
+    """None from an edge that does not say."""
 
 
 def read_snapshot(text: str) -> Telemetry:

@@ -12,6 +12,7 @@ from pathlib import Path
 from cloud_server.observability.call_book import CallBook
 from cloud_server.observability.request_book import RequestBook
 from cloud_server.observability.server_metrics import ServedFacts, ServerCollector
+from cloud_server.observability.upkeep_metrics import UpkeepFacts
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "rest.md"
 BEGIN, END = "<!-- metrics -->\n", "<!-- end of metrics -->\n"
@@ -27,6 +28,7 @@ _NOTHING = ServedFacts(
     evictions=0,
     ready=True,
     replicas={},
+    upkeep=UpkeepFacts(),
 )
 
 

@@ -63,16 +63,21 @@ class Repository:
         # A caller who gives up meanwhile must not take along what was found: no later look would find it new.
         return await asyncio.shield(look)
 
+    @property
+    def refused(self) -> list[IndexEntry]:
+        """What the folder holds and is not served, and why."""
+        found = [IndexEntry(name, "", UNAVAILABLE, why) for name, why in self._clashes.items()]
+        for refused in self._folder.refusals:
+            found.append(IndexEntry(refused.name, "", UNAVAILABLE, refused.reason))
+        return found
+
     def index(self, *, ready: bool = False) -> list[IndexEntry]:
         """Return all versions, and what is refused and why; `ready`: only what can be asked for."""
         found = list(_entries(self._store.versions.values(), READY))
         if ready:
             return found
         found += _entries(self._store.hidden.values(), UNAVAILABLE, "unloaded")
-        found += [IndexEntry(name, "", UNAVAILABLE, why) for name, why in self._clashes.items()]
-        for refused in self._folder.refusals:
-            found.append(IndexEntry(refused.name, "", UNAVAILABLE, refused.reason))
-        return sorted(found, key=lambda entry: (entry.name, entry.state))
+        return sorted(found + self.refused, key=lambda entry: (entry.name, entry.state))
 
     async def load(self, name: str) -> None:
         """Look at the folder, and serve what it has of the bundle `name`, though it was unloaded before.

@@ -25,6 +25,7 @@ from cloud_server.observability.triton_metrics import (
     pending_requests,
     triton_metrics,
 )
+from cloud_server.observability.upkeep_metrics import UpkeepFacts, upkeep_metrics
 from protos.serving.answers import ServedKey
 
 _ENDS = tuple(f"{end / 1e9:g}" for end in BUCKETS_NS)
@@ -37,7 +38,8 @@ class ServedFacts:
     """What is served now. `models`: the bundle and the cut of each; `bundles`: name, version, digest.
 
     `tail_bytes`: of the tails in memory; `pages`: HTTP answers by method, route and status. `loads` and the
-    like count since the server started. `replicas`: what each process beside this one takes.
+    like count since the server started. `replicas`: what each process beside this one takes. `upkeep`: what
+    somebody has to look after.
     """
 
     models: Mapping[ServedKey, tuple[str, str]]
@@ -50,6 +52,7 @@ class ServedFacts:
     evictions: int
     ready: bool
     replicas: Mapping[int, ProcessCosts]
+    upkeep: UpkeepFacts
 
 
 class ServerCollector(Collector):
@@ -79,6 +82,7 @@ class ServerCollector(Collector):
         yield from _calls(self._calls)
         yield _pages(facts)
         yield from _facts_of(facts)
+        yield from upkeep_metrics(facts.upkeep)
 
 
 def add_server_metrics(

@@ -63,7 +63,7 @@ async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
             return
         if settings.reports.heartbeat:
             beat(settings.reports.heartbeat)
-        observer = Observer(client, settings.reports.name)
+        observer = Observer(client, settings.reports.name, listener=settings.listener.tls)
         stack.enter_context(shown_metrics(settings.reports.metrics, observer))
         writer = stack.enter_context(RecordWriter(settings.reports.output, as_json))
         book = Book(client, observer, writer, stop)

@@ -22,7 +22,9 @@ from edge_client.telemetry.health import (
     State,
     judge,
 )
+from edge_client.telemetry.upkeep import Upkeep
 from partitioner.common.units import format_duration
+from protos.security.tls_files import TlsFiles
 from protos.telemetry import (
     BUCKETS_S,
     DIGEST_SHOWN,
@@ -55,6 +57,7 @@ class Observer:
 
     `name` is what the edge calls itself. `add` takes every result; `look` has to be called now and then,
     so that health changes without frames too. `stops`: how often the source of frames has stopped so far.
+    `listener`: the certificate of the device's own local server.
     """
 
     def __init__(
@@ -65,11 +68,13 @@ class Observer:
         settings: HealthSettings | None = None,
         clocks: Clocks | None = None,
         stops: Callable[[], int] = lambda: 0,
+        listener: TlsFiles | None = None,
     ) -> None:
         self._client = client
         self._name = name
         self._settings = settings
         self._stops = stops
+        self._upkeep = Upkeep(client.bundle.path, client.options.security.files, listener)
         self._clocks = clocks or Clocks()
         now_s = self._clocks.steady()
         self._lock = threading.Lock()
@@ -192,6 +197,7 @@ class Observer:
             estimates=self._estimates(now_s),
             version=self._version(),
             power=self._power(),
+            upkeep=self._upkeep.look(),
         )
 
     def _version(self) -> VersionSeen:

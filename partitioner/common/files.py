@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -35,6 +36,15 @@ def whole_file(path: Path, kind: type[SplitpointError] = FileError) -> Iterator[
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def disk_room(path: Path) -> tuple[int, int] | None:
+    """Return the free and all bytes of the disk that holds a path; None where that cannot be asked."""
+    try:
+        found = shutil.disk_usage(path)
+    except OSError:
+        return None
+    return found.free, found.total
 
 
 def sync_folder(folder: Path) -> None:

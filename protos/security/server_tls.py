@@ -6,7 +6,7 @@ Each handshake asks for the newest files; connections that are there keep what t
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 
 from protos.security.reloaded_files import ReloadedFiles
-from protos.security.tls_files import TlsFiles, validity
+from protos.security.tls_files import TlsFiles, ends_of, validity
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class _Read:
     expires: datetime
     late: datetime
     """When it should have been renewed: a third of its life before it ends, and a week at most."""
+    ends: Mapping[str, float]
 
 
 class ServerTls:
@@ -50,6 +51,11 @@ class ServerTls:
         self._watched = ReloadedFiles(f"the certificate {files.cert}", files.paths, self._read)
         self._warned: tuple[datetime, bool] | None = None
         files.warn_of_open_key()
+
+    @property
+    def ends(self) -> Mapping[str, float]:
+        """Unix times at which what is in use ends: the certificate as `own`, and its `authorities`."""
+        return self._watched.newest().ends
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return what a server of gRPC, of either kind, speaks TLS with."""
@@ -100,7 +106,7 @@ class ServerTls:
         )
         begins, ends = validity(found.cert)
         late = ends - min(_WEEK, (ends - begins) / 3)
-        return _Read(configuration, context, ends, late)
+        return _Read(configuration, context, ends, late, ends_of(found))
 
 
 class _RenewedContext(ssl.SSLContext):

@@ -125,6 +125,22 @@ def wrong_dates(cert: bytes, now: datetime) -> str:
     return ""
 
 
+def ends_of(found: TlsMaterial) -> dict[str, float]:
+    """Return the Unix times from which on the `own` certificate, and all `authorities`, hold no more.
+
+    Of several authorities the last counts, as one takes over from the other.
+    """
+    from cryptography import x509
+
+    ends: dict[str, float] = {}
+    if found.cert:
+        ends["own"] = validity(found.cert)[1].timestamp()
+    if found.authorities:
+        trusted = x509.load_pem_x509_certificates(found.authorities)
+        ends["authorities"] = max(each.not_valid_after_utc.timestamp() for each in trusted)
+    return ends
+
+
 def validity(cert: bytes) -> tuple[datetime, datetime]:
     """Return from when to when a certificate in PEM holds."""
     from cryptography import x509

@@ -38,6 +38,8 @@ class TelemetryCollector(Collector):
         yield from _counters(snapshots)
         yield from _gauges(snapshots)
         yield from _power(snapshots)
+        yield from _versions(snapshots)
+        yield from _upkeep(snapshots)
         yield _stages(snapshots)
 
 
@@ -187,6 +189,42 @@ def _power(snapshots: list[Telemetry]) -> Iterator[Metric]:
         ("temperature_celsius", "How hot the device is.", "temperature_c"),
         ("energy_weight_factor", "By how much the weight of energy has risen.", "energy_factor"),
         ("frames_per_second_limit", "Frames a second that are taken at most.", "max_fps"),
+    )
+
+
+def _versions(snapshots: list[Telemetry]) -> Iterator[Metric]:
+    info = GaugeMetricFamily(
+        _PREFIX + "version_info",
+        "1 for the version of the bundle that runs, by the beginning of its digest.",
+        labels=(*_EDGE, "digest"),
+    )
+    update = GaugeMetricFamily(
+        _PREFIX + "update_phase",
+        "1 for where the edge stands with a version that it was offered.",
+        labels=(*_EDGE, "phase"),
+    )
+    for seen in snapshots:
+        if seen.version is not None:
+            info.add_metric([*_of(seen), seen.version.digest], 1)
+            update.add_metric([*_of(seen), seen.version.phase], 1)
+    yield from (info, update)
+
+
+def _upkeep(snapshots: list[Telemetry]) -> Iterator[Metric]:
+    ends = GaugeMetricFamily(
+        _PREFIX + "tls_certificate_not_after_seconds",
+        "Unix time at which a certificate of the edge ends: its own, that of its listener, or the last of "
+        "the authorities that it trusts.",
+        labels=(*_EDGE, "certificate"),
+    )
+    for seen in snapshots:
+        for whose, end_s in seen.upkeep.certificate_ends.items() if seen.upkeep else ():
+            ends.add_metric([*_of(seen), whose], end_s)
+    yield ends
+    yield from _parts(
+        snapshots,
+        "upkeep",
+        ("disk_free_bytes", "Free bytes of the disk that has the bundle.", "disk_free_bytes"),
     )
 
 

@@ -11,6 +11,7 @@ from cloud_server.observability.book_sums import ProcessCosts
 from cloud_server.observability.call_book import INFER_STREAM, CallBook, Method
 from cloud_server.observability.request_book import RequestBook
 from cloud_server.observability.server_metrics import ServedFacts, add_server_metrics
+from cloud_server.observability.upkeep_metrics import UpkeepFacts
 from protos.serving.answers import Job, Spent
 from protos.wire.framing import encode_response
 
@@ -26,6 +27,13 @@ FACTS: dict[str, Any] = {
     "evictions": 3,
     "ready": True,
     "replicas": {1: ProcessCosts(cpu_s=1.5, resident_bytes=77)},
+    "upkeep": UpkeepFacts(
+        refused={"faces"},
+        rollouts=[("digits", "abc", "back", 0.25)],
+        certificate_ends={"own": 1.8e9},
+        disks={"bundles": (3, 8)},
+        tail_budget_bytes=500,
+    ),
 }
 MS = 1_000_000
 Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
@@ -164,6 +172,21 @@ def test_what_is_served_is_shown() -> None:
     assert of(found, "process_resident_memory_bytes") > 1 << 20
     assert of(found, "splitpoint_replica_cpu_seconds_total", replica="1") == 1.5
     assert of(found, "splitpoint_replica_resident_bytes", replica="1") == 77
+
+
+def test_what_somebody_has_to_look_after_is_shown() -> None:
+    found = shown(RequestBook(), CallBook())
+    assert of(found, "splitpoint_bundle_refused", bundle="faces") == 1
+    states = ("running", "held", "back")
+    whose = {"bundle": "digits", "version": "abc"}
+    assert [of(found, "splitpoint_rollout_state", state=each, **whose) for each in states] == [
+        0, 0, 1,
+    ]  # fmt: skip
+    assert of(found, "splitpoint_rollout_share_ratio", **whose) == 0.25
+    assert of(found, "splitpoint_tls_certificate_not_after_seconds", certificate="own") == 1.8e9
+    assert of(found, "splitpoint_disk_free_bytes", holds="bundles") == 3
+    assert of(found, "splitpoint_disk_size_bytes", holds="bundles") == 8
+    assert of(found, "splitpoint_tail_budget_bytes") == 500
 
 
 def test_page_is_also_good_openmetrics() -> None:

@@ -1,11 +1,17 @@
 """The page of metrics of a running server tells what was asked of it."""
 
+import shutil
+from pathlib import Path
+
 import httpx
 import pytest
 
 from cloud_server.models import tails
+from cloud_server.rest.metrics_page import MetricsPage
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.manifest import MANIFEST_FILE
+from tests.kit.certificates import Authority
 from tests.kit.cloud_calls import crossing
 from tests.kit.observations import families
 from tests.kit.rest_calls import document_of, infer_path, rest_client
@@ -50,3 +56,30 @@ async def test_requests_tails_and_pages_are_counted(
     assert (found["splitpoint_ready"][()], gone["splitpoint_ready"][()]) == (1, 0)
     assert opened.headers["content-type"].startswith("application/openmetrics-text")
     assert opened.text.endswith("# EOF\n")
+
+
+async def test_refused_versions_roll_outs_certificates_and_disks_are_shown(
+    net_versions: list[Bundle], tmp_path: Path
+) -> None:
+    root = tmp_path / "bundles"
+    for number, bundle in enumerate(net_versions[:2]):
+        shutil.copytree(bundle.path, root / str(number))
+    shutil.copytree(net_versions[2].path, root / "damaged")
+    (root / "damaged" / MANIFEST_FILE).write_text("{}")
+    files = Authority(tmp_path / "ca").issue()
+    async with CloudServer(
+        root, tls_cert=files.cert, tls_key=files.key, memory_bytes=1000, processes=1
+    ) as server:
+        (versions,) = server.store.versions.values()
+        server.rollouts.start(versions[0].name, versions[0].number, 0.25)
+        server.rollouts.steer(versions[0].name, "back", "", 0)
+        told = server.served.upkeep()
+        page = families((await MetricsPage(server.served).write(""))[0].decode())
+    digest = versions[0].digest[:12]
+    assert told.refused == {"damaged"}
+    assert told.rollouts == [(versions[0].name, digest, "back", 0.25)]
+    assert page["splitpoint_bundle_refused"] == {(): 1}
+    assert page["splitpoint_rollout_state"]["back", digest] == 1
+    assert page["splitpoint_tail_budget_bytes"][()] == 1000
+    assert set(page["splitpoint_tls_certificate_not_after_seconds"]) == {("own",)}
+    assert set(page["splitpoint_disk_free_bytes"]) == {("bundles",), ("rollouts",)}
