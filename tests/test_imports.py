@@ -1,9 +1,14 @@
 """What importing the edge brings along: little, and nothing that collides with others."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
 
 HEAVY = ("torch", "onnx", "fastapi", "matplotlib", "cv2", "uvicorn", "scipy", "cloud_server")
 MODULES = (
@@ -20,10 +25,9 @@ MODULES = (
 )
 
 
-def python(code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
-    )
+def python(code: str, environment: Mapping[str, str] | None = None) -> str:
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -47,6 +51,14 @@ def test_client_alone_loads_no_command_line() -> None:
 @pytest.mark.parametrize("tool", ["edge_client.cli.main", "edge_client.relay.player"])
 def test_commands_that_run_no_model_load_no_runtime(tool: str) -> None:
     python(f"import sys, {tool}\nassert 'onnxruntime' not in sys.modules")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="builds for Linux tell their makers")
+def test_runtime_tells_its_makers_nothing(tmp_path: Path) -> None:
+    """With telemetry it keeps what it has to tell in the user's cache folder."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    python("import partitioner.runtime.sessions", environment)
+    assert not list(tmp_path.iterdir())
 
 
 def test_flags_of_a_command_load_neither_packages_metadata_nor_statistics() -> None:

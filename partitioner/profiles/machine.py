@@ -4,12 +4,12 @@ import platform
 import socket
 from pathlib import Path
 
-import onnxruntime
 import psutil
 
 from partitioner.profiles.profile import Machine
 from partitioner.runtime.providers import accelerator_of
 from partitioner.runtime.sessions import RuntimeOptions
+from partitioner.runtime.silent_runtime import onnxruntime
 
 
 def machine_of(options: RuntimeOptions) -> Machine:

@@ -8,8 +8,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-import onnxruntime
-
+from partitioner.runtime.silent_runtime import onnxruntime
 from protos.errors import reason
 
 _SOURCE = re.compile(

@@ -3,7 +3,7 @@
 import threading
 from typing import Any
 
-import onnxruntime
+from partitioner.runtime.silent_runtime import onnxruntime
 
 
 class InterruptedRunError(Exception):

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from partitioner.common.defaults import DEFAULT_PROVIDER
 from partitioner.runtime.failures import Failure
+from partitioner.runtime.silent_runtime import onnxruntime
 from protos.errors import UsageError
 
 CUDA = "CUDAExecutionProvider"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import psutil
 
 from partitioner.common.defaults import DEFAULT_PROVIDER, DEFAULT_THREADS, MAX_THREADS
@@ -20,6 +19,7 @@ from partitioner.runtime.external_data import external_files
 from partitioner.runtime.failures import Failure
 from partitioner.runtime.interruption import InterruptedRunError, Interruption
 from partitioner.runtime.providers import RECORD_PLACES, check_provider, open_with, slow_on_cpu
+from partitioner.runtime.silent_runtime import onnxruntime
 from protos.errors import BundleError, FaultError, UsageError
 from protos.tensors import Array, Buffer, TensorSpec, native
 

@@ -33,6 +33,6 @@ def radios() -> Iterable[str]:
 
 def providers() -> Iterable[str]:
     """Return the execution providers that the runtime here was built with."""
-    import onnxruntime
+    from partitioner.runtime.silent_runtime import onnxruntime
 
     return list(onnxruntime.get_available_providers())
