@@ -9,20 +9,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from cloud_server.defaults import ROLLOUTS_FILE
-from cloud_server.engine.admission import QueueLimits
-from cloud_server.engine.batch_rules import BatchRules
-from cloud_server.engine.engine import EXTENSIONS, Engine
-from cloud_server.engine.rule_book import RuleBook
-from cloud_server.models.bundle_folder import BundleFolder
+from cloud_server.engine.engine import EXTENSIONS
+from cloud_server.engine.engine_parts import EngineParts
 from cloud_server.models.folder_watch import FolderWatch
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.repository import Repository
-from cloud_server.models.tails import TailLimits
 from cloud_server.observability.book_sums import BookSums, CallCounts, RequestCounts
 from cloud_server.observability.call_book import CallBook
 from cloud_server.observability.call_meter import CallMeter
 from cloud_server.observability.edge_book import EdgeBook
-from cloud_server.observability.request_book import RequestBook
 from cloud_server.observability.upkeep_metrics import UpkeepFacts
 from cloud_server.options import ServerOptions
 from cloud_server.processes.shares import share_of
@@ -41,9 +36,7 @@ from cloud_server.services.updates_service import UpdatesService
 from partitioner.bundle.manifest import MANIFEST_FILE
 from partitioner.common.event_loop import LoopThread
 from partitioner.common.files import disk_room
-from partitioner.runtime.sessions import RuntimeOptions
 from partitioner.settings.declaration import spelled_out
-from partitioner.signatures.trust import Trust
 from protos import inference_pb2, splitpoint_pb2
 from protos.errors import UsageError
 from protos.rpc.addresses import open_listener
@@ -219,13 +212,13 @@ class _Running:
     def __init__(
         self,
         options: ServerOptions,
-        store: ModelStore,
+        parts: EngineParts,
         repository: Repository,
-        runtime: RuntimeOptions,
-        rules: RuleBook,
         tls: ServerTls | None,
         gate: Gate | None,
     ) -> None:
+        store = parts.store
+        self._parts = parts
         self.store, self.repository, self.tls, self.gate = store, repository, tls, gate
         self._watch = (
             FolderWatch(Path(options.bundles), repository.reload) if options.watch else None
@@ -234,21 +227,13 @@ class _Running:
         self._options = options
         self.drain = Drain()
         self.edges = EdgeBook()
-        self.requests = RequestBook()
+        self.requests = parts.requests
         calls = CallBook()
         sums = BookSums(self.requests, calls)
         replicas = self._replicas = _replicas_of(options, store, sums, self._show_short)
         gather = replicas.gather if replicas else as_it_is
         orders = RepositoryService(repository, replicas.settled if replicas else as_it_is)
         limit = options.max_message_bytes
-        self._engine = Engine(
-            store,
-            options.workers,
-            QueueLimits.of(options),
-            options.max_decoded_bytes or limit,
-            self.requests,
-            rules,
-        )
         self.rollouts = RolloutControl(store, RolloutBook(_rollouts_file(options)), self.edges)
         self.edges.on_news = self.rollouts.judge
         updates = UpdatesService(store, self.rollouts, self.drain, access_of(gate))
@@ -257,14 +242,14 @@ class _Running:
             ProfileMeter(self.drain),
             options.workers,
             limit,
-            runtime,
+            parts.runtime,
             self.edges,
             access_of(gate),
         )
-        catalogue, answerer = guarded(store, self._engine, gate, self.requests.ended)
+        catalogue, answerer = guarded(store, parts.engine, gate, self.requests.ended)
         counts = sums if replicas else self.requests
         statistics = StatisticsService(store, catalogue, access_of(gate), counts, gather)
-        triton = TritonService(catalogue, BatchingWords(rules))
+        triton = TritonService(catalogue, BatchingWords(parts.rules))
         self._server = OipServer(
             catalogue,
             answerer,
@@ -369,27 +354,18 @@ class _Running:
             task.cancel()
         if self._replicas:
             self._replicas.close()
-        self._engine.close()
-        self.store.close()
+        self._parts.close()
 
 
 async def _run(options: ServerOptions) -> _Running:
     options = share_of(options)
     options.exposure.check(options.listen, "listen")
     tls = ServerTls(options.tls) if options.tls else None
-    runtime = RuntimeOptions(threads=options.threads, provider=options.provider)
     gate = await asyncio.to_thread(gate_of, options)
     warn_of_certificates(gate, asked_for=bool(options.tls and options.tls.authorities))
-    store = ModelStore((), runtime, TailLimits.of(options))
-    trust = Trust.of(options.trusted_keys, required=options.require_signature)
-    folder = BundleFolder(Path(options.bundles), trust)
-    repository = Repository(folder, store, options.preload)
-    rules = RuleBook(BatchRules.of(options))
-    repository.on_offer = lambda: rules.learn(store.versions.values())
-    await repository.start()
-    for model in await store.preload(options.preload):
-        await rules.prove(model, await store.load(model))
-    running = _Running(options, store, repository, runtime, rules, tls, gate)
+    parts = EngineParts.of(options)
+    repository = await parts.offer(options.preload)
+    running = _Running(options, parts, repository, tls, gate)
     try:
         await running.start(options.listen)
         options.exposure.announce(running.address)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from cloud_server.options import ServerOptions
+from cloud_server.engine_options import EngineOptions
 from partitioner.common.units import format_duration, plural
 from protos.errors import OverloadedError
 
@@ -51,7 +51,7 @@ class QueueLimits:
     wait_s: float
 
     @classmethod
-    def of(cls, options: ServerOptions) -> Self:
+    def of(cls, options: EngineOptions) -> Self:
         """Return the limits that a server's options ask for."""
         return cls(options.max_queue, options.queue_memory_bytes, options.queue_wait_s)
 

@@ -18,10 +18,10 @@ from functools import partial
 from typing import Self, TypeAlias
 from weakref import WeakValueDictionary, finalize
 
+from cloud_server.engine_options import EngineOptions
 from cloud_server.models.popularity import Popularity
 from cloud_server.models.segment_pool import SegmentPool
 from cloud_server.models.version import Model
-from cloud_server.options import ServerOptions
 from partitioner.common.defaults import DEFAULT_PROVIDER
 from partitioner.common.memory import release_freed_pages
 from partitioner.runtime.sessions import RuntimeOptions, Stage, open_weighed
@@ -46,7 +46,7 @@ class TailLimits:
     own_sessions: float = math.inf
 
     @classmethod
-    def of(cls, options: ServerOptions) -> Self:
+    def of(cls, options: EngineOptions) -> Self:
         """Return the limits that a server's options ask for."""
         memory = options.memory_bytes
         return cls(

@@ -19,17 +19,11 @@ from pathlib import Path
 
 import psutil
 
-from cloud_server.engine.admission import QueueLimits
-from cloud_server.engine.batch_rules import BatchRules
-from cloud_server.engine.engine import EXTENSIONS, Engine
-from cloud_server.engine.rule_book import RuleBook
-from cloud_server.models.bundle_folder import BundleFolder
-from cloud_server.models.model_store import ModelStore
-from cloud_server.models.tails import TailLimits
+from cloud_server.engine.engine import EXTENSIONS
+from cloud_server.engine.engine_parts import EngineParts
 from cloud_server.observability.book_sums import ProcessCosts, ToldBooks
 from cloud_server.observability.call_book import CallBook
 from cloud_server.observability.call_meter import CallMeter
-from cloud_server.observability.request_book import RequestBook
 from cloud_server.processes import private_calls
 from cloud_server.processes.forwarder import Forwarder
 from cloud_server.processes.private_calls import (
@@ -47,8 +41,6 @@ from cloud_server.security.grpc_gate import GrpcGate
 from cloud_server.security.guarded_models import access_of, guarded
 from cloud_server.services.splitpoint_service import probe_handlers
 from partitioner.common.memory import keep_freed_pages
-from partitioner.runtime.sessions import RuntimeOptions
-from partitioner.signatures.trust import Trust
 from partitioner.terminal import console
 from protos.errors import BundleError, UnknownNameError
 from protos.names import EDGE, model_name
@@ -70,20 +62,10 @@ class Replica:
         options = self._options = told.options
         self._tls = ServerTls(options.tls) if options.tls else None
         self._gate = gate_of(options)
-        runtime = RuntimeOptions(threads=options.threads, provider=options.provider)
-        self._store = ModelStore((), runtime, TailLimits.of(options))
-        trust = Trust.of(options.trusted_keys, required=options.require_signature)
-        self._folder = BundleFolder(Path(options.bundles), trust)
-        self._rules = RuleBook(BatchRules.of(options))
-        self._requests, self._calls, self._drain = RequestBook(), CallBook(), Drain()
-        self._engine = Engine(
-            self._store,
-            options.workers,
-            QueueLimits.of(options),
-            options.max_decoded_bytes or options.max_message_bytes,
-            self._requests,
-            self._rules,
-        )
+        self._parts = parts = EngineParts.of(options)
+        self._store, self._folder, self._rules = parts.store, parts.folder, parts.rules
+        self._requests, self._engine = parts.requests, parts.engine
+        self._calls, self._drain = CallBook(), Drain()
         self._busy = asyncio.Lock()
         self._offer = Offer(-1)
         self._stop: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -127,8 +109,7 @@ class Replica:
         await self._drain.finished(max(0.0, ends_s - time.monotonic()))
         if following:
             following.cancel()
-        self._engine.close()
-        self._store.close()
+        self._parts.close()
         await self._private.stop(0)
         await self._front.close()
 

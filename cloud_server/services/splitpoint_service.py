@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import grpc
 
+from cloud_server.engine_options import available_cores
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.version import Version
 from cloud_server.observability.edge_book import EdgeBook
-from cloud_server.options import available_cores
 from cloud_server.security.guarded_models import Access
 from cloud_server.services.profile_meter import ProfileMeter
 from partitioner.bundle.bundle import Bundle

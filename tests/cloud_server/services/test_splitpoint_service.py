@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 import partitioner.profiles.profiler
-from cloud_server.options import available_cores
+from cloud_server.engine_options import available_cores
 from cloud_server.security.guarded_models import OpenAccess
 from cloud_server.server import CloudServer
 from cloud_server.services.splitpoint_service import SERVICE, probe_handlers
