@@ -47,10 +47,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def patient_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the end of a run waits for its last report is not a busy test machine's matter."""
-    monkeypatch.setattr("edge_client.telemetry.reporter._LAST_S", 30.0)
-    monkeypatch.setattr("edge_client.cloud.greeting._REPORT_S", 30.0)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that a busy test machine keeps from answering is not away."""
+    for limit in (
+        "edge_client.telemetry.reporter._LAST_S",
+        "edge_client.cloud.greeting._REPORT_S",
+        "edge_client.cloud.probe_connection.GREET_S",
+        "edge_client.cloud.probe_connection.PROBE_LIMIT_S",
+    ):
+        monkeypatch.setattr(limit, 30.0)
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,15 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.kit.sockets import free_port
+from tests.kit.waiting import PATIENCE_S
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PORTS = ("50051", "6000")
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -44,7 +40,7 @@ def background() -> Iterator[list[subprocess.Popen[str]]]:
     yield started
     for process in started:
         os.killpg(process.pid, signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def commands() -> list[str]:
@@ -70,7 +66,7 @@ def test_commands_and_snippet_of_the_readme(
 ) -> None:
     bin_folder = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "COLUMNS": "100"}
-    ports = {port: free_port() for port in PORTS}
+    ports = {port: str(free_port()) for port in PORTS}
 
     def moved(text: str) -> str:
         return re.sub("|".join(PORTS), lambda found: ports[found[0]], text)

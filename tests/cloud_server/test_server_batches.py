@@ -1,8 +1,6 @@
 """Batches behind a real gRPC server: callers that come and go on connections of their own."""
 
 import queue
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -22,9 +20,11 @@ from tests.kit.cloud_calls import (
     crossing,
     oip_stub,
     outputs_of,
+    pending,
     refused,
     request_for,
 )
+from tests.kit.waiting import until
 
 CUT = "cut-02"
 FOR_EVER_US = 10**9
@@ -32,18 +32,6 @@ THREE: dict[str, Any] = {
     "preload": (CUT,), "workers": 1, "max_batch_size": 8, "preferred_batch_size": (3,),
     "max_queue_delay_us": FOR_EVER_US,
 }  # fmt: skip
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what the server does by itself."""
-    ends_at = time.monotonic() + TIMEOUT_S
-    while not holds():
-        assert time.monotonic() < ends_at
-        time.sleep(1e-3)
-
-
-def pending(server: CloudServer) -> int:
-    return server._started().requests.pending
 
 
 class Callers:

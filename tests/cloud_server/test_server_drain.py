@@ -9,7 +9,8 @@ from cloud_server.rest.web import serve_web
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from tests.kit.cloud_calls import TIMEOUT_S, Gate, connected, crossing, oip_stub, request_for
-from tests.kit.rest_calls import answer_on, connect, document_of, infer_path, post, until
+from tests.kit.rest_calls import answer_on, connect, document_of, infer_path, post
+from tests.kit.waiting import eventually
 
 
 async def test_engine_stays_until_rest_has_its_answers(
@@ -29,9 +30,9 @@ async def test_engine_stays_until_rest_has_its_answers(
             for connection in (one, two):
                 connection.sendall(post(infer_path(residual_bundle), body))
             calls = [oip_stub(channel).ModelInfer.future(request, timeout=TIMEOUT_S) for _ in "ab"]
-            await until(lambda: book.pending == 4)
+            await eventually(lambda: book.pending == 4)
             stopping = asyncio.ensure_future(server.stop())
-            await until(lambda: drain.started)
+            await eventually(lambda: drain.started)
             gate.opened.set()
             for connection in (one, two):
                 status, _, answer = await asyncio.to_thread(answer_on, connection)

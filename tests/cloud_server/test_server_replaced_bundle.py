@@ -18,6 +18,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import random_feeds
 from protos.names import EDGE
 from tests.kit.versions import SHIFT, two_versions
+from tests.kit.waiting import PATIENCE_S
 
 CLOUD = "from cloud_server.cli.main import main; main()"
 PLANNER = "from partitioner.cli.main import main; main()"
@@ -66,7 +67,7 @@ def server(folder: Path) -> Iterator[str]:
     assert found, process.stderr and process.stderr.read()
     yield found[1]
     os.kill(process.pid, signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE_S)
 
 
 def test_edge_of_version_1_gets_version_1_from_a_server_whose_folder_holds_version_2(

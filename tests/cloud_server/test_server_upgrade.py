@@ -21,9 +21,9 @@ from partitioner.runtime.sessions import random_feeds
 from tests.kit.edge_commands import command, running
 from tests.kit.sockets import free_port
 from tests.kit.versions import two_versions
+from tests.kit.waiting import PATIENCE_S
 
 CLOUD = "from cloud_server.cli.main import main; main()"
-_PATIENCE_S = 30
 TRUTH = "the cloud has another version of this bundle"
 
 
@@ -38,7 +38,7 @@ def serving(folder: Path, port: int) -> Iterator[None]:
         yield
     finally:
         os.kill(server.pid, signal.SIGTERM)
-        server.communicate(timeout=30)
+        server.communicate(timeout=PATIENCE_S)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def ask(run: Any, frame: bytes) -> dict[str, Any]:
 
 def until(run: Any, frame: bytes, served_by: str, reason: str = "") -> dict[str, Any]:
     """Send frames until one is served so; the cloud is looked for beside them."""
-    end = monotonic() + _PATIENCE_S
+    end = monotonic() + PATIENCE_S
     while True:
         record = ask(run, frame)
         if record["served_by"] == served_by and reason in record["reason"]:

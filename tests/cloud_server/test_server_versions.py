@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
@@ -38,8 +37,7 @@ from tests.kit.cloud_calls import (
     request_for,
     splitpoint_stub,
 )
-
-PATIENCE_S = 30
+from tests.kit.waiting import until
 
 
 @pytest.fixture
@@ -167,8 +165,8 @@ def test_request_in_flight_ends_on_the_version_on_which_it_began(
             for request in (asked(old, digest=False), asked(new, "cut-02"))
         )
         assert gate.entered.acquire(timeout=TIMEOUT_S)
-        while len(server.store.sizes()) < 2:  # the other one waits for its tail, or for a worker
-            sleep(0.005)
+        # The other one waits for its tail, or for a worker.
+        until(lambda: len(server.store.sizes()) == 2)
         shutil.rmtree(root / "net-1")
         reload(server)
         assert refused(lambda: answered(server, asked(new)))[0] == "FAILED_PRECONDITION"
@@ -208,7 +206,7 @@ def test_sessions_and_files_of_a_version_go_with_it(
     assert all(one() is not None for one in gone)
     shutil.rmtree(root / "net-1")
     reload(server)
-    wait_until(lambda: gc.collect() >= 0 and not any(one() is not None for one in gone))
+    until(lambda: gc.collect() >= 0 and not any(one() is not None for one in gone))
 
 
 def test_unload_hides_and_load_brings_back(server: CloudServer, net_versions: list[Bundle]) -> None:
@@ -261,10 +259,3 @@ def overriding(parameter: str) -> RepositoryModelLoadRequest:
     request = RepositoryModelLoadRequest(model_name="net")
     request.parameters[parameter].string_param = "{}"
     return request
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    end = monotonic() + PATIENCE_S
-    while not holds():
-        assert monotonic() < end
-        sleep(0.02)

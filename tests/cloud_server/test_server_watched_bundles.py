@@ -6,10 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
@@ -25,9 +24,9 @@ from protos import splitpoint_pb2 as sp
 from protos.names import EDGE
 from tests.kit import models
 from tests.kit.cloud_calls import TIMEOUT_S, connected, oip_stub, request_for, splitpoint_stub
+from tests.kit.waiting import PATIENCE_S, until
 
 CLOUD = "from cloud_server.cli.main import main; main()"
-PATIENCE_S = 60
 
 
 @contextmanager
@@ -41,20 +40,13 @@ def serving(root: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], str
         yield server, json.loads(server.stdout.readline())["address"]
     finally:
         os.kill(server.pid, signal.SIGTERM)
-        server.communicate(timeout=30)
+        server.communicate(timeout=PATIENCE_S)
 
 
 def digests(address: str) -> set[str]:
     with connected(address) as channel:
         listed = splitpoint_stub(channel).ListBundles(sp.ListBundlesRequest(), timeout=TIMEOUT_S)
     return {entry.digest for entry in listed.bundles}
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    end = monotonic() + PATIENCE_S
-    while not holds():
-        assert monotonic() < end
-        sleep(0.05)
 
 
 def test_edge_whose_version_goes_serves_alone_and_comes_back_with_it(
@@ -74,13 +66,13 @@ def test_edge_whose_version_goes_serves_alone_and_comes_back_with_it(
 
         assert served_by(ServedBy.CLOUD)
         shutil.copytree(new.path, tmp_path / "new")
-        wait_until(lambda: digests(address) == {old.digest, new.digest})
+        until(lambda: digests(address) == {old.digest, new.digest})
         assert served_by(ServedBy.CLOUD)
         (tmp_path / "old").rename(tmp_path.parent / f"{tmp_path.name}-old")
-        wait_until(lambda: digests(address) == {new.digest})
-        wait_until(lambda: served_by(ServedBy.EDGE))
+        until(lambda: digests(address) == {new.digest})
+        until(lambda: served_by(ServedBy.EDGE))
         (tmp_path.parent / f"{tmp_path.name}-old").rename(tmp_path / "old")
-        wait_until(lambda: served_by(ServedBy.CLOUD))
+        until(lambda: served_by(ServedBy.CLOUD))
 
 
 def test_hangup_looks_at_the_folder_that_is_not_watched(
@@ -92,7 +84,7 @@ def test_hangup_looks_at_the_folder_that_is_not_watched(
         shutil.copytree(new.path, tmp_path / "new")
         assert digests(address) == {old.digest}
         server.send_signal(signal.SIGHUP)
-        wait_until(lambda: digests(address) == {old.digest, new.digest})
+        until(lambda: digests(address) == {old.digest, new.digest})
 
 
 @pytest.fixture
@@ -118,17 +110,17 @@ def test_memory_of_a_removed_version_comes_back(
         """Have the large version come and be used, yield what is in memory then, and have it go."""
         shutil.copytree(large.path, root / "large")
         process.send_signal(signal.SIGHUP)
-        wait_until(lambda: large.digest in digests(address))
+        until(lambda: large.digest in digests(address))
         with connected(address) as channel:
             oip_stub(channel).ModelInfer(request, timeout=TIMEOUT_S)
         files = process.num_fds()
         yield process.memory_info().rss
         shutil.rmtree(root / "large")
         process.send_signal(signal.SIGHUP)
-        wait_until(lambda: process.num_fds() < files)
+        until(lambda: process.num_fds() < files)
 
     with serving(root, "--no-watch") as (server, address):
         process = psutil.Process(server.pid)
         # One version takes about 34 MB here: were it kept, the second would be above the first.
         full, *_ = [used for _ in range(3) for used in come_and_go(process, address)]
-        wait_until(lambda: process.memory_info().rss < full - large.size_bytes / 4)
+        until(lambda: process.memory_info().rss < full - large.size_bytes / 4)

@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 import pytest
 
+from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import RuntimeOptions, Stage, random_feeds
 from protos import splitpoint_pb2_grpc
@@ -86,6 +87,11 @@ def stream_all(channel: grpc.Channel, requests: list[bytes]) -> dict[str, tuple[
         error, header, raw = decode_stream_response(data)
         answers[header.id] = (error, header, None if error else unpack_response(header, raw))
     return answers
+
+
+def pending(server: CloudServer) -> int:
+    """The requests that are in a server of this process: those that wait, and those that run."""
+    return server._started().requests.pending
 
 
 class Gate:

@@ -1,6 +1,5 @@
 """Servers of several processes, and connections that reach each of them."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -56,12 +55,3 @@ def reaching_all(
             grpc.channel_ready_future(channel).result(TIMEOUT_S)
             channels.append(channel)
         yield channels
-
-
-def until(found: Callable[[], bool]) -> None:
-    """Wait until something is true of another process."""
-    ends = time.monotonic() + TIMEOUT_S
-    while not found():
-        if time.monotonic() > ends:
-            pytest.fail("it has never come true")
-        time.sleep(0.02)

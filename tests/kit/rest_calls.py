@@ -1,9 +1,8 @@
 """Calls to the REST side of a cloud server, without a socket or with one."""
 
-import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -68,13 +67,6 @@ def post(path: str, body: bytes, **headers: str) -> bytes:
     named = {"host": "cloud", "content_length": str(len(body)), **headers}
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in named.items() if value]
     return "\r\n".join([f"POST {path} HTTP/1.1", *lines, "", ""]).encode() + body
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Let the event loop go on until something holds that no event tells of."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0)
 
 
 def error_of(body: bytes) -> str:

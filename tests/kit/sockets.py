@@ -1,9 +1,16 @@
 """A TCP server that echoes, one exchange with it, and a free port."""
 
 import asyncio
+import contextlib
+import random
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_FIRST_GIVEN = int(_RANGE.read_text().split()[0]) if _RANGE.exists() else 32768
+"""From here on ports are given to who asks for any."""
 
 
 @asynccontextmanager
@@ -22,10 +29,15 @@ async def echo(port: int = 0) -> AsyncIterator[str]:
 
 
 def free_port() -> int:
-    """A port of this machine on which nobody listens, for servers that follow each other there."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    """A port of this machine on which nobody listens, for servers that follow each other there.
+
+    None that the system gives to who asks for any: a connection or another test would take it meanwhile.
+    """
+    while True:
+        port = random.randrange(10_000, _FIRST_GIVEN)
+        with socket.socket() as taken, contextlib.suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            return port
 
 
 async def exchange(address: str, data: bytes) -> bytes:

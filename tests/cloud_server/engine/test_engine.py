@@ -199,7 +199,7 @@ async def test_closing_drops_what_waits_and_waits_for_nothing(
     engine = engine_of(residual_bundle)
     await answer(engine, job(residual_bundle))
     gate.opened.clear()
-    assert gate.entered.acquire(timeout=1)
+    assert gate.entered.acquire(timeout=TIMEOUT_S)
     running, waiting = (engine.submit(job(residual_bundle)) for _ in range(2))
     await asyncio.to_thread(gate.entered.acquire)
     engine.close()  # while the gate is closed

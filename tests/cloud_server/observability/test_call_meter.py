@@ -28,7 +28,7 @@ from tests.kit.cloud_calls import (
     stream_all,
 )
 from tests.kit.devices import enrol
-from tests.kit.rest_calls import until
+from tests.kit.waiting import until
 
 
 def counts_of(book: CallBook, name: str) -> MethodCounts:
@@ -88,7 +88,7 @@ def test_call_that_its_client_gives_up_is_cancelled(
         assert gate.entered.acquire(timeout=TIMEOUT_S)
         call.cancel()
         book = server.served.calls
-        server._thread.run(until(lambda: bool(counts_of(book, "ModelInfer").ended)))  # type: ignore[union-attr]
+        until(lambda: bool(counts_of(book, "ModelInfer").ended))
         gate.opened.set()
     assert counts_of(book, "ModelInfer").ended == {"CANCELLED": 1}
 

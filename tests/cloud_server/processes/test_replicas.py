@@ -36,9 +36,10 @@ from tests.kit.cloud_calls import (
     uncut,
 )
 from tests.kit.devices import NOW, enrol, showing
-from tests.kit.process_groups import family, holders, reaching_all, serving_in, until
+from tests.kit.process_groups import family, holders, reaching_all, serving_in
 from tests.kit.server_process import wait_for_line
 from tests.kit.versions import SHIFT, make_version
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -255,7 +256,7 @@ def test_requests_in_flight_in_both_processes_finish_when_the_server_is_told_to_
 ) -> None:
     bundle = make_version(folder / "net", 0)
     with (
-        serving_in(2, folder, "--drain-notice", "500ms") as (process, ready),
+        serving_in(2, folder, "--drain-notice", "3s") as (process, ready),
         reaching_all(ready["address"], family(process)) as channels,
     ):
         request = request_of(bundle, 1)

@@ -13,7 +13,8 @@ from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos.errors import UsageError
 from tests.kit.cloud_calls import TIMEOUT_S, Gate, crossing
-from tests.kit.rest_calls import answer_on, connect, document_of, infer_path, post, until
+from tests.kit.rest_calls import answer_on, connect, document_of, infer_path, post
+from tests.kit.waiting import eventually
 
 
 def body_of(bundle: Bundle) -> bytes:
@@ -102,7 +103,7 @@ async def test_request_may_take_longer_than_a_connection_may_be_silent(
             await asyncio.to_thread(gate.entered.acquire)
             loop = asyncio.get_running_loop()
             ends_s = loop.time() + 0.01  # some looks long
-            await until(lambda: loop.time() > ends_s)
+            await eventually(lambda: loop.time() > ends_s)
             gate.opened.set()
             assert (await asyncio.to_thread(answer_on, running))[0] == 200
 
@@ -120,9 +121,9 @@ async def test_client_that_hangs_up_has_its_work_cancelled(
             running.sendall(sent)
             await asyncio.to_thread(gate.entered.acquire)
             leaving.sendall(sent)
-            await until(lambda: server.served.requests.pending == 2)
+            await eventually(lambda: server.served.requests.pending == 2)
             leaving.close()
-            await until(lambda: server.served.requests.pending == 1)
+            await eventually(lambda: server.served.requests.pending == 1)
             gate.opened.set()
             assert (await asyncio.to_thread(answer_on, running))[0] == 200
         (tally,) = server.served.requests.tallies.values()
@@ -145,7 +146,7 @@ async def test_server_that_goes_away_finishes_what_it_has_and_takes_no_more(
             # Its headers are there when the drain begins, and its body is not.
             waiting.sendall(post(path, b"", content_length=str(len(body))))
             stopping = asyncio.ensure_future(server.stop())
-            await until(lambda: drain.started)
+            await eventually(lambda: drain.started)
             waiting.sendall(body)
             threading.Timer(0, gate.opened.set).start()
             status, _, answer = await asyncio.to_thread(answer_on, running)

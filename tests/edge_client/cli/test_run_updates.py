@@ -14,8 +14,7 @@ from partitioner.bundle.bundle import Bundle
 from tests.kit.edge_commands import running
 from tests.kit.frames import frames
 from tests.kit.versions import make_version
-
-_PATIENCE_S = 60
+from tests.kit.waiting import PATIENCE_S
 
 
 def test_run_goes_to_the_version_that_is_rolled_out_and_says_so(tmp_path: Path) -> None:
@@ -51,7 +50,7 @@ def test_run_goes_to_the_version_that_is_rolled_out_and_says_so(tmp_path: Path) 
             server._thread.loop.call_soon_threadsafe(
                 server.rollouts.start, "net", two.version_digest, 1.0
             )
-            end, numbers = monotonic() + _PATIENCE_S, [0]
+            end, numbers = monotonic() + PATIENCE_S, [0]
             while Bundle.load(here).version_digest != two.version_digest:
                 assert monotonic() < end
                 numbers.append(ask(run, data.getvalue())["frame"])

@@ -104,7 +104,7 @@ async def test_exit_answers_when_the_cloud_fails_and_the_tail_does_not_fit(
     cut = first_cut(exiting)
     async with (
         FakeCloud(exiting, silence) as cloud,
-        AsyncEdgeClient(cloud.address, exiting, cut, deadline_s=0.5) as client,
+        AsyncEdgeClient(cloud.address, exiting, cut, deadline_s=1.0) as client,
     ):
         monkeypatch.setattr(stages_of(client), "tail_s", lambda _: 60.0)
         result = await client.infer(FRAMES[:1])

@@ -32,6 +32,7 @@ from protos.wire.messages import pack_response, unpack_request
 from tests.kit.clients import look_again
 from tests.kit.fake_cloud import Answer, FakeCloud, answering, silence
 from tests.kit.frames import assert_same, frames, whole
+from tests.kit.sockets import free_port
 
 
 def test_nobody_at_the_address_is_said_with_what_to_do(
@@ -47,16 +48,15 @@ async def test_start_without_a_cloud_finishes_frames_here_until_it_comes(
     residual_bundle: Bundle,
 ) -> None:
     (inputs,) = frames(residual_bundle, 1)
-    cloud = FakeCloud(residual_bundle)
-    async with cloud:
-        address = cloud.address
+    port = free_port()
+    address = f"127.0.0.1:{port}"
     async with AsyncEdgeClient(address, residual_bundle, "cut-04") as client:
         result = await client.infer(inputs)
         assert result.served_by is ServedBy.EDGE
         assert result.reason.startswith(f"cloud unreachable: no cloud server answers at {address}")
         assert client.server is None
         assert client.fallbacks == {"cloud unreachable": 1}
-        async with FakeCloud(residual_bundle, port=int(address.split(":")[1])) as cloud:
+        async with FakeCloud(residual_bundle, port=port):
             await look_again(client)
             assert client.server is not None
             assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
@@ -392,8 +392,9 @@ async def test_stream_that_stays_silent_is_given_up_with_its_connection(
     async with FakeCloud(residual_bundle, silence) as cloud:
         transport = GrpcTransport(cloud.address, silence_s=0.0)
         for count in (1, 2):
+            await transport.channel.channel_ready()
             with pytest.raises(LateError, match="no answer from"):
-                await transport.call(str(count), b"\x1a\x011", timeout_s=0.02)
+                await transport.call(str(count), b"\x1a\x011", timeout_s=0.5)
             assert cloud.streams == count
         await transport.close()
 

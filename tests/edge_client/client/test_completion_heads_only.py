@@ -21,6 +21,7 @@ from tests.kit.exit_models import answer_of_exit, best_exit, colours, exit_cuts,
 from tests.kit.fake_cloud import FakeCloud, answering, silence
 from tests.kit.frames import assert_same, whole
 from tests.kit.profiles import profile_of, profile_of_heads
+from tests.kit.sockets import free_port
 
 FRAMES, LABELS = colours(12, seed=3)
 
@@ -95,13 +96,13 @@ async def test_silent_cloud_leaves_the_exits_answer_at_the_deadline(
     cut = exit_cuts(held)[0]
     async with (
         FakeCloud(exiting, silence) as cloud,
-        AsyncEdgeClient(cloud.address, held, cut, deadline_s=0.3) as client,
+        AsyncEdgeClient(cloud.address, held, cut, deadline_s=1.0) as client,
     ):
         result = await client.infer(FRAMES[0])
         assert_from_exit(result, held, cut, FRAMES[0])
         assert result.reason.startswith("cloud too slow")
         poor = without_exits(held, *exit_cuts(held))
-        async with AsyncEdgeClient(cloud.address, poor, cut, deadline_s=0.3) as other:
+        async with AsyncEdgeClient(cloud.address, poor, cut, deadline_s=1.0) as other:
             late = await other.infer(FRAMES[0])
     assert late.served_by is ServedBy.NONE
     assert late.missed is not None
@@ -112,14 +113,12 @@ async def test_silent_cloud_leaves_the_exits_answer_at_the_deadline(
 async def test_start_without_a_cloud_goes_to_the_best_exit_until_it_comes(
     exiting: Bundle, held: Bundle
 ) -> None:
-    cloud = FakeCloud(exiting)
-    async with cloud:
-        address = cloud.address
-    async with AsyncEdgeClient(address, held) as client:
+    port = free_port()
+    async with AsyncEdgeClient(f"127.0.0.1:{port}", held) as client:
         assert client.choice.cut.id == best_exit(held)
         for frame in FRAMES[:3]:
             assert_from_exit(await client.infer(frame), held, best_exit(held), frame)
-        async with FakeCloud(exiting, port=int(address.split(":")[1])):
+        async with FakeCloud(exiting, port=port):
             client.version.session._planned = True  # this cloud cannot be profiled
             await look_again(client)
             result = await client.infer(FRAMES[0])

@@ -290,7 +290,7 @@ async def test_time_out_of_an_overtaken_request_counts_as_the_clouds_failure_onl
     (inputs,) = frames(residual_bundle, 1)
     async with (
         FakeCloud(residual_bundle, silence) as cloud,
-        AsyncEdgeClient(cloud.address, residual_bundle, CUT, hedge=0.0, timeout_s=0.5) as client,
+        AsyncEdgeClient(cloud.address, residual_bundle, CUT, hedge=0.0, timeout_s=1.0) as client,
     ):
         assert_device_first(await client.infer(inputs))
         assert client.trouble is None

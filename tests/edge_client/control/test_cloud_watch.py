@@ -41,6 +41,7 @@ from tests.kit.clients import (
 from tests.kit.clocks import FakeClock
 from tests.kit.fake_cloud import FakeCloud
 from tests.kit.frames import frames
+from tests.kit.sockets import free_port
 
 
 def watch_of(client: AsyncEdgeClient) -> tuple[CloudWatch, FakeClock]:
@@ -86,20 +87,15 @@ def test_trial_whose_connection_breaks_opens_it_at_once() -> None:
 
 
 async def test_cloud_is_found_within_a_third_of_a_second_of_its_return(
-    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    residual_bundle: Bundle,
 ) -> None:
-    monkeypatch.setattr(
-        probe_connection, "GREET_S", 30.0
-    )  # what a busy test machine takes is no matter
-    cloud = FakeCloud(residual_bundle)
-    async with cloud:
-        pass
-    async with AsyncEdgeClient(cloud.address, residual_bundle, "cut-04") as client:
+    port = free_port()
+    async with AsyncEdgeClient(f"127.0.0.1:{port}", residual_bundle, "cut-04") as client:
         watch, clock = watch_of(client)
         for _ in range(20):  # it stays away for 2 s, and is looked for all the time
             clock.now_s += TICK_S
             await watch.tick()
-        async with FakeCloud(residual_bundle, port=int(cloud.address.split(":")[1])):
+        async with FakeCloud(residual_bundle, port=port):
             returned_at = clock.now_s
             while client.cloud_is_away:
                 clock.now_s += TICK_S

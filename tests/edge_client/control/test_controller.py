@@ -180,22 +180,22 @@ async def test_silent_cloud_leaves_time_to_finish_here_within_the_deadline(
     known: dict[tuple[str, str], float] = {}
 
     async def silent(_header: ModelInferRequest, _raw: list[memoryview]) -> bytes | None:
-        # What it takes in truth; the rest of the second is for a machine that is busy.
+        # What it takes in truth; the rest of the time is for a machine that is busy.
         known["tail", "cut-04"] = 0.001
         return None
 
     async with (
         FakeCloud(residual_bundle, silent) as cloud,
-        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", deadline_s=2.0) as client,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", deadline_s=31.0) as client,
     ):
         await asyncio.to_thread(stages_of(client).warm, "cut-04")
         known = stages_of(client)._seconds
-        known["tail", "cut-04"] = 1.0 / 1.2
+        known["tail", "cut-04"] = 30.0 / 1.2
         result = await client.infer(inputs)
     assert result.served_by is ServedBy.EDGE
     assert result.reason.startswith("cloud too slow")
-    assert result.timings.network_s >= 0.2
-    assert result.latency_s <= 2.0
+    assert 0 < result.timings.network_s < 31.0 - result.timings.edge_s
+    assert result.latency_s <= 31.0
     assert_same(result.outputs, whole(residual_bundle, inputs))
 
 
@@ -205,14 +205,14 @@ async def test_frame_that_cannot_be_finished_in_time_is_an_error_result_in_time(
     (inputs,) = frames(residual_bundle, 1)
     async with (
         FakeCloud(residual_bundle, silence) as cloud,
-        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", deadline_s=0.3) as client,
+        AsyncEdgeClient(cloud.address, residual_bundle, "cut-04", deadline_s=1.0) as client,
     ):
-        stages_of(client)._seconds["tail", "cut-04"] = 5.0
+        stages_of(client)._seconds["tail", "cut-04"] = 60.0
         result = await client.infer(inputs)
     assert result.served_by is ServedBy.NONE
-    assert "the deadline of 300 ms cannot be met: cloud too slow" in result.reason
+    assert "the deadline of 1.00 s cannot be met: cloud too slow" in result.reason
     assert result.error is not None
-    assert result.latency_s < 5.0
+    assert result.latency_s < 60.0
     assert result.upload_bytes > 0
 
 

@@ -22,6 +22,7 @@ from tests.kit.exit_models import first_cut
 from tests.kit.fake_cloud import FakeCloud, error_answer
 from tests.kit.frames import frames
 from tests.kit.observations import CUT, clocks_of, result, unread
+from tests.kit.waiting import eventually
 
 
 async def test_snapshot_counts_since_the_start_and_spreads_the_interval(
@@ -156,9 +157,7 @@ async def test_answers_after_their_frames_teach_and_degrade_and_do_not_make_offl
         assert client.cloud_is_away
         assert client.control.learned.usual_s(label) is None
         answers.set()
-        async with asyncio.timeout(5):
-            while not client.answers_late:  # noqa: ASYNC110 - nothing else tells
-                await asyncio.sleep(0)
+        await eventually(lambda: client.answers_late)
         usual_s = client.control.learned.usual_s(label)
         assert usual_s is not None
         assert usual_s > 0.02

@@ -14,6 +14,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.common.event_loop import LoopThread, repeat
 from protos.errors import UsageError
 from tests.kit.frames import frames
+from tests.kit.waiting import eventually
 
 
 async def complain(error: Exception, **context: str) -> None:
@@ -103,7 +104,8 @@ async def test_what_is_repeated_goes_on_after_a_bug_and_ends_when_nobody_reads(
     with pytest.raises(BrokenPipeError):
         await repeat(step, 0.0, "stepping", ends_with=BrokenPipeError)
     going_on = asyncio.create_task(repeat(step, 0.0, "watching"))  # for which it is a bug as any
-    await asyncio.sleep(0.05)
+    await eventually(lambda: len(caplog.records) >= 2)
+    assert not going_on.done()
     going_on.cancel()
     assert next(outcomes, "all were called") == "all were called"
     assert [record.getMessage() for record in caplog.records[:2]] == [

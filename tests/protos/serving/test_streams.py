@@ -4,7 +4,6 @@ import queue
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from time import sleep
 from typing import Any
 
 import grpc
@@ -26,11 +25,13 @@ from tests.kit.cloud_calls import (
     connected,
     crossing,
     oip_stub,
+    pending,
     refused,
     request_for,
     stream_all,
     uncut,
 )
+from tests.kit.waiting import until
 
 
 @pytest.fixture
@@ -299,7 +300,7 @@ def test_requests_that_wait_for_a_load_are_counted_and_not_refused_after_it(
         for seed in range(2):
             requests.put(frame(residual_bundle, "cloud", seed))
         assert begun.wait(TIMEOUT_S)
-        sleep(0.2)  # by now both wait for it
+        until(lambda: pending(server) == 2)  # both wait for it
         requests.put(frame(residual_bundle, "cloud", 2))
         error, header, _ = decode_stream_response(next(answers))
         assert (header.id, "2 requests waiting" in error) == ("2", True)
