@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test quick lint unit mutants stubs bundle clean
+.PHONY: demo test quick lint unit mutants stubs locks bundle clean
 
 ## demo: cut a model, serve both halves, stream real frames (no torch, no root)
 demo: .venv/.demo
@@ -33,6 +33,10 @@ mutants: .venv/.mutation
 stubs: .venv/.dev
 	$(BIN)/python scripts/generate_stubs.py
 
+## locks: write docker/locks again, what the images are built with, after a change of pyproject.toml or constraints.txt
+locks: .venv/.locks
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/lock_dependencies.py
+
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is wanted: make PYTHON=python3.11")'
 	@echo "setting up .venv"
@@ -52,6 +56,10 @@ stubs: .venv/.dev
 .venv/.mutation: .venv/.dev pyproject.toml
 	@echo "installing what changes lines"
 	@$(PIP) -e '.[mutation]'
+	@touch $@
+
+.venv/.locks: .venv/.made
+	@$(PIP) uv
 	@touch $@
 
 clean:
