@@ -32,6 +32,10 @@ It may cross the wire. What only a developer should see stays in `__cause__` and
 """
 
 import re
+from typing import Final, Self
+
+PASSING: Final = 4
+"""The exit status for what may pass by itself: trying again can help, though nobody changes anything."""
 
 
 def reason(error: BaseException) -> str:
@@ -50,6 +54,11 @@ class SplitpointError(Exception):
     """Base of all; `exit_status` is what a command ends with."""
 
     exit_status = 1
+
+    def passing(self) -> Self:
+        """Return this error as one that may pass by itself, such as a port that is taken."""
+        self.exit_status = PASSING
+        return self
 
 
 class CallerError(SplitpointError):
@@ -117,7 +126,7 @@ class CredentialError(FileError):
 class NetworkError(SplitpointError):
     """The link between edge and cloud failed."""
 
-    exit_status = 4
+    exit_status = PASSING
 
 
 class UnreachableError(NetworkError):
@@ -130,6 +139,8 @@ class UnreachableError(NetworkError):
         super().__init__(text)
         self.cause = cause
         self.needs_a_person = needs_a_person
+        if needs_a_person:
+            self.exit_status = ServerError.exit_status
 
 
 class LateError(NetworkError):
@@ -164,6 +175,8 @@ class TooLargeError(ServerError):
 
 class OverloadedError(ServerError):
     """The server takes no more work now, or no more of this caller; 0 s: it cannot say when it will again."""
+
+    exit_status = PASSING
 
     def __init__(self, text: str, retry_after_s: float = 0.0) -> None:
         super().__init__(text)

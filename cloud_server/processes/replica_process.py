@@ -77,8 +77,8 @@ class ReplicaProcess:
             await asyncio.wait({ended, working}, return_when=asyncio.FIRST_COMPLETED)
             if not working.done():
                 raise FaultError(
-                    f"replica {self.number} has ended before it was ready; the log says why."
-                )
+                    f"replica {self.number} {self.ending()} before it was ready. The log says more."
+                ).passing()
             working.result()
         finally:
             for one in (ended, working):
@@ -113,6 +113,15 @@ class ReplicaProcess:
             loop.remove_reader(pidfd)
             os.close(pidfd)
 
+    def ending(self) -> str:
+        """Return how it has ended, as a predicate."""
+        status = self._process.wait()
+        if status >= 0:
+            return f"has ended with status {status}"
+        if status == -signal.SIGKILL:
+            return "was killed (the system does that where memory runs short)"
+        return f"was ended by {signal.Signals(-status).name}"
+
     def kill(self) -> None:
         """End it at once, if it runs, and let go what is kept of it."""
         with contextlib.suppress(ProcessLookupError):
@@ -132,5 +141,6 @@ class ReplicaProcess:
         try:
             answer: bytes = await call(message, timeout=timeout_s, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
-            raise FaultError(f"replica {self.number} does not answer: {error.details()}") from error
+            said = error.details()
+            raise FaultError(f"replica {self.number} does not answer: {said}.").passing() from error
         return answer

@@ -23,6 +23,8 @@ _LOOK_S = 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 """Before a replica that has ended is started again; twice as long each time, unless it had run for long."""
 _LONG_S = 60.0
+_READY_S = 300.0
+"""The longest that a replica may take to load what the server has."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +39,12 @@ class Replicas:
     """
 
     def __init__(
-        self, options: ServerOptions, store: ModelStore, sums: BookSums, on_short: OnShort
+        self,
+        options: ServerOptions,
+        store: ModelStore,
+        sums: BookSums,
+        on_short: OnShort,
+        ready_s: float = _READY_S,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="splitpoint-"))
         self.front = private_server(self.folder / FRONT_SOCKET, options.max_message_bytes)
@@ -46,6 +53,7 @@ class Replicas:
         self._store = store
         self._sums = sums
         self._on_short = on_short
+        self._ready_s = ready_s
         self._running: dict[int, ReplicaProcess] = {}
         self._news = {number: asyncio.Event() for number in range(1, options.processes)}
         self._keepers: list[asyncio.Task[None]] = []
@@ -109,10 +117,18 @@ class Replicas:
     async def _prepare(self, one: ReplicaProcess, address: str) -> None:
         """Bring a replica in step, and then to the port."""
         await one.reached()
-        await self._follow(one)
-        while not one.is_in_step:
-            await self._changed(one.number)
-            await self._follow(one)
+        try:
+            async with asyncio.timeout(self._ready_s):
+                await self._follow(one)
+                while not one.is_in_step:
+                    await self._changed(one.number)
+                    await self._follow(one)
+        except TimeoutError as error:
+            raise FaultError(
+                f"replica {one.number} is not ready after {format_duration(self._ready_s)}: it cannot load "
+                "what the server has. The log says of what, if it told; else look at this machine's memory "
+                "and disks, or give fewer `processes`."
+            ).passing() from error
         await one.open(address)
 
     async def _keep(self, one: ReplicaProcess, address: str) -> None:
@@ -150,7 +166,7 @@ class Replicas:
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if ended in done:
-                return f"{called} has ended."
+                return f"{called} {one.ending()}."
             return f"{called} is ended: {done.pop().exception()}"
         finally:
             for task in tasks:

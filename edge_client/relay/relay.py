@@ -11,7 +11,7 @@ from typing import Self
 from edge_client.relay.pacer import OneWay, Pacer
 from partitioner.network.link import Link
 from protos.errors import UsageError
-from protos.rpc.addresses import check_server, split_address
+from protos.rpc.addresses import check_server, not_listening, split_address
 
 _log = logging.getLogger(__name__)
 
@@ -99,9 +99,7 @@ class Relay:
         try:
             self._server = await asyncio.start_server(self._serve, host, port, limit=_QUEUE_BYTES)
         except OSError as error:
-            raise UsageError(
-                f"cannot listen at {host}:{port}: {error.strerror or error}. Give another `listen`."
-            ) from error
+            raise not_listening(f"{host}:{port}", "listen", error) from error
 
     async def stop(self) -> None:
         """Stop listening and reset every connection."""

@@ -61,7 +61,7 @@ class Camera:
 
     A video of known length ends with its last frame, or where it has no more however often it is opened.
     Anything else that ends has stopped: that is told to `on_stop`, and it is opened again after rests that
-    grow. What cannot be opened at first is a SourceError.
+    grow. What cannot be opened at first is a SourceError, which may pass: a camera may come up later.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Camera:
         capture = self._open(self._url)
         try:
             if not capture.isOpened():
-                raise SourceError(_unopened(self._url))
+                raise SourceError(_unopened(self._url)).passing()
             self._length = _length(capture)
             while True:
                 found, pixels = capture.read()

@@ -13,13 +13,16 @@ from partitioner.cli.flags.profiles import ScaleFlags
 from partitioner.cli.flags.terms import DeviceOption, DeviceThreads
 from partitioner.common.defaults import DEFAULT_THREADS
 from partitioner.terminal.console import JsonFlag, print_json, remark, screen
+from partitioner.terminal.flags import READERS_TELL
 from protos.errors import UsageError
 
 
 def compare(
     bundles: Annotated[
         list[Path],
-        typer.Argument(help="Folders of bundles.", metavar="BUNDLE…", show_default=False),
+        typer.Argument(
+            help="Folders of bundles.", metavar="BUNDLE…", show_default=False, readable=READERS_TELL
+        ),
     ],
     link: LinkFlags,
     scales: ScaleFlags,

@@ -12,9 +12,12 @@ A group is a frozen dataclass whose fields are flags. A command takes it as one 
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, get_type_hints
+from typing import Any, Final, get_type_hints
 
 import typer
+
+READERS_TELL: Final = False
+"""`readable` of every path: who reads a file knows what it is, and says better why it cannot be read."""
 
 
 def flag(
@@ -39,7 +42,7 @@ def flag(
         show_default=default or True,
         rich_help_panel=panel,
         autocompletion=_completion(choices) if choices else None,
-        **more,
+        **{"readable": READERS_TELL, **more},
     )
 
 

@@ -1,10 +1,18 @@
 """Addresses in the form HOST:PORT: parsing, checking, and opening a listener."""
 
+import errno
 import socket
 
 from protos.errors import UsageError
 
 _TO_LISTEN = "to listen on"
+_PASSING = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+_REMEDIES = {
+    errno.EADDRINUSE: ", or end what uses the port",
+    errno.EADDRNOTAVAIL: ": this machine does not have that address, or not yet",
+    errno.EACCES: ": the ports below 1024 are root's",
+}
+"""What to do beside choosing another address."""
 
 
 def split_address(address: str, purpose: str = _TO_LISTEN) -> tuple[str, int]:
@@ -29,12 +37,16 @@ def open_listener(address: str, parameter: str) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        # Python adds the address once more, in brackets.
-        reason = str(error.strerror or error).partition(" (")[0]
-        raise UsageError(
-            f"cannot listen on {address}: {reason}. Choose another `{parameter}`, or end "
-            "what uses the port."
-        ) from error
+        raise not_listening(address, parameter, error) from error
+
+
+def not_listening(address: str, parameter: str, error: OSError) -> UsageError:
+    """Return the error of an address that cannot be listened on; what uses it may end by itself."""
+    # Python adds the address once more, in brackets.
+    why = str(error.strerror or error).partition(" (")[0]
+    remedy = _REMEDIES.get(error.errno or 0, "")
+    found = UsageError(f"cannot listen on {address}: {why}. Choose another `{parameter}`{remedy}.")
+    return found.passing() if error.errno in _PASSING else found
 
 
 def check_server(address: str) -> str:

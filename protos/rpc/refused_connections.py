@@ -26,11 +26,6 @@ _CERTIFICATE = (
         "Renew it there; or set this clock, if it is fast.",
     ),
     (
-        "certificate is not yet valid",
-        "has a certificate that is not valid yet, by the clock of this machine",
-        "Set this clock, if it is slow; or wait until the certificate holds.",
-    ),
-    (
         "Hostname Verification Check failed",
         "has a certificate of another name than its address",
         "Ask it by a name that stands in its certificate, or give that name as `tls_server_name`.",
@@ -63,6 +58,7 @@ _CERTIFICATE = (
 )
 """What gRPC says of the certificate that it was shown; the first that fits."""
 
+_NOT_YET = "certificate is not yet valid"
 _CLOSED = ("Socket closed", "Cancelling all calls", "Connection reset by peer", "Broken pipe")
 _BEFORE_CALLS = "failed to connect to all addresses"
 
@@ -72,6 +68,13 @@ def meaning_of(details: str, security: ChannelSecurity) -> Meaning | None:
 
     A server that refuses a client's certificate just hangs up, as it does where TLS is missing.
     """
+    if (
+        _NOT_YET in details
+    ):  # a device that has just started may have no clock before it has a network
+        return Meaning(
+            "has a certificate that is not valid yet, by the clock of this machine",
+            "Set this clock, if it is slow; or wait until the certificate holds.",
+        )
     for said, predicate, remedy in _CERTIFICATE:
         if said in details:
             return Meaning(predicate, remedy, needs_a_person=True)

@@ -78,11 +78,18 @@ class TlsFiles:
         if self.cert is None:
             return found
         with _parsing(self.cert, "a certificate without dates"):
-            wrong = wrong_dates(found.cert, datetime.now(UTC))
-        if wrong:
+            begins, ends = validity(found.cert)
+        now = datetime.now(UTC)
+        if now > ends:
             raise CredentialError(
-                f"the certificate {self.cert} {wrong}. Renew it, or set this machine's clock."
+                f"the certificate {self.cert} {wrong_dates(found.cert, now)}. Renew it; or set this "
+                "machine's clock, if it is fast."
             )
+        if now < begins:
+            raise CredentialError(
+                f"the certificate {self.cert} {wrong_dates(found.cert, now)}. Set this machine's clock, if "
+                "it is slow; or wait until the certificate holds."
+            ).passing()
         return found
 
     def server_context(self) -> "SSLContext":

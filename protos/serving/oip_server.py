@@ -84,7 +84,7 @@ class OipServer:
         except RuntimeError as error:
             raise UsageError(
                 f"cannot listen on {listen}: {error}. Choose another `listen`."
-            ) from error
+            ).passing() from error
         self.address = f"{listen.rpartition(':')[0]}:{port}"
         await self._server.start()
         if self._tls is not None:

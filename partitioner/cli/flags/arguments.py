@@ -8,11 +8,14 @@ import typer
 from partitioner.cli.flags import choices
 from partitioner.common.defaults import DEFAULT_ACCURACY_DROP
 from partitioner.settings.panels import CHOICE, DATA, OUTPUT, RUNTIME
-from partitioner.terminal.flags import flag
+from partitioner.terminal.flags import READERS_TELL, flag
 from protos.errors import UsageError, plural
 
 BundleArgument = Annotated[
-    Path, typer.Argument(help="The bundle's folder.", metavar="BUNDLE", show_default=False)
+    Path,
+    typer.Argument(
+        help="The bundle's folder.", metavar="BUNDLE", show_default=False, readable=READERS_TELL
+    ),
 ]
 Budget = Annotated[
     str,

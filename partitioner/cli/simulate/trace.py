@@ -14,7 +14,7 @@ from partitioner.cli.flags.terms import ObjectiveFlags, TermsFlags
 from partitioner.common.defaults import DEFAULT_TIMEOUT_S, DEFAULT_WINDOW
 from partitioner.settings.panels import CHOICE, LINK, LOAD, OUTPUT
 from partitioner.terminal.console import print_json, progress, remark, screen
-from partitioner.terminal.flags import flag
+from partitioner.terminal.flags import READERS_TELL, flag
 from protos.errors import UsageError, plural
 
 if TYPE_CHECKING:
@@ -204,6 +204,7 @@ def trace(
             help="The trace: `seconds Mbit/s` a line, Mahimahi's milliseconds, or CSV with a header.",
             metavar="TRACE",
             show_default=False,
+            readable=READERS_TELL,
         ),
     ],
     link: LinkFlags,

@@ -177,7 +177,7 @@ def test_replica_that_is_killed_comes_back_and_takes_nothing_along(folder: Path)
                 answered(channel, request)
             asked = successes(channels[0])
             replica.kill()
-            wait_for_line(process.stderr, "has ended. It is started again")
+            wait_for_line(process.stderr, "where memory runs short). It is started again")
             # A connection to the one that is gone is found broken, and made anew to another.
             for channel in channels:
                 until(lambda channel=channel: is_answered(channel, request))

@@ -85,7 +85,7 @@ async def test_dropped_connections_end_and_new_ones_are_taken() -> None:
 
 async def test_address_that_is_taken_is_a_clear_error() -> None:
     async with echo() as server:
-        with pytest.raises(UsageError, match="cannot listen at"):
+        with pytest.raises(UsageError, match="cannot listen on"):
             await Relay(server, server, Link(1e6, 1e6, 0)).start()
 
 
