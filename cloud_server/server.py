@@ -50,6 +50,7 @@ from protos.triton.triton_service import TritonService
 
 if TYPE_CHECKING:
     from cloud_server.processes.replicas import OnShort, Replicas
+    from cloud_server.processes.shared_use import SharedUse
 
 
 class CloudServer:
@@ -216,6 +217,7 @@ class _Running:
         repository: Repository,
         tls: ServerTls | None,
         gate: Gate | None,
+        use: "SharedUse | None",
     ) -> None:
         store = parts.store
         self._parts = parts
@@ -230,7 +232,7 @@ class _Running:
         self.requests = parts.requests
         calls = CallBook()
         sums = BookSums(self.requests, calls)
-        replicas = self._replicas = _replicas_of(options, store, sums, self._show_short)
+        replicas = self._replicas = _replicas_of(options, store, sums, use, self._show_short)
         gather = replicas.gather if replicas else as_it_is
         orders = RepositoryService(repository, replicas.settled if replicas else as_it_is)
         limit = options.max_message_bytes
@@ -361,11 +363,12 @@ async def _run(options: ServerOptions) -> _Running:
     options = share_of(options)
     options.exposure.check(options.listen, "listen")
     tls = ServerTls(options.tls) if options.tls else None
-    gate = await asyncio.to_thread(gate_of, options)
+    use = _use_of(options)
+    gate = await asyncio.to_thread(gate_of, options, use)
     warn_of_certificates(gate, asked_for=bool(options.tls and options.tls.authorities))
     parts = EngineParts.of(options)
     repository = await parts.offer(options.preload)
-    running = _Running(options, parts, repository, tls, gate)
+    running = _Running(options, parts, repository, tls, gate, use)
     try:
         await running.start(options.listen)
         options.exposure.announce(running.address)
@@ -376,14 +379,27 @@ async def _run(options: ServerOptions) -> _Running:
 
 
 def _replicas_of(
-    options: ServerOptions, store: ModelStore, sums: BookSums, on_short: "OnShort"
+    options: ServerOptions,
+    store: ModelStore,
+    sums: BookSums,
+    use: "SharedUse | None",
+    on_short: "OnShort",
 ) -> "Replicas | None":
     """Return the processes beside this one; None where it is the only one."""
     if options.processes == 1:
         return None
     from cloud_server.processes.replicas import Replicas
 
-    return Replicas(options, store, sums, on_short)
+    return Replicas(options, store, sums, use, on_short)
+
+
+def _use_of(options: ServerOptions) -> "SharedUse | None":
+    """Return what the processes share of the use of devices; None where nothing has to be shared."""
+    if options.processes == 1 or options.devices is None:
+        return None
+    from cloud_server.processes.shared_use import SharedUse
+
+    return SharedUse.make(options.processes)
 
 
 def _rollouts_file(options: ServerOptions) -> Path:

@@ -35,6 +35,7 @@ from cloud_server.processes.private_calls import (
     private_handlers,
     private_server,
 )
+from cloud_server.processes.shared_use import SharedUse
 from cloud_server.processes.shares import Assignment
 from cloud_server.security.gate import gate_of
 from cloud_server.security.grpc_gate import GrpcGate
@@ -61,7 +62,8 @@ class Replica:
     def __init__(self, told: Assignment) -> None:
         options = self._options = told.options
         self._tls = ServerTls(options.tls) if options.tls else None
-        self._gate = gate_of(options)
+        use = None if told.use is None else SharedUse(told.use, told.number, options.processes)
+        self._gate = gate_of(options, use)
         self._parts = parts = EngineParts.of(options)
         self._store, self._folder, self._rules = parts.store, parts.folder, parts.rules
         self._requests, self._engine = parts.requests, parts.engine

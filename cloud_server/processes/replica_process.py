@@ -32,19 +32,27 @@ _END_S = 5.0
 class ReplicaProcess:
     """One replica, from its start to its end. Its calls raise FaultError when it does not answer."""
 
-    def __init__(self, options: ServerOptions, folder: Path, number: int, socket: str) -> None:
+    def __init__(
+        self, options: ServerOptions, folder: Path, number: int, socket: str, use: int | None
+    ) -> None:
         self.number = number
         self.is_open = False
         """Whether it takes connections, as far as is known."""
         self.is_in_step = True
         """Whether it offers what the front does, as far as is known."""
         told = Assignment(
-            options=options, folder=folder, number=number, socket=socket, logs=logs_as_set_up()
+            options=options,
+            folder=folder,
+            number=number,
+            socket=socket,
+            use=use,
+            logs=logs_as_set_up(),
         )
         self._channel = private_channel(folder / socket, options.max_message_bytes)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "cloud_server.processes.replica"],
             stdin=subprocess.PIPE,
+            pass_fds=() if use is None else (use,),
             stdout=subprocess.DEVNULL,
             env={"GRPC_VERBOSITY": "ERROR", **os.environ},
             # Ctrl-C is for the front, which tells its replicas.
@@ -124,15 +132,20 @@ class ReplicaProcess:
 
     def kill(self) -> None:
         """End it at once, if it runs, and let go what is kept of it."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        self._signal_end()
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()  # type: ignore[union-attr]
         self._process.wait()
         os.close(self._pidfd)
 
+    def _signal_end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
     async def close(self) -> None:
-        """End it at once, and the connection to it."""
+        """End it at once, and the connection to it; what it takes to end keeps nobody else waiting."""
+        self._signal_end()
+        await self.ended()
         self.kill()
         await self._channel.close()
 

@@ -15,6 +15,7 @@ from cloud_server.observability.book_sums import BookSums
 from cloud_server.options import ServerOptions
 from cloud_server.processes.private_calls import FRONT_SOCKET, Offer, private_server
 from cloud_server.processes.replica_process import ReplicaProcess
+from cloud_server.processes.shared_use import SharedUse
 from partitioner.common.units import format_duration
 from protos.errors import FaultError
 
@@ -35,7 +36,8 @@ OnShort = Callable[[bool], Awaitable[None]]
 class Replicas:
     """All replicas of one server. Made and used in one event loop, by the front.
 
-    `sums` gets what they tell of their books. `folder` has their private sockets, for the owner alone.
+    `sums` gets what they tell of their books, `use` is shared with them (None: devices have no names).
+    `folder` has their private sockets, for the owner alone.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Replicas:
         options: ServerOptions,
         store: ModelStore,
         sums: BookSums,
+        use: SharedUse | None,
         on_short: OnShort,
         ready_s: float = _READY_S,
     ) -> None:
@@ -52,6 +55,7 @@ class Replicas:
         self._options = options
         self._store = store
         self._sums = sums
+        self._use = use
         self._on_short = on_short
         self._ready_s = ready_s
         self._running: dict[int, ReplicaProcess] = {}
@@ -93,19 +97,22 @@ class Replicas:
         await self.front.stop(0)
 
     def close(self) -> None:
-        """End at once what still runs, and let go of the folder."""
+        """End at once what still runs, and let go of the folder and of what is shared."""
         for keeper in self._keepers:
             keeper.cancel()
         for one in self._running.values():
             one.kill()
         self._running.clear()
         self._store.on_change = lambda: None
+        if self._use:
+            self._use.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     async def _join(self, number: int, address: str) -> ReplicaProcess:
         """Start a replica, and wait until it serves; FaultError when it cannot, and none is left."""
         socket = f"replica-{number}-{os.urandom(4).hex()}"
-        one = ReplicaProcess(self._options, self.folder, number, socket)
+        use = self._use.descriptor if self._use else None
+        one = ReplicaProcess(self._options, self.folder, number, socket, use)
         self._running[number] = one
         try:
             await one.during(self._prepare(one, address))
@@ -218,6 +225,8 @@ class Replicas:
             del self._running[one.number]
             self._sums.end(one.number)
         await one.close()
+        if self._use:
+            self._use.leave(one.number)
 
     async def _tell_short(self) -> None:
         there = sum(one.is_open and one.is_in_step for one in self._running.values())

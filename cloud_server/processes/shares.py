@@ -40,12 +40,16 @@ def _share(whole: int, count: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """What a replica is told when it starts. `folder`: of the private sockets; `number`: 1 for the first."""
+    """What a replica is told when it starts. `folder`: of the private sockets; `number`: 1 for the first.
+
+    `use`: the descriptor of what devices take of all processes; None: devices have no names.
+    """
 
     options: ServerOptions
     folder: Path
     number: int
     socket: str
+    use: int | None
     logs: LogOptions
 
     def write(self) -> bytes:
@@ -55,6 +59,7 @@ class Assignment:
             "folder": self.folder,
             "number": self.number,
             "socket": self.socket,
+            "use": self.use,
             "logs": vars(self.logs),
         }
         return json.dumps(document, default=str).encode() + b"\n"
@@ -72,6 +77,7 @@ class Assignment:
             folder=Path(found["folder"]),
             number=found["number"],
             socket=found["socket"],
+            use=found["use"],
             logs=LogOptions(**found["logs"]),
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from cloud_server.options import DeviceOptions
 from cloud_server.security.credentials import Credentials
 from cloud_server.security.device_file import WHAT, read_devices
-from cloud_server.security.quotas import Quotas
+from cloud_server.security.quotas import Quotas, SharedUse
 from cloud_server.security.registered_device import Limits, RegisteredDevice
 from cloud_server.security.registry import WHO_CALLS, Registry
 from cloud_server.security.rules import Rule
@@ -54,7 +54,7 @@ class Gate:
     """Lets callers in by a file of devices. Made in any thread (it reads the file), used in one event loop.
 
     Raises FileError when the file is not private, damaged or missing. `now` tells the time of day, `clock`
-    seconds that pass.
+    seconds that pass. `shared`: the use of a server's processes; None: there is one process.
     """
 
     def __init__(
@@ -63,12 +63,13 @@ class Gate:
         defaults: Limits,
         now: Callable[[], datetime] = _utc_now,
         clock: Callable[[], float] = time.monotonic,
+        shared: SharedUse | None = None,
     ) -> None:
         self._path = path
         self._now = now
         self._stamp = self._tried = _stamp_of(path)
         self._registry = Registry(read_devices(path))
-        self._quotas = Quotas(defaults, clock)
+        self._quotas = Quotas(defaults, clock, shared)
         self._open: set[OpenCall] = set()
         self._failures = BoundedLog(_log, clock=clock)
 
@@ -184,8 +185,8 @@ class Gate:
         _log.info("read the %s %s again", WHAT, self._path)
 
 
-def gate_of(options: DeviceOptions) -> Gate | None:
-    """Return the gate that these options ask for; None: everybody is let in."""
+def gate_of(options: DeviceOptions, shared: SharedUse | None = None) -> Gate | None:
+    """Return the gate that these options ask for; None: everybody is let in. `shared` as in Gate."""
     if options.devices is None:
         return None
     limits = Limits(
@@ -193,7 +194,7 @@ def gate_of(options: DeviceOptions) -> Gate | None:
         requests_per_s=options.device_requests_per_s,
         bytes_per_s=options.device_bytes_per_s,
     )
-    return Gate(Path(options.devices), limits)
+    return Gate(Path(options.devices), limits, shared=shared)
 
 
 def warn_of_certificates(gate: Gate | None, *, asked_for: bool) -> None:

@@ -24,6 +24,15 @@ class Allowance:
         self._clock = clock
         self._at_s = clock()
 
+    @property
+    def state(self) -> tuple[float, float]:
+        """What is left, and when that was by the clock; another allowance of this clock may have it."""
+        return self._left, self._at_s
+
+    @state.setter
+    def state(self, state: tuple[float, float]) -> None:
+        self._left, self._at_s = state
+
     def wait_s(self, amount: float = 1.0) -> float:
         """Return the seconds until `amount` may be taken; 0 when it may be now."""
         now_s = self._clock()

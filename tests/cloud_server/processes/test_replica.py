@@ -28,7 +28,12 @@ async def replica(old: Version) -> AsyncIterator[Replica]:
     with tempfile.TemporaryDirectory() as folder:  # its name is short, as sockets have to be
         options = ServerOptions(old.bundle.path.parent, processes=2, preload=("cloud",))
         told = Assignment(
-            options=options, folder=Path(folder), number=1, socket="one", logs=LogOptions()
+            options=options,
+            folder=Path(folder),
+            number=1,
+            socket="one",
+            use=None,
+            logs=LogOptions(),
         )
         made = Replica(told)
         yield made

@@ -16,6 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cloud_server.security.device_file import changing
+from cloud_server.security.registered_device import Limits
 from cloud_server.security.registration import revoked
 from edge_client.client.sync_client import EdgeClient
 from partitioner.bundle.bundle import Bundle
@@ -273,6 +274,7 @@ def test_both_processes_know_devices_and_refuse_those_that_are_revoked(folder: P
     file = folder / "devices.json"
     token = enrol(file, "camera", "infer", "fetch")
     stranger = enrol(file, "lamp", "infer", "fetch", models=("other",))
+    narrow = enrol(file, "scale", "infer", limits=Limits(requests_per_s=1e-4))
     with (
         serving_in(2, folder / "bundles", "--devices", str(file)) as (process, ready),
         reaching_all(ready["address"], family(process)) as channels,
@@ -295,11 +297,23 @@ def test_both_processes_know_devices_and_refuse_those_that_are_revoked(folder: P
             assert not plain.ListBundles(asked, timeout=TIMEOUT_S, metadata=forged).bundles
             code, _ = refused(lambda channel=channel: answered(channel, request))
             assert code == "UNAUTHENTICATED"
+        let_in = [not is_over_quota(showing(channel, narrow), request) for channel in channels]
+        assert sum(let_in) == 1
         with changing(file) as devices:
             devices.put(revoked(devices.find("camera"), NOW))
         for channel in channels:
             seen = showing(channel, token)
             until(lambda seen=seen: is_refused(seen, request))
+
+
+def is_over_quota(channel: grpc.Channel, request: oip.ModelInferRequest) -> bool:
+    try:
+        oip_stub(channel).ModelInfer(request, timeout=TIMEOUT_S)
+    except grpc.RpcError as error:
+        if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED:
+            raise
+        return True
+    return False
 
 
 def is_refused(channel: grpc.Channel, request: oip.ModelInferRequest) -> bool:

@@ -53,7 +53,12 @@ def test_assignment_is_read_as_it_was_written() -> None:
         timeout_action="delay",
     )
     told = Assignment(
-        options=options, folder=Path("f"), number=3, socket="s", logs=LogOptions(log_level="debug")
+        options=options,
+        folder=Path("f"),
+        number=3,
+        socket="s",
+        use=7,
+        logs=LogOptions(log_level="debug"),
     )
     line = told.write()
     assert line.count(b"\n") == 1
@@ -61,5 +66,5 @@ def test_assignment_is_read_as_it_was_written() -> None:
     for one in options_of(ServerOptions):
         wanted, found = getattr(options, one.name), getattr(read.options, one.name)
         assert found == (str(wanted) if isinstance(wanted, Path) else wanted)
-    assert (read.folder, read.number, read.socket) == (Path("f"), 3, "s")
+    assert (read.folder, read.number, read.socket, read.use) == (Path("f"), 3, "s", 7)
     assert read.logs == told.logs

@@ -463,7 +463,7 @@ def test_stream_of_a_revoked_device_ends_with_requests_in_flight(
     assert error.code().name == "UNAUTHENTICATED"
     gate: Any = server.gate
     assert not gate._open
-    assert not gate._quotas._streams
+    assert not any(use.streams for use in gate._quotas._uses.values())
 
 
 def test_stream_over_the_limit_is_refused_and_another_may_take_its_place(
