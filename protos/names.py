@@ -57,3 +57,11 @@ RETRY_AFTER_TRAILER = "grpc-retry-pushback-ms"
 def model_name(bundle: str, cut: str) -> str:
     """Return the OIP model that serves the tail of `cut`: `<bundle>.<cut>`, or `<bundle>` for `cloud`."""
     return bundle if cut == CLOUD else f"{bundle}.{cut}"
+
+
+def plain_model_name(bundle: str, cut: str, codec: str) -> str:
+    """Return the OIP model of a standard server that takes the frontier of `cut` by `codec`, and decodes it.
+
+    `<bundle>.<cut>.<codec>`; by the codec raw it is the tail itself.
+    """
+    return model_name(bundle, cut) if codec == "raw" else f"{bundle}.{cut}.{codec}"

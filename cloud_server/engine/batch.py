@@ -8,7 +8,7 @@ import numpy as np
 
 from cloud_server.engine.compute_costs import ComputeCosts
 from cloud_server.engine.request import Request, late
-from cloud_server.engine.row_independence import batch_axis
+from partitioner.runtime.row_independence import batch_axis
 from protos.errors import FaultError, plural
 from protos.names import (
     PARAM_BATCH_SIZE,

@@ -9,10 +9,10 @@ from itertools import chain
 from weakref import WeakKeyDictionary
 
 from cloud_server.engine.batch_rules import BatchRules
-from cloud_server.engine.row_independence import dependence
 from cloud_server.engine.serving_file import rules_by_cut
 from cloud_server.models.version import Model, Version
 from partitioner.bundle.manifest import SERVING_FILE
+from partitioner.runtime.row_independence import dependence
 from partitioner.runtime.sessions import Stage
 from protos.errors import BundleError
 

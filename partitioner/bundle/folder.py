@@ -1,8 +1,5 @@
 """A bundle's folder appears whole or not at all."""
 
-import errno
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +7,8 @@ from pathlib import Path
 from partitioner.bundle.calibration import CALIBRATION_FILE
 from partitioner.bundle.exits import EXITS_FILE
 from partitioner.bundle.manifest import MANIFEST_FILE, PROFILES_FOLDER, SIGNATURE_FILE
-from partitioner.common.files import unwritable
-from protos.errors import BundleError, FileError
+from partitioner.common.files import whole_folder
+from protos.errors import BundleError
 
 _FOUND = (CALIBRATION_FILE, EXITS_FILE, SIGNATURE_FILE)
 
@@ -30,27 +27,8 @@ def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
         raise BundleError(
             f"{target} exists and is no bundle; it is left alone. Choose another `out`."
         )
-    try:
-        target.absolute().parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
-    except OSError as error:
-        raise FileError(unwritable(target, error)) from error
-    old = partial.with_name(f"{partial.name}.old")
-    try:
+    with whole_folder(target) as partial:
         yield partial
-        partial.chmod(0o755)
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
-    except OSError as error:
-        if not _is_of(partial.parent, error):
-            raise
-        raise FileError(unwritable(target, error)) from error
-    finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def found_beside(folder: Path) -> set[str]:
@@ -72,10 +50,3 @@ def lost_text(before: set[str], folder: Path) -> str:
     return (
         f"{folder} was replaced, and what had been found of the old bundle is gone with it: {gone}"
     )
-
-
-def _is_of(folder: Path, error: OSError) -> bool:
-    """Tell whether an error is about what lies in `folder`; a disk that is full names no file."""
-    if error.filename is None:
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-    return Path(error.filename).is_relative_to(folder)

@@ -17,6 +17,7 @@ app = new_app(
         "devices": f"{_HOME}.devices:devices",
         "exits": f"{_HOME}.exits:exits",
         "export-heads": f"{_HOME}.export_heads:export_heads_command",
+        "export": f"{_HOME}.export.app:app",
         "keygen": f"{_HOME}.signatures.keygen:keygen",
         "sign": f"{_HOME}.signatures.sign:sign",
         "permit-rollback": f"{_HOME}.signatures.permit_rollback:permit_rollback",

@@ -1,9 +1,11 @@
-"""Files that appear whole or not at all when written, bounded when read whole, and private where secret."""
+"""Files and folders that appear whole or not at all, files bounded when read whole, and private ones."""
 
 import csv
+import errno
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,6 +47,42 @@ def disk_room(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.free, found.total
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Yield a folder beside `target` that takes its place at the end, or vanishes on any error.
+
+    Raises FileError when the disk refuses, and `target` is then as it was.
+    """
+    try:
+        target.absolute().parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+    except OSError as error:
+        raise FileError(unwritable(target, error)) from error
+    old = partial.with_name(f"{partial.name}.old")
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
+    except OSError as error:
+        if not _is_of(partial.parent, error):
+            raise
+        raise FileError(unwritable(target, error)) from error
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_of(folder: Path, error: OSError) -> bool:
+    """Tell whether an error is about what lies in `folder`; a disk that is full names no file."""
+    if error.filename is None:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    return Path(error.filename).is_relative_to(folder)
 
 
 def sync_folder(folder: Path) -> None:

@@ -91,7 +91,7 @@ def move_weights(graph: onnx.GraphProto, source: Path, target: Path) -> int:
                 if raw is None or len(raw) < INLINE_BYTES:
                     continue
                 offset, length = _append(out, raw)
-            _refer(tensor, target.name, offset, length)
+            refer(tensor, target.name, offset, length)
     return parameters
 
 
@@ -144,7 +144,7 @@ def _raw_bytes(tensor: TensorProto) -> bytes | None:
 
 
 def _append(out: BinaryIO, data: bytes) -> tuple[int, int]:
-    _align(out, len(data))
+    align(out, len(data))
     offset = out.tell()
     out.write(data)
     return offset, len(data)
@@ -155,7 +155,7 @@ def _copy_external(tensor: TensorProto, source: Path, out: BinaryIO) -> tuple[in
     path = source / info.location
     start = int(info.offset or 0)
     length = _length(info, source)
-    _align(out, length)
+    align(out, length)
     offset, left = out.tell(), length
     with path.open("rb") as data:
         data.seek(start)
@@ -171,12 +171,14 @@ def _copy_external(tensor: TensorProto, source: Path, out: BinaryIO) -> tuple[in
     return offset, length
 
 
-def _align(out: BinaryIO, length: int) -> None:
+def align(out: BinaryIO, length: int) -> None:
+    """Fill up a file of weights to where a tensor of `length` bytes may begin."""
     step = _ALIGNMENT if length >= _MAPPABLE_BYTES else 64
     out.write(b"\0" * (-out.tell() % step))
 
 
-def _refer(tensor: TensorProto, location: str, offset: int, length: int) -> None:
+def refer(tensor: TensorProto, location: str, offset: int, length: int) -> None:
+    """Let a tensor refer to bytes of the file `location` beside its graph, in the place of its own."""
     for field in (
         "raw_data",
         "float_data",

@@ -75,17 +75,23 @@ class Int8Codec:
                 f"tensor {tensor!r} came as int8 of version {view[0]}, and this side reads {_VERSION}. "
                 "Update the older side."
             )
-        ranges = np.frombuffer(view[1:start], "<f4").reshape(-1, 2)
+        ranges, symbols = split_int8(data, shape)
         low, step = ranges[:, 0].reshape(kept), ranges[:, 1].reshape(kept)
         with np.errstate(over="ignore", invalid="ignore"):
             tops = low + _TOP * step
         if not (np.isfinite(low).all() and np.isfinite(tops).all() and (step >= 0).all()):
             raise TensorError(f"tensor {tensor!r} came with a range that is none, as int8.")
-        symbols = np.frombuffer(view[start:], np.uint8).reshape(shape)
         values = symbols.astype(np.float32)
         values *= step
         values += low
         return cast(Array, values)
+
+
+def split_int8(data: Buffer, shape: Sequence[int]) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    """Return views of the ranges [channels, 2] and of the symbols, in the bytes of a tensor of `shape`."""
+    start, view = 1 + 8 * math.prod(_ranges_shape(shape)), memoryview(data)
+    ranges = np.frombuffer(view[1:start], "<f4").reshape(-1, 2)
+    return ranges, np.frombuffer(view[start:], np.uint8).reshape(shape)
 
 
 def channel_axis(shape: Sequence[int]) -> int | None:

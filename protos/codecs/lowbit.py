@@ -28,7 +28,8 @@ _PACKED, _ZSTD = 0, 1
 _LEVEL = 3
 _SLAB = 1 << 18
 """Values that are decoded at a time."""
-_PER_BYTE = {2: 4, 3: 2, 4: 2, 5: 1, 6: 1}
+PER_BYTE = {2: 4, 3: 2, 4: 2, 5: 1, 6: 1}
+"""Symbols of so many bits that share a byte."""
 
 Bytes = npt.NDArray[np.uint8]
 T = TypeVar("T", bound=np.generic)
@@ -52,12 +53,16 @@ class LowBitCodec:
 
     def estimate_bytes(self, spec: TensorSpec) -> int:
         """Return the size before entropy coding."""
-        return 1 + -(-math.prod(spec.sized()) // _PER_BYTE[self.bits])
+        return 1 + -(-math.prod(spec.sized()) // PER_BYTE[self.bits])
 
     def encode(self, array: Array, tensor: str) -> Buffer:
         """Return the coded symbols; TensorError for infinities and NaN."""
-        packed = self._coders[tensor].symbols_of(cast(npt.NDArray[np.float32], array), tensor)
-        return self._coders[tensor].squeeze(_pack(packed, self.bits))
+        return self._coders[tensor].squeeze(self.pack(array, tensor))
+
+    def pack(self, array: Array, tensor: str) -> Bytes:
+        """Return the packed symbols before entropy coding; TensorError for infinities and NaN."""
+        values = cast(npt.NDArray[np.float32], array)
+        return _pack(self._coders[tensor].symbols_of(values, tensor), self.bits)
 
     def decode(self, data: Buffer, dtype: str, shape: Sequence[int], tensor: str) -> Array:
         """Return the values; nothing larger than `shape` says is ever made."""
@@ -69,7 +74,7 @@ class LowBitCodec:
                 "no such value. Calibrate again, or send it raw."
             )
         size = math.prod(shape)
-        packed = coder.stretch(data, -(-size // _PER_BYTE[self.bits]), tensor)
+        packed = coder.stretch(data, -(-size // PER_BYTE[self.bits]), tensor)
         return coder.values_of(_unpack(packed, self.bits, tensor)[:size].reshape(shape))
 
 
@@ -194,7 +199,7 @@ def _slabs(shape: Sequence[int]) -> Iterator[tuple[slice, ...]]:
 
 
 def _pack(symbols: Bytes, bits: int) -> Bytes:
-    flat, together = symbols.reshape(-1), _PER_BYTE[bits]
+    flat, together = symbols.reshape(-1), PER_BYTE[bits]
     if together == 1:
         return flat
     if flat.size % together:
@@ -207,7 +212,7 @@ def _pack(symbols: Bytes, bits: int) -> Bytes:
 
 
 def _unpack(packed: Bytes, bits: int, tensor: str) -> Bytes:
-    together = _PER_BYTE[bits]
+    together = PER_BYTE[bits]
     if packed.size and int(packed.max()) >> bits * together:
         raise _broken(tensor, f"a symbol of more than {plural(bits, 'bit')}")
     if together == 1:

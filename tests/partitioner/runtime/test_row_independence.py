@@ -3,8 +3,8 @@
 import onnx
 import pytest
 
-from cloud_server.engine.row_independence import dependence
 from partitioner.bundle.bundle import Bundle
+from partitioner.runtime.row_independence import dependence
 from partitioner.runtime.sessions import ModelFile, RuntimeOptions, Stage, open_stage
 from protos.tensors import TensorSpec
 from tests.kit.mixed_rows import MIXED, apart
