@@ -8,6 +8,7 @@ _HOME = "cloud_server.cli"
 app = new_app(
     {
         "serve": f"{_HOME}.serve:serve",
+        "cluster": f"{_HOME}.cluster:cluster",
         "health": f"{_HOME}.health:health",
         "devices": f"{_HOME}.devices:app",
         "rollout": f"{_HOME}.rollout:rollout",

@@ -1,0 +1,178 @@
+"""Putting tails on a cluster: connect, deploy, and wait until somebody answers; or say why nobody does."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import ray
+from ray import serve
+
+from cloud_server.cluster.application import NAME, application_of
+from cloud_server.cluster.options import ClusterOptions
+from cloud_server.cluster.proxy_methods import ADD_METHODS
+from partitioner.common.units import format_duration
+from partitioner.settings.log_options import LogOptions
+from protos import inference_pb2 as oip
+from protos.errors import BundleError, UnreachableError, UsageError
+from protos.inference_pb2_grpc import GRPCInferenceServiceStub
+from protos.rpc.addresses import split_address
+
+LOCAL = "local"
+"""The word for a cluster that begins and ends with this process."""
+
+_LOOK_S = 0.25
+_ASK_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where tails are deployed to.
+
+    `cluster`: HOST:PORT of a head node, or a word for it; `port` of gRPC at each proxy; `http`: HOST:PORT of
+    Serve's own HTTP there; `ready_s`: how long it may take until a replica answers.
+    """
+
+    cluster: str
+    port: int
+    http: str
+    ready_s: float
+
+
+@contextmanager
+def connected(cluster: str) -> Iterator[None]:
+    """Be connected to a cluster within the block; UnreachableError where there is none."""
+    if cluster == LOCAL:
+        # Between proxies and replicas: half of what a request costs by calls of actors (docs/scaling.md).
+        os.environ.setdefault("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1")
+    try:
+        ray.init(
+            address=cluster,
+            include_dashboard=False if cluster == LOCAL else None,
+            log_to_driver=cluster == LOCAL,
+            logging_level=logging.WARNING,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UnreachableError(
+            f"no Ray cluster answers at {cluster!r}: {_first_line(error)}. Start one with: ray start --head; "
+            f"or give {LOCAL} for one of this machine alone.",
+            "does not answer",
+        ) from error
+    try:
+        yield
+    finally:
+        if cluster == LOCAL:
+            serve.shutdown()
+        ray.shutdown()
+
+
+def deploy(
+    options: ClusterOptions,
+    place: Place,
+    logs: LogOptions,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[str]:
+    """Deploy tails, or renew those that are there; return HOST:PORT of each proxy that serves them.
+
+    Replicas are renewed one after another, and each goes on until another one is there. Raises BundleError
+    with what the replicas say when none of them starts, UsageError when the cluster has no room for them
+    within `ready_s`, and when Serve runs there already with other methods or at another port.
+    """
+    host, port = split_address(place.http)
+    serve.start(
+        proxy_location="EveryNode",
+        http_options={"host": host, "port": port},
+        grpc_options={
+            "port": place.port,
+            "grpc_servicer_functions": [ADD_METHODS],
+            "enable_reflection": False,
+        },
+        logging_config={"enable_access_log": False, "log_level": "WARNING"},
+    )
+    target = serve.RunTarget(application_of(options, logs), name=NAME, route_prefix="/")
+    serve.run_many([target], wait_for_applications_running=False)
+    until_s = clock() + place.ready_s
+    _wait_until_running(options, place, until_s, clock)
+    return _proxies(place, until_s, clock)
+
+
+def remove() -> None:
+    """Take the tails off the cluster; what they compute they finish."""
+    serve.delete(NAME)
+
+
+def _wait_until_running(
+    options: ClusterOptions, place: Place, until_s: float, clock: Callable[[], float]
+) -> None:
+    while True:
+        status = serve.status().applications.get(NAME)
+        state = status.status.value if status else ""
+        if state == "RUNNING":
+            return
+        if status is not None and state in ("DEPLOY_FAILED", "UNHEALTHY"):
+            raise BundleError(f"no replica starts: {_told(status)}")
+        if clock() >= until_s:
+            raise UsageError(
+                f"no replica is ready after {format_duration(place.ready_s)}: {_shortage(options, status)}"
+            )
+        time.sleep(_LOOK_S)
+
+
+def _told(status: Any) -> str:
+    """Return what Serve says of a failure: of a traceback its last line, which is our sentence."""
+    messages = [one.message for one in status.deployments.values() if one.message]
+    lines = [line.strip() for line in "\n".join(messages or [status.message]).splitlines()]
+    told = [line for line in lines if "Error: " in line]
+    return told[-1].partition("Error: ")[2] if told else " ".join(filter(None, lines))
+
+
+def _shortage(options: ClusterOptions, status: Any) -> str:
+    free = ray.available_resources().get("CPU", 0.0)
+    there = sum(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])
+    said = (
+        ""
+        if status is None
+        else " ".join(one.message for one in status.deployments.values() if one.message)
+    )
+    return (
+        f"each of {options.min_replicas} takes CPUs: {options.cpus}, and the cluster has {there:g}, of which "
+        f"{free:g} are free. {said}".strip()
+        + " Add nodes, or ask for less."
+    )
+
+
+def _proxies(place: Place, until_s: float, clock: Callable[[], float]) -> list[str]:
+    """Return the addresses at which proxies answer our methods, once one does."""
+    while True:
+        addresses = sorted(
+            {f"{node['NodeManagerAddress']}:{place.port}" for node in ray.nodes() if node["Alive"]}
+        )
+        found = {address: _ask(address) for address in addresses}
+        if serving := [address for address, why in found.items() if why is None]:
+            return serving
+        if clock() >= until_s:
+            said = "; ".join(f"{address} says {why}" for address, why in found.items())
+            raise UsageError(
+                f"the replicas are there, and no proxy serves them: {said}. Serve may have been started "
+                f"before, with another port or without our methods. End it with: serve shutdown; or start "
+                f"it with grpc_servicer_functions of {ADD_METHODS}."
+            )
+        time.sleep(_LOOK_S)
+
+
+def _ask(address: str) -> str | None:
+    """Ask a proxy whether it is ready; return why not, None if it is."""
+    with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        try:
+            GRPCInferenceServiceStub(channel).ServerReady(oip.ServerReadyRequest(), timeout=_ASK_S)
+        except grpc.RpcError as error:
+            return f"{error.code().name}: {error.details()}"
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
