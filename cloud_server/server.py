@@ -18,6 +18,7 @@ from cloud_server.observability.book_sums import BookSums, CallCounts, RequestCo
 from cloud_server.observability.call_book import CallBook
 from cloud_server.observability.call_meter import CallMeter
 from cloud_server.observability.edge_book import EdgeBook
+from cloud_server.observability.memory_limit import memory_limit
 from cloud_server.observability.upkeep_metrics import UpkeepFacts
 from cloud_server.options import ServerOptions
 from cloud_server.processes.shares import share_of
@@ -345,10 +346,11 @@ class _Running:
                 (one.name, one.version_digest[:DIGEST_SHOWN], one.state, one.share)
                 for one in self.rollouts.book.rollouts.values()
             ],
-            certificate_ends=self.tls.ends if self.tls else {},
+            certificates=self.tls.dates if self.tls else {},
             disks={holds: room for holds, path in kept_at.items() if (room := disk_room(path))},
             # The options have the share of one process.
             tail_budget_bytes=None if memory is None else memory * options.processes,
+            memory_limit_bytes=memory_limit(),
         )
 
     def close(self) -> None:

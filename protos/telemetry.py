@@ -139,14 +139,18 @@ class VersionSeen(_Document):
     reason: str = Field(default="", max_length=MAX_REASON)
 
 
+class CertificateSeen(_Document):
+    """Unix times between which a certificate holds; before 1970 for one that holds since ever."""
+
+    not_before_s: float = Field(allow_inf_nan=False)
+    not_after_s: float = Field(allow_inf_nan=False)
+
+
 class UpkeepSeen(_Document):
     """What runs out on a device one day: its certificates, and its disk."""
 
-    certificate_ends: dict[str, Annotated[float, _Seconds]] = Field(
-        default_factory=dict, max_length=4
-    )
-    """Unix times: of the device's `own` certificate, of that of its `listener`, and of the last of the
-    `authorities` that it trusts."""
+    certificates: dict[str, CertificateSeen] = Field(default_factory=dict, max_length=4)
+    """The device's `own`, that of its `listener`, and the last of the `authorities` that it trusts."""
     disk_free_bytes: int | None = Field(default=None, ge=0, le=_MOST)
     """Of the disk that has the bundle."""
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from protos.security.tls_files import Dates
+
 _ROLLOUT_STATES = ("running", "held", "back")
 
 
@@ -13,15 +15,17 @@ class UpkeepFacts:
     """What somebody may have to look after.
 
     `refused`: bundles of which the folder holds something that is not served. `rollouts`: bundle, version,
-    state and share of each. `certificate_ends`: Unix times, by whose. `disks`: free bytes and all bytes of
-    the disk that holds each thing. `tail_budget_bytes`: None: nothing bounds the tails.
+    state and share of each. `certificates`: the dates of each, by whose it is. `disks`: free bytes and all
+    bytes of the disk that holds each thing. `tail_budget_bytes`: None: nothing bounds the tails.
+    `memory_limit_bytes`: what the server may take; None: not known.
     """
 
     refused: Collection[str] = ()
     rollouts: Sequence[tuple[str, str, str, float]] = ()
-    certificate_ends: Mapping[str, float] = field(default_factory=dict)
+    certificates: Mapping[str, Dates] = field(default_factory=dict)
     disks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     tail_budget_bytes: int | None = None
+    memory_limit_bytes: int | None = None
 
 
 def upkeep_metrics(facts: UpkeepFacts) -> Iterator[Metric]:
@@ -36,14 +40,7 @@ def upkeep_metrics(facts: UpkeepFacts) -> Iterator[Metric]:
         refused.add_metric([name], 1)
     yield refused
     yield from _rollouts(facts)
-    ends = GaugeMetricFamily(
-        "splitpoint_tls_certificate_not_after_seconds",
-        "Unix time at which a certificate in use ends: its own, or the last of the authorities.",
-        labels=("certificate",),
-    )
-    for whose, end_s in facts.certificate_ends.items():
-        ends.add_metric([whose], end_s)
-    yield ends
+    yield from _certificates(facts)
     yield from _disks(facts)
     budget = GaugeMetricFamily(
         "splitpoint_tail_budget_bytes",
@@ -52,6 +49,30 @@ def upkeep_metrics(facts: UpkeepFacts) -> Iterator[Metric]:
     if facts.tail_budget_bytes is not None:
         budget.add_metric([], facts.tail_budget_bytes)
     yield budget
+    limit = GaugeMetricFamily(
+        "splitpoint_memory_limit_bytes",
+        "Bytes of memory that the server may take: the limit of its control group, or the machine's.",
+    )
+    if facts.memory_limit_bytes is not None:
+        limit.add_metric([], facts.memory_limit_bytes)
+    yield limit
+
+
+def _certificates(facts: UpkeepFacts) -> Iterator[Metric]:
+    begins = GaugeMetricFamily(
+        "splitpoint_tls_certificate_not_before_seconds",
+        "Unix time from which on a certificate in use holds: its own, or the last of the authorities.",
+        labels=("certificate",),
+    )
+    ends = GaugeMetricFamily(
+        "splitpoint_tls_certificate_not_after_seconds",
+        "Unix time until which it holds.",
+        labels=("certificate",),
+    )
+    for whose, (begins_s, ends_s) in facts.certificates.items():
+        begins.add_metric([whose], begins_s)
+        ends.add_metric([whose], ends_s)
+    yield from (begins, ends)
 
 
 def _rollouts(facts: UpkeepFacts) -> Iterator[Metric]:

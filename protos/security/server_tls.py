@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 
 from protos.security.reloaded_files import ReloadedFiles
-from protos.security.tls_files import TlsFiles, ends_of, validity
+from protos.security.tls_files import Dates, TlsFiles, dates_of, validity
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class _Read:
     expires: datetime
     late: datetime
     """When it should have been renewed: a third of its life before it ends, and a week at most."""
-    ends: Mapping[str, float]
+    dates: Mapping[str, Dates]
 
 
 class ServerTls:
@@ -53,9 +53,9 @@ class ServerTls:
         files.warn_of_open_key()
 
     @property
-    def ends(self) -> Mapping[str, float]:
-        """Unix times at which what is in use ends: the certificate as `own`, and its `authorities`."""
-        return self._watched.newest().ends
+    def dates(self) -> Mapping[str, Dates]:
+        """Between which Unix times what is in use holds: the certificate as `own`, and its `authorities`."""
+        return self._watched.newest().dates
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return what a server of gRPC, of either kind, speaks TLS with."""
@@ -106,7 +106,7 @@ class ServerTls:
         )
         begins, ends = validity(found.cert)
         late = ends - min(_WEEK, (ends - begins) / 3)
-        return _Read(configuration, context, ends, late, ends_of(found))
+        return _Read(configuration, context, ends, late, dates_of(found))
 
 
 class _RenewedContext(ssl.SSLContext):

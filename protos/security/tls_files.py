@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from protos.errors import CredentialError, UsageError, reason
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
+
+Dates: TypeAlias = tuple[float, float]
+"""The Unix times from which on a certificate holds, and until which."""
 
 
 @dataclass(frozen=True)
@@ -132,20 +135,25 @@ def wrong_dates(cert: bytes, now: datetime) -> str:
     return ""
 
 
-def ends_of(found: TlsMaterial) -> dict[str, float]:
-    """Return the Unix times from which on the `own` certificate, and all `authorities`, hold no more.
+def dates_of(found: TlsMaterial) -> dict[str, Dates]:
+    """Return between which Unix times the `own` certificate holds, and the `authorities` do.
 
-    Of several authorities the last counts, as one takes over from the other.
+    Of several authorities the one that holds longest counts, as one takes over from the other.
     """
     from cryptography import x509
 
-    ends: dict[str, float] = {}
+    dates: dict[str, Dates] = {}
     if found.cert:
-        ends["own"] = validity(found.cert)[1].timestamp()
+        begins, ends = validity(found.cert)
+        dates["own"] = begins.timestamp(), ends.timestamp()
     if found.authorities:
         trusted = x509.load_pem_x509_certificates(found.authorities)
-        ends["authorities"] = max(each.not_valid_after_utc.timestamp() for each in trusted)
-    return ends
+        last = max(trusted, key=lambda each: each.not_valid_after_utc)
+        dates["authorities"] = (
+            last.not_valid_before_utc.timestamp(),
+            last.not_valid_after_utc.timestamp(),
+        )
+    return dates
 
 
 def validity(cert: bytes) -> tuple[datetime, datetime]:

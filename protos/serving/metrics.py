@@ -211,16 +211,22 @@ def _versions(snapshots: list[Telemetry]) -> Iterator[Metric]:
 
 
 def _upkeep(snapshots: list[Telemetry]) -> Iterator[Metric]:
+    begins = GaugeMetricFamily(
+        _PREFIX + "tls_certificate_not_before_seconds",
+        "Unix time from which on a certificate of the edge holds: its own, that of its listener, or the last "
+        "of the authorities that it trusts.",
+        labels=(*_EDGE, "certificate"),
+    )
     ends = GaugeMetricFamily(
         _PREFIX + "tls_certificate_not_after_seconds",
-        "Unix time at which a certificate of the edge ends: its own, that of its listener, or the last of "
-        "the authorities that it trusts.",
+        "Unix time until which it holds.",
         labels=(*_EDGE, "certificate"),
     )
     for seen in snapshots:
-        for whose, end_s in seen.upkeep.certificate_ends.items() if seen.upkeep else ():
-            ends.add_metric([*_of(seen), whose], end_s)
-    yield ends
+        for whose, dates in seen.upkeep.certificates.items() if seen.upkeep else ():
+            begins.add_metric([*_of(seen), whose], dates.not_before_s)
+            ends.add_metric([*_of(seen), whose], dates.not_after_s)
+    yield from (begins, ends)
     yield from _parts(
         snapshots,
         "upkeep",

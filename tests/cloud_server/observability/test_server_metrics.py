@@ -30,9 +30,10 @@ FACTS: dict[str, Any] = {
     "upkeep": UpkeepFacts(
         refused={"faces"},
         rollouts=[("digits", "abc", "back", 0.25)],
-        certificate_ends={"own": 1.8e9},
+        certificates={"own": (1.7e9, 1.8e9)},
         disks={"bundles": (3, 8)},
         tail_budget_bytes=500,
+        memory_limit_bytes=900,
     ),
 }
 MS = 1_000_000
@@ -187,6 +188,8 @@ def test_what_somebody_has_to_look_after_is_shown() -> None:
     assert of(found, "splitpoint_disk_free_bytes", holds="bundles") == 3
     assert of(found, "splitpoint_disk_size_bytes", holds="bundles") == 8
     assert of(found, "splitpoint_tail_budget_bytes") == 500
+    assert of(found, "splitpoint_memory_limit_bytes") == 900
+    assert of(found, "splitpoint_tls_certificate_not_before_seconds", certificate="own") == 1.7e9
 
 
 def test_page_is_also_good_openmetrics() -> None:

@@ -36,6 +36,8 @@ async def test_certificates_disk_and_version_of_an_edge_are_metrics(
     ends = shown["splitpoint_edge_tls_certificate_not_after_seconds"]
     assert set(ends) == {("own",), ("listener",), ("authorities",)}
     assert ends["listener",] - ends["own",] == 6 * DAY.total_seconds()
+    begins = shown["splitpoint_edge_tls_certificate_not_before_seconds"]
+    assert ends["own",] - begins["own",] == 4 * DAY.total_seconds()
     assert 0 < shown["splitpoint_edge_disk_free_bytes"][()] < shutil.disk_usage(tmp_path).total
     assert shown["splitpoint_edge_update_phase"] == {("idle",): 1}
     (digest,) = shown["splitpoint_edge_version_info"]
@@ -44,4 +46,4 @@ async def test_certificates_disk_and_version_of_an_edge_are_metrics(
 
 def test_disk_that_cannot_be_asked_is_left_out(tmp_path: Path) -> None:
     seen = Upkeep(tmp_path / "gone", TlsFiles()).look()
-    assert (seen.disk_free_bytes, seen.certificate_ends) == (None, {})
+    assert (seen.disk_free_bytes, seen.certificates) == (None, {})
