@@ -1,4 +1,4 @@
-"""Write the table of metrics in docs/rest.md from what the server shows, or with --check compare them.
+"""Write the tables of metrics in docs/rest.md from what server and edges show, or with --check compare them.
 
 python -m scripts.document_metrics
 python -m scripts.document_metrics --check
@@ -9,13 +9,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from prometheus_client.core import Metric
+
 from cloud_server.observability.call_book import CallBook
 from cloud_server.observability.request_book import RequestBook
 from cloud_server.observability.server_metrics import ServedFacts, ServerCollector
 from cloud_server.observability.upkeep_metrics import UpkeepFacts
+from protos.serving.answers import Job
+from protos.serving.metrics import TelemetryCollector
+from protos.wire.framing import encode_response
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "rest.md"
-BEGIN, END = "<!-- metrics -->\n", "<!-- end of metrics -->\n"
 
 _NOTHING = ServedFacts(
     models={},
@@ -32,22 +36,48 @@ _NOTHING = ServedFacts(
 )
 
 
-def rows() -> Iterator[str]:
-    """Yield the lines of the table: name, kind, and meaning with its unit."""
-    yield "| metric | kind | meaning |"
-    yield "|---|---|---|"
-    for family in ServerCollector(RequestBook(), CallBook(), lambda: _NOTHING).collect():
-        name = f"{family.name}_total" if family.type == "counter" else family.name
+def families() -> dict[str, list[Metric]]:
+    """Return what there is of metrics by who shows them: the server, and edges."""
+    requests = RequestBook()
+    requests.failed(
+        Job(b"", encode_response), "INTERNAL"
+    )  # what has no type tells labels by its samples
+    server = ServerCollector(requests, CallBook(), lambda: _NOTHING)
+    return {
+        "metrics": list(server.collect()),
+        "metrics of edges": list(TelemetryCollector(lambda: ()).collect()),
+    }
+
+
+def name_of(family: Metric) -> str:
+    """Return the name as Prometheus shows it."""
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def labels_of(family: Metric) -> tuple[str, ...]:
+    """Return the labels of a family's series."""
+    named = getattr(family, "_labelnames", None)
+    return tuple(family.samples[0].labels if named is None else named)
+
+
+def rows(shown: list[Metric]) -> Iterator[str]:
+    """Yield the lines of a table: name, kind, labels, and meaning with its unit."""
+    yield "| metric | kind | labels | meaning |"
+    yield "|---|---|---|---|"
+    for family in shown:
         kind = "counter" if family.type == "unknown" else family.type
-        yield f"| `{name}` | {kind} | {family.documentation} |"
+        labels = ", ".join(labels_of(family))
+        yield f"| `{name_of(family)}` | {kind} | {labels} | {family.documentation} |"
 
 
 def page(text: str) -> str:
-    """Return the page `text` with the table of today."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    table = "\n".join(rows())
-    return f"{before}{BEGIN}{table}\n{END}{after}"
+    """Return the page `text` with the tables of today."""
+    for about, shown in families().items():
+        begin, end = f"<!-- {about} -->\n", f"<!-- end of {about} -->\n"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}{chr(10).join(rows(shown))}\n{end}{after}"
+    return text
 
 
 def main() -> None:
