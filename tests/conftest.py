@@ -50,8 +50,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that a busy test machine keeps from answering is not away."""
     for limit in (
+        "edge_client.client.session._ALONE_AFTER_S",
         "edge_client.telemetry.reporter._LAST_S",
         "edge_client.cloud.greeting._REPORT_S",
+        "edge_client.cloud.greeting_race.CONNECT_S",
         "edge_client.cloud.probe_connection.GREET_S",
         "edge_client.cloud.probe_connection.PROBE_LIMIT_S",
     ):

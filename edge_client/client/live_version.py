@@ -206,7 +206,7 @@ class LiveVersion:
         if self.session.server is not None:
             if isinstance(common.breaker.error, MismatchError | UnknownNameError):
                 common.breaker.succeeded()  # of this version that was not so
-            common.breaker.probed(None, perf_counter())
+            common.breaker.hurry(perf_counter())  # and what kept the one before away may not be so
         if self.watch is not None and before.watch is not None:
             self.watch.count_on_from(before.watch)
         if not self._has_served:  # who comes back has nobody to turn to
@@ -221,7 +221,11 @@ class LiveVersion:
     def attend(self) -> None:
         """Watch the cloud for this version, from now on."""
         if self.watch is not None and self.watching is None:
-            self.watching = asyncio.create_task(self.watch.run())
+            self.watching = asyncio.create_task(self._watch(self.watch))
+
+    async def _watch(self, watch: CloudWatch) -> None:
+        await self.session.look_on()
+        await watch.run()
 
     async def neglect(self) -> None:
         """Watch the cloud no more; frames in flight are not touched."""

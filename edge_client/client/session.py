@@ -6,8 +6,9 @@ from threading import Lock
 from time import perf_counter
 
 from edge_client.client.options import AUTO, ClientOptions
-from edge_client.cloud.absence import say_absence
+from edge_client.cloud.absence import ABSENCES, say_absence
 from edge_client.cloud.greeting import ServerInfo, check_calibration, greet
+from edge_client.cloud.greeting_race import CONNECT_S, greet_any
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller
 from edge_client.control.offer import Limits
@@ -25,11 +26,7 @@ from partitioner.policy.power_rules import NO_POWER_DEMAND, PowerDemand
 from protos.codecs.registry import codec_for
 from protos.errors import (
     CalibrationError,
-    DeniedError,
-    FaultError,
     MismatchError,
-    NetworkError,
-    OverloadedError,
     SplitpointError,
     TooLargeError,
     UnknownNameError,
@@ -39,16 +36,8 @@ from protos.errors import (
 from protos.names import EDGE
 
 _HEADER_BYTES = 1024
-_CONNECT_S = 5.0
-_SERVED_ALONE = (
-    NetworkError,
-    UnknownNameError,
-    MismatchError,
-    DeniedError,
-    OverloadedError,
-    FaultError,
-)
-"""What keeps a cloud from being used at the start, and is no fault of what the caller asks for."""
+_ALONE_AFTER_S = 2.0
+"""At the start a server that is silent for so long is waited for beside the frames."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +52,15 @@ class _Planned:
     def choice(self, bundle: Bundle) -> Choice:
         chosen = choose(bundle, self.option.cut, self.option.codec, self.reason)
         return replace(chosen, option=self.option)
+
+
+def _closed() -> UsageError:
+    return UsageError("the client was closed before it had greeted the server.")
+
+
+def _silent(transport: GrpcTransport) -> UnreachableError:
+    said = f"no server has answered yet at {transport.servers}"
+    return UnreachableError(f"{said}. Check the network, or wait: it is looked for meanwhile.")
 
 
 class CloudSession:
@@ -86,6 +84,7 @@ class CloudSession:
         self._breaker = breaker
         self._control = control
         self._greeting = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
         self._planned = self._ended = self._overruled = False
         self._deciding = Lock()
         self._ahead: _Planned | None = None
@@ -95,23 +94,47 @@ class CloudSession:
     async def begin(self) -> None:
         """Greet the server and choose; without one of this bundle, go on alone until `is_back` is called.
 
-        Only with `strict` or on_failure="fail" it raises what keeps the cloud from being used now:
-        NetworkError, UnknownNameError, or a ServerError such as MismatchError (it has another version of the
-        bundle) and OverloadedError (it measures for another edge).
+        Servers that are silent are not waited for: `look_on` does that beside the frames. With `strict` or
+        on_failure="fail" they are, and it raises what keeps the cloud from being used now: NetworkError,
+        UnknownNameError, or a ServerError such as MismatchError (it has another version of the bundle) and
+        OverloadedError (it measures for another edge).
         """
         options = self._options
         if self._transport is None or not (options.adapts or options.strict or options.cut != EDGE):
             return
+        needs_cloud = options.strict or options.on_failure == "fail"
+        self._looking = looking = asyncio.create_task(self.greet_once())
         try:
-            await self.greet_once()
+            await asyncio.wait((looking,), timeout=None if needs_cloud else _ALONE_AFTER_S)
+            if not looking.done():
+                raise _silent(self._transport)
+            self._looking = None
+            if looking.cancelled():
+                raise _closed()
+            looking.result()
             if self._wants_plan:
                 await asyncio.to_thread(self._choose)
-        except _SERVED_ALONE as error:
-            if options.strict or options.on_failure == "fail":
+        except ABSENCES as error:
+            if needs_cloud:
                 raise
             self._breaker.trip(error, perf_counter())
             if self._wants_plan:
                 await asyncio.to_thread(self._choose_alone)
+
+    async def look_on(self) -> None:
+        """Wait for the first greeting, if frames have begun without it, and take note of what comes of it."""
+        if (looking := self._looking) is None:
+            return
+        try:
+            await looking
+            if self._wants_plan:
+                await asyncio.to_thread(self._choose)
+        except SplitpointError as error:
+            self._breaker.trip(error, perf_counter())
+        else:
+            self._breaker.probed(None, perf_counter())
+        finally:
+            self._looking = None
 
     async def greet_once(self) -> None:
         """Greet the server, unless that was done; UsageError when `end` comes first."""
@@ -119,30 +142,20 @@ class CloudSession:
             return
         async with self._greeting:
             if self._ended:
-                raise UsageError("the client was closed before it had greeted the server.")
+                raise _closed()
             if self.server is None:
                 self._welcome(await self._greet_any(self._transport))
 
     async def _greet_any(self, transport: GrpcTransport) -> ServerInfo:
-        """Greet the preferred server, or the next that can be used; raises what the first answered."""
-        servers = transport.servers
-        await servers.look_up()
-        if transport.endpoint not in servers:  # which is a name that stands for others
-            await transport.switch_to(servers.after(transport.endpoint, perf_counter()))
-        self._breaker.has_others = len(servers) > 1
-        first: SplitpointError | None = None
-        for _ in range(len(servers)):
-            try:
-                return await greet(transport.channel, transport.endpoint, self._bundle, _CONNECT_S)
-            except _SERVED_ALONE as error:
-                first = first or error
-                await transport.switch_to(servers.after(transport.endpoint, perf_counter()))
-        raise first or UnreachableError(f"no server answers at {servers}.")
+        try:
+            return await greet_any(transport, self._bundle)
+        finally:
+            self._breaker.has_others = len(transport.servers) > 1
 
     async def _greet_in_use(self, transport: GrpcTransport) -> ServerInfo:
         """Greet the server in use; MismatchError also where it has no bundle of this name: another may."""
         try:
-            return await greet(transport.channel, transport.endpoint, self._bundle, _CONNECT_S)
+            return await greet(transport.channel, transport.endpoint, self._bundle, CONNECT_S)
         except UnknownNameError as error:
             raise MismatchError(str(error)) from error
 
@@ -185,8 +198,10 @@ class CloudSession:
             self._control.stay_at(choice)
 
     def end(self) -> None:
-        """Give up what is being measured."""
+        """Give up what is being measured, and looking for a server."""
         self._ended = True
+        if self._looking is not None:
+            self._looking.cancel()
 
     def check_size(self, choice: Choice) -> None:
         """Raise TooLargeError when one sample of the frontier would be over the server's limit."""

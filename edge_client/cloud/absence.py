@@ -4,8 +4,10 @@ from protos.errors import (
     BundleError,
     CalibrationError,
     DeniedError,
+    FaultError,
     LateError,
     MismatchError,
+    NetworkError,
     OverloadedError,
     QuotaError,
     ServerError,
@@ -13,6 +15,16 @@ from protos.errors import (
     UnknownNameError,
     UnreachableError,
 )
+
+ABSENCES = (
+    NetworkError,
+    UnknownNameError,
+    MismatchError,
+    DeniedError,
+    OverloadedError,
+    FaultError,
+)
+"""What keeps a cloud from being used at the start, and is no fault of what the caller asks for."""
 
 _IS: tuple[tuple[type[SplitpointError], str], ...] = (
     (CalibrationError, "has another calibration of this bundle"),

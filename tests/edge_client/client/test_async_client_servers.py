@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cloud_server.server import CloudServer
+from edge_client.client import session
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.cloud.absence import say_of_server
 from edge_client.cloud.servers import ServerMove
@@ -19,6 +20,7 @@ from partitioner.estimators.circuit_breaker import Circuit
 from protos.errors import CalibrationError, MismatchError, UnreachableError
 from tests.kit.clients import breaker_of, stop_watching
 from tests.kit.cloud_calls import Gate
+from tests.kit.fake_cloud import FakeCloud
 from tests.kit.frames import frames, whole
 
 CUT = "cut-03"
@@ -84,6 +86,31 @@ async def test_preferred_server_that_is_away_at_the_start_is_passed_over(
 ) -> None:
     async with client_of(residual_bundle, "127.0.0.1:1", residual_address, strict=True) as client:
         assert by_cloud((await frames_until(client, by_cloud))[0])
+
+
+async def test_frames_do_not_wait_for_silent_servers_and_the_one_that_answers_in_the_end_is_used(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_ALONE_AFTER_S", 0.0)
+    (feeds,) = frames(residual_bundle, 1)
+    answers, tells = asyncio.Event(), FakeCloud.info
+
+    async def late(cloud: FakeCloud, request: bytes, context: object) -> bytes:
+        await answers.wait()
+        return await tells(cloud, request, context)
+
+    monkeypatch.setattr(FakeCloud, "info", late)
+    async with FakeCloud(residual_bundle) as first, FakeCloud(residual_bundle) as second:
+        async with client_of(residual_bundle, first.address, second.address) as client:
+            result = await client.infer(feeds)
+            assert (result.served_by, result.fallback) == (ServedBy.EDGE, "cloud unreachable")
+            assert "no server has answered yet" in result.reason
+            assert client.server is None
+            answers.set()
+            assert by_cloud((await frames_until(client, by_cloud))[-1])
+        answers.clear()
+        async with client_of(residual_bundle, first.address, second.address):
+            pass  # who is closed while servers are silent looks no more
 
 
 async def test_client_that_finds_none_says_what_the_preferred_one_said(

@@ -2,13 +2,16 @@
 
 import asyncio
 import gc
+import shutil
 import weakref
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 
+from cloud_server.server import CloudServer
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.client.sync_client import EdgeClient
 from edge_client.frames.choice import choose
@@ -16,11 +19,13 @@ from edge_client.frames.outcome import served_by_none
 from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import Result, ServedBy
 from partitioner.bundle.bundle import Bundle
+from partitioner.estimators.circuit_breaker import Circuit
 from partitioner.profiles.carried import carry_profiles
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.store import EDGE_PROFILE, kept_profile, save_profile
 from protos.errors import FaultError, MismatchError, UnknownNameError, UsageError
 from protos.names import EDGE
+from tests.kit.clients import breaker_of, lose_cloud
 from tests.kit.frames import assert_same, frames, whole
 from tests.kit.profiles import profile_of
 from tests.kit.versions import make_version, two_versions
@@ -101,6 +106,27 @@ async def test_cut_that_the_caller_has_moved_stays_where_it_is(
         client.set_option(EDGE, reason="told so")
         await client.swap_to(await client.prepare_version(new))
         assert (client.choice.cut.id, client.choice.reason) == (EDGE, "told so")
+
+
+async def test_swap_during_an_outage_has_a_probe_find_out_at_once_whether_it_is_over(
+    versions: tuple[Bundle, Bundle], tmp_path: Path
+) -> None:
+    """No frame has to: it would wait for the time-out."""
+    for bundle in versions:
+        shutil.copytree(bundle.path, tmp_path / bundle.version_digest)
+    (inputs,) = frames(versions[0], 1)
+    async with (
+        CloudServer(tmp_path) as server,
+        AsyncEdgeClient(server.address, versions[0], "cut-02") as client,
+    ):
+        made = await client.prepare_version(versions[1])
+        lose_cloud(client, now_s := perf_counter())
+        await client.swap_to(made)
+        breaker = breaker_of(client)
+        assert breaker.circuit is Circuit.OPEN
+        assert breaker.is_due(now_s + 0.05)
+        while (await client.infer(inputs)).served_by is not ServedBy.CLOUD:
+            pass
 
 
 def move_to(client: AsyncEdgeClient, cut: str, reason: str) -> None:
