@@ -81,6 +81,7 @@ class Servers:
         self._behind: dict[Endpoint, Sequence[Endpoint]] = {}
         """Which servers a name stood for when it was last looked up."""
         self._current = self._named[0]
+        self._changed = asyncio.Event()
         self._rests_until_s: dict[str, float] = {}
 
     @classmethod
@@ -104,7 +105,14 @@ class Servers:
 
     def use(self, server: Endpoint) -> None:
         """Ask this one from now on."""
-        self._current = server
+        if server != self._current:
+            self._current = server
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
+
+    async def until_another(self) -> None:
+        """Wait until another server than now is asked."""
+        await self._changed.wait()
 
     def tell_move(self, before: Endpoint, error: SplitpointError | None) -> None:
         """Tell that another server than `before` serves now, as that has failed with `error`."""

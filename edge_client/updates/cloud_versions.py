@@ -49,7 +49,8 @@ class CloudVersions:
     async def offers(self) -> AsyncIterator[VersionOffer | None]:
         """Yield what this device is to run, for ever; None: it is to go on with its own version.
 
-        A server that is away, or knows nothing of updates, is asked again after a while, quietly.
+        A server that is away, or knows nothing of updates, is asked again after a while, quietly; another
+        one that takes its place is asked at once.
         """
         wait_s = _FIRST_WAIT_S
         while True:
@@ -65,8 +66,21 @@ class CloudVersions:
             except asyncio.CancelledError:
                 if (task := asyncio.current_task()) is None or task.cancelling():
                     raise  # else the channel was closed under the call
-            await self._sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - a fleet spreads
-            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+            moved = await self._pause(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - a fleet spreads
+            wait_s = _FIRST_WAIT_S if moved else min(2 * wait_s, _LONGEST_WAIT_S)
+
+    async def _pause(self, seconds: float) -> bool:
+        """Wait for so long, or until another server is in use: then return True."""
+        moved = asyncio.ensure_future(self._transport.servers.until_another())
+        slept = asyncio.ensure_future(self._sleep(seconds))
+        try:
+            await asyncio.wait((moved, slept), return_when=asyncio.FIRST_COMPLETED)
+            if slept.done():
+                slept.result()
+            return moved.done()
+        finally:
+            moved.cancel()
+            slept.cancel()
 
     async def fetch(self, digest: str, path: str, offset: int, most_bytes: int) -> FilePart:
         """Return some bytes of a file; raises NetworkError, or what the server refuses it with.

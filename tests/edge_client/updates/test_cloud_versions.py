@@ -1,5 +1,6 @@
 """What the cloud offers, over a stream that breaks; and servers that know nothing of updates."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -8,6 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from edge_client.cloud.servers import parse_servers
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.updates.cloud_versions import CloudVersions
 from protos import splitpoint_pb2 as sp
@@ -43,6 +45,15 @@ async def server() -> AsyncIterator[Any]:
     await made.stop(None)
 
 
+def serve(server: Any, watch: Any) -> None:
+    """Have the server answer to WatchVersion."""
+    handler = answers(watch, sp.WatchVersionRequest, sp.WatchVersionResponse)
+    service = grpc.method_handlers_generic_handler(
+        "splitpoint.v1.Updates", {"WatchVersion": handler}
+    )
+    server.add_generic_rpc_handlers((service,))
+
+
 async def offered(address: str, waits: Waits, running: str = "a" * 64) -> list[str | None]:
     transport = GrpcTransport(address)
     versions = CloudVersions(transport, "camera-1", "net", lambda: running, waits)
@@ -75,6 +86,29 @@ async def test_server_that_is_away_is_asked_less_and_less_often(nobody: str) -> 
         assert expected_s / 2 <= seconds <= expected_s
 
 
+async def test_server_that_takes_anothers_place_is_asked_at_once(nobody: str, server: Any) -> None:
+    async def watch(_request: sp.WatchVersionRequest) -> AsyncIterator[sp.WatchVersionResponse]:
+        yield sp.WatchVersionResponse(version_digest=DIGEST)
+
+    serve(server, watch)
+    await server.start()
+    transport = GrpcTransport(parse_servers(f"{nobody},{server.address}"))
+    waiting = asyncio.Event()
+
+    async def for_ever(_seconds: float) -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    versions = CloudVersions(transport, "camera-1", "net", lambda: "", for_ever)
+    async with aclosing(versions.offers()) as coming:  # type: ignore[type-var]
+        first = asyncio.ensure_future(anext(coming))
+        await waiting.wait()
+        await transport.switch_to(transport.servers.after(transport.endpoint, 0.0))
+        assert (offer := await first) is not None
+        assert offer.version_digest == DIGEST
+    await transport.end()
+
+
 async def test_stream_that_ends_is_opened_again_with_what_runs_then(server: Any) -> None:
     asked: list[sp.WatchVersionRequest] = []
 
@@ -83,11 +117,7 @@ async def test_stream_that_ends_is_opened_again_with_what_runs_then(server: Any)
         yield sp.WatchVersionResponse()
         yield sp.WatchVersionResponse(version_digest=DIGEST)
 
-    handler = answers(watch, sp.WatchVersionRequest, sp.WatchVersionResponse)
-    service = grpc.method_handlers_generic_handler(
-        "splitpoint.v1.Updates", {"WatchVersion": handler}
-    )
-    server.add_generic_rpc_handlers((service,))
+    serve(server, watch)
     await server.start()
     waits = Waits(2)
     assert await offered(server.address, waits, running="c" * 64) == [None, DIGEST] * 2
