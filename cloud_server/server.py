@@ -237,8 +237,8 @@ class _Running:
         gather = replicas.gather if replicas else as_it_is
         orders = RepositoryService(repository, replicas.settled if replicas else as_it_is)
         limit = options.max_message_bytes
-        self.rollouts = RolloutControl(store, RolloutBook(_rollouts_file(options)), self.edges)
-        self.edges.on_news = self.rollouts.judge
+        self.rollouts = RolloutControl(store, RolloutBook(_rollouts_file(options)))
+        self.edges.on_news = self.rollouts.hear
         updates = UpdatesService(store, self.rollouts, self.drain, access_of(gate))
         splitpoint = SplitpointService(
             store,

@@ -210,7 +210,7 @@ class Rollout(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version_digest: _Optional[str] = ..., before_digest: _Optional[str] = ..., share: _Optional[float] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., uses: _Optional[_Iterable[_Union[VersionUse, _Mapping]]] = ..., warning: _Optional[str] = ...) -> None: ...
 
 class VersionUse(_message.Message):
-    __slots__ = ("version_digest", "devices", "refused", "frames", "fallbacks", "faults", "reasons")
+    __slots__ = ("version_digest", "devices", "refused", "frames", "fallbacks", "faults", "reasons", "version", "release", "folder")
     VERSION_DIGEST_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +218,9 @@ class VersionUse(_message.Message):
     FALLBACKS_FIELD_NUMBER: _ClassVar[int]
     FAULTS_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
     version_digest: str
     devices: int
     refused: int
@@ -225,7 +228,10 @@ class VersionUse(_message.Message):
     fallbacks: int
     faults: int
     reasons: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, version_digest: _Optional[str] = ..., devices: _Optional[int] = ..., refused: _Optional[int] = ..., frames: _Optional[int] = ..., fallbacks: _Optional[int] = ..., faults: _Optional[int] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
+    version: str
+    release: int
+    folder: str
+    def __init__(self, version_digest: _Optional[str] = ..., devices: _Optional[int] = ..., refused: _Optional[int] = ..., frames: _Optional[int] = ..., fallbacks: _Optional[int] = ..., faults: _Optional[int] = ..., reasons: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., release: _Optional[int] = ..., folder: _Optional[str] = ...) -> None: ...
 
 class ListRolloutsRequest(_message.Message):
     __slots__ = ()

@@ -14,7 +14,7 @@ from protos.errors import UsageError
 from protos.security.channel_security import ChannelSecurity
 
 if TYPE_CHECKING:
-    from protos.splitpoint_pb2 import Rollout, SteerRolloutRequest
+    from protos.splitpoint_pb2 import Rollout, SteerRolloutRequest, VersionUse
 
 _TIMEOUT_S = 10.0
 _SHOWN = 12
@@ -179,7 +179,7 @@ def _show(rollouts: "Sequence[Rollout]", *, as_json: bool) -> None:
         for use in one.uses:
             what = "  new   " if use.version_digest == one.version_digest else "  before"
             console.screen.print(
-                f"{what} {use.version_digest[:_SHOWN]}: {plural(use.devices, 'device')}, "
+                f"{what} {_called(use)}: {plural(use.devices, 'device')}, "
                 f"{plural(use.frames, 'frame')}, {use.fallbacks:,} fell back, {use.faults:,} failed"
                 + (f"; refused by {use.refused:,}" if use.refused else ""),
                 markup=False,
@@ -191,7 +191,8 @@ def _show(rollouts: "Sequence[Rollout]", *, as_json: bool) -> None:
 
 
 def _sentence(one: "Rollout") -> str:
-    version, share = f"{one.name}: version {one.version_digest[:_SHOWN]}", f"{one.share:.0%}"
+    new = next(use for use in one.uses if use.version_digest == one.version_digest)
+    version, share = f"{one.name}: {_called(new)}", f"{one.share:.0%}"
     why = f", {one.reason}" if one.reason else ""
     if one.state == "back":
         return (
@@ -200,13 +201,23 @@ def _sentence(one: "Rollout") -> str:
     return f"{version} for {share} of the devices, {one.state}{why}"
 
 
+def _called(use: "VersionUse") -> str:
+    """Return what people call a version by: its release or number, its digest and its folder."""
+    digest = use.version_digest[:_SHOWN]
+    if not use.version:
+        return f"version {digest} (not at this server)"
+    kind = "release" if use.release else "version"
+    return f"{kind} {use.version} ({digest}, in {use.folder})"
+
+
 def _plain(one: "Rollout") -> dict[str, Any]:
     fields = ("name", "version_digest", "before_digest", "share", "state", "reason", "warning")
-    counts = ("version_digest", "devices", "refused", "frames", "fallbacks", "faults")
+    called = ("version_digest", "version", "release", "folder")
+    counts = ("devices", "refused", "frames", "fallbacks", "faults")
     return {
         **{field: getattr(one, field) for field in fields},
         "uses": [
-            {**{count: getattr(use, count) for count in counts}, "reasons": list(use.reasons)}
+            {**{one: getattr(use, one) for one in (*called, *counts)}, "reasons": list(use.reasons)}
             for use in one.uses
         ],
     }

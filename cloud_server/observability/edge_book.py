@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -10,8 +11,11 @@ from protos.errors import UsageError
 from protos.rpc.printable import printable
 from protos.telemetry import MAX_SNAPSHOTS, Telemetry, read_snapshot
 
-_EDGES = 256
-"""That are remembered; who has not told anything for longest makes way."""
+_EDGES = 1024
+"""That are remembered: each takes some 8 kB, and 10 kB and 1 ms of the page of metrics."""
+_SILENT_S = 300.0
+"""Who has told nothing for so long makes way. Nobody else does: of a fleet that is larger, the page has the
+same edges each time, and not those that happened to be last."""
 _BUNDLES = 8
 """Of one edge: it takes no other's place by making names up."""
 
@@ -24,11 +28,17 @@ class EdgeBook:
     Used from the event loop; `newest` from any thread.
     """
 
-    def __init__(self, capacity: int = _EDGES) -> None:
+    def __init__(self, capacity: int = _EDGES, clock: Callable[[], float] = time.monotonic) -> None:
         self._newest: OrderedDict[tuple[str, str], Telemetry] = OrderedDict()
+        """Who has not told anything for longest comes first."""
+        self._heard_s: dict[tuple[str, str], float] = {}
+        self._bundles: dict[str, list[str]] = {}
+        """Of each edge, in the same order."""
         self._capacity = capacity
-        self.on_news: Callable[[], None] = _unheard
-        """Is called in the event loop once snapshots were taken."""
+        self._clock = clock
+        self._is_full = False
+        self.on_news: Callable[[Sequence[Telemetry]], None] = _unheard
+        """Is called in the event loop with snapshots that were taken, the oldest first."""
 
     def newest(self) -> Iterable[Telemetry]:
         """Return the newest snapshot of each edge."""
@@ -54,9 +64,11 @@ class EdgeBook:
         snapshots = await asyncio.to_thread(lambda: [read_snapshot(text) for text in documents])
         for bundle in {seen.bundle for seen in snapshots}:
             check(bundle)
+        if device:
+            snapshots = [seen.model_copy(update={"edge": device}) for seen in snapshots]
         for seen in snapshots:
-            self._note(seen.model_copy(update={"edge": device}) if device else seen)
-        self.on_news()
+            self._note(seen)
+        self.on_news(snapshots)
 
     def _note(self, seen: Telemetry) -> None:
         key = seen.edge, seen.bundle
@@ -64,16 +76,42 @@ class EdgeBook:
         # Runs are not ordered by their start: a device's clock may have gone back meanwhile.
         if before and seen.started_s == before.started_s and seen.number <= before.number:
             return  # sent twice, since our answer was lost
+        own = self._bundles.get(seen.edge, [])
+        if before is None and len(own) >= _BUNDLES:
+            self._drop((seen.edge, own[0]))
+        if before is None and not self._has_place():
+            return
         self._newest[key] = seen
         self._newest.move_to_end(key)
-        own = [known for known in self._newest if known[0] == seen.edge]
-        if len(own) > _BUNDLES:
-            del self._newest[own[0]]
-        elif len(self._newest) > self._capacity:
-            self._newest.popitem(last=False)
+        self._heard_s[key] = self._clock()
+        self._bundles[seen.edge] = [*(one for one in own if one != seen.bundle), seen.bundle]
         changed = before is None or before.health != seen.health
         level = logging.INFO if changed else logging.DEBUG
         _log.log(level, "%s", printable(_sentence(seen)))
+
+    def _has_place(self) -> bool:
+        """Tell whether another edge may be remembered, in the place of one that is silent if need be."""
+        if len(self._newest) < self._capacity:
+            return True
+        oldest = next(iter(self._newest))
+        if self._clock() - self._heard_s[oldest] >= _SILENT_S:
+            self._drop(oldest)
+            return True
+        if not self._is_full:
+            self._is_full = True
+            _log.warning(
+                "%s send telemetry, and more: those that came later are in no metrics of this server. "
+                "Roll-outs count them all the same; scrape the edges themselves.",
+                plural(self._capacity, "edge"),
+            )
+        return False
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        edge, bundle = key
+        del self._newest[key], self._heard_s[key]
+        self._bundles[edge].remove(bundle)
+        if not self._bundles[edge]:
+            del self._bundles[edge]
 
 
 def _sentence(seen: Telemetry) -> str:
@@ -84,5 +122,5 @@ def _sentence(seen: Telemetry) -> str:
     )
 
 
-def _unheard() -> None:
+def _unheard(_snapshots: Sequence[Telemetry]) -> None:
     """Do nothing with the news."""

@@ -35,6 +35,8 @@ class Rollout(FrozenModel):
     """Why it is in this state."""
     offers: int = Field(default=0, ge=0)
     """How often somebody said again what was said before: each time is another offer to the devices."""
+    again: int = Field(default=0, ge=0)
+    """How often it was begun again, so that what devices told of the version before does not count."""
 
     def includes(self, device: str) -> bool:
         """Tell whether a device is in the share."""

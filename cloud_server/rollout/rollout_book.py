@@ -56,12 +56,14 @@ class RolloutBook:
         """
         _check_share(share)
         known = self._rollouts.get(name)
+        is_same = known is not None and known.version_digest == version_digest
         rollout = Rollout(
             name=name,
             version_digest=version_digest,
             before_digest=before_digest,
             share=share,
-            offers=known.offers + (known.version_digest == version_digest) if known else 0,
+            offers=known.offers + is_same if known else 0,
+            again=known.again + 1 if known and is_same else 0,
         )
         return self._keep(rollout)
 
@@ -71,9 +73,17 @@ class RolloutBook:
         return self._keep(self.find(name).model_copy(update={"share": share}))
 
     def set_state(self, name: str, state: RolloutState, reason: str) -> Rollout:
-        """Hold a roll-out, let it go on, or roll it back; said again, devices are offered it anew."""
+        """Hold a roll-out, let it go on, or roll it back; said again, devices are offered it anew.
+
+        One that was rolled back begins again when it goes on.
+        """
         known = self.find(name)
-        new = {"state": state, "reason": reason, "offers": known.offers + (known.state is state)}
+        new = {
+            "state": state,
+            "reason": reason,
+            "offers": known.offers + (known.state is state),
+            "again": known.again + (known.state is RolloutState.BACK and state is not known.state),
+        }
         return self._keep(known.model_copy(update=new))
 
     def roll_back(self, name: str, reason: str) -> Rollout:

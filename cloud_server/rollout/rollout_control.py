@@ -2,20 +2,19 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.version import Version
-from cloud_server.observability.edge_book import EdgeBook
 from cloud_server.rollout.rollout import Rollout, RolloutState
 from cloud_server.rollout.rollout_book import RolloutBook
-from cloud_server.rollout.use_ledger import UseLedger
-from cloud_server.rollout.verdict import VersionUse, uses_of, why_back
+from cloud_server.rollout.use_ledger import Key, UseLedger
+from cloud_server.rollout.verdict import VersionUse, why_back
 from partitioner.bundle.manifest import ROLLBACK_FILE
 from protos.errors import UsageError
-from protos.telemetry import DIGEST_SHOWN
+from protos.telemetry import DIGEST_SHOWN, Telemetry
 
 _MOST = 0.5
 """A share of the devices from which on most of them run a version."""
@@ -38,13 +37,14 @@ class RolloutControl:
         self,
         store: ModelStore,
         book: RolloutBook,
-        edges: EdgeBook,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.book = book
         self._ledger, self._clock = UseLedger(), clock
         self._store = store
-        self._edges = edges
+        for rollout in book.rollouts.values():
+            if rollout.again:
+                self._begin(rollout)
 
     def target(self, name: str, device: str, running: str) -> Target:
         """Return what a device is to run that runs the version `running` of a bundle.
@@ -84,7 +84,9 @@ class RolloutControl:
             left = known.state is RolloutState.BACK or known.share < _MOST
             usual = known.before_digest if left else known.version_digest
             before = next((one for one in others if one.digest == usual), before)
-        return self.book.start(name, wanted.digest, before.digest, share)
+        rollout = self.book.start(name, wanted.digest, before.digest, share)
+        self._begin(rollout)
+        return rollout
 
     def steer(self, name: str, action: str, version: str, share: float) -> Rollout:
         """Do what was asked for: start, share, hold, resume or back. Raises UsageError for any other word."""
@@ -101,7 +103,11 @@ class RolloutControl:
             raise UsageError(
                 f"{action!r} cannot be done with a roll-out. It is one of: start, share, hold, resume, back."
             )
-        return self.book.set_state(name, *states[action])
+        before = self.book.find(name).again
+        rollout = self.book.set_state(name, *states[action])
+        if rollout.again != before:
+            self._begin(rollout)
+        return rollout
 
     def standing(self, name: str, told: str, reason: str) -> Target:
         """Return what a device that was told to run `told` goes on to; None where the server lacks it."""
@@ -119,31 +125,34 @@ class RolloutControl:
         return f"{rollout.offers if rollout else 0}/{known}"
 
     def warning(self, rollout: Rollout) -> str:
-        """Return why devices cannot go back as they are told, and what to do; empty: they can."""
-        there = {version.digest: version for version in self._store.versions.get(rollout.name, ())}
-        left, before = there.get(rollout.version_digest), there.get(rollout.before_digest)
-        if rollout.state is not RolloutState.BACK or before is None or left is None:
+        """Return why devices cannot go where they are told to, and what to do; empty: they can."""
+        left = self.find(rollout.name, rollout.version_digest)
+        goal = self.find(rollout.name, rollout.before_digest)
+        if rollout.state is not RolloutState.BACK:
+            left, goal = goal, left
+        if goal is None or left is None:
             return ""
-        if not 0 < before.release < left.release or ROLLBACK_FILE in before.bundle.documents:
+        if not 0 < goal.release < left.release or ROLLBACK_FILE in goal.bundle.documents:
             return ""
         return (
-            f"devices that ran release {left.release} of {rollout.name} take release {before.release} again "
-            f"with a signed permission alone, and there is none in {before.bundle.path}. Make one: "
-            f"splitpoint permit-rollback {rollout.name} --to-release {before.release} "
-            f"--from-release {left.release} --key FILE --out {before.bundle.path / ROLLBACK_FILE}. "
-            "It is offered at once then."
+            f"devices that ran release {left.release} of {rollout.name} take release {goal.release} "
+            f"with a signed permission alone, and there is none in {goal.bundle.path}. Make one: "
+            f"splitpoint permit-rollback {rollout.name} --to-release {goal.release} "
+            f"--from-release {left.release} --key FILE --out {goal.bundle.path / ROLLBACK_FILE}. "
+            f"It is offered at once then. If it is newer, sign it again with a release above {left.release}."
         )
 
-    def judge(self) -> None:
-        """Roll back what devices fare worse with, by what they have told until now."""
-        self._ledger.take(self._edges.newest(), self._clock())
+    def hear(self, snapshots: Sequence[Telemetry]) -> None:
+        """Take what devices tell, each one's oldest first; roll back what they fare worse with by now."""
+        self._ledger.take(snapshots, self._clock(), self._is_known)
         for name, rollout in self.book.rollouts.items():
             if rollout.state is RolloutState.BACK:
                 continue
-            digests = rollout.version_digest, rollout.before_digest
-            beside = self._ledger.beside(name, *(digest[:DIGEST_SHOWN] for digest in digests))
-            uses = self.use(rollout, new=True), self.use(rollout, new=False)
-            if why := why_back(*uses, beside):
+            new, before = (
+                digest[:DIGEST_SHOWN] for digest in (rollout.version_digest, rollout.before_digest)
+            )
+            uses = self._ledger.since(name, new), self._ledger.use(name, before)
+            if why := why_back(*uses, self._ledger.beside(name, new, before)):
                 _log.error("%s of %s is rolled back: %s", rollout.version_digest[:12], name, why)
                 if warning := self.warning(self.book.roll_back(name, why)):
                     _log.warning("%s", warning)
@@ -151,8 +160,28 @@ class RolloutControl:
     def use(self, rollout: Rollout, *, new: bool) -> VersionUse:
         """Return what devices have told of a roll-out's version, or of the one before."""
         digest = rollout.version_digest if new else rollout.before_digest
-        uses = uses_of(rollout.name, self._edges.newest())
-        return uses.get(digest[:DIGEST_SHOWN], VersionUse())
+        return self._ledger.use(rollout.name, digest[:DIGEST_SHOWN])
+
+    def find(self, name: str, digest: str) -> Version | None:
+        """Return a version of a bundle by its digest; None where the server lacks it."""
+        versions = self._store.versions.get(name, ())
+        return next((one for one in versions if one.digest == digest), None)
+
+    def _begin(self, rollout: Rollout) -> None:
+        digest = rollout.version_digest[:DIGEST_SHOWN]
+        self._ledger.begin(rollout.name, digest, again=rollout.again > 0)
+
+    def _is_known(self, key: Key) -> bool:
+        """Tell whether a version is one of this server, or of a roll-out."""
+        name, digest = key
+        rollout = self.book.rollouts.get(name)
+        if rollout and digest in (
+            rollout.version_digest[:DIGEST_SHOWN],
+            rollout.before_digest[:DIGEST_SHOWN],
+        ):
+            return True
+        versions = self._store.versions.get(name, ())
+        return any(one.digest[:DIGEST_SHOWN] == digest for one in versions)
 
     def _fallback(self, there: dict[str, Version], rollout: Rollout | None) -> Version:
         """Return what a device runs whose version is gone: not what is rolled out to others, if possible."""

@@ -1,16 +1,14 @@
 """The verdict on a roll-out: do devices fare worse with its version than with the one before? Pure."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from partitioner.common.units import plural
-from protos.telemetry import Telemetry
 
 LEAST_FRAMES = 200
 """Before a version has served that many, shares say nothing."""
 _WORSE = 0.05
 """By which share of its frames more may fall back or fail than with the version before."""
-_REASONS = 3
+MOST_REASONS = 3
 """Of devices that refused a version, so many are repeated."""
 _REFUSALS, _REFUSAL_SHARE = 2, 0.2
 """So many devices that refused a version, and that share of those which tried it, are too many."""
@@ -43,33 +41,12 @@ class VersionUse:
         return self.fallbacks / max(1, self.frames)
 
 
-def uses_of(name: str, seen: Iterable[Telemetry]) -> Mapping[str, VersionUse]:
-    """Return what the newest snapshots say of the versions of a bundle, by the digests that they give."""
-    found: dict[str, VersionUse] = {}
-    for snapshot in seen:
-        told = snapshot.version
-        if snapshot.bundle != name or told is None:
-            continue
-        use = found.get(told.digest, VersionUse())
-        found[told.digest] = replace(
-            use,
-            devices=use.devices + 1,
-            frames=use.frames + told.frames,
-            fallbacks=use.fallbacks + told.fallbacks,
-            faults=use.faults + told.faults,
-        )
-        if told.phase == "refused" and told.offered:
-            use = found.get(told.offered, VersionUse())
-            reasons = tuple(dict.fromkeys((*use.reasons, *filter(None, [told.reason]))))[:_REASONS]
-            found[told.offered] = replace(use, refused=use.refused + 1, reasons=reasons)
-    return found
-
-
 def why_back(new: VersionUse, before: VersionUse, beside: tuple[VersionUse, VersionUse]) -> str:
     """Return why a version has to go back; empty: it need not.
 
-    `beside`: both versions in those minutes alone in which both served. Fallbacks are compared in these, as
-    a link or a cloud that fails for a while fails all versions; faults are a version's own at any time.
+    `new`: since its roll-out began, or began again. `beside`: both versions in those minutes alone in which
+    both served. Fallbacks are compared in these, as a link or a cloud that fails for a while fails all
+    versions; faults are a version's own at any time.
     """
     tried = new.devices + new.refused
     if new.refused >= _REFUSALS and new.refused >= _REFUSAL_SHARE * tried:

@@ -9,7 +9,6 @@ from cloud_server.models.model_store import ModelStore
 from cloud_server.models.version import Version
 from cloud_server.rollout.rollout import Rollout, RolloutState
 from cloud_server.rollout.rollout_control import RolloutControl, Target
-from cloud_server.rollout.verdict import VersionUse
 from cloud_server.security.guarded_models import Access
 from partitioner.bundle.calibration import CALIBRATION_FILE
 from partitioner.bundle.exits import EXITS_FILE
@@ -133,11 +132,29 @@ class UpdatesService:
 
     def _message(self, rollout: Rollout) -> sp.Rollout:
         uses = [
-            _use(rollout.version_digest, self._control.use(rollout, new=True)),
-            _use(rollout.before_digest, self._control.use(rollout, new=False)),
+            self._use(rollout, rollout.version_digest, new=True),
+            self._use(rollout, rollout.before_digest, new=False),
         ]
-        plain = rollout.model_dump(mode="json", exclude={"offers"})
+        plain = rollout.model_dump(mode="json", exclude={"offers", "again"})
         return sp.Rollout(**plain, uses=uses, warning=self._control.warning(rollout))
+
+    def _use(self, rollout: Rollout, digest: str, *, new: bool) -> sp.VersionUse:
+        use, version = (
+            self._control.use(rollout, new=new),
+            self._control.find(rollout.name, digest),
+        )
+        return sp.VersionUse(
+            version_digest=digest,
+            devices=use.devices,
+            refused=use.refused,
+            frames=use.frames,
+            fallbacks=use.fallbacks,
+            faults=use.faults,
+            reasons=use.reasons,
+            version=version.number if version else "",
+            release=version.release if version else 0,
+            folder=version.bundle.path.name if version else "",
+        )
 
     def _offer(self, target: Target) -> sp.WatchVersionResponse:
         version = target.version
@@ -169,15 +186,3 @@ def _documents(version: Version) -> dict[str, bytes]:
 
 def _identity(offer: sp.WatchVersionResponse) -> tuple[str, str]:
     return offer.version_digest, offer.mark
-
-
-def _use(digest: str, use: VersionUse) -> sp.VersionUse:
-    return sp.VersionUse(
-        version_digest=digest,
-        devices=use.devices,
-        refused=use.refused,
-        frames=use.frames,
-        fallbacks=use.fallbacks,
-        faults=use.faults,
-        reasons=use.reasons,
-    )

@@ -1,6 +1,7 @@
 """`splitpoint-cloud rollout` against a server that runs."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,22 +35,29 @@ def invoke(*words: str) -> Result:
     return CliRunner().invoke(app, ["rollout", *words])
 
 
+def said(*words: str) -> str:
+    """What a command prints, as one line."""
+    return " ".join(invoke(*words).stdout.split())
+
+
 def test_roll_out_is_started_widened_held_and_taken_back(
     versions: tuple[Bundle, Bundle], address: str
 ) -> None:
-    assert "nothing is rolled out" in invoke("status", "--cloud", address).stdout
+    cloud = ("--cloud", address)
+    assert "nothing is rolled out" in said("status", *cloud)
     digest = versions[1].version_digest
-    started = invoke("start", "net", digest[:12], "--share", "10%", "--cloud", address)
-    assert f"net: version {digest[:12]} for 10% of the devices, running" in started.stdout
-    assert "for 50% of the devices" in invoke("share", "net", "50%", "--cloud", address).stdout
-    assert "held, by command" in invoke("hold", "net", "--cloud", address).stdout
-    assert "devices, running" in invoke("resume", "net", "--cloud", address).stdout
-    back = invoke("back", "net", "--cloud", address).stdout
-    said = "goes back from all devices that have it, and was for 50% of them, by command"
-    assert said in " ".join(back.split())
+    started = said("start", "net", digest[:12], "--share", "10%", *cloud)
+    called = rf"version \d+ \({digest[:12]}, in {versions[1].path.name}\)"
+    assert re.search(rf"net: {called} for 10% of the devices, running", started)
+    assert "for 50% of the devices" in said("share", "net", "50%", *cloud)
+    assert "held, by command" in said("hold", "net", *cloud)
+    assert "devices, running" in said("resume", "net", *cloud)
+    back = said("back", "net", *cloud)
+    assert "goes back from all devices that have it, and was for 50% of them, by command" in back
     (told,) = json.loads(invoke("status", "--cloud", address, "--json").stdout)["rollouts"]
     assert (told["state"], told["share"], told["version_digest"]) == ("back", 0.5, digest)
     assert [use["devices"] for use in told["uses"]] == [0, 0]
+    assert [use["folder"] for use in told["uses"]] == ["2", "1"]
 
 
 def test_what_cannot_be_steered_is_said(address: str) -> None:

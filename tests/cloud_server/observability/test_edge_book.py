@@ -5,6 +5,7 @@ import pytest
 from cloud_server.observability.edge_book import EdgeBook
 from protos.errors import UsageError
 from protos.telemetry import MAX_SNAPSHOT_BYTES, MAX_SNAPSHOTS
+from tests.kit.clocks import FakeClock
 from tests.kit.snapshots import snapshot
 
 
@@ -31,10 +32,18 @@ async def test_bad_telemetry_is_refused_whole(documents: list[str], words: str) 
 
 
 async def test_cloud_keeps_the_newest_of_the_last_edges() -> None:
-    book = EdgeBook(capacity=2)
+    clock = FakeClock()
+    book = EdgeBook(capacity=2, clock=clock)
+    heard: list[str] = []
+    book.on_news = lambda snapshots: heard.extend(seen.edge for seen in snapshots)
     await book.take([snapshot("a", 1), snapshot("a", 2), snapshot("a", 1)])
     assert [seen.number for seen in book.newest()] == [2]
+    clock.now_s += 200
     await book.take([snapshot("b"), snapshot("c")])
+    assert [seen.edge for seen in book.newest()] == ["a", "b"]  # a was heard of just now
+    assert heard[-1] == "c"
+    clock.now_s += 100
+    await book.take([snapshot("c", 1), snapshot("d")])
     assert [seen.edge for seen in book.newest()] == ["b", "c"]
     await book.take([snapshot("b", 0, started_s=9.0)])  # it has started again
     assert [seen.started_s for seen in book.newest() if seen.edge == "b"] == [9.0]

@@ -7,10 +7,13 @@ import pytest
 
 from cloud_server.rollout import rollout_book
 from cloud_server.rollout.rollout import RolloutState
+from cloud_server.rollout.rollout_book import RolloutBook
 from cloud_server.rollout.rollout_control import RolloutControl
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos.errors import FileError
+from protos.telemetry import DIGEST_SHOWN, Telemetry, VersionSeen, read_snapshot
+from tests.kit.snapshots import snapshot
 from tests.kit.versions import make_version
 
 
@@ -51,8 +54,37 @@ def test_bad_version_is_rolled_back_also_where_the_disk_cannot_keep_that(
         raise FileError("No space left on device.")
 
     monkeypatch.setattr(rollout_book, "whole_file", full)
-    control.judge()  # telemetry of devices is taken all the same
+    control.hear(())  # telemetry of devices is taken all the same
     assert control.book.find("net").state is RolloutState.BACK
     with pytest.raises(FileError):
         control.steer("net", "resume", "", 0.0)
     assert control.book.find("net").state is RolloutState.BACK
+
+
+def test_roll_out_that_went_back_by_itself_goes_on_when_told_to_and_is_judged_anew(
+    control: RolloutControl, versions: tuple[Bundle, ...]
+) -> None:
+    new = versions[1].version_digest
+    control.start("net", new, 1.0)
+
+    def hear(number: int, frames: int, faults: int) -> RolloutState:
+        control.hear([served_by(new, number, frames, faults)])
+        return control.book.find("net").state
+
+    assert hear(0, 300, 90) is RolloutState.BACK
+    control.steer("net", "resume", "", 0.0)
+    assert hear(1, 310, 90) is RolloutState.RUNNING
+    assert hear(2, 499, 91) is RolloutState.RUNNING
+    assert hear(3, 700, 140) is RolloutState.BACK  # 50 of 400 since then
+    control.start("net", new, 1.0)
+    assert hear(4, 710, 140) is RolloutState.RUNNING
+    again = RolloutControl(control._store, RolloutBook(control.book.path))  # after a restart
+    again.hear([served_by(new, 5, 720, 140)])
+    assert again.book.find("net").state is RolloutState.RUNNING
+
+
+def served_by(digest: str, number: int, frames: int, faults: int) -> Telemetry:
+    """What a device tells that has served so many frames by a version."""
+    told = VersionSeen(digest=digest[:DIGEST_SHOWN], frames=frames, fallbacks=0, faults=faults)
+    served = {"served_by": {"cloud": frames}, "version": told.model_dump()}
+    return read_snapshot(snapshot(number=number, bundle="net", **served))

@@ -61,6 +61,10 @@ async def test_back_warns_while_there_is_no_permission_and_says_how_to_make_one(
     server: CloudServer, stub: Any, root: Path, signer: Signer
 ) -> None:
     assert not (await steer(stub, "start", "2")).warning
+    lower = (await steer(stub, "start", "1")).warning
+    assert "devices that ran release 2 of net take release 1 with a signed permission" in lower
+    assert "sign it again with a release above 2" in lower
+    await steer(stub, "start", "2")
     warning = (await steer(stub, "back")).warning
     file = root / "r1" / ROLLBACK_FILE
     command = f"permit-rollback net --to-release 1 --from-release 2 --key FILE --out {file}"
