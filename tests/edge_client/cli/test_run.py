@@ -409,8 +409,9 @@ def test_source_without_one_readable_frame_is_an_error(
 
 
 def test_link_that_is_given_is_a_first_guess_and_that_of_the_summary_was_measured(
-    image_bundle: Bundle, address: str, folder: Path
+    image_bundle: Bundle, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("edge_client.control.startup_plan.MEASURE_S", 0.5)
     words = ("run", "--cloud", address, "--bundle", image_bundle.path, "--source", folder)
     fixed = ("--cut", "cut-03", "--link", "10mbit,20ms", "--json")
     assert "first guess" not in invoke(*words, *fixed).stderr

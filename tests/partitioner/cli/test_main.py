@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from partitioner.cli.main import main
 from partitioner.terminal.console import LoggedProgress, complain, notes, run
 from partitioner.terminal.folding_table import new_table
 
@@ -44,6 +45,24 @@ def splitpoint(tmp_path: Path) -> Run:
             *map(str, words),
         ]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    return call
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """The same within this process, which need not load it anew each time."""
+
+    def call(*words: object) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["splitpoint", *map(str, words)])
+        with own_signals(), pytest.raises(SystemExit) as ended:
+            main()
+        told, code = capsys.readouterr(), ended.value.code
+        assert code is None or isinstance(code, int)
+        return subprocess.CompletedProcess(words, code or 0, told.out, told.err)
 
     return call
 
@@ -92,18 +111,18 @@ def test_import_verify_profile_plan(splitpoint: Run, source: Path, tmp_path: Pat
     assert "scaled by 0.2" in shown.stderr
 
 
-def test_inputs_from_files(splitpoint: Run, source: Path, tmp_path: Path) -> None:
+def test_inputs_from_files(here: Run, source: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((2, 3, 32, 32), np.float32))
     np.save(tmp_path / "wrong.npy", np.zeros((2, 3, 16, 16), np.float32))
     Image.new("RGB", (40, 40)).save(tmp_path / "picture.png")
-    document(splitpoint("import", source, "--out", "net", "--samples", "x.npy", "--json"))
-    assert document(splitpoint("verify", "net", "--data", "x.npy", "--json"))["ok"]
+    document(here("import", source, "--out", "net", "--samples", "x.npy", "--json"))
+    assert document(here("verify", "net", "--data", "x.npy", "--json"))["ok"]
     for name, wanted in (
         ("wrong.npy", "3, 32, 32"),
         ("picture.png", "--preprocess"),
         ("missing.npy", "cannot be read"),
     ):
-        done = splitpoint("verify", "net", "--data", name, "--json")
+        done = here("verify", "net", "--data", name, "--json")
         assert done.returncode in (2, 3)
         assert wanted in " ".join(done.stderr.split())
         assert done.stdout == ""
@@ -135,9 +154,9 @@ def test_inputs_from_files(splitpoint: Run, source: Path, tmp_path: Path) -> Non
     ],
 )
 def test_mistake_is_answered_with_a_sentence(
-    words: list[str], status: int, sentence: str, splitpoint: Run
+    words: list[str], status: int, sentence: str, here: Run
 ) -> None:
-    done = splitpoint(*words)
+    done = here(*words)
     assert done.returncode == status
     assert sentence in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.stderr
@@ -145,21 +164,21 @@ def test_mistake_is_answered_with_a_sentence(
 
 
 @pytest.mark.parametrize("command", ["import", "verify", "profile", "plan"])
-def test_help_has_an_example(command: str, splitpoint: Run) -> None:
-    done = splitpoint(command, "--help")
+def test_help_has_an_example(command: str, here: Run) -> None:
+    done = here(command, "--help")
     assert done.returncode == 0
     assert f"Example: splitpoint {command}" in done.stdout
 
 
-def test_version_is_printed(splitpoint: Run) -> None:
-    done = splitpoint("--version")
+def test_version_is_printed(here: Run) -> None:
+    done = here("--version")
     assert done.returncode == 0
     assert re.fullmatch(r"splitpoint \d+\.\d+\.\d+\n", done.stdout)
 
 
-def test_nobody_at_the_cloud_is_said(splitpoint: Run, source: Path) -> None:
-    document(splitpoint("import", source, "--out", "net", "--json"))
-    done = splitpoint("profile", "net", "--cloud", "127.0.0.1:1", "--json")
+def test_nobody_at_the_cloud_is_said(here: Run, source: Path) -> None:
+    document(here("import", source, "--out", "net", "--json"))
+    done = here("profile", "net", "--cloud", "127.0.0.1:1", "--json")
     assert done.returncode == 4
     assert "no cloud server answers at 127.0.0.1:1" in " ".join(done.stderr.split())
 

