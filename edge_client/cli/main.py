@@ -10,6 +10,7 @@ app = new_app(
         "run": f"{_HOME}.run:run",
         "serve": f"{_HOME}.serve:serve",
         "fetch": f"{_HOME}.fetch:fetch",
+        "service": f"{_HOME}.service:app",
         "probe": f"{_HOME}.probe:probe",
         "link": f"{_HOME}.link:link",
     },
