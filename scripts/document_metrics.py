@@ -31,6 +31,7 @@ _NOTHING = ServedFacts(
     load_s=0,
     evictions=0,
     ready=True,
+    missing_replicas=0,
     replicas={},
     upkeep=UpkeepFacts(),
 )

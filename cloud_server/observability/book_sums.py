@@ -88,6 +88,8 @@ class BookSums:
         self._told: dict[int, ToldBooks] = {}
         self._past: list[ToldBooks] = []
         self._unserved: set[ServedKey] = set()
+        self.missing = 0
+        """Replicas that are to serve and do not."""
 
     @property
     def told(self) -> Mapping[int, ToldBooks]:

@@ -52,6 +52,7 @@ class ServedFacts:
     evictions: int
     ready: bool
     replicas: Mapping[int, ProcessCosts]
+    missing_replicas: int
     upkeep: UpkeepFacts
 
 
@@ -219,6 +220,11 @@ def _facts_of(facts: ServedFacts) -> Iterator[Metric]:
     ):
         yield CounterMetricFamily(name, about, value)
     yield from _replicas(facts.replicas)
+    yield GaugeMetricFamily(
+        "splitpoint_missing_replicas",
+        "Processes beside the first that are to serve and do not: they have ended, or lack a version.",
+        facts.missing_replicas,
+    )
 
 
 def _replicas(replicas: Mapping[int, ProcessCosts]) -> Iterator[Metric]:

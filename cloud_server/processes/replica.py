@@ -123,11 +123,13 @@ class Replica:
         self._offer = max(self._offer, OFFER.validate_json(data), key=lambda one: one.revision)
         self._offer_known()
         async with self._busy:
-            with suppress(BundleError):  # the front says so, too
-                await asyncio.to_thread(self._folder.look)
+            # What is hidden is there still, and what is there may be gone from the disk: then it stays open.
+            if self._known() != set(self._offer.versions):
+                with suppress(BundleError):  # the front says so, too
+                    await asyncio.to_thread(self._folder.look)
             self._offer_known()
             await self._load_ahead()
-        known = {(one.name, one.digest) for one in self._folder.versions}
+        known = self._known()
         return json.dumps([one[0] for one in self._offer.versions if one not in known]).encode()
 
     async def open(self, data: bytes) -> bytes:
@@ -164,6 +166,9 @@ class Replica:
             for cut in version.bundle.cuts:
                 if cut != EDGE:
                     yield model_name(version.name, cut), version.number
+
+    def _known(self) -> set[tuple[str, str]]:
+        return {(one.name, one.digest) for one in self._folder.versions}
 
     def _offer_known(self) -> None:
         wanted = set(self._offer.versions)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -24,13 +25,15 @@ _LOOK_S = 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 """Before a replica that has ended is started again; twice as long each time, unless it had run for long."""
 _LONG_S = 60.0
+_LAG_S = 10.0
+"""A replica that cannot load for so long what others serve would refuse it: it drains, and begins anew."""
 _READY_S = 300.0
 """The longest that a replica may take to load what the server has."""
 
 _log = logging.getLogger(__name__)
 
 OnShort = Callable[[bool], Awaitable[None]]
-"""Hears whether replicas are missing."""
+"""Hears whether fewer than half of the processes serve."""
 
 
 class Replicas:
@@ -48,6 +51,7 @@ class Replicas:
         use: SharedUse | None,
         on_short: OnShort,
         ready_s: float = _READY_S,
+        lag_s: float = _LAG_S,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="splitpoint-"))
         self.front = private_server(self.folder / FRONT_SOCKET, options.max_message_bytes)
@@ -58,6 +62,7 @@ class Replicas:
         self._use = use
         self._on_short = on_short
         self._ready_s = ready_s
+        self._lag_s = lag_s
         self._running: dict[int, ReplicaProcess] = {}
         self._news = {number: asyncio.Event() for number in range(1, options.processes)}
         self._keepers: list[asyncio.Task[None]] = []
@@ -181,11 +186,17 @@ class Replicas:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _lead(self, one: ReplicaProcess) -> None:
-        """Keep a replica in step; FaultError when it does not answer."""
-        while True:
+        """Keep a replica in step; FaultError when it does not answer, or lags for long and has drained."""
+        lags_since_s = math.inf
+        while time.monotonic() - lags_since_s < self._lag_s:
             if await self._changed(one.number) or not one.is_in_step:
                 await self._follow(one)
                 await self._tell_short()
+            lags_since_s = math.inf if one.is_in_step else min(lags_since_s, time.monotonic())
+        lag = format_duration(self._lag_s)
+        _log.error("replica %d lacks for %s what the server has: it drains", one.number, lag)
+        await one.stop(self._options.drain_s)
+        raise FaultError(f"it has lacked for {lag} what the server has.")
 
     async def _listen(self, one: ReplicaProcess) -> None:
         """Hear of a replica's books every second; FaultError when it does not answer."""
@@ -230,7 +241,9 @@ class Replicas:
 
     async def _tell_short(self) -> None:
         there = sum(one.is_open and one.is_in_step for one in self._running.values())
-        is_short = there < len(self._news)
+        self._sums.missing = len(self._news) - there
+        # Who serves serves all that comes, as no connection is given to a process that is not there.
+        is_short = 2 * (1 + there) < self._options.processes
         if is_short != self._is_short:
             self._is_short = is_short
             await self._on_short(is_short)

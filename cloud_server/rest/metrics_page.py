@@ -51,5 +51,6 @@ def served_facts(served: Served) -> ServedFacts:
         evictions=sum(one.evictions for one in counts),
         ready=served.drain.ready,
         replicas={number: told.costs for number, told in served.sums.told.items()},
+        missing_replicas=served.sums.missing,
         upkeep=served.upkeep(),
     )

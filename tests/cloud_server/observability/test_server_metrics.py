@@ -26,6 +26,7 @@ FACTS: dict[str, Any] = {
     "load_s": 2.5,
     "evictions": 3,
     "ready": True,
+    "missing_replicas": 2,
     "replicas": {1: ProcessCosts(cpu_s=1.5, resident_bytes=77)},
     "upkeep": UpkeepFacts(
         refused={"faces"},

@@ -1,6 +1,7 @@
 """A replica by itself: what it offers follows the front, and nothing else does."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -68,6 +69,18 @@ async def test_replica_offers_what_the_front_does_and_not_what_else_is_in_the_fo
     assert await follow(replica, offer_of(4, new, hidden=("net",))) == []
     with pytest.raises(UnknownNameError, match="net was unloaded"):
         replica._store.find("net")
+
+
+async def test_replica_keeps_what_the_front_serves_though_it_is_gone_from_the_disk(
+    replica: Replica, old: Version
+) -> None:
+    await follow(replica, offer_of(1, old))
+    shutil.rmtree(old.bundle.path)
+    assert await follow(replica, offer_of(2, old, hidden=("net",))) == []  # another was unloaded
+    assert await follow(replica, offer_of(3, old)) == []
+    assert offered(replica) == [old.digest]
+    assert await follow(replica, offer_of(4)) == []
+    assert offered(replica) == []
 
 
 async def test_replica_says_which_versions_it_lacks(replica: Replica, old: Version) -> None:

@@ -1,13 +1,21 @@
-"""A replica that cannot be started."""
+"""A replica that cannot be started, or cannot follow."""
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cloud_server.models.model_store import ModelStore
+from cloud_server.observability.book_sums import BookSums
+from cloud_server.observability.call_book import CallBook
+from cloud_server.observability.request_book import RequestBook
+from cloud_server.options import ServerOptions
 from cloud_server.processes import replica_process
+from cloud_server.processes.replicas import Replicas
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
+from partitioner.runtime.sessions import RuntimeOptions
 from protos.errors import PASSING, FaultError
 from protos.rpc.addresses import open_listener
 from tests.kit.sockets import free_port
@@ -29,3 +37,36 @@ def test_server_whose_replica_ends_before_it_is_ready_says_so_and_leaves_nothing
         assert caught.value.exit_status == PASSING
         assert list(Path(folder).iterdir()) == []
         open_listener(listen, "listen").close()  # the port is free again
+
+
+class Lagging:
+    """A replica that never loads what it is offered."""
+
+    number, pid, is_open, is_in_step = 1, 7, True, True
+
+    def __init__(self) -> None:
+        self.drained_s: list[float] = []
+
+    async def follow(self, _offer: object) -> list[str]:
+        return ["net"]
+
+    async def stop(self, grace_s: float) -> None:
+        self.drained_s.append(grace_s)
+
+
+async def test_replica_that_lacks_for_long_what_the_server_has_drains() -> None:
+    options = ServerOptions("bundles", processes=4, drain_s=3.0)
+    store = ModelStore((), RuntimeOptions())
+    sums = BookSums(RequestBook(), CallBook())
+    replicas = Replicas(options, store, sums, None, short, lag_s=0.0)
+    store.on_change()
+    one: Any = Lagging()
+    with pytest.raises(FaultError, match="it has lacked for .* what the server has"):
+        await replicas._lead(one)
+    assert one.drained_s == [3.0]
+    assert sums.missing == 3
+    replicas.close()
+
+
+async def short(_is_short: bool) -> None:
+    """Do nothing with it."""

@@ -182,7 +182,8 @@ def test_replica_that_is_killed_comes_back_and_takes_nothing_along(folder: Path)
             # A connection to the one that is gone is found broken, and made anew to another.
             for channel in channels:
                 until(lambda channel=channel: is_answered(channel, request))
-            until(lambda: is_ready(channels[0]))
+            assert is_ready(channels[0])
+            wait_for_line(process.stderr, "replica 1 serves again")
             assert successes(channels[0]) == asked + len(channels)
         (_, another) = family(process)
         assert another.pid != replica.pid
@@ -210,8 +211,9 @@ def test_replica_that_hangs_is_ended_and_started_again(folder: Path) -> None:
         _, replica = family(process)
         assert is_ready(channel)
         replica.suspend()  # a process that hangs is one that does not answer
-        until(lambda: not is_ready_elsewhere(ready["address"]))
         wait_for_line(process.stderr, "does not answer")
+        wait_for_line(process.stderr, "replica 1 serves again")
+        assert not replica.is_running()
         until(lambda: is_ready_elsewhere(ready["address"]))
 
 
