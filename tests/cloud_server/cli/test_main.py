@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cloud_server.cli.main import app
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
-from protos.errors import BundleError
+from protos.errors import BundleError, UsageError
 from tests.kit.cloud_calls import TIMEOUT_S, connected, crossing, oip_stub, request_for
 from tests.kit.server_process import COMMAND, running, wait_for_line
 
@@ -68,9 +68,14 @@ def test_health_command_tells_by_its_exit_status(residual_bundle: Bundle) -> Non
         told = runner.invoke(app, ["health", "--cloud", address, "--log-level", "error"])
         assert told.stdout == f"{address}: SERVING\n"  # a result, and no remark
         assert runner.invoke(app, ["health", "--cloud", address, "--service", "x"]).exit_code == 1
+        alive = runner.invoke(app, ["health", "--cloud", address, "--live", "--json"])
+        assert (alive.exit_code, json.loads(alive.stdout)["status"]) == (0, "LIVE")
+        both = ["health", "--cloud", address, "--live", "--service", "x"]
+        assert isinstance(runner.invoke(app, both).exception, UsageError)
     gone = runner.invoke(app, ["health", "--cloud", address, "--json"])
     assert gone.exit_code == 1
     assert json.loads(gone.stdout)["status"] == "no answer (UNAVAILABLE)"
+    assert runner.invoke(app, ["health", "--cloud", address, "--live"]).exit_code == 1
 
 
 def test_damaged_bundle_ends_the_command_with_its_sentence(

@@ -6,7 +6,9 @@ import urllib.error
 import urllib.request
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from typer.testing import CliRunner
 
+from cloud_server.cli.main import app
 from partitioner.bundle.bundle import Bundle
 from protos.inference_pb2 import ModelReadyRequest, ServerReadyRequest
 from tests.kit.cloud_calls import TIMEOUT_S, connected, crossing, oip_stub, request_for
@@ -46,6 +48,9 @@ def test_server_under_notice_is_not_ready_serves_on_and_ends_at_once_when_told_a
         for page in ("readyz", "v2/health/ready", "v2/models/residual/ready"):
             assert status_of(f"{web}/{page}") == 503
         assert status_of(f"{web}/livez") == 200
+        asked = ["health", "--cloud", ready["address"]]
+        assert CliRunner().invoke(app, asked).exit_code == 1
+        assert CliRunner().invoke(app, [*asked, "--live"]).exit_code == 0
         assert not stub.ServerReady(ServerReadyRequest(), timeout=TIMEOUT_S).ready
         assert not stub.ModelReady(ModelReadyRequest(name="residual"), timeout=TIMEOUT_S).ready
         assert stub.ModelInfer(request, timeout=TIMEOUT_S).outputs
