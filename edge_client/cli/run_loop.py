@@ -18,6 +18,7 @@ from edge_client.cli.reports.remarks import (
     tell_of_health,
     tell_of_labels,
     tell_of_link,
+    tell_of_plain_server,
     tell_of_server,
     tell_of_server_move,
     tell_of_slowness,
@@ -72,6 +73,7 @@ def run_source(settings: RunSettings, *, as_json: bool) -> int:
         # Only now: a server that is away must not cost the records of the last run.
         writer = stack.enter_context(RecordWriter(settings.reports.output, as_json))
         tell_of_link(settings.client)
+        tell_of_plain_server(client.asynchronous)
         tell_of_choice(client.asynchronous)
         tell_of_server(client.asynchronous)
         client.asynchronous.on_server.add(tell_of_server_move)

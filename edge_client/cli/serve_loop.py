@@ -14,6 +14,7 @@ from edge_client.cli.reports.remarks import (
     tell_of_exits,
     tell_of_health,
     tell_of_link,
+    tell_of_plain_server,
     tell_of_server,
     tell_of_server_move,
     tell_of_slowness,
@@ -80,6 +81,7 @@ async def _serve(settings: LocalServeSettings, *, as_json: bool) -> None:
         await server.start()
         stack.push_async_callback(server.stop)
         tell_of_link(settings.client)
+        tell_of_plain_server(client)
         tell_of_choice(client)
         tell_of_server(client)
         client.on_server.add(tell_of_server_move)

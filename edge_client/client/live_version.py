@@ -90,7 +90,7 @@ class LiveVersion:
             bundle, self.stages, common.breaker, common.policy, common.learned
         )
         self.session = CloudSession(
-            bundle, options, common.transport, self.stages, common.breaker, self.control
+            bundle, options, common.transport, self.runner, common.breaker, self.control
         )
         self.completion = FrameCompletion(
             options,

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
 from time import perf_counter
 
@@ -9,12 +10,14 @@ from edge_client.client.options import AUTO, ClientOptions
 from edge_client.cloud.absence import ABSENCES, say_absence
 from edge_client.cloud.greeting import ServerInfo, check_calibration, greet
 from edge_client.cloud.greeting_race import CONNECT_S, greet_any
+from edge_client.cloud.plain.plain_server import PlainServer
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller
 from edge_client.control.offer import Limits
+from edge_client.control.plain_plan import plan_with_plain_server
 from edge_client.control.startup_plan import best_of, plan_with_cloud, plan_without_cloud
 from edge_client.frames.choice import Choice, choose
-from edge_client.frames.stages import Stages
+from edge_client.frames.head import HeadRunner
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.units import plural
 from partitioner.estimators.circuit_breaker import Breaker
@@ -33,7 +36,7 @@ from protos.errors import (
     UnreachableError,
     UsageError,
 )
-from protos.names import EDGE
+from protos.names import EDGE, plain_model_name
 
 _HEADER_BYTES = 1024
 _ALONE_AFTER_S = 2.0
@@ -71,7 +74,7 @@ class CloudSession:
         bundle: Bundle,
         options: ClientOptions,
         transport: GrpcTransport | None,
-        stages: Stages,
+        runner: HeadRunner,
         breaker: Breaker,
         control: Controller,
     ) -> None:
@@ -80,7 +83,7 @@ class CloudSession:
         self._bundle = bundle
         self._options = options
         self._transport = transport
-        self._stages = stages
+        self._runner, self._stages = runner, runner.stages
         self._breaker = breaker
         self._control = control
         self._greeting = asyncio.Lock()
@@ -222,14 +225,31 @@ class CloudSession:
         return asked and not self._planned and not self._overruled
 
     def _welcome(self, server: ServerInfo) -> None:
+        self._check_offer(server.plain)
         self.server = server
+        self._runner.speaks_plainly = server.plain is not None
+        self._control.heed_offer(server.plain.labels if server.plain else None)
         if self._transport is not None:
+            self._transport.is_plain = server.plain is not None
             self._transport.limit_requests(server.max_message_bytes)
             self._compare_calibrations(server, self._transport.address)
         self._control.heed_limit(server.max_message_bytes)
         self._control.learned.cloud_workers = max(1, server.workers)
         if self._control.current is not None and not self._control.adapts:
             self.check_size(self._control.current)
+
+    def _check_offer(self, plain: PlainServer | None) -> None:
+        """Raise UnknownNameError where a standard server lacks the one model that frames are to go to."""
+        current = self._control.current
+        if plain is None or current is None or self._options.adapts or self._wants_plan:
+            return
+        if current.cut.id != EDGE and current.label not in plain.labels:
+            name = plain_model_name(self._bundle.name, current.cut.id, current.codec.name)
+            raise UnknownNameError(
+                f"{plain.name} serves no {name!r}, but {', '.join(sorted(plain.labels))} of "
+                f"{self._bundle.name!r}. Use one of these, or export that cut: splitpoint export triton "
+                f"{self._bundle.path} --cuts {current.cut.id} --out DIR."
+            )
 
     def _compare_calibrations(self, server: ServerInfo, address: str) -> None:
         if server.calibration is None:
@@ -247,7 +267,9 @@ class CloudSession:
     def _plan(self) -> _Planned:
         if self._transport is None:
             raise UsageError("`cut` auto needs a server. Give `cloud` HOST:PORT, or `cut` edge.")
-        made = plan_with_cloud(
+        plain = self.server.plain if self.server else None
+        way = plan_with_cloud if plain is None else partial(plan_with_plain_server, found=plain)
+        made = way(
             self._bundle,
             self._transport.endpoint,
             self._stages.options,
@@ -261,7 +283,7 @@ class CloudSession:
         usable, demand = self._control.usable(made), self._control.power_demand
         option, reason = best_of(usable, most_bytes, self._control.settings.under(demand))
         if self._options.cut != AUTO and self.server is not None:
-            option, reason = self._given(made, demand), "chosen by the caller"
+            option, reason = self._given(usable, demand), "chosen by the caller"
         return _Planned(made, option, reason, demand)
 
     def _settle(self, planned: _Planned, *, continues: bool = False) -> None:

@@ -1,15 +1,15 @@
 """The greeting: ask a server for its version and limits, and compare bundles and calibrations."""
 
-import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
+from edge_client.cloud.plain.plain_server import PlainServer, find_models
+from edge_client.cloud.unary_call import ask
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.calibration import CALIBRATION_FILE
 from protos.errors import (
@@ -17,7 +17,6 @@ from protos.errors import (
     FaultError,
     MismatchError,
     UnknownNameError,
-    UnreachableError,
 )
 from protos.rpc.calls import translate
 from protos.rpc.endpoints import Endpoint
@@ -31,7 +30,6 @@ from protos.splitpoint_pb2 import (
     ReportTelemetryResponse,
 )
 
-SERVICE = "/splitpoint.v1.Splitpoint/"
 _REPORT_S = 3.0
 
 M = TypeVar("M", bound=Message)
@@ -46,17 +44,19 @@ class ServerInfo:
     workers: int
     calibration: str | None = None
     """The digest of its calibration of the bundle, empty if it has none; None: it does not say."""
+    plain: PlainServer | None = None
+    """What a standard server serves of the bundle; None for one of ours, and where that cannot be asked."""
 
     @property
     def probes(self) -> bool:
         """True if it answers probes of the link."""
-        return bool(self.version)
+        return bool(self.version) or self.plain is not None
 
 
 async def greet(
     channel: grpc.aio.Channel, server: Endpoint, bundle: Bundle, timeout_s: float
 ) -> ServerInfo:
-    """Ask the server who it is and compare bundles.
+    """Ask the server who it is and compare bundles; a standard one, which models it has.
 
     Raises UnreachableError when no server answers, UnknownNameError when the server lacks the bundle,
     MismatchError when it has another one of that name, and FaultError when it answers nonsense.
@@ -74,7 +74,8 @@ async def greet(
     info = await known("GetServerInfo", GetServerInfoRequest(), GetServerInfoResponse)
     offered = await known("ListBundles", ListBundlesRequest(), ListBundlesResponse)
     if info is None and offered is None:
-        return ServerInfo("", DEFAULT_MAX_MESSAGE_BYTES, 0)
+        plain = await find_models(channel, server, bundle, timeout_s)
+        return ServerInfo("", DEFAULT_MAX_MESSAGE_BYTES, 0, plain=plain)
     if info is None or offered is None or info.max_message_bytes < LEAST_MESSAGE_BYTES:
         raise FaultError(
             f"the greeting of {server} makes no sense: it was damaged on its way, or the server is no "
@@ -95,47 +96,6 @@ async def report_telemetry(
         pass  # the answer was damaged on its way, but it says nothing, and the report has arrived
     except grpc.aio.AioRpcError as failure:
         raise translate(failure, server) from failure
-
-
-async def ask(
-    channel: grpc.aio.Channel,
-    server: Endpoint,
-    method: str,
-    request: Message,
-    answer: type[M],
-    timeout_s: float,
-    service: str = SERVICE,
-) -> M:
-    """Call a method of a service of ours; gRPC's own error passes through, as AioRpcError.
-
-    Raises UnreachableError when the channel is closed, and FaultError when the answer was damaged: gRPC
-    itself would hand on None where the bytes are no message, and does where they are missing.
-    """
-    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(service + method)
-    with _closed_told(server):
-        data: bytes | None = await call(request.SerializeToString(), timeout=timeout_s)
-    try:
-        if data is None:
-            raise DecodeError("there is none")
-        return answer.FromString(data)
-    except DecodeError as error:
-        raise FaultError(f"the answer of {server} to {method} makes no sense: {error}.") from error
-
-
-@contextmanager
-def _closed_told(server: Endpoint) -> Iterator[None]:
-    """Raise UnreachableError when the channel of a call is closed under it, or was so before.
-
-    gRPC tells the first by CancelledError: only who was told to stop himself passes that on.
-    """
-    try:
-        yield
-    except grpc.aio.UsageError as error:
-        raise UnreachableError(f"the connection to {server} is closed.") from error
-    except asyncio.CancelledError:
-        if (task := asyncio.current_task()) is None or task.cancelling():
-            raise
-        raise UnreachableError(f"the connection to {server} was closed.") from None
 
 
 def check_bundle(

@@ -8,12 +8,13 @@ from time import perf_counter
 
 import grpc
 
-from edge_client.cloud.greeting import SERVICE
+from edge_client.cloud.unary_call import OIP_SERVICE, SERVICE
 from partitioner.network.link import Link
 from protos.errors import TooLargeError
 from protos.rpc.calls import translate
 from protos.rpc.endpoints import Endpoint
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
+from protos.wire.framing import padding
 
 ROUND_TRIPS = 8
 _ROUND_TRIPS_S = 0.3
@@ -39,16 +40,21 @@ class LinkMeasurement:
     download_bytes: int
 
 
-def measure_link(probe: Probe, clock: Callable[[], float] = perf_counter) -> LinkMeasurement:
+def measure_link(
+    probe: Probe, clock: Callable[[], float] = perf_counter, *, both_ways: bool = True
+) -> LinkMeasurement:
     """Measure a link through `probe`, in about 1.7 s at most unless the RTT alone is above 0.3 s.
 
-    A rate is what the largest transfer took beyond one round trip, so it includes how TCP speeds up.
+    A rate is what the largest transfer took beyond one round trip, so it includes how TCP speeds up. Unless
+    `both_ways` can be measured, the downlink is taken to be as the uplink is.
     """
     probe(1, 1)  # connects; not counted
     trips = _round_trips(probe, clock)
     rtt_s = statistics.median(trips)
     up_bps, up_bytes = _rate(lambda size: _timed(probe, clock, size, 1), rtt_s)
-    down_bps, down_bytes = _rate(lambda size: _timed(probe, clock, 1, size), rtt_s)
+    down_bps, down_bytes = up_bps, 0
+    if both_ways:
+        down_bps, down_bytes = _rate(lambda size: _timed(probe, clock, 1, size), rtt_s)
     return LinkMeasurement(
         Link(up_bps, down_bps, rtt_s), min(trips), len(trips), up_bytes, down_bytes
     )
@@ -75,6 +81,24 @@ def probing(server: str | Endpoint, timeout_s: float = 15.0) -> Iterator[Probe]:
             except grpc.RpcError as failure:
                 raise translate(failure, endpoint) from failure
             return reply.server_ns / 1e9
+
+        yield probe
+
+
+@contextmanager
+def plain_probing(server: str | Endpoint, timeout_s: float = 15.0) -> Iterator[Probe]:
+    """Return a probe of a standard server, as `probing` does of ours; as good as nothing comes back."""
+    endpoint = Endpoint.of(server)
+    with endpoint.open() as channel:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes]
+        call = channel.unary_unary(f"{OIP_SERVICE}ServerLive")
+
+        def probe(upload_bytes: int, _reply_bytes: int) -> float:
+            try:
+                call(padding(upload_bytes), timeout=timeout_s)
+            except grpc.RpcError as failure:
+                raise translate(failure, endpoint) from failure
+            return 0.0
 
         yield probe
 

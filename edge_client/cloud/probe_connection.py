@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import TypeVar
 
+import grpc
 import grpc.aio
 
-from edge_client.cloud.greeting import ServerInfo, ask, greet
+from edge_client.cloud.greeting import ServerInfo, greet
+from edge_client.cloud.unary_call import OIP_SERVICE, ask
 from partitioner.bundle.bundle import Bundle
 from partitioner.estimators.cloud_checks import (
     GREET_S,
@@ -17,10 +19,11 @@ from partitioner.estimators.cloud_checks import (
 )
 from partitioner.estimators.transfer import Transfer
 from partitioner.policy.estimates import PROBE_LIMIT_S
-from protos.errors import FaultError, QuotaError
+from protos.errors import FaultError, QuotaError, UnreachableError
 from protos.rpc.calls import translate
 from protos.rpc.endpoints import Endpoint
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
+from protos.wire.framing import padding
 
 _WAITS, _LONGEST_WAIT_S = 3, 5.0
 """How often a quota is waited for, and how long at most: no frame is served by this server meanwhile."""
@@ -48,12 +51,15 @@ class ProbeConnection:
         self._server = server
         self._clock = clock
         self._sleep = sleep
+        self._is_plain = False
+        """Whether the server is known not to know our probes."""
         self._channel: grpc.aio.Channel | None = None
 
     async def turn_to(self, server: Endpoint) -> None:
         """Connect to this server with the next call, over a new connection."""
         await self.hang_up()
         self._server = server
+        self._is_plain = False
 
     async def follow(self, server: Endpoint) -> None:
         """Connect to this server with the next call, unless it is the one that was connected to."""
@@ -86,15 +92,33 @@ class ProbeConnection:
         self.count += 1
         self.sent_bytes += size + PROBE_FRAMING
         request = ProbeRequest(payload=bytes(size), reply_bytes=1)
+        if self._is_plain:
+            return await self._padded(channel, size)
         begun_at = self._clock()
         try:
             reply = await ask(channel, self._server, "Probe", request, ProbeResponse, PROBE_LIMIT_S)
         except grpc.aio.AioRpcError as failure:
+            if failure.code() is grpc.StatusCode.UNIMPLEMENTED:
+                self._is_plain = True
+                return await self._padded(channel, size)
             raise translate(failure, self._server) from failure
         came_at, server_s = self._clock(), reply.server_ns / 1e9
         if server_s > came_at - begun_at:
             raise FaultError(f"{self._server} says that a probe took longer there than altogether.")
         return Transfer(size + PROBE_FRAMING, PROBE_FRAMING, begun_at, came_at, server_s)
+
+    async def _padded(self, channel: grpc.aio.Channel, size: int) -> Transfer:
+        """Ask a standard server whether it lives, with padding that it skips in as good as no time."""
+        method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+        method = channel.unary_unary(f"{OIP_SERVICE}ServerLive")
+        begun_at = self._clock()
+        try:
+            await method(padding(size), timeout=PROBE_LIMIT_S)
+        except grpc.aio.AioRpcError as failure:
+            raise translate(failure, self._server) from failure
+        except grpc.aio.UsageError as error:
+            raise UnreachableError(f"the connection to {self._server} is closed.") from error
+        return Transfer(size + PROBE_FRAMING, PROBE_FRAMING, begun_at, self._clock(), 0.0)
 
     async def two_over_a_new_link(self, large_bytes: int) -> tuple[Transfer, Transfer]:
         """Return a small and a larger transfer over a link of which nothing is known any more."""

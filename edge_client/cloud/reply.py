@@ -25,6 +25,8 @@ class Reply:
     decode_s: float
     compute_s: float
     open_s: float = 0.0
+    is_accounted: bool = True
+    """False for a standard server, which does not say what it took: then the link's part is not told."""
     server: str = ""
     """The address of who has answered; empty where a client has one server alone."""
 

@@ -73,6 +73,8 @@ class InferStream:
         self.ended = False
         self.farewell: UnreachableError | None = None
         """What the server has ended the stream with, if it was told to stop."""
+        self.has_answered = False
+        """True once any request was answered."""
         self._server = server
         self._call = method()
         self._pending: dict[str, PendingRequest] = {}
@@ -187,6 +189,7 @@ class InferStream:
         if pending is None or pending.answer.done():
             return
         if message:
+            self.has_answered = True
             code = header.parameters[PARAM_ERROR_CODE].string_param
             wait_ms = integer_parameter(header.parameters, PARAM_RETRY_AFTER_MS)
             pending.answer.set_exception(error_from(code, message, wait_ms))
@@ -197,11 +200,14 @@ class InferStream:
             pending.answer.set_exception(error)
             return
         try:
-            pending.answer.set_result(_reply(header, tensors, pending, len(data), self._heard_at))
+            reply = read_reply(header, tensors, pending, len(data), self._heard_at)
         except TensorError as error:
             wrong = FaultError(f"the answer of {self._server} makes no sense: {error}")
             wrong.__cause__ = error
             pending.answer.set_exception(wrong)
+        else:
+            self.has_answered = True
+            pending.answer.set_result(reply)
 
     def _take_late(
         self,
@@ -212,7 +218,7 @@ class InferStream:
     ) -> None:
         try:
             check_seal(header, tensors)
-            reply = _reply(header, tensors, pending, download_bytes, self._heard_at)
+            reply = read_reply(header, tensors, pending, download_bytes, self._heard_at)
         except (FaultError, TensorError):
             return  # no caller waits for it
         pending.late(reply)
@@ -258,13 +264,14 @@ class InferStream:
         )
 
 
-def _reply(
+def read_reply(
     header: ModelInferResponse,
     tensors: list[memoryview],
     pending: PendingRequest,
     download_bytes: int,
     received_at: float,
 ) -> Reply:
+    """Return the answer to a request; TensorError where it makes no sense."""
     times = (PARAM_QUEUE_NS, PARAM_DECODE_NS, PARAM_COMPUTE_NS, PARAM_OPEN_NS)
     queue_s, decode_s, compute_s, open_s = (
         integer_parameter(header.parameters, name) / 1e9 for name in times
@@ -275,6 +282,7 @@ def _reply(
             f"it took {queue_s:g} + {decode_s:g} + {compute_s:g} s there, and {took_s:g} s in all."
         )
     return Reply(
+        is_accounted=PARAM_COMPUTE_NS in header.parameters,
         outputs=unpack_response(header, tensors),
         upload_bytes=pending.size,
         download_bytes=download_bytes,

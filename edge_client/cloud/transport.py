@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from time import perf_counter
 
 import grpc.aio
 
+from edge_client.cloud.plain.infer_calls import InferCalls
 from edge_client.cloud.reply import Reply
 from edge_client.cloud.servers import Servers
 from edge_client.cloud.stream import InferStream, PendingRequest
 from partitioner.common.units import plural
-from protos.errors import LateError, TooLargeError, UnreachableError, UsageError
+from protos.errors import FaultError, LateError, TooLargeError, UnreachableError, UsageError
 from protos.rpc.endpoints import Endpoint
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 
@@ -20,6 +22,8 @@ def unheard(*_: object) -> None:
 
 class GrpcTransport:
     """Requests over one stream, which is opened by the first and, once broken, by the next one.
+
+    A standard server is asked by single calls where its stream does not answer.
 
     `server`: an address alone is asked in the clear. Of several servers one is asked at a time.
     """
@@ -35,8 +39,13 @@ class GrpcTransport:
         self._max_request_bytes = max_message_bytes
         self._max_message_bytes = max_message_bytes
         self._silence_s = silence_s
+        self.is_plain = False
+        """Whether the server is a standard one, of which some know no streams, or others than Triton's."""
+        self._streams = True
+        self._left: list[InferStream] = []
+        self._farewell: UnreachableError | None = None
         self._channel: grpc.aio.Channel | None = None
-        self._stream: InferStream | None = None
+        self._stream: InferStream | InferCalls | None = None
         self._ended = False
 
     @property
@@ -97,12 +106,45 @@ class GrpcTransport:
                 f"the request has {plural(len(message), 'byte')}, and the server at {self.address} takes "
                 f"{self._max_request_bytes:,}. Use another cut or codec, or raise --max-message there."
             )
-        stream = self._stream
-        farewell = None if stream is None else stream.farewell
-        if stream is None or stream.ended:
-            stream = self._stream = InferStream(self.channel, self.endpoint)
+        begun_at, way = perf_counter(), self._way()
         try:
-            reply = await stream.call(request_id, PendingRequest(message, leaves, late), timeout_s)
+            return await self._ask(
+                way, request_id, PendingRequest(message, leaves, late), timeout_s
+            )
+        except (FaultError, UnreachableError, LateError):
+            left_s = timeout_s - (perf_counter() - begun_at)
+            if not self._gives_up(way) or left_s <= 0:
+                raise
+        pending = PendingRequest(message, leaves, late)
+        return await self._ask(self._way(), request_id, pending, left_s)
+
+    def _way(self) -> InferStream | InferCalls:
+        """Return what the next request is sent by."""
+        if self._stream is None or self._stream.ended:
+            self._farewell = None if self._stream is None else self._stream.farewell
+            kind = InferStream if self._streams else InferCalls
+            self._stream = kind(self.channel, self.endpoint)
+        return self._stream
+
+    def _gives_up(self, way: InferStream | InferCalls) -> bool:
+        """Tell whether to ask by single calls instead: a standard server's stream that has never answered."""
+        if not self.is_plain or not isinstance(way, InferStream) or way.has_answered:
+            return False
+        if self._stream is way:
+            self._streams, self._stream = False, None
+            self._left.append(way)  # others wait for it, too
+        return True
+
+    async def _ask(
+        self,
+        stream: InferStream | InferCalls,
+        request_id: str,
+        pending: PendingRequest,
+        timeout_s: float,
+    ) -> Reply:
+        farewell, self._farewell = self._farewell, None
+        try:
+            reply = await stream.call(request_id, pending, timeout_s)
         except LateError:
             if stream is self._stream and stream.silent_s >= self._silence_s:
                 await self.close()  # a black hole: only a new connection can find a way out
@@ -127,6 +169,9 @@ class GrpcTransport:
         """Give up the connection; calls in flight fail, and the next one connects anew."""
         stream, self._stream = self._stream, None
         channel, self._channel = self._channel, None
+        left, self._left, self._streams = self._left, [], True
+        for each in left:
+            await each.close()
         if stream is not None:
             await stream.close()
         if channel is not None:

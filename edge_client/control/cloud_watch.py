@@ -149,7 +149,7 @@ class CloudWatch:
         size = 1
         try:
             for _ in range(MOST_LOOKS):
-                learned.crossed(await self._probes.transfer(size))
+                learned.probed(await self._probes.transfer(size))
                 if not (size := self._controller.worth_probing()):
                     break
             self._controller.think_ahead()

@@ -10,7 +10,7 @@ from time import perf_counter
 from edge_client.cloud.absence import say_absence
 from edge_client.control.estimates import EdgeEstimates
 from edge_client.control.listeners import Listeners
-from edge_client.control.offer import Limits, likely_cuts, offer_at, without_calibrated
+from edge_client.control.offer import Limits, likely_cuts, offer_at, only_served, without_calibrated
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.stages import Stages
 from partitioner.bundle.bundle import Bundle
@@ -98,6 +98,7 @@ class Controller:
         self.on_distrust = Listeners[MismatchError | None]()
         """Hear what becomes wrong with the cloud's calibration, and None when it no longer is."""
         self._lock = RLock()
+        self._labels: frozenset[str] | None = None
         self._power_demand = NO_POWER_DEMAND
         self._stages = stages
         self._breaker = breaker
@@ -211,14 +212,25 @@ class Controller:
         if changed:
             self.on_distrust.tell(error)
 
+    def heed_offer(self, labels: frozenset[str] | None) -> None:
+        """Choose from the next frame on only among these options, by their labels; None: among all.
+
+        A standard server has some tails with some codecs. What is decided on the device alone stays.
+        """
+        with self._lock:
+            if labels != self._labels:
+                self._labels = labels
+                self._offer_again()
+
     def count_on_from(self, before: "Controller") -> None:
         """Go on with what a controller of another version has counted."""
         self.switches, self.looks = before.switches, before.looks
         self.look_bytes, self.called_at = before.look_bytes, before.called_at
 
     def usable(self, plan: Plan) -> Plan:
-        """Return the plan without the options that the cloud's calibration does not suit."""
-        return plan if self.distrusts is None else without_calibrated(plan)
+        """Return the plan without the options that the cloud lacks, or that its calibration does not suit."""
+        served = plan if self._labels is None else only_served(plan, self._labels)
+        return served if self.distrusts is None else without_calibrated(served)
 
     def next(self, arrived_at: float, asked_at: float = -math.inf) -> Choice:
         """Return what a frame does that arrived at `arrived_at`, and was asked for at `asked_at`."""

@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from dataclasses import replace
 from time import perf_counter
 
 from edge_client.cloud.reply import Reply
@@ -16,6 +17,8 @@ _SHARED_KEPT = 64
 """Pieces of a download that are remembered."""
 _SHARED_S = 5.0
 """While a download goes on, the link is learnt from what crosses beside it this often at the most."""
+_FRESH_S, _LEAST_S = 1.0, 1e-6
+"""For so long after a probe it is known what the link alone takes; no server takes less than nothing."""
 _LATEST = 0.3
 """Weight of the newest answer in what answers usually take."""
 
@@ -28,7 +31,7 @@ class EdgeEstimates(Estimates):
         self._settings = settings or PolicySettings()
         self._usual_s: dict[str, float] = {}
         self._shared: deque[tuple[float, float]] = deque(maxlen=_SHARED_KEPT)
-        self._taught_at = -math.inf
+        self._taught_at = self._probed_at = -math.inf
 
     def usual_s(self, label: str) -> float | None:
         """Return the seconds from a frame's arrival to the cloud's answer, late or not, at a choice.
@@ -67,6 +70,12 @@ class EdgeEstimates(Estimates):
             self._taught_at = seen.received_at
             super().crossed(seen)
 
+    def probed(self, seen: Transfer) -> None:
+        """Learn from a probe, which no server spends time on."""
+        with self.lock:
+            self.crossed(seen)
+            self._probed_at = seen.received_at
+
     def prepared(self, work: PreparedFrame, *, beside: bool = False) -> None:
         """Learn from a frame's head; `beside`: it began while others were beyond this device."""
         if work.choice.option is not None:
@@ -87,14 +96,34 @@ class EdgeEstimates(Estimates):
         profiled_s = (
             0.0 if option is None or reply.open_s else option.cloud_s
         )  # a first run is slow
+        if not reply.is_accounted:
+            cloud_s = self._presumed_s(seen, profiled_s)
+            seen = replace(seen, server_s=cloud_s)
         label, took_s = work.choice.label, reply.received_at - work.arrived_at
         before_s = self._usual_s.get(label, took_s)
         self._usual_s[label] = before_s + _LATEST * (took_s - before_s)
-        self.served(seen, max(0.0, reply.queue_s - reply.open_s), cloud_s, profiled_s)
+        measured_s = profiled_s if reply.is_accounted else 0.0
+        self.served(seen, max(0.0, reply.queue_s - reply.open_s), cloud_s, measured_s)
         if option is not None and not late and not reply.open_s:
             network_s = max(0.0, reply.received_at - work.ready_at - seen.server_s)
             times = work.arrived_at, reply.received_at, network_s
             self.finished(option, self._settings, *times)
+
+    def _presumed_s(self, seen: Transfer, profiled_s: float) -> float:
+        """Return what a standard server, which does not say, is taken to have spent on a request.
+
+        Its profile, times its load; whatever the answer took longer is the link's. One that comes soon after
+        a probe, which tells the link without the server, is the other way round: it tells the load.
+        """
+        with self.lock:
+            now_s, took_s = seen.received_at, seen.received_at - seen.begun_at
+            link = self.link
+            if link is None or profiled_s <= 0 or now_s - self._probed_at >= _FRESH_S:
+                return min(took_s, profiled_s * self._cloud.load(now_s))
+            crossing_s = link.predict_s(seen.upload_bytes, seen.download_bytes)
+            beyond_s = max(_LEAST_S, took_s - crossing_s)
+            self._cloud.add(beyond_s, profiled_s, now_s)
+            return min(took_s, beyond_s)
 
     def failed(self, work: PreparedFrame, error: SplitpointError, lost_s: float) -> None:
         """Learn from a frame that the cloud failed, after `lost_s`."""

@@ -1,6 +1,6 @@
 """The options that are offered to the policy: within limits, and with the codecs that both sides share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from partitioner.exits.ladder import Rung
@@ -15,6 +15,7 @@ from partitioner.policy.score import further_axes
 from partitioner.policy.settings import PolicySettings
 from protos.codecs.registry import is_calibrated
 from protos.errors import UsageError
+from protos.names import EDGE
 
 _LIKELY = (0.5, 2.0)
 """Heads that are best at these multiples of the rate are opened ahead."""
@@ -36,6 +37,12 @@ class Limits:
 def without_calibrated(plan: Plan) -> Plan:
     """Return the plan without the options that need a calibration; as it is, if all do."""
     options = tuple(option for option in plan.options if not is_calibrated(option.codec))
+    return replace(plan, options=options) if options else plan
+
+
+def only_served(plan: Plan, labels: Collection[str]) -> Plan:
+    """Return the plan with what a server serves, and what needs none; as it is, if that is nothing."""
+    options = tuple(o for o in plan.options if o.cut == EDGE or o.label in labels)
     return replace(plan, options=options) if options else plan
 
 

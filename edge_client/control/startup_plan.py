@@ -27,7 +27,7 @@ from protos.rpc.endpoints import Endpoint
 
 MEASURE_S = 10.0
 GUESS = Link(5e6, 5e6, 0.05)
-_GUESSED_SCALE = 0.2
+GUESSED_SCALE = 0.2
 """What a server takes of the seconds of this device, where nothing is known of it."""
 
 _log = logging.getLogger(__name__)
@@ -52,19 +52,19 @@ def plan_with_cloud(
     what is kept of another, or five times as fast as the device: its answers correct that.
     """
     try:
-        here = _edge_profile(bundle, options, on_progress)
+        here = edge_profile(bundle, options, on_progress)
         cloud = _cloud_profile(bundle, server, here, on_progress)
     finally:
         release_freed_pages()  # every head and every tail has been in memory
     way = link or _measured_link(server, on_progress)
-    edge = _slower(here, slowdown)
+    edge = slower(here, slowdown)
     return plan(bundle, way, edge, cloud, codec=codec, accuracy_drop=accuracy_drop)
 
 
 def kept_device(bundle: Bundle, options: RuntimeOptions, slowdown: float) -> Profile | None:
     """Return what the bundle keeps of this machine, `slowdown` times as slow; None if it keeps nothing."""
     kept = _kept_here(bundle, options)
-    return kept and _slower(kept, slowdown)
+    return kept and slower(kept, slowdown)
 
 
 def plan_without_cloud(
@@ -81,8 +81,8 @@ def plan_without_cloud(
     edge, cloud = kept_profile(bundle, EDGE_PROFILE), kept_profile(bundle, CLOUD_PROFILE)
     if edge is None or cloud is None:
         return None
-    way, slower = link or GUESS, _slower(edge, slowdown)
-    return plan(bundle, way, slower, cloud, codec=codec, accuracy_drop=accuracy_drop)
+    way, device = link or GUESS, slower(edge, slowdown)
+    return plan(bundle, way, device, cloud, codec=codec, accuracy_drop=accuracy_drop)
 
 
 def best_of(
@@ -108,7 +108,8 @@ def best_of(
     return best, f"auto: {words} predicted on {found.link}"
 
 
-def _edge_profile(bundle: Bundle, options: RuntimeOptions, on_progress: OnProgress) -> Profile:
+def edge_profile(bundle: Bundle, options: RuntimeOptions, on_progress: OnProgress) -> Profile:
+    """Return what the bundle keeps of this machine, or measure it and keep that."""
     from partitioner.profiles.profiler import measure_profile
 
     if (kept := _kept_here(bundle, options)) is not None:
@@ -125,7 +126,8 @@ def _kept_here(bundle: Bundle, options: RuntimeOptions) -> Profile | None:
     return kept if kept is not None and is_of_this_machine(kept, machine_of(options)) else None
 
 
-def _slower(edge: Profile, slowdown: float) -> Profile:
+def slower(edge: Profile, slowdown: float) -> Profile:
+    """Return the profile of a device that takes `slowdown` times as long."""
     return edge if slowdown == 1 else edge.scaled(slowdown)
 
 
@@ -141,7 +143,7 @@ def _cloud_profile(
     try:
         measured = measure_remote_profile(server, bundle, budget_s=MEASURE_S, on_progress=tell)
     except DeniedError as error:
-        guess = kept or (None if bundle.heads_only else here.scaled(_GUESSED_SCALE))
+        guess = kept or (None if bundle.heads_only else here.scaled(GUESSED_SCALE))
         if guess is None or isinstance(error, UnauthenticatedError):
             raise
         _log.warning("the server's times are guessed until its answers tell them: %s", error)

@@ -18,7 +18,7 @@ from protos.names import EDGE, model_name
 from protos.tensors import Array
 from protos.wire.checksums import seal
 from protos.wire.framing import encode_request
-from protos.wire.messages import pack_request
+from protos.wire.messages import pack_plain_request, pack_request
 
 
 class HeadRunner:
@@ -26,6 +26,8 @@ class HeadRunner:
 
     def __init__(self, stages: Stages, request_ids: "count[int] | None" = None) -> None:
         self.stages = stages
+        self.speaks_plainly = False
+        """Whether the cloud is a standard server, which knows no codecs, digests and checksums of ours."""
         self._exit_threshold: ExitThreshold = None
         self._bundle = stages.bundle
         self._request_ids = request_ids or count()
@@ -105,11 +107,15 @@ class HeadRunner:
 
     def message(self, choice: Choice, values: Mapping[str, Array], request_id: str) -> bytes:
         """Return the request that carries a frontier to the cloud."""
+        name, cut = self._bundle.name, choice.cut
+        if self.speaks_plainly:
+            plain = pack_plain_request(name, cut.id, request_id, values, cut.frontier, choice.codec)
+            return encode_request(*plain)
         header, buffers = pack_request(
-            model_name(self._bundle.name, choice.cut.id),
+            model_name(name, cut.id),
             request_id,
             values,
-            choice.cut.frontier,
+            cut.frontier,
             choice.codec,
             self._bundle.digest,
             self._bundle.ranges,

@@ -8,8 +8,8 @@ from contextlib import suppress
 import grpc
 import grpc.aio
 
-from edge_client.cloud.greeting import ask
 from edge_client.cloud.transport import GrpcTransport
+from edge_client.cloud.unary_call import ask
 from edge_client.updates.offer import VersionOffer
 from edge_client.updates.version_download import FilePart
 from protos.errors import MismatchError, SplitpointError, UnknownNameError

@@ -18,6 +18,7 @@ _LENGTH_DELIMITED = 2
 _REQUEST_RAW_FIELD = 7
 _RESPONSE_RAW_FIELD = 6
 _STREAM_ANSWER_FIELD = 2
+_UNKNOWN_FIELD = 1000
 
 _MAX_FIELDS = 8192
 _MAX_HEADER_BYTES = 4 << 20
@@ -76,6 +77,14 @@ def decode_stream_response(data: bytes) -> tuple[str, ModelInferResponse, list[m
         raise _broken(error) from error
     header, tensors = decode_response(answers[-1]) if answers else (ModelInferResponse(), [])
     return message, header, tensors
+
+
+def padding(size: int) -> bytes:
+    """Return a message of at least `size` bytes that is an empty one to everybody.
+
+    It is one field that no message of the protocol has, and readers of protobuf skip what they do not know.
+    """
+    return _tag(_UNKNOWN_FIELD) + _varint(size) + bytes(size)
 
 
 def _parts(header: bytes, field: int, tensors: Sequence[Buffer]) -> list[Buffer]:

@@ -7,13 +7,20 @@ import numpy as np
 
 from protos.codecs.base import Codec
 from protos.codecs.calibration import Calibration
+from protos.codecs.plain_tensors import encode_plain, plain_frontier
 from protos.codecs.registry import RAW, codec_for, get_codec, is_calibrated
 from protos.errors import CalibrationError, TensorError, TooLargeError, plural
 from protos.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
-from protos.names import PARAM_BUNDLE_DIGEST, PARAM_CALIBRATION_DIGEST, PARAM_CODEC
+from protos.names import (
+    PARAM_BUNDLE_DIGEST,
+    PARAM_CALIBRATION_DIGEST,
+    PARAM_CODEC,
+    plain_model_name,
+)
 from protos.rpc.message_limits import DEFAULT_MAX_MESSAGE_BYTES
 from protos.rpc.status import OTHER_CALIBRATION
 from protos.tensors import Array, Buffer, TensorSpec, dtype_of, from_contents, from_raw
+from protos.wire.framing import encode_request
 
 
 def pack_request(
@@ -43,6 +50,36 @@ def pack_request(
             tensor.parameters[PARAM_CODEC].string_param = chosen.name
         buffers.append(data)
     return header, buffers
+
+
+def pack_plain_request(
+    bundle: str,
+    cut: str,
+    frame_id: str,
+    values: Mapping[str, Array],
+    frontier: Sequence[TensorSpec],
+    codec: Codec = RAW,
+) -> tuple[ModelInferRequest, list[Buffer]]:
+    """Return the header and the bytes of a request that a standard server understands, see plain_tensors.py.
+
+    It goes to the model that takes `codec`; to the tail itself where a value is one that `codec` cannot keep.
+    """
+    codec, arrays = encode_plain(codec, frontier, values)
+    header = ModelInferRequest(model_name=plain_model_name(bundle, cut, codec.name), id=frame_id)
+    buffers: list[Buffer] = []
+    for spec, array in zip(plain_frontier(codec, frontier), arrays, strict=True):
+        header.inputs.add(name=spec.name, datatype=spec.oip_datatype, shape=array.shape)
+        buffers.append(RAW.encode(array, spec.name))
+    return header, buffers
+
+
+def plain_request_bytes(bundle: str, cut: str, frontier: Sequence[TensorSpec], codec: Codec) -> int:
+    """Return the size of such a request for one sample, with its header."""
+    header = ModelInferRequest(model_name=plain_model_name(bundle, cut, codec.name), id="1000")
+    sent = plain_frontier(codec, frontier)
+    for spec in sent:
+        header.inputs.add(name=spec.name, datatype=spec.oip_datatype, shape=spec.sized())
+    return len(encode_request(header, [b""] * len(sent))) + sum(spec.nbytes() for spec in sent)
 
 
 def encode_value(codec: Codec, spec: TensorSpec, array: Array) -> tuple[Codec, Buffer]:

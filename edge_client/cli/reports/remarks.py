@@ -127,6 +127,20 @@ def tell_of_choice(client: AsyncEdgeClient) -> None:
         console.warn(f"{client.trouble} Until that is mended, frames {alone}.")
 
 
+def tell_of_plain_server(client: AsyncEdgeClient) -> None:
+    """Say so where the cloud is a standard server: what it is, what it serves, and what it does not tell."""
+    server = client.server
+    if server is None or (plain := server.plain) is None or client.cloud_is_away:
+        return
+    served = plural(len(plain.labels), "cut with a codec", "cuts with codecs")
+    unsure = "" if plain.tells_digest else ", whose weights it does not tell"
+    wrong = f"; left alone: {'; '.join(plain.wrong)}" if plain.wrong else ""
+    console.remark(
+        f"the cloud is {plain.name}, a standard server: it serves {served}{unsure}{wrong}. It knows no "
+        "profiles, checksums and times of ours"
+    )
+
+
 def tell_of_server(client: AsyncEdgeClient) -> None:
     """Say which server of several is in use."""
     if client.server_in_use is not None and not client.cloud_is_away:

@@ -483,7 +483,7 @@ async def test_answer_that_cannot_be_read_ends_its_stream_and_no_later_one(
         AsyncEdgeClient(cloud.address, residual_bundle, "cut-03") as client,
     ):
         with monkeypatch.context() as patched:
-            patched.setattr(stream, "_reply", fail)
+            patched.setattr(stream, "read_reply", fail)
             result = await client.infer(inputs)
         assert result.served_by is ServedBy.EDGE
         assert "could not be read" in result.reason

@@ -1,14 +1,26 @@
 """Measuring a link: against simulated links of known rate, and against a real server."""
 
 import asyncio
+from typing import Any, ClassVar
 
+import grpc
+import grpc.aio
 import pytest
 
 from cloud_server.server import CloudServer
-from edge_client.cloud.link_measurement import ROUND_TRIPS, measure_link, probing
+from edge_client.cloud.link_measurement import (
+    ROUND_TRIPS,
+    LinkMeasurement,
+    measure_link,
+    plain_probing,
+    probing,
+)
+from edge_client.cloud.probe_connection import ProbeConnection
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.link import Link
 from protos.errors import FaultError, TooLargeError, UnreachableError
+from protos.inference_pb2 import ServerLiveRequest, ServerLiveResponse
+from protos.rpc.endpoints import Endpoint
 from tests.kit.fake_cloud import FakeCloud
 
 
@@ -123,3 +135,40 @@ async def test_server_of_models_alone_is_named_as_such(residual_bundle: Bundle) 
 
         with pytest.raises(FaultError, match="a local server of splitpoint-edge or a standard one"):
             await asyncio.to_thread(measure)
+
+
+async def test_standard_server_tells_the_link_by_whether_it_lives(residual_bundle: Bundle) -> None:
+    class Lives(grpc.GenericRpcHandler):
+        sizes: ClassVar[list[int]] = []
+
+        def service(self, details: grpc.HandlerCallDetails) -> Any:
+            if not details.method.endswith("GRPCInferenceService/ServerLive"):
+                return None
+            return grpc.unary_unary_rpc_method_handler(
+                self._live,
+                ServerLiveRequest.FromString,  # which skips the padding
+                ServerLiveResponse.SerializeToString,
+            )
+
+        async def _live(self, request: ServerLiveRequest, _context: object) -> ServerLiveResponse:
+            self.sizes.append(request.ByteSize())
+            return ServerLiveResponse(live=True)
+
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((Lives(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+
+    def measure() -> LinkMeasurement:
+        with plain_probing(f"127.0.0.1:{port}") as probe:
+            return measure_link(probe, both_ways=False)
+
+    found = await asyncio.to_thread(measure)
+    assert found.link.downlink_bps == found.link.uplink_bps
+    assert max(Lives.sizes) >= found.upload_bytes > 0
+    probes = ProbeConnection(Endpoint(f"127.0.0.1:{port}"))
+    seen = await probes.transfer(5000)
+    assert (seen.server_s, seen.upload_bytes > 5000) == (0.0, True)
+    assert Lives.sizes[-1] >= 5000
+    await probes.hang_up()
+    await server.stop(None)

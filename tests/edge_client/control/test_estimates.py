@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edge_client.cloud.reply import Reply
 from edge_client.control.estimates import EdgeEstimates
 from partitioner.estimators.transfer import Transfer
 from partitioner.network.link import Link
@@ -34,6 +35,40 @@ def test_load_is_that_of_the_device_whether_frames_exit_or_cross(slowness: float
     assert learned.conditions(now_s, NO_POWER_DEMAND, reachable=True).edge_load == pytest.approx(
         slowness, rel=0.05
     )
+
+
+PLAIN = option("cut-01", 0.01, 10_000, 0.020)
+"""A tail of 20 ms, by the profile."""
+
+
+def answer(learned: EdgeEstimates, at_s: float, took_s: float) -> None:
+    """An answer of a server that does not say what it took."""
+    reply = Reply({}, 10_000, 100, at_s, at_s + took_s, 0.0, 0.0, 0.0, is_accounted=False)
+    choice = SimpleNamespace(option=PLAIN, label=PLAIN.label)
+    learned.answered(SimpleNamespace(choice=choice, arrived_at=at_s, ready_at=at_s), reply)  # type: ignore[arg-type]
+
+
+def test_server_that_does_not_say_what_it_took_is_presumed_to_be_as_profiled() -> None:
+    learned = EdgeEstimates()
+    learned.begin(Link(8e6, 8e6, 0.01))
+    for number in range(40):  # 10 ms of round trip, 10.1 of 10,100 bytes at 8 Mbit/s, and the tail
+        answer(learned, float(number), 0.0401)
+    assert learned.link is not None
+    assert learned.link.predict_s(10_000, 100) == pytest.approx(0.0201, rel=0.1)
+
+
+def test_load_of_a_server_that_does_not_say_is_told_by_answers_that_follow_a_probe() -> None:
+    learned = EdgeEstimates()
+    link = Link(8e6, 8e6, 0.01)
+    learned.begin(link)
+    for number in range(60):  # the tail takes three times as long as profiled
+        probe_s = link.predict_s(4_000, 100)
+        learned.probed(Transfer(4_000, 100, float(number), number + probe_s, 0.0))
+        answer(learned, number + 0.1, 0.0201 + 0.060)
+    seen = learned.conditions(60.0, NO_POWER_DEMAND, reachable=True)
+    assert seen.cloud_load == pytest.approx(3.0, rel=0.15)
+    assert learned.link is not None
+    assert learned.link.predict_s(10_000, 100) == pytest.approx(0.0201, rel=0.25)
 
 
 def crossing(learned: EdgeEstimates, at_s: float, took_s: float) -> None:
