@@ -38,8 +38,6 @@ from protos.tensors import Array
 
 _SPARE_S = 0.002
 """Kept of every deadline for what is neither cloud nor tail: waking, gathering, handing over."""
-_LEAVING_S = 0.001
-"""The message leaves before its hedge is thought of, which an answer within so long does not need."""
 
 Greet = Callable[[], Awaitable[None]]
 Answer = Reply | CloudFailure
@@ -75,7 +73,7 @@ class FrameCompletion:
         self._window = options.window
         self._timeout_s = options.timeout_s
         self._on_failure = options.on_failure
-        self._greet = greet
+        self._greet, self._has_greeted = greet, False
 
     @property
     def timeout_s(self) -> float:
@@ -108,10 +106,10 @@ class FrameCompletion:
             return await self._conclude(work, await trying)
         asking = asyncio.create_task(trying)
         try:
-            await asyncio.wait((asking,), timeout=_LEAVING_S)
+            await asyncio.wait((asking,), timeout=self._hedges.soonest_s(work))
             hedge = None if asking.done() else self._hedges.plan(work, way)
-            if hedge is not None:
-                await asyncio.wait((asking,), timeout=max(0.0, hedge.due_at - perf_counter()))
+            if hedge is not None and (left_s := hedge.due_at - perf_counter()) > 0:
+                await asyncio.wait((asking,), timeout=left_s)
             if hedge is None or asking.done() or not self._hedges.may_begin():
                 return await self._conclude(work, await asking)
             return await self._race(work, hedge, asking)
@@ -203,13 +201,8 @@ class FrameCompletion:
         patience_s = self._patience_s(work)
         if patience_s <= 0:
             raise LateError("no time is left to ask the cloud. Allow more, or use an earlier cut.")
-        try:
-            async with asyncio.timeout(patience_s):
-                await self._greet()
-        except TimeoutError:
-            raise LateError(
-                f"{transport.address} has not said who it is in {format_duration(patience_s)}."
-            ) from None
+        if not self._has_greeted:
+            await self._greet_within(patience_s, transport.address)
         reply = await transport.call(
             work.request_id, message, self._patience_s(work), work.leaves, partial(self._hear, work)
         )
@@ -217,6 +210,16 @@ class FrameCompletion:
         check_outputs(reply.outputs, (s for s in self._bundle.outputs if s.name in wanted))
         self._controller.learned.answered(work, reply)
         return reply
+
+    async def _greet_within(self, patience_s: float, address: str) -> None:
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._greet()
+        except TimeoutError:
+            raise LateError(
+                f"{address} has not said who it is in {format_duration(patience_s)}."
+            ) from None
+        self._has_greeted = True
 
     def _hear(self, work: PreparedFrame, reply: Reply) -> None:
         """Learn from an answer that came after its frame had been finished without it."""

@@ -87,6 +87,10 @@ class OnItsWay:
     since_s: float
 
 
+_LEAVING_S = 0.001
+"""The message leaves before its hedge is thought of, which an answer within so long does not need."""
+
+
 class Hedges:
     """Decides on the hedges of one client's frames, and counts them. Used in one event loop."""
 
@@ -110,6 +114,18 @@ class Hedges:
         if self._hedging.after == "off" or not self._finish.is_possible(work.choice.cut.id):
             return None
         return OnItsWay(perf_counter(), *transport.on_the_way)
+
+    def soonest_s(self, work: PreparedFrame) -> float:
+        """Return for how long after its message was handed over no hedge of a frame is due.
+
+        Without a plan of the cuts that is what answers take on average: late are those of the last tenth.
+        """
+        after = self._hedging.after
+        if not isinstance(after, str):
+            return max(_LEAVING_S, after)
+        follows_plan = work.choice.option is not None and self._controller.adapts
+        mean_s = None if follows_plan else self._usual[work.choice.label].mean_s
+        return max(_LEAVING_S, mean_s or 0.0)
 
     def plan(self, work: PreparedFrame, way: OnItsWay) -> Hedge | None:
         """Return when to hedge a frame whose answer is still to come; None: not at all."""
