@@ -18,6 +18,9 @@ DIGEST_SHOWN = 12
 MAX_REASON = 512
 """Characters of a reason that a snapshot repeats."""
 
+MAX_ADDRESS = 255
+"""Characters of a server's address that a snapshot repeats."""
+
 STAGES = ("latency", "edge", "network", "queue", "cloud", "wait")
 """The whole of a frame, and its parts, as a result's timings name them."""
 
@@ -193,6 +196,8 @@ class Telemetry(_Document):
     """The last ones of the interval."""
     estimates: EstimatesSeen | None = None
     """None while nothing is known of the link."""
+    server: str = Field(default="", max_length=MAX_ADDRESS)
+    """The address of the server in use, of several; empty where there is no choice."""
     version: VersionSeen | None = None
     """None from an edge that does not say."""
     power: PowerSeen | None = None

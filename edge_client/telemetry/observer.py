@@ -28,6 +28,7 @@ from protos.security.tls_files import TlsFiles
 from protos.telemetry import (
     BUCKETS_S,
     DIGEST_SHOWN,
+    MAX_ADDRESS,
     MAX_MOVES,
     MAX_REASON,
     STAGES,
@@ -195,6 +196,7 @@ class Observer:
             stages={name: stage.summary() for name, stage in self._stages.items()},
             moves=tuple(self._moves),
             estimates=self._estimates(now_s),
+            server=(self._client.server_in_use or "")[:MAX_ADDRESS],
             version=self._version(),
             power=self._power(),
             upkeep=self._upkeep.look(),

@@ -149,6 +149,11 @@ def _gauges(snapshots: list[Telemetry]) -> Iterator[Metric]:
         "Confidence from which the exit at the cut answers early; missing where none does.",
         labels=_EDGE,
     )
+    server = GaugeMetricFamily(
+        _PREFIX + "server_info",
+        "1 for the server in use, of several; missing where there is no choice.",
+        labels=(*_EDGE, "server"),
+    )
     age = GaugeMetricFamily(
         _PREFIX + "snapshot_time_seconds", "Unix time of what is shown here.", labels=_EDGE
     )
@@ -158,8 +163,10 @@ def _gauges(snapshots: list[Telemetry]) -> Iterator[Metric]:
         cut.add_metric([*_of(seen), seen.cut], 1)
         if seen.exits_from is not None:
             exits.add_metric(_of(seen), seen.exits_from)
+        if seen.server:
+            server.add_metric([*_of(seen), seen.server], 1)
         age.add_metric(_of(seen), seen.time_s)
-    yield from (health, cut, exits, age)
+    yield from (health, cut, exits, server, age)
     yield from _parts(
         snapshots,
         "estimates",

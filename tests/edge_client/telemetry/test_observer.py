@@ -132,6 +132,22 @@ async def test_telemetry_and_metrics_show_the_threshold_in_force(exiting: Bundle
         assert registry.get_sample_value(gauge, labels) is None
 
 
+async def test_telemetry_and_metrics_show_which_of_several_servers_is_in_use(
+    residual_bundle: Bundle, residual_address: str, nobody: str
+) -> None:
+    def shown(client: AsyncEdgeClient) -> tuple[str, float | None]:
+        observer = Observer(client, "here")
+        labels = {"edge": "here", "bundle": residual_bundle.name, "server": residual_address}
+        registry = registry_of(lambda: [read_snapshot(observer.peek().model_dump_json())])
+        seen = registry.get_sample_value("splitpoint_edge_server_info", labels)
+        return observer.peek().server, seen
+
+    async with AsyncEdgeClient(f"{nobody},{residual_address}", residual_bundle, CUT) as client:
+        assert shown(client) == (residual_address, 1)
+    async with AsyncEdgeClient(residual_address, residual_bundle, CUT) as client:
+        assert shown(client) == ("", None)
+
+
 async def test_answers_after_their_frames_teach_and_degrade_and_do_not_make_offline(
     residual_bundle: Bundle,
 ) -> None:
