@@ -21,7 +21,7 @@ from edge_client.control.controller import Controller
 from edge_client.control.offer import Limits
 from edge_client.frames.choice import Choice
 from edge_client.frames.result import Result
-from edge_client.sources.frame_pacing import paced
+from edge_client.sources.paced_frames import paced
 from partitioner.common.memory import keep_freed_pages
 from partitioner.inputs.files import load_inputs
 from partitioner.network.link import Link

@@ -27,7 +27,7 @@ from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.frames.result import Result, ServedBy
 from edge_client.telemetry.observer import Observer
 from edge_client.telemetry.reporter import Reporter
-from edge_client.updates.updater import Phase
+from edge_client.updates.update_state import Phase
 from partitioner.bundle.bundle import Bundle
 from protos.names import EDGE
 from protos.rpc.calls import translate

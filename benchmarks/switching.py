@@ -16,7 +16,7 @@ from benchmarks import reporting
 from benchmarks.serving import served
 from edge_client.client.sync_client import EdgeClient
 from edge_client.frames.result import ServedBy
-from edge_client.sources.frame_pacing import paced
+from edge_client.sources.paced_frames import paced
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.memory import keep_freed_pages
 from partitioner.runtime.sessions import random_feeds

@@ -27,7 +27,7 @@ from benchmarks.serving import apart, bound, copied, followed, played, served
 from edge_client.client.sync_client import EdgeClient
 from edge_client.cloud.link_measurement import measure_link, probing
 from edge_client.control.offer import Limits
-from edge_client.sources.frame_pacing import paced
+from edge_client.sources.paced_frames import paced
 from partitioner.common.memory import keep_freed_pages
 from partitioner.inputs.files import load_inputs
 from partitioner.network.link import Link

@@ -20,7 +20,6 @@ ROOMS = sorted({path.parent.relative_to(ROOT) for path in MODULES} - {Path("spli
 """The packages and their sub-packages; `splitpoint` is their front door, and no room."""
 MOST_MODULES = 13
 NOUNS = (
-    "frame_pacing",
     "timing",
     "preprocessing",
     "spending",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_client import defaults
 from edge_client.client.options import ClientOptions
-from edge_client.sources.pace_options import Pace
+from edge_client.sources.pace import Pace
 from partitioner.settings.declaration import Options, about, group, option, worked_out
 from partitioner.settings.kinds import ADDRESS, FILE, TIME, number, words
 from partitioner.settings.listener_options import tls_files

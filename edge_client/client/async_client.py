@@ -27,7 +27,7 @@ from edge_client.control.power_watch import FIXED, PowerWatch, why_unweighed
 from edge_client.frames.choice import Choice, choose
 from edge_client.frames.inputs import Inputs
 from edge_client.frames.result import Result
-from edge_client.updates.updater import UpdateState
+from edge_client.updates.update_state import UpdateState
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.arguments import need
 from partitioner.estimators.circuit_breaker import Circuit

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from edge_client.frames.inputs import Inputs
-from edge_client.sources.pace_options import Pace
+from edge_client.sources.pace import Pace
 from edge_client.sources.source import open_source, play
 from protos.tensors import TensorSpec
 

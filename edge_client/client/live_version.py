@@ -36,7 +36,7 @@ from edge_client.frames.slowdown import Slowdown
 from edge_client.frames.stages import Stages
 from edge_client.updates.device_check import DeviceCheck
 from edge_client.updates.trial import VersionTally
-from edge_client.updates.updater import UpdateState
+from edge_client.updates.update_state import UpdateState
 from partitioner.bundle.bundle import Bundle
 from partitioner.estimators.circuit_breaker import Breaker
 from partitioner.exits.ladder import check_threshold, ladder_for, parse_threshold

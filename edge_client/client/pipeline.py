@@ -22,7 +22,7 @@ from edge_client.frames.inputs import Inputs, check_inputs
 from edge_client.frames.outcome import served_by_none
 from edge_client.frames.prepared_frame import PreparedFrame
 from edge_client.frames.result import BUSY, SLOW, Missed, Result
-from edge_client.sources.frame_pacing import Asked, Limited, WhenFree
+from edge_client.sources.paced_frames import Asked, Limited, WhenFree
 from edge_client.updates.trial import VersionTally, is_fault
 from protos.errors import SplitpointError
 from protos.names import EDGE

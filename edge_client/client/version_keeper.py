@@ -12,10 +12,11 @@ from edge_client.client.live_version import CommonParts
 from edge_client.client.options import ClientOptions
 from edge_client.cloud.transport import GrpcTransport
 from edge_client.updates.cloud_versions import CloudVersions
+from edge_client.updates.host import C, Host
 from edge_client.updates.offer import VersionOffer
 from edge_client.updates.pace import DownloadPace
 from edge_client.updates.shelf import VersionShelf
-from edge_client.updates.updater import C, Host, Updater
+from edge_client.updates.updater import Updater
 from edge_client.updates.version_download import FilePart, VersionDownload
 from partitioner.bundle.bundle import Bundle
 from protos.errors import BundleError, FileError, MismatchError

@@ -10,9 +10,9 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from edge_client.sources.camera import Camera, is_address, without_password
-from edge_client.sources.frame_pacing import paced
 from edge_client.sources.live import Newest, video_frames
-from edge_client.sources.pace_options import Pace
+from edge_client.sources.pace import Pace
+from edge_client.sources.paced_frames import paced
 from partitioner.inputs.arrays import NPY_MAGIC, read_npy, read_npy_stream, read_npz
 from partitioner.inputs.files import images_at
 from partitioner.inputs.image_folder import ImageFile

@@ -4,14 +4,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal
 
 from edge_client.control.listeners import Listeners
+from edge_client.updates.host import C, Host
 from edge_client.updates.offer import VersionOffer
 from edge_client.updates.shelf import VersionShelf
 from edge_client.updates.trial import FAULTS_ALLOWED, Judged, Verdict, VersionTally, judge
+from edge_client.updates.update_state import Phase, UpdateState
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.units import plural
 from protos.errors import (
@@ -40,62 +40,6 @@ _log = logging.getLogger(__name__)
 
 class _PostponedError(LateError):
     """A trial was ended by what may pass."""
-
-
-class Phase(StrEnum):
-    """Where a device stands with a version that it was offered."""
-
-    IDLE = "idle"
-    FETCHING = "fetching"
-    CHECKING = "checking"
-    HELD = "held"
-    TRIAL = "trial"
-    POSTPONED = "postponed"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True)
-class UpdateState:
-    """The phase, the version that it is about (empty: none), and why."""
-
-    phase: Phase = Phase.IDLE
-    version_digest: str = ""
-    reason: str = ""
-
-
-class Candidate(Protocol):
-    """A version that can serve frames."""
-
-    bundle: Bundle
-    tally: VersionTally
-
-    async def close(self) -> None:
-        """Let go of it."""
-        ...
-
-
-C = TypeVar("C", bound=Candidate)
-
-
-class Host(Protocol[C]):
-    """What runs versions: a client."""
-
-    @property
-    def version(self) -> C:
-        """The one that frames begin on."""
-        ...
-
-    async def prepare_version(self, bundle: Bundle, /) -> C:
-        """Make one ready; raises what keeps it from being used."""
-        ...
-
-    async def check_version(self, candidate: C, /) -> None:
-        """Check one that is ready; raises BundleError for one that must not be used."""
-        ...
-
-    async def swap_to(self, candidate: C, /) -> C:
-        """Begin the next frame with it; return the one before."""
-        ...
 
 
 Offers = Callable[[], AsyncIterator[VersionOffer | None]]

@@ -12,67 +12,75 @@ from partitioner.terminal.console import JsonFlag, print_json, remark, screen, w
 from partitioner.terminal.flags import flag
 from protos.errors import FileError, ModelError, UsageError, reason
 
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="model.onnx, package.module:factory or file.py:factory.",
+        metavar="MODEL",
+        show_default=False,
+    ),
+]
+Inputs = Annotated[
+    list[str] | None,
+    flag(
+        "Its shape (for integers NAME=1x128:int64); once an input.",
+        "NAME=1x3x224x224",
+        "--input",
+        panel=MODEL,
+    ),
+]
+Preprocess = Annotated[
+    str | None,
+    flag(
+        "Take uint8 images and normalise in the graph: imagenet, unit, raw, or numbers as "
+        "mean=0.5:0.5:0.5,std=0.2:0.2:0.2,scale=0.00392,layout=nchw.",
+        "NUMBERS",
+        panel=MODEL,
+        choices=lambda: ("imagenet", "unit", "raw"),
+    ),
+]
+FrameSize = Annotated[
+    str | None,
+    flag(
+        "Height x width of the images, as 480x640.",
+        "HxW",
+        panel=MODEL,
+        default="the model's own",
+    ),
+]
+White = Annotated[
+    int | None,
+    flag(
+        "What is white in images of more than 8 bits, as 4095 of a camera of 12 bits.",
+        "NUMBER",
+        panel=MODEL,
+        default="65535, and 1 of floats",
+        min=1,
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    flag("Class names, one a line.", "FILE.txt", panel=DATA, default="those in the file"),
+]
+Samples = Annotated[
+    Path | None,
+    flag(
+        "A few inputs to keep in the bundle: a folder of images, .npy or .npz.",
+        "INPUTS",
+        panel=DATA,
+    ),
+]
+
 
 def import_command(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="model.onnx, package.module:factory or file.py:factory.",
-            metavar="MODEL",
-            show_default=False,
-        ),
-    ],
+    source: Source,
     out: Annotated[Path, flag("The folder to make.", "BUNDLE", panel=OUTPUT)],
-    input_: Annotated[
-        list[str] | None,
-        flag(
-            "Its shape (for integers NAME=1x128:int64); once an input.",
-            "NAME=1x3x224x224",
-            "--input",
-            panel=MODEL,
-        ),
-    ] = None,
-    preprocess: Annotated[
-        str | None,
-        flag(
-            "Take uint8 images and normalise in the graph: imagenet, unit, raw, or numbers as "
-            "mean=0.5:0.5:0.5,std=0.2:0.2:0.2,scale=0.00392,layout=nchw.",
-            "NUMBERS",
-            panel=MODEL,
-            choices=lambda: ("imagenet", "unit", "raw"),
-        ),
-    ] = None,
-    frame: Annotated[
-        str | None,
-        flag(
-            "Height x width of the images, as 480x640.",
-            "HxW",
-            panel=MODEL,
-            default="the model's own",
-        ),
-    ] = None,
-    white: Annotated[
-        int | None,
-        flag(
-            "What is white in images of more than 8 bits, as 4095 of a camera of 12 bits.",
-            "NUMBER",
-            panel=MODEL,
-            default="65535, and 1 of floats",
-            min=1,
-        ),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        flag("Class names, one a line.", "FILE.txt", panel=DATA, default="those in the file"),
-    ] = None,
-    samples: Annotated[
-        Path | None,
-        flag(
-            "A few inputs to keep in the bundle: a folder of images, .npy or .npz.",
-            "INPUTS",
-            panel=DATA,
-        ),
-    ] = None,
+    input_: Inputs = None,
+    preprocess: Preprocess = None,
+    frame: FrameSize = None,
+    white: White = None,
+    labels: Labels = None,
+    samples: Samples = None,
     name: Annotated[
         str | None,
         flag("Name on the server.", "NAME", panel=OUTPUT, default="that of the folder"),

@@ -15,8 +15,11 @@ from protos.errors import UsageError
 
 if TYPE_CHECKING:
     from partitioner.bundle.bundle import Bundle
+    from partitioner.network.link import Link
     from partitioner.profiles.profile import Profile
-    from partitioner.search.survivors import Survivor
+    from partitioner.reports.search import Row
+    from partitioner.search.explorer import LinkAnswer
+    from partitioner.search.survivors import Assumption, Survivor
 
 _MOST_ADDED = 16
 _RTT, _DOWN = "20ms", "100mbit"
@@ -71,29 +74,22 @@ def search(
             f"searching needs {error.name}. Install it with: pip install 'splitpoint[search]'."
         ) from error
     from partitioner.bundle.bundle import Bundle
-    from partitioner.common.units import parse_duration, parse_rate
-    from partitioner.network.link import Link
-    from partitioner.reports.plans.plan import scaled_texts
-    from partitioner.reports.search import Row, doubt_text, search_json, search_table, search_text
-    from partitioner.search.survivors import assumptions
+    from partitioner.common.units import parse_duration
+    from partitioner.reports.search import Row, search_json
 
-    up, down, rtt = link.texts(_USUAL)
-    down = down or up or _DOWN
-    asked = Link(parse_rate(up or down), parse_rate(down), parse_duration(rtt or _RTT))
-    wanted = assumptions(
-        [None if word.strip() == "raw" else _number("--bits", word) for word in bits.split(",")],
-        [_number("--edge-load", word) for word in edge_load.split(",")],
-        [_number("--cloud-load", word) for word in cloud_load.split(",")],
-    )
+    asked, is_one_link = _link(link)
+    wanted = _assumed(bits, edge_load, cloud_load)
     budget_s = parse_duration(budget)
     loaded = Bundle.load(bundle)
     measured = profiles.read(loaded)
-    sizes = [one.bits for one in wanted]
+
+    def answer_of(loaded: "Bundle", measured: "tuple[Profile, Profile]") -> "LinkAnswer":
+        sizes = [one.bits for one in wanted]
+        return answer_on(loaded, *measured, asked, sizes, accuracy_drop=accuracy_drop)
+
     with working("searching"):
         survivors = search_bundle(loaded, *measured, asked, wanted, accuracy_drop=accuracy_drop)
-        answer = (
-            answer_on(loaded, *measured, asked, sizes, accuracy_drop=accuracy_drop) if up else None
-        )
+        answer = answer_of(loaded, measured) if is_one_link else None
     before = known_cuts(loaded, survivors)
     missing = [one for one, cut in zip(survivors, before, strict=True) if cut is None]
     chosen = sorted(missing, key=lambda one: -one.reach)[:most]
@@ -102,7 +98,7 @@ def search(
         if not (profiles.edge or profiles.cloud):
             measured = profiles.read(loaded)
         if answer and _hold(loaded, measured):
-            answer = answer_on(loaded, *measured, asked, sizes, accuracy_drop=accuracy_drop)
+            answer = answer_of(loaded, measured)
     after = known_cuts(loaded, survivors)
     rows = [
         Row(one, cut, added=cut is not None and old is None)
@@ -111,14 +107,49 @@ def search(
     if as_json:
         print_json(search_json(loaded, rows, measured, answer))
         return
+    _show(loaded, rows, measured, answer)
+    _say_next(loaded, bundle, [row.cut for row in rows])
+
+
+def _link(flags: LinkFlags) -> "tuple[Link, bool]":
+    """Return the link of the flags, and whether its uplink was given: else it is not one link alone."""
+    from partitioner.common.units import parse_duration, parse_rate
+    from partitioner.network.link import Link
+
+    up, down, rtt = flags.texts(_USUAL)
+    down = down or up or _DOWN
+    asked = Link(parse_rate(up or down), parse_rate(down), parse_duration(rtt or _RTT))
+    return asked, bool(up)
+
+
+def _assumed(bits: str, edge_load: str, cloud_load: str) -> "tuple[Assumption, ...]":
+    """Return all that is assumed in turn: bits of a float on the wire, and loads of both machines."""
+    from partitioner.search.survivors import assumptions
+
+    return assumptions(
+        [None if word.strip() == "raw" else _number("--bits", word) for word in bits.split(",")],
+        [_number("--edge-load", word) for word in edge_load.split(",")],
+        [_number("--cloud-load", word) for word in cloud_load.split(",")],
+    )
+
+
+def _show(
+    bundle: "Bundle",
+    rows: "list[Row]",
+    measured: "tuple[Profile, Profile]",
+    answer: "LinkAnswer | None",
+) -> None:
+    """Print what was found, as people read it."""
+    from partitioner.reports.plans.plan import scaled_texts
+    from partitioner.reports.search import doubt_text, search_table, search_text
+
     screen.print(search_text(rows, answer))
     if rows:
-        screen.print(search_table(loaded, rows, measured))
+        screen.print(search_table(bundle, rows, measured))
     if doubt := doubt_text(rows):
         remark(doubt)
     for text in scaled_texts(dict(zip(("edge", "cloud"), measured, strict=True))):
         remark(f"Note: {text}.")
-    _say_next(loaded, bundle, [row.cut for row in rows])
 
 
 def _add(

@@ -12,7 +12,7 @@ from edge_client.frames.result import Result
 from edge_client.relay.player import play
 from edge_client.relay.relay import Relay
 from edge_client.relay.schedule import Schedule
-from edge_client.sources.frame_pacing import paced
+from edge_client.sources.paced_frames import paced
 from partitioner.bundle.bundle import Bundle
 from partitioner.network.trace import Trace
 from partitioner.planning.plan import Plan

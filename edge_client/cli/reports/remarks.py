@@ -15,7 +15,7 @@ from edge_client.cloud.absence import say_of_server
 from edge_client.cloud.servers import ServerMove
 from edge_client.control.power_watch import find_power
 from edge_client.telemetry.health import Health, State
-from edge_client.updates.updater import Phase, UpdateState
+from edge_client.updates.update_state import Phase, UpdateState
 from partitioner.bundle.bundle import Bundle
 from partitioner.common.defaults import ExitThreshold
 from partitioner.common.progress import OnProgress, unheard

@@ -16,7 +16,7 @@ from cloud_server.server import CloudServer
 from edge_client.client.async_client import AsyncEdgeClient
 from edge_client.frames.result import ServedBy
 from edge_client.telemetry.observer import Observer
-from edge_client.updates.updater import Phase
+from edge_client.updates.update_state import Phase
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import MANIFEST_FILE
 from partitioner.profiles.machine import machine_of

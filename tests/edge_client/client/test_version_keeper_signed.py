@@ -12,7 +12,7 @@ import pytest
 
 from cloud_server.server import CloudServer
 from edge_client.client.async_client import AsyncEdgeClient
-from edge_client.updates.updater import Phase
+from edge_client.updates.update_state import Phase
 from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import random_feeds
 from partitioner.signatures.release_book import ReleaseBook

@@ -11,7 +11,7 @@ from edge_client.control.offer import Limits
 from edge_client.control.power_sources import PowerSource
 from edge_client.control.power_watch import FIXED, Power, PowerWatch, why_unweighed
 from edge_client.frames.stages import Stages
-from edge_client.sources.frame_pacing import Limited
+from edge_client.sources.paced_frames import Limited
 from edge_client.telemetry.observer import Observer
 from partitioner.bundle.bundle import Bundle
 from partitioner.devices.device import Device

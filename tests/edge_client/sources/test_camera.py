@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge_client.sources.camera import Camera, is_address, without_password
-from edge_client.sources.pace_options import Pace
+from edge_client.sources.pace import Pace
 from edge_client.sources.source import open_source, play
 from protos.errors import PASSING, SourceError
 from protos.tensors import Array, TensorSpec

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from edge_client.sources.live import Newest
-from edge_client.sources.pace_options import Pace
+from edge_client.sources.pace import Pace
 from edge_client.sources.source import Frame, FrameSource, play
 from protos.errors import SourceError
 

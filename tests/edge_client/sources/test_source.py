@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_client.sources.frame_pacing import paced
-from edge_client.sources.pace_options import Pace
+from edge_client.sources.pace import Pace
+from edge_client.sources.paced_frames import paced
 from edge_client.sources.source import Frame, FrameSource, open_source, play
 from protos.errors import SourceError, UsageError
 from protos.tensors import TensorSpec

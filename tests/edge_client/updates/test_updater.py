@@ -12,7 +12,8 @@ import pytest
 from edge_client.updates.offer import VersionOffer
 from edge_client.updates.shelf import VersionShelf
 from edge_client.updates.trial import VersionTally
-from edge_client.updates.updater import Mode, Phase, Updater, UpdateState
+from edge_client.updates.update_state import Phase, UpdateState
+from edge_client.updates.updater import Mode, Updater
 from partitioner.bundle.manifest import MANIFEST_FILE
 from protos.errors import (
     BundleError,

@@ -1,4 +1,4 @@
-"""The options of a source's pace: frames a second, how many, and in a loop or once."""
+"""The pace of a source: frames a second, how many, and in a loop or once."""
 
 from dataclasses import dataclass
 

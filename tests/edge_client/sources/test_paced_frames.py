@@ -6,8 +6,8 @@ from itertools import count
 import pytest
 
 from edge_client.frames.compute_thread import ComputeThread
-from edge_client.sources import frame_pacing
-from edge_client.sources.frame_pacing import Asked, Limited, WhenFree
+from edge_client.sources import paced_frames
+from edge_client.sources.paced_frames import Asked, Limited, WhenFree
 from tests.kit.clocks import FakeClock
 
 
@@ -35,7 +35,7 @@ async def test_frame_is_held_only_by_a_device_that_the_source_has_not_to_be_wait
             now = max(now, beat_s * index)
             yield now
 
-    monkeypatch.setattr(frame_pacing, "perf_counter", lambda: now)
+    monkeypatch.setattr(paced_frames, "perf_counter", lambda: now)
     taken = WhenFree(source(), Busy())
     found = []
     for _ in range(4):
@@ -54,7 +54,7 @@ async def test_frame_is_asked_for_when_there_is_room_and_not_when_it_comes(
             time.now_s += 0.004
             yield number
 
-    monkeypatch.setattr(frame_pacing, "perf_counter", time)
+    monkeypatch.setattr(paced_frames, "perf_counter", time)
     frames = Asked(source())
     for number in range(3):
         begun = time.now_s

@@ -1,4 +1,4 @@
-"""The pacing of frames: at a steady rate, below a rate that may change, or when the device is free."""
+"""Frames that are paced: at a steady rate, below a rate that may change, or when the device is free."""
 
 import asyncio
 import math
