@@ -28,7 +28,7 @@ from protos.errors import UsageError
 PANELS = {
     "Arguments", "Options", "Commands", "Model", "Link", "Relay", "Choice", "Terms", "Profiles",
     "Load", "Data", "Runtime", "Output", "Limits", "Batches", "Early exits", "Updates", "Power", "Security",
-    "Logs", "Settings",
+    "Logs", "Settings", "Cluster",
 }  # fmt: skip
 
 
