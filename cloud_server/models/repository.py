@@ -10,6 +10,7 @@ from cloud_server.models.bundle_folder import BundleFolder, no_bundle
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.version import Version
 from protos.errors import BundleError, UnknownNameError, UsageError
+from protos.serving.refusals import without_folders
 
 READY, UNAVAILABLE = "READY", "UNAVAILABLE"
 """The states of a version; the words are Triton's."""
@@ -66,10 +67,9 @@ class Repository:
     @property
     def refused(self) -> list[IndexEntry]:
         """What the folder holds and is not served, and why."""
-        found = [IndexEntry(name, "", UNAVAILABLE, why) for name, why in self._clashes.items()]
-        for refused in self._folder.refusals:
-            found.append(IndexEntry(refused.name, "", UNAVAILABLE, refused.reason))
-        return found
+        why = list(self._clashes.items())
+        why += [(refused.name, refused.reason) for refused in self._folder.refusals]
+        return [IndexEntry(name, "", UNAVAILABLE, without_folders(reason)) for name, reason in why]
 
     def index(self, *, ready: bool = False) -> list[IndexEntry]:
         """Return all versions, and what is refused and why; `ready`: only what can be asked for."""

@@ -31,8 +31,11 @@ def certificate_names(scope: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def names_in(certificate: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names in a verified certificate, as ssl.SSLSocket.getpeercert describes it."""
+    """Return the names in a verified certificate, as ssl.SSLSocket.getpeercert describes it.
+
+    Of several common names the first counts, as gRPC has it: both listeners know a device alike.
+    """
     parts = [pair for part in certificate.get("subject", ()) for pair in part]
     common = [value for key, value in parts if key == "commonName"]
     others = [value for _, value in certificate.get("subjectAltName", ())]
-    return tuple(dict.fromkeys([*common, *others]))
+    return tuple(dict.fromkeys([*common[:1], *others]))

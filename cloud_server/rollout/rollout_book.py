@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -9,9 +10,10 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from cloud_server.rollout.rollout import Rollout, RolloutState
+from partitioner.common.faults import first_fault
 from partitioner.common.files import read_document, whole_file
 from partitioner.common.frozen_model import FrozenModel
-from protos.errors import FileError, UnknownNameError, UsageError
+from protos.errors import FileError, UnknownNameError, UsageError, reason
 
 _MAX_BYTES = 4 << 20
 
@@ -108,8 +110,10 @@ class RolloutBook:
 
     def _keep(self, rollout: Rollout) -> Rollout:
         rollouts = {**self._rollouts, rollout.name: rollout}
-        with whole_file(self.path) as partial:
-            partial.write_text(_Document(rollouts=rollouts).model_dump_json(indent=1) + "\n")
+        with whole_file(self.path) as partial, partial.open("wb") as file:
+            file.write(_Document(rollouts=rollouts).model_dump_json(indent=1).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())  # a power cut must not leave a book that is none
         return self._change(rollout)
 
     def _change(self, rollout: Rollout) -> Rollout:
@@ -139,8 +143,14 @@ def _read(path: Path) -> dict[str, Rollout]:
         return dict(_Document.model_validate_json(read_document(path, _MAX_BYTES)).rollouts)
     except FileNotFoundError:
         return {}
-    except (OSError, ValidationError, ValueError) as error:
+    except OSError as error:
         raise FileError(
-            f"{path} cannot be read as the server's roll-outs: {error}. Restore it, or remove it to begin "
+            f"the server's roll-outs in {path} cannot be read: {reason(error)}. Let this user read and write "
+            "it, or give another file as `rollouts`."
+        ) from error
+    except ValueError as error:
+        why = first_fault(error) if isinstance(error, ValidationError) else error
+        raise FileError(
+            f"the server's roll-outs in {path} are damaged: {why}. Restore the file, or remove it to begin "
             "with none."
         ) from error

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from partitioner.bundle.accuracy import Accuracy
+from partitioner.bundle.manifest import mended_by
 from partitioner.common.archive import damaged, read_beside, write_archive
 from partitioner.common.frozen_model import FrozenModel
 from partitioner.common.units import plural
@@ -150,4 +151,4 @@ def _damaged(path: Path, why: object) -> BundleError:
 
 
 def _advice(folder: Path) -> str:
-    return f"Calibrate again with: splitpoint calibrate {folder} --data DIR"
+    return mended_by(folder, f"Calibrate again with: splitpoint calibrate {folder} --data DIR")

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from partitioner.bundle.exit_outcomes import Outcomes
-from partitioner.bundle.manifest import Cut
+from partitioner.bundle.manifest import Cut, mended_by
 from partitioner.common.archive import damaged, read_beside, write_archive
 from partitioner.common.frozen_model import FrozenModel
 from partitioner.runtime.sessions import ModelFile, RuntimeOptions, Stage, open_stage
@@ -111,7 +111,7 @@ class BundleExits:
         Raises BundleError when they are damaged, or of another bundle.
         """
         path = folder / EXITS_FILE
-        advice = f"Train again with: splitpoint exits train {folder} --data DIR"
+        advice = mended_by(folder, f"Train again with: splitpoint exits train {folder} --data DIR")
         read = read_beside(path, "exits", ExitsMeta, MAX_EXITS_BYTES, split_digest, advice)
         if read is None:
             return None

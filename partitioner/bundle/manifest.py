@@ -39,7 +39,7 @@ from pydantic import (
 from partitioner.common.files import read_document
 from partitioner.common.frozen_model import FrozenModel
 from partitioner.common.units import plural
-from protos.errors import BundleError
+from protos.errors import BundleError, reason
 from protos.names import CLOUD, EDGE
 from protos.tensors import BATCH_SIZE, DATA_SIZE, TensorSpec, is_carried
 
@@ -282,6 +282,16 @@ def manifest_mark(folder: Path) -> tuple[int, ...] | None:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
+def mended_by(folder: Path, order: str) -> str:
+    """Return what mends a file beside the manifest: `order`, as `Calibrate again with: …`, or its removal.
+
+    Of a signed bundle neither does: what is made here nobody has signed.
+    """
+    if (folder / SIGNATURE_FILE).exists():
+        return "The bundle is signed: fetch or copy it again, whole"
+    return f"{order}, or remove the file"
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of the bundle in `folder`; BundleError when there is none, or one that is damaged."""
     return read_manifest_file(folder)[0]
@@ -298,8 +308,14 @@ def read_manifest_file(folder: Path) -> tuple[Manifest, bytes]:
             f"{folder} is no bundle: it has no {MANIFEST_FILE}. "
             "Make one with: splitpoint import MODEL --out BUNDLE."
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path} cannot be read: {error}. Import the bundle again.") from error
+    except OSError as error:
+        raise BundleError(
+            f"{path} cannot be read: {reason(error)}. Let this user read it, or look at the disk."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(
+            f"{path} is damaged: {error}. Copy or import the bundle again."
+        ) from error
     content = document.get("manifest") if isinstance(document, dict) else None
     version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version != SCHEMA_VERSION:

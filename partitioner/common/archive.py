@@ -56,7 +56,7 @@ def read_beside(
     """Return meta data, arrays and all bytes of a file beside a bundle's manifest; None if there is none.
 
     Raises BundleError when it is damaged, or of a bundle with other graphs or weights. `what` it holds, in
-    a word; `advice`: what makes such a file, as an order: `Train again with: …`.
+    a word; `advice`: what to do then, as an order: `Train again with: …, or remove the file`.
     """
     if not path.exists():
         return None
@@ -69,14 +69,14 @@ def read_beside(
     if theirs != split_digest:
         raise BundleError(
             f"{path} holds the {what} of another model: {theirs[:12]}…, and this is {split_digest[:12]}…. "
-            f"{advice}, or remove the file."
+            f"{advice}."
         )
     return meta, arrays, content
 
 
 def damaged(path: Path, why: object, advice: str) -> BundleError:
     """Return the error for a file that cannot be used."""
-    return BundleError(f"{path} is damaged: {why}. {advice}, or remove the file.")
+    return BundleError(f"{path} is damaged: {why}. {advice}.")
 
 
 def write_archive(path: Path, meta: BaseModel, arrays: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from partitioner.common.nearest import nearest
 from partitioner.settings.declaration import Declared, make, writable
 from partitioner.settings.log_options import LogOptions
 from partitioner.settings.panels import SECURITY
-from protos.errors import FileError, UsageError
+from protos.errors import FileError, UsageError, reason
 
 PREFIX = "SPLITPOINT_"
 EDGE_PREFIX, CLOUD_PREFIX = f"{PREFIX}EDGE_", f"{PREFIX}CLOUD_"
@@ -127,8 +127,14 @@ def _read(config: Path, program: Program) -> dict[str, Any]:
     try:
         with config.open("rb") as file:
             found = tomllib.load(file)
-    except (OSError, ValueError) as error:  # no TOML, or no text at all
-        raise FileError(f"the settings file {config} cannot be read: {error}.") from error
+    except OSError as error:
+        raise FileError(
+            f"the settings file {config} cannot be read: {reason(error)}. Let this user read it."
+        ) from error
+    except ValueError as error:  # no TOML, or no text at all
+        raise FileError(
+            f"the settings file {config} is no TOML: {reason(error)}. docs/settings.md has a sample."
+        ) from error
     _check_keys(found, program.keys, f"{config}: ")
     _check_spellings(found, config)
     for key in map(_plain, found):

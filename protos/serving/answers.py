@@ -151,8 +151,8 @@ def check_digest(header: ModelInferRequest, bundle: str, digest: str) -> None:
     if found and found != digest:
         raise MismatchError(
             f"the edge's bundle {bundle!r} has the digest {found[:12]}…, the server's "
-            f"{digest[:12]}…. Give both the same bundle: fetch it from this server, or restart the "
-            "server with the edge's."
+            f"{digest[:12]}…. Give both the same bundle: fetch it from this server, or put the edge's "
+            "among the server's bundles."
         )
 
 

@@ -2,11 +2,12 @@
 
 import logging
 import math
+import re
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
 
-from protos.errors import BundleError, FaultError, OverloadedError, SplitpointError
+from protos.errors import FaultError, FileError, OverloadedError, SplitpointError
 from protos.names import RETRY_AFTER_TRAILER
 from protos.rpc.status import code_of
 from protos.serving.bounded_log import BoundedLog
@@ -21,6 +22,9 @@ _MOST_CARRIED_BYTES = 6 << 10
 _KEPT_LETTERS = 250
 """At either end: each is 12 bytes at most."""
 
+_FOLDERS = re.compile(r"""(?<![^\s('"=])/(?:[^/\s:;,'"()]+/)+(?=[^/\s])""")
+"""The folders of a path from the root on, where a word begins."""
+
 _log = BoundedLog(logging.getLogger(__name__), logging.ERROR)
 """Bounded: some models fail on values that a caller may choose."""
 
@@ -28,14 +32,22 @@ _log = BoundedLog(logging.getLogger(__name__), logging.ERROR)
 def refusal_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
     """Return the status and the public sentence for `error`; what is our fault goes to the log.
 
-    A sentence that quotes what came is shortened to what a call can carry.
+    A sentence that quotes what came is shortened to what a call can carry. Of a file it tells the name, and
+    not where it lies, which is the log's to tell.
     """
-    if isinstance(error, FaultError | BundleError):
+    if isinstance(error, FaultError | FileError):
         _log.write(error)
+    if isinstance(error, FileError):
+        return code_of(error), _shortened(without_folders(str(error)))
     if isinstance(error, SplitpointError):
         return code_of(error), _shortened(str(error))
     _log.write("an unexpected error while serving a request", error)
     return grpc.StatusCode.INTERNAL, INTERNAL
+
+
+def without_folders(sentence: str) -> str:
+    """Return a sentence in which files have their names alone: `/srv/models/a.onnx` becomes `a.onnx`."""
+    return _FOLDERS.sub("", sentence)
 
 
 def _shortened(sentence: str) -> str:

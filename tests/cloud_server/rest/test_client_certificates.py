@@ -68,6 +68,8 @@ async def test_device_is_the_name_of_its_certificate_on_every_request_of_a_conne
             },
             ("a", "b", "spiffe://c"),
         ),
+        # gRPC tells the first alone, and both listeners have to know the same device.
+        ({"subject": ((("commonName", "a"),), (("commonName", "admin"),))}, ("a",)),
     ],
 )
 def test_names_are_the_common_and_the_alternative_ones(

@@ -34,7 +34,7 @@ async def test_change_that_cannot_be_kept_is_none(tmp_path: Path) -> None:
 async def test_damaged_book_is_refused_and_not_taken_for_an_empty_one(tmp_path: Path) -> None:
     path = tmp_path / "rollouts.json"
     path.write_text('{"rollouts": {"net": 7}}')
-    with pytest.raises(FileError, match="cannot be read as the server's roll-outs"):
+    with pytest.raises(FileError, match="are damaged: .*Restore the file"):
         RolloutBook(path)
 
 

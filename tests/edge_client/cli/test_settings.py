@@ -169,7 +169,7 @@ def test_wrong_setting_is_named(given: dict[str, Any], sentence: str) -> None:
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"window", b"window = [\n"])
 def test_settings_file_that_is_no_toml_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "edge.toml").write_bytes(content)
-    with pytest.raises(FileError, match=r"settings file .*edge.toml cannot be read: "):
+    with pytest.raises(FileError, match=r"settings file .*edge.toml is no TOML: "):
         run_settings(tmp_path / "edge.toml", bundle="b", source="x")
 
 

@@ -1,9 +1,22 @@
 """The identity of a bundle: what it holds, and that what is new leaves older ones what they are."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
-from partitioner.bundle.manifest import MODEL_GRAPH, Cut, FileDigest, Manifest, Segment
+from partitioner.bundle.calibration import BundleCalibration
+from partitioner.bundle.manifest import (
+    MANIFEST_FILE,
+    MODEL_GRAPH,
+    SIGNATURE_FILE,
+    Cut,
+    FileDigest,
+    Manifest,
+    Segment,
+    read_manifest,
+)
+from protos.errors import BundleError
 from protos.tensors import TensorSpec
 
 
@@ -67,3 +80,28 @@ def test_segment_goes_forward_between_cuts_of_the_bundle(cut: str, until: str) -
     )
     with pytest.raises(ValidationError, match=f"no segment goes from '{cut}' to '{until}'"):
         Manifest.model_validate(found.model_dump(mode="json"))
+
+
+def test_what_lies_beside_a_signed_manifest_is_not_made_anew_here(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.npz"
+    path.write_bytes(b"damaged")
+    with pytest.raises(BundleError, match=r"Calibrate again with: .* or remove the file\.$"):
+        BundleCalibration.load(tmp_path, "")
+    (tmp_path / SIGNATURE_FILE).write_text("{}")
+    with pytest.raises(BundleError, match=r"is signed: fetch or copy it again, whole\.$"):
+        BundleCalibration.load(tmp_path, "")
+
+
+def test_manifest_that_may_not_be_read_is_told_from_one_that_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / MANIFEST_FILE).write_text("{")
+    with pytest.raises(BundleError, match="is damaged: .*Copy or import the bundle again"):
+        read_manifest(tmp_path)
+
+    def refuse(*_: object) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("partitioner.bundle.manifest.read_document", refuse)  # as root may read all
+    with pytest.raises(BundleError, match="cannot be read: Permission denied. Let this user"):
+        read_manifest(tmp_path)

@@ -50,3 +50,23 @@ def test_floods_of_our_own_failures_fill_no_log(
     assert len(codes) == 1
     assert len(caplog.records) == LINES_AT_ONCE
     assert str(error) in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sentence", "told"),
+    [
+        ("/srv/models/a.onnx is damaged.", "a.onnx is damaged."),
+        ("copy '/srv/m/a.bin', or say --key=/etc/x.", "copy 'a.bin', or say --key=x."),
+        ("the layers conv/1 and /docs stay, and so does http://a/b/c.", None),
+        (
+            "splitpoint calibrate /srv/a-b/digits --data DIR",
+            "splitpoint calibrate digits --data DIR",
+        ),
+    ],
+)
+def test_file_is_told_by_its_name_and_the_log_says_where_it_lies(
+    sentence: str, told: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert refusal_of(BundleError(sentence))[1] == (told or sentence)
+    assert sentence in caplog.text
+    assert refusal_of(UnknownNameError(sentence))[1] == sentence
