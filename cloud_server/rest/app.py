@@ -9,7 +9,7 @@ from cloud_server.rest.documents import model_metadata, plain, server_metadata
 from cloud_server.rest.inference import Gate, Inference
 from cloud_server.rest.metrics_page import MetricsPage
 from cloud_server.rest.pages import SafeHeaders, add_pages
-from cloud_server.rest.refusals import Answers, add_refusals
+from cloud_server.rest.refusals import Answers, Heads, add_refusals
 from cloud_server.rest.repository import repository_routes
 from cloud_server.server import Served
 from protos.inference_pb2 import ModelStatisticsRequest
@@ -35,6 +35,7 @@ def create_app(served: Served, gate: Gate = open_gate) -> FastAPI:
     )
     add_refusals(app)
     add_pages(app)
+    app.add_middleware(Heads)
     app.add_middleware(Answers, counts=served.pages)
     app.add_middleware(SafeHeaders)
     app.include_router(_health(served.drain))

@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cloud_server.rest.payloads.bodies import LateBodyError
+from cloud_server.rest.payloads.encodings import ENCODINGS, UnknownEncodingError
 from protos.errors import SplitpointError, UnreachableError
 from protos.serving.refusals import DRAINING, refusal_of, retry_after_ms
 
@@ -29,6 +31,11 @@ _STATUSES = {
     _Code.UNAVAILABLE: 503,
     _Code.DEADLINE_EXCEEDED: 504,
 }
+_OF_HTTP: tuple[tuple[type[SplitpointError], int, dict[str, str]], ...] = (
+    (LateBodyError, 408, {"connection": "close"}),
+    (UnknownEncodingError, 415, {"accept-encoding": ", ".join(ENCODINGS)}),
+)
+"""What HTTP has a status of its own for, with what goes with it (RFC 9110, sections 15.5.9 and 15.5.16)."""
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _TRY_AGAIN = (429, 503)
 _SHARED_MEMORY = ("/v2/systemsharedmemory", "/v2/cudasharedmemory")
@@ -40,8 +47,10 @@ CLIENT_GONE = 499
 def refusal(error: BaseException) -> JSONResponse:
     """Return the answer to a request that failed with `error`; what is our fault goes to the log."""
     code, sentence = refusal_of(error)
-    status = _STATUSES.get(code, 500)
-    headers = {}
+    status, headers = next(
+        ((status, dict(more)) for kind, status, more in _OF_HTTP if isinstance(error, kind)),
+        (_STATUSES.get(code, 500), {}),
+    )
     if status in _TRY_AGAIN:
         headers["retry-after"] = str(max(1, math.ceil(retry_after_ms(error) / 1000)))
     if status == 401:
@@ -93,6 +102,29 @@ class Answers:
             if begun or scope["type"] != "http":
                 raise
             await refusal(error)(scope, receive, sent)
+
+
+class Heads:
+    """Answers HEAD as GET, but for the body: the routes of FastAPI know GET alone. A layer of ASGI."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve by the layers within."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        asked = {**scope, "method": "GET"}
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                scope["route"] = asked.get("route")  # by which the answer is counted
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app(asked, receive, sent)
 
 
 def _named(scope: Scope) -> tuple[str, str]:

@@ -23,6 +23,10 @@ _HELD_OF_ONE = 2
 _RETRY_AFTER_S = 1.0
 
 
+class LateBodyError(LateError):
+    """A body that its sender does not finish: the caller is late, and not the server."""
+
+
 class Bodies:
     """Reads bodies of at most `max_bytes`; eight such may be held, two of one caller. For one event loop.
 
@@ -44,7 +48,7 @@ class Bodies:
         """Give the body, which counts as held within the block.
 
         Raises TooLargeError, before anything is read if it says its length; OverloadedError where too much
-        is held already; LateError where it does not come in time.
+        is held already; LateBodyError where it does not come in time.
         """
         held = _HeldBody(self, _caller_of(request))
         self.check_room(held.caller, self._announced(request))
@@ -53,7 +57,7 @@ class Bodies:
                 body = await self._gather(request, held)
         except TimeoutError as error:
             held.free()
-            raise LateError(
+            raise LateBodyError(
                 f"the body did not come within {self._timeout_s:g} s. Send as many bytes as its length says."
             ) from error
         except BaseException:

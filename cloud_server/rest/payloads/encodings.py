@@ -15,13 +15,20 @@ _WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """HTTP's deflate is the zlib format (RFC 9110, section 8.4.1.2)."""
 
 
+class UnknownEncodingError(UsageError):
+    """A Content-Encoding that is none of ENCODINGS."""
+
+
 def check_encoding(named: str) -> str:
-    """Return the encoding that a request names, lower case, or an empty string for none; UsageError."""
+    """Return the encoding that a request names, lower case, or an empty string for none.
+
+    Raises UnknownEncodingError.
+    """
     encoding = named.strip().lower()
     if encoding in ("", "identity"):
         return ""
     if encoding not in ENCODINGS:
-        raise UsageError(
+        raise UnknownEncodingError(
             f"this server does not unpack the Content-Encoding {encoding[:64]!r}. Send gzip, deflate, or "
             "none."
         )

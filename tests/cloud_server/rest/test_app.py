@@ -10,9 +10,11 @@ import pytest
 from fastapi import Request
 
 from cloud_server.rest.app import create_app
+from cloud_server.rest.payloads.bodies import LateBodyError
+from cloud_server.rest.refusals import refusal
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
-from protos.errors import DeniedError, OverloadedError, UnauthenticatedError
+from protos.errors import DeniedError, LateError, OverloadedError, UnauthenticatedError
 from protos.serving.answers import Job
 from tests.kit.cloud_calls import Gate, crossing, uncut
 from tests.kit.rest_calls import document_of, error_of, infer_path, rest_client
@@ -130,10 +132,29 @@ async def test_error_has_the_status_and_the_sentence_of_its_cause(residual_bundl
             found = await client.post(path, content=body, headers=headers)
             assert (found.status_code, "Send less at a time" in found.text) == (413, True)
         packed = await client.post(path, content=b"", headers={"content-encoding": "br"})
-        assert (packed.status_code, "Content-Encoding 'br'" in packed.text) == (400, True)
+        assert (packed.status_code, "Content-Encoding 'br'" in packed.text) == (415, True)
+        assert packed.headers["accept-encoding"] == "gzip, deflate"
         for method, page, status in (("GET", "/nowhere", 404), ("GET", path, 405)):
             found = await client.request(method, page)
             assert (found.status_code, bool(error_of(found.content))) == (status, True)
+
+
+async def test_head_gets_what_get_gets_but_for_the_body(residual_bundle: Bundle) -> None:
+    pages = {"/livez": 200, "/v2/models/residual": 200, "/v2/models/nix": 404, "/docs": 200}
+    async with CloudServer(residual_bundle.path) as server, rest_client(server) as client:
+        for page, status in pages.items():
+            whole, head = await client.get(page), await client.head(page)
+            assert (head.status_code, head.content) == (status, b"")
+            assert head.headers == whole.headers
+        assert (await client.head(infer_path(residual_bundle))).status_code == 405
+        assert server.served.pages["HEAD", "/livez", "200"] == 1
+        assert (await client.post("/livez")).status_code == 405
+
+
+def test_body_that_does_not_come_is_the_callers_delay() -> None:
+    answered = refusal(LateBodyError("the body did not come."))
+    assert (answered.status_code, answered.headers["connection"]) == (408, "close")
+    assert refusal(LateError("no answer in time.")).status_code == 504
 
 
 async def test_full_server_says_when_to_try_again(

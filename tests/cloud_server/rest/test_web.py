@@ -37,6 +37,9 @@ async def test_http_is_served_beside_grpc(residual_bundle: Bundle) -> None:
         serve_web(server, "127.0.0.1:0") as address,
     ):
         assert await asyncio.to_thread(get, address) == {"ready": True}
+        head = b"HEAD /livez HTTP/1.1\r\nhost: cloud\r\nconnection: close\r\n\r\n"
+        status, headers, body = await asyncio.to_thread(ask, address, head)
+        assert (status, headers["content-length"], body) == (200, str(len('{"live":true}')), b"")
         with pytest.raises(UsageError, match=r"cannot listen on .*in use.*Choose another `http`"):
             async with serve_web(server, address):
                 pass

@@ -8,8 +8,8 @@ import pytest
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from cloud_server.rest.payloads.bodies import Bodies
-from protos.errors import LateError, OverloadedError, TooLargeError, UsageError
+from cloud_server.rest.payloads.bodies import Bodies, LateBodyError
+from protos.errors import OverloadedError, TooLargeError, UsageError
 
 
 class Wire:
@@ -123,7 +123,7 @@ async def hold(bodies: Bodies, request: Request) -> None:
 
 async def test_body_that_does_not_come_is_given_up() -> None:
     bodies = Bodies(10, timeout_s=0.0)
-    with pytest.raises(LateError, match="did not come within 0 s"):
+    with pytest.raises(LateBodyError, match="did not come within 0 s"):
         await hold(bodies, Wire([], ends=False, length="5").request())
     assert bodies.held_bytes == 0
 
