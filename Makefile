@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test quick lint unit mutants stubs locks bundle clean
+.PHONY: demo test quick lint unit mutants stubs locks containers bundle clean
 
 ## demo: cut a model, serve both halves, stream real frames (no torch, no root)
 demo: .venv/.demo
@@ -36,6 +36,10 @@ stubs: .venv/.dev
 ## locks: write docker/locks again, what the images are built with, after a change of pyproject.toml or constraints.txt
 locks: .venv/.locks
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/lock_dependencies.py
+
+## containers: build the images, run docker-compose.yml with docker or podman, and hold it against the docs
+containers:
+	@$(PYTHON) scripts/run_containers.py
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is wanted: make PYTHON=python3.11")'
