@@ -55,10 +55,10 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
         "edge_client.telemetry.reporter._LAST_S",
         "edge_client.cloud.greeting._REPORT_S",
         "edge_client.cloud.greeting_race.CONNECT_S",
-        "edge_client.cloud.probe_connection.GREET_S",
         "edge_client.cloud.probe_connection.PROBE_LIMIT_S",
     ):
         monkeypatch.setattr(limit, 30.0)
+    monkeypatch.setattr("edge_client.control.cloud_retry.greet_patience_s", lambda _failed: 30.0)
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from edge_client.cloud.greeting import ServerInfo, greet
 from edge_client.cloud.unary_call import OIP_SERVICE, ask
 from partitioner.bundle.bundle import Bundle
 from partitioner.estimators.cloud_checks import (
-    GREET_S,
+    PATIENT_GREET_S,
     PROBE_FRAMING,
     transfers_over_a_new_link,
 )
@@ -66,10 +66,10 @@ class ProbeConnection:
         if server != self._server:
             await self.turn_to(server)
 
-    async def greet(self, bundle: Bundle) -> ServerInfo:
+    async def greet(self, bundle: Bundle, patience_s: float = PATIENT_GREET_S) -> ServerInfo:
         """Ask the server who it is and compare bundles; see greeting.greet."""
         return await self._patiently(
-            lambda: greet(self._connected(), self._server, bundle, GREET_S)
+            lambda: greet(self._connected(), self._server, bundle, patience_s)
         )
 
     async def transfer(self, size: int) -> Transfer:

@@ -5,6 +5,7 @@ The circuit breaker says when the next try is due, and lets no frame through bef
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
@@ -15,6 +16,7 @@ from edge_client.cloud.transport import GrpcTransport
 from edge_client.control.controller import Controller
 from partitioner.bundle.bundle import Bundle
 from partitioner.estimators.circuit_breaker import LONGEST_REST_S, Breaker, Circuit
+from partitioner.estimators.cloud_checks import greet_patience_s
 from partitioner.estimators.transfer import Transfer
 from protos.errors import (
     FaultError,
@@ -62,6 +64,7 @@ class CloudRetry:
         self._left: tuple[Endpoint, SplitpointError | None] = (transport.endpoint, None)
         self._looking_up: asyncio.Task[None] | None = None
         self._looked_up_at = -math.inf
+        self._failures: Counter[str] = Counter()
 
     async def retry(self) -> None:
         """Greet the next server, or the same again where there is no other.
@@ -75,7 +78,8 @@ class CloudRetry:
         await self._probes.turn_to(server)
         planned_at = math.inf
         try:
-            info = await self._probes.greet(self._bundle)
+            patience_s = greet_patience_s(self._failures[server.address])
+            info = await self._probes.greet(self._bundle, patience_s)
             if self._controller.adapts and info.probes:
                 pair = await self._probes.two_over_a_new_link(self._controller.probe_bytes())
                 self._learn(server, *pair)
@@ -122,6 +126,7 @@ class CloudRetry:
         servers = self._transport.servers
         if not self._searches:
             self._searches, self._tried = True, self._transport.endpoint
+            self._failures.clear()
             self._left = self._tried, self._breaker.error
             self._looked_up_at = -math.inf
             self._leave_alone(self._breaker.error, now_s)
@@ -164,6 +169,7 @@ class CloudRetry:
         Unless it was the link that failed: it may be well again at any moment.
         """
         now_s = self._clock()
+        self._failures[self._tried.address] += 1
         self._leave_alone(error, now_s)
         if needs_a_person(error):
             self._leave_to_people(now_s)

@@ -16,7 +16,10 @@ SILENCE_S = 2.0
 MOST_LOOKS = 3
 """Transfers of one look at the link: a small one, and those that it makes worth their bytes."""
 GREET_S = 1.0
-"""A greeting that is not answered in so long has failed."""
+"""A greeting of a cloud that is away has failed where it is not answered in so long,"""
+PATIENT_GREET_S = 5.0
+"""or in so long, every third time: three round trips over a slow link take more than a second."""
+_PATIENT_EVERY = 3
 GREET_EVERY_S = 5.0
 """While the cloud has another calibration: it may be restarted so quickly that no frame fails."""
 PROBE_FRAMING = 200
@@ -57,6 +60,11 @@ def due_check(
     if silent_s > SILENCE_S:
         return Check.LIFE
     return Check.LOOK if idle else None
+
+
+def greet_patience_s(failed: int) -> float:
+    """Return how long to wait for a greeting after so many in a row that have failed."""
+    return PATIENT_GREET_S if failed % _PATIENT_EVERY == _PATIENT_EVERY - 1 else GREET_S
 
 
 Transfers = Generator[int, Transfer, tuple[Transfer, Transfer]]

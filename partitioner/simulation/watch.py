@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from partitioner.estimators.circuit_breaker import Breaker
 from partitioner.estimators.cloud_checks import (
-    GREET_S,
     MOST_LOOKS,
     PROBE_FRAMING,
     SILENCE_S,
     TICK_S,
     Check,
     due_check,
+    greet_patience_s,
     transfers_over_a_new_link,
 )
 from partitioner.estimators.transfer import Transfer
@@ -62,6 +62,7 @@ class Watch:
         self._probe_bytes, self._worth_probing, self._seen = probe_bytes, worth_probing, seen
         self._heard_at = self._probed_at = 0.0
         self._course: _Course | None = None
+        self._failed = 0
 
     def heard(self, at_s: float) -> None:
         """Note a sign of the cloud, or that it is asked after a pause."""
@@ -100,9 +101,11 @@ class Watch:
     def _retry(self, now_s: float) -> _Course:
         """Greet a cloud that is away, measure the link to it, and break off what waits for the old one."""
         greeted_at = self._answered_at(PROBE_FRAMING, now_s, _GREETING_TRIPS)
-        if greeted_at - now_s > GREET_S:
-            yield now_s + GREET_S
-            self._breaker.probed(_lost(), now_s + GREET_S)
+        patience_s = greet_patience_s(self._failed)
+        if greeted_at - now_s > patience_s:
+            yield now_s + patience_s
+            self._failed += 1
+            self._breaker.probed(_lost(), now_s + patience_s)
             return False
         yield (at_s := greeted_at)
         measuring = transfers_over_a_new_link(self._probe_bytes())
@@ -123,7 +126,7 @@ class Watch:
             self._learned.crossed(large)
         else:
             self._learned.measured(small, large)
-        self._probed_at = at_s
+        self._probed_at, self._failed = at_s, 0
         self._breaker.probed(None, at_s)
         return True
 

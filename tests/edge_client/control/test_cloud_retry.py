@@ -11,8 +11,10 @@ import pytest
 from edge_client.cloud.greeting import ServerInfo
 from edge_client.cloud.servers import parse_servers
 from edge_client.cloud.transport import GrpcTransport
+from edge_client.control import cloud_retry
 from edge_client.control.cloud_retry import CloudRetry
 from partitioner.estimators.circuit_breaker import Breaker, Circuit
+from partitioner.estimators.cloud_checks import greet_patience_s
 from protos.errors import (
     DeniedError,
     MismatchError,
@@ -34,6 +36,7 @@ class Network:
         self.clock = FakeClock(0.0)
         self.asked: list[tuple[float, str]] = []
         self.answers: dict[str, SplitpointError] = {}
+        self.waited: list[tuple[str, float]] = []
         self.transport = GrpcTransport(parse_servers(servers, security))
         self.breaker = Breaker()
         controller: Any = SimpleNamespace(adapts=False)
@@ -49,7 +52,8 @@ class Network:
     async def hang_up(self) -> None:
         pass
 
-    async def greet(self, _bundle: object) -> ServerInfo:
+    async def greet(self, _bundle: object, patience_s: float) -> ServerInfo:
+        self.waited.append((self.asked[-1][1], patience_s))
         if (error := self.answers.get(self.asked[-1][1])) is not None:
             raise error
         return WELL
@@ -93,6 +97,27 @@ async def test_rest_that_one_server_asked_for_is_not_charged_to_the_next() -> No
     await net.run(10.0)
     assert [address for _, address in net.asked].count("127.0.0.1:1") == 1
     assert [address for _, address in net.asked].count("127.0.0.1:2") >= 8
+    await net.retry.close()
+
+
+async def test_each_server_is_waited_for_now_and_then_as_long_as_a_slow_link_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cloud_retry, "greet_patience_s", greet_patience_s)
+    net, gone = Network("127.0.0.1:1,127.0.0.1:2"), UnreachableError("gone.")
+    net.answers = {"127.0.0.1:1": gone, "127.0.0.1:2": gone}
+    for _outage in range(2):
+        net.waited.clear()
+        net.breaker.trip(gone, net.clock.now_s)
+        await net.run(5.0)
+        for server in net.answers:
+            patience = [seconds for address, seconds in net.waited if address == server]
+            assert patience[:6] == [1.0, 1.0, 5.0] * 2
+        net.answers, before = {}, net.answers
+        await net.run(5.0)
+        assert net.breaker.circuit is Circuit.TRYING
+        net.breaker.succeeded()
+        net.answers = before
     await net.retry.close()
 
 

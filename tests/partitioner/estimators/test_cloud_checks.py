@@ -8,6 +8,7 @@ from partitioner.estimators.cloud_checks import (
     SILENCE_S,
     Check,
     due_check,
+    greet_patience_s,
     transfers_over_a_new_link,
 )
 from partitioner.estimators.transfer import Transfer
@@ -30,6 +31,10 @@ def test_cloud_that_is_away_is_only_retried() -> None:
     assert due_check(1.05, away, silent_s=LONG_S, greets=True, idle=True) is None
     assert due_check(1.2, away, silent_s=0.0, greets=False, idle=False) is Check.RETRY
     assert GREET_S < SILENCE_S  # a retry is over before another look at life would be
+
+
+def test_every_third_greeting_waits_for_the_round_trips_of_a_slow_link() -> None:
+    assert [greet_patience_s(failed) for failed in range(6)] == [1.0, 1.0, 5.0] * 2
 
 
 def measured(bps: float, rtt_s: float, large_bytes: int) -> tuple[list[int], Transfer, Transfer]:
