@@ -11,6 +11,7 @@ from cloud_server.cli.settings import ServeSettings
 from cloud_server.options import ServerOptions
 from cloud_server.rest.web import serve_web
 from cloud_server.server import CloudServer
+from partitioner.bundle.contents import allow_more_files
 from partitioner.common.event_loop import on_hangup, stop_event
 from partitioner.common.memory import keep_freed_pages
 from partitioner.common.units import format_duration, plural
@@ -27,6 +28,7 @@ def run_server(settings: ServeSettings, announce: Callable[[Ready], None]) -> No
     `bundles`, an entry a version.
     """
     keep_freed_pages()
+    allow_more_files()  # connections take one each, too, and the usual limit is 1,024
     # A tenth of the overhead of a request less than with the loop of the standard library.
     uvloop.run(_serve(settings, announce))
 

@@ -2,9 +2,11 @@
 
 import contextlib
 import logging
+import math
 import os
 import resource
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +15,7 @@ from typing import TypeAlias
 
 from cloud_server.models.version import Version
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.contents import allow_more_files
 from partitioner.bundle.manifest import MANIFEST_FILE, MODEL_GRAPH, read_manifest
 from partitioner.signatures.trust import Trust
 from protos.errors import BundleError, SplitpointError
@@ -37,6 +40,12 @@ class Refusal:
 
     name: str
     reason: str
+    is_for_want_of_files: bool = False
+    """Nothing is wrong with the folder: it is looked at again each time."""
+
+
+class _FilesLackError(BundleError):
+    """The files of a bundle would leave too few for connections."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +80,11 @@ class BundleFolder:
         """What is refused, in the order of the folders; the version that was there before goes on."""
         return [seen.refusal for _, seen in sorted(self._seen.items()) if seen.refusal]
 
-    def look(self, *, settled: bool = False) -> bool:
+    def look(self, *, settled: bool = False, names: Collection[str] | None = None) -> bool:
         """Load what is new in the folder, and forget what is gone; return whether all of it was.
 
-        `settled`: leave alone what has changed since the look before, as it may be half copied. Raises
+        `settled`: leave alone what has changed since the look before, as it may be half copied. `names`: of
+        what is new load bundles of these names alone; another process has found room for their files. Raises
         BundleError when the folder itself cannot be read: everything is as it was then.
         """
         marks = dict(_marks(self.root))
@@ -88,8 +98,11 @@ class BundleFolder:
         for folder in set(ready) - set(marks):
             del self._seen[folder]
         found = sorted(set(ready) & set(marks))
+        if names is not None:
+            found = [folder for folder in found if _name_of(folder) in names]
+        room = _FileRoom(SPARE_FILES if names is None else SPARE_FILES // 2)
         with ThreadPoolExecutor(_LOADERS, thread_name_prefix="check") as loaders:
-            load = partial(_load, trust=self._trust)
+            load = partial(_load, trust=self._trust, room=room)
             for folder, version in zip(found, loaders.map(load, found), strict=True):
                 self._take(folder, marks[folder], version)
         return len(ready) == len(changed)
@@ -104,7 +117,7 @@ class BundleFolder:
             elif before and before.refusal:
                 _log.info("%s is whole again: version %s of %s", folder, str(found), found.name)
             return
-        self._seen[folder] = _Seen(mark, kept, found)
+        self._seen[folder] = _Seen(() if found.is_for_want_of_files else mark, kept, found)
         if before is None or before.refusal != found:
             instead = f" Version {kept} of {kept.name} goes on." if kept else ""
             _log.error("%s is not served: %s%s", folder, found.reason, instead)
@@ -120,35 +133,53 @@ def no_bundle(folder: BundleFolder) -> BundleError:
     )
 
 
-def _load(folder: Path, trust: Trust) -> Version | Refusal:
+class _FileRoom:
+    """The files that bundles may still hold open in one look. Used by several loaders."""
+
+    def __init__(self, spare: int) -> None:
+        allow_more_files()
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = math.inf if limit == resource.RLIM_INFINITY else limit
+        self._left = most - spare - sum(1 for _ in Path("/dev/fd").iterdir())
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def taken(self, folder: Path, count: int) -> Iterator[None]:
+        """Take the place of so many files, for good unless the block fails.
+
+        Raises BundleError when they would leave too few for connections.
+        """
+        with self._lock:
+            if count > self._left:
+                raise _FilesLackError(
+                    f"{folder} would leave too few files for connections: each bundle keeps its own open, "
+                    f"{count} in this one. Allow more with ulimit -n, or serve fewer bundles."
+                )
+            self._left -= count
+        try:
+            yield
+        except BaseException:
+            with self._lock:
+                self._left += count
+            raise
+
+
+def _load(folder: Path, trust: Trust, room: _FileRoom) -> Version | Refusal:
     """Return the version in a folder, or why it is none."""
     try:
-        bundle = Bundle.load(folder, check=trust.check)
-        bundle.need_whole("serving it")
-        _leave_spare_files(folder)
+        # Before they are opened and checked, which takes a while.
+        with room.taken(folder, len(read_manifest(folder).files)):
+            bundle = Bundle.load(folder, check=trust.check)
+            bundle.need_whole("serving it")
         if bundle.exits is not None:
             _log.info("%s has exits at %s", bundle.name, ", ".join(bundle.exits.by_cut))
         signed = trust.check(bundle)
         return Version.of(bundle, signed.release if signed else 0)
     except SplitpointError as error:
-        return Refusal(_name_of(folder), str(error))
+        return Refusal(_name_of(folder), str(error), isinstance(error, _FilesLackError))
     except Exception as error:  # noqa: BLE001 - whatever one folder does must not keep others from being served
         _log.exception("%s cannot be loaded", folder)
         return Refusal(_name_of(folder), f"{folder} cannot be loaded: {error}")
-
-
-def _leave_spare_files(folder: Path) -> None:
-    """Raise BundleError when the files of bundles leave too few for connections."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.open(os.devnull, os.O_RDONLY)
-    os.close(lowest)  # numbers are given from the lowest: about so many are open
-    if lowest > soft - SPARE_FILES and soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if lowest > hard - SPARE_FILES:
-        raise BundleError(
-            f"{folder} would leave too few files for connections: each bundle keeps its own open. "
-            "Allow more with ulimit -n, or serve fewer bundles."
-        )
 
 
 def _name_of(folder: Path) -> str:

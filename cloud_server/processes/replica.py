@@ -126,7 +126,8 @@ class Replica:
             # What is hidden is there still, and what is there may be gone from the disk: then it stays open.
             if self._known() != set(self._offer.versions):
                 with suppress(BundleError):  # the front says so, too
-                    await asyncio.to_thread(self._folder.look)
+                    names = {name for name, _ in self._offer.versions}
+                    await asyncio.to_thread(self._folder.look, names=names)
             self._offer_known()
             await self._load_ahead()
         known = self._known()

@@ -165,12 +165,12 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, flags)
     except OSError as error:
-        if error.errno != errno.EMFILE or not _allow_more_files():
+        if error.errno != errno.EMFILE or not allow_more_files():
             raise
         return os.open(path, flags)
 
 
-def _allow_more_files() -> bool:
+def allow_more_files() -> bool:
     """Raise the soft limit of open files to the hard one; False where it is there, or there is none."""
     try:
         import resource

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import re
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -307,6 +308,26 @@ def test_folder_that_fails_in_an_unforeseen_way_keeps_no_other_from_being_served
 def test_bundles_leave_files_for_connections(
     net_versions: list[Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place(net_versions[0], tmp_path / "a")
-    monkeypatch.setattr(bundle_folder, "SPARE_FILES", 1 << 40)
-    assert "too few files for connections" in refusal(tmp_path)
+    for number in range(6):
+        place(net_versions[number % 2], tmp_path / f"{number}")
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    each, there = len(net_versions[0].manifest.files), open_files()
+    monkeypatch.setattr(bundle_folder, "SPARE_FILES", limit - there - 2 * each - each // 2)
+    folder = BundleFolder(tmp_path)
+    folder.look()
+    assert len(folder.versions) == 2
+    assert open_files() <= there + 2 * each
+    reasons = [refused.reason for refused in folder.refusals]
+    assert len(reasons) == 4
+    assert all("too few files for connections" in reason for reason in reasons)
+    for version in folder.versions:
+        shutil.rmtree(version.bundle.path)
+    folder.look()
+    del version
+    folder.look()  # the files of those that went are closed by now
+    assert len(folder.versions) == 2
+
+
+def open_files() -> int:
+    """How many files this process has open."""
+    return sum(1 for _ in Path("/dev/fd").iterdir())

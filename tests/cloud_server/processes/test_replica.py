@@ -83,6 +83,16 @@ async def test_replica_keeps_what_the_front_serves_though_it_is_gone_from_the_di
     assert offered(replica) == []
 
 
+async def test_replica_opens_no_bundle_that_the_front_does_not_serve(
+    replica: Replica, old: Version, tmp_path: Path
+) -> None:
+    other = Version.of(make_version(tmp_path / "bundles" / "other", 1, "other"))
+    assert await follow(replica, offer_of(1, old)) == []
+    assert [one.name for one in replica._folder.versions] == ["net"]
+    assert await follow(replica, offer_of(2, old, other)) == []
+    assert offered(replica) == [old.digest, other.digest]
+
+
 async def test_replica_says_which_versions_it_lacks(replica: Replica, old: Version) -> None:
     lacking = replace(offer_of(1, old), versions=(("net", old.digest), ("net", "0" * 64)))
     assert await follow(replica, lacking) == ["net"]
