@@ -78,19 +78,23 @@ def _only_frame(path: Path, wanted: Sequence[TensorSpec]) -> dict[str, Array]:
 
 
 def _by_name(inputs: object, wanted: Sequence[TensorSpec]) -> Mapping[str, object]:
-    takes = ", ".join(f"{spec.name!r} {spec}" for spec in wanted)
     if isinstance(inputs, Mapping):
         if sorted(map(str, inputs)) != sorted(spec.name for spec in wanted):
             raise TensorError(
-                f"the inputs are called {sorted(map(str, inputs))}, but the model takes exactly {takes}."
+                f"the inputs are called {sorted(map(str, inputs))}, but the model takes exactly "
+                f"{_listed(wanted)}."
             )
         return inputs
     if len(wanted) != 1:
         raise TensorError(
             f"one {type(inputs).__name__} was given, but the model takes {plural(len(wanted), 'input')}: "
-            f"{takes}. Give a dict from name to array."
+            f"{_listed(wanted)}. Give a dict from name to array."
         )
     return {wanted[0].name: inputs}
+
+
+def _listed(wanted: Sequence[TensorSpec]) -> str:
+    return ", ".join(f"{spec.name!r} {spec}" for spec in wanted)
 
 
 def _check_one(value: object, spec: TensorSpec) -> Array:
