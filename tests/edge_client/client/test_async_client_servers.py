@@ -22,6 +22,7 @@ from tests.kit.clients import breaker_of, stop_watching
 from tests.kit.cloud_calls import Gate
 from tests.kit.fake_cloud import FakeCloud
 from tests.kit.frames import frames, whole
+from tests.kit.waiting import PATIENCE_S
 
 CUT = "cut-03"
 
@@ -32,18 +33,17 @@ def client_of(bundle: Bundle, *servers: str, **options: object) -> AsyncEdgeClie
 
 
 async def frames_until(client: AsyncEdgeClient, holds: Callable[[Result], bool]) -> list[Result]:
-    """Run frames until a result is what it should be, some hundreds at most; every one is right."""
-    results = []
-    for number in range(2000):
-        (feeds,) = frames(client.bundle, 1, seed=number % 7)
-        result = await client.infer(feeds)
-        for name, array in whole(client.bundle, feeds).items():
-            np.testing.assert_allclose(result.outputs[name], array, rtol=1e-3, atol=1e-4)
-        results.append(result)
-        if holds(result):
-            return results
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"it never came: {results[-1].reason}")
+    """Run frames until a result is what it should be; every one is right."""
+    results: list[Result] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while not results or not holds(results[-1]):
+            (feeds,) = frames(client.bundle, 1, seed=len(results) % 7)
+            result = await client.infer(feeds)
+            for name, array in whole(client.bundle, feeds).items():
+                np.testing.assert_allclose(result.outputs[name], array, rtol=1e-3, atol=1e-4)
+            results.append(result)
+            await asyncio.sleep(0.01)
+    return results
 
 
 def by_cloud(result: Result) -> bool:

@@ -9,7 +9,7 @@ from edge_client.relay.relay import Relay
 from partitioner.network.link import Link
 from protos.errors import UsageError
 from tests.kit.clocks import FakeClock
-from tests.kit.sockets import echo, exchange
+from tests.kit.sockets import echo, exchange, free_port
 
 
 async def until_the_end(reading: Awaitable[bytes]) -> bytes:
@@ -59,8 +59,8 @@ async def test_caller_sees_that_nobody_is_behind_the_relay(
 async def test_relay_says_once_that_somebody_answers_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with echo() as server:
-        port = int(server.rpartition(":")[2])
+    port = free_port()
+    server = f"127.0.0.1:{port}"
     async with Relay("127.0.0.1:0", server, Link(1e6, 1e6, 0.0)) as relay:
         assert await until_the_end(exchange(relay.address, b"x")) == b""
         async with echo(port):

@@ -23,6 +23,7 @@ from protos.errors import (
     SignatureError,
     UnreachableError,
 )
+from tests.kit.waiting import PATIENCE_S, eventually
 
 OLD, NEW, OTHER = "a" * 64, "b" * 64, "c" * 64
 
@@ -90,18 +91,17 @@ class Edge:
         return before
 
     async def settled(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await self.updater.settled()
 
     async def until(self, phase: Phase, digest: str = "") -> None:
         """Let the updater work until it is there."""
-        for _ in range(10_000):
-            state = self.updater.state
-            if state.phase is phase and digest in ("", state.version_digest):
-                await asyncio.sleep(0)
-                return
-            await asyncio.sleep(0.001)  # files are written by threads
-        raise AssertionError(self.updater.state)
+        await eventually(lambda: self._is_at(phase, digest))
+        await asyncio.sleep(0)
+
+    def _is_at(self, phase: Phase, digest: str) -> bool:
+        state = self.updater.state
+        return state.phase is phase and digest in ("", state.version_digest)
 
     @property
     def kept(self) -> str:
