@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test quick lint unit mutants stubs locks containers bundle clean
+.PHONY: demo test quick lint unit ray mutants stubs locks containers bundle clean
 
 ## demo: cut a model, serve both halves, stream real frames (no torch, no root)
 demo: .venv/.demo
@@ -24,6 +24,10 @@ lint: .venv/.dev
 
 unit: .venv/.dev
 	$(BIN)/python -m pytest
+
+## ray: the tests of tails on a Ray cluster, which needs hundreds of megabytes and half a minute to start
+ray: .venv/.ray
+	RAY_USAGE_STATS_ENABLED=0 $(BIN)/python -m pytest -n0 tests/cloud_server/cluster
 
 ## mutants: break lines of the core one at a time, and run their tests; long, but for NAMES='protos.wire*'
 mutants: .venv/.mutation
@@ -56,6 +60,11 @@ containers:
 	@echo "installing what the tests need"
 	@$(PIP) -e '.[dev]'
 	@touch $@ .venv/.demo
+
+.venv/.ray: .venv/.dev pyproject.toml
+	@echo "installing Ray"
+	@$(PIP) -e '.[ray]'
+	@touch $@
 
 .venv/.mutation: .venv/.dev pyproject.toml
 	@echo "installing what changes lines"

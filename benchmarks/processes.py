@@ -114,7 +114,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 def _compare(graph: onnx.ModelProto, folder: Path, load: Load, rounds: int) -> dict[str, Any]:
     folder.mkdir()
     bundle = make_bundle(graph, folder, "graph")
-    message, compute_s = _message(bundle), _compute_s(bundle)
+    message, direct_s = message_of(bundle), compute_s(bundle)
     with _servers(folder) as servers, _clients(load) as clients:
         for server in servers.values():
             _run(server, message, load, clients)
@@ -125,7 +125,7 @@ def _compare(graph: onnx.ModelProto, folder: Path, load: Load, rounds: int) -> d
             },
             rounds,
         )
-    parts = {count: _parts(found, compute_s) for count, found in runs.items()}
+    parts = {count: _parts(found, direct_s) for count, found in runs.items()}
     return {
         "processes": parts,
         "to_one_process": {
@@ -136,7 +136,7 @@ def _compare(graph: onnx.ModelProto, folder: Path, load: Load, rounds: int) -> d
     }
 
 
-def _parts(runs: Sequence[Run], compute_s: float) -> dict[str, Any]:
+def _parts(runs: Sequence[Run], direct_s: float) -> dict[str, Any]:
     """Return what a request took, and of what that consists."""
     server = reporting.spread([run.server_s for run in runs])
     loops_s = float(np.median([run.loops_s for run in runs]))
@@ -144,8 +144,8 @@ def _parts(runs: Sequence[Run], compute_s: float) -> dict[str, Any]:
         "requests_per_s": 1 / float(np.median([run.wall_s for run in runs])),
         "server_cpu_s": server,
         "loop_cpu_s": loops_s,
-        "compute_cpu_s": compute_s,
-        "rest_cpu_s": max(0.0, server["p50"] - loops_s - compute_s),
+        "compute_cpu_s": direct_s,
+        "rest_cpu_s": max(0.0, server["p50"] - loops_s - direct_s),
         "client_cpu_s": float(np.median([run.client_s for run in runs])),
     }
 
@@ -249,12 +249,12 @@ def _clients(load: Load) -> Iterator[ProcessPoolExecutor]:
         yield clients
 
 
-def _message(bundle: Bundle) -> bytes:
+def message_of(bundle: Bundle) -> bytes:
     feeds = random_feeds(bundle.inputs, np.random.default_rng(0))
     return encode_request(*pack_request(bundle.name, "7", feeds, bundle.inputs))
 
 
-def _compute_s(bundle: Bundle, runs: int = 200) -> float:
+def compute_s(bundle: Bundle, runs: int = 200) -> float:
     """Return the CPU seconds of one run of the session, called directly; it has this one thread."""
     stage, feeds = bundle.open_tail(CLOUD), random_feeds(bundle.inputs, np.random.default_rng(0))
     for _ in range(20):

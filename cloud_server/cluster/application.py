@@ -6,6 +6,7 @@ from typing import Any
 from ray import serve
 
 from cloud_server.cluster.options import ClusterOptions, read_options
+from cloud_server.cluster.request_router import ROUTER
 from cloud_server.cluster.tail_replica import TailReplica
 from partitioner.settings.log_options import LogOptions
 
@@ -44,6 +45,7 @@ def application_of(options: ClusterOptions, logs: LogOptions) -> Any:
             "downscale_delay_s": options.downscale_delay_s,
             "look_back_period_s": _LOOK_BACK_S,
         },
+        request_router_config={"request_router_class": ROUTER},
         ray_actor_options={"num_cpus": options.cpus},
         user_config={},
         graceful_shutdown_timeout_s=options.drain_s,

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from protos.rpc.addresses import split_address
 LOCAL = "local"
 """The word for a cluster that begins and ends with this process."""
 
+_CONNECT_S = 5.0
 _LOOK_S = 0.25
 _ASK_S = 2.0
 
@@ -50,13 +52,16 @@ def connected(cluster: str) -> Iterator[None]:
         # Between proxies and replicas: half of what a request costs by calls of actors (docs/scaling.md).
         os.environ.setdefault("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1")
     try:
+        if cluster not in (LOCAL, "auto"):
+            # Ray itself would try for minutes.
+            socket.create_connection(split_address(cluster), _CONNECT_S).close()
         ray.init(
             address=cluster,
             include_dashboard=False if cluster == LOCAL else None,
             log_to_driver=cluster == LOCAL,
             logging_level=logging.WARNING,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UnreachableError(
             f"no Ray cluster answers at {cluster!r}: {_first_line(error)}. Start one with: ray start --head; "
             f"or give {LOCAL} for one of this machine alone.",
@@ -78,8 +83,9 @@ def deploy(
 ) -> list[str]:
     """Deploy tails, or renew those that are there; return HOST:PORT of each proxy that serves them.
 
-    Replicas are renewed one after another, and each goes on until another one is there. Raises BundleError
-    with what the replicas say when none of them starts, UsageError when the cluster has no room for them
+    Replicas are renewed one after another, and each goes on until another one is there. Where that
+    fails, those that were there go on, and of new ones nothing is left. Raises BundleError with what the
+    replicas say when none of them starts, UsageError when the cluster has no room for them
     within `ready_s`, and when Serve runs there already with other methods or at another port.
     """
     host, port = split_address(place.http)
@@ -93,16 +99,17 @@ def deploy(
         },
         logging_config={"enable_access_log": False, "log_level": "WARNING"},
     )
+    is_first = NAME not in serve.status().applications
     target = serve.RunTarget(application_of(options, logs), name=NAME, route_prefix="/")
     serve.run_many([target], wait_for_applications_running=False)
     until_s = clock() + place.ready_s
-    _wait_until_running(options, place, until_s, clock)
-    return _proxies(place, until_s, clock)
-
-
-def remove() -> None:
-    """Take the tails off the cluster; what they compute they finish."""
-    serve.delete(NAME)
+    try:
+        _wait_until_running(options, place, until_s, clock)
+        return _proxies(place, until_s, clock)
+    except BaseException:
+        if is_first:
+            serve.delete(NAME)
+        raise
 
 
 def _wait_until_running(
