@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "splitpoint-run"
 PATIENCE_S = 120
 """For anything that has to happen; a busy machine is slow."""
+BEGUN = time.monotonic()
 
 Record = dict[str, Any]
 T = TypeVar("T")
@@ -65,13 +66,15 @@ class Stack:
         self.bundles = folder / "bundles"
         self.logs: dict[str, Log] = {}
         self._secrets = folder / "secrets"
-        rest, metrics, grpc = free_addresses(3)
+        grpc, rest, metrics, prometheus = free_addresses(4)
         self.rest, self.metrics = f"https://{rest}", f"http://{metrics}"
+        self.prometheus = f"http://{prometheus}"
         self._environment = {
             **os.environ,
             "STACK_GRPC": grpc,
             "STACK_REST": rest,
             "STACK_METRICS": metrics,
+            "STACK_PROMETHEUS": prometheus,
             "STACK_BUNDLES": str(self.bundles),
             "STACK_SECRETS": str(self._secrets),
         }
@@ -206,6 +209,17 @@ def wait_for(
             return found
         time.sleep(pause_s)
     raise UnmetError(f"within {patience_s:.0f} s it did not come about that {what}")
+
+
+def expect(is_so: bool, otherwise: str) -> None:
+    """Raise UnmetError with the reason, unless something is so."""
+    if not is_so:
+        raise UnmetError(otherwise)
+
+
+def tell(what: str) -> None:
+    """Say what has come about, and after how long."""
+    print(f"[{time.monotonic() - BEGUN:4.0f} s] {what}", flush=True)
 
 
 def free_addresses(count: int) -> list[str]:

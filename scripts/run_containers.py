@@ -9,7 +9,7 @@ Everything is taken down at the end. When something is not so, the exit status i
 the reason.
 
 From the environment: ENGINE (docker or podman), COMPOSE (its command), BASE (another base image), BUILD_ARGS
-(more words for every build).
+(more words for every build), and PROFILES (fleet, observability, or both: these are run and watched as well).
 """
 
 import os
@@ -21,8 +21,9 @@ import time
 import tomllib
 from pathlib import Path
 
+from container_profiles import watch_fleet, watch_prometheus
 from container_records import WINDOW, by, depth, health, rate, settled
-from container_stack import ROOT, Engine, Log, Record, Stack, UnmetError, wait_for
+from container_stack import ROOT, Engine, Log, Record, Stack, UnmetError, expect, tell, wait_for
 
 TAGS = {"image": "splitpoint-base", "edge": "splitpoint-edge", "cloud": "splitpoint-cloud"}
 """Targets of the Dockerfile, and what they are called here; `image` is the base without its installers."""
@@ -30,7 +31,6 @@ MOST_MB = {"edge": 170, "cloud": 220}
 """What an image may add to its base, in MB (10^6 bytes)."""
 FALLS = 5
 """Periods of the link in one of which the cut has to follow it; a busy machine may miss some."""
-BEGUN = time.monotonic()
 
 
 def main() -> None:
@@ -58,6 +58,11 @@ def run_stack(stack: Stack) -> None:
         replace_cloud(stack, demo)
         upgrade_cloud(stack, demo)
         count_frames(stack, demo)
+        profiles = os.environ.get("PROFILES", "").split()
+        if "fleet" in profiles:
+            watch_fleet(stack)
+        if "observability" in profiles:
+            watch_prometheus(stack)
     except BaseException:
         stack.tell_logs()
         raise
@@ -266,17 +271,6 @@ def follow_link(link: Log, demo: Log, mbit: str, before: str, *, deeper: bool) -
 
     wait_for(lambda: rate(link) != mbit or has_followed(), "the link goes on", pause_s=0.05)
     return settled(demo.records) if rate(link) == mbit and has_followed() else None
-
-
-def expect(is_so: bool, otherwise: str) -> None:
-    """Raise UnmetError with the reason, unless something is so."""
-    if not is_so:
-        raise UnmetError(otherwise)
-
-
-def tell(what: str) -> None:
-    """Say what has come about, and after how long."""
-    print(f"[{time.monotonic() - BEGUN:4.0f} s] {what}", flush=True)
 
 
 if __name__ == "__main__":
