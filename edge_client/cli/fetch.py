@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from partitioner.terminal.connection_flags import secures_connections
 from partitioner.terminal.flags import flag
 from protos.errors import UsageError
 from protos.security.channel_security import ChannelSecurity
+
+if TYPE_CHECKING:
+    from partitioner.bundle.bundle import Bundle
 
 
 @secures_connections
@@ -73,7 +76,6 @@ def fetch(
     Example: splitpoint-edge fetch digits --cloud 10.0.0.2:50051 --out digits --heads-only --cuts cut-04
     """
     from edge_client.cloud.download import fetch_bundle
-    from partitioner.common.units import format_size
     from partitioner.signatures.release_book import DeviceTrust
     from protos.rpc.endpoints import Endpoint
 
@@ -93,22 +95,29 @@ def fetch(
             check=trust.check,
         )
     if json:
-        console.print_json(
-            {
-                "bundle": bundle.name,
-                "digest": bundle.digest,
-                "path": str(out),
-                "size_bytes": bundle.size_bytes,
-                "heads_only": bundle.heads_only,
-                "cuts": list(bundle.cuts),
-                "exits": list(bundle.exits.by_cut) if bundle.exits else [],
-            }
-        )
+        console.print_json(_fetched_json(bundle, out))
     else:
-        held = f", heads of {', '.join(bundle.held.cuts)} only" if bundle.held else ""
-        console.screen.print(
-            f"{bundle.name} ({format_size(bundle.size_bytes)}, digest {bundle.digest[:12]}…{held}) in {out}"
-        )
+        console.screen.print(_fetched_text(bundle, out))
+
+
+def _fetched_json(bundle: "Bundle", out: Path) -> dict[str, object]:
+    return {
+        "bundle": bundle.name,
+        "digest": bundle.digest,
+        "path": str(out),
+        "size_bytes": bundle.size_bytes,
+        "heads_only": bundle.heads_only,
+        "cuts": list(bundle.cuts),
+        "exits": list(bundle.exits.by_cut) if bundle.exits else [],
+    }
+
+
+def _fetched_text(bundle: "Bundle", out: Path) -> str:
+    from partitioner.common.units import format_size
+
+    size = format_size(bundle.size_bytes)
+    held = f", heads of {', '.join(bundle.held.cuts)} only" if bundle.held else ""
+    return f"{bundle.name} ({size}, digest {bundle.digest[:12]}…{held}) in {out}"
 
 
 def _file_progress(progress: Any) -> Callable[[str, int, int], None]:
