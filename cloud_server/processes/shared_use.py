@@ -7,6 +7,7 @@ import fcntl
 import mmap
 import os
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from struct import Struct
@@ -39,6 +40,7 @@ class SharedUse:
     def __init__(self, descriptor: int, number: int, processes: int) -> None:
         """`number`: of this process, from 0. The descriptor belongs to this from now on."""
         self.descriptor = descriptor
+        self._closer = weakref.finalize(self, os.close, descriptor)
         self._streams = Struct(f"{processes}q")
         self._row_bytes = _STREAMS + self._streams.size
         size_bytes = _FIRST_ROW + _DEVICES * self._row_bytes
@@ -76,7 +78,7 @@ class SharedUse:
     def close(self) -> None:
         """Let go of the memory, which goes with the last process that has it."""
         self._memory.close()
-        os.close(self.descriptor)
+        self._closer()
 
     def _read(self, start: int, use: DeviceUse) -> None:
         found = _ACCOUNTS.unpack_from(self._memory, start + _NAME.size)

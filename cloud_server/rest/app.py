@@ -11,7 +11,7 @@ from cloud_server.rest.metrics_page import MetricsPage
 from cloud_server.rest.pages import SafeHeaders, add_pages
 from cloud_server.rest.refusals import Answers, Heads, add_refusals
 from cloud_server.rest.repository import repository_routes
-from cloud_server.server import Served
+from cloud_server.server_parts import Served
 from protos.inference_pb2 import ModelStatisticsRequest
 from protos.serving.drain import Drain
 from protos.serving.inference import splitpoint_version

@@ -7,7 +7,7 @@ from prometheus_client.exposition import choose_encoder
 from cloud_server.models.tails import TailCounts
 from cloud_server.observability.book_sums import ToldBooks, added
 from cloud_server.observability.server_metrics import ServedFacts, add_server_metrics
-from cloud_server.server import Served
+from cloud_server.server_parts import Served
 from protos.names import EDGE, model_name
 from protos.serving.metrics import registry_of
 
