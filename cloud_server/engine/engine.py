@@ -94,6 +94,7 @@ class Engine:
         unpacking = loop.run_in_executor(self._unpacker, job.decode)
         self._entered(job)
         unpacking.add_done_callback(partial(self._left, job))
+        unpacking.add_done_callback(lambda _: job.on_unpacked(job))
         await unpacking
         future: asyncio.Future[bytes | Later] = loop.create_future()
         try:

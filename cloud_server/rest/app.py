@@ -11,6 +11,7 @@ from cloud_server.rest.metrics_page import MetricsPage
 from cloud_server.rest.pages import SafeHeaders, add_pages
 from cloud_server.rest.refusals import Answers, Heads, add_refusals
 from cloud_server.rest.repository import repository_routes
+from cloud_server.rest.strangers import let_in
 from cloud_server.server_parts import Served
 from protos.inference_pb2 import ModelStatisticsRequest
 from protos.serving.drain import Drain
@@ -26,6 +27,11 @@ def create_app(served: Served, gate: Gate = open_gate) -> FastAPI:
 
     It is asked again once a body has come, which may be long after.
     """
+
+    async def admit(request: Request) -> None:
+        await gate(request)
+        let_in(request.scope)
+
     app = FastAPI(
         title="Splitpoint",
         version=splitpoint_version(),
@@ -46,7 +52,7 @@ def create_app(served: Served, gate: Gate = open_gate) -> FastAPI:
         repository_routes(served.repository, gate),
     )
     for router in gated:
-        app.include_router(router, dependencies=[Depends(gate)])
+        app.include_router(router, dependencies=[Depends(admit)])
     return app
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 from cloud_server.rest.silent_connections import SILENT_S, leaving_silent
+from cloud_server.rest.strangers import MOST_STRANGERS, Strangers, counting_strangers
 from protos.errors import UsageError
 from protos.rpc.addresses import open_listener
 
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def serve_web(
-    server: "CloudServer", listen: str, silent_s: float = SILENT_S
+    server: "CloudServer",
+    listen: str,
+    silent_s: float = SILENT_S,
+    most_strangers: int = MOST_STRANGERS,
 ) -> AsyncIterator[str]:
     """Serve the application on `listen` (HOST:PORT) within the block; gives the address bound.
 
     It speaks TLS by the server's own files, if there are any, and takes no more connections once the server
-    drains, nor keeps one on which nothing is asked for within `silent_s`. Raises UsageError when the extra
+    drains, nor keeps one on which nothing is asked for within `silent_s`, nor more than `most_strangers` on
+    which nobody was let in. Raises UsageError when the extra
     `cloud` is not installed, or the address cannot be used or is exposed.
     """
     try:
@@ -51,7 +56,8 @@ async def serve_web(
         timeout_graceful_shutdown=math.ceil(server.options.drain_s),
     )
     config.load()
-    config.http_protocol_class = leaving_silent(config.http_protocol_class, silent_s)
+    protocol = leaving_silent(config.http_protocol_class, silent_s)
+    config.http_protocol_class = counting_strangers(protocol, Strangers(most_strangers))
     if tls is not None:
         config.ssl = tls.context()
         config.http_protocol_class = telling_names(config.http_protocol_class)

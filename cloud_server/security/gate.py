@@ -119,6 +119,12 @@ class Gate:
         """Count one request of a device; OverloadedError when that is more than it may take."""
         self._quotas.charge(device, size_bytes)
 
+    def owe(self, name: str, size_bytes: int) -> None:
+        """Count bytes that a request of a device has unfolded to, beyond those that it was charged."""
+        device = self._registry.find(name)
+        if device is not None:
+            self._quotas.owe(device, size_bytes)
+
     async def pace(self, device: RegisteredDevice, size_bytes: int) -> None:
         """Wait until a device may download so many bytes more; who gives up waiting has not had them."""
         if (wait_s := self._quotas.charge_download(device, size_bytes)) > 0:

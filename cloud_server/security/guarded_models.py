@@ -121,7 +121,13 @@ class GuardedAnswerer:
             refused.add_done_callback(partial(self._on_refused, job))
             refused.set_exception(error)
             return refused
+        job.on_unpacked = self._settle
         return self._answerer.submit(job)
+
+    def _settle(self, job: Job) -> None:
+        """Charge what a packed request has unfolded to, which nobody knows before."""
+        if job.unfolded_bytes:
+            self._gate.owe(job.caller, job.unfolded_bytes)
 
     def _admit(self, job: Job) -> None:
         try:

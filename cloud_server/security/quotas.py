@@ -70,6 +70,12 @@ class Quotas:
             if by_size:
                 by_size[1].take(size_bytes)
 
+    def owe(self, device: RegisteredDevice, size_bytes: int) -> None:
+        """Count bytes of a request that was let in, and turned out to be so much larger: who owes waits."""
+        if by_size := self._account(device, "bytes_per_s"):
+            with self._held(device):
+                by_size[1].take(size_bytes)
+
     def charge_download(self, device: RegisteredDevice, size_bytes: int) -> float:
         """Count bytes that a device downloads; return the seconds after which they may be sent.
 

@@ -70,6 +70,10 @@ class Catalogue(Protocol):
         """Return a model; UnknownNameError says which there are."""
 
 
+def _unheard(_job: "Job") -> None:
+    """Do nothing."""
+
+
 class Job:
     """One request between its arrival and its answer. `encode` makes bytes of the answer.
 
@@ -90,6 +94,8 @@ class Job:
         self.served = NO_MODEL
         self.spent: Spent | None = None
         self.encode = encode
+        self.on_unpacked: Callable[[Job], object] = _unheard
+        """Hears in the event loop that a job which `unpacks_aside` is unpacked, or could not be."""
         self.header = ModelInferRequest()
         self._data = data
         self._raw: list[memoryview] | None = None
@@ -98,6 +104,11 @@ class Job:
     def size_bytes(self) -> int:
         """How many bytes came."""
         return len(self._data)
+
+    @property
+    def unfolded_bytes(self) -> int:
+        """Bytes that a packed message has unfolded to, beyond those that came; known once it is decoded."""
+        return 0
 
     @property
     def unpacks_aside(self) -> bool:

@@ -36,8 +36,14 @@ class RestJob(Job):
         self._answer_packing = chosen_encoding(headers.get("accept-encoding", ""))
         self._json_bytes = _length(headers.get(HEADER_LENGTH))
         self._views: list[memoryview] | None = None
+        self._unfolded_bytes = 0
         self._asked = InferRequest(inputs=[])
         self.headers_out: dict[str, str] = {}
+
+    @property
+    def unfolded_bytes(self) -> int:
+        """Bytes beyond those that came; what unfolds to too much counts as the most that may."""
+        return self._unfolded_bytes
 
     @property
     def unpacks_aside(self) -> bool:
@@ -55,11 +61,20 @@ class RestJob(Job):
     def decode(self) -> tuple[ModelInferRequest, list[memoryview]]:
         """Return the header and the tensors' bytes; raises TensorError or TooLargeError."""
         if self._views is None:
-            body = unpack(self._body, self._packing, self._max_bytes)
+            body = self._unpacked()
             self._asked, self.header, self._views = infer_document.read_request(
                 body, self._json_bytes, self._model, self._version
             )
         return self.header, self._views
+
+    def _unpacked(self) -> memoryview:
+        size_bytes = self._max_bytes if self._packing else self.size_bytes
+        try:
+            body = unpack(self._body, self._packing, self._max_bytes)
+            size_bytes = len(body)
+        finally:
+            self._unfolded_bytes = max(0, size_bytes - self.size_bytes)
+        return body
 
     def _packed(self, answer: ModelInferResponse, raw: Sequence[Buffer]) -> bytes:
         document, behind = infer_document.write_answer(answer, raw, self._asked)

@@ -1,5 +1,6 @@
 """The gate on REST: the same devices, roles and limits as behind gRPC."""
 
+import gzip
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -42,11 +43,13 @@ async def client_of(bundle: Bundle, path: Path) -> AsyncIterator[Any]:
                 page: str,
                 token: str = "",
                 later: Callable[[], bytes] | None = None,
+                packing: str = "",
                 **more: Any,
             ) -> httpx.Response:
                 if later is not None:
                     more["content"] = behind(later)
                 headers = {"authorization": f"Bearer {token}"} if token else {}
+                headers |= {"content-encoding": packing} if packing else {}
                 return await client.request(method, page, headers=headers, **more)
 
             async def behind(later: Callable[[], bytes]) -> AsyncIterator[bytes]:
@@ -166,6 +169,18 @@ async def test_body_that_its_device_may_not_send_is_not_unpacked(
             found = await ask("POST", INFER, token.text, content=b" " * size)
             assert found.status_code == status
     assert unpacked == []
+
+
+async def test_what_a_packed_body_unfolds_to_counts(residual_bundle: Bundle, path: Path) -> None:
+    """By what comes there would be room for twenty of these in a second."""
+    token = enrol(path, "cam", "infer", limits=Limits(bytes_per_s=100_000))
+    body = gzip.compress(json.dumps(document(residual_bundle)).encode() + b" " * 3_000_000)
+    assert len(body) < 5_000
+    async with client_of(residual_bundle, path) as ask:
+        first = await ask("POST", INFER, token.text, content=body, packing="gzip")
+        second = await ask("POST", INFER, token.text, content=body, packing="gzip")
+    assert (first.status_code, second.status_code) == (200, 429)
+    assert int(second.headers["retry-after"]) > 5  # of the 30 s that the first owes
 
 
 async def test_large_body_is_unpacked_once_and_answered(
