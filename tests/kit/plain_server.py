@@ -37,6 +37,7 @@ class PlainServer:
         self.calls = self.streamed = 0
         self.configs = {name: _config(repository / name) for name in self.models}
         self.address = ""
+        self.ready_word = "READY"
         self._repository = repository
         self._streams, self._port = streams, port
         self._hidden = set() if tells_configs else {"ModelConfig"}
@@ -87,7 +88,9 @@ class PlainServer:
     async def _index(self, _request: object, _context: object) -> Any:
         kind = oip.RepositoryIndexResponse.ModelIndex
         return oip.RepositoryIndexResponse(
-            models=[kind(name=name, version="1", state="READY") for name in sorted(self.models)]
+            models=[
+                kind(name=name, version="1", state=self.ready_word) for name in sorted(self.models)
+            ]
         )
 
     async def _metadata(self, request: Any, context: Any) -> Any:

@@ -142,7 +142,9 @@ class _Asked:
         index = await self.known("RepositoryIndex", request, oip.RepositoryIndexResponse)
         if index is None or not index.models:
             return None
-        return frozenset(each.name for each in index.models if each.state in ("", _READY))
+        # MLServer says `State.READY`.
+        states = ((each.name, each.state.rpartition(".")[2]) for each in index.models)
+        return frozenset(name for name, state in states if state in ("", _READY))
 
     async def look(self, model: _Model, bundle: Bundle) -> _Found | None:
         """Return what the server says of a model; None where it has none of this name."""

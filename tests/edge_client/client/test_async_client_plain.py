@@ -79,7 +79,7 @@ async def test_server_whose_streams_do_not_answer_is_asked_by_single_calls(
 ) -> None:
     inputs = frames(residual_bundle, 6)
     async with (
-        PlainServer(repository, streams=streams, has_index=False) as server,
+        PlainServer(repository, streams=streams, has_index=streams == "broken") as server,
         AsyncEdgeClient(server.address, residual_bundle, "cut-02") as client,
     ):
         results = [*await asyncio.gather(*map(client.infer, inputs[:3]))]
@@ -88,6 +88,16 @@ async def test_server_whose_streams_do_not_answer_is_asked_by_single_calls(
     for each, result in zip(inputs, results, strict=True):
         assert_same(result.outputs, whole(residual_bundle, each))
     assert server.calls == 6
+
+
+@pytest.mark.parametrize(("state", "ready"), [("State.READY", True), ("LOADING", False)])
+async def test_models_are_used_once_the_index_says_that_they_are_ready(
+    residual_bundle: Bundle, repository: Path, state: str, ready: bool
+) -> None:
+    async with PlainServer(repository) as server:
+        server.ready_word = state  # as MLServer says it
+        async with AsyncEdgeClient(server.address, residual_bundle, "cut-02") as client:
+            assert client.cloud_is_away is not ready
 
 
 async def test_values_that_a_codec_cannot_keep_go_to_the_tail_itself(
