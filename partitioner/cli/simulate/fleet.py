@@ -10,6 +10,7 @@ from partitioner.cli.flags.link import LinkFlags, TraceColumns
 from partitioner.cli.flags.output import RowsFlags
 from partitioner.cli.flags.profiles import ProfileFlags
 from partitioner.cli.flags.terms import TermsFlags
+from partitioner.cli.simulate.engines import EngineFlags
 from partitioner.common.defaults import DEFAULT_WINDOW
 from partitioner.settings.panels import CHOICE, LINK, LOAD
 from partitioner.terminal.console import print_json, progress, remark, screen
@@ -18,10 +19,13 @@ from partitioner.terminal.flags import flag
 from protos.errors import UsageError
 
 if TYPE_CHECKING:
+    from partitioner.bundle.bundle import Bundle
+    from partitioner.devices.device import Device
     from partitioner.network.trace import Trace
     from partitioner.planning.plan import Plan
     from partitioner.planning.terms import Terms
     from partitioner.simulation.fleet.fleet_simulation import FleetSimulation
+    from partitioner.simulation.sizing.sized_fleet import FleetSizing
 
 _AUTO = "auto"
 
@@ -116,7 +120,11 @@ class FleetFlags:
     ] = None
     p99: Annotated[
         str | None,
-        flag("The p99 to keep, with --workers auto and --minimize cost.", "TIME", panel=LOAD),
+        flag(
+            "The p99 to keep, with --workers auto, --minimize cost and --engine.",
+            "TIME",
+            panel=LOAD,
+        ),
     ] = None
     batch: Annotated[int, flag("Frames that a worker takes at once.", "N", panel=LOAD, min=1)] = 1
     batch_cost: Annotated[
@@ -150,12 +158,50 @@ class FleetFlags:
                 runs=self.runs, seed=self.seed, on_progress=show,
             )  # fmt: skip
 
+    def size(
+        self,
+        plan: "Plan",
+        uplinks: "Trace",
+        share: int,
+        machines: EngineFlags,
+        price_gb: float | None,
+    ) -> "FleetSizing":
+        """Find the machines for each engine, and show how far that is. Raises what `size_fleet` does."""
+        from partitioner.common.units import parse_duration
+        from partitioner.simulation.sizing.load import Batching, FleetLoad, Sampling
+        from partitioner.simulation.sizing.search import size_fleet
+
+        if self.p99 is None:
+            raise UsageError("--engine needs to know what for. Give --p99 300ms.")
+        given = {
+            "--workers": self.workers,
+            "--deadline": self.deadline,
+            "--minimize": None if self.minimize == "latency" else self.minimize,
+        }
+        if other := next((name for name, value in given.items() if value is not None), None):
+            raise UsageError(
+                f"{other} is of a fleet on workers, and --engine of one on machines. Give one of them."
+            )
+        load = FleetLoad(self.devices, self.fps, parse_duration(self.p99), self.window, share)
+        with progress() as bar:
+            task = bar.add_task("sizing", total=None)
+
+            def show(what: str, done: int, _total: int) -> None:
+                bar.update(task, description=what, completed=done)
+
+            return size_fleet(
+                plan, uplinks, load, machines.machine(price_gb), machines.read(), options=self.options,
+                batching=Batching(self.batch, self.batch_cost), sampling=Sampling(self.seed),
+                on_progress=show,
+            )  # fmt: skip
+
 
 def fleet(
     bundle: BundleArgument,
     link: LinkFlags,
     uplink: UplinkFlags,
     load: FleetFlags,
+    machines: EngineFlags,
     terms: TermsFlags,
     profiles: ProfileFlags,
     output: RowsFlags,
@@ -164,13 +210,17 @@ def fleet(
 ) -> None:
     """Run many devices on shared uplinks and one cloud: latency, deadlines, load, energy and the bill.
 
-    With a --trace, --rtt and --down say what it does not. A picture has the distribution of latencies.
+    With a --trace, --rtt and --down say what it does not. A picture has the distribution of latencies. With
+    --engine it says how many machines keep --p99 behind each serving engine, and what they cost.
 
     Exit status 6: nothing keeps the --p99; the message, and with --json the document on stdout, names the
     nearest miss.
 
     Example: splitpoint simulate fleet resnet50 --link 20mbit,50ms --devices 200 --fps 2 --minimize cost
     --p99 300ms --price-worker-hour 0.17
+
+    Example: splitpoint simulate fleet resnet50 --link 20mbit,50ms --devices 10000 --fps 2 --p99 300ms
+    --engine all --machine-cores 16 --price-machine-hour 0.77 --spare 1
     """
     if find_spec("simpy") is None:
         raise UsageError("fleets need simpy. Install it with: pip install 'splitpoint[simulate]'.")
@@ -183,6 +233,7 @@ def fleet(
     from protos.errors import InfeasibleError
 
     output.check()
+    machines.check()
     uplinks = uplink.read(link)
     priced = terms.read()
     loaded = Bundle.load(bundle)
@@ -194,6 +245,10 @@ def fleet(
         codec=codec,
         accuracy_drop=accuracy_drop,
     )
+    if machines.are_asked_for:
+        found = load.size(plan, uplinks, uplink.share, machines, terms.price_gb)
+        _report_sizing(found, loaded, plan, target, output)
+        return
     try:
         done = load.simulate(plan, uplinks, uplink.share, priced)
     except InfeasibleError as error:
@@ -211,6 +266,39 @@ def fleet(
         return
     _show(done)
     for note in (*guess_notes(plan, target), *scale_notes(plan)):
+        remark(f"Note: {note}")
+    output.tell()
+
+
+def _report_sizing(
+    found: "FleetSizing", bundle: "Bundle", plan: "Plan", target: "Device | None", output: RowsFlags
+) -> None:
+    from partitioner.common.files import write_csv
+    from partitioner.reports.plans.guesses import guess_notes, ranges_json
+    from partitioner.reports.plans.plan import scale_notes
+    from partitioner.reports.simulations.machines import (
+        machine_text,
+        notes,
+        sizing_rows,
+        sizing_table,
+        sizing_text,
+    )
+
+    if output.plot:
+        raise UsageError("a sizing is a table, of which there is no picture. Leave --plot out.")
+    rows = sizing_rows(found)
+    if output.csv:
+        write_csv(output.csv, tuple(rows[0]), (tuple(row.values()) for row in rows))
+    if output.as_json:
+        bundle_json = {"name": bundle.name, "digest": bundle.digest}
+        print_json(
+            {"bundle": bundle_json, **found.to_dict(), "not_measured": ranges_json(plan, target)}
+        )
+        return
+    screen.print(sizing_text(found))
+    screen.print(sizing_table(found))
+    screen.print(machine_text(found))
+    for note in (*notes(found), *guess_notes(plan, target), *scale_notes(plan)):
         remark(f"Note: {note}")
     output.tell()
 
