@@ -4,7 +4,7 @@ Two servers of the same tails take turns, one that computes each request alone a
 them, in the same turns: the same session called directly, row by row and in batches of the size that the
 server came to, by as many threads as it has workers; and a bare stream of gRPC with the same bytes. A machine
 that did nothing but these two would give 1 / (1/direct + 1/stream) requests a second; the server is
-compared with that.
+compared with that. With --provider CUDAExecutionProvider servers and session compute on a GPU.
 """
 
 import argparse
@@ -31,8 +31,10 @@ from benchmarks.convolutions import lasting
 from benchmarks.serving import alternate, make_bundle, watched
 from edge_client.cloud.stream import METHOD
 from partitioner.bundle.bundle import Bundle
+from partitioner.common.defaults import DEFAULT_PROVIDER
 from partitioner.common.memory import keep_freed_pages
-from partitioner.runtime.sessions import Stage, random_feeds
+from partitioner.runtime.providers import check_provider
+from partitioner.runtime.sessions import RuntimeOptions, Stage, random_feeds
 from protos.inference_pb2 import ModelStatisticsRequest
 from protos.inference_pb2_grpc import GRPCInferenceServiceStub
 from protos.names import CLOUD
@@ -59,6 +61,7 @@ def layers(number: int) -> onnx.ModelProto:
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure each tail in each way, in turns."""
     keep_freed_pages()
+    check_provider(arguments.provider)
     with tempfile.TemporaryDirectory() as name, event_loop() as runner:
         folder = Path(name)
         tails = {
@@ -107,7 +110,7 @@ def _compare(
         before = _executed(servers["batched"].address)
         ways["batched"].ask()
         size = max(1, round(_mean_batch(before, _executed(servers["batched"].address))))
-        stage = bundle.open_tail(CLOUD)
+        stage = bundle.open_tail(CLOUD, RuntimeOptions(provider=arguments.provider))
         ways["direct"] = _direct(stage, 1, arguments)
         ways["direct_batched"] = _direct(stage, size, arguments)
         before, cpu = _executed(servers["batched"].address), {name: [] for name in ways}
@@ -154,7 +157,10 @@ def _servers(
     feeds = random_feeds(bundle.inputs, np.random.default_rng(0))
     message = encode_request(*pack_request(bundle.name, "7", feeds, bundle.inputs))
     answer_bytes = sum(array.nbytes for array in bundle.open_tail(CLOUD).run(feeds).values())
-    common = ("--workers", str(arguments.workers), "--preload", CLOUD, "--queue-wait", "1min")
+    common = (
+        "--workers", str(arguments.workers), "--preload", CLOUD, "--queue-wait", "1min",
+        "--provider", arguments.provider,
+    )  # fmt: skip
     batches = {
         "unbatched": ("--max-batch-size", "1"),
         "batched": (
@@ -212,5 +218,13 @@ def _mean_batch(before: tuple[int, int], after: tuple[int, int]) -> float:
 
 if __name__ == "__main__":
     reporting.main(
-        __doc__, measure, rounds=7, requests=400, in_flight=32, workers=2, batch=8, delay_us=0
+        __doc__,
+        measure,
+        rounds=7,
+        requests=400,
+        in_flight=32,
+        workers=2,
+        batch=8,
+        delay_us=0,
+        provider=DEFAULT_PROVIDER,
     )
