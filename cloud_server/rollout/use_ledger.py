@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cloud_server.rollout.verdict import MOST_REASONS, VersionUse
+from cloud_server.rollout.verdict import MOST_REASONS, SEVERAL, VersionUse
 from protos.telemetry import Telemetry, VersionSeen
 
 _MINUTE_S = 60.0
@@ -74,6 +74,17 @@ class _Total:
     counts: Counts = NONE
     begun: Counts = NONE
     reasons: Counter[str] = field(default_factory=Counter)
+    faulty: set[str] = field(default_factory=set)
+    """Edges that have told of faults since then, the first few of them."""
+    falling: set[str] = field(default_factory=set)
+    """Those that have told of fallbacks."""
+
+    def add(self, edge: str, new: Counts) -> None:
+        """Count what an edge has served by the version."""
+        self.counts = self.counts.plus(new)
+        for told, edges in ((new.faults, self.faulty), (new.fallbacks, self.falling)):
+            if told and len(edges) < SEVERAL:
+                edges.add(edge)
 
 
 class UseLedger:
@@ -104,6 +115,7 @@ class UseLedger:
         key = name, digest
         total = self._totals.setdefault(key, _Total())
         total.begun = total.counts
+        total.faulty, total.falling = set(), set()
         for minute in self._minutes.values():
             minute.pop(key, None)
         if not again:
@@ -124,7 +136,13 @@ class UseLedger:
         """Return what they have told of it since its roll-out began."""
         total = self._totals.get((name, digest), _Total())
         counts = total.counts.since(total.begun)
-        return VersionUse(total.devices, total.refused - total.excused, *counts)
+        return VersionUse(
+            total.devices,
+            total.refused - total.excused,
+            *counts,
+            faulty=len(total.faulty),
+            falling=len(total.falling),
+        )
 
     def beside(self, name: str, one: str, other: str) -> tuple[VersionUse, VersionUse]:
         """Return what two versions of a bundle served in the minutes in which both did."""
@@ -178,13 +196,15 @@ class UseLedger:
             return
         total = self._totals[key]
         if new is not None:
-            total.counts = total.counts.plus(new)
+            total.add(snapshot.edge, new)
             minute[key] = minute.get(key, NONE).plus(new)
             return
         # The first word of a device may tell of hours.
-        total.counts = total.counts.plus(device.counts[told.digest])
+        counts = device.counts[told.digest]
         if key in self._again:
-            total.begun = total.begun.plus(device.counts[told.digest])
+            total.counts, total.begun = total.counts.plus(counts), total.begun.plus(counts)
+        else:
+            total.add(snapshot.edge, counts)
 
     def _enter(self, device: _Device, known: Known) -> None:
         """Count a device among those that run a version, and those that refuse one."""

@@ -10,7 +10,9 @@ _WORSE = 0.05
 """By which share of its frames more may fall back or fail than with the version before."""
 MOST_REASONS = 3
 """Of devices that refused a version, so many are repeated."""
-_REFUSALS, _REFUSAL_SHARE = 2, 0.2
+SEVERAL = 2
+"""So many devices have to tell of it, where so many run a version: one may be broken, or no friend."""
+_REFUSALS, _REFUSAL_SHARE = SEVERAL, 0.2
 """So many devices that refused a version, and that share of those which tried it, are too many."""
 
 
@@ -29,6 +31,10 @@ class VersionUse:
     """Frames that failed by what a version may be to blame for."""
     reasons: tuple[str, ...] = ()
     """Some of those for which devices have refused it, each once."""
+    faulty: int = 0
+    """Devices that have told of faults; no more than SEVERAL are counted."""
+    falling: int = 0
+    """Those that have told of fallbacks, in the same way."""
 
     @property
     def fault_share(self) -> float:
@@ -51,11 +57,13 @@ def why_back(new: VersionUse, before: VersionUse, beside: tuple[VersionUse, Vers
     tried = new.devices + new.refused
     if new.refused >= _REFUSALS and new.refused >= _REFUSAL_SHARE * tried:
         return f"of {plural(tried, 'device')} that tried it {new.refused:,} have refused it"
-    if new.frames >= LEAST_FRAMES and new.fault_share > before.fault_share + _WORSE:
+    several = min(SEVERAL, new.devices)
+    is_judged = new.frames >= LEAST_FRAMES and new.faulty >= several
+    if is_judged and new.fault_share > before.fault_share + _WORSE:
         shares = f"{new.fault_share:.0%} of {plural(new.frames, 'frame')}"
         return f"{shares} failed by it, and {before.fault_share:.0%} with the version before"
     ours, theirs = beside
-    enough = min(ours.frames, theirs.frames) >= LEAST_FRAMES
+    enough = min(ours.frames, theirs.frames) >= LEAST_FRAMES and new.falling >= several
     if enough and ours.fallback_share > theirs.fallback_share + _WORSE:
         return (
             f"{ours.fallback_share:.0%} of {plural(ours.frames, 'frame')} fell back, and in the same "

@@ -129,7 +129,7 @@ def test_roll_out_that_begins_again_counts_neither_old_frames_nor_old_refusals(
 ) -> None:
     ledger.begin("net", NEW, again=False)
     ledger.hear([seen("1", NEW, 0, 300, faults=90), refusing("2", 0), refusing("3", 0)])
-    assert ledger.since("net", NEW) == VersionUse(1, 2, 300, 0, 90)
+    assert ledger.since("net", NEW) == VersionUse(1, 2, 300, 0, 90, faulty=1)
     ledger.begin("net", NEW, again=True)
     assert ledger.since("net", NEW) == VersionUse(1, 0)
     assert ledger.use("net", NEW) == VersionUse(1, 2, 300, 0, 90)
@@ -141,7 +141,7 @@ def test_roll_out_that_begins_again_counts_neither_old_frames_nor_old_refusals(
             refusing("3", 2),  # it has tried again
         ]
     )
-    assert ledger.since("net", NEW) == VersionUse(1, 1, 10, 0, 1)
+    assert ledger.since("net", NEW) == VersionUse(1, 1, 10, 0, 1, faulty=1)
 
 
 def test_after_a_restart_what_was_told_before_a_roll_out_began_again_is_not_told_anew(
@@ -153,7 +153,7 @@ def test_after_a_restart_what_was_told_before_a_roll_out_began_again_is_not_told
     assert ledger.since("net", NEW) == VersionUse(1, 0)
     other = Ledger()  # of a roll-out that was never rolled back
     other.hear(told)
-    assert other.since("net", NEW) == VersionUse(1, 2, 300, 0, 90)
+    assert other.since("net", NEW) == VersionUse(1, 2, 300, 0, 90, faulty=1)
 
 
 def test_devices_that_are_silent_or_too_many_are_no_part_of_the_fleet() -> None:
