@@ -21,6 +21,8 @@ from protos import inference_pb2 as oip
 from protos.inference_pb2_grpc import GRPCInferenceServiceStub
 
 _READY_S = 120.0
+_UNREFUSED = ("--queue-wait", "60s")
+"""What is compared is the cost of answers: a loaded machine is not to have requests refused."""
 _FIND_TRITON = (
     "import json, sys, pytriton.utils.distribution as d; "
     "v = '.'.join(map(str, sys.version_info[:2])); "
@@ -59,7 +61,10 @@ class EngineServer:
 @contextmanager
 def ours(bundles: Path, workers: int) -> Iterator[EngineServer]:
     """Run `splitpoint-cloud serve` until the end of the block."""
-    with watched(bundles, "--workers", str(workers), "--http", "off") as (address, process):
+    with watched(bundles, "--workers", str(workers), "--http", "off", *_UNREFUSED) as (
+        address,
+        process,
+    ):
         yield EngineServer(address, process.pid)
 
 
@@ -110,7 +115,17 @@ def ray(python: str, bundles: Path, workers: int) -> Iterator[EngineServer]:
         "--log-level",
         "error",
     ]
-    command = [python, "-c", code, "cluster", "--bundles", str(bundles), *flags, *replicas]
+    command = [
+        python,
+        "-c",
+        code,
+        "cluster",
+        "--bundles",
+        str(bundles),
+        *flags,
+        *replicas,
+        *_UNREFUSED,
+    ]
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
     with _running(command, environment) as process:
         address = f"127.0.0.1:{port}"

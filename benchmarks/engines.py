@@ -38,7 +38,8 @@ SMALL_S, MIDDLE_S = 0.00115, 0.005
 COSTS = reporting.RESULTS / "engine_costs.json"
 _WARM_UP = 60
 _IDLE_S = 4.0
-_TITLES = {"ours": "Splitpoint", "triton": "Triton, Python backend", "ray": "Ray Serve"}
+_CALLED = {"ours": "splitpoint", "triton": "triton", "ray": "ray-serve"}
+"""As `splitpoint simulate fleet --engine` calls them."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def _compare(
     return {
         "tail_cpu_s": case.tail_s,
         "request_bytes": len(case.message),
+        "answer_bytes": len(runner.run(_answer(engines["ours"].address, case.message))),
         "ways": {name: _parts(alone[name], found) for name, found in runs.items()},
     }
 
@@ -206,20 +208,28 @@ async def _by_call(address: str, message: bytes, in_flight: int, requests: int) 
     return took_s
 
 
+async def _answer(address: str, message: bytes) -> bytes:
+    options = channel_options(DEFAULT_MAX_MESSAGE_BYTES)
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        ask: Any = channel.unary_unary(UNARY)
+        answer: bytes = await ask(message)
+        return answer
+
+
 def _write_costs(found: dict[str, Any], cases: dict[str, Case]) -> None:
     rows = []
     for key, case in cases.items():
         model = found["models"][key]
-        for name, title in _TITLES.items():
+        for name, called in _CALLED.items():
             if (way := model["ways"].get(name)) is None:
                 continue
             idle_s = found["idle_cpu_share"][name] * way["wall_s"]
             memory = found["memory_before"][name]
             row = {
-                "engine": name,
-                "title": title,
+                "engine": called,
                 "tail_s": case.tail_s,
                 "request_bytes": model["request_bytes"],
+                "answer_bytes": model["answer_bytes"],
                 "request_cpu_s": max(way["cpu_s"]["p50"] - idle_s, 1e-9),
                 "process_bytes": memory["proportional_bytes"],
             }

@@ -1,12 +1,16 @@
 """The methods of our gRPC services without a server of gRPC: bytes in, bytes out."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import grpc
 
 from protos.errors import TooLargeError, UnknownNameError, plural
 from protos.serving.refusals import refuse
+
+_WRITTEN_AHEAD = 1
+"""Answers of a stream that wait for Serve: they are pieces of a bundle."""
 
 
 class Answer:
@@ -27,15 +31,23 @@ class _Asked(NamedTuple):
     invocation_metadata: tuple[()] = ()
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """The end of a call whose status is set."""
 
 
 class _Call:
     """A call of Serve as our handlers know calls of gRPC."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, written: "asyncio.Queue[bytes | None] | None" = None) -> None:
+        self.serialize: Callable[[Any], bytes] | None = None
+        """Makes bytes of what is written; None: it is bytes already."""
         self._context = context
+        self._written = written
+
+    async def write(self, message: Any) -> None:
+        """Hand on one answer of many, once the one before is on its way."""
+        if self._written is not None:
+            await self._written.put(self.serialize(message) if self.serialize else message)
 
     def peer(self) -> str:
         """Return where the call comes from."""
@@ -51,7 +63,7 @@ class _Call:
         self._context.set_code(code)
         self._context.set_details(details)
         self._context.set_trailing_metadata(list(trailers))
-        raise _RefusedError
+        raise RefusedError(details)
 
 
 class MethodTable:
@@ -77,19 +89,50 @@ class MethodTable:
         call: Any = _Call(context)
         try:
             return Answer(await self._called(method, data, call))
-        except _RefusedError:
+        except RefusedError:
             return Answer(b"")
 
+    async def answers(self, method: str, data: bytes, context: Any) -> AsyncIterator[Answer]:
+        """Call a method of one request and many answers, and yield these.
+
+        A refusal raises RefusedError: Serve takes the status of a stream without answers from nothing else.
+        """
+        written: asyncio.Queue[bytes | None] = asyncio.Queue(_WRITTEN_AHEAD)
+        call: Any = _Call(context, written)
+        calling = asyncio.create_task(self._streamed(method, data, call, written))
+        try:
+            while (answer := await written.get()) is not None:
+                yield Answer(answer)
+            await calling
+        finally:
+            calling.cancel()
+
+    async def _streamed(
+        self, method: str, data: bytes, call: Any, written: "asyncio.Queue[bytes | None]"
+    ) -> None:
+        try:
+            handler = await self._handler(method, data, call)
+            call.serialize = handler.response_serializer
+            await handler.unary_stream(_request(handler, data), call)
+        finally:
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():  # else nobody reads any more
+                await written.put(None)
+
     async def _called(self, method: str, data: bytes, call: Any) -> bytes:
+        handler = await self._handler(method, data, call)
+        found = await handler.unary_unary(_request(handler, data), call)
+        answer: bytes = handler.response_serializer(found) if handler.response_serializer else found
+        return answer
+
+    async def _handler(self, method: str, data: bytes, call: Any) -> Any:
+        """Return the handler of a method, if the request is not too large for it."""
         if len(data) > self._max_message_bytes:
             await refuse(call, self._too_large(data))
         handler = self._find(method)
         if handler is None:
             await refuse(call, UnknownNameError(f"this server has no method {method}."))
-        request = handler.request_deserializer(data) if handler.request_deserializer else data
-        found = await handler.unary_unary(request, call)
-        answer: bytes = handler.response_serializer(found) if handler.response_serializer else found
-        return answer
+        return handler
 
     def _find(self, method: str) -> Any:
         asked: Any = _Asked(method)
@@ -100,3 +143,7 @@ class MethodTable:
             f"the request has {plural(len(data), 'byte')}, and {self._max_message_bytes:,} are allowed. Use "
             "another cut or codec, or raise --max-message there."
         )
+
+
+def _request(handler: Any, data: bytes) -> Any:
+    return handler.request_deserializer(data) if handler.request_deserializer else data

@@ -75,6 +75,8 @@ class InferStream:
         """What the server has ended the stream with, if it was told to stop."""
         self.has_answered = False
         """True once any request was answered."""
+        self.is_unknown = False
+        """True once the server has said that it knows no such streams."""
         self._server = server
         self._call = method()
         self._pending: dict[str, PendingRequest] = {}
@@ -243,6 +245,7 @@ class InferStream:
         if failure.code() in _BROKEN and "larger than max" not in text:
             return self._broken(text)
         if failure.code() is grpc.StatusCode.UNIMPLEMENTED:
+            self.is_unknown = True
             return FaultError(
                 f"the server at {self._server} does not speak the Open Inference Protocol ({text}). Check "
                 "the address: another service may listen there."

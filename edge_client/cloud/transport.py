@@ -23,7 +23,7 @@ def unheard(*_: object) -> None:
 class GrpcTransport:
     """Requests over one stream, which is opened by the first and, once broken, by the next one.
 
-    A standard server is asked by single calls where its stream does not answer.
+    A server without streams is asked by single calls, and so is a standard one whose stream does not answer.
 
     `server`: an address alone is asked in the clear. Of several servers one is asked at a time.
     """
@@ -127,8 +127,13 @@ class GrpcTransport:
         return self._stream
 
     def _gives_up(self, way: InferStream | InferCalls) -> bool:
-        """Tell whether to ask by single calls instead: a standard server's stream that has never answered."""
-        if not self.is_plain or not isinstance(way, InferStream) or way.has_answered:
+        """Tell whether to ask by single calls instead: the server knows no streams.
+
+        A standard one may have them for something else: then its stream has never answered.
+        """
+        if not isinstance(way, InferStream) or way.has_answered:
+            return False
+        if not (self.is_plain or way.is_unknown):
             return False
         if self._stream is way:
             self._streams, self._stream = False, None

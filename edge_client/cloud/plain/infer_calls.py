@@ -13,6 +13,7 @@ from edge_client.cloud.unary_call import OIP_SERVICE
 from protos.errors import FaultError, LateError, TensorError, UnreachableError
 from protos.rpc.calls import translate
 from protos.rpc.endpoints import Endpoint
+from protos.wire.checksums import check_seal
 from protos.wire.framing import decode_response
 
 _GIVEN_UP = 32
@@ -109,6 +110,7 @@ class InferCalls:
         self._heard_at = perf_counter()
         try:
             header, tensors = decode_response(data or b"")
+            check_seal(header, tensors)
             reply = read_reply(header, tensors, pending, len(data or b""), self._heard_at)
         except TensorError as error:
             raise FaultError(f"the answer of {self._server} makes no sense: {error}") from error

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,8 +20,12 @@ import numpy as np
 import psutil
 import pytest
 
+from edge_client.client.sync_client import EdgeClient
+from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle
+from partitioner.runtime.sessions import random_feeds
 from protos.inference_pb2 import ModelInferRequest
+from protos.tensors import Array
 from tests.kit.cloud_calls import connected, crossing, oip_stub, outputs_of, request_for, uncut
 from tests.kit.frames import crossing_cuts
 from tests.kit.server_process import COMMAND
@@ -108,9 +112,14 @@ class Frames:
         cut = crossing_cuts(bundle)[0]
         self.requests = [request_for(bundle, cut, crossing(bundle, cut, seed)) for seed in range(8)]
         self.expected = [uncut(bundle, seed) for seed in range(8)]
+        self.bundle, self.cut = bundle, cut
+        self.inputs = [random_feeds(bundle.inputs, np.random.default_rng(s)) for s in range(8)]
 
     def is_right(self, at: int, answer: Any) -> bool:
-        found, wanted = outputs_of(answer), self.expected[at]
+        return self.are_right(at, outputs_of(answer))
+
+    def are_right(self, at: int, found: Mapping[str, Array]) -> bool:
+        wanted = self.expected[at]
         return all(np.allclose(found[name], wanted[name], rtol=1e-4, atol=1e-4) for name in wanted)
 
 
@@ -160,6 +169,34 @@ def load(address: str, frames: Frames, callers: int) -> Iterator[Tally]:
         ended.set()
         for thread in threads:
             thread.join()
+
+
+@contextmanager
+def edge(address: str, frames: Frames) -> Iterator[Tally]:
+    """An edge within the block, with one frame after another; `asked_again`: what it finished itself."""
+    tally, ended = Tally(), threading.Event()
+
+    def run() -> None:
+        with EdgeClient(address, frames.bundle, cut=frames.cut, codec="raw") as client:
+            at = 0
+            while not ended.is_set():
+                result = client.infer(frames.inputs[at])
+                if result.error is not None:
+                    tally.lost.append(str(result.error))
+                elif frames.are_right(at, result.outputs):
+                    tally.right += result.served_by is ServedBy.CLOUD
+                    tally.asked_again += result.served_by is not ServedBy.CLOUD
+                else:
+                    tally.wrong += 1
+                at = (at + 1) % len(frames.inputs)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield tally
+    finally:
+        ended.set()
+        thread.join()
 
 
 def wait(condition: Callable[[], object], what: str) -> None:
@@ -258,10 +295,16 @@ def test_node_dies_under_load_and_no_frame_is_lost(deployed: Nodes, frames: Fram
     assert deployed.deploy(*ON_BOTH_NODES).returncode == 0
     wait(lambda: len(deployed.replicas()) == 3, "replicas on both nodes")
     before = deployed.replicas()
-    with load(deployed.address, frames, callers=8) as tally:
-        wait(lambda: tally.right > 200, "frames by all of them")
+    with (
+        load(deployed.address, frames, callers=8) as tally,
+        edge(deployed.address, frames) as by_edge,
+    ):
+        wait(lambda: tally.right > 200 and by_edge.right > 20, "frames by all of them")
         deployed.kill()
         wait(lambda: before - deployed.replicas(), "replicas to be gone with their node")
         after = tally.right
         wait(lambda: tally.right > after + 200, "frames by the node that is left")
+        served = by_edge.right
+        wait(lambda: by_edge.right > served + 20, "the edge to be served again")
     nothing_lost(tally)
+    nothing_lost(by_edge)

@@ -1,6 +1,6 @@
 """Our methods without a server of gRPC, called as Serve calls them."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -20,27 +20,7 @@ from protos.serving.inference import SERVICE, InferenceService
 from protos.serving.message_guard import GuardedServer
 from tests.kit.cloud_calls import crossing, outputs_of, request_for, uncut
 from tests.kit.frames import crossing_cuts
-
-
-class ServeContext:
-    """What Serve hands to a replica of a call."""
-
-    def __init__(self) -> None:
-        self.code: grpc.StatusCode | None = None
-        self.details = ""
-        self.trailers: Sequence[tuple[str, str]] = ()
-
-    def peer(self) -> str:
-        return "ipv4:127.0.0.1:1"
-
-    def set_code(self, code: grpc.StatusCode) -> None:
-        self.code = code
-
-    def set_details(self, details: str) -> None:
-        self.details = details
-
-    def set_trailing_metadata(self, trailers: Sequence[tuple[str, str]]) -> None:
-        self.trailers = trailers
+from tests.kit.serve_proxy import ServeContext
 
 
 @pytest.fixture

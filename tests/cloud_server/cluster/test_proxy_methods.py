@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 
-from cloud_server.cluster.proxy_methods import ADD_METHODS, HEALTH, METHODS, add_methods
+from cloud_server.cluster.proxy_methods import ADD_METHODS, HEALTH, METHODS, STREAMS, add_methods
 from protos import inference_pb2
 from protos.serving.inference import SERVICE
 
@@ -22,13 +22,14 @@ class Proxy:
 def test_proxy_gets_requests_and_answers_as_bytes() -> None:
     proxy = Proxy()
     add_methods(object(), proxy)
-    assert sorted(proxy.methods) == sorted(
-        f"/{service}/{name}" for service, names in METHODS.items() for name in names
-    )
-    for handler in proxy.methods.values():
+    streams = {f"/{service}/{name}" for service, names in STREAMS.items() for name in names}
+    others = {f"/{service}/{name}" for service, names in METHODS.items() for name in names}
+    assert set(proxy.methods) == streams | others
+    for path, handler in proxy.methods.items():
         assert isinstance(handler, grpc.RpcMethodHandler)
         assert (handler.request_deserializer, handler.response_serializer) == (None, None)
-        assert (handler.request_streaming, handler.response_streaming) == (False, False)
+        assert not handler.request_streaming
+        assert handler.response_streaming == (path in streams)
 
 
 def test_every_method_of_the_protocol_without_a_stream_is_taken() -> None:
