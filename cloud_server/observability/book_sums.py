@@ -138,8 +138,10 @@ class BookSums:
         return len(set(self._streaming()))
 
     def take(self, number: int, told: ToldBooks) -> None:
-        """Note what a replica tells now."""
-        self._told[number] = told
+        """Note what a replica tells now, unless it has told something newer: counters never go back."""
+        known = self._told.get(number, told)
+        if told.costs.cpu_s >= known.costs.cpu_s:
+            self._told[number] = told
 
     def end(self, number: int) -> None:
         """Note that a replica has ended: what it had counted by then still counts."""
@@ -149,6 +151,11 @@ class BookSums:
     def keep(self, served: Collection[ServedKey]) -> None:
         """Forget the counts of models that are not served any more; replicas do so with their own."""
         self._requests.keep(served)
+        kept = {*served, ("", "")}
+        self._past = [
+            replace(one, tallies=[told for told in one.tallies if told[0] in kept])
+            for one in self._past
+        ]
         known = {key for one in self.all_told for key, _ in one.tallies}
         self._unserved = {key for key in known - set(served) if key != ("", "")}
 

@@ -1,5 +1,6 @@
 """Books of several processes, against one book that saw everything."""
 
+import copy
 import random
 from typing import Any
 
@@ -93,3 +94,22 @@ def test_models_that_are_not_served_any_more_are_forgotten() -> None:
     sums.take(1, replica.told())
     sums.keep(MODELS[:1])
     assert set(sums.tallies) == set(MODELS[:1])
+    sums.end(1)
+    sums.keep(MODELS[:1])
+    sums.keep(MODELS)  # they come again, and begin at none
+    assert set(sums.tallies) == set(MODELS[:1])
+
+
+def test_answer_that_was_overtaken_changes_nothing() -> None:
+    own, replica = Books(), Books()
+    sums = BookSums(own.requests, own.calls)
+    told = []
+    for seed in range(2):
+        replica.note(seed)
+        told.append(copy.deepcopy(replica.told(costs=ProcessCosts(cpu_s=seed))))
+    for one in reversed(told):
+        sums.take(1, one)
+    assert sums.methods == replica.calls.methods
+    sums.end(1)
+    sums.take(1, replica.told())  # the next one begins at none
+    assert set(sums.told) == {1}
