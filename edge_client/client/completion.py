@@ -33,9 +33,17 @@ from edge_client.frames.result import Hedged, Result
 from partitioner.common.units import format_duration, plural
 from partitioner.estimators.circuit_breaker import Breaker, Circuit
 from protos.codecs.registry import is_calibrated
-from protos.errors import CalibrationError, LateError, SplitpointError, UnreachableError
+from protos.errors import (
+    CalibrationError,
+    LateError,
+    SplitpointError,
+    TooLargeError,
+    UnreachableError,
+)
 from protos.tensors import Array
 
+_HEADERS_DIFFER = 64
+"""Bytes by which messages of one option differ, at most."""
 _SPARE_S = 0.002
 """Kept of every deadline for what is neither cloud nor tail: waking, gathering, handing over."""
 
@@ -235,6 +243,10 @@ class FrameCompletion:
             self._controller.distrust(error)
             return
         self._breaker.failed(error, begun_at, now_s)
+        is_plain = self._transport is not None and self._transport.is_plain
+        if is_plain and isinstance(error, TooLargeError) and work.sent_bytes:
+            # It has told no limit; options of as many bytes are not tried again.
+            self._controller.heed_limit(work.sent_bytes - _HEADERS_DIFFER)
         if (
             self._breaker.circuit is not Circuit.TRYING
         ):  # else a server warms up, and no link is slow

@@ -31,6 +31,7 @@ class PlainServer:
         tells_configs: bool = True,
         has_index: bool = True,
         port: int = 0,
+        max_message_bytes: int = 1 << 26,
     ) -> None:
         self.models = {path.name for path in repository.iterdir() if path.is_dir()}
         self.requests: list[oip.ModelInferRequest] = []
@@ -39,13 +40,13 @@ class PlainServer:
         self.address = ""
         self.ready_word = "READY"
         self._repository = repository
-        self._streams, self._port = streams, port
+        self._streams, self._port, self._max_message_bytes = streams, port, max_message_bytes
         self._hidden = set() if tells_configs else {"ModelConfig"}
         self._hidden |= set() if has_index else {"RepositoryIndex"}
         self._sessions: dict[str, Any] = {}
 
     async def __aenter__(self) -> Self:
-        self._server = grpc.aio.server(options=server_options(1 << 26))
+        self._server = grpc.aio.server(options=server_options(self._max_message_bytes))
         self._server.add_generic_rpc_handlers((_Handlers(self),))
         port = self._server.add_insecure_port(f"127.0.0.1:{self._port}")
         self.address = f"127.0.0.1:{port}"

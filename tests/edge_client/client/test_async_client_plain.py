@@ -18,7 +18,7 @@ from protos.codecs.registry import get_codec
 from protos.errors import MismatchError, UnknownNameError
 from protos.rpc.endpoints import Endpoint
 from protos.tensors import Array
-from tests.kit.clients import look_again
+from tests.kit.clients import breaker_of, look_again, stop_watching
 from tests.kit.frames import assert_same, frames, whole
 from tests.kit.plain_server import PlainServer
 from tests.kit.profiles import steady
@@ -208,6 +208,27 @@ async def test_low_bit_codecs_need_a_server_that_tells_its_calibration(
         assert client.server.plain is not None
         assert client.server.plain.labels == {f"{cut}/raw"}
         assert client.server.plain.wrong == ("1 silent about its calibration",)
+
+
+async def test_limit_that_a_standard_server_does_not_tell_is_learnt_from_what_it_refuses(
+    residual_bundle: Bundle, repository: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(residual_bundle.path, tmp_path / "residual")
+    bundle = Bundle.load(tmp_path / "residual")
+    steady(bundle, 2.0).save(bundle.profiles / "edge.json")
+    link = Link(1e9, 1e9, 0.0001)
+    async with (
+        PlainServer(repository, max_message_bytes=3000) as server,
+        AsyncEdgeClient(server.address, bundle, "auto", link=link) as client,
+    ):
+        stop_watching(client)
+        served = []
+        for inputs in frames(bundle, 5):
+            breaker_of(client).succeeded()  # the breaker has its own tests
+            served.append(await client.infer(inputs))
+    assert {result.served_by for result in served} == {ServedBy.EDGE}
+    assert [result.upload_bytes > 3000 for result in served] == [True] + [False] * 4
+    assert "no longer offered" in served[1].reason
 
 
 async def test_plan_for_a_standard_server_has_plain_sizes_and_frames_go_where_it_serves(
