@@ -1,5 +1,7 @@
 """The commands `splitpoint-cloud devices …`: who may use a server, and what."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,8 +74,8 @@ def create(
     device, token = register(name, role, model, limits.read(), certificate, now, _end(expires, now))
     with changing(devices) as file:
         file.check_free(name)
-        _hand_over(token, token_file)
-        file.put(device)
+        with _handed_over(token, token_file):
+            file.put(device)
     _tell(device, token, token_file, json)
 
 
@@ -190,8 +192,8 @@ def rotate(
     until = now + timedelta(seconds=parse_duration(overlap))
     with changing(devices) as file:
         device, token = rotated(file.find(name), now, until, _end(expires, now))
-        _hand_over(token, token_file)
-        file.put(device)
+        with _handed_over(token, token_file):
+            file.put(device)
     _tell(device, token, token_file, json)
 
 
@@ -213,12 +215,23 @@ def _check_token_file(path: Path | None) -> None:
     check_target("the token", path)
 
 
-def _hand_over(token: "Token | None", path: Path | None) -> None:
-    """Write the token before the file of devices: a device that has none is worse than a token of none."""
+@contextmanager
+def _handed_over(token: "Token | None", path: Path | None) -> Iterator[None]:
+    """Write the token before the file of devices, which the block does: no device is without its token.
+
+    Where the block fails, the token is nobody's, and goes again.
+    """
     from partitioner.common.files import write_private
 
-    if token and path:
-        write_private(path, token.text.encode() + b"\n", replaces=False)
+    if token is None or path is None:
+        yield
+        return
+    write_private(path, token.text.encode() + b"\n", replaces=False)
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _tell(

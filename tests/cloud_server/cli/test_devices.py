@@ -14,8 +14,10 @@ from cloud_server.security.credentials import Credentials
 from cloud_server.security.device_file import read_devices
 from cloud_server.security.registry import Registry
 from cloud_server.security.tokens import PATTERN
+from partitioner.common.files import write_private
 from protos.errors import FileError, SplitpointError, UnauthenticatedError, UsageError
 from tests.kit.devices import NOW
+from tests.kit.full_disk import full_disk
 
 
 @pytest.fixture
@@ -64,6 +66,31 @@ def test_token_goes_to_a_private_file_instead(path: Path, tmp_path: Path) -> Non
         run(path, "create", "two", "--role", "infer", "--token-file", str(target))
     assert [device.name for device in read_devices(path).devices] == ["cam"]
     assert target.read_text().strip() == token
+
+
+def test_full_disk_leaves_devices_and_tokens_as_they_were(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(path, "create", "cam", "--role", "infer", "--token-file", str(tmp_path / "cam.token"))
+    before = path.read_bytes()
+    there = sorted(tmp_path.iterdir())
+    with (
+        full_disk(),
+        pytest.raises(FileError, match=r"two\.token cannot be written: File too large"),
+    ):
+        run(path, "create", "two", "--role", "infer", "--token-file", str(tmp_path / "two.token"))
+
+    # And where only the file of devices finds no room: the token would be nobody's.
+    def write(*file: Any) -> None:
+        with full_disk():
+            write_private(*file)
+
+    monkeypatch.setattr("cloud_server.security.device_file.write_private", write)
+    for words in (("create", "two", "--role", "infer"), ("rotate", "cam")):
+        with pytest.raises(FileError, match=r"devices\.json cannot be written: File too large"):
+            run(path, *words, "--token-file", str(tmp_path / "two.token"))
+    assert path.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == there
 
 
 def test_json_of_a_new_device_has_its_token_and_limits(path: Path) -> None:

@@ -1,6 +1,7 @@
 """A replica that cannot be started, or cannot follow."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from cloud_server.observability.book_sums import BookSums
 from cloud_server.observability.call_book import CallBook
 from cloud_server.observability.request_book import RequestBook
 from cloud_server.options import ServerOptions
-from cloud_server.processes import replica_process
+from cloud_server.processes import replica_process, replicas
 from cloud_server.processes.replicas import Replicas
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
@@ -70,3 +71,16 @@ async def test_replica_that_lacks_for_long_what_the_server_has_drains() -> None:
 
 async def short(_is_short: bool) -> None:
     """Do nothing with it."""
+
+
+def test_server_whose_replica_does_not_get_ready_ends_and_says_what_to_look_at(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient = partial(replicas.Replicas, ready_s=0.0)
+    monkeypatch.setattr(replicas, "Replicas", impatient)
+    with (
+        pytest.raises(FaultError, match=r"replica 1 is not ready after 0 .*memory") as caught,
+        CloudServer(residual_bundle.path, processes=2),
+    ):
+        pass
+    assert caught.value.exit_status == PASSING

@@ -8,8 +8,13 @@ import pytest
 from cloud_server.rollout.rollout import RolloutState
 from cloud_server.rollout.rollout_book import RolloutBook
 from protos.errors import FileError, UnknownNameError, UsageError
+from tests.kit.full_disk import full_disk
 
 NEW, OLD = "b" * 64, "a" * 64
+
+
+def files_of(folder: Path) -> list[str]:
+    return [one.name for one in folder.iterdir()]
 
 
 async def test_roll_outs_outlast_a_restart(tmp_path: Path) -> None:
@@ -49,6 +54,24 @@ async def test_roll_out_of_nothing_is_refused_with_what_there_is(tmp_path: Path)
     book.start("net", NEW, OLD, 0.1)
     with pytest.raises(UnknownNameError, match="Roll-outs are of: net"):
         book.share("other", 0.5)
+
+
+async def test_full_disk_changes_nothing_but_that_a_bad_version_goes_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "rollouts.json"
+    book = RolloutBook(path)
+    book.start("net", NEW, OLD, 0.1)
+    before, revision = path.read_bytes(), book.revision
+    with full_disk():
+        with pytest.raises(FileError, match=r"rollouts\.json cannot be written: File too large"):
+            book.share("net", 0.5)
+        assert (book.find("net").share, book.revision) == (0.1, revision)
+        assert book.roll_back("net", "it fails").state is RolloutState.BACK
+    assert "that net is rolled back holds until a restart" in caplog.text
+    assert path.read_bytes() == before
+    assert files_of(tmp_path) == ["rollouts.json"]
+    assert book.share("net", 0.5).share == 0.5  # there is room again
 
 
 async def test_who_waits_hears_of_a_change_even_if_it_came_before_the_wait(tmp_path: Path) -> None:
