@@ -50,18 +50,17 @@ class Layout:
         slots = machine.cores // work.threads
         if slots < 1:
             return None
-        processes = machine.processes or math.ceil(
-            slots / engine.workers_of_a_process(service_s, beyond_s)
-        )
-        processes = min(processes, slots)
+        kept_busy = engine.workers_of_a_process(service_s, beyond_s)
+        processes = min(machine.processes or _processes(slots, kept_busy), slots)
         own = engine.process_bytes
         queues = 1 if engine.pooled else processes
+        workers = min(slots, processes * kept_busy)
         return cls(
             engine,
             replace(work.demand, cloud_s=service_s),
             processes,
             queues,
-            slots // queues,
+            workers // queues,
             batching if engine.batches else ALONE,
             None if own is None else processes * (own + work.tail_bytes),
         )
@@ -101,6 +100,12 @@ class Layout:
             self.batching.cost,
             max(_PERIODS * period_s, frames / (own * load.fps)),
         )
+
+
+def _processes(slots: int, kept_busy: int) -> int:
+    """Return the fewest processes that keep all workers busy, and have equally many of them."""
+    fewest = math.ceil(slots / kept_busy)
+    return next(count for count in range(fewest, slots + 1) if slots % count == 0)
 
 
 def service_of(cost: RequestCost, work: Workload) -> tuple[float, float]:

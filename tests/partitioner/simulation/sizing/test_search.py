@@ -91,6 +91,25 @@ def test_lost_machine_leaves_as_many_as_are_needed(example: Plan) -> None:
     assert spared.p99.mean <= spared.degraded_p99.mean
 
 
+def test_process_has_no_more_workers_than_its_turns_keep_busy(example: Plan) -> None:
+    work = Workload(demands_of(example)["cut-01/raw"], 1, 0)
+
+    def layout(cores: int, processes: int | None, **more: object) -> tuple[int, int]:
+        asked = engine("dear", 0.02, **more)
+        machine = MachineKind(cores, processes=processes)
+        found = Layout.of(asked, work, machine, ALONE)
+        assert found
+        return found.processes, found.workers
+
+    # A request takes 91 ms, of which 20 take turns: 70 % of the turns are those of 3 workers.
+    assert layout(6, None) == (2, 3)
+    assert layout(8, None) == (4, 2)  # as many workers in each
+    assert layout(8, 1) == (1, 3)  # five cores have nothing to do
+    assert layout(8, 1, turns=0.0) == (1, 8)
+    assert layout(8, 2, pooled=True) == (2, 6)
+    assert layout(2, 5) == (2, 1)
+
+
 def test_batches_spare_machines_where_the_engine_has_them(example: Plan) -> None:
     one_by_one = engine("one by one", 0.001, batches=False)
     found = size_fleet(
