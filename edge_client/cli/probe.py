@@ -10,13 +10,20 @@ from protos.security.channel_security import ChannelSecurity
 def probe(cloud: Cloud, security: ChannelSecurity, json: console.JsonFlag = False) -> None:
     """Measure the link to the server: RTT and both bandwidths, in about two seconds.
 
+    A standard server, such as Triton, tells no downlink.
+
     Example: splitpoint-edge probe --cloud 10.0.0.2:50051
     """
-    from edge_client.cloud.link_measurement import measure_link, probing
+    from edge_client.cloud.link_measurement import measure_link_to
     from protos.rpc.endpoints import Endpoint
 
-    with console.working("measuring the link"), probing(Endpoint(cloud, security)) as send:
-        found = measure_link(send)
+    with console.working("measuring the link"):
+        found = measure_link_to(Endpoint(cloud, security))
+    if not found.download_bytes:
+        console.remark(
+            "the server is a standard one, which sends nothing back to measure: the downlink is taken to be "
+            "as the uplink is"
+        )
     if json:
         console.print_json(
             {

@@ -10,7 +10,7 @@ import grpc
 
 from edge_client.cloud.unary_call import OIP_SERVICE, SERVICE
 from partitioner.network.link import Link
-from protos.errors import TooLargeError
+from protos.errors import FaultError, TooLargeError
 from protos.rpc.calls import translate
 from protos.rpc.endpoints import Endpoint
 from protos.splitpoint_pb2 import ProbeRequest, ProbeResponse
@@ -58,6 +58,23 @@ def measure_link(
     return LinkMeasurement(
         Link(up_bps, down_bps, rtt_s), min(trips), len(trips), up_bytes, down_bytes
     )
+
+
+def measure_link_to(server: str | Endpoint) -> LinkMeasurement:
+    """Measure the link to a server of ours, or to a standard one, which tells no downlink.
+
+    Raises UnreachableError when it does not answer, FaultError when it is neither.
+    """
+    with probing(server) as probe:
+        try:
+            return measure_link(probe)
+        except FaultError as error:
+            unknown = error
+    with plain_probing(server) as probe:
+        try:
+            return measure_link(probe, both_ways=False)
+        except FaultError:
+            raise unknown from None
 
 
 @contextmanager

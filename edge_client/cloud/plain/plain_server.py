@@ -29,8 +29,8 @@ from protos.rpc.endpoints import Endpoint
 from protos.serving.inference import SERVER_NAME
 from protos.tensors import TensorSpec
 
-_AT_ONCE = 16
-"""So many models are asked about at the same time."""
+_AT_ONCE, _MODELS_S = 16, 5.0
+"""So many models are asked about at the same time; all of their answers have to come over a slow link."""
 _OF_THE_SERVER = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -99,6 +99,7 @@ async def find_models(
         return None
     said = f"{about.name} {about.version}".strip()
     wanted = _models(bundle)
+    asked.wait_at_least(_MODELS_S)  # it is there
     there = await asked.ready_names()
     asked_about = [model for model in wanted if there is None or model.name in there]
     turns = asyncio.Semaphore(_AT_ONCE)
@@ -124,6 +125,10 @@ class _Asked:
 
     def __init__(self, channel: grpc.aio.Channel, server: Endpoint, timeout_s: float) -> None:
         self._channel, self._server, self._timeout_s = channel, server, timeout_s
+
+    def wait_at_least(self, timeout_s: float) -> None:
+        """Allow each answer at least so long from now on."""
+        self._timeout_s = max(self._timeout_s, timeout_s)
 
     async def known(self, method: str, request: Message, answer: type[M]) -> M | None:
         """Return an answer; None from a server that does not know the method, or the model."""

@@ -10,9 +10,8 @@ import pytest
 from cloud_server.server import CloudServer
 from edge_client.cloud.link_measurement import (
     ROUND_TRIPS,
-    LinkMeasurement,
     measure_link,
-    plain_probing,
+    measure_link_to,
     probing,
 )
 from edge_client.cloud.probe_connection import ProbeConnection
@@ -159,11 +158,8 @@ async def test_standard_server_tells_the_link_by_whether_it_lives(residual_bundl
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
 
-    def measure() -> LinkMeasurement:
-        with plain_probing(f"127.0.0.1:{port}") as probe:
-            return measure_link(probe, both_ways=False)
-
-    found = await asyncio.to_thread(measure)
+    found = await asyncio.to_thread(measure_link_to, f"127.0.0.1:{port}")
+    assert found.download_bytes == 0
     assert found.link.downlink_bps == found.link.uplink_bps
     assert max(Lives.sizes) >= found.upload_bytes > 0
     probes = ProbeConnection(Endpoint(f"127.0.0.1:{port}"))
