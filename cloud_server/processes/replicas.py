@@ -18,7 +18,7 @@ from cloud_server.processes.private_calls import FRONT_SOCKET, Offer, private_se
 from cloud_server.processes.replica_process import ReplicaProcess
 from cloud_server.processes.shared_use import SharedUse
 from partitioner.common.units import format_duration
-from protos.errors import FaultError
+from protos.errors import FaultError, FileError, reason
 
 _LOOK_S = 1.0
 """Between two looks at each replica: is it in step, does it answer, what do its books say."""
@@ -53,7 +53,7 @@ class Replicas:
         ready_s: float = _READY_S,
         lag_s: float = _LAG_S,
     ) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="splitpoint-"))
+        self.folder = _folder_of_sockets()
         self.front = private_server(self.folder / FRONT_SOCKET, options.max_message_bytes)
         """Where the replicas forward calls to; it has to get all services before it is started."""
         self._options = options
@@ -258,3 +258,13 @@ class Replicas:
         there = chain(*self._store.versions.values(), *hidden.values())
         versions = tuple((one.name, one.digest) for one in there)
         return Offer(self._revision, versions, tuple(hidden))
+
+
+def _folder_of_sockets() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="splitpoint-"))
+    except OSError as error:
+        raise FileError(
+            f"`processes` above 1 need a temporary folder for their sockets: {reason(error)}. Mount one that "
+            "may be written to as /tmp, or name one in TMPDIR."
+        ) from error

@@ -19,6 +19,7 @@ MAX_DOCUMENT_BYTES: Final = 64 << 20
 """Of the manifest, the graph, the map of the weights and `heads.json`, each: these of a model with
 thousands of nodes take about one."""
 _MODE: Final = 0o600
+_CLOSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -120,10 +121,12 @@ def check_target(what: str, path: Path | None, *, makes_folders: bool = False) -
 
 def unwritable(path: Path, error: OSError) -> str:
     """Return the sentence that says why `path` cannot be written, and what to do."""
-    return (
-        f"{path} cannot be written: {error.strerror or error}. Make room, or give another place; what "
-        "was there is as it was."
+    closed = error.errno in _CLOSED
+    remedy = (
+        "Give a place that this user may write to" if closed else "Make room, or give another place"
     )
+    why = error.strerror or error
+    return f"{path} cannot be written: {why}. {remedy}; what was there is as it was."
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

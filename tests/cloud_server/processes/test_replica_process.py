@@ -17,7 +17,7 @@ from cloud_server.processes.replicas import Replicas
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import RuntimeOptions
-from protos.errors import PASSING, FaultError
+from protos.errors import PASSING, FaultError, FileError
 from protos.rpc.addresses import open_listener
 from tests.kit.sockets import free_port
 
@@ -71,6 +71,17 @@ async def test_replica_that_lacks_for_long_what_the_server_has_drains() -> None:
 
 async def short(_is_short: bool) -> None:
     """Do nothing with it."""
+
+
+def test_processes_without_a_place_for_their_sockets_say_what_to_mount(
+    residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/null")  # as where all is read-only
+    with (
+        pytest.raises(FileError, match=r"`processes` above 1 need a temporary folder.* TMPDIR"),
+        CloudServer(residual_bundle.path, processes=2),
+    ):
+        pass
 
 
 def test_server_whose_replica_does_not_get_ready_ends_and_says_what_to_look_at(

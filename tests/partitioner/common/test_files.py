@@ -1,13 +1,14 @@
 """Files appear whole or not at all, whatever the disk says."""
 
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from partitioner.bundle.folder import new_folder
-from partitioner.common.files import check_target, whole_file, write_csv
+from partitioner.common.files import check_target, unwritable, whole_file, write_csv
 from protos.errors import FileError, UsageError
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -29,6 +30,19 @@ def test_full_disk_leaves_the_old_file_and_no_half_of_the_new_one(tmp_path: Path
     )
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "Make room, or give another place;"),
+        (errno.EROFS, "Give a place that this user may write to;"),
+        (errno.EACCES, "Give a place that this user may write to;"),
+    ],
+)
+def test_advice_is_of_the_cause_that_a_file_cannot_be_written_for(number: int, advice: str) -> None:
+    said = unwritable(Path("a"), OSError(number, os.strerror(number)))
+    assert said.startswith(f"a cannot be written: {os.strerror(number)}. {advice}")
 
 
 def test_full_disk_leaves_no_half_of_a_bundle(tmp_path: Path) -> None:
