@@ -175,7 +175,7 @@ def _show(rollouts: "Sequence[Rollout]", *, as_json: bool) -> None:
             "nothing is rolled out: devices go on with the versions that they have"
         )
     for one in rollouts:
-        console.screen.print(_sentence(one), markup=False)
+        console.screen.print(_sentence(one), markup=False, soft_wrap=True)
         for use in one.uses:
             what = "  new   " if use.version_digest == one.version_digest else "  before"
             console.screen.print(
@@ -183,6 +183,7 @@ def _show(rollouts: "Sequence[Rollout]", *, as_json: bool) -> None:
                 f"{plural(use.frames, 'frame')}, {use.fallbacks:,} fell back, {use.faults:,} failed"
                 + (f"; refused by {use.refused:,}" if use.refused else ""),
                 markup=False,
+                soft_wrap=True,
             )
             for reason in use.reasons:
                 console.screen.print(f"         {reason}", markup=False)
