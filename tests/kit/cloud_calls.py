@@ -91,7 +91,7 @@ def stream_all(channel: grpc.Channel, requests: list[bytes]) -> dict[str, tuple[
 
 def pending(server: CloudServer) -> int:
     """The requests that are in a server of this process: those that wait, and those that run."""
-    return server._started().requests.pending
+    return server._started()._engine.requests.pending
 
 
 class Gate:
