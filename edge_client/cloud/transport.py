@@ -138,7 +138,7 @@ class GrpcTransport:
         if self._stream is way:
             self._streams, self._stream = False, None
             self._left.append(way)  # others wait for it, too
-        return True
+        return way in self._left  # else it was closed, and another server may be asked by now
 
     async def _ask(
         self,
@@ -162,8 +162,10 @@ class GrpcTransport:
 
     async def switch_to(self, server: Endpoint) -> None:
         """Ask this server from now on, over a new connection: what hangs in the old one hangs no longer."""
+        self.servers.use(
+            server
+        )  # at once: who asks while the old one closes must not connect to it again
         await self.close()
-        self.servers.use(server)
 
     async def end(self) -> None:
         """Close for good: later calls raise UsageError."""
