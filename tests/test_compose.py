@@ -116,6 +116,46 @@ def test_settings_of_the_services_are_those_of_the_programs() -> None:
                 assert flag in ("serve", "--json") or f"`{flag}`" in page
 
 
+def start_edge(home: Path, seed: Path) -> subprocess.CompletedProcess[str]:
+    """Run an edge's entrypoint in a home of its own, where the program says its words and its bundle."""
+    program = home / "bin" / "splitpoint-edge"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text('#!/bin/sh\necho "$@"; cat digits/bundle.json\n')
+    program.chmod(0o755)
+    words = [
+        word.replace("$$", "$").replace("/seed", str(seed)) for word in EDGES["edge"]["entrypoint"]
+    ]
+    path = {"PATH": f"{program.parent}:/usr/bin:/bin"}
+    return subprocess.run(
+        [*words, "--json"], cwd=home, env=path, capture_output=True, text=True, check=False
+    )
+
+
+def test_edge_starts_with_the_bundle_that_it_is_given_and_then_keeps_its_own(
+    tmp_path: Path,
+) -> None:
+    seed, home = tmp_path / "seed", tmp_path / "home"
+    seed.mkdir()
+    home.mkdir()
+    (seed / "bundle.json").write_text("first")
+    assert start_edge(home, seed).stdout == "run --json\nfirst"
+    (home / "digits" / "bundle.json").write_text("fetched since")
+    assert start_edge(home, seed).stdout == "run --json\nfetched since"
+
+
+def test_edge_without_a_bundle_to_start_with_says_so_and_starts_once_there_is_one(
+    tmp_path: Path,
+) -> None:
+    seed, home = tmp_path / "seed", tmp_path / "home"
+    home.mkdir()
+    refused = start_edge(home, seed)
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert str(seed) in refused.stderr.splitlines()[-1]
+    seed.mkdir()
+    (seed / "bundle.json").write_text("first")
+    assert start_edge(home, seed).stdout == "run --json\nfirst"
+
+
 def test_secrets_are_files_that_the_script_makes() -> None:
     script = (ROOT / "docker" / "certificates.sh").read_text()
     [devices] = re.findall(r"set -- (.*)$", script, re.MULTILINE)
