@@ -34,6 +34,8 @@ class Engine:
 
     def __init__(self, name: str, compose: list[str]) -> None:
         self.name, self.compose = name, compose
+        # podman's own format of images has no health checks.
+        self.build = ["build", "--format", "docker"] if name == "podman" else ["build"]
 
     @classmethod
     def found(cls) -> "Engine":
@@ -134,7 +136,7 @@ class Stack:
 
     def down(self) -> None:
         """Take everything down, volumes too."""
-        self._compose("down", "--volumes", "--timeout", "15")
+        self._compose("down", "--volumes", "-t", "15")
         if left := self._containers():
             raise UnmetError(f"{len(left)} containers are still there after `down`")
 

@@ -82,7 +82,7 @@ def build(engine: Engine) -> None:
         words += ["--build-arg", f"BASE={os.environ['BASE']}"]
     size_mb = {}
     for target, tag in TAGS.items():
-        build = ("build", "--file", "docker/Dockerfile", "--target", target, "--tag", tag)
+        build = (*engine.build, "--file", "docker/Dockerfile", "--target", target, "--tag", tag)
         engine.run(*build, *words, ".")
         size_mb[target] = int(engine.run("image", "inspect", "--format", "{{.Size}}", tag)) / 1e6
     for side, most_mb in MOST_MB.items():
@@ -203,7 +203,7 @@ def upgrade_cloud(stack: Stack, demo: Log) -> None:
     tell(f"another version is rolled out, and the edge has gone from {old} to {now}")
     shutil.rmtree(stack.bundles / "digits-1")
     wait_for(lambda: stack.versions() == new, "the cloud lets the old version go", pause_s=1)
-    stack.engine.run("restart", "--time", "15", cloud)
+    stack.engine.run("restart", "-t", "15", cloud)
     wait_for_return(stack, demo, "restarted with the new version alone")
 
 
@@ -224,7 +224,7 @@ def count_frames(stack: Stack, demo: Log) -> None:
 
 def stop(stack: Stack, edge: Log) -> Record:
     """Tell an edge to stop, and return its summary."""
-    stack.engine.run("stop", "--time", "15", edge.container)
+    stack.engine.run("stop", "-t", "15", edge.container)
     status = stack.engine.run("inspect", "--format", "{{.State.ExitCode}}", edge.container)
     summary = wait_for(lambda: edge.summary, "an edge that is told to stop says its summary")
     lost = summary["failed"] + summary["dropped"] + summary["unreadable"]
