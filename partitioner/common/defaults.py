@@ -42,3 +42,7 @@ DEFAULT_WINDOW = 4
 
 DEFAULT_TIMEOUT_S = 10.0
 """Until the answer to a frame counts as lost."""
+
+EXPORT_BACKEND = "onnxruntime"
+EXPORT_BATCH_SIZE = 8
+"""Rows of several requests that an exported model computes together."""

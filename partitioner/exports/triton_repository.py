@@ -10,7 +10,7 @@ from types import NoneType
 from partitioner.bundle.bundle import Bundle
 from partitioner.bundle.manifest import Cut
 from partitioner.common.arguments import need
-from partitioner.common.defaults import DEFAULT_THREADS
+from partitioner.common.defaults import DEFAULT_THREADS, EXPORT_BACKEND, EXPORT_BATCH_SIZE
 from partitioner.common.files import whole_folder
 from partitioner.common.progress import OnProgress, unheard
 from partitioner.exports import python_model
@@ -18,7 +18,6 @@ from partitioner.exports.decoder_graph import build_in, decoder
 from partitioner.exports.tail_graph import GRAPH, outputs_of, read_tail, write_model
 from partitioner.exports.triton_config import (
     BACKENDS,
-    ONNXRUNTIME,
     PYTHON,
     backend_config,
     config_text,
@@ -39,7 +38,6 @@ from protos.tensors import TensorSpec
 
 CONTENTS = "splitpoint.json"
 """In the repository, beside its models: what was exported."""
-MAX_BATCH_SIZE = 8
 _SCHEMA_VERSION = 1
 
 
@@ -49,11 +47,11 @@ class TritonOptions:
 
     cuts: Sequence[str] = ()
     codecs: Sequence[str] = ()
-    backend: str = ONNXRUNTIME
+    backend: str = EXPORT_BACKEND
     ensembles: bool = True
     """Decode in models of their own, from which requests go on to the tail; else in copies of the tail."""
     model_version: int = 1
-    max_batch_size: int = MAX_BATCH_SIZE
+    max_batch_size: int = EXPORT_BATCH_SIZE
     """Rows of several requests that are computed together, where they do not depend on one another."""
     threads: int = DEFAULT_THREADS
     replace: bool = False

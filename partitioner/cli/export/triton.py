@@ -3,15 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
+from partitioner.cli.flags import choices
 from partitioner.cli.flags.arguments import BundleArgument, CutList, split_cuts
-from partitioner.common.defaults import DEFAULT_THREADS
+from partitioner.common.defaults import DEFAULT_THREADS, EXPORT_BACKEND, EXPORT_BATCH_SIZE
 from partitioner.settings.panels import BATCHES, CHOICE, OUTPUT, RUNTIME
 from partitioner.terminal.console import JsonFlag, print_json, progress, remark, screen
 from partitioner.terminal.flags import flag
-from protos.codecs.plain_tensors import PLAIN_CODECS
 from protos.errors import UsageError
-
-_BACKENDS = ("onnxruntime", "python")
 
 
 def triton(
@@ -25,7 +23,7 @@ def triton(
             "CODECS",
             panel=CHOICE,
             default="all that a graph can decode",
-            choices=lambda: PLAIN_CODECS,
+            choices=choices.plain_codecs,
         ),
     ] = None,
     backend: Annotated[
@@ -34,9 +32,9 @@ def triton(
             "The backend that computes; python: for a Triton without the other.",
             "NAME",
             panel=RUNTIME,
-            choices=lambda: _BACKENDS,
+            choices=choices.backends,
         ),
-    ] = _BACKENDS[0],
+    ] = EXPORT_BACKEND,
     threads: Annotated[
         int, flag("Threads that one run of a model computes with.", "N", panel=RUNTIME, min=1)
     ] = DEFAULT_THREADS,
@@ -48,7 +46,7 @@ def triton(
             panel=BATCHES,
             min=1,
         ),
-    ] = 8,
+    ] = EXPORT_BATCH_SIZE,
     ensembles: Annotated[
         bool,
         flag(

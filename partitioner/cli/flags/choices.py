@@ -10,6 +10,20 @@ def codecs() -> Iterable[str]:
     return codec_names()
 
 
+def plain_codecs() -> Iterable[str]:
+    """Return the codecs that a graph can decode, so that standard servers take them."""
+    from protos.codecs.plain_tensors import PLAIN_CODECS
+
+    return PLAIN_CODECS
+
+
+def backends() -> Iterable[str]:
+    """Return the backends of Triton that exports are for."""
+    from partitioner.exports.triton_config import BACKENDS
+
+    return BACKENDS
+
+
 def metrics() -> Iterable[str]:
     """Return what can be minimised."""
     from partitioner.planning.metrics import METRICS
