@@ -37,12 +37,13 @@ class EngineServer:
         self.address = address
         self._first = psutil.Process(pid)
 
-    def cpu_s(self) -> float:
-        """Return the CPU seconds of all processes that there are now."""
+    def cpu_s(self, called: str = "") -> float:
+        """Return the CPU seconds of all processes that there are now and whose command has this in it."""
         total = 0.0
         for process in self._all():
-            with suppress(OSError):  # it has ended meanwhile
-                total += Child(process.pid).cpu_s()
+            with suppress(OSError, psutil.Error):  # it has ended meanwhile
+                if called in " ".join(process.cmdline()):
+                    total += Child(process.pid).cpu_s()
         return total
 
     def memory(self) -> dict[str, int]:
@@ -131,6 +132,38 @@ def ray(python: str, bundles: Path, workers: int) -> Iterator[EngineServer]:
         address = f"127.0.0.1:{port}"
         _wait_until_ready(address, process)
         yield EngineServer(address, process.pid)
+
+
+@contextmanager
+def ray_nodes(python: str, bundles: Path, nodes: int) -> Iterator[EngineServer]:
+    """Run Ray Serve until the end of the block: one node or two on this machine, with a replica each.
+
+    What is asked is the proxy of the first node.
+    """
+    port, http = _free_port(), _free_port()
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    command = [python, "-m", "tests.kit.ray_nodes", str(nodes)]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            head = json.loads(process.stdout.readline())["address"]  # type: ignore[union-attr]
+            code = "from cloud_server.cli.entrypoint import main; main()"
+            flags = [
+                "--ray",
+                head,
+                "--port",
+                str(port),
+                "--http",
+                f"127.0.0.1:{http}",
+                "--insecure",
+            ]
+            count = ["--min-replicas", str(nodes), "--max-replicas", str(nodes), *_UNREFUSED]
+            words = [python, "-c", code, "cluster", "--bundles", str(bundles), *flags, *count]
+            subprocess.run(words, check=True, capture_output=True, text=True, env=environment)
+            yield EngineServer(f"127.0.0.1:{port}", process.pid)
+        finally:
+            process.stdin.close()  # type: ignore[union-attr]
 
 
 def _export(bundles: Path, repository: Path, workers: int) -> None:

@@ -70,7 +70,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             found = {
                 "left_out": left_out,
                 "memory_before": {name: one.memory() for name, one in engines.items()},
-                "idle_cpu_share": {name: _idle_share(one) for name, one in engines.items()},
+                "idle_cpu_share": {name: idle_share(one) for name, one in engines.items()},
                 "models": {
                     key: _compare(case, engines, runner, arguments) for key, case in cases.items()
                 },
@@ -136,7 +136,7 @@ def _compare(
 ) -> dict[str, Any]:
     ways: dict[str, tuple[EngineServer, Callable[[int, int], Any]]] = {}
     for name, engine in engines.items():
-        ways[name] = engine, lambda *n, to=engine.address: _by_call(to, case.message, *n)
+        ways[name] = engine, lambda *n, to=engine.address: by_call(to, case.message, *n)
         if name == "ours":
             ways["ours, one stream"] = (
                 engine,
@@ -145,11 +145,11 @@ def _compare(
     for _, ask in ways.values():
         runner.run(ask(arguments.in_flight, _WARM_UP))
     alone = alternate(
-        {name: lambda way=way: _alone(way, runner, arguments) for name, way in ways.items()},  # type: ignore[misc]
+        {name: lambda way=way: ask_alone(way, runner, arguments) for name, way in ways.items()},  # type: ignore[misc]
         arguments.rounds,
     )
     runs = alternate(
-        {name: lambda way=way: _run(way, runner, arguments) for name, way in ways.items()},  # type: ignore[misc]
+        {name: lambda way=way: ask_together(way, runner, arguments) for name, way in ways.items()},  # type: ignore[misc]
         arguments.rounds,
     )
     return {
@@ -169,11 +169,13 @@ def _parts(alone: list[Any], runs: list[Any]) -> dict[str, Any]:
     }
 
 
-def _alone(way: Any, runner: asyncio.Runner, arguments: argparse.Namespace) -> Any:
+def ask_alone(way: Any, runner: asyncio.Runner, arguments: argparse.Namespace) -> Any:
+    """Ask one at a time; return the seconds of each request. `way`: an engine, and how it is asked."""
     return runner.run(way[1](1, arguments.requests // 4))
 
 
-def _run(way: Any, runner: asyncio.Runner, arguments: argparse.Namespace) -> Any:
+def ask_together(way: Any, runner: asyncio.Runner, arguments: argparse.Namespace) -> Any:
+    """Ask with several in flight; return what a request took."""
     engine, ask = way
     cpu_s, begun_at = engine.cpu_s(), time.perf_counter()
     runner.run(ask(arguments.in_flight, arguments.requests))
@@ -181,14 +183,14 @@ def _run(way: Any, runner: asyncio.Runner, arguments: argparse.Namespace) -> Any
     return Run(wall_s / arguments.requests, (engine.cpu_s() - cpu_s) / arguments.requests)
 
 
-def _idle_share(engine: EngineServer) -> float:
+def idle_share(engine: EngineServer) -> float:
     """Return the CPU seconds a second that an engine takes while nobody asks."""
     cpu_s, begun_at = engine.cpu_s(), time.perf_counter()
     time.sleep(_IDLE_S)
     return (engine.cpu_s() - cpu_s) / (time.perf_counter() - begun_at)
 
 
-async def _by_call(address: str, message: bytes, in_flight: int, requests: int) -> list[float]:
+async def by_call(address: str, message: bytes, in_flight: int, requests: int) -> list[float]:
     """Make `requests` calls of one request each, `in_flight` at a time; return the seconds of each."""
     options = channel_options(DEFAULT_MAX_MESSAGE_BYTES)
     took_s: list[float] = []

@@ -1,6 +1,7 @@
-"""A Ray cluster of two nodes on this machine, run as a module: it prints where, and obeys lines of stdin.
+"""A Ray cluster of one node or two on this machine, run as a module with the number of nodes.
 
-`kill` ends the second node with all that runs there, as a power cut would, and is answered by a line.
+It prints where, and obeys lines of stdin: `kill` ends the second node with all that runs there, as a power
+cut would, and is answered by a line.
 """
 
 import json
@@ -13,6 +14,8 @@ import psutil
 
 from tests.kit.sockets import free_port
 
+MOST = 2
+"""Nodes: all but the first have the same ports of proxies."""
 CPUS = 2
 """Of each node, as Ray counts them: room for two replicas of one worker."""
 
@@ -34,8 +37,8 @@ def main() -> None:
         head_node_args={"num_cpus": CPUS, "include_dashboard": False},
     )
     try:
-        node = cluster.add_node(num_cpus=CPUS)
-        print(json.dumps({"address": cluster.address, "second": second}), flush=True)
+        node = cluster.add_node(num_cpus=CPUS) if int(sys.argv[1]) == MOST else None
+        print(json.dumps({"address": cluster.address}), flush=True)
         for line in sys.stdin:
             if line.strip() == "kill":
                 _cut_power(node)

@@ -94,7 +94,7 @@ class Nodes:
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     bundles = tmp_path_factory.mktemp("bundles")
     make_version(bundles / "one", 1)
-    command = [sys.executable, "-m", "tests.kit.ray_nodes"]
+    command = [sys.executable, "-m", "tests.kit.ray_nodes", "2"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
