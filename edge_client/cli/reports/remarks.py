@@ -172,6 +172,8 @@ async def tell_of_health(client: AsyncEdgeClient, state: State) -> None:
     say = console.remark if state.health is Health.HEALTHY else console.warn
     why = f". {client.trouble}" if state.health is Health.OFFLINE and client.trouble else ""
     say(f"{state.health}: {state.reason}{why}")
+    if state.health is Health.HEALTHY:
+        tell_of_plain_server(client)  # which may be another than before
 
 
 def beat(path: Path) -> None:

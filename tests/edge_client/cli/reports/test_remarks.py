@@ -1,10 +1,15 @@
 """Remarks on stderr: which server of several is in use, and why another one is not."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from edge_client.cli.reports.remarks import tell_of_server, tell_of_server_move
+from edge_client.cli.reports.remarks import tell_of_health, tell_of_server, tell_of_server_move
 from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.cloud.plain.plain_server import PlainServer
 from edge_client.cloud.servers import ServerMove
+from edge_client.telemetry.health import Health, State
 from partitioner.bundle.bundle import Bundle
 from protos.errors import DeniedError, LateError, SplitpointError, UnreachableError
 
@@ -39,3 +44,21 @@ async def test_server_in_use_is_said_where_there_is_a_choice(
     async with AsyncEdgeClient(cloud, residual_bundle, "cut-03") as client:
         tell_of_server(client)
     assert capsys.readouterr().err == f"of the servers, {residual_address} is in use\n"
+
+
+async def test_standard_server_is_named_when_it_is_back_with_what_it_does_not_tell(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    labels = frozenset({"cloud/raw", "cut-01/raw", "cut-01/int8"})
+    plain = PlainServer("triton 2.51.0", labels, False, ("2 of another calibration",))
+    server = SimpleNamespace(plain=plain)
+    client: Any = SimpleNamespace(server=server, cloud_is_away=False, trouble=None)
+    await tell_of_health(client, State(Health.DEGRADED, "the cloud was away", 0.0))
+    assert "triton" not in capsys.readouterr().err
+    await tell_of_health(client, State(Health.HEALTHY, "all is well", 0.0))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the cloud is triton 2.51.0, a standard server: it serves 3 cuts with codecs" in said
+    assert "whose weights it does not tell; left alone: 2 of another calibration" in said
+    server.plain = None
+    await tell_of_health(client, State(Health.HEALTHY, "all is well", 0.0))
+    assert "standard server" not in capsys.readouterr().err
