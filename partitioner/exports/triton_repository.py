@@ -159,11 +159,12 @@ def check_replaceable(bundle: Bundle, out: Path, *, replace: bool) -> None:
 def _cuts(bundle: Bundle, wanted: Sequence[str]) -> list[Cut]:
     if EDGE in wanted:
         raise UsageError(f"at the cut {EDGE!r} nothing is left to serve. Leave it out.")
-    return [bundle.cut(cut) for cut in wanted or (each for each in bundle.cuts if each != EDGE)]
+    wanted = dict.fromkeys(wanted) or (each for each in bundle.cuts if each != EDGE)
+    return [bundle.cut(cut) for cut in wanted]
 
 
 def _codecs(bundle: Bundle, wanted: Sequence[str]) -> list[Codec]:
-    names = [codec_name(name) for name in wanted]
+    names = list(dict.fromkeys(codec_name(name) for name in wanted))
     if others := [name for name in names if name not in PLAIN_CODECS]:
         raise UsageError(
             f"the codec {others[0]} cannot be exported: a graph has no nodes that decode it. There are "
@@ -182,13 +183,21 @@ class _Writer:
         self._bundle = bundle
         self._folder = folder
         self._options = options
+        self._begun: list[Path] = []
+        """The folders of the cut that is being written."""
 
     def write_cut(self, cut: Cut, codecs: Sequence[Codec]) -> list[ExportedModel]:
-        """Write the tail of a cut, and what decodes for it; ModelError where no other server could."""
+        """Write the tail of a cut, and what decodes for it; or ModelError, and nothing of it stays."""
         codecs = plain_codecs(cut.frontier, codecs)
         _check_names(cut, codecs)
-        tail, raw = self._write_tail(cut)
-        return [raw, *(self._write_codec(cut, codec, tail, raw) for codec in codecs[1:])]
+        self._begun.clear()
+        try:
+            tail, raw = self._write_tail(cut)
+            return [raw, *(self._write_codec(cut, codec, tail, raw) for codec in codecs[1:])]
+        except ModelError:
+            for folder in self._begun:
+                shutil.rmtree(folder)
+            raise
 
     def _write_tail(self, cut: Cut) -> tuple[oip.ModelConfig, ExportedModel]:
         name = plain_model_name(self._bundle.name, cut.id, RAW.name)
@@ -269,7 +278,9 @@ class _Writer:
         return identity_of(self._bundle.digest, ranges.mark if ranges else "")
 
     def _version_folder(self, name: str) -> Path:
-        folder = self._folder / name / str(self._options.model_version)
+        model = self._folder / name
+        self._begun.append(model)
+        folder = model / str(self._options.model_version)
         folder.mkdir(parents=True)
         return folder
 

@@ -211,6 +211,24 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nothing_is_left_of_a_cut_that_cannot_be_served(tmp_path: Path) -> None:
+    b = Builder(0)
+    x, mask = b.input("x", ["n", 8]), b.input("mask", ["n", 8])
+    whole = b.model(b.op("Add", b.op("Relu", b.linear(x, 8, 8)), mask), mask)
+    bundle = import_model(save(whole, tmp_path / "m.onnx"), tmp_path / "m")
+    made = export_triton(bundle, tmp_path / "models", TritonOptions(codecs=("raw",)))
+    assert list(made.left_out) == ["cloud"]
+    assert folders(made.path) == ["m.cut-01"]  # Triton ends where a folder has no model
+
+
+def test_cuts_and_codecs_that_are_named_twice_are_exported_once(
+    residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    options = TritonOptions(("cut-01", "cut-01"), ("half", "half"))
+    made = export_triton(residual_bundle, tmp_path / "models", options)
+    assert [model.name for model in made.models] == ["residual.cut-01", "residual.cut-01.half"]
+
+
 def test_old_opset_decodes_in_ensembles_alone(tmp_path: Path) -> None:
     b = Builder(0)
     old = b.model(b.op("Relu", b.linear(b.input("x", ["n", 8]), 8, 8)))
