@@ -293,7 +293,7 @@ class AsyncEdgeClient:
         choice = choose(self.bundle, cut, codec, reason or "chosen by the caller")
         if self._transport is None and cut != EDGE:
             raise UsageError(f"cut {cut!r} needs a server, and this client was made without one.")
-        self.version.session.check_size(choice)
+        self.version.session.check(choice)
         self.version.session.overrule(choice)
         if self.power is not None:
             self.power.weigh(FIXED)

@@ -71,6 +71,7 @@ class FrameCompletion:
     ) -> None:
         self.fallbacks: Counter[str] = Counter() if fallbacks is None else fallbacks
         """Frames that the cloud was meant to serve and did not, by what it failed with."""
+        self._runner = runner
         self._stages, self._bundle = runner.stages, runner.stages.bundle
         self._finish = LocalFinish(runner, device, controller)
         self._hedges = Hedges(options.hedging, self._finish, controller, hedges)
@@ -211,6 +212,8 @@ class FrameCompletion:
             raise LateError("no time is left to ask the cloud. Allow more, or use an earlier cut.")
         if not self._has_greeted:
             await self._greet_within(patience_s, transport.address)
+        if work.plain_server != transport.plain_server:
+            message = await self._packed_for(transport, work)
         reply = await transport.call(
             work.request_id, message, self._patience_s(work), work.leaves, partial(self._hear, work)
         )
@@ -229,6 +232,16 @@ class FrameCompletion:
             ) from None
         self._has_greeted = True
 
+    async def _packed_for(self, transport: GrpcTransport, work: PreparedFrame) -> bytes:
+        """Return the message for the server that is asked by now, if this version has greeted it."""
+        if self._runner.plain_server == transport.plain_server:
+            message = await asyncio.to_thread(self._runner.pack_anew, work)
+            if work.plain_server == transport.plain_server:
+                return message
+        raise UnreachableError(
+            f"{transport.address} has not said yet what it has of this version of {self._bundle.name!r}."
+        )
+
     def _hear(self, work: PreparedFrame, reply: Reply) -> None:
         """Learn from an answer that came after its frame had been finished without it."""
         self._breaker.heard_late()
@@ -243,7 +256,7 @@ class FrameCompletion:
             self._controller.distrust(error)
             return
         self._breaker.failed(error, begun_at, now_s)
-        is_plain = self._transport is not None and self._transport.is_plain
+        is_plain = self._transport is not None and self._transport.plain_server is not None
         if is_plain and isinstance(error, TooLargeError) and work.sent_bytes:
             # It has told no limit; options of as many bytes are not tried again.
             self._controller.heed_limit(work.sent_bytes - _HEADERS_DIFFER)

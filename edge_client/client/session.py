@@ -206,6 +206,15 @@ class CloudSession:
         if self._looking is not None:
             self._looking.cancel()
 
+    def check(self, choice: Choice) -> None:
+        """Raise what keeps the server from serving a choice of the caller's, if it has been greeted.
+
+        UnknownNameError where a standard one lacks the model, TooLargeError as `check_size`.
+        """
+        self.check_size(choice)
+        if self.server is not None and self.server.plain is not None:
+            self._check_served(choice, self.server.plain)
+
     def check_size(self, choice: Choice) -> None:
         """Raise TooLargeError when one sample of the frontier would be over the server's limit."""
         if self.server is None:
@@ -225,30 +234,30 @@ class CloudSession:
         return asked and not self._planned and not self._overruled
 
     def _welcome(self, server: ServerInfo) -> None:
-        self._check_offer(server.plain)
+        if (current := self._control.current) is not None and not self._control.adapts:
+            self._check_served(current, server.plain)
         self.server = server
-        self._runner.speaks_plainly = server.plain is not None
         self._control.heed_offer(server.plain.labels if server.plain else None)
         if self._transport is not None:
-            self._transport.is_plain = server.plain is not None
+            self._transport.note_kind(is_plain=server.plain is not None)
+            self._runner.plain_server = self._transport.plain_server
             self._transport.limit_requests(server.max_message_bytes)
             self._compare_calibrations(server, self._transport.address)
         self._control.heed_limit(server.max_message_bytes)
         self._control.learned.cloud_workers = max(1, server.workers)
-        if self._control.current is not None and not self._control.adapts:
-            self.check_size(self._control.current)
+        if current is not None and not self._control.adapts:
+            self.check_size(current)
 
-    def _check_offer(self, plain: PlainServer | None) -> None:
+    def _check_served(self, choice: Choice, plain: PlainServer | None) -> None:
         """Raise UnknownNameError where a standard server lacks the one model that frames are to go to."""
-        current = self._control.current
-        if plain is None or current is None or self._options.adapts or self._wants_plan:
+        if plain is None or self._wants_plan:
             return
-        if current.cut.id != EDGE and current.label not in plain.labels:
-            name = plain_model_name(self._bundle.name, current.cut.id, current.codec.name)
+        if choice.cut.id != EDGE and choice.label not in plain.labels:
+            name = plain_model_name(self._bundle.name, choice.cut.id, choice.codec.name)
             raise UnknownNameError(
                 f"{plain.name} serves no {name!r}, but {', '.join(sorted(plain.labels))} of "
                 f"{self._bundle.name!r}. Use one of these, or export that cut: splitpoint export triton "
-                f"{self._bundle.path} --cuts {current.cut.id} --out DIR."
+                f"{self._bundle.path} --cuts {choice.cut.id} --out DIR."
             )
 
     def _compare_calibrations(self, server: ServerInfo, address: str) -> None:

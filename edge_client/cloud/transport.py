@@ -39,8 +39,7 @@ class GrpcTransport:
         self._max_request_bytes = max_message_bytes
         self._max_message_bytes = max_message_bytes
         self._silence_s = silence_s
-        self.is_plain = False
-        """Whether the server is a standard one, of which some know no streams, or others than Triton's."""
+        self._greeted_plain: Endpoint | None = None
         self._streams = True
         self._left: list[InferStream] = []
         self._farewell: UnreachableError | None = None
@@ -66,6 +65,19 @@ class GrpcTransport:
         if self._channel is None:
             self._channel = self.endpoint.open_async(self._max_message_bytes)
         return self._channel
+
+    @property
+    def plain_server(self) -> Endpoint | None:
+        """The server that is asked, if it is known to be a standard one.
+
+        Some of these know no streams, or others than Triton's. They are sent no digests: what was not packed
+        for one must not go there, as it would compute with the models that it has.
+        """
+        return self.endpoint if self._greeted_plain == self.endpoint else None
+
+    def note_kind(self, *, is_plain: bool) -> None:
+        """Take note of what kind of server the one in use is, by its greeting."""
+        self._greeted_plain = self.endpoint if is_plain else None
 
     @property
     def is_busy(self) -> bool:
@@ -133,7 +145,7 @@ class GrpcTransport:
         """
         if not isinstance(way, InferStream) or way.has_answered:
             return False
-        if not (self.is_plain or way.is_unknown):
+        if self.plain_server is None and not way.is_unknown:
             return False
         if self._stream is way:
             self._streams, self._stream = False, None

@@ -15,6 +15,7 @@ from edge_client.frames.stages import Stages
 from partitioner.bundle.exits import CONFIDENCE
 from partitioner.runtime.sessions import random_feeds
 from protos.names import EDGE, model_name
+from protos.rpc.endpoints import Endpoint
 from protos.tensors import Array
 from protos.wire.checksums import seal
 from protos.wire.framing import encode_request
@@ -26,8 +27,8 @@ class HeadRunner:
 
     def __init__(self, stages: Stages, request_ids: "count[int] | None" = None) -> None:
         self.stages = stages
-        self.speaks_plainly = False
-        """Whether the cloud is a standard server, which knows no codecs, digests and checksums of ours."""
+        self.plain_server: Endpoint | None = None
+        """The cloud, if it is a standard server, which knows no codecs, digests and checksums of ours."""
         self._exit_threshold: ExitThreshold = None
         self._bundle = stages.bundle
         self._request_ids = request_ids or count()
@@ -47,7 +48,8 @@ class HeadRunner:
         slowdown, name = self.stages.slowdown, encoding_of(choice.label)
         if choice.cut.id != EDGE and not slowdown.knows(name):
             values = random_feeds(choice.cut.frontier, np.random.default_rng(0))
-            slowdown.look(name, partial(self.message, choice, values, "0"))
+            plainly = self.plain_server is not None
+            slowdown.look(name, partial(self.message, choice, values, "0", plainly=plainly))
 
     def prepare(
         self,
@@ -93,22 +95,29 @@ class HeadRunner:
             return self._bundle.known_exits().find(cut_id).meta.threshold
         return asked
 
+    def pack_anew(self, work: PreparedFrame) -> bytes:
+        """Pack and return a frame's message once more, for the kind of server that the cloud is by now."""
+        work.spent(self._encode(work))
+        return work.message or b""
+
     def _encode(self, work: PreparedFrame) -> float:
         """Pack the frame's message; return the seconds that encoding took."""
-        request_id = str(next(self._request_ids))  # cannot be interrupted: thread-safe
-        choice, values = work.choice, work.values
+        request_id = work.request_id or str(next(self._request_ids))  # the latter is thread-safe
+        choice, values, plain_server = work.choice, work.values, self.plain_server
         message, encode_s = self.stages.slowdown.run(
             encoding_of(choice.label),
-            partial(self.message, choice, values, request_id),
+            partial(self.message, choice, values, request_id, plainly=plain_server is not None),
             batch_of(choice.cut.frontier, values),
         )
-        work.pack(request_id, message)
+        work.pack(request_id, message, plain_server)
         return encode_s
 
-    def message(self, choice: Choice, values: Mapping[str, Array], request_id: str) -> bytes:
-        """Return the request that carries a frontier to the cloud."""
+    def message(
+        self, choice: Choice, values: Mapping[str, Array], request_id: str, *, plainly: bool = False
+    ) -> bytes:
+        """Return the request that carries a frontier to the cloud; `plainly`: to a standard server."""
         name, cut = self._bundle.name, choice.cut
-        if self.speaks_plainly:
+        if plainly:
             plain = pack_plain_request(name, cut.id, request_id, values, cut.frontier, choice.codec)
             return encode_request(*plain)
         header, buffers = pack_request(

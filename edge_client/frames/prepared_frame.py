@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from edge_client.frames.choice import Choice
+from protos.rpc.endpoints import Endpoint
 from protos.tensors import Array
 
 
@@ -45,15 +46,18 @@ class PreparedFrame:
     """When the message was packed."""
     exit: ExitAnswer | None = None
     """None if there is no exit at the cut, or it was not asked."""
+    plain_server: Endpoint | None = None
+    """The standard server for which the message was packed; None: for any of ours, which compares digests."""
 
     def answer_by_exit(self, answer: ExitAnswer, exit_s: float) -> None:
         """Keep what the exit says, and count the seconds of asking it."""
         self.exit = answer
         self.spent(exit_s)
 
-    def pack(self, request_id: str, message: bytes) -> None:
+    def pack(self, request_id: str, message: bytes, plain_server: Endpoint | None) -> None:
         """Keep the message for the cloud."""
         self.request_id, self.message = request_id, message
+        self.plain_server = plain_server
         self.ready_at = perf_counter()
 
     def leaves(self) -> None:

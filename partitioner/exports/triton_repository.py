@@ -159,8 +159,8 @@ def check_replaceable(bundle: Bundle, out: Path, *, replace: bool) -> None:
 def _cuts(bundle: Bundle, wanted: Sequence[str]) -> list[Cut]:
     if EDGE in wanted:
         raise UsageError(f"at the cut {EDGE!r} nothing is left to serve. Leave it out.")
-    wanted = dict.fromkeys(wanted) or (each for each in bundle.cuts if each != EDGE)
-    return [bundle.cut(cut) for cut in wanted]
+    named = list(dict.fromkeys(wanted)) or [each for each in bundle.cuts if each != EDGE]
+    return [bundle.cut(cut) for cut in named]
 
 
 def _codecs(bundle: Bundle, wanted: Sequence[str]) -> list[Codec]:

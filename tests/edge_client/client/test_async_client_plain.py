@@ -132,6 +132,45 @@ async def test_server_that_dies_is_done_without_and_found_again(
             assert len(again.requests) == 1
 
 
+async def test_server_that_was_not_asked_for_its_models_gets_no_frame(
+    residual_bundle: Bundle, repository: Path
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with PlainServer(repository) as known, PlainServer(repository) as other:
+        for config in other.configs.values():
+            config.parameters["bundle_digest"].string_value = "f00d" * 16
+        addresses = f"{known.address},{other.address}"
+        async with AsyncEdgeClient(addresses, residual_bundle, "cut-04") as client:
+            assert (await client.infer(inputs)).server == known.address
+            transport = client.version.session._transport
+            assert transport is not None
+            # As where another version of the bundle has been served meanwhile, with other servers.
+            await transport.switch_to(transport.servers.after(transport.endpoint, 0.0))
+            assert transport.address == other.address
+            result = await client.infer(inputs)
+    assert result.served_by is ServedBy.EDGE
+    assert_same(result.outputs, whole(residual_bundle, inputs))
+    assert (len(known.requests), len(other.requests)) == (1, 0)
+
+
+async def test_first_frame_of_a_cut_that_was_moved_speaks_as_the_server_does(
+    residual_bundle: Bundle, repository: Path
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        PlainServer(repository) as server,
+        AsyncEdgeClient(server.address, residual_bundle, "edge") as client,
+    ):
+        client.set_option("cut-04", "int8")  # the server has not been greeted yet
+        result = await client.infer(inputs)
+        assert result.served_by is ServedBy.CLOUD
+        wanted = by_our_codec(residual_bundle, "cut-04", "int8", inputs)
+        assert_same(result.outputs, wanted)
+        with pytest.raises(UnknownNameError, match=r"serves no 'residual\.cut-05\.half'"):
+            client.set_option("cut-05", "half")
+        assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+
+
 async def test_model_that_the_server_lacks_is_named_with_how_to_export_it(
     residual_bundle: Bundle, repository: Path
 ) -> None:

@@ -53,7 +53,7 @@ async def test_request_that_a_change_of_servers_ends_goes_to_neither_again() -> 
     left, next_one = SilentStreams(), SilentStreams()
     async with serving(left) as first, serving(next_one) as second:
         transport = GrpcTransport(Servers([Endpoint(first), Endpoint(second)]))
-        transport.is_plain = True
+        transport.note_kind(is_plain=True)
         try:
             asking = asyncio.create_task(transport.call("1", b"", 5.0))
             await eventually(lambda: left.streamed == 1)
@@ -61,7 +61,7 @@ async def test_request_that_a_change_of_servers_ends_goes_to_neither_again() -> 
             await transport.switch_to(other)
             (ended,) = await asyncio.gather(asking, return_exceptions=True)
             assert isinstance(ended, UnreachableError)
-            transport.is_plain = True
+            transport.note_kind(is_plain=True)
             await asyncio.gather(transport.call("2", b"", 0.5), return_exceptions=True)
             assert transport.address == second
             assert (left.called, next_one.streamed) == (0, 1)
