@@ -27,6 +27,13 @@ from tests.kit.sockets import free_port
 CUTS = ("cut-02", "cut-04")
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is asked about all of its models may take its time on a busy test machine."""
+    monkeypatch.setattr("edge_client.client.session._ALONE_AFTER_S", 60.0)
+    monkeypatch.setattr("edge_client.cloud.probe_connection.GREET_S", 30.0)
+
+
 @pytest.fixture(scope="module")
 def repository(residual_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("plain") / "models"
