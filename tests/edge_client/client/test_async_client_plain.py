@@ -31,7 +31,6 @@ CUTS = ("cut-02", "cut-04")
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is asked about all of its models may take its time on a busy test machine."""
     monkeypatch.setattr("edge_client.client.session._ALONE_AFTER_S", 60.0)
-    monkeypatch.setattr("edge_client.cloud.probe_connection.GREET_S", 30.0)
 
 
 @pytest.fixture(scope="module")
