@@ -61,18 +61,28 @@ def connected(cluster: str) -> Iterator[None]:
             log_to_driver=cluster == LOCAL,
             logging_level=logging.WARNING,
         )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UnreachableError(
-            f"no Ray cluster answers at {cluster!r}: {_first_line(error)}. Start one with: ray start --head; "
-            f"or give {LOCAL} for one of this machine alone.",
-            "does not answer",
-        ) from error
+    except Exception as error:  # Ray raises this very class, too
+        raise _unconnected(cluster, error) from error
     try:
         yield
     finally:
         if cluster == LOCAL:
             serve.shutdown()
         ray.shutdown()
+
+
+def _unconnected(cluster: str, error: Exception) -> UnreachableError:
+    why = _first_line(error)
+    if cluster == LOCAL:
+        return UnreachableError(
+            f"no Ray cluster starts here: {why}. Try again when the machine is less busy, or see Ray's logs.",
+            "does not start",
+        )
+    return UnreachableError(
+        f"no Ray cluster answers at {cluster!r}: {why}. Start one with: ray start --head; or give "
+        f"{LOCAL} for one of this machine alone.",
+        "does not answer",
+    )
 
 
 def deploy(
@@ -88,17 +98,7 @@ def deploy(
     replicas say when none of them starts, UsageError when the cluster has no room for them
     within `ready_s`, and when Serve runs there already with other methods or at another port.
     """
-    host, port = split_address(place.http)
-    serve.start(
-        proxy_location="EveryNode",
-        http_options={"host": host, "port": port},
-        grpc_options={
-            "port": place.port,
-            "grpc_servicer_functions": [ADD_METHODS],
-            "enable_reflection": False,
-        },
-        logging_config={"enable_access_log": False, "log_level": "WARNING"},
-    )
+    _start_serve(place)
     is_first = NAME not in serve.status().applications
     target = serve.RunTarget(application_of(options, logs), name=NAME, route_prefix="/")
     serve.run_many([target], wait_for_applications_running=False)
@@ -110,6 +110,27 @@ def deploy(
         if is_first:
             serve.delete(NAME)
         raise
+
+
+def _start_serve(place: Place) -> None:
+    """Start Serve with its proxies, unless it runs; UsageError where they cannot listen."""
+    host, port = split_address(place.http)
+    try:
+        serve.start(
+            proxy_location="EveryNode",
+            http_options={"host": host, "port": port},
+            grpc_options={
+                "port": place.port,
+                "grpc_servicer_functions": [ADD_METHODS],
+                "enable_reflection": False,
+            },
+            logging_config={"enable_access_log": False, "log_level": "WARNING"},
+        )
+    except Exception as error:  # whatever a proxy raises comes as an error of Ray
+        raise UsageError(
+            f"the proxies of Serve do not start: {_last_line(error)}. Where another program has the port, "
+            "choose another `port` or `http`."
+        ) from error
 
 
 def _wait_until_running(
@@ -179,6 +200,13 @@ def _ask(address: str) -> str | None:
         except grpc.RpcError as error:
             return f"{error.code().name}: {error.details()}"
     return None
+
+
+def _last_line(error: BaseException) -> str:
+    """Return what an error says that brings a traceback from elsewhere."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = lines[-1] if lines else type(error).__name__
+    return (last.partition("Error: ")[2] or last).partition("; set GRPC_VERBOSITY")[0]
 
 
 def _first_line(error: BaseException) -> str:
