@@ -65,3 +65,8 @@ def plain_model_name(bundle: str, cut: str, codec: str) -> str:
     `<bundle>.<cut>.<codec>`; by the codec raw it is the tail itself.
     """
     return model_name(bundle, cut) if codec == "raw" else f"{bundle}.{cut}.{codec}"
+
+
+def plain_model_version(version_digest: str) -> int:
+    """Return the number under which standard servers have a version of a bundle: another for each version."""
+    return int(version_digest[:7], 16) + 1

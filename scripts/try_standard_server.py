@@ -168,7 +168,7 @@ class MlServer(Engine):
                 ]
                 for role, specs in (("inputs", model.inputs), ("outputs", model.outputs))
             }
-            graph = (out / model.name / "1" / "model.onnx").resolve()
+            graph = next((out / model.name).glob("*/model.onnx")).resolve()
             document = {
                 "name": model.name,
                 "implementation": "mlserver_runtime.OnnxTail",

@@ -29,6 +29,8 @@ class HeadRunner:
         self.stages = stages
         self.plain_server: Endpoint | None = None
         """The cloud, if it is a standard server, which knows no codecs, digests and checksums of ours."""
+        self.plain_version = ""
+        """The version of the models that is asked for there; empty: none in particular."""
         self._exit_threshold: ExitThreshold = None
         self._bundle = stages.bundle
         self._request_ids = request_ids or count()
@@ -118,7 +120,10 @@ class HeadRunner:
         """Return the request that carries a frontier to the cloud; `plainly`: to a standard server."""
         name, cut = self._bundle.name, choice.cut
         if plainly:
-            plain = pack_plain_request(name, cut.id, request_id, values, cut.frontier, choice.codec)
+            frontier, by = cut.frontier, choice.codec
+            plain = pack_plain_request(
+                name, cut.id, request_id, values, frontier, by, self.plain_version
+            )
             return encode_request(*plain)
         header, buffers = pack_request(
             model_name(name, cut.id),

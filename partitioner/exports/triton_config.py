@@ -63,13 +63,17 @@ def ensemble_config(
     decoder: oip.ModelConfig,
     tail: oip.ModelConfig,
     parameters: Mapping[str, str],
+    version: int,
 ) -> oip.ModelConfig:
-    """Return the configuration of an ensemble: a decoder, and then a tail that others use as well."""
+    """Return the configuration of an ensemble: a decoder, and then a tail that others use as well.
+
+    Both are of this very version: while Triton loads the models of another one, those of before go on.
+    """
     batching = Batching(tail.max_batch_size)
     config = model_config(name, _as_served(name, inputs, outputs), batching)
     config.platform, config.backend = "ensemble", ""
     for model in (decoder, tail):
-        step = config.ensemble_scheduling.step.add(model_name=model.name, model_version=-1)
+        step = config.ensemble_scheduling.step.add(model_name=model.name, model_version=version)
         step.input_map.update({each.name: each.name for each in model.input})
         step.output_map.update({each.name: each.name for each in model.output})
     _note(config, parameters)

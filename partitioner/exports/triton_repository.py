@@ -33,7 +33,7 @@ from protos.codecs.base import Codec
 from protos.codecs.plain_tensors import PLAIN_CODECS, plain_codecs, plain_frontier
 from protos.codecs.registry import RAW, codec_name, get_codec, is_calibrated
 from protos.errors import FileError, ModelError, UsageError
-from protos.names import EDGE, plain_model_name
+from protos.names import EDGE, plain_model_name, plain_model_version
 from protos.tensors import TensorSpec
 
 CONTENTS = "splitpoint.json"
@@ -50,7 +50,8 @@ class TritonOptions:
     backend: str = EXPORT_BACKEND
     ensembles: bool = True
     """Decode in models of their own, from which requests go on to the tail; else in copies of the tail."""
-    model_version: int = 1
+    model_version: int | None = None
+    """None: a number that no other version of the bundle has, so that an edge can ask for just this one."""
     max_batch_size: int = EXPORT_BATCH_SIZE
     """Rows of several requests that are computed together, where they do not depend on one another."""
     threads: int = DEFAULT_THREADS
@@ -62,8 +63,9 @@ class TritonOptions:
                 f"there is no backend {self.backend!r} here. Use {' or '.join(BACKENDS)}."
             )
         for name in ("model_version", "max_batch_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"`{name}` {getattr(self, name)} has no meaning. Give 1 or more.")
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise UsageError(f"`{name}` {number} has no meaning. Give 1 or more.")
         RuntimeOptions(self.threads)
 
 
@@ -127,7 +129,7 @@ def export_triton(
         on_progress("done", len(cuts), len(cuts))
         if not models:
             raise ModelError(" ".join(left_out.values()))
-        (folder / CONTENTS).write_text(_contents(bundle, options, models))
+        (folder / CONTENTS).write_text(_contents(bundle, options, writer.version, models))
     return TritonExport(out, tuple(models), left_out)
 
 
@@ -183,6 +185,8 @@ class _Writer:
         self._bundle = bundle
         self._folder = folder
         self._options = options
+        self.version = options.model_version or plain_model_version(bundle.version_digest)
+        """The number of the version."""
         self._begun: list[Path] = []
         """The folders of the cut that is being written."""
 
@@ -252,8 +256,9 @@ class _Writer:
         )
         (self._version_folder(part.name) / GRAPH).write_bytes(graph.SerializeToString())
         self._write_config(part)
+        identity = self._identity(codec.name)
         whole = ensemble_config(
-            model.name, model.inputs, model.outputs, part, tail, self._identity(codec.name)
+            model.name, model.inputs, model.outputs, part, tail, identity, self.version
         )
         # Copies, such as those of object stores, leave empty folders out.
         note = "An ensemble has no model of its own: its config.pbtxt names its parts.\n"
@@ -280,7 +285,7 @@ class _Writer:
     def _version_folder(self, name: str) -> Path:
         model = self._folder / name
         self._begun.append(model)
-        folder = model / str(self._options.model_version)
+        folder = model / str(self.version)
         folder.mkdir(parents=True)
         return folder
 
@@ -288,8 +293,7 @@ class _Writer:
         folder = self._folder / config.name
         (folder / "config.pbtxt").write_text(config_text(config))
         if config.backend == PYTHON:
-            version = folder / str(self._options.model_version)
-            shutil.copyfile(python_model.__file__, version / "model.py")
+            shutil.copyfile(python_model.__file__, folder / str(self.version) / "model.py")
 
     def _open(self, folder: Path, cut: Cut, outputs: tuple[TensorSpec, ...]) -> Stage:
         """Open what was written from the disk, as a server will; ModelError where the runtime refuses it."""
@@ -316,12 +320,14 @@ def _check_names(cut: Cut, codecs: Sequence[Codec]) -> None:
             )
 
 
-def _contents(bundle: Bundle, options: TritonOptions, models: Sequence[ExportedModel]) -> str:
+def _contents(
+    bundle: Bundle, options: TritonOptions, version: int, models: Sequence[ExportedModel]
+) -> str:
     document = {
         "schema_version": _SCHEMA_VERSION,
         "bundle": bundle.name,
         "bundle_digest": bundle.digest,
-        "model_version": options.model_version,
+        "model_version": version,
         "backend": options.backend,
         "models": [
             {"name": model.name, "cut": model.cut, "codec": model.codec} for model in models

@@ -59,13 +59,16 @@ def pack_plain_request(
     values: Mapping[str, Array],
     frontier: Sequence[TensorSpec],
     codec: Codec = RAW,
+    version: str = "",
 ) -> tuple[ModelInferRequest, list[Buffer]]:
     """Return the header and the bytes of a request that a standard server understands, see plain_tensors.py.
 
     It goes to the model that takes `codec`; to the tail itself where a value is one that `codec` cannot keep.
+    `version`: of the model, empty: the server's choice.
     """
     codec, arrays = encode_plain(codec, frontier, values)
-    header = ModelInferRequest(model_name=plain_model_name(bundle, cut, codec.name), id=frame_id)
+    name = plain_model_name(bundle, cut, codec.name)
+    header = ModelInferRequest(model_name=name, model_version=version, id=frame_id)
     buffers: list[Buffer] = []
     for spec, array in zip(plain_frontier(codec, frontier), arrays, strict=True):
         header.inputs.add(name=spec.name, datatype=spec.oip_datatype, shape=array.shape)
@@ -75,7 +78,8 @@ def pack_plain_request(
 
 def plain_request_bytes(bundle: str, cut: str, frontier: Sequence[TensorSpec], codec: Codec) -> int:
     """Return the size of such a request for one sample, with its header."""
-    header = ModelInferRequest(model_name=plain_model_name(bundle, cut, codec.name), id="1000")
+    name = plain_model_name(bundle, cut, codec.name)
+    header = ModelInferRequest(model_name=name, model_version="100000000", id="1000")
     sent = plain_frontier(codec, frontier)
     for spec in sent:
         header.inputs.add(name=spec.name, datatype=spec.oip_datatype, shape=spec.sized())

@@ -110,7 +110,10 @@ class PlainServer:
             ]
 
         return oip.ModelMetadataResponse(
-            name=request.name, inputs=told(config.input), outputs=told(config.output)
+            name=request.name,
+            versions=[self._version(request.name).name],
+            inputs=told(config.input),
+            outputs=told(config.output),
         )
 
     async def _config(self, request: Any, context: Any) -> Any:
@@ -121,9 +124,24 @@ class PlainServer:
             await context.abort(grpc.StatusCode.NOT_FOUND, _UNKNOWN.format(name))
         return self.configs[name]
 
+    def serve(self, repository: Path) -> None:
+        """Serve what lies there from now on, under the same names."""
+        self._repository = repository
+        self._sessions.clear()
+
+    def _version(self, name: str) -> Path:
+        """Return the folder of a model's only version."""
+        (found,) = (path for path in (self._repository / name).iterdir() if path.is_dir())
+        return found
+
+    def _has(self, request: oip.ModelInferRequest) -> bool:
+        name = request.model_name
+        return name in self.models and request.model_version in ("", self._version(name).name)
+
     async def _infer(self, request: Any, context: Any) -> Any:
         self.calls += 1
-        await self._found(request.model_name, context)
+        if not self._has(request):
+            await context.abort(grpc.StatusCode.NOT_FOUND, _UNKNOWN.format(request.model_name))
         return self._answer(request)
 
     async def _stream(
@@ -131,7 +149,7 @@ class PlainServer:
     ) -> AsyncIterator[oip.ModelStreamInferResponse]:
         async for request in requests:
             self.streamed += 1
-            if request.model_name in self.models:
+            if self._has(request):
                 yield oip.ModelStreamInferResponse(infer_response=self._answer(request))
             else:
                 yield oip.ModelStreamInferResponse(
@@ -150,8 +168,7 @@ class PlainServer:
         self.requests.append(request)
         name = request.model_name
         if name not in self._sessions:
-            graph = self._repository / name / "1" / "model.onnx"
-            self._sessions[name] = onnxruntime.InferenceSession(graph)
+            self._sessions[name] = onnxruntime.InferenceSession(self._version(name) / "model.onnx")
         feeds = {
             tensor.name: np.frombuffer(data, dtype_of(tensor.datatype, tensor.name)).reshape(
                 tuple(tensor.shape)
@@ -159,7 +176,8 @@ class PlainServer:
             for tensor, data in zip(request.inputs, request.raw_input_contents, strict=True)
         }
         outputs = [each.name for each in self._sessions[name].get_outputs()]
-        answer = oip.ModelInferResponse(model_name=name, model_version="1", id=request.id)
+        version = self._version(name).name
+        answer = oip.ModelInferResponse(model_name=name, model_version=version, id=request.id)
         for output, value in zip(outputs, self._sessions[name].run(outputs, feeds), strict=True):
             answer.outputs.add(name=output, datatype="FP32", shape=value.shape)
             answer.raw_output_contents.append(value.tobytes())

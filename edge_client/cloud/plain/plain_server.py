@@ -7,7 +7,7 @@ types and shapes of their tensors alone.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -23,7 +23,13 @@ from protos.codecs.base import Codec
 from protos.codecs.plain_tensors import PLAIN_CODECS, plain_codecs, plain_frontier
 from protos.codecs.registry import get_codec, is_calibrated
 from protos.errors import MismatchError, UnknownNameError
-from protos.names import EDGE, PARAM_BUNDLE_DIGEST, PARAM_CALIBRATION_DIGEST, plain_model_name
+from protos.names import (
+    EDGE,
+    PARAM_BUNDLE_DIGEST,
+    PARAM_CALIBRATION_DIGEST,
+    plain_model_name,
+    plain_model_version,
+)
 from protos.rpc.calls import translate
 from protos.rpc.endpoints import Endpoint
 from protos.serving.inference import SERVER_NAME
@@ -55,6 +61,8 @@ class PlainServer:
     """Cuts with codecs, as options are called: `cut-04/int8`."""
     tells_digest: bool
     """Whether it has said that its models are of this very bundle; else only their tensors are compared."""
+    version: str
+    """What requests name as the models' version, so that those of others do not answer; empty: none."""
     wrong: tuple[str, ...] = field(default=(), repr=False)
     """What is wrong with models that it has, and that are not used."""
 
@@ -78,6 +86,8 @@ class _Found:
 
     model: _Model
     digest: str | None
+    versions: Collection[str]
+    """That are ready, by their numbers."""
     wrong: str
     """Why it is not used; empty: it is."""
 
@@ -112,10 +122,12 @@ async def find_models(
     used = [each for each in found if not each.wrong]
     if not used:
         raise _none(server, said, bundle, [model.name for model in wanted], found)
+    version = str(plain_model_version(bundle.version_digest))
     return PlainServer(
         said,
         frozenset(each.model.label for each in used),
         all(each.digest is not None for each in used),
+        version if all(version in each.versions for each in used) else "",
         _summed(each.wrong for each in found if each.wrong),
     )
 
@@ -169,7 +181,7 @@ class _Asked:
             wrong = f"of another version of the bundle ({digest[:12]}…)"
         elif not wrong and is_calibrated(model.codec.name):
             wrong = _calibrated_alike(calibration, bundle)
-        return _Found(model, digest, wrong)
+        return _Found(model, digest, described.versions, wrong)
 
 
 def _models(bundle: Bundle) -> list[_Model]:

@@ -57,7 +57,16 @@ def triton(
             panel=OUTPUT,
         ),
     ] = True,
-    model_version: Annotated[int, flag("The number of the version.", "N", panel=OUTPUT, min=1)] = 1,
+    model_version: Annotated[
+        int | None,
+        flag(
+            "The number of the version.",
+            "N",
+            panel=OUTPUT,
+            min=1,
+            default="one that no other version of the bundle has, which edges ask for",
+        ),
+    ] = None,
     force: Annotated[
         bool, flag("Replace an earlier export there.", None, "--force", panel=OUTPUT)
     ] = False,

@@ -212,6 +212,26 @@ async def test_models_of_another_version_are_not_used(
             await AsyncEdgeClient(server.address, residual_bundle, "cut-04", strict=True).connect()
 
 
+async def test_version_that_takes_the_place_of_the_one_in_use_answers_no_frame(
+    net_versions: list[Bundle], tmp_path: Path
+) -> None:
+    ours, theirs = net_versions[:2]
+    cut = ours.manifest.cuts[0].id
+    for bundle in (ours, theirs):
+        options = TritonOptions((cut,), ("raw",))
+        export_triton(bundle, tmp_path / bundle.digest, options)
+    (inputs,) = frames(ours, 1)
+    async with (
+        PlainServer(tmp_path / ours.digest) as server,
+        AsyncEdgeClient(server.address, ours, cut) as client,
+    ):
+        assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+        server.serve(tmp_path / theirs.digest)  # of the same names and shapes
+        result = await client.infer(inputs)
+    assert result.served_by is ServedBy.EDGE
+    assert_same(result.outputs, whole(ours, inputs))
+
+
 async def test_server_that_tells_no_configuration_is_compared_by_its_tensors(
     residual_bundle: Bundle, repository: Path
 ) -> None:

@@ -52,7 +52,7 @@ def model(
         get_input_tensor_by_name=lambda request, name: Tensor(name, request.inputs[name]),
     )
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", words)  # type: ignore[arg-type]
-    options = TritonOptions(("cut-01",), ("raw",), backend="python")
+    options = TritonOptions(("cut-01",), ("raw",), backend="python", model_version=1)
     export_triton(residual_bundle, tmp_path / "models", options)
     made = TritonPythonModel()
     made.initialize(

@@ -38,7 +38,8 @@ def exported(
 
 
 def run(folder: Path, feeds: dict[str, Array]) -> dict[str, Any]:
-    session = onnxruntime.InferenceSession(folder / "1" / "model.onnx")
+    (graph,) = folder.glob("*/model.onnx")
+    session = onnxruntime.InferenceSession(graph)
     names = [each.name for each in session.get_outputs()]
     return dict(zip(names, session.run(names, feeds), strict=True))
 
@@ -72,6 +73,8 @@ def test_decoder_and_tail_compute_what_the_bundle_computes_by_the_codec(
     config = read_config(exported.path / f"{name}.{codec}")
     first, second = config.ensemble_scheduling.step
     assert (first.model_name, second.model_name) == (f"{name}.{codec}.decoder", name)
+    for step in (first, second):
+        assert (exported.path / step.model_name / str(step.model_version)).is_dir()
     feeds, wanted = plain(calibrated, cut, codec)
     tensors = {first.input_map[key]: feeds[key] for key in first.input_map}
     decoded = run(exported.path / first.model_name, tensors)
