@@ -71,6 +71,9 @@ class UplinkFlags:
         return link.fill(read_trace(self.trace, columns=self.columns))
 
 
+_DURATION = "10min"
+
+
 @dataclass(frozen=True)
 class FleetFlags:
     """The devices, the workers of their cloud, and the runs."""
@@ -131,7 +134,7 @@ class FleetFlags:
         float,
         flag("A further frame in a batch takes this part of a frame alone.", "SHARE", panel=LOAD),
     ] = 1.0
-    duration: Annotated[str, flag("Simulated time of a run.", "TIME", panel=LOAD)] = "10min"
+    duration: Annotated[str, flag("Simulated time of a run.", "TIME", panel=LOAD)] = _DURATION
     runs: Annotated[int, flag("Independent runs.", "N", panel=LOAD, min=1)] = 1
     seed: Annotated[int, flag("Equal seeds give equal results.", "N", panel=LOAD, min=0)] = 0
 
@@ -177,10 +180,13 @@ class FleetFlags:
             "--workers": self.workers,
             "--deadline": self.deadline,
             "--minimize": None if self.minimize == "latency" else self.minimize,
+            "--duration": None if self.duration == _DURATION else self.duration,
+            "--runs": None if self.runs == 1 else self.runs,
         }
         if other := next((name for name, value in given.items() if value is not None), None):
             raise UsageError(
-                f"{other} is of a fleet on workers, and --engine of one on machines. Give one of them."
+                f"{other} is of a fleet on workers, and --engine of one on machines, which takes the "
+                "runs that it needs. Give one of them."
             )
         load = FleetLoad(self.devices, self.fps, parse_duration(self.p99), self.window, share)
         with progress() as bar:

@@ -48,6 +48,8 @@ def test_engines_are_ranked_by_their_bills(
     [
         (("--engine", "triton", "--workers", 3), "--workers is of a fleet on workers"),
         (("--engine", "triton", "--minimize", "cost"), "--minimize is of a fleet on workers"),
+        (("--engine", "triton", "--duration", "1h"), "--duration is of a fleet on workers"),
+        (("--engine", "triton", "--runs", "3"), "--runs is of a fleet on workers"),
         (("--spare", 1), "machines are found for serving engines"),
         (("--engine", "tritn"), "Did you mean triton"),
     ],
