@@ -466,6 +466,8 @@ async def test_lone_request_is_not_held_back_and_a_delay_ends_by_itself(
     async with desk(residual_bundle, monkeypatch, rules) as at:
         params, _ = read(await at.send(at.request(1)))
         assert params[PARAM_QUEUE_NS] >= 2000 * 1000  # alone, it waits for its delay
+    rules = BatchRules(max_batch_size=8, preferred_batch_size=(2,), max_queue_delay_us=60_000_000)
+    async with desk(residual_bundle, monkeypatch, rules) as at:
         pair = [
             read(data)[0] for data in await asyncio.gather(*(at.send(at.request(1)) for _ in "ab"))
         ]
