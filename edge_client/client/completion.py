@@ -30,6 +30,7 @@ from edge_client.frames.outcome import (
 )
 from edge_client.frames.prepared_frame import ExitAnswer, PreparedFrame
 from edge_client.frames.result import Hedged, Result
+from edge_client.frames.slowdown import batch_of
 from partitioner.common.units import format_duration, plural
 from partitioner.estimators.circuit_breaker import Breaker, Circuit
 from protos.codecs.registry import is_calibrated
@@ -40,7 +41,7 @@ from protos.errors import (
     TooLargeError,
     UnreachableError,
 )
-from protos.tensors import Array
+from protos.tensors import BATCH_SIZE, Array
 
 _HEADERS_DIFFER = 64
 """Bytes by which messages of one option differ, at most."""
@@ -217,8 +218,13 @@ class FrameCompletion:
         reply = await transport.call(
             work.request_id, message, self._patience_s(work), work.leaves, partial(self._hear, work)
         )
-        wanted = work.choice.cut.tail_outputs
-        check_outputs(reply.outputs, (s for s in self._bundle.outputs if s.name in wanted))
+        wanted, frontier = work.choice.cut.tail_outputs, work.choice.cut.frontier
+        has_batch = any(BATCH_SIZE in spec.shape for spec in frontier)
+        check_outputs(
+            reply.outputs,
+            (spec for spec in self._bundle.outputs if spec.name in wanted),
+            batch_of(frontier, work.values) if has_batch else None,
+        )
         self._controller.learned.answered(work, reply)
         return reply
 

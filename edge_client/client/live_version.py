@@ -178,7 +178,10 @@ class LiveVersion:
         """Check on this device, and with the cloud, what was prepared; raises what DeviceCheck.run does."""
         if self._first is not None:
             common = self._common
-            check = DeviceCheck(self.stages, common.transport, common.request_ids)
+            # A standard server has been compared by its greeting, and may lack the models of the check.
+            is_plain = self.session.server is not None and self.session.server.plain is not None
+            transport = None if is_plain else common.transport
+            check = DeviceCheck(self.stages, transport, common.request_ids)
             await check.run(self._first)
 
     def take_over(self, before: "LiveVersion") -> None:

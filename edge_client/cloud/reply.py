@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from protos.errors import FaultError
-from protos.tensors import Array, TensorSpec
+from protos.errors import FaultError, plural
+from protos.tensors import BATCH_SIZE, Array, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,13 @@ class Reply:
         return max(0.0, self.received_at - self.begun_at - server_s)
 
 
-def check_outputs(outputs: Mapping[str, Array], wanted: Iterable[TensorSpec]) -> None:
-    """Raise FaultError unless the cloud has answered every wanted output in its type and shape."""
+def check_outputs(
+    outputs: Mapping[str, Array], wanted: Iterable[TensorSpec], batch: int | None = None
+) -> None:
+    """Raise FaultError unless the cloud has answered every wanted output in its type and shape.
+
+    `batch`: the samples that were sent; None: there is no such axis.
+    """
     for spec in wanted:
         found = outputs.get(spec.name)
         if found is None or found.dtype != spec.dtype or found.ndim != len(spec.shape):
@@ -52,4 +57,10 @@ def check_outputs(outputs: Mapping[str, Array], wanted: Iterable[TensorSpec]) ->
                 f"the cloud answered {list(found.shape)} for the output {spec.name!r}, which is {spec}: its "
                 "size follows from the data, and the bundle says that it is fixed. Import the model again, "
                 "on inputs that give several sizes (`samples`)."
+            )
+        rows = found.shape[spec.shape.index(BATCH_SIZE)] if BATCH_SIZE in spec.shape else batch
+        if batch is not None and rows != batch:
+            raise FaultError(
+                f"the cloud answered {list(found.shape)} for the output {spec.name!r}, and was sent "
+                f"{plural(batch, 'sample')}: what it says may be of another frame."
             )

@@ -166,7 +166,17 @@ def pack_response(
 
 
 def unpack_response(header: ModelInferResponse, raw: Sequence[Buffer]) -> dict[str, Array]:
-    """Return the arrays of an answer by name; views of `raw`. Raises TensorError if they disagree."""
+    """Return the arrays of an answer by name; views of `raw`, where they came so.
+
+    Raises TensorError if they disagree.
+    """
+    if not raw:  # some standard servers answer in typed contents
+        return {
+            tensor.name: from_contents(
+                tensor.contents, tensor.datatype, tuple(tensor.shape), tensor.name
+            )
+            for tensor in header.outputs
+        }
     if len(raw) != len(header.outputs):
         raise TensorError(
             f"the answer announces {plural(len(header.outputs), 'output')} and brings {len(raw)}. "

@@ -14,6 +14,7 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.exports.triton_repository import TritonOptions, export_triton
 from partitioner.network.link import Link
 from partitioner.runtime.sessions import RuntimeOptions
+from protos import inference_pb2 as oip
 from protos.codecs.registry import get_codec
 from protos.errors import MismatchError, UnknownNameError
 from protos.rpc.endpoints import Endpoint
@@ -118,6 +119,32 @@ async def test_values_that_a_codec_cannot_keep_go_to_the_tail_itself(
     ):
         assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
     assert [request.model_name for request in server.requests] == ["residual.cut-02"]
+
+
+@pytest.mark.parametrize("fault", ["rows", "contents"])
+async def test_answer_is_taken_in_either_form_and_not_with_other_rows(
+    residual_bundle: Bundle, repository: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    def twist(_server: PlainServer, request: oip.ModelInferRequest) -> oip.ModelInferResponse:
+        answer = answer_rightly(_server, request)
+        (data,), output = answer.raw_output_contents, answer.outputs[0]
+        if fault == "rows":  # those of two callers, not told apart
+            answer.raw_output_contents[0], output.shape[0] = 2 * data, 2
+        else:
+            output.contents.fp32_contents.extend(np.frombuffer(data, np.float32).tolist())
+            del answer.raw_output_contents[:]
+        return answer
+
+    answer_rightly = PlainServer._answer
+    monkeypatch.setattr(PlainServer, "_answer", twist)
+    (inputs,) = frames(residual_bundle, 1)
+    async with (
+        PlainServer(repository) as server,
+        AsyncEdgeClient(server.address, residual_bundle, "cut-02") as client,
+    ):
+        result = await client.infer(inputs)
+    assert result.served_by is (ServedBy.EDGE if fault == "rows" else ServedBy.CLOUD)
+    assert_same(result.outputs, whole(residual_bundle, inputs))
 
 
 async def test_server_that_dies_is_done_without_and_found_again(

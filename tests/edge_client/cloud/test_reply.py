@@ -19,6 +19,13 @@ def test_answer_of_another_model_is_told_from_one_of_another_size() -> None:
         check_outputs({"boxes": np.zeros((1, 3, 4), np.float32)}, [BOXES])
 
 
+def test_answer_of_other_rows_than_were_sent_is_of_another_frame() -> None:
+    scores = TensorSpec("scores", "float32", (-1, 10))
+    check_outputs({"scores": np.zeros((2, 10), np.float32)}, [scores], 2)
+    with pytest.raises(FaultError, match=r"\[3, 10\].*was sent 2 samples.*another frame"):
+        check_outputs({"scores": np.zeros((3, 10), np.float32)}, [scores], 2)
+
+
 def test_output_that_the_data_size_may_be_empty() -> None:
     any_number = TensorSpec("boxes", "float32", (1, -2, 4), (5,))
     check_outputs({"boxes": np.zeros((1, 0, 4), np.float32)}, [any_number])

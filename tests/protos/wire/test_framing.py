@@ -205,10 +205,12 @@ def test_error_without_an_answer_is_read_by_itself() -> None:
     assert framing.decode_stream_response(data) == ("full.", ModelInferResponse(), [])
 
 
-def test_answer_that_announces_more_than_it_brings_is_refused() -> None:
+def test_answer_that_announces_other_than_it_brings_is_refused() -> None:
     answer = ModelInferResponse()
     answer.outputs.add(name="y", datatype="FP32", shape=[1])
-    with pytest.raises(TensorError, match="announces 1 output and brings 0"):
+    with pytest.raises(TensorError, match="announces 1 output and brings 2"):
+        unpack_response(answer, [b"", b""])
+    with pytest.raises(TensorError, match="came with 0 values in fp32_contents"):
         unpack_response(answer, [])
 
 
