@@ -204,6 +204,13 @@ class FrameCompletion:
             return distrusts
         if len(self._overtaken) >= self._window:
             return _swamped(len(self._overtaken))
+        most = self._runner.most_rows.get(work.choice.label)
+        rows = batch_of(work.choice.cut.frontier, work.values)
+        if most is not None and rows > most:
+            return TooLargeError(
+                f"the frame has {plural(rows, 'sample')}, and the cloud takes {most} at a time. Give "
+                "fewer in a frame, or let it take more (splitpoint export triton --max-batch-size)."
+            )
         now_s = perf_counter()
         return None if self._breaker.admit(now_s) else self._breaker.refusal(now_s) or _away()
 

@@ -242,6 +242,7 @@ class CloudSession:
             self._transport.note_kind(is_plain=server.plain is not None)
             self._runner.plain_server = self._transport.plain_server
             self._runner.plain_version = server.plain.version if server.plain else ""
+            self._runner.most_rows = server.plain.most_rows if server.plain else {}
             self._transport.limit_requests(server.max_message_bytes)
             self._compare_calibrations(server, self._transport.address)
         self._control.heed_limit(server.max_message_bytes)

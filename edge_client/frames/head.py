@@ -31,6 +31,8 @@ class HeadRunner:
         """The cloud, if it is a standard server, which knows no codecs, digests and checksums of ours."""
         self.plain_version = ""
         """The version of the models that is asked for there; empty: none in particular."""
+        self.most_rows: Mapping[str, int] = {}
+        """How many samples of a frame it takes, by the labels of choices; where it says so."""
         self._exit_threshold: ExitThreshold = None
         self._bundle = stages.bundle
         self._request_ids = request_ids or count()

@@ -7,7 +7,7 @@ types and shapes of their tensors alone.
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -63,6 +63,8 @@ class PlainServer:
     """Whether it has said that its models are of this very bundle; else only their tensors are compared."""
     version: str
     """What requests name as the models' version, so that those of others do not answer; empty: none."""
+    most_rows: Mapping[str, int] = field(default_factory=dict, repr=False)
+    """How many samples of a frame it takes, by label; where it says so."""
     wrong: tuple[str, ...] = field(default=(), repr=False)
     """What is wrong with models that it has, and that are not used."""
 
@@ -88,6 +90,8 @@ class _Found:
     digest: str | None
     versions: Collection[str]
     """That are ready, by their numbers."""
+    most_rows: int
+    """It takes no more samples at a time; 0: it says nothing of that."""
     wrong: str
     """Why it is not used; empty: it is."""
 
@@ -128,6 +132,7 @@ async def find_models(
         frozenset(each.model.label for each in used),
         all(each.digest is not None for each in used),
         version if all(version in each.versions for each in used) else "",
+        {each.model.label: each.most_rows for each in used if each.most_rows},
         _summed(each.wrong for each in found if each.wrong),
     )
 
@@ -181,7 +186,8 @@ class _Asked:
             wrong = f"of another version of the bundle ({digest[:12]}…)"
         elif not wrong and is_calibrated(model.codec.name):
             wrong = _calibrated_alike(calibration, bundle)
-        return _Found(model, digest, described.versions, wrong)
+        most_rows = config.config.max_batch_size if config is not None else 0
+        return _Found(model, digest, described.versions, most_rows, wrong)
 
 
 def _models(bundle: Bundle) -> list[_Model]:

@@ -259,6 +259,22 @@ async def test_version_that_takes_the_place_of_the_one_in_use_answers_no_frame(
     assert_same(result.outputs, whole(ours, inputs))
 
 
+async def test_frame_of_more_samples_than_the_server_takes_is_finished_here_and_blames_nobody(
+    residual_bundle: Bundle, repository: Path
+) -> None:
+    (inputs,) = frames(residual_bundle, 1)
+    many = {name: np.concatenate([array] * 9) for name, array in inputs.items()}
+    async with (
+        PlainServer(repository) as server,
+        AsyncEdgeClient(server.address, residual_bundle, "cut-04", codec="int8") as client,
+    ):
+        result = await client.infer(many)
+        assert result.served_by is ServedBy.EDGE
+        assert "has 9 samples, and the cloud takes 8 at a time" in str(result.cloud_error)
+        assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
+    assert len(server.requests) == 1
+
+
 async def test_server_that_tells_no_configuration_is_compared_by_its_tensors(
     residual_bundle: Bundle, repository: Path
 ) -> None:
