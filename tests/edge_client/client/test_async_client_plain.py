@@ -270,7 +270,7 @@ async def test_frame_of_more_samples_than_the_server_takes_is_finished_here_and_
     ):
         result = await client.infer(many)
         assert result.served_by is ServedBy.EDGE
-        assert "has 9 samples, and the cloud takes 8 at a time" in str(result.cloud_error)
+        assert "has 9 samples, and the cloud takes 8 at a time" in result.reason
         assert (await client.infer(inputs)).served_by is ServedBy.CLOUD
     assert len(server.requests) == 1
 
