@@ -87,8 +87,9 @@ def meaning_of(details: str, security: ChannelSecurity) -> Meaning | None:
         )
     if security.files.cert is None:
         return Meaning(
-            "hangs up on clients without a certificate",
-            "Give this machine's own as `tls_cert` and `tls_key`; or look whether the server just stops.",
+            "hangs up at once, as a server that wants a certificate of its clients does, or a proxy without "
+            "one behind it",
+            "Give this machine's own as `tls_cert` and `tls_key`, if it asks; else look whether it runs.",
         )
     if wrong := _wrong_dates(security.files):
         return Meaning(
@@ -96,9 +97,10 @@ def meaning_of(details: str, security: ChannelSecurity) -> Meaning | None:
             f"Renew {security.files.cert}, or set this machine's clock.",
         )
     return Meaning(
-        "hangs up on this machine's certificate",
-        f"Ask for another than {security.files.cert}, by an authority that the server trusts and with dates "
-        "that hold by its clock; or look whether the server just stops.",
+        "hangs up at once, as a server that does not take this machine's certificate does, or a proxy "
+        "without one behind it",
+        f"Look whether the server runs. If it does, ask for another certificate than {security.files.cert}: "
+        "by an authority that it trusts, and with dates that hold by its clock.",
     )
 
 

@@ -150,7 +150,9 @@ def test_client_without_the_certificate_that_the_server_wants_is_told_to_give_on
 ) -> None:
     with serving(authority.issue(clients=authority.path)) as address:
         error = refused(address, trusting(authority))
-        assert error.cause == "hangs up on clients without a certificate"
+        assert error.cause.startswith(
+            "hangs up at once, as a server that wants a certificate of its"
+        )
         assert "`tls_cert`" in str(error)
         device = authority.issue("camera-1", name="camera")
         assert asked(address, trusting(authority, device)) == b"camera-1"
@@ -162,7 +164,9 @@ def test_client_whose_certificate_the_server_does_not_know_or_that_expired_asks_
     with serving(authority.issue(clients=authority.path)) as address:
         unknown = stranger.issue("camera-1", name="camera")
         error = refused(address, trusting(authority, unknown))
-        assert error.cause == "hangs up on this machine's certificate"
+        assert error.cause.startswith(
+            "hangs up at once, as a server that does not take this machine's"
+        )
         assert str(unknown.cert) in str(error)
         old = authority.issue("camera-1", name="old", valid=(-9 * DAY, -DAY))
         error = refused(address, trusting(authority, old))
