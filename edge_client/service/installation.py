@@ -34,8 +34,7 @@ def systemctl(*words: str) -> str:
     if done.returncode:
         said = " ".join((done.stderr or done.stdout).split()) or f"status {done.returncode}"
         raise FileError(
-            f"systemctl {' '.join(words)} fails: {said.rstrip('.')}. What was written is taken back. Look "
-            "at: journalctl -xe."
+            f"systemctl {' '.join(words)} fails: {said.rstrip('.')}. Look at: journalctl -xe."
         )
     return done.stdout
 

@@ -130,6 +130,9 @@ def export_triton(
         if not models:
             raise ModelError(" ".join(left_out.values()))
         (folder / CONTENTS).write_text(_contents(bundle, options, writer.version, models))
+        check_replaceable(
+            bundle, out, replace=options.replace
+        )  # as another may have come meanwhile
     return TritonExport(out, tuple(models), left_out)
 
 

@@ -184,6 +184,20 @@ def test_folder_is_replaced_only_where_it_is_an_export_and_that_was_asked_for(
         export_triton(residual_bundle, residual_bundle.path.parent, again)
 
 
+def test_export_that_comes_to_the_same_place_meanwhile_stays(
+    residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    out = tmp_path / "models"
+
+    def come(_step: str, done: int, total: int) -> None:
+        if done == total:
+            export_triton(residual_bundle, out, TritonOptions(("cut-02",), ("raw",)))
+
+    with pytest.raises(FileError, match="holds an export already"):
+        export_triton(residual_bundle, out, TritonOptions(("cut-01",), ("raw",)), come)
+    assert folders(out) == ["residual.cut-02"]
+
+
 def test_nothing_is_left_of_an_export_that_fails(
     residual_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
