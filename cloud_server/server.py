@@ -155,8 +155,12 @@ async def _run(options: ServerOptions) -> ServerParts:
     gate = await asyncio.to_thread(gate_of, options, use)
     warn_of_certificates(gate, asked_for=bool(options.tls and options.tls.authorities))
     parts = EngineParts.of(options)
-    repository = await parts.offer(options.preload)
-    running = ServerParts(options, parts, repository, tls, gate, use)
+    try:
+        repository = await parts.offer(options.preload)
+        running = ServerParts(options, parts, repository, tls, gate, use)
+    except BaseException:
+        parts.close()
+        raise
     try:
         await running.start(options.listen)
         options.exposure.announce(running.address)

@@ -30,6 +30,10 @@ _LAG_S = 10.0
 _READY_S = 300.0
 """The longest that a replica may take to load what the server has."""
 
+_SOCKET_BYTES = len("/replica-10000-01234567")
+_ADDRESS_BYTES = 107
+"""Of the path of a socket: sun_path of unix(7), but for the 0 at its end."""
+
 _log = logging.getLogger(__name__)
 
 OnShort = Callable[[bool], Awaitable[None]]
@@ -261,10 +265,18 @@ class Replicas:
 
 
 def _folder_of_sockets() -> Path:
+    """Return a new folder whose sockets have addresses that the system takes. Raises FileError."""
     try:
-        return Path(tempfile.mkdtemp(prefix="splitpoint-"))
+        folder = Path(tempfile.mkdtemp(prefix="splitpoint-"))
     except OSError as error:
         raise FileError(
             f"`processes` above 1 need a temporary folder for their sockets: {reason(error)}. Mount one that "
             "may be written to as /tmp, or name one in TMPDIR."
         ) from error
+    if len(os.fsencode(folder)) + _SOCKET_BYTES > _ADDRESS_BYTES:
+        folder.rmdir()
+        raise FileError(
+            f"`processes` above 1 need a temporary folder for their sockets, and {folder.parent} has too "
+            f"long a path: the system takes {_ADDRESS_BYTES} bytes. Name a shorter one in TMPDIR."
+        )
+    return folder

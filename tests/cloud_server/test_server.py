@@ -1,7 +1,9 @@
 """The server as an object: it starts, has an address, and ends."""
 
 import inspect
+import threading
 from dataclasses import fields
+from pathlib import Path
 
 import grpc
 import pytest
@@ -9,8 +11,9 @@ import pytest
 from cloud_server.options import ServerOptions
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
-from protos.errors import UsageError
+from protos.errors import FileError, UsageError
 from tests.kit.cloud_calls import TIMEOUT_S, connected, crossing, oip_stub, refused, request_for
+from tests.kit.waiting import until
 
 
 def test_port_that_is_taken_is_a_clear_error(residual_bundle: Bundle) -> None:
@@ -20,6 +23,23 @@ def test_port_that_is_taken_is_a_clear_error(residual_bundle: Bundle) -> None:
         CloudServer(residual_bundle.path, listen=server.address),
     ):
         pass
+
+
+async def test_server_that_cannot_start_leaves_no_thread(
+    residual_bundle: Bundle, tmp_path: Path
+) -> None:
+    rollouts, before = tmp_path / "rollouts.json", set(threading.enumerate())
+    rollouts.write_text("{")
+    server = CloudServer(residual_bundle.path, preload=("cloud",), rollouts=rollouts)
+    with pytest.raises(FileError, match="are damaged") as caught:
+        await server.start()
+
+    def engine_threads() -> list[str]:
+        new = set(threading.enumerate()) - before
+        return [one.name for one in new if one.name.startswith(("infer", "load", "prove"))]
+
+    until(lambda: not engine_threads())
+    assert caught.tb  # which would keep the engine
 
 
 def test_server_cannot_be_asked_for_its_address_before_it_runs(residual_bundle: Bundle) -> None:

@@ -84,6 +84,20 @@ def test_processes_without_a_place_for_their_sockets_say_what_to_mount(
         pass
 
 
+def test_place_for_sockets_whose_path_is_too_long_is_told_and_left_as_it_was(
+    residual_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with (
+        pytest.raises(FileError, match=r"has too long a path: the system takes 107 bytes.* TMPDIR"),
+        CloudServer(residual_bundle.path, processes=2),
+    ):
+        pass
+    assert not list(long.iterdir())
+
+
 def test_server_whose_replica_does_not_get_ready_ends_and_says_what_to_look_at(
     residual_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
