@@ -45,8 +45,8 @@ def machine_text(found: FleetSizing) -> str:
     return (
         f"A machine has {plural(machine.cores, 'core')}{memory}{price}; devices are spread evenly over "
         f"machines, and by chance over processes.{spare} In brackets: machines if requests cost as much less "
-        "or more as the engine's figures may be off. ±: 95 % interval over three runs of one machine's "
-        "busiest process."
+        "or more as the engine's figures may be off (∞: no number does then). ±: 95 % interval over "
+        "three runs of one machine's busiest process."
     )
 
 

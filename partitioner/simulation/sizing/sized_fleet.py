@@ -36,8 +36,9 @@ class EngineSizing:
     machines: int = 0
     """Those that may be lost among them."""
     least: int | None = None
-    """Machines if requests cost as much less as the engine's figures may be off; `most`: more."""
+    """Machines if requests cost as much less as the engine's figures may be off; None: that is not known."""
     most: int | None = None
+    """Machines if they cost as much more; None beside a `least`: no number does then."""
     p99: Estimate | None = None
     """Of independent runs."""
     degraded_p99: Estimate | None = None
@@ -145,7 +146,8 @@ def engine_cells(one: EngineSizing) -> tuple[str, ...]:
     if one.fate is not Fate.KEPT or one.layout is None:
         return one.engine, "", one.fate.value, "", "", "", "", ""
     sure = one.least == one.most == one.machines or one.least is None
-    within = "" if sure else f" ({one.least}–{one.most})"
+    most = "∞" if one.most is None else f"{one.most:,}"
+    within = "" if sure else f" ({one.least:,}–{most})"
     return (
         one.engine,
         one.option,

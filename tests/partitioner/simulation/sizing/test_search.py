@@ -15,7 +15,7 @@ from partitioner.simulation.sizing import search
 from partitioner.simulation.sizing.engine import MeasuredRequest, ServingEngine
 from partitioner.simulation.sizing.layout import Layout, Workload
 from partitioner.simulation.sizing.load import ALONE, Batching, FleetLoad, MachineKind, Sampling
-from partitioner.simulation.sizing.sized_fleet import Fate
+from partitioner.simulation.sizing.sized_fleet import Fate, engine_cells
 from protos.errors import UnknownNameError, UsageError
 from tests.kit.profiles import EXAMPLE, make
 
@@ -89,6 +89,20 @@ def test_lost_machine_leaves_as_many_as_are_needed(example: Plan) -> None:
     assert spared.degraded_p99.mean == plain.p99.mean <= LOAD.p99_s
     assert spared.p99
     assert spared.p99.mean <= spared.degraded_p99.mean
+
+
+def test_engine_whose_figures_are_too_far_off_may_need_more_machines_than_there_can_be(
+    example: Plan,
+) -> None:
+    rows = [engine("wide", cost).measured[0] for cost in (0.001, 0.004)]
+    wide = ServingEngine.model_validate({"name": "wide", "measured": rows})
+    (sized,) = size_fleet(
+        example, LINK, replace(LOAD, p99_s=0.2), PRICED, [wide], options="cut-01/raw"
+    ).engines
+    assert sized.least
+    assert sized.least <= sized.machines
+    assert sized.most is None
+    assert f"({sized.least}–∞)" in engine_cells(sized)[2]
 
 
 def test_process_has_no_more_workers_than_its_turns_keep_busy(example: Plan) -> None:
