@@ -23,6 +23,7 @@ new() { # NAME DAYS OPTION …: a key on P-256 and its certificate
 leaf() { # NAME OPTION …: a certificate of the authority
     name=$1
     shift
+    openssl verify -CAfile ca.crt "$name.crt" > /dev/null 2>&1 || rm -f "$name.crt" # of an authority that is gone
     new "$name" 90 -subj "/CN=$name" -CA ca.crt -CAkey ca.key -addext basicConstraints=critical,CA:FALSE "$@"
 }
 
@@ -38,6 +39,7 @@ done
 chmod 644 ca.crt
 environment=$here/../.env
 if [ "$(id -u)" != 0 ] && ! grep -qs '^STACK_GROUP=' "$environment"; then
+    [ -z "$(tail -c 1 "$environment" 2> /dev/null)" ] || echo >> "$environment" # its last line has no end
     echo "STACK_GROUP=$(id -g)" >> "$environment"
     echo "$(cd "$here/.." && pwd)/.env says that containers may read what group $(id -g) may"
 fi

@@ -170,6 +170,32 @@ def test_secrets_are_files_that_the_script_makes() -> None:
     assert {each if isinstance(each, str) else each["source"] for each in used} == made
 
 
+@pytest.mark.slow
+def test_certificates_of_an_authority_that_is_gone_are_made_anew(tmp_path: Path) -> None:
+    script = tmp_path / "docker" / "certificates.sh"
+    secrets = tmp_path / "docker" / "secrets"
+    script.parent.mkdir()
+    script.write_bytes((ROOT / "docker" / "certificates.sh").read_bytes())
+    (tmp_path / ".env").write_text("STACK_SLOW=5")  # without an end of the line
+
+    def made() -> dict[str, bytes]:
+        subprocess.run(["sh", script, "cam"], check=True, stdout=subprocess.DEVNULL)
+        return {path.name: path.read_bytes() for path in secrets.iterdir()}
+
+    first = made()
+    assert made() == first
+    for path in secrets.glob("ca.*"):
+        path.unlink()
+    assert not {*made().values()} & {*first.values()}
+    for name in ("cloud.crt", "cam.crt"):
+        verify = ["openssl", "verify", "-CAfile", secrets / "ca.crt", secrets / name]
+        assert subprocess.run(verify, check=False, capture_output=True).returncode == 0
+    assert not {path.stat().st_mode & 0o007 for path in secrets.glob("*.key")} - {0}
+    lines = (tmp_path / ".env").read_text().splitlines()
+    assert lines[0] == "STACK_SLOW=5"
+    assert all(line.startswith("STACK_GROUP=") for line in lines[1:])
+
+
 def test_servers_certificate_has_every_name_by_which_it_is_asked() -> None:
     script = (ROOT / "docker" / "certificates.sh").read_text()
     named = set(re.findall(r"(?:DNS|IP):([\w.-]+)", script))
