@@ -51,7 +51,7 @@ _SHOWN = 4
 M = TypeVar("M", bound=Message)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlainServer:
     """What a standard server serves of a bundle."""
 
@@ -61,7 +61,7 @@ class PlainServer:
     """Cuts with codecs, as options are called: `cut-04/int8`."""
     tells_digest: bool
     """Whether it has said that its models are of this very bundle; else only their tensors are compared."""
-    version: str
+    version: str = ""
     """What requests name as the models' version, so that those of others do not answer; empty: none."""
     most_rows: Mapping[str, int] = field(default_factory=dict, repr=False)
     """How many samples of a frame it takes, by label; where it says so."""
@@ -128,12 +128,12 @@ async def find_models(
         raise _none(server, said, bundle, [model.name for model in wanted], found)
     version = str(plain_model_version(bundle.version_digest))
     return PlainServer(
-        said,
-        frozenset(each.model.label for each in used),
-        all(each.digest is not None for each in used),
-        version if all(version in each.versions for each in used) else "",
-        {each.model.label: each.most_rows for each in used if each.most_rows},
-        _summed(each.wrong for each in found if each.wrong),
+        name=said,
+        labels=frozenset(each.model.label for each in used),
+        tells_digest=all(each.digest is not None for each in used),
+        version=version if all(version in each.versions for each in used) else "",
+        most_rows={each.model.label: each.most_rows for each in used if each.most_rows},
+        wrong=_summed(each.wrong for each in found if each.wrong),
     )
 
 

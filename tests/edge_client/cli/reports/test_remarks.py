@@ -50,7 +50,12 @@ async def test_standard_server_is_named_when_it_is_back_with_what_it_does_not_te
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     labels = frozenset({"cloud/raw", "cut-01/raw", "cut-01/int8"})
-    plain = PlainServer("triton 2.51.0", labels, False, ("2 of another calibration",))
+    plain = PlainServer(
+        name="triton 2.51.0",
+        labels=labels,
+        tells_digest=False,
+        wrong=("2 of another calibration",),
+    )
     server = SimpleNamespace(plain=plain)
     client: Any = SimpleNamespace(server=server, cloud_is_away=False, trouble=None)
     await tell_of_health(client, State(Health.DEGRADED, "the cloud was away", 0.0))
