@@ -22,7 +22,7 @@ _MOST_CARRIED_BYTES = 6 << 10
 _KEPT_LETTERS = 250
 """At either end: each is 12 bytes at most."""
 
-_FOLDERS = re.compile(r"""(?<![^\s('"=])/(?:[^/\s:;,'"()]+/)+(?=[^/\s])""")
+_FOLDERS = re.compile(r"""(?<![^\s('"=:`\[])/(?:[^/\s:;,'"()]+/)+(?=[^/\s])""")
 """The folders of a path from the root on, where a word begins."""
 
 _log = BoundedLog(logging.getLogger(__name__), logging.ERROR)

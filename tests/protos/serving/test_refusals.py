@@ -56,6 +56,7 @@ def test_floods_of_our_own_failures_fill_no_log(
     ("sentence", "told"),
     [
         ("/srv/models/a.onnx is damaged.", "a.onnx is damaged."),
+        ("[/srv/models/a.onnx] `/srv/b.bin` c:/srv/c.bin", "[a.onnx] `b.bin` c:c.bin"),
         ("copy '/srv/m/a.bin', or say --key=/etc/x.", "copy 'a.bin', or say --key=x."),
         ("the layers conv/1 and /docs stay, and so does http://a/b/c.", None),
         (
