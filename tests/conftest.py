@@ -56,6 +56,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
         "edge_client.cloud.greeting._REPORT_S",
         "edge_client.cloud.greeting_race.CONNECT_S",
         "edge_client.cloud.probe_connection.PROBE_LIMIT_S",
+        "cloud_server.cli.health._HEALTH_TIMEOUT_S",
     ):
         monkeypatch.setattr(limit, 30.0)
     monkeypatch.setattr("edge_client.control.cloud_retry.greet_patience_s", lambda _failed: 30.0)

@@ -275,7 +275,7 @@ def test_pods_are_locked(own: Own) -> None:
 
 
 async def test_probes_and_scalers_find_what_they_ask_a_server_for(
-    residual_bundle: Bundle, tree: Path, monkeypatch: pytest.MonkeyPatch
+    residual_bundle: Bundle, tree: Path
 ) -> None:
     """Pages and commands of a server that runs, and metrics of its page."""
     probes = [probe for name in KUSTOMIZATIONS for probe in Own(build(tree / name)).probes.values()]
@@ -284,7 +284,6 @@ async def test_probes_and_scalers_find_what_they_ask_a_server_for(
     (metrics,) = {one["path"] for one in monitor["spec"]["endpoints"]}
     commands = {tuple(one["exec"]["command"]) for one in probes if "exec" in one}
     assert (pages, len(commands)) == ({"/livez", "/readyz"}, 2)
-    monkeypatch.setattr("cloud_server.cli.health._HEALTH_TIMEOUT_S", TIMEOUT_S)
     body = json.dumps(document_of(residual_bundle, "cloud", crossing(residual_bundle, "cloud")))
     async with CloudServer(residual_bundle.path) as server, serve_web(server, "127.0.0.1:0") as at:
 

@@ -6,7 +6,6 @@ import os
 import stat
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner
 
 from cloud_server.cli.main import app
@@ -17,7 +16,7 @@ from partitioner.bundle.bundle import Bundle
 from protos.inference_pb2 import ModelReadyRequest
 from protos.security.tls_files import TlsFiles
 from tests.kit.certificates import Authority
-from tests.kit.cloud_calls import TIMEOUT_S, connected, oip_stub, refused
+from tests.kit.cloud_calls import connected, oip_stub, refused
 from tests.kit.devices import enrol, showing
 from tests.kit.signatures import Signer
 
@@ -47,9 +46,8 @@ def pair(files: TlsFiles) -> dict[str, bytes]:
 
 
 async def test_mounted_certificates_keys_and_rollouts_are_taken(
-    residual_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    residual_bundle: Bundle, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("cloud_server.cli.health._HEALTH_TIMEOUT_S", TIMEOUT_S)
     authority, signer = Authority(tmp_path / "ca"), Signer.new(tmp_path / "signer")
     tls = mount(tmp_path / "tls", pair(authority.issue()) | {"ca.crt": authority.path.read_bytes()})
     probe = mount(tmp_path / "probe", pair(authority.issue("probe", name="probe")))

@@ -29,7 +29,7 @@ CUTS = ("cut-02", "cut-04")
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def patience_with_many_models(patience: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is asked about all of its models may take its time on a busy test machine."""
     monkeypatch.setattr("edge_client.client.session._ALONE_AFTER_S", 60.0)
 

@@ -13,7 +13,7 @@ from edge_client.cloud.transport import GrpcTransport
 from protos import inference_pb2 as oip
 from protos.errors import UnreachableError
 from protos.rpc.endpoints import Endpoint
-from tests.kit.waiting import eventually
+from tests.kit.waiting import PATIENCE_S, eventually
 
 
 class SilentStreams(grpc.GenericRpcHandler):
@@ -55,14 +55,17 @@ async def test_request_that_a_change_of_servers_ends_goes_to_neither_again() -> 
         transport = GrpcTransport(Servers([Endpoint(first), Endpoint(second)]))
         transport.note_kind(is_plain=True)
         try:
-            asking = asyncio.create_task(transport.call("1", b"", 5.0))
+            asking = asyncio.create_task(transport.call("1", b"", PATIENCE_S))
             await eventually(lambda: left.streamed == 1)
             other = transport.servers.after(transport.endpoint, 0.0)
             await transport.switch_to(other)
             (ended,) = await asyncio.gather(asking, return_exceptions=True)
             assert isinstance(ended, UnreachableError)
             transport.note_kind(is_plain=True)
-            await asyncio.gather(transport.call("2", b"", 0.5), return_exceptions=True)
+            asking = asyncio.create_task(transport.call("2", b"", PATIENCE_S))
+            await eventually(lambda: next_one.streamed == 1)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
             assert transport.address == second
             assert (left.called, next_one.streamed) == (0, 1)
         finally:
