@@ -60,7 +60,7 @@ def test_server_lets_in_who_shows_a_certificate_that_it_trusts(
     with secured(residual_bundle, authority.issue(clients=authority.path)) as server:
         assert server.options.authenticates
         assert server_machine(Endpoint(server.address, trusting(authority, camera)))
-        with pytest.raises(UnreachableError, match="clients without a certificate"):
+        with pytest.raises(UnreachableError, match="wants a certificate of its clients"):
             server_machine(Endpoint(server.address, trusting(authority)))
 
 
