@@ -19,6 +19,9 @@ def _names() -> list[str]:
     return [ALL, *engine_names()]
 
 
+_CORES = 16
+
+
 @dataclass(frozen=True)
 class EngineFlags:
     """The machines, and what serves the tails on them."""
@@ -43,7 +46,7 @@ class EngineFlags:
             panel=MACHINES,
         ),
     ] = None
-    machine_cores: Annotated[int, flag("Cores of a machine.", "N", panel=MACHINES, min=1)] = 16
+    machine_cores: Annotated[int, flag("Cores of a machine.", "N", panel=MACHINES, min=1)] = _CORES
     machine_memory: Annotated[
         str | None,
         flag("Memory of a machine, as 64GiB.", "SIZE", panel=MACHINES, default="not looked at"),
@@ -73,8 +76,9 @@ class EngineFlags:
 
     def check(self) -> None:
         """Raise UsageError for flags that say something of machines where none are to be found."""
-        told = (self.machine_memory, self.price_machine_hour, self.processes, self.spare or None)
-        if not self.are_asked_for and any(one is not None for one in told):
+        told = (self.machine_memory, self.price_machine_hour, self.processes)
+        is_told = self.spare or self.machine_cores != _CORES or any(one is not None for one in told)
+        if is_told and not self.are_asked_for:
             raise UsageError(
                 "machines are found for serving engines. Give --engine all, --engine NAME or --engines FILE; "
                 "or leave the flags about machines out."

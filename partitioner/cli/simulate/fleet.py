@@ -167,7 +167,7 @@ class FleetFlags:
         uplinks: "Trace",
         share: int,
         machines: EngineFlags,
-        price_gb: float | None,
+        terms: TermsFlags,
     ) -> "FleetSizing":
         """Find the machines for each engine, and show how far that is. Raises what `size_fleet` does."""
         from partitioner.common.units import parse_duration
@@ -182,6 +182,7 @@ class FleetFlags:
             "--minimize": None if self.minimize == "latency" else self.minimize,
             "--duration": None if self.duration == _DURATION else self.duration,
             "--runs": None if self.runs == 1 else self.runs,
+            "--price-worker-hour": terms.price_worker_hour,
         }
         if other := next((name for name, value in given.items() if value is not None), None):
             raise UsageError(
@@ -196,7 +197,7 @@ class FleetFlags:
                 bar.update(task, description=what, completed=done)
 
             return size_fleet(
-                plan, uplinks, load, machines.machine(price_gb), machines.read(), options=self.options,
+                plan, uplinks, load, machines.machine(terms.price_gb), machines.read(), options=self.options,
                 batching=Batching(self.batch, self.batch_cost), sampling=Sampling(self.seed),
                 on_progress=show,
             )  # fmt: skip
@@ -240,6 +241,8 @@ def fleet(
 
     output.check()
     machines.check()
+    if machines.are_asked_for and output.plot:
+        raise UsageError("a sizing is a table, of which there is no picture. Leave --plot out.")
     uplinks = uplink.read(link)
     priced = terms.read()
     loaded = Bundle.load(bundle)
@@ -252,7 +255,7 @@ def fleet(
         accuracy_drop=accuracy_drop,
     )
     if machines.are_asked_for:
-        found = load.size(plan, uplinks, uplink.share, machines, terms.price_gb)
+        found = load.size(plan, uplinks, uplink.share, machines, terms)
         _report_sizing(found, loaded, plan, target, output)
         return
     try:
@@ -290,8 +293,6 @@ def _report_sizing(
         sizing_text,
     )
 
-    if output.plot:
-        raise UsageError("a sizing is a table, of which there is no picture. Leave --plot out.")
     rows = sizing_rows(found)
     if output.csv:
         write_csv(output.csv, tuple(rows[0]), (tuple(row.values()) for row in rows))

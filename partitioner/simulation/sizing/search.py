@@ -100,12 +100,13 @@ def _workload(plan: Plan, demand: Demand) -> Workload:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """An engine with one option, and how many machines the formulas want."""
+    """An engine with one option, and how many machines the formulas want, without those to spare."""
 
     layout: Layout
     unqueued_s: Latencies
     machines: int
-    cost: float
+    rank: tuple[float, int]
+    """As of `_Search.rank`."""
 
 
 class _Search:
@@ -136,10 +137,10 @@ class _Search:
                 fates.add(found)
             else:
                 candidates.append(found)
-        candidates.sort(key=lambda one: (one.cost, float(np.percentile(one.unqueued_s, 99))))
+        candidates.sort(key=lambda one: (*one.rank, float(np.percentile(one.unqueued_s, 99))))
         best: EngineSizing | None = None
         for candidate in candidates[:_OPTIONS]:
-            if best and candidate.cost >= self.rank(best):
+            if best and candidate.rank >= self.rank(best):
                 continue
             sized = self._simulated(candidate)
             if sized and (best is None or self.rank(sized) < self.rank(best)):
@@ -147,9 +148,9 @@ class _Search:
         late = Fate.LATE if candidates or Fate.LATE in fates else None
         return best or EngineSizing(engine.name, late or min(fates, default=Fate.BEHIND))
 
-    def rank(self, one: EngineSizing) -> float:
-        """Return by what engines are compared: the month's bill, or without prices their machines."""
-        return one.machines if one.cost_a_month is None else one.cost_a_month
+    def rank(self, one: EngineSizing) -> tuple[float, int]:
+        """Return by what engines are compared: the month's bill, if there is one, and then their machines."""
+        return one.cost_a_month or 0.0, one.machines
 
     def edge_alone(self, demand: Demand) -> EdgeAlone:
         """Return what devices take that do everything themselves."""
@@ -172,7 +173,8 @@ class _Search:
         machines = self._estimated(layout, unqueued_s)
         if machines is None:
             return Fate.LATE
-        return _Candidate(layout, unqueued_s, machines, self._cost(layout, machines))
+        rank = self._cost(layout, machines) or 0.0, machines + self._machine.spare
+        return _Candidate(layout, unqueued_s, machines, rank)
 
     def _alone(self, demand: Demand) -> Latencies | None:
         if demand.label not in self._unqueued:
@@ -227,7 +229,7 @@ class _Search:
             _p99(self._runs(layout, kept)) if spare else None,
             estimate_p99_s(layout, self._each(kept + spare), load.fps, candidate.unqueued_s),
             mean(run.cloud_share for run in whole),
-            None if self._machine.price_hour is None else self._cost(layout, kept),
+            self._cost(layout, kept),
         )
 
     def _fewest(self, candidate: _Candidate) -> int | None:
@@ -301,11 +303,11 @@ class _Search:
         wanted = self._load.devices * self._load.fps * (2 * RATE_SHARE - 1)
         return max(1, math.ceil(wanted / layout.frames_per_s))
 
-    def _cost(self, layout: Layout, machines: int) -> float:
-        """Return a month's bill for machines beside the spare ones; without a price their number."""
+    def _cost(self, layout: Layout, machines: int) -> float | None:
+        """Return a month's bill for machines beside the spare ones; None without a price."""
         paid, hour = machines + self._machine.spare, self._machine.price_month
         if hour is None:
-            return paid
+            return None
         load = self._load
         whole = Fleet((layout.demand,), self._uplinks, load.devices, 1 / load.fps, load.window, 1)
         return paid * hour + traffic_cost_a_month(whole, Prices(gb=self._machine.price_gb))

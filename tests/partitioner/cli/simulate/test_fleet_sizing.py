@@ -50,7 +50,10 @@ def test_engines_are_ranked_by_their_bills(
         (("--engine", "triton", "--minimize", "cost"), "--minimize is of a fleet on workers"),
         (("--engine", "triton", "--duration", "1h"), "--duration is of a fleet on workers"),
         (("--engine", "triton", "--runs", "3"), "--runs is of a fleet on workers"),
+        (("--engine", "triton", "--price-worker-hour", 1), "--price-worker-hour is of a fleet on"),
+        (("--engine", "triton", "--plot", "p.png"), "of which there is no picture"),
         (("--spare", 1), "machines are found for serving engines"),
+        (("--machine-cores", 8), "machines are found for serving engines"),
         (("--engine", "tritn"), "Did you mean triton"),
     ],
 )

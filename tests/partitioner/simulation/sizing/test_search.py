@@ -75,6 +75,19 @@ def test_engine_that_costs_less_needs_fewer_machines_and_the_bill_is_theirs(exam
     assert found._repr_html_().count("<tr>") == 3
 
 
+def test_machines_that_cost_nothing_are_as_few_as_without_a_price(example: Plan) -> None:
+    both = ["cloud/raw", "cut-01/raw"]  # the first is the faster one alone, and computes more
+    for price_hour in (None, 0.0):
+        machine = MachineKind(cores=8, price_hour=price_hour)
+        found = size_fleet(example, LINK, LOAD, machine, [DEAR, LEAN], options=both)
+        alone = [
+            size_fleet(example, LINK, LOAD, machine, [LEAN], options=one).engines[0].machines
+            for one in both
+        ]
+        assert found.engines[0].engine == "lean"
+        assert found.engines[0].machines == min(alone) < max(alone)
+
+
 def test_lost_machine_leaves_as_many_as_are_needed(example: Plan) -> None:
     plain, spared = (
         size_fleet(
