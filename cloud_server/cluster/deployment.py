@@ -47,14 +47,18 @@ class Place:
 
 @contextmanager
 def connected(cluster: str) -> Iterator[None]:
-    """Be connected to a cluster within the block; UnreachableError where there is none."""
+    """Be connected to a cluster within the block; UnreachableError where there is none.
+
+    Raises UsageError for what is no address.
+    """
     if cluster == LOCAL:
         # Between proxies and replicas: half of what a request costs by calls of actors (docs/scaling.md).
         os.environ.setdefault("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1")
+    head = None if cluster in (LOCAL, "auto") else split_address(cluster)
     try:
-        if cluster not in (LOCAL, "auto"):
+        if head:
             # Ray itself would try for minutes.
-            socket.create_connection(split_address(cluster), _CONNECT_S).close()
+            socket.create_connection(head, _CONNECT_S).close()
         ray.init(
             address=cluster,
             include_dashboard=False if cluster == LOCAL else None,

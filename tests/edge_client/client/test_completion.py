@@ -394,7 +394,7 @@ async def test_stream_that_stays_silent_is_given_up_with_its_connection(
         for count in (1, 2):
             await transport.channel.channel_ready()
             with pytest.raises(LateError, match="no answer from"):
-                await transport.call(str(count), b"\x1a\x011", timeout_s=0.5)
+                await transport.call(str(count), b"\x1a\x011", timeout_s=1.5)
             assert cloud.streams == count
         await transport.close()
 
