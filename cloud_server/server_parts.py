@@ -17,6 +17,7 @@ from cloud_server.observability.book_sums import BookSums, CallCounts, RequestCo
 from cloud_server.observability.call_book import CallBook
 from cloud_server.observability.call_meter import CallMeter
 from cloud_server.observability.edge_book import EdgeBook
+from cloud_server.observability.greeting_book import GreetingBook
 from cloud_server.observability.memory_limit import memory_limit
 from cloud_server.observability.upkeep_metrics import UpkeepFacts
 from cloud_server.options import ServerOptions
@@ -65,6 +66,7 @@ class Served:
     triton: TritonService
     repository: RepositoryService
     edges: EdgeBook
+    greetings: GreetingBook
     requests: RequestCounts
     calls: CallCounts
     pages: Counter[tuple[str, str, str]]
@@ -90,7 +92,7 @@ class ServerParts:
         self.store, self.repository, self.tls, self.gate = engine.store, repository, tls, gate
         self._options, self._engine = options, engine
         self.drain = Drain()
-        self.edges = EdgeBook()
+        self.edges, self._greetings = EdgeBook(), GreetingBook()
         self.rollouts = RolloutControl(self.store, RolloutBook(_rollouts_file(options)))
         self.edges.on_news = self.rollouts.hear
         self._calls = CallBook()
@@ -116,6 +118,7 @@ class ServerParts:
             triton=TritonService(catalogue, BatchingWords(self._engine.rules)),
             repository=RepositoryService(self.repository, settled),
             edges=self.edges,
+            greetings=self._greetings,
             requests=counts,
             calls=self._sums if replicas else self._calls,
             pages=Counter(),
@@ -154,6 +157,7 @@ class ServerParts:
             options.max_message_bytes,
             self._engine.runtime,
             self.edges,
+            self._greetings,
             access,
         )
         return [

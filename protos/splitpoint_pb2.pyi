@@ -23,8 +23,12 @@ class GetServerInfoResponse(_message.Message):
     def __init__(self, version: _Optional[str] = ..., max_message_bytes: _Optional[int] = ..., workers: _Optional[int] = ..., machine_json: _Optional[str] = ...) -> None: ...
 
 class ListBundlesRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("held_name", "held_digest")
+    HELD_NAME_FIELD_NUMBER: _ClassVar[int]
+    HELD_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    held_name: str
+    held_digest: str
+    def __init__(self, held_name: _Optional[str] = ..., held_digest: _Optional[str] = ...) -> None: ...
 
 class ListBundlesResponse(_message.Message):
     __slots__ = ("bundles",)

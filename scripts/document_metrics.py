@@ -26,6 +26,7 @@ _NOTHING = ServedFacts(
     bundles=(),
     tail_bytes={},
     pages={},
+    greetings={},
     loads=0,
     failed_loads=0,
     load_s=0,

@@ -13,6 +13,7 @@ from cloud_server.models.folder_watch import FolderWatch
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.repository import Repository
 from cloud_server.observability.edge_book import EdgeBook
+from cloud_server.observability.greeting_book import GreetingBook
 from cloud_server.security.guarded_models import OpenAccess
 from cloud_server.services.batching_words import BatchingWords
 from cloud_server.services.profile_meter import ProfileMeter
@@ -50,6 +51,7 @@ class TailServices:
             options.max_message_bytes,
             parts.runtime,
             EdgeBook(),
+            GreetingBook(),
             OpenAccess(),
         )
         guarded = GuardedServer(self._methods)  # type: ignore[arg-type]

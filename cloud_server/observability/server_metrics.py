@@ -18,6 +18,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from cloud_server.observability.book_sums import CallCounts, ProcessCosts, RequestCounts
+from cloud_server.observability.greeting_book import Greeting
 from cloud_server.observability.tally import BUCKETS_NS, Batch, Histogram
 from cloud_server.observability.triton_metrics import (
     MODEL_LABELS,
@@ -37,7 +38,8 @@ _METHOD = ("grpc_type", "grpc_service", "grpc_method")
 class ServedFacts:
     """What is served now. `models`: the bundle and the cut of each; `bundles`: name, version, digest.
 
-    `tail_bytes`: of the tails in memory; `pages`: HTTP answers by method, route and status. `loads` and the
+    `tail_bytes`: of the tails in memory; `pages`: HTTP answers by method, route and status;
+    `greetings`: by what edges found. `loads` and the
     like count since the server started. `replicas`: what each process beside this one takes. `upkeep`: what
     somebody has to look after.
     """
@@ -46,6 +48,7 @@ class ServedFacts:
     bundles: Sequence[tuple[str, str, str]]
     tail_bytes: Mapping[ServedKey, int]
     pages: Mapping[tuple[str, str, str], int]
+    greetings: Mapping[Greeting, int]
     loads: int
     failed_loads: int
     load_s: float
@@ -82,6 +85,7 @@ class ServerCollector(Collector):
         yield from _requests(tallies)
         yield from _calls(self._calls)
         yield _pages(facts)
+        yield _greetings(facts)
         yield from _facts_of(facts)
         yield from upkeep_metrics(facts.upkeep)
 
@@ -190,6 +194,18 @@ def _pages(facts: ServedFacts) -> Metric:
     )
     for page, count in dict(facts.pages).items():
         family.add_metric(page, count)
+    return family
+
+
+def _greetings(facts: ServedFacts) -> Metric:
+    family = CounterMetricFamily(
+        "splitpoint_greetings",
+        "Greetings of edges by what they found: served (the version that they hold), other_version or "
+        "no_bundle. An edge that finds none greets again, at least every 30 s.",
+        labels=("outcome",),
+    )
+    for outcome, count in dict(facts.greetings).items():
+        family.add_metric([outcome], count)
     return family
 
 

@@ -45,6 +45,7 @@ def served_facts(served: Served) -> ServedFacts:
         bundles=[(one.name, one.number, one.bundle.digest) for one in versions],
         tail_bytes=sizes,
         pages=served.pages,
+        greetings=served.greetings.counts,
         loads=sum(one.loads for one in counts),
         failed_loads=sum(one.failed_loads for one in counts),
         load_s=sum(one.load_s for one in counts),

@@ -11,6 +11,7 @@ from cloud_server.engine_options import available_cores
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.version import Version
 from cloud_server.observability.edge_book import EdgeBook
+from cloud_server.observability.greeting_book import GreetingBook
 from cloud_server.security.guarded_models import Access
 from cloud_server.services.profile_meter import ProfileMeter
 from partitioner.bundle.bundle import Bundle
@@ -47,6 +48,7 @@ class SplitpointService:
         max_message_bytes: int,
         options: RuntimeOptions,
         edges: EdgeBook,
+        greetings: GreetingBook,
         access: Access,
     ) -> None:
         self._store = store
@@ -55,6 +57,7 @@ class SplitpointService:
         self._max_message_bytes = max_message_bytes
         self._options = options
         self._edges = edges
+        self._greetings = greetings
         self._access = access
 
     async def get_server_info(self, request: sp.GetServerInfoRequest) -> sp.GetServerInfoResponse:
@@ -68,13 +71,25 @@ class SplitpointService:
         )
 
     async def list_bundles(self, request: sp.ListBundlesRequest) -> sp.ListBundlesResponse:
-        """Return names, digests, sizes and cuts of all versions of all bundles that the caller may use."""
-        del request
+        """Return names, digests, sizes and cuts of all versions of all bundles that the caller may use.
+
+        One that says which bundle it holds is an edge that greets, and is counted by what it finds.
+        """
+        usable = {
+            name: versions
+            for name, versions in self._store.versions.items()
+            if self._access.allows(name)
+        }
+        if request.held_name:
+            there = {
+                name: {version.bundle.digest for version in versions}
+                for name, versions in usable.items()
+            }
+            self._greetings.note(request.held_name, request.held_digest, there)
         return sp.ListBundlesResponse(
             bundles=[
                 _entry(version, is_default=version is versions[0])
-                for name, versions in self._store.versions.items()
-                if self._access.allows(name)
+                for versions in usable.values()
                 for version in versions
             ]
         )

@@ -72,7 +72,8 @@ async def greet(
             raise translate(failure, server) from failure
 
     info = await known("GetServerInfo", GetServerInfoRequest(), GetServerInfoResponse)
-    offered = await known("ListBundles", ListBundlesRequest(), ListBundlesResponse)
+    held = ListBundlesRequest(held_name=bundle.name, held_digest=bundle.digest)
+    offered = await known("ListBundles", held, ListBundlesResponse)
     if info is None and offered is None:
         plain = await find_models(channel, server, bundle, timeout_s)
         return ServerInfo("", DEFAULT_MAX_MESSAGE_BYTES, 0, plain=plain)

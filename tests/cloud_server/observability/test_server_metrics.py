@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cloud_server.observability.book_sums import ProcessCosts
 from cloud_server.observability.call_book import INFER_STREAM, CallBook, Method
+from cloud_server.observability.greeting_book import Greeting
 from cloud_server.observability.request_book import RequestBook
 from cloud_server.observability.server_metrics import ServedFacts, add_server_metrics
 from cloud_server.observability.upkeep_metrics import UpkeepFacts
@@ -21,6 +22,7 @@ FACTS: dict[str, Any] = {
     "bundles": [("digits", "7", "abc")],
     "tail_bytes": {KEY: 1000},
     "pages": {("GET", "/livez", "200"): 3},
+    "greetings": {Greeting.SERVED: 5, Greeting.OTHER_VERSION: 2, Greeting.NO_BUNDLE: 0},
     "loads": 4,
     "failed_loads": 1,
     "load_s": 2.5,
@@ -171,6 +173,12 @@ def test_what_is_served_is_shown() -> None:
     counts = ("loads", "load_failures", "load_seconds", "evictions")
     assert [of(found, f"splitpoint_tail_{name}_total") for name in counts] == [4, 1, 2.5, 3]
     assert of(found, "splitpoint_http_requests_total", route="/livez", status="200") == 3
+    greetings = found["splitpoint_greetings_total"]
+    assert {labels[0][1]: count for labels, count in greetings.items()} == {
+        "served": 5,
+        "other_version": 2,
+        "no_bundle": 0,
+    }
     assert of(found, "process_resident_memory_bytes") > 1 << 20
     assert of(found, "splitpoint_replica_cpu_seconds_total", replica="1") == 1.5
     assert of(found, "splitpoint_replica_resident_bytes", replica="1") == 77

@@ -16,11 +16,16 @@ from cloud_server.engine_options import available_cores
 from cloud_server.security.guarded_models import OpenAccess
 from cloud_server.server import CloudServer
 from cloud_server.services.splitpoint_service import SERVICE, probe_handlers
+from edge_client.cloud.greeting import greet
 from partitioner.bundle.bundle import Bundle
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.remote import measure_remote_profile
 from protos import splitpoint_pb2 as sp
+from protos.errors import MismatchError, UnknownNameError
+from protos.rpc.endpoints import Endpoint
 from tests.kit.cloud_calls import TIMEOUT_S, connected, refused, splitpoint_stub
+from tests.kit.observations import families
+from tests.kit.rest_calls import rest_client
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +250,28 @@ async def test_probe_of_any_process_waits_for_what_its_device_may_download() -> 
         answer = await probe(sp.ProbeRequest(payload=b"abc", reply_bytes=7), timeout=TIMEOUT_S)
     await server.stop(0)
     assert (len(answer.payload), paced) == (7, [10])
+
+
+async def test_greetings_are_counted_by_what_edges_find_and_strangers_make_no_labels(
+    net_versions: list[Bundle], residual_bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    served, other, _ = net_versions
+    async with CloudServer(served.path) as server, rest_client(server) as client:
+        endpoint = Endpoint(server.address)
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            await greet(channel, endpoint, served, TIMEOUT_S)
+            for _ in range(2):
+                with pytest.raises(MismatchError):
+                    await greet(channel, endpoint, other, TIMEOUT_S)
+            for _ in range(3):
+                with pytest.raises(UnknownNameError):
+                    await greet(channel, endpoint, residual_bundle, TIMEOUT_S)
+        with connected(server.address) as listing:  # one that looks what there is holds nothing
+            await asyncio.to_thread(splitpoint_stub(listing).ListBundles, sp.ListBundlesRequest())
+        page = families((await client.get("/metrics")).text)
+    assert page["splitpoint_greetings_total"] == {
+        ("served",): 1,
+        ("other_version",): 2,
+        ("no_bundle",): 3,
+    }
+    assert f"an edge holds {other.digest[:12]} of net, which is not served here" in caplog.text
