@@ -78,7 +78,7 @@ def asked(expression: str) -> list[tuple[str, set[str]]]:
     """The metrics that an expression asks for, each with the labels by which it selects."""
     text = re.sub(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", " ", expression)
     found = re.findall(
-        r"\b([a-zA-Z_:][a-zA-Z0-9_:]*)\b *(\{[^}]*\})?(?!\s*\()", re.sub(r"\[\w+\]", "", text)
+        r"\b([a-zA-Z_:][a-zA-Z0-9_:]*)\b *(\{[^}]*\})?(?!\s*\()", re.sub(r"\[[\w:]+\]", "", text)
     )
     names = [(name, selector) for name, selector in found if name not in WORDS]
     return [(name, set(re.findall(r"(\w+) *(?:=~|!~|!=|=)", selector))) for name, selector in names]
