@@ -194,7 +194,7 @@ class FetchPartResponse(_message.Message):
     def __init__(self, chunk: _Optional[bytes] = ..., file_bytes: _Optional[int] = ...) -> None: ...
 
 class Rollout(_message.Message):
-    __slots__ = ("name", "version_digest", "before_digest", "share", "state", "reason", "uses", "warning")
+    __slots__ = ("name", "version_digest", "before_digest", "share", "state", "reason", "uses", "warning", "refusals")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_DIGEST_FIELD_NUMBER: _ClassVar[int]
     BEFORE_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -203,6 +203,7 @@ class Rollout(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     USES_FIELD_NUMBER: _ClassVar[int]
     WARNING_FIELD_NUMBER: _ClassVar[int]
+    REFUSALS_FIELD_NUMBER: _ClassVar[int]
     name: str
     version_digest: str
     before_digest: str
@@ -211,7 +212,16 @@ class Rollout(_message.Message):
     reason: str
     uses: _containers.RepeatedCompositeFieldContainer[VersionUse]
     warning: str
-    def __init__(self, name: _Optional[str] = ..., version_digest: _Optional[str] = ..., before_digest: _Optional[str] = ..., share: _Optional[float] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., uses: _Optional[_Iterable[_Union[VersionUse, _Mapping]]] = ..., warning: _Optional[str] = ...) -> None: ...
+    refusals: _containers.RepeatedCompositeFieldContainer[Refusal]
+    def __init__(self, name: _Optional[str] = ..., version_digest: _Optional[str] = ..., before_digest: _Optional[str] = ..., share: _Optional[float] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., uses: _Optional[_Iterable[_Union[VersionUse, _Mapping]]] = ..., warning: _Optional[str] = ..., refusals: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ...) -> None: ...
+
+class Refusal(_message.Message):
+    __slots__ = ("reason", "devices")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    devices: int
+    def __init__(self, reason: _Optional[str] = ..., devices: _Optional[int] = ...) -> None: ...
 
 class VersionUse(_message.Message):
     __slots__ = ("version_digest", "devices", "refused", "frames", "fallbacks", "faults", "reasons", "version", "release", "folder")

@@ -185,10 +185,18 @@ def _show(rollouts: "Sequence[Rollout]", *, as_json: bool) -> None:
                 markup=False,
                 soft_wrap=True,
             )
-            for reason in use.reasons:
+            is_new = use.version_digest == one.version_digest
+            for reason in _reasons(one, use) if is_new else use.reasons:
                 console.screen.print(f"         {reason}", markup=False)
         if one.warning:
             console.remark(f"warning: {one.warning}")
+
+
+def _reasons(one: "Rollout", use: "VersionUse") -> list[str]:
+    """Return why devices refuse the version; of one that went back, why they did so then."""
+    if not one.refusals:
+        return list(use.reasons)
+    return [f"refused by {plural(told.devices, 'device')}: {told.reason}" for told in one.refusals]
 
 
 def _sentence(one: "Rollout") -> str:
@@ -217,6 +225,7 @@ def _plain(one: "Rollout") -> dict[str, Any]:
     counts = ("devices", "refused", "frames", "fallbacks", "faults")
     return {
         **{field: getattr(one, field) for field in fields},
+        "refusals": [{"reason": told.reason, "devices": told.devices} for told in one.refusals],
         "uses": [
             {**{one: getattr(use, one) for one in (*called, *counts)}, "reasons": list(use.reasons)}
             for use in one.uses

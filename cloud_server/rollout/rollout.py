@@ -22,6 +22,13 @@ class RolloutState(StrEnum):
     """Who runs it goes back to the version before."""
 
 
+class Refusals(FrozenModel):
+    """So many devices that refused a version for one reason."""
+
+    reason: str
+    devices: int = Field(ge=1)
+
+
 class Rollout(FrozenModel):
     """A version of the bundle `name` on its way to a share of the devices."""
 
@@ -33,6 +40,8 @@ class Rollout(FrozenModel):
     state: RolloutState = RolloutState.RUNNING
     reason: str = ""
     """Why it is in this state."""
+    refusals: tuple[Refusals, ...] = ()
+    """Why devices had refused the version when it was rolled back, a few reasons, the most frequent first."""
     offers: int = Field(default=0, ge=0)
     """How often somebody said again what was said before: each time is another offer to the devices."""
     again: int = Field(default=0, ge=0)

@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from cloud_server.rollout.rollout import Rollout, RolloutState
+from cloud_server.rollout.rollout import Refusals, Rollout, RolloutState
 from partitioner.common.faults import first_fault
 from partitioner.common.files import read_document, whole_file
 from partitioner.common.frozen_model import FrozenModel
@@ -74,23 +74,29 @@ class RolloutBook:
         _check_share(share)
         return self._keep(self.find(name).model_copy(update={"share": share}))
 
-    def set_state(self, name: str, state: RolloutState, reason: str) -> Rollout:
+    def set_state(
+        self, name: str, state: RolloutState, reason: str, refusals: Sequence[Refusals] = ()
+    ) -> Rollout:
         """Hold a roll-out, let it go on, or roll it back; said again, devices are offered it anew.
 
-        One that was rolled back begins again when it goes on.
+        One that was rolled back begins again when it goes on. Of one that is rolled back, why devices have
+        refused the version is kept, too: they tell of it no more when they have gone back.
         """
         known = self.find(name)
+        if state is RolloutState.BACK is known.state and not refusals:
+            refusals = known.refusals
         new = {
             "state": state,
             "reason": reason,
+            "refusals": tuple(refusals),
             "offers": known.offers + (known.state is state),
             "again": known.again + (known.state is RolloutState.BACK and state is not known.state),
         }
         return self._keep(known.model_copy(update=new))
 
-    def roll_back(self, name: str, reason: str) -> Rollout:
+    def roll_back(self, name: str, reason: str, refusals: Sequence[Refusals] = ()) -> Rollout:
         """Roll a bad version back; where the disk refuses to keep that, it holds until a restart."""
-        back = {"state": RolloutState.BACK, "reason": reason}
+        back = {"state": RolloutState.BACK, "reason": reason, "refusals": tuple(refusals)}
         rollout = self.find(name).model_copy(update=back)
         try:
             return self._keep(rollout)

@@ -8,12 +8,14 @@ from time import monotonic
 
 from cloud_server.models.model_store import ModelStore
 from cloud_server.models.version import Version
-from cloud_server.rollout.rollout import Rollout, RolloutState
+from cloud_server.rollout.rollout import Refusals, Rollout, RolloutState
 from cloud_server.rollout.rollout_book import RolloutBook
 from cloud_server.rollout.use_ledger import Key, UseLedger
 from cloud_server.rollout.verdict import VersionUse, why_back
 from partitioner.bundle.manifest import ROLLBACK_FILE
+from partitioner.common.units import plural
 from protos.errors import UsageError
+from protos.rpc.printable import printable
 from protos.telemetry import DIGEST_SHOWN, Telemetry
 
 _MOST = 0.5
@@ -103,9 +105,10 @@ class RolloutControl:
             raise UsageError(
                 f"{action!r} cannot be done with a roll-out. It is one of: start, share, hold, resume, back."
             )
-        before = self.book.find(name).again
-        rollout = self.book.set_state(name, *states[action])
-        if rollout.again != before:
+        before = self.book.find(name)
+        refusals = self._refusals(before) if action == "back" else ()
+        rollout = self.book.set_state(name, *states[action], refusals)
+        if rollout.again != before.again:
             self._begin(rollout)
         return rollout
 
@@ -153,14 +156,23 @@ class RolloutControl:
             )
             uses = self._ledger.since(name, new), self._ledger.use(name, before)
             if why := why_back(*uses, self._ledger.beside(name, new, before)):
-                _log.error("%s of %s is rolled back: %s", rollout.version_digest[:12], name, why)
-                if warning := self.warning(self.book.roll_back(name, why)):
+                refusals = self._refusals(rollout)
+                _log.error(
+                    "%s of %s is rolled back: %s%s",
+                    rollout.version_digest[:12], name, why, _told(refusals),
+                )  # fmt: skip
+                if warning := self.warning(self.book.roll_back(name, why, refusals)):
                     _log.warning("%s", warning)
 
     def use(self, rollout: Rollout, *, new: bool) -> VersionUse:
         """Return what devices have told of a roll-out's version, or of the one before."""
         digest = rollout.version_digest if new else rollout.before_digest
         return self._ledger.use(rollout.name, digest[:DIGEST_SHOWN])
+
+    def _refusals(self, rollout: Rollout) -> tuple[Refusals, ...]:
+        """Return why devices refuse a roll-out's version since it began."""
+        told = self._ledger.refusals(rollout.name, rollout.version_digest[:DIGEST_SHOWN])
+        return tuple(Refusals(reason=reason, devices=count) for reason, count in told)
 
     def find(self, name: str, digest: str) -> Version | None:
         """Return a version of a bundle by its digest; None where the server lacks it."""
@@ -189,3 +201,9 @@ class RolloutControl:
         if rollout is None:
             return default
         return there.get(rollout.before_digest, default)
+
+
+def _told(refusals: Sequence[Refusals]) -> str:
+    """Return why devices refused a version, for the log: these words are theirs."""
+    told = (f"{plural(one.devices, 'device')}: {printable(one.reason)}" for one in refusals)
+    return f". Refused by {'; by '.join(told)}" if refusals else ""

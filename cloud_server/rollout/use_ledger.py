@@ -132,6 +132,18 @@ class UseLedger:
         reasons = tuple(total.reasons)[:MOST_REASONS]
         return VersionUse(total.devices, total.refused, *total.counts, reasons=reasons)
 
+    def refusals(self, name: str, digest: str) -> list[tuple[str, int]]:
+        """Return why devices have refused a version since its roll-out began, the most frequent first.
+
+        A few reasons, each with the number of its devices. Looks at all devices, so ask it seldom.
+        """
+        told = Counter(
+            device.reason
+            for device in self._devices.values()
+            if device.refused == (name, digest) and not device.is_excused and device.reason
+        )
+        return told.most_common(MOST_REASONS)
+
     def since(self, name: str, digest: str) -> VersionUse:
         """Return what they have told of it since its roll-out began."""
         total = self._totals.get((name, digest), _Total())

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from cloud_server.cli.main import app
 from cloud_server.cli.rollout import parse_share
+from cloud_server.rollout.rollout import Refusals
 from cloud_server.server import CloudServer
 from partitioner.bundle.bundle import Bundle
 from protos.errors import UnknownNameError, UnreachableError, UsageError
@@ -58,6 +59,21 @@ def test_roll_out_is_started_widened_held_and_taken_back(
     assert (told["state"], told["share"], told["version_digest"]) == ("back", 0.5, digest)
     assert [use["devices"] for use in told["uses"]] == [0, 0]
     assert [use["folder"] for use in told["uses"]] == ["2", "1"]
+
+
+def test_status_says_why_devices_refused_what_went_back(
+    versions: tuple[Bundle, Bundle], tmp_path: Path
+) -> None:
+    refusals = [Refusals(reason="cut-01 is not the whole model", devices=2)]
+    with CloudServer(versions[0].path.parent, rollouts=tmp_path / "rollouts.json") as server:
+        cloud = ("--cloud", server.address)
+        invoke("start", "net", versions[1].version_digest, *cloud)
+        server.rollouts.book.roll_back("net", "two have refused it", refusals)
+        told = said("status", *cloud)
+        (plain,) = json.loads(invoke("status", "--json", *cloud).stdout)["rollouts"]
+    assert "two have refused it" in told
+    assert "refused by 2 devices: cut-01 is not the whole model" in told
+    assert plain["refusals"] == [{"reason": "cut-01 is not the whole model", "devices": 2}]
 
 
 def test_what_cannot_be_steered_is_said(address: str) -> None:

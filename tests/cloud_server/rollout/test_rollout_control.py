@@ -83,8 +83,36 @@ def test_roll_out_that_went_back_by_itself_goes_on_when_told_to_and_is_judged_an
     assert again.book.find("net").state is RolloutState.RUNNING
 
 
-def served_by(digest: str, number: int, frames: int, faults: int) -> Telemetry:
+def test_why_devices_refused_what_went_back_is_kept_and_logged_once(
+    control: RolloutControl, versions: tuple[Bundle, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    old, new = versions[0].version_digest, versions[1].version_digest
+    control.start("net", new, 1.0)
+    why = "cut-01 is not the whole model\nERROR forged"
+    refused = {"phase": "refused", "offered": new[:DIGEST_SHOWN], "reason": why}
+
+    def hear(number: int, **told: str) -> None:
+        control.hear([served_by(old, number, 10, 0, edge, **told) for edge in ("a", "b")])
+
+    hear(0, **refused)
+    hear(1)  # back with the version before, they tell of nothing any more
+    assert control.use(control.book.find("net"), new=True).reasons == ()
+    for book in (control.book, RolloutBook(control.book.path)):
+        found = book.find("net")
+        assert found.reason == "of 2 devices that tried it 2 have refused it"
+        assert [(one.reason, one.devices) for one in found.refusals] == [(why, 2)]
+    line = r"Refused by 2 devices: cut-01 is not the whole model\nERROR forged"
+    assert caplog.text.count(line) == 1
+    assert control.steer("net", "back", "", 0.0).refusals == found.refusals
+    assert control.steer("net", "resume", "", 0.0).refusals == ()
+
+
+def served_by(
+    digest: str, number: int, frames: int, faults: int, edge: str = "cam-1", **told: str
+) -> Telemetry:
     """What a device tells that has served so many frames by a version."""
-    told = VersionSeen(digest=digest[:DIGEST_SHOWN], frames=frames, fallbacks=0, faults=faults)
-    served = {"served_by": {"cloud": frames}, "version": told.model_dump()}
-    return read_snapshot(snapshot(number=number, bundle="net", **served))
+    version = VersionSeen(
+        digest=digest[:DIGEST_SHOWN], frames=frames, fallbacks=0, faults=faults, **told
+    )
+    served = {"served_by": {"cloud": frames}, "version": version.model_dump()}
+    return read_snapshot(snapshot(edge, number, bundle="net", **served))

@@ -144,6 +144,18 @@ def test_roll_out_that_begins_again_counts_neither_old_frames_nor_old_refusals(
     assert ledger.since("net", NEW) == VersionUse(1, 1, 10, 0, 1, faulty=1)
 
 
+def test_refusals_are_told_by_reason_the_most_frequent_first_and_a_few_alone(
+    ledger: Ledger,
+) -> None:
+    ledger.hear([refusing("0", 0, "of before")])
+    ledger.begin("net", NEW, again=True)
+    reasons = ["rare", "often", "often", "often", "twice", "twice", "odd"]
+    for number, reason in enumerate(reasons, start=1):
+        ledger.hear([seen(str(number), OLD, 0, 1), refusing(str(number), 1, reason)])
+    assert ledger.refusals("net", NEW) == [("often", 3), ("twice", 2), ("rare", 1)]
+    assert ledger.refusals("net", OLD) == []
+
+
 def test_after_a_restart_what_was_told_before_a_roll_out_began_again_is_not_told_anew(
     ledger: Ledger,
 ) -> None:
