@@ -15,6 +15,7 @@ import pytest
 from cloud_server.models import bundle_folder
 from cloud_server.models.bundle_folder import BundleFolder, no_bundle
 from partitioner.bundle.bundle import Bundle
+from partitioner.bundle.contents import allow_more_files
 from partitioner.bundle.exits import EXITS_FILE
 from partitioner.bundle.folder import new_folder
 from protos.errors import BundleError
@@ -311,6 +312,7 @@ def test_bundles_leave_files_for_connections(
 ) -> None:
     for number in range(6):
         place(net_versions[number % 2], tmp_path / f"{number}")
+    allow_more_files()  # as the look does; it is what the limit below has to be of
     gc.collect()  # bundles of earlier tests have files open, which none may close from here on
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     each, there = len(net_versions[0].manifest.files), open_files()
