@@ -3,9 +3,8 @@
 import asyncio
 import math
 import queue
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from typing import Any, TypeVar
@@ -14,18 +13,22 @@ from protos.errors import UsageError
 
 R = TypeVar("R")
 
-_Job = tuple[bool, float, int, "Future[Any] | None", Callable[[], Any]]
+_Job = tuple[bool, float, int, "Future[Any]", Callable[[], Any]]
 """Whether it only fills pauses; when its frame arrived; its number; who waits for it; and the work."""
 
 
 class ComputeThread:
-    """Runs work on a thread of its own, by priority. The thread is a daemon, started when first needed."""
+    """Runs work on a thread of its own, by priority. The thread is started when first needed.
+
+    The end of the program waits for what runs, whether this was closed or not: a thread that comes back from
+    the runtime when the interpreter is gone would abort the process. So the thread is an executor's, and no
+    daemon.
+    """
 
     def __init__(self) -> None:
         self._jobs: queue.PriorityQueue[_Job] = queue.PriorityQueue()
         self._numbers = count()
-        self._thread: threading.Thread | None = None
-        self._closed = False
+        self._thread = ThreadPoolExecutor(1, "splitpoint-device")
         self._given = 0  # counted by the event loop
         self._done = 0  # counted by the thread
 
@@ -47,33 +50,37 @@ class ComputeThread:
         runs; while it runs, it runs to its end, unheard. Raises UsageError when this is closed, or gets
         closed before its turn.
         """
-        if self._closed:
-            raise _closed()
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._serve, name="splitpoint-device", daemon=True
-            )
-            self._thread.start()
         future: Future[R] = Future()
-        self._given += 1
         self._jobs.put((fills_pauses, arrived_at, next(self._numbers), future, work))
+        try:
+            self._thread.submit(self._take)
+        except RuntimeError as error:  # it is shut down, or the interpreter is about to end
+            self._drop_waiting()
+            raise _closed() from error
+        self._given += 1
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Let the thread end; what waits for it fails. Does nothing twice."""
-        self._closed = True
-        self._jobs.put((False, -math.inf, next(self._numbers), None, _nothing))
+        """Let the thread end after what it runs; what waits for it fails. Does nothing twice."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._drop_waiting()
 
-    def _serve(self) -> None:
-        while True:
-            *_, future, work = self._jobs.get()
-            if future is None:
-                break
-            self._work(future, work)
-        while not self._jobs.empty():
-            *_, future, _ = self._jobs.get()
-            if future is not None and future.set_running_or_notify_cancel():
+    def _drop_waiting(self) -> None:
+        while (job := self._next()) is not None:
+            future, _ = job
+            if future.set_running_or_notify_cancel():
                 future.set_exception(_closed())
+
+    def _take(self) -> None:
+        """Run the job that is first now: each turn has one, unless this was closed meanwhile."""
+        if (job := self._next()) is not None:
+            self._work(*job)
+
+    def _next(self) -> "tuple[Future[Any], Callable[[], Any]] | None":
+        try:
+            return self._jobs.get_nowait()[-2:]
+        except queue.Empty:
+            return None
 
     def _work(self, future: "Future[Any]", work: Callable[[], Any]) -> None:
         """Run one job, unless it was given up; who hears of its end finds the device free."""

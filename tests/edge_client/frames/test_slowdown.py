@@ -310,7 +310,7 @@ async def test_no_frame_computes_its_head_more_than_once_whether_first_or_moved(
             see(client, uplink_bps)
             runs.clear()
             cuts.append((await client.infer(inputs)).cut)
-            assert runs.count("splitpoint-device") == 1
+            assert runs.count("splitpoint-device_0") == 1
     assert cuts == [planned.best.cut] * 2 + [EDGE] * 2 + [planned.best.cut] * 2
 
 
