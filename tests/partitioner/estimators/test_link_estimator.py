@@ -278,3 +278,16 @@ def test_messages_that_one_outage_caught_are_no_step_of_the_link() -> None:
         estimator.add(Transfer(20_000.0, ANSWER, begun_at, begun_at + 0.8, 0.0))
     assert estimator.steps >= 1
     assert error(estimator.estimate(15.0), Link(0.21e6, 0.21e6, 0.03)) < 0.2
+
+
+def test_pings_that_busy_machines_delay_say_nothing_of_a_fast_link() -> None:
+    estimator = LinkEstimator(Link(1e9, 1e9, 0.0005))
+    for second in range(60):
+        late_s = 0.0005 if second < 20 else 0.0025
+        estimator.add(Transfer(200, 100, second, second + late_s, 0.0))
+    assert estimator.link.uplink_bps == pytest.approx(1e9, rel=0.05)
+    assert estimator.link.rtt_s == pytest.approx(0.0025, rel=0.2)
+    # 600 kB at 1 Mbit/s take 4.8 s: that is the link.
+    for second in range(60, 63):
+        estimator.add(Transfer(600_000, 100, 10 * second, 10 * second + 4.8, 0.0))
+    assert estimator.link.uplink_bps == pytest.approx(1e6, rel=0.2)
