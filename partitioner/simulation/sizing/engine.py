@@ -5,13 +5,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from partitioner.common.frozen_model import FrozenModel
 from partitioner.devices.citation import Citation
+from protos.codecs.plain_tensors import PLAIN_CODECS
+from protos.codecs.registry import codec_name
+from protos.errors import UnknownNameError
 
 _LOOP_SHARE = 0.7
 """Of the time of what requests take turns for: beyond it they wait for each other longer than for it."""
@@ -61,7 +64,28 @@ class ServingEngine(FrozenModel):
     """A request goes to whichever process of the machine is free; else a connection stays with one."""
     process_bytes: float | None = Field(default=None, ge=0)
     """Memory of one process beside the tail; None: not known."""
+    codecs: Literal["all"] | tuple[str, ...] = PLAIN_CODECS
+    """What it decodes: jpeg and webp at any quality, q2 and q4 without entropy coding; all: as our server."""
     sources: tuple[Citation, ...] = ()
+
+    @field_validator("codecs")
+    @classmethod
+    def _check_codecs(cls, found: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        try:
+            for name in found if found != "all" else ():
+                codec_name(name)
+        except UnknownNameError as error:
+            raise ValueError(str(error)) from error
+        return found
+
+    def decodes(self, codec: str) -> bool:
+        """Tell whether it decodes a codec, by its full name such as `jpeg-75`."""
+        return self.codecs == "all" or codec in self.codecs or codec.split("-")[0] in self.codecs
+
+    @property
+    def inflates(self) -> bool:
+        """It undoes the entropy coding of q2 to q6, which no graph does."""
+        return self.codecs == "all"
 
     @cached_property
     def cost(self) -> RequestCost:

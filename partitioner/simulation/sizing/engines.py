@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -31,6 +31,7 @@ class _Row(MeasuredRequest):
     turns: float | None = Field(default=None, ge=0, le=1)
     pooled: bool | None = None
     process_bytes: float | None = Field(default=None, ge=0)
+    codecs: Literal["all"] | tuple[str, ...] | None = None
 
 
 def engine_names() -> list[str]:
@@ -53,10 +54,12 @@ def read_engines(path: Path) -> list[ServingEngine]:
     """Return the engines that a file tells of: a JSON list with a row for each request that was measured.
 
     A row has `engine`, `request_cpu_s`, `tail_s` and `request_bytes`, and may have `answer_bytes`, `title`,
-    `batches`, `turns`, `pooled` and `process_bytes`, as in ServingEngine. Raises FileError.
+    `batches`, `turns`, `pooled`, `process_bytes` and `codecs`, as in ServingEngine. An engine with the name
+    of a known one decodes what that does, if the file does not say. Raises FileError.
     """
     try:
         rows = [_Row.model_validate(row) for row in _list(read_document(path, MAX_DOCUMENT_BYTES))]
+        return [_engine(name, rows) for name in dict.fromkeys(row.engine for row in rows)]
     except OSError as error:
         raise FileError(
             f"the engines {path} cannot be read: {reason(error)}. Give the path of {_FORM}."
@@ -67,7 +70,6 @@ def read_engines(path: Path) -> list[ServingEngine]:
         ) from error
     except ValueError as error:
         raise FileError(f"{path} tells of no engines: {reason(error)}. Give {_FORM}.") from error
-    return [_engine(name, rows) for name in dict.fromkeys(row.engine for row in rows)]
 
 
 def engines_of(names: Iterable[str], path: Path | None) -> list[ServingEngine]:
@@ -83,10 +85,11 @@ def engines_of(names: Iterable[str], path: Path | None) -> list[ServingEngine]:
 
 def _engine(name: str, rows: list[_Row]) -> ServingEngine:
     own = [row for row in rows if row.engine == name]
-    said: dict[str, Any] = {}
+    said: dict[str, Any] = {"codecs": load_engine(name).codecs} if name in engine_names() else {}
     for row in own:
         said |= row.model_dump(
-            include={"title", "batches", "turns", "pooled", "process_bytes"}, exclude_none=True
+            include={"title", "batches", "turns", "pooled", "process_bytes", "codecs"},
+            exclude_none=True,
         )
     fields = set(MeasuredRequest.model_fields)
     measured = tuple(MeasuredRequest(**row.model_dump(include=fields)) for row in own)

@@ -39,6 +39,7 @@ from partitioner.simulation.sizing.load import (
     MachineKind,
     Sampling,
 )
+from partitioner.simulation.sizing.served_options import served_plan
 from partitioner.simulation.sizing.sized_fleet import EdgeAlone, EngineSizing, Fate, FleetSizing
 from partitioner.simulation.what_if import as_trace, link_or_trace
 from protos.errors import UsageError
@@ -69,7 +70,8 @@ def size_fleet(
     """Return for each engine the fewest machines that keep a p99, and what they cost.
 
     `over` and `columns`: the uplinks, as for `simulate_fleet`. `options`: those among which to choose; None:
-    all of the plan. `on_progress` hears which engine's turn it is, the number of simulations so far, and 0.
+    all of the plan. Each engine has those of them whose codecs it decodes. `on_progress` hears which engine's
+    turn it is, the number of simulations so far, and 0.
 
     Raises UsageError for numbers without meaning, UnknownNameError for an option that is none, and what
     `read_trace` does.
@@ -85,11 +87,22 @@ def size_fleet(
     wanted = [options] if isinstance(options, str) else options
     asked = pick(demands, wanted) if wanted else contending(demands.values())
     search = _Search(load, machine, batching, uplinks, sampling, on_progress)
-    works = [_workload(here, demand) for demand in asked if demand.crosses]
-    found = [search.size(engine, works) for engine in engines]
-    ranked = sorted(found, key=lambda one: (one.fate is not Fate.KEPT, search.rank(one)))
+    found = [search.size(engine, _workloads(here, engine, wanted)) for engine in engines]
+    ranked = sorted(found, key=search.order)
     alone = next((demand for demand in asked if not demand.crosses), None)
     return FleetSizing(load, machine, tuple(ranked), search.edge_alone(alone) if alone else None)
+
+
+def _workloads(plan: Plan, engine: ServingEngine, wanted: Sequence[str] | None) -> list[Workload]:
+    """Return what an engine can be asked to serve: all that may be the best there, or what was wanted."""
+    served = served_plan(plan, engine)
+    demands = demands_of(served)
+    asked = (
+        [demands[label] for label in wanted if label in demands]
+        if wanted
+        else contending(demands.values())
+    )
+    return [_workload(served, demand) for demand in asked if demand.crosses]
 
 
 def _workload(plan: Plan, demand: Demand) -> Workload:
@@ -104,7 +117,8 @@ class _Candidate:
 
     layout: Layout
     unqueued_s: Latencies
-    machines: int
+    machines: int | None
+    """None: no number would do."""
     rank: tuple[float, int]
     """As of `_Search.rank`."""
 
@@ -123,30 +137,32 @@ class _Search:
     ) -> None:
         self._load, self._machine, self._batching = load, machine, batching
         self._uplinks, self._sampling, self._on_progress = uplinks, sampling, on_progress
-        self._unqueued: dict[str, Latencies | None] = {}
+        self._unqueued: dict[tuple[str, float], Latencies | None] = {}
         self._known: dict[tuple[str, str, int, int], FleetRun | None] = {}
         self._done = 0
 
     def size(self, engine: ServingEngine, works: Sequence[Workload]) -> EngineSizing:
         """Return what an engine takes, with the cheapest of some options."""
-        fates: set[Fate] = set()
-        candidates: list[_Candidate] = []
-        for work in works:
-            found = self._candidate(engine, work)
-            if isinstance(found, Fate):
-                fates.add(found)
-            else:
-                candidates.append(found)
-        candidates.sort(key=lambda one: (*one.rank, float(np.percentile(one.unqueued_s, 99))))
+        found = [self._candidate(engine, work) for work in works]
+        candidates = [one for one in found if isinstance(one, _Candidate)]
+        hopeful = [one for one in candidates if one.machines is not None]
+        hopeful.sort(key=lambda one: (*one.rank, float(np.percentile(one.unqueued_s, 99))))
         best: EngineSizing | None = None
-        for candidate in candidates[:_OPTIONS]:
+        for candidate in hopeful[:_OPTIONS]:
             if best and candidate.rank >= self.rank(best):
                 continue
             sized = self._simulated(candidate)
             if sized and (best is None or self.rank(sized) < self.rank(best)):
                 best = sized
-        late = Fate.LATE if candidates or Fate.LATE in fates else None
-        return best or EngineSizing(engine.name, late or min(fates, default=Fate.BEHIND))
+        if best or candidates:
+            return best or self._nearest(candidates)
+        fates = [one for one in found if isinstance(one, Fate)]
+        return EngineSizing(engine.name, min(fates, default=Fate.UNSERVED))
+
+    def order(self, one: EngineSizing) -> tuple[bool, tuple[float, int], float]:
+        """Return by what engines are sorted: the cheapest first, then the nearest miss."""
+        p99_s = one.p99.mean if one.p99 else math.inf
+        return one.fate is not Fate.KEPT, self.rank(one), p99_s
 
     def rank(self, one: EngineSizing) -> tuple[float, int]:
         """Return by what engines are compared: the month's bill, if there is one, and then their machines."""
@@ -171,21 +187,37 @@ class _Search:
             return Fate.BEHIND
         unqueued_s = alone_s + (layout.demand.cloud_s - work.demand.cloud_s)
         machines = self._estimated(layout, unqueued_s)
-        if machines is None:
-            return Fate.LATE
-        rank = self._cost(layout, machines) or 0.0, machines + self._machine.spare
+        rank = math.inf, 0
+        if machines is not None:
+            rank = self._cost(layout, machines) or 0.0, machines + self._machine.spare
         return _Candidate(layout, unqueued_s, machines, rank)
 
+    def _nearest(self, candidates: Sequence[_Candidate]) -> EngineSizing:
+        """Return by how much an engine misses the p99, though each device has a machine for itself."""
+
+        def estimate_s(one: _Candidate) -> float:
+            return estimate_p99_s(one.layout, 1, self._load.fps, one.unqueued_s)
+
+        found = min(candidates, key=estimate_s)
+        p99_s = estimate_s(found)
+        if found.machines is not None:  # the runs say otherwise, and they count
+            run = run_fleet(self._fleet(found.layout, self._load.devices), self._sampling.seed)
+            p99_s = run.latency_s(99)
+        return EngineSizing(
+            found.layout.engine.name, Fate.LATE, found.layout, p99=Estimate(p99_s, None)
+        )
+
     def _alone(self, demand: Demand) -> Latencies | None:
-        if demand.label not in self._unqueued:
+        key = demand.label, demand.upload_bytes
+        if key not in self._unqueued:
             period_s, load = 1 / self._load.fps, self._load
             fleet = Fleet(
                 (demand,), self._uplinks, load.devices, period_s, load.window, 1, load.share,
                 duration_s=100 * period_s,
             )  # fmt: skip
             fits = keeps_up(fleet)
-            self._unqueued[demand.label] = unqueued(fleet, self._sampling.seed) if fits else None
-        return self._unqueued[demand.label]
+            self._unqueued[key] = unqueued(fleet, self._sampling.seed) if fits else None
+        return self._unqueued[key]
 
     def _is_cramped(self, layout: Layout) -> bool:
         there, needed = self._machine.memory_bytes, layout.memory_bytes
@@ -236,7 +268,7 @@ class _Search:
         """Return the fewest machines that keep the p99 in one run, from the formulas' guess on."""
         layout, most = candidate.layout, self._load.devices
         few, enough = self._least(layout) - 1, most + 1
-        tried = max(few + 1, candidate.machines)
+        tried = max(few + 1, candidate.machines or 1)
         if not self._keeps(layout, tried, 0) and not self._keeps(layout, most, 0):
             return None
         step = max(1, tried // _PARTS)
@@ -291,7 +323,7 @@ class _Search:
             changed = replace(demand, cloud_s=demand.cloud_s * factor)
             shifted = candidate.unqueued_s + (changed.cloud_s - demand.cloud_s)
             wanted = self._estimated(replace(candidate.layout, demand=changed), shifted)
-            found.append(wanted and max(1, round(kept * wanted / candidate.machines)))
+            found.append(wanted and max(1, round(kept * wanted / (candidate.machines or wanted))))
         return found[0], found[1]
 
     def _each(self, machines: int) -> int:

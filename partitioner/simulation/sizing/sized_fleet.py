@@ -1,5 +1,6 @@
 """The sizing of a fleet: what was found for each engine, and for devices that do everything themselves."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,6 +25,8 @@ class Fate(StrEnum):
     """Devices or uplinks are too slow for the frame rate."""
     CRAMPED = "cramped"
     """A machine has too few cores for one tail, or too little memory for the engine's processes."""
+    UNSERVED = "unserved"
+    """It decodes the codec of no option that was to be served."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class EngineSizing:
     most: int | None = None
     """Machines if they cost as much more; None beside a `least`: no number does then."""
     p99: Estimate | None = None
-    """Of independent runs."""
+    """Of independent runs; of one that is late, the nearest miss: with a machine for each device."""
     degraded_p99: Estimate | None = None
     """With as many machines lost as may be; None: none may."""
     estimated_p99_s: float | None = None
@@ -82,6 +85,12 @@ class FleetSizing:
     def kept(self) -> Sequence[EngineSizing]:
         """The engines that keep the p99, the cheapest first."""
         return [one for one in self.engines if one.fate is Fate.KEPT]
+
+    @property
+    def nearest(self) -> EngineSizing | None:
+        """The engine that misses the p99 by least; None where none is merely late."""
+        late = [one for one in self.engines if one.fate is Fate.LATE and one.p99]
+        return min(late, key=lambda one: one.p99.mean if one.p99 else math.inf, default=None)
 
     @property
     def edge_is_enough(self) -> bool:
@@ -144,7 +153,7 @@ HEADER = (
 def engine_cells(one: EngineSizing) -> tuple[str, ...]:
     """Return what people read of an engine, in the order of HEADER."""
     if one.fate is not Fate.KEPT or one.layout is None:
-        return one.engine, "", one.fate.value, "", "", "", "", ""
+        return one.engine, one.option, one.fate.value, "", "", _p99(one.p99), "", ""
     sure = one.least == one.most == one.machines or one.least is None
     most = "∞" if one.most is None else f"{one.most:,}"
     within = "" if sure else f" ({one.least:,}–{most})"
@@ -166,6 +175,8 @@ def engine_document(one: EngineSizing) -> dict[str, Any]:
     found: dict[str, Any] = {"engine": one.engine, "fate": one.fate.value}
     if layout is None:
         return found
+    if one.fate is not Fate.KEPT:
+        return found | {"option": one.option, "p99_s": _interval(one.p99)}
     return found | {
         "option": one.option,
         "machines": one.machines,

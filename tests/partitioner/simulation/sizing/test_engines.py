@@ -63,6 +63,7 @@ def test_engine_that_we_know_says_who_measured_it_and_is_near_that(name: str) ->
     assert cited
     assert cited.kind == "measured"
     assert citation_of(engine.sources, "turns")
+    assert citation_of(engine.sources, "codecs")
     assert engine.process_bytes is None or citation_of(engine.sources, "process_bytes")
     assert not engine.pooled or citation_of(engine.sources, "pooled")
     # Where two rows tell of one request between which it ranges, the fit lies between them.
@@ -84,13 +85,23 @@ def test_measured_engine_takes_the_place_of_one_that_has_its_name(tmp_path: Path
             "request_cpu_s": 0.004,
             "turns": 0.5,
         },
-        {"engine": "mine", "tail_s": 0.005, "request_bytes": 100, "request_cpu_s": 0.006},
+        {
+            "engine": "mine",
+            "tail_s": 0.005,
+            "request_bytes": 100,
+            "request_cpu_s": 0.006,
+            "codecs": ["raw", "jpeg-90"],
+        },
     ]
     path.write_text(json.dumps(rows))
     found = {engine.name: engine for engine in engines_of(["all"], path)}
     assert set(found) == {*engine_names(), "mine"}
     assert found["triton"].cost.fixed_s == 0.004
     assert found["triton"].turns == 0.5
+    assert found["triton"].codecs == load_engine("triton").codecs
+    assert found["mine"].codecs == ("raw", "jpeg-90")
+    assert found["mine"].decodes("jpeg-90")
+    assert not found["mine"].decodes("jpeg-75")
     assert found["mine"].cost.fixed_s == pytest.approx(0.001)
     assert [engine.name for engine in engines_of([], path)] == ["mine", "triton"]
 
@@ -105,6 +116,10 @@ def test_measured_engine_takes_the_place_of_one_that_has_its_name(tmp_path: Path
         (
             '[{"engine": "x", "tail_s": 0, "request_bytes": 1, "request_cpu_s": -1}]',
             "request_cpu_s: -1 should be greater than 0",
+        ),
+        (
+            '[{"engine": "x", "tail_s": 0, "request_bytes": 1, "request_cpu_s": 1, "codecs": ["gif"]}]',
+            "there is no codec 'gif'",
         ),
     ],
 )
