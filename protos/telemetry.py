@@ -139,6 +139,8 @@ class VersionSeen(_Document):
     """Where it stands with what it was offered: fetching, checking, held, trial, postponed, refused."""
     offered: str = Field(default="", pattern=r"^[0-9a-f]{0,64}$")
     """The beginning of that one's digest; empty: none was."""
+    refusals: int = Field(default=0, ge=0, le=_MOST)
+    """Offers that it has refused since its start: when a version is rolled back, nothing else tells of it."""
     reason: str = Field(default="", max_length=MAX_REASON)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from cloud_server.observability.tally import Tally
-from protos.errors import SplitpointError
+from protos.errors import QuotaError, SplitpointError
 from protos.rpc.status import code_of
 from protos.serving.answers import NO_MODEL, Job, ServedKey, Spent
 
@@ -67,6 +67,7 @@ class RequestBook:
             self.failed(job, grpc.StatusCode.CANCELLED.name)
         elif error := future.exception():
             self.failed(job, _code(error).name)
+            self._of(job.served).over_quota += isinstance(error, QuotaError)
         elif job.spent is not None:
             self.answered(job, job.spent, len(future.result()))
 

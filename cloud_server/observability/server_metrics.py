@@ -112,6 +112,11 @@ def _requests(tallies: LabelledTallies) -> Iterator[Metric]:
             failures.add_metric([*labels, code], count)
     yield failures
     for name, about, attribute in (
+        (
+            "splitpoint_quota_refusals",
+            "Of these the requests that were refused for their device's own limit, not for a full server.",
+            "over_quota",
+        ),
         ("splitpoint_request_bytes", "Bytes of requests.", "request_bytes"),
         ("splitpoint_answer_bytes", "Bytes of answers.", "answer_bytes"),
     ):

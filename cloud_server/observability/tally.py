@@ -62,6 +62,8 @@ class Tally:
     decode: Duration = field(default_factory=Duration)
     encode: Duration = field(default_factory=Duration)
     failures: Counter[str] = field(default_factory=Counter)
+    over_quota: int = 0
+    """Of the failures those that were refused for their device's own limit."""
     failed_ns: int = 0
     rows: int = 0
     executions: int = 0

@@ -1,6 +1,7 @@
 """Models behind the gate: each request counts, and a device finds only what it may use."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -10,10 +11,14 @@ from cloud_server.security.gate import Gate
 from cloud_server.security.registered_device import RegisteredDevice
 from protos.errors import (
     DeniedError,
+    QuotaError,
     SplitpointError,
     UnknownNameError,
 )
 from protos.serving.answers import Answerer, Catalogue, Job, Later, ServedModel
+from protos.serving.bounded_log import BoundedLog
+
+_log = logging.getLogger(__name__)
 
 OnRefused = Callable[[Job, "asyncio.Future[Any]"], object]
 """Hears of a request that its device may not send, and the future that brings why."""
@@ -108,6 +113,7 @@ class GuardedAnswerer:
         self, answerer: Answerer, gate: Gate, models: GuardedCatalogue, on_refused: OnRefused
     ) -> None:
         self._on_refused = on_refused
+        self._over_limits = BoundedLog(_log, logging.INFO)
         self._answerer = answerer
         self._gate = gate
         self._models = models
@@ -117,6 +123,8 @@ class GuardedAnswerer:
         try:
             self._admit(job)
         except SplitpointError as error:
+            if isinstance(error, QuotaError):
+                self._over_limits.write(error)
             refused: asyncio.Future[bytes | Later] = asyncio.get_running_loop().create_future()
             refused.add_done_callback(partial(self._on_refused, job))
             refused.set_exception(error)

@@ -213,6 +213,7 @@ class Observer:
             phase=str(update.phase),
             offered=update.version_digest[:DIGEST_SHOWN],
             reason=update.reason[:MAX_REASON],
+            refusals=update.refusals,
         )
 
     def _power(self) -> PowerSeen | None:

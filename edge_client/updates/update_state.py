@@ -18,8 +18,9 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class UpdateState:
-    """The phase, the version that it is about (empty: none), and why."""
+    """The phase, the version that it is about (empty: none), why, and offers refused since the start."""
 
     phase: Phase = Phase.IDLE
     version_digest: str = ""
     reason: str = ""
+    refusals: int = 0

@@ -83,6 +83,7 @@ class Updater(Generic[C]):
         self._following: asyncio.Task[None] | None = None
         self._offer: VersionOffer | None = None
         self._proven: C | None = None
+        self._refusals = 0
 
     async def run(self, offers: Offers) -> None:
         """Follow all offers until cancelled."""
@@ -102,8 +103,8 @@ class Updater(Generic[C]):
         if offer is None:
             if self._is_following and self._proven is None:
                 await self._stop_following()
-                self._offer, self.state = None, UpdateState()
-                self.on_state.tell(self.state)
+                self._offer = None
+                self._set(Phase.IDLE)
             return
         if offer.is_as(self._offer):
             return
@@ -205,8 +206,7 @@ class Updater(Generic[C]):
             return True
         state = self._shelf.state
         if state.refused == digest:
-            self.state = UpdateState(Phase.REFUSED, digest, state.why)
-            self.on_state.tell(self.state)
+            self._set(Phase.REFUSED, digest, state.why)
             return True
         if state.refused:
             self._shelf.allow()
@@ -277,11 +277,14 @@ class Updater(Generic[C]):
             self._shelf.refuse(digest, why)
         except FileError as error:
             _log.warning("it cannot be kept that version %s was refused: %s", digest[:12], error)
-        self.state = UpdateState(Phase.REFUSED, digest, why)
-        self.on_state.tell(self.state)
+        self._refusals += 1
+        self._set(Phase.REFUSED, digest, why)
 
     def _tell(self, phase: Phase, offer: VersionOffer, reason: str) -> None:
-        self.state = UpdateState(phase, offer.version_digest, reason)
+        self._set(phase, offer.version_digest, reason)
+
+    def _set(self, phase: Phase, digest: str = "", reason: str = "") -> None:
+        self.state = UpdateState(phase, digest, reason, self._refusals)
         self.on_state.tell(self.state)
 
 

@@ -210,11 +210,17 @@ def _versions(snapshots: list[Telemetry]) -> Iterator[Metric]:
         "1 for where the edge stands with a version that it was offered.",
         labels=(*_EDGE, "phase"),
     )
+    refusals = CounterMetricFamily(
+        _PREFIX + "update_refusals",
+        "Versions that the edge was offered and has refused.",
+        labels=_EDGE,
+    )
     for seen in snapshots:
         if seen.version is not None:
             info.add_metric([*_of(seen), seen.version.digest], 1)
             update.add_metric([*_of(seen), seen.version.phase], 1)
-    yield from (info, update)
+            refusals.add_metric(_of(seen), seen.version.refusals)
+    yield from (info, update, refusals)
 
 
 def _upkeep(snapshots: list[Telemetry]) -> Iterator[Metric]:

@@ -3,7 +3,7 @@
 import asyncio
 
 from cloud_server.observability.request_book import RequestBook
-from protos.errors import LateError, OverloadedError
+from protos.errors import LateError, OverloadedError, QuotaError
 from protos.serving.answers import NO_MODEL, Job, Spent
 from protos.wire.framing import encode_response
 
@@ -51,7 +51,10 @@ async def test_request_counts_by_how_it_ended() -> None:
         "RESOURCE_EXHAUSTED": 1, "DEADLINE_EXCEEDED": 1, "INTERNAL": 1, "CANCELLED": 1,
     }  # fmt: skip
     assert tally.failed_ns == 4 * 7
-    assert (tally.request_bytes, tally.answer_bytes) == (5 * 5, 3)
+    assert tally.over_quota == 0
+    await ended(book, job(clock.ns), QuotaError("more than it may"))
+    assert (tally.failures["RESOURCE_EXHAUSTED"], tally.over_quota) == (2, 1)
+    assert (tally.request_bytes, tally.answer_bytes) == (6 * 5, 3)
     assert tally.last_time_s == 17.5
 
 

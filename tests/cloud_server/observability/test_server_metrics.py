@@ -104,6 +104,7 @@ def test_requests_are_shown_as_triton_shows_them() -> None:
     assert {name: of(found, name, **whose) for name in wanted} == wanted
     for reason in ("REJECTED", "OTHER", "CANCELED", "BACKEND"):
         assert of(found, "nv_inference_request_failure", reason=reason, **whose) == 1
+    assert of(found, "splitpoint_quota_refusals_total", **whose) == 0
     assert of(found, "nv_inference_request_failure", model="", reason="OTHER") == 1
     assert of(found, "nv_inference_pending_request_count", model="digits") == 0
 

@@ -349,8 +349,12 @@ def test_each_request_of_a_stream_is_checked_for_its_model(
 
 
 def test_request_over_the_rate_is_refused_and_says_when_to_try_again(
-    server: CloudServer, enrolled: Callable[..., Token], residual_bundle: Bundle
+    server: CloudServer,
+    enrolled: Callable[..., Token],
+    residual_bundle: Bundle,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
     request = request_of(residual_bundle)
     slow = enrolled("slow", "infer", limits=Limits(requests_per_s=1 / 3600))
     with connected(server.address) as channel:
@@ -373,8 +377,12 @@ def test_request_over_the_rate_is_refused_and_says_when_to_try_again(
         assert header.parameters[PARAM_RETRY_AFTER_MS].int64_param > 3_000_000
         assert header.id == "7"
     version = server.store.versions["residual"][0].number
-    failures = server.served.requests.tallies["residual", version].failures
-    assert failures["RESOURCE_EXHAUSTED"] >= 1  # and not of no model
+    tally = server.served.requests.tallies["residual", version]
+    assert tally.failures["RESOURCE_EXHAUSTED"] >= 4  # and not of no model
+    assert (
+        tally.over_quota == 4
+    )  # it is the device that asks for too much, not a server that is full
+    assert "device slow may take 0.000277778 requests a second" in caplog.text
 
 
 class OpenStream:

@@ -40,6 +40,7 @@ async def test_certificates_disk_and_version_of_an_edge_are_metrics(
     assert ends["own",] - begins["own",] == 4 * DAY.total_seconds()
     assert 0 < shown["splitpoint_edge_disk_free_bytes"][()] < shutil.disk_usage(tmp_path).total
     assert shown["splitpoint_edge_update_phase"] == {("idle",): 1}
+    assert shown["splitpoint_edge_update_refusals_total"] == {(): 0}
     (digest,) = shown["splitpoint_edge_version_info"]
     assert residual_bundle.version_digest.startswith(digest[0])
 

@@ -166,7 +166,10 @@ async def test_version_that_does_not_load_or_differs_never_serves_a_frame(
     await edge.updater.take(offer(NEW))
     await edge.settled()
     assert edge.version is old
-    assert edge.updater.state == UpdateState(Phase.REFUSED, NEW, "head + tail is not the whole.")
+    assert edge.updater.state == UpdateState(Phase.REFUSED, NEW, "head + tail is not the whole.", 1)
+    await edge.updater.take(offer(OLD))  # it is rolled back, and the refusal is still told
+    await edge.settled()
+    assert (edge.updater.state.phase, edge.updater.state.refusals) == (Phase.IDLE, 1)
     assert all(version.closed for version in edge.made)
 
 
