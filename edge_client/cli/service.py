@@ -49,11 +49,12 @@ def install(
     """Run splitpoint-edge with these settings from now on and at every boot, started again when it fails.
 
     The service has a user of its own, sees no home, and writes in /var/lib/NAME alone. Secrets that the
-    settings name (token, certificate, key) may be root's: systemd hands them over at each start.
+    settings name (token, certificate, key) may be root's: systemd hands them over at each start. With
+    --dry-run, files that are missing are an error as well, after the unit was shown.
 
     Example: sudo splitpoint-edge service install --config /etc/splitpoint/edge.toml
     """
-    from edge_client.service.installation import UNITS, check_machine, systemctl
+    from edge_client.service.installation import UNITS, check_machine, check_reach, systemctl
     from edge_client.service.installation import install as put
 
     unit = _unit(name, command, config.absolute())
@@ -61,6 +62,9 @@ def install(
     if dry_run:
         console.remark(f"would write {path}, and say: systemctl daemon-reload, enable, restart")
         console.screen.print(unit.text, markup=False, soft_wrap=True, end="")
+        check_reach(
+            unit, *_packages()
+        )  # what would keep it from being installed is an error here, too
         return
     check_machine()
     put(unit, UNITS, systemctl, *_packages())

@@ -67,11 +67,7 @@ def check_reach(unit: ServiceUnit, *packages: Path) -> None:
     for path in (unit.program, *packages, *unit.reads):
         _check_seen(path)
     for key, path in unit.credentials.items():
-        if not path.is_file():
-            raise FileError(
-                f"there is no {path}, which {key.replace('_', '-')} names. Put the file there; systemd hands "
-                "it to the service, so that root alone need read it."
-            )
+        _check_credential(key.replace("_", "-"), path)
     if not (bundle := unit.place_of("bundle")) or not bundle.is_dir():
         raise FileError(
             f"there is no bundle {bundle}. Fetch it first: splitpoint-edge fetch NAME --cloud HOST:PORT "
@@ -148,6 +144,21 @@ def _try(ask: Systemctl, *words: str) -> None:
         ask(*words)
     except (FileError, UsageError):
         return  # the first failure is the one to tell of
+
+
+def _check_credential(setting: str, path: Path) -> None:
+    """Raise FileError unless systemd finds the file that a setting names."""
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise FileError(
+            f"{path}, which {setting} names, cannot be looked at: {reason(error)}. Say it with sudo."
+        ) from error
+    if not there:
+        raise FileError(
+            f"there is no file {path}, which {setting} names. Put it there; systemd hands it to the service, "
+            "so that root alone need read it."
+        )
 
 
 def _check_seen(path: Path) -> None:

@@ -38,17 +38,16 @@ _TEXT: Final = """\
 Description=Splitpoint edge ({command})
 Wants=network-online.target
 After=network-online.target time-sync.target
-StartLimitIntervalSec=1d
-StartLimitBurst=30
+StartLimitIntervalSec=0
 
 [Service]
 Type=exec
 ExecStart={start}
 Restart=on-failure
-RestartSec=10s
-{back_off}# 130 is SIGTERM's; the others do not pass by themselves: docs/running.md, Exit statuses.
+{pauses}# 130 is SIGTERM's; the others do not pass by themselves: docs/running.md, Exit statuses.
+# 203 and 243 are of systemd: the program, or a file of LoadCredential=, is missing.
 SuccessExitStatus=130
-RestartPreventExitStatus=2 3 5 6
+RestartPreventExitStatus=2 3 5 6 7 203 243
 {credentials}
 # The state folder is all that it may write to, and where paths of the settings begin.
 DynamicUser=yes
@@ -77,6 +76,9 @@ SystemCallFilter=@system-service
 [Install]
 WantedBy=multi-user.target
 """
+_PAUSES: Final = "RestartSec=30s\n"
+_GROWING_PAUSES: Final = "RestartSec=10s\nRestartSteps=5\nRestartMaxDelaySec=5min\n"
+"""Between starts, of which there is no last one: a camera may come up at any time."""
 _DEVICES: Final = """\
 SupplementaryGroups=video
 DevicePolicy=closed
@@ -145,14 +147,13 @@ class ServiceUnit:
             for key in self.credentials
         )
         loads = "".join(f"LoadCredential={key}:{path}\n" for key, path in self.credentials.items())
-        grows = "RestartSteps=5\nRestartMaxDelaySec=5min\n" if self.version >= _BACKS_OFF else ""
         alone = self.written.get("provider", DEFAULT_PROVIDER) == DEFAULT_PROVIDER
         return _TEXT.format(
             mark=MARK,
             name=self.name,
             command=self.command,
             start=f"{self.program} {self.command} --config {self.config}{flags}",
-            back_off=grows,
+            pauses=_GROWING_PAUSES if self.version >= _BACKS_OFF else _PAUSES,
             credentials=loads,
             devices=_DEVICES if alone else "",  # a GPU has devices of its own
         )

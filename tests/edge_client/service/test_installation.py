@@ -99,7 +99,7 @@ def test_what_the_service_could_not_reach_is_told_before_anything_is_written(
     with pytest.raises(FileError, match=r"/nowhere cannot be used: No such file"):
         check_reach(found, Path("/nowhere"))
     (tmp_path / "token").unlink()
-    with pytest.raises(FileError, match=r"there is no .*/token, which token-file names"):
+    with pytest.raises(FileError, match=r"there is no file .*/token, which token-file names"):
         check_reach(found)
     with pytest.raises(FileError, match=r"Fetch it first: splitpoint-edge fetch NAME"):
         check_reach(made(tmp_path, bundle="other", token_file=None))
@@ -139,21 +139,29 @@ def test_dry_run_shows_the_unit_and_does_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(
-        "edge_client.cli.service._program", lambda: Path("/opt/bin/splitpoint-edge")
-    )
+    monkeypatch.setattr("edge_client.cli.service._program", lambda: Path("/bin/sh"))
+    monkeypatch.setattr("edge_client.cli.service._packages", lambda: ())
     monkeypatch.setattr(installation, "version_of_systemd", lambda: 252)
+    monkeypatch.setattr(installation, "_check_seen", lambda _: None)  # folders of tests are closed
+    monkeypatch.setattr(unit, "STATES", tmp_path)
+    (tmp_path / "splitpoint-edge" / "digits").mkdir(parents=True)
+    (token := tmp_path / "token").write_text("secret")
     config = tmp_path / "edge.toml"
-    config.write_text('cloud = "10.0.0.2:1"\nbundle = "digits"\nsource = "0"\n')
+    settings = 'cloud = "10.0.0.2:1"\nbundle = "digits"\nsource = "0"\ninsecure = true\n'
+    config.write_text(f'{settings}token-file = "{token}"\n')
     words = ("service", "install", "--config", config)
     shown = invoke(*words, "--dry-run")
     assert shown.exit_code == 0, shown.output
     assert shown.stdout.startswith(MARK)
-    assert f"ExecStart=/opt/bin/splitpoint-edge run --config {config}" in shown.stdout
+    assert f"ExecStart=/bin/sh run --config {config} --token-file " in shown.stdout
     assert "would write /etc/systemd/system/splitpoint-edge.service" in shown.stderr
     assert "Say it with sudo" in str(invoke(*words).exception)
     assert "Say it with sudo" in str(invoke("service", "remove").exception)
     assert invoke("service", "remove", "--dry-run").exit_code == 0
+    token.unlink()
+    shown = invoke(*words, "--dry-run")
+    assert f"there is no file {token}, which token-file names" in str(shown.exception)
+    assert shown.stdout.startswith(MARK)
 
 
 def test_settings_that_cannot_be_are_told_before_the_service_fails_by_them(

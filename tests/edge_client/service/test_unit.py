@@ -38,15 +38,18 @@ def test_secrets_are_handed_over_and_named_where_they_then_lie() -> None:
     )
 
 
-def test_what_does_not_pass_by_itself_is_not_started_again_and_the_rest_not_for_ever() -> None:
+def test_what_does_not_pass_by_itself_is_not_started_again_and_the_rest_however_often() -> None:
     text = unit().text
-    assert value(text, "RestartPreventExitStatus") == ["2 3 5 6"]
+    assert value(text, "RestartPreventExitStatus") == ["2 3 5 6 7 203 243"]
     assert value(text, "Restart") == ["on-failure"]
-    assert value(text, "StartLimitBurst") == ["30"]
+    assert value(text, "StartLimitIntervalSec") == ["0"]
+    assert "StartLimitBurst" not in text
+    assert value(text, "RestartSec") == ["30s"]
     assert "RestartSteps" not in text  # systemd before 254 would warn at every boot
     newer = ServiceUnit(
         name="cam", program=Path("/bin/sh"), command="run", config=Path("/c"), version=254
     )
+    assert value(newer.text, "RestartSec") == ["10s"]
     assert value(newer.text, "RestartMaxDelaySec") == ["5min"]
 
 
