@@ -285,29 +285,40 @@ def _report_sizing(
     from partitioner.common.files import write_csv
     from partitioner.reports.plans.guesses import guess_notes, ranges_json
     from partitioner.reports.plans.plan import scale_notes
-    from partitioner.reports.simulations.machines import (
-        machine_text,
-        notes,
-        sizing_rows,
-        sizing_table,
-        sizing_text,
-    )
+    from partitioner.reports.simulations.machines import notes, nothing_keeps, sizing_rows
 
     rows = sizing_rows(found)
     if output.csv:
         write_csv(output.csv, tuple(rows[0]), (tuple(row.values()) for row in rows))
+    missed = nothing_keeps(found)
     if output.as_json:
         bundle_json = {"name": bundle.name, "digest": bundle.digest}
-        print_json(
-            {"bundle": bundle_json, **found.to_dict(), "not_measured": ranges_json(plan, target)}
-        )
-        return
-    screen.print(sizing_text(found))
+        ranges = ranges_json(plan, target)
+        document = {"bundle": bundle_json, **found.to_dict(), "not_measured": ranges}
+        print_json(document | (document_with_flags(missed.document) if missed else {}))
+    else:
+        _show_sizing(found, is_kept=missed is None)
+        for note in (*notes(found), *guess_notes(plan, target), *scale_notes(plan)):
+            remark(f"Note: {note}")
+        output.tell()
+    if missed:
+        raise missed
+
+
+def _show_sizing(found: "FleetSizing", *, is_kept: bool) -> None:
+    """Show the table, and above it what it comes to, unless nothing keeps the p99, which the error says."""
+    from partitioner.reports.simulations.machines import (
+        fates_text,
+        machine_text,
+        sizing_table,
+        sizing_text,
+    )
+
+    if is_kept:
+        screen.print(sizing_text(found))
     screen.print(sizing_table(found))
-    screen.print(machine_text(found))
-    for note in (*notes(found), *guess_notes(plan, target), *scale_notes(plan)):
-        remark(f"Note: {note}")
-    output.tell()
+    for text in filter(None, (fates_text(found), machine_text(found))):
+        screen.print(text)
 
 
 def _show(done: "FleetSimulation") -> None:

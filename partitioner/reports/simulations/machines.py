@@ -6,14 +6,22 @@ from partitioner.common.units import format_duration, plural
 from partitioner.simulation.sizing.sized_fleet import (
     HEADER,
     EngineSizing,
+    Fate,
     FleetSizing,
     engine_cells,
     engine_document,
 )
 from partitioner.terminal.folding_table import FoldingTable, new_table
+from protos.errors import InfeasibleError
 
 _OFF = 0.25
 """By how much the formulas may differ from the runs before that is said."""
+_FATES = {
+    Fate.LATE: "no number of machines keeps the p99; shown is the nearest, with a machine for each device",
+    Fate.BEHIND: "devices or their uplinks take longer for every option than a frame lasts",
+    Fate.CRAMPED: "a machine has too few cores for one tail, or too little memory for the processes",
+    Fate.UNSERVED: "the engine decodes the codec of no option that was asked for",
+}
 
 
 def sizing_text(found: FleetSizing) -> str:
@@ -47,6 +55,34 @@ def machine_text(found: FleetSizing) -> str:
         f"machines, and by chance over processes.{spare} In brackets: machines if requests cost as much less "
         "or more as the engine's figures may be off (∞: no number does then). ±: 95 % interval over "
         "three runs of one machine's busiest process."
+    )
+
+
+def fates_text(found: FleetSizing) -> str:
+    """Say what the words mean that stand in the place of machines; empty where none does."""
+    there = {one.fate for one in found.engines}
+    return " ".join(f"{fate}: {text}." for fate, text in _FATES.items() if fate in there)
+
+
+def nothing_keeps(found: FleetSizing) -> InfeasibleError | None:
+    """Return the error that names the nearest miss; None where an engine, or devices alone, keep the p99."""
+    if found.kept or found.edge_is_enough:
+        return None
+    nearest, edge = found.nearest, found.edge
+    document: dict[str, object] | None = None
+    missed = f" {fates_text(found)}"
+    if nearest and nearest.p99:
+        p99_s = nearest.p99.mean
+        document = {"engine": nearest.engine, "options": [nearest.option], "p99_s": p99_s}
+        missed = (
+            f" The nearest is {nearest.engine} with {nearest.option}: {format_duration(p99_s)} with a "
+            "machine for each device."
+        )
+    alone = f" Devices alone: {format_duration(edge.p99_s)}." if edge else ""
+    return InfeasibleError(
+        f"no engine keeps a p99 of {format_duration(found.load.p99_s)} with any number of machines.{missed}"
+        f"{alone} Allow that, or take another option, a lower frame rate or a faster link.",
+        {"infeasible": {"p99_s": found.load.p99_s, "nearest": document}},
     )
 
 
@@ -98,5 +134,10 @@ def _edge_text(found: FleetSizing, best: EngineSizing | None) -> Iterator[str]:
         yield f"Devices alone do not keep it (p99 {p99})."
         return
     yield f"Devices alone keep it as well (p99 {p99}), and cost nothing: no machine is needed for that bound."
-    if best and best.p99:
-        yield f"What the cloud would buy is a p99 of {format_duration(best.p99.mean)}."
+    if best is None or best.p99 is None:
+        return
+    cloud = format_duration(best.p99.mean)
+    if best.p99.mean < edge.p99_s:
+        yield f"What the cloud would buy is a p99 of {cloud}."
+    else:
+        yield f"That cloud would buy nothing: its p99 is {cloud}."

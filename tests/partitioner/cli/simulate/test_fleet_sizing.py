@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from partitioner.simulation.sizing import load
-from protos.errors import UsageError
+from protos.errors import InfeasibleError, UsageError
 from tests.kit.documents import Simulate, document
 
 FLEET = ("fleet", "--link", "100mbit,10ms", "--devices", 400, "--fps", 2, "--p99", "150ms",
@@ -69,3 +69,32 @@ def test_bound_has_to_be_said(simulate: Simulate) -> None:
     refused = simulate("fleet", "--link", "100mbit,10ms", "--engine", "triton")
     assert isinstance(refused.exception, UsageError)
     assert "Give --p99 300ms" in str(refused.exception)
+
+
+def test_bound_that_nothing_keeps_ends_with_the_nearest_miss(simulate: Simulate) -> None:
+    # 40 kB on a 10 Mbit/s uplink take 32 ms, and both ways of the link 20 ms: no cloud is within 40 ms.
+    words = ("fleet", "--link", "10mbit,20ms", "--devices", 20, "--fps", 2, "--p99", "40ms",
+             "--option", "cloud/raw", "--option", "edge",
+             "--engine", "triton", "--engine", "kserve")  # fmt: skip
+    made = simulate(*words, "--json")
+    assert isinstance(made.exception, InfeasibleError)
+    assert made.exception.exit_status == 6
+    told = json.loads(made.stdout)
+    nearest = told["infeasible"]["nearest"]
+    by_engine = {one["engine"]: one["p99_s"]["mean"] for one in told["engines"]}
+    assert nearest["engine"] == min(by_engine, key=by_engine.__getitem__)
+    assert nearest["p99_s"] == min(by_engine.values())
+    alone_s = 40_000 * 8 / 10e6 + 0.02 + 0.01  # link, and a tenth of 100 ms in the cloud
+    assert alone_s < nearest["p99_s"] < alone_s + 0.01
+    shown = simulate(*words)
+    assert "late: no number of machines keeps the p99" in " ".join(shown.stdout.split())
+    assert f"{1e3 * by_engine['kserve']:.0f} ms" in shown.stdout
+    assert "The nearest is triton with cloud/raw" in str(shown.exception)
+    assert "Devices alone: 100 ms." in str(shown.exception)
+
+
+def test_cloud_that_is_no_faster_than_devices_buys_nothing(simulate: Simulate) -> None:
+    words = ("fleet", "--link", "1mbit,20ms", "--devices", 4, "--fps", 0.5, "--p99", "900ms",
+             "--option", "cloud/raw", "--option", "edge", "--engine", "triton")  # fmt: skip
+    shown = simulate(*words)
+    assert "That cloud would buy nothing: its p99 is" in " ".join(shown.stdout.split())
