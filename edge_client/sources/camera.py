@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from edge_client.sources.live import opencv
+from edge_client.sources.opencv import VideoCapture, opencv
 from partitioner.common.units import format_duration, plural
 from partitioner.inputs.images import Say
 from protos.errors import SourceError
@@ -159,13 +159,11 @@ def _length(capture: Capture) -> int:
 def _open(url: str) -> Capture:
     cv2 = opencv()
     if not is_address(url):
-        camera: Capture = cv2.VideoCapture(int(url) if url.isdigit() else url)
-        return camera
+        return VideoCapture(int(url) if url.isdigit() else url)
     limits = [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
         _PATIENCE_MS,
         cv2.CAP_PROP_READ_TIMEOUT_MSEC,
         _PATIENCE_MS,
     ]
-    capture: Capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
-    return capture
+    return VideoCapture(url, cv2.CAP_FFMPEG, limits)

@@ -3,10 +3,11 @@
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
+from edge_client.sources.opencv import VideoCapture
 from partitioner.inputs.images import ImageFitter
 from protos.errors import SourceError
 from protos.tensors import Array
@@ -68,8 +69,7 @@ def video_frames(source: str, fitter: ImageFitter) -> Iterator[dict[str, Array]]
 
     Raises SourceError when OpenCV is missing or the source cannot be opened.
     """
-    cv2 = opencv()
-    capture = cv2.VideoCapture(source)
+    capture = VideoCapture(source)
     try:
         if not capture.isOpened():
             raise SourceError(
@@ -82,15 +82,3 @@ def video_frames(source: str, fitter: ImageFitter) -> Iterator[dict[str, Array]]
             yield fitter.from_pixels(np.ascontiguousarray(pixels[:, :, ::-1]))
     finally:
         capture.release()
-
-
-def opencv() -> Any:
-    """Return the module cv2; SourceError where it is not installed."""
-    try:
-        import cv2
-    except ImportError as error:
-        raise SourceError(
-            f"videos and cameras need OpenCV, which cannot be imported ({error}). "
-            "Install it with: pip install 'splitpoint[video]'."
-        ) from error
-    return cv2
