@@ -275,8 +275,8 @@ def _told_apart(
         kept = by_number.setdefault(version.number, version)
         if kept is not version:
             why = (
-                f"{version.bundle.path} holds another version {version.number} than {kept.bundle.path}, "
-                "which goes on. Sign it as another release, or remove one of the two."
+                f"{version.bundle.path} is not served: it holds another version {version.number} than "
+                f"{kept.bundle.path}, which goes on. Sign it as another release, or remove one of the two."
             )
     return tuple(one for one in ranked if by_number[one.number] is one), why
 
@@ -293,8 +293,8 @@ def _calibrated(same: Sequence[Model], header: ModelInferRequest) -> Model:
 
 def _clash(twin: Version, found: Version) -> str:
     return (
-        f"{twin.bundle.path} and {found.bundle.path} both offer a model {found.name!r} or a cut of it. "
-        "Import one of them again under another name."
+        f"{found.bundle.path} is not served: it and {twin.bundle.path}, which is, both offer a model "
+        f"{found.name!r} or a cut of it. Import one of them again under another name."
     )
 
 

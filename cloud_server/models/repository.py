@@ -128,8 +128,9 @@ class Repository:
         before = set(self._store.versions)
         clashes = self._store.offer(self._folder.versions)
         self.on_offer()
-        for name in clashes.keys() - self._clashes.keys():
-            _log.error("%s is not served: %s", name, clashes[name])
+        for name, why in clashes.items():
+            if self._clashes.get(name) != why:
+                _log.error("%s: %s", name, why)
         self._clashes = clashes
         for name in before - set(self._store.versions):
             _log.info("%s is gone", name)

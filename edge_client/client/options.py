@@ -33,6 +33,7 @@ from partitioner.settings.kinds import (
     one_of,
     words,
 )
+from partitioner.settings.listener_options import insecure_option
 from partitioner.settings.panels import CHOICE, EXITS, LIMITS, LINK, RUNTIME, SECURITY, UPDATES
 from partitioner.settings.signature_options import require_signature_option, trusted_keys_option
 from partitioner.settings.threads import threads_option
@@ -115,6 +116,9 @@ class ClientOptions(ConnectionOptions):
         panel=CHOICE,
     )
     _: KW_ONLY
+    insecure: bool = insecure_option(
+        "Let a token travel in the clear beyond this machine; and listen there without TLS."
+    )
     codec: str | None = option(
         None,
         "raw, half, int8, q2 to q6, jpeg, webp, jpeg-90 …",

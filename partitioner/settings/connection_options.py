@@ -33,7 +33,7 @@ class ConnectionOptions(Options):
     )
     tls_cert: str | Path | None = option(
         None,
-        "Certificate by which this device shows who it is, in PEM; read anew for each new connection.",
+        "Certificate by which this client shows who it is, in PEM; read anew for each new connection.",
         FILE,
         none="none",
         panel=SECURITY,
@@ -50,15 +50,13 @@ class ConnectionOptions(Options):
     )
     token_file: str | Path | None = option(
         None,
-        "File with the token by which the server lets this device in; nobody but its owner may read it.",
+        "File with the token by which the server lets this client in; nobody but its owner may read it.",
         FILE,
         none="none",
         panel=SECURITY,
     )
     token: str | None = option(None, "The token itself.", SECRET, panel=SECURITY)
-    insecure: bool = insecure_option(
-        "Let a token travel in the clear beyond this machine; and listen there without TLS."
-    )
+    insecure: bool = insecure_option("Let a token travel in the clear beyond this machine.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

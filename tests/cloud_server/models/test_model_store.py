@@ -106,7 +106,8 @@ def test_number_stays_that_of_the_version_that_had_it(net_versions: list[Bundle]
     refused = store.offer([old, new])
     assert store.find_version("net", "7") is old
     assert list(store.versions["net"]) == [old]
-    assert f"{new.bundle.path} holds another version 7 than {old.bundle.path}" in refused["net"]
+    why = f"{new.bundle.path} is not served: it holds another version 7 than {old.bundle.path}"
+    assert why in refused["net"]
     assert store.offer([new]) == {}
     assert store.find_version("net", "7") is new
     assert list(ModelStore([old, new], RuntimeOptions()).versions["net"]) == [new]
@@ -198,7 +199,7 @@ def test_bundle_whose_name_is_that_of_a_cut_comes_second(net_versions: list[Bund
     cut = Bundle(new.path, new.manifest.model_copy(update={"name": "net.cut-01"}))
     store = ModelStore(as_versions([old]), RuntimeOptions())
     refused = store.offer(as_versions([old, cut]))
-    assert "both offer a model" in refused["net.cut-01"]
+    assert f"{cut.path} is not served: it and {old.path}, which is," in refused["net.cut-01"]
     assert store.find("net.cut-01").bundle is old
     assert not store.offer(as_versions([cut]))
     assert list(store.offer(as_versions([old, cut]))) == ["net"]

@@ -176,11 +176,13 @@ async def test_cuts_come_and_go_with_their_bundle(served: Served) -> None:
 
 
 async def test_bundle_that_clashes_with_a_cut_is_in_the_index_with_the_reason(
-    served: Served, net_versions: list[Bundle], tmp_path: Path
+    served: Served, net_versions: list[Bundle], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     await served.repository.start()
-    make_version(tmp_path / "b", 1, name="net.cut-01")
+    clashing = make_version(tmp_path / "b", 1, name="net.cut-01")
     await served.repository.reload()
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert said.startswith(f"net.cut-01: {clashing.path} is not served: it and ")
     assert served.states() == [("net", READY), ("net.cut-01", UNAVAILABLE)]
     assert "both offer a model" in served.repository.index()[1].reason
 
