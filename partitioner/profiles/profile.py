@@ -28,6 +28,8 @@ Bytes = Annotated[int, Field(ge=0, le=1 << 60)]
 _INTERVAL = 0.958
 """Half of the 95 % interval of a median of n normal samples is this times (p90 - p10) / sqrt(n):
 1.96 · 1.2533 · sigma / sqrt(n), and sigma is (p90 - p10) / 2.563."""
+_NOISY = 0.5
+"""On a quiet machine times vary by a tenth; from here on their medians say little."""
 
 
 class Timing(FrozenModel):
@@ -205,6 +207,11 @@ class Profile(FrozenModel):
         medians_s = sum(stage.timing.median_s for stage in stages)
         spans_s = sum(stage.timing.p90_s - stage.timing.p10_s for stage in stages)
         return spans_s / medians_s if medians_s else 0.0
+
+    @property
+    def is_noisy(self) -> bool:
+        """Times vary so much that their medians say little, as if something else had run there."""
+        return self.spread > _NOISY
 
     @classmethod
     def load(cls, path: str | Path, measure: str = "splitpoint profile") -> "Profile":

@@ -8,8 +8,6 @@ from partitioner.terminal.folding_table import FoldingTable, new_table
 
 TAKE_UP = "put calibration.npz of this bundle into the server's copy, which it takes up by itself"
 
-_NOISY = 0.5
-"""On a quiet machine times vary by a tenth; from here on their medians say little."""
 _BROKEN = 0.02
 """Medians of what is measured again agree no better than this."""
 
@@ -39,7 +37,7 @@ def _stage_cells(stage: StageProfile | None) -> tuple[str, str, str]:
 def noise_text(*sides: tuple[Profile, str]) -> str | None:
     """Say which of these profiles, each with its role, were measured on a busy machine, as far as that
     shows; None: it doesn't."""
-    noisy = {role: profile.spread for profile, role in sides if profile.spread > _NOISY}
+    noisy = {role: profile.spread for profile, role in sides if profile.is_noisy}
     if not noisy:
         return None
     whose = " and ".join(f"the {role}'s" for role in noisy)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from partitioner.common.units import format_duration, plural
 from partitioner.simulation.sizing.sized_fleet import (
     HEADER,
+    EdgeAlone,
     EngineSizing,
     Fate,
     FleetSizing,
@@ -31,7 +32,8 @@ def sizing_text(found: FleetSizing) -> str:
         f"{plural(load.devices, 'device')}, {plural(load.fps, 'frame')} a second each, p99 within "
         f"{format_duration(load.p99_s)}"
     )
-    return " ".join([f"{asked}:", _best_text(best), *_edge_text(found, best)])
+    hedge = "as far as such noisy profiles tell, " if found.is_noisy else ""
+    return " ".join([f"{asked}: {hedge}{_best_text(best)}", *_edge_text(found, best)])
 
 
 def sizing_table(found: FleetSizing) -> FoldingTable:
@@ -50,10 +52,11 @@ def machine_text(found: FleetSizing) -> str:
     memory = f" and {machine.memory_bytes / 2**30:.0f} GiB" if machine.memory_bytes else ""
     price = f", {machine.price_hour:g} an hour" if machine.price_hour is not None else ""
     spare = f" {plural(machine.spare, 'machine')} may be lost." if machine.spare else ""
+    noise = " and the noisy profiles" if found.is_noisy else ""
     return (
         f"A machine has {plural(machine.cores, 'core')}{memory}{price}; devices are spread evenly over "
         f"machines, and by chance over processes.{spare} In brackets: machines if requests cost as much less "
-        "or more as the engine's figures may be off (∞: no number does then). ±: 95 % interval over "
+        f"or more as the engine's figures{noise} may be off (∞: no number does then). ±: 95 % interval over "
         "three runs of one machine's busiest process."
     )
 
@@ -78,7 +81,7 @@ def nothing_keeps(found: FleetSizing) -> InfeasibleError | None:
             f" The nearest is {nearest.engine} with {nearest.option}: {format_duration(p99_s)} with a "
             "machine for each device."
         )
-    alone = f" Devices alone: {format_duration(edge.p99_s)}." if edge else ""
+    alone = f" Devices alone: {_edge_p99(edge)}." if edge else ""
     return InfeasibleError(
         f"no engine keeps a p99 of {format_duration(found.load.p99_s)} with any number of machines.{missed}"
         f"{alone} Allow that, or take another option, a lower frame rate or a faster link.",
@@ -129,7 +132,10 @@ def _edge_text(found: FleetSizing, best: EngineSizing | None) -> Iterator[str]:
     edge = found.edge
     if edge is None:
         return
-    p99 = format_duration(edge.p99_s)
+    p99 = _edge_p99(edge)
+    if not edge.is_sure(found.load.p99_s):
+        yield f"Within that noise devices alone may keep it, or not (p99 {p99}): profile again."
+        return
     if not edge.keeps:
         yield f"Devices alone do not keep it (p99 {p99})."
         return
@@ -141,3 +147,10 @@ def _edge_text(found: FleetSizing, best: EngineSizing | None) -> Iterator[str]:
         yield f"What the cloud would buy is a p99 of {cloud}."
     else:
         yield f"That cloud would buy nothing: its p99 is {cloud}."
+
+
+def _edge_p99(edge: EdgeAlone) -> str:
+    if edge.within_s is None:
+        return format_duration(edge.p99_s)
+    least, most = map(format_duration, edge.within_s)
+    return f"{format_duration(edge.p99_s)}, by the noise of the profile {least} to {most}"

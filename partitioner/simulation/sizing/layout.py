@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from partitioner.network.trace import Trace
-from partitioner.profiles.variation import Variation
+from partitioner.profiles.variation import STEADY, Variation
 from partitioner.simulation.demand import Demand
 from partitioner.simulation.fleet.fleet import Fleet
 from partitioner.simulation.sizing.engine import RequestCost, ServingEngine
@@ -24,6 +24,17 @@ class Workload:
     demand: Demand
     threads: int
     tail_bytes: float
+    edge_error_s: float = 0.0
+    """By how much the head's seconds may be off by a noisy profile; 0: it is a quiet one."""
+    cloud_error_s: float = 0.0
+
+    @property
+    def undisturbed(self) -> "Workload":
+        """The same where times vary no longer, if their varying may be the noise of a profile."""
+        if not self.edge_error_s and not self.cloud_error_s:
+            return self
+        demand = replace(self.demand, edge_variation=STEADY, cloud_variation=STEADY)
+        return replace(self, demand=demand)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from partitioner.common.progress import OnProgress, unheard
 from partitioner.common.units import plural
 from partitioner.network.link import Link
 from partitioner.network.trace import Trace
+from partitioner.planning.answer import error_s
 from partitioner.planning.plan import Plan
 from partitioner.planning.terms import Prices
 from partitioner.simulation.demand import Demand, contending, demands_of, pick
@@ -90,7 +91,9 @@ def size_fleet(
     found = [search.size(engine, _workloads(here, engine, wanted)) for engine in engines]
     ranked = sorted(found, key=search.order)
     alone = next((demand for demand in asked if not demand.crosses), None)
-    return FleetSizing(load, machine, tuple(ranked), search.edge_alone(alone) if alone else None)
+    edge = search.edge_alone(_workload(here, alone)) if alone else None
+    noisy = here.edge.is_noisy or here.cloud.is_noisy
+    return FleetSizing(load, machine, tuple(ranked), edge, noisy)
 
 
 def _workloads(plan: Plan, engine: ServingEngine, wanted: Sequence[str] | None) -> list[Workload]:
@@ -107,14 +110,21 @@ def _workloads(plan: Plan, engine: ServingEngine, wanted: Sequence[str] | None) 
 
 def _workload(plan: Plan, demand: Demand) -> Workload:
     option = next(one for one in plan.options if one.label == demand.label)
-    tail = plan.cloud.cuts[option.cut].tail
-    return Workload(demand, plan.cloud.machine.threads, tail.memory_bytes if tail else 0)
+    head, tail = plan.edge.cuts[option.cut].head, plan.cloud.cuts[option.cut].tail
+    return Workload(
+        demand,
+        plan.cloud.machine.threads,
+        tail.memory_bytes if tail else 0,
+        error_s(head) if plan.edge.is_noisy else 0.0,
+        error_s(tail) if plan.cloud.is_noisy else 0.0,
+    )
 
 
 @dataclass(frozen=True)
 class _Candidate:
     """An engine with one option, and how many machines the formulas want, without those to spare."""
 
+    work: Workload
     layout: Layout
     unqueued_s: Latencies
     machines: int | None
@@ -137,7 +147,7 @@ class _Search:
     ) -> None:
         self._load, self._machine, self._batching = load, machine, batching
         self._uplinks, self._sampling, self._on_progress = uplinks, sampling, on_progress
-        self._unqueued: dict[tuple[str, float], Latencies | None] = {}
+        self._unqueued: dict[Demand, Latencies | None] = {}
         self._known: dict[tuple[str, str, int, int], FleetRun | None] = {}
         self._done = 0
 
@@ -168,15 +178,25 @@ class _Search:
         """Return by what engines are compared: the month's bill, if there is one, and then their machines."""
         return one.cost_a_month or 0.0, one.machines
 
-    def edge_alone(self, demand: Demand) -> EdgeAlone:
+    def edge_alone(self, work: Workload) -> EdgeAlone:
         """Return what devices take that do everything themselves."""
+        run, off_s = self._run_alone(work.demand), work.edge_error_s
+        found = EdgeAlone(run.latency_s(99), run.keeps(self._load.p99_s))
+        if not off_s:
+            return found
+        quick, slow = work.undisturbed.demand, work.demand
+        quick = replace(quick, edge_s=max(0.0, quick.edge_s - off_s))
+        slow = replace(slow, edge_s=slow.edge_s + off_s)
+        least_s, most_s = (self._run_alone(one).latency_s(99) for one in (quick, slow))
+        return replace(found, within_s=(least_s, most_s))
+
+    def _run_alone(self, demand: Demand) -> FleetRun:
         period_s = 1 / self._load.fps
         fleet = Fleet(
             (demand,), self._uplinks, min(self._load.devices, 100), period_s, self._load.window, 1,
             duration_s=100 * period_s,
         )  # fmt: skip
-        run = run_fleet(fleet, self._sampling.seed)
-        return EdgeAlone(run.latency_s(99), run.keeps(self._load.p99_s))
+        return run_fleet(fleet, self._sampling.seed)
 
     def _candidate(self, engine: ServingEngine, work: Workload) -> _Candidate | Fate:
         layout = Layout.of(engine, work, self._machine, self._batching)
@@ -190,7 +210,7 @@ class _Search:
         rank = math.inf, 0
         if machines is not None:
             rank = self._cost(layout, machines) or 0.0, machines + self._machine.spare
-        return _Candidate(layout, unqueued_s, machines, rank)
+        return _Candidate(work, layout, unqueued_s, machines, rank)
 
     def _nearest(self, candidates: Sequence[_Candidate]) -> EngineSizing:
         """Return by how much an engine misses the p99, though each device has a machine for itself."""
@@ -208,16 +228,15 @@ class _Search:
         )
 
     def _alone(self, demand: Demand) -> Latencies | None:
-        key = demand.label, demand.upload_bytes
-        if key not in self._unqueued:
+        if demand not in self._unqueued:
             period_s, load = 1 / self._load.fps, self._load
             fleet = Fleet(
                 (demand,), self._uplinks, load.devices, period_s, load.window, 1, load.share,
                 duration_s=100 * period_s,
             )  # fmt: skip
             fits = keeps_up(fleet)
-            self._unqueued[key] = unqueued(fleet, self._sampling.seed) if fits else None
-        return self._unqueued[key]
+            self._unqueued[demand] = unqueued(fleet, self._sampling.seed) if fits else None
+        return self._unqueued[demand]
 
     def _is_cramped(self, layout: Layout) -> bool:
         there, needed = self._machine.memory_bytes, layout.memory_bytes
@@ -313,15 +332,25 @@ class _Search:
         self._on_progress(f"{layout.engine.name}, {layout.demand.label} on {on}", self._done, 0)
 
     def _within(self, candidate: _Candidate, kept: int) -> tuple[int | None, int | None]:
-        """Return the machines if requests cost as much less, and more, as the engine's figures may be off."""
+        """Return the machines if requests cost as much less, and more, as the engine's figures may be off.
+
+        A noisy profile may be off as well: by the errors of its medians, and by all that its times vary.
+        """
         error = candidate.layout.engine.cost.error
         if error is None:
             return None, None
-        demand = candidate.layout.demand
-        found = []
-        for factor in (1 - min(error, 0.99), 1 + error):
-            changed = replace(demand, cloud_s=demand.cloud_s * factor)
-            shifted = candidate.unqueued_s + (changed.cloud_s - demand.cloud_s)
+        work, found = candidate.work, list[int | None]()
+        for sign, factor, real in (
+            (-1, 1 - min(error, 0.99), work.undisturbed),
+            (1, 1 + error, work),
+        ):
+            alone_s = self._alone(real.demand)
+            if alone_s is None:
+                return None, None
+            request_s = candidate.layout.demand.cloud_s
+            cloud_s = max(0.01 * request_s, request_s * factor + sign * work.cloud_error_s)
+            shifted = alone_s + (cloud_s - work.demand.cloud_s) + sign * work.edge_error_s
+            changed = replace(real.demand, cloud_s=cloud_s)
             wanted = self._estimated(replace(candidate.layout, demand=changed), shifted)
             found.append(wanted and max(1, round(kept * wanted / (candidate.machines or wanted))))
         return found[0], found[1]

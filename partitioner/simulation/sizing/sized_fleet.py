@@ -69,6 +69,12 @@ class EdgeAlone:
     p99_s: float
     keeps: bool
     """The p99, and the frame rate."""
+    within_s: tuple[float, float] | None = None
+    """Where the p99 may lie by a noisy profile: without its variation, and with it; None: a quiet one."""
+
+    def is_sure(self, p99_s: float) -> bool:
+        """Tell whether the noise leaves no doubt of what is kept."""
+        return self.within_s is None or not self.within_s[0] <= p99_s <= self.within_s[1]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,6 +86,8 @@ class FleetSizing:
     engines: tuple[EngineSizing, ...]
     edge: EdgeAlone | None
     """None: the plan has no such option, or an option was asked for."""
+    is_noisy: bool = False
+    """A profile is so noisy that its medians say little."""
 
     @property
     def kept(self) -> Sequence[EngineSizing]:
@@ -120,7 +128,13 @@ class FleetSizing:
                 "spare": self.machine.spare,
                 "hours_a_month": HOURS_A_MONTH,
             },
-            "edge_alone": self.edge and {"p99_s": self.edge.p99_s, "keeps": self.edge.keeps},
+            "noisy_profiles": self.is_noisy,
+            "edge_alone": self.edge
+            and {
+                "p99_s": self.edge.p99_s,
+                "keeps": self.edge.keeps,
+                "within_s": self.edge.within_s and list(self.edge.within_s),
+            },
             "engines": [engine_document(one) for one in self.engines],
         }
 

@@ -9,6 +9,8 @@ import pytest
 from partitioner.network.link import Link
 from partitioner.network.trace import Trace
 from partitioner.planning.plan import Plan, plan
+from partitioner.profiles.profile import Profile, StageProfile, Timing
+from partitioner.reports.simulations.machines import sizing_text
 from partitioner.simulation.demand import demands_of
 from partitioner.simulation.fleet.simulator import run_within
 from partitioner.simulation.sizing import search
@@ -27,10 +29,13 @@ PRICED = MachineKind(cores=8, price_hour=0.5, price_gb=0.1)
 
 def engine(name: str, fixed_s: float, **more: object) -> ServingEngine:
     rows = (MeasuredRequest(tail_s=0, request_bytes=0, request_cpu_s=fixed_s),)
-    return ServingEngine.model_validate({"name": name, "measured": rows, **more})
+    return ServingEngine.model_validate({"name": name, "measured": rows} | more)
 
 
 size_fleet = partial(search.size_fleet, sampling=Sampling(frames=FRAMES))
+TWO = tuple(
+    MeasuredRequest(tail_s=0, request_bytes=0, request_cpu_s=cost) for cost in (0.019, 0.021)
+)
 LEAN, DEAR = engine("lean", 0.001), engine("dear", 0.02)
 
 
@@ -163,6 +168,57 @@ def test_engine_that_cannot_says_why(example: Plan) -> None:
     large = engine("large", 0.001, process_bytes=2e9)
     assert fate(LOAD, replace(PRICED, memory_bytes=10**9), large) is Fate.CRAMPED
     assert fate(LOAD, replace(PRICED, memory_bytes=10**9)) is Fate.KEPT  # not known of this one
+
+
+def noisy(profile: Profile) -> Profile:
+    """The profile with times from half of their medians to 1.8 times them."""
+
+    def vary(found: StageProfile | None) -> StageProfile | None:
+        if found is None:
+            return None
+        median_s = found.timing.median_s
+        timing = Timing(median_s=median_s, p10_s=median_s / 2, p90_s=1.8 * median_s, repeats=25)
+        return found.model_copy(update={"timing": timing})
+
+    cuts = {
+        name: cut.model_copy(update={"head": vary(cut.head), "tail": vary(cut.tail)})
+        for name, cut in profile.cuts.items()
+    }
+    return profile.model_copy(update={"cuts": cuts})
+
+
+def test_noisy_profile_is_said_and_leaves_open_what_its_noise_may_hide(example: Plan) -> None:
+    bundle, profile = make(EXAMPLE)
+    loud = noisy(profile)
+    shaken = plan(bundle, LINK, loud.scaled(3), loud)
+    # Six devices, so that no process has to wait; the median and its error decide between them.
+    load = FleetLoad(devices=6, fps=0.5, p99_s=0.4)
+    calm, torn = (size_fleet(one, LINK, load, PRICED, [LEAN]) for one in (example, shaken))
+    assert not calm.is_noisy
+    assert torn.is_noisy
+    assert calm.edge
+    assert calm.edge.within_s is None
+    assert torn.edge
+    assert torn.edge.within_s
+    head = shaken.edge.cuts["edge"].head
+    assert head
+    # With steady times a frame takes the median, and by the error of that less.
+    assert torn.edge.within_s[0] == pytest.approx(0.3 - head.error_s, rel=0.01)
+    assert torn.edge.within_s[0] < 0.4 < torn.edge.p99_s < torn.edge.within_s[1]
+    assert "as far as such noisy profiles tell" in sizing_text(torn)
+    assert "devices alone may keep it, or not" in sizing_text(torn)
+    assert "noisy" not in sizing_text(calm)
+    assert "Devices alone keep it" in sizing_text(calm)
+    # The more machines may be needed, or the fewer, the noisier the profile.
+    spans = []
+    for one in (example, shaken):
+        more = replace(LOAD, p99_s=0.8)
+        (sized,) = size_fleet(one, LINK, more, PRICED, [engine("two", 0.02, measured=TWO)],
+                              options="cut-01/raw").engines  # fmt: skip
+        assert sized.least
+        assert sized.most is None or sized.least <= sized.machines <= sized.most
+        spans.append((sized.most or load.devices * 100) / sized.least)
+    assert spans[1] > spans[0]
 
 
 def test_numbers_without_meaning_are_refused(example: Plan) -> None:
