@@ -163,7 +163,8 @@ def find_entry(
     if not found:
         has = ", ".join(dict.fromkeys(entry.name for entry in offered.bundles)) or "none"
         raise UnknownNameError(
-            f"the server at {address} has no bundle {name!r}. It has: {has}. Fetch one of these."
+            f"the server at {address} has no bundle {name!r} for this device. It has: {has}. "
+            "Fetch one of these, or let whoever runs it put that one there, or let this device use it."
         )
     if not version:
         return next((entry for entry in found if entry.is_default), found[0])

@@ -110,9 +110,9 @@ def check_bundle(
     if not found:
         there = ", ".join(dict.fromkeys(entry.name for entry in offered.bundles))
         raise UnknownNameError(
-            f"the server at {address} has no bundle {bundle.name!r}. "
-            f"It has: {there or 'none'}. "
-            "Put the bundle into its --bundles folder, or run with one of these."
+            f"the server at {address} has no bundle {bundle.name!r} for this device. "
+            f"It has: {there or 'none'}. Put the bundle into its --bundles folder; or let this device use "
+            "it, where devices are held to some models; or run with one of these."
         )
     same = [entry for entry in found if entry.digest == bundle.digest]
     if not same:

@@ -91,7 +91,9 @@ async def test_strict_edge_compares_bundles_also_where_it_serves_alone(
 async def test_bundle_that_the_server_lacks_is_named(residual_bundle: Bundle) -> None:
     async with FakeCloud(residual_bundle) as cloud:
         cloud.name = "another"
-        with pytest.raises(UnknownNameError, match="has no bundle 'residual'. It has: another"):
+        with pytest.raises(
+            UnknownNameError, match="no bundle 'residual' for this device. It has: another"
+        ):
             await AsyncEdgeClient(cloud.address, residual_bundle, "cut-01", strict=True).connect()
 
 

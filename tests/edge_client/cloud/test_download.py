@@ -33,7 +33,9 @@ def test_bundle_that_is_not_listed_is_not_asked_for(
 ) -> None:
     offer = Offer(residual_bundle, lambda: all_pieces(residual_bundle))
     offer.name = "another"
-    with pytest.raises(UnknownNameError, match="has no bundle 'residual'. It has: another"):
+    with pytest.raises(
+        UnknownNameError, match="no bundle 'residual' for this device. It has: another"
+    ):
         fetch(offer, tmp_path / "copy")
     assert offer.fetched == 0
 
