@@ -135,6 +135,9 @@ async def test_fleet_goes_through_upgrade_bad_upgrade_and_restart_without_a_lost
         rollout = server.rollouts.book.find("net")
         assert rollout.state is RolloutState.BACK
         assert "have refused it" in rollout.reason
+        assert sum(one.devices for one in rollout.refusals) >= 2
+        assert all(one.reason for one in rollout.refusals)
+        assert {client.update_state.refusals for client in clients.values()} == {1}
         assert {client.bundle.version_digest for client in clients.values()} == {two.version_digest}
         assert fleet.served[ServedBy.NONE] == 0
 
