@@ -22,13 +22,29 @@ from protos import inference_pb2 as oip
 from protos.errors import BundleError, UnreachableError, UsageError
 from protos.inference_pb2_grpc import GRPCInferenceServiceStub
 from protos.rpc.addresses import split_address
+from protos.rpc.channels import channel_options
+from protos.rpc.message_limits import is_over_limit
+from protos.splitpoint_pb2 import ProbeRequest
+from protos.splitpoint_pb2_grpc import SplitpointStub
 
 LOCAL = "local"
 """The word for a cluster that begins and ends with this process."""
 
+USES_GRPC = "RAY_SERVE_USE_GRPC_BY_DEFAULT"
+MOST_BYTES = "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH"
+"""Variables of Ray: whether proxies and replicas talk by gRPC, and the bytes that they hand on at most."""
+
+_FRAMING_BYTES = 1 << 20
+"""Room for what Serve sends beside a request: metadata of the call, names, framing."""
+_PROBE_BYTES = 64
+"""Room for the fields of a probe."""
+_USUAL_BYTES = 4 << 20
+"""What Serve hands on unless it is told: answers and pieces of bundles, too."""
+_MOST_OF_GRPC = (1 << 31) - 1
 _CONNECT_S = 5.0
 _LOOK_S = 0.25
 _ASK_S = 2.0
+_CARRY_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +62,16 @@ class Place:
 
 
 @contextmanager
-def connected(cluster: str) -> Iterator[None]:
+def connected(cluster: str, max_message_bytes: int) -> Iterator[None]:
     """Be connected to a cluster within the block; UnreachableError where there is none.
 
-    Raises UsageError for what is no address.
+    One of this machine hands on requests of `max_message_bytes`; of others whoever starts their nodes says
+    how many. Raises UsageError for what is no address.
     """
     if cluster == LOCAL:
         # Between proxies and replicas: half of what a request costs by calls of actors (docs/scaling.md).
-        os.environ.setdefault("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1")
+        os.environ.setdefault(USES_GRPC, "1")
+        os.environ.setdefault(MOST_BYTES, str(room_for(max_message_bytes)))
     head = None if cluster in (LOCAL, "auto") else split_address(cluster)
     try:
         if head:
@@ -73,6 +91,22 @@ def connected(cluster: str) -> Iterator[None]:
         if cluster == LOCAL:
             serve.shutdown()
         ray.shutdown()
+
+
+def room_for(max_message_bytes: int) -> int:
+    """Return the bytes that proxies and replicas have to hand on for requests of `max_message_bytes`."""
+    return max(_USUAL_BYTES, min(max_message_bytes + _FRAMING_BYTES, _MOST_OF_GRPC))
+
+
+def carries(address: str, max_message_bytes: int) -> bool:
+    """Tell whether a request of so many bytes passes a proxy; what is not found out counts as passing."""
+    probe = ProbeRequest(payload=bytes(max_message_bytes - _PROBE_BYTES))
+    with grpc.insecure_channel(address, channel_options(max_message_bytes)) as channel:
+        try:
+            SplitpointStub(channel).Probe(probe, timeout=_CARRY_S)
+        except grpc.RpcError as error:
+            return not is_over_limit(error.details() or "")
+    return True
 
 
 def _unconnected(cluster: str, error: Exception) -> UnreachableError:

@@ -5,6 +5,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -25,6 +26,8 @@ from edge_client.frames.result import ServedBy
 from partitioner.bundle.bundle import Bundle
 from partitioner.runtime.sessions import random_feeds
 from protos.inference_pb2 import ModelInferRequest
+from protos.splitpoint_pb2 import ProbeRequest
+from protos.splitpoint_pb2_grpc import SplitpointStub
 from protos.tensors import Array
 from tests.kit.cloud_calls import connected, crossing, oip_stub, outputs_of, request_for, uncut
 from tests.kit.frames import crossing_cuts
@@ -39,6 +42,8 @@ DIED = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE)
 """What a proxy says of requests that were with a replica when it died: they may be asked again."""
 ON_BOTH_NODES = ("--min-replicas", "3", "--max-replicas", "3")
 """One more than there is room for on the node that stays."""
+BEYOND_RAY = 5 << 20
+"""Bytes that proxies and replicas do not hand on by themselves."""
 ELASTIC = ("--max-replicas", "2", "--target-requests", "1", "--upscale-delay", "1s")
 
 
@@ -247,6 +252,41 @@ def test_cluster_that_is_away_is_told_of(nodes: Nodes) -> None:
     done = nodes.deploy(head=f"127.0.0.1:{free_port()}")
     assert done.returncode != 0
     assert "no Ray cluster answers at '127.0.0.1:" in done.stderr
+
+
+def probe(address: str, size: int) -> None:
+    """Send a probe of so many bytes."""
+    with connected(address) as channel:
+        SplitpointStub(channel).Probe(ProbeRequest(payload=bytes(size)), timeout=PATIENCE_S)
+
+
+def test_cluster_of_this_machine_hands_on_what_max_message_allows(nodes: Nodes) -> None:
+    words = [
+        "--ray",
+        "local",
+        "--port",
+        str(free_port()),
+        "--http",
+        f"127.0.0.1:{free_port()}",
+        "--json",
+    ]
+    command = [*COMMAND, "cluster", "--bundles", str(nodes.bundles), "--insecure", *words]
+    with subprocess.Popen(
+        [*command, "--max-message", "6MiB"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            (address,) = json.loads(process.stdout.readline())["addresses"]  # type: ignore[union-attr]
+            probe(address, BEYOND_RAY)
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def test_cluster_that_does_not_hand_on_what_max_message_allows_is_told_of(deployed: Nodes) -> None:
+    with pytest.raises(grpc.RpcError, match="message larger than max"):
+        probe(deployed.address, BEYOND_RAY)
+    said = " ".join(deployed.deploy().stderr.split())
+    assert "do not hand on requests of 67,108,864 B" in said
+    assert "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH=68157440" in said
 
 
 def test_options_are_renewed_and_no_frame_is_lost(deployed: Nodes, frames: Frames) -> None:
