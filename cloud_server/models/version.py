@@ -94,7 +94,8 @@ class Version:
         return len(version) >= SHORTEST_DIGEST and any(d.startswith(version) for d in digests)
 
     def __str__(self) -> str:
-        return f"{self.number} (digest {self.bundle.digest[:12]}…)"
+        digests = f"digest {self.bundle.digest[:12]}…, version digest {self.digest[:12]}…"
+        return f"{self.number} ({digests})"
 
 
 def changed_ns(folder: Path) -> int:
