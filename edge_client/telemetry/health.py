@@ -117,7 +117,8 @@ def _verdict(
     if signs.away_s is not None:
         gone = before.health is Health.OFFLINE or signs.away_s >= limits.offline_after_s
         if gone:
-            return Health.OFFLINE, f"{signs.absence}, for {format_duration(cause_s)} by now"
+            since = f", for {format_duration(cause_s)} by now" if cause_s > 0 else ""
+            return Health.OFFLINE, signs.absence + since
         return Health.DEGRADED, signs.absence
     if signs.late:
         return Health.DEGRADED, signs.late

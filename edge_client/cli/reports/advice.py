@@ -15,6 +15,8 @@ _MOST = 0.95
 """The share of frames whose deadline is looked for."""
 _MUCH = 0.3
 """From this share of the median latency on, waiting is worth a word."""
+_CROWD = 1.5
+"""With fewer frames at work at once, on average, a frame waits for no other."""
 
 
 @dataclass
@@ -91,6 +93,8 @@ def explain_waiting(summary: dict[str, Any], window: int) -> str | None:
     """Return why latencies are far above the plan's, where frames waited for others of their window."""
     latency, wait_s = summary["latency_s"], summary["wait_s"]
     if window == 1 or not latency or wait_s < _MUCH * latency["p50"]:
+        return None
+    if summary["fps"] * latency["p50"] < _CROWD:  # by Little's law, so many are at work at once
         return None
     return (
         f"frames waited {format_duration(wait_s)} for others of the window of {window}; pace them with "

@@ -428,6 +428,7 @@ def test_run_whose_frames_waited_for_each_other_says_so(
     image_bundle: Bundle, address: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge_client.cli.reports.advice._MUCH", 0.0)  # however little it was
+    monkeypatch.setattr("edge_client.cli.reports.advice._CROWD", 0.0)
     words = ("run", "--cloud", address, "--bundle", image_bundle.path, "--source", folder)
     words += ("--cut", "cut-03", "--loop", "--max-frames", "24")
     assert "for others of the window of 16" in " ".join(

@@ -115,7 +115,7 @@ def test_cause_is_of_now_and_so_are_its_seconds() -> None:
     first = judge(Signs(0.0, 5.0, absence=refuses), WELL, 10.0, LIMITS)
     assert (first.cause, first.reason) == (refuses, f"{refuses}, for 5.00 s by now")
     turned = judge(Signs(0.0, 7.0, absence=other), first, 12.0, LIMITS)
-    assert (turned.health, turned.cause_since_s) == (Health.OFFLINE, 12.0)
+    assert (turned.health, turned.cause_since_s, turned.reason) == (Health.OFFLINE, 12.0, other)
     later = judge(Signs(0.0, 9.0, absence=other), turned, 14.0, LIMITS)
     assert later.reason == f"{other}, for 2.00 s by now"
     late = judge(Signs(0.0, None, late="answers come too late"), later, 15.0, LIMITS)

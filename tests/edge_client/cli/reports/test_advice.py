@@ -64,14 +64,19 @@ def test_nothing_is_said_when_nothing_was_missed(deadline_s: float | None) -> No
 
 
 def test_waiting_for_the_window_is_explained_where_it_is_much() -> None:
-    summary = {"latency_s": {"p50": 0.034}, "wait_s": 0.021}
+    summary = {"latency_s": {"p50": 0.034}, "wait_s": 0.021, "fps": 100.0}
     assert explain_waiting(summary, window=4) == (
         "frames waited 21.0 ms for others of the window of 4; pace them with --fps, or --window 1, "
         "to compare with the plan"
     )
     assert explain_waiting(summary, window=1) is None
     assert explain_waiting({**summary, "wait_s": 0.001}, window=4) is None
-    assert explain_waiting({"latency_s": None, "wait_s": None}, window=4) is None
+    assert explain_waiting({"latency_s": None, "wait_s": None, "fps": 0.0}, window=4) is None
+
+
+def test_frames_that_come_one_after_another_are_not_advised_to_be_paced() -> None:
+    paced = {"latency_s": {"p50": 0.003}, "wait_s": 0.00185, "fps": 5.0}  # 0.015 at work at once
+    assert explain_waiting(paced, window=4) is None
 
 
 def test_deadline_that_most_have_met_is_not_said_to_be_missed_by_most() -> None:
