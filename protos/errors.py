@@ -187,5 +187,9 @@ class QuotaError(OverloadedError):
     """This device asks for more than it may take, however much the server could."""
 
 
+class MeasuringError(OverloadedError):
+    """The server measures a profile for somebody else, and measures one at a time."""
+
+
 class FaultError(ServerError):
     """The server failed; its log says why."""

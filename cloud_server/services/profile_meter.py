@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from partitioner.bundle.bundle import Bundle
 from partitioner.profiles.profile import Profile
 from partitioner.runtime.sessions import RuntimeOptions
-from protos.errors import OverloadedError, UnreachableError
+from protos.errors import MeasuringError, UnreachableError
+from protos.rpc.status import MEASURES
 from protos.serving.drain import Drain
 from protos.serving.refusals import DRAINING
 from protos.splitpoint_pb2 import MeasureProfileResponse
@@ -29,12 +30,10 @@ class ProfileMeter:
     ) -> AsyncIterator[MeasureProfileResponse]:
         """Yield progress, then the profile. Ends early when the caller goes or the server drains.
 
-        Raises OverloadedError while another measurement runs.
+        Raises MeasuringError while another measurement runs.
         """
         if self._busy:
-            raise OverloadedError(
-                "this server is measuring another profile. Try again when that is done."
-            )
+            raise MeasuringError(f"this server is {MEASURES}. Try again when that is done.")
         steps: asyncio.Queue[MeasureProfileResponse | None] = asyncio.Queue()
         stopped = threading.Event()
         profile = self._start(bundle, options, budget_s, steps, stopped)

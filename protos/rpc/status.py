@@ -9,6 +9,7 @@ from protos.errors import (
     DeniedError,
     FaultError,
     LateError,
+    MeasuringError,
     MismatchError,
     OverloadedError,
     QuotaError,
@@ -43,8 +44,14 @@ OTHER_CALIBRATION = "the edge's calibration"
 """What a refusal for another calibration begins with: it shares its code with that for another bundle."""
 
 
+MEASURES = "measuring another profile"
+"""A part of what a server says that does not measure for this caller now: it comes as overload, too."""
 OVER_QUOTA = ", and asks for more. "
 """What a refusal for a device's own quota holds: it shares its code with that for a server that is full."""
+_OVERLOADS: tuple[tuple[str, type[OverloadedError]], ...] = (
+    (OVER_QUOTA, QuotaError),
+    (MEASURES, MeasuringError),
+)
 
 
 def code_of(error: SplitpointError) -> grpc.StatusCode:
@@ -71,6 +78,6 @@ def error_from(
     if kind is MismatchError and message.startswith(OTHER_CALIBRATION):
         return CalibrationError(message)
     if kind is OverloadedError:
-        kind = QuotaError if OVER_QUOTA in message else OverloadedError
+        kind = next((told for part, told in _OVERLOADS if part in message), OverloadedError)
         return kind(message, max(0.0, retry_after_ms / 1e3))
     return kind(message)

@@ -21,8 +21,9 @@ from partitioner.bundle.bundle import Bundle
 from partitioner.profiles.profile import Profile
 from partitioner.profiles.remote import measure_remote_profile
 from protos import splitpoint_pb2 as sp
-from protos.errors import MismatchError, UnknownNameError
+from protos.errors import MeasuringError, MismatchError, UnknownNameError
 from protos.rpc.endpoints import Endpoint
+from protos.rpc.status import error_from
 from tests.kit.cloud_calls import TIMEOUT_S, connected, refused, splitpoint_stub
 from tests.kit.observations import families
 from tests.kit.rest_calls import rest_client
@@ -199,6 +200,7 @@ def test_second_measurement_is_refused_and_a_cancelled_one_ends(
     assert next(first).stage == "head"
     code, sentence = refused(lambda: list(stub.MeasureProfile(request, timeout=TIMEOUT_S)))
     assert (code, "measuring another profile" in sentence) == ("RESOURCE_EXHAUSTED", True)
+    assert type(error_from(code, sentence)) is MeasuringError
     first.cancel()
     assert held.ends_when_let_on()
 

@@ -10,6 +10,7 @@ from protos.errors import (
     DeniedError,
     FaultError,
     LateError,
+    MeasuringError,
     MismatchError,
     OverloadedError,
     QuotaError,
@@ -28,6 +29,7 @@ CAUSES: list[tuple[SplitpointError, str]] = [
     (BundleError("x"), "the cloud cannot load its bundle"),
     (DeniedError("x"), "the cloud does not let this edge in"),
     (QuotaError("x"), "the cloud has served this device's quota for now"),
+    (MeasuringError("x"), "the cloud measures for another device first"),
     (OverloadedError("x"), "the cloud is overloaded"),
     (FaultError("x"), "the cloud fails"),
 ]
