@@ -41,11 +41,20 @@ async def play(
             relay.reset_connections()
 
 
+_SELECTABLE = 1024
+"""`select` knows files with smaller numbers alone."""
+
+
 class _FineSelector(selectors.EpollSelector):
-    """Waits to the microsecond, as `select` does, for one file: that of epoll, which watches the others."""
+    """Waits to the microsecond, as `select` does, for one file: that of epoll, which watches the others.
+
+    A process that had more than a thousand files open before waits to the millisecond.
+    """
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return which files are ready, after `timeout` seconds at most; None waits for ever."""
+        if self.fileno() >= _SELECTABLE:
+            return super().select(timeout)
         if timeout is None or timeout > 0:
             select.select([self.fileno()], [], [], timeout)
         return super().select(0)
