@@ -134,23 +134,28 @@ class GrpcTransport:
         """Return what the next request is sent by."""
         if self._stream is None or self._stream.ended:
             self._farewell = None if self._stream is None else self._stream.farewell
+            if self._stream is not None:
+                self._leave_streams(self._stream)  # before those that it failed hear of it
             kind = InferStream if self._streams else InferCalls
             self._stream = kind(self.channel, self.endpoint)
         return self._stream
 
     def _gives_up(self, way: InferStream | InferCalls) -> bool:
-        """Tell whether to ask by single calls instead: the server knows no streams.
+        """Tell whether to ask by single calls instead of this way, whose request failed."""
+        if self._stream is way:
+            self._leave_streams(way)
+        return way in self._left  # else it was closed, and another server may be asked by now
+
+    def _leave_streams(self, way: InferStream | InferCalls) -> None:
+        """Send by single calls from now on where this stream shows that the server knows no streams.
 
         A standard one may have them for something else: then its stream has never answered.
         """
         if not isinstance(way, InferStream) or way.has_answered:
-            return False
-        if self.plain_server is None and not way.is_unknown:
-            return False
-        if self._stream is way:
+            return
+        if self.plain_server is not None or way.is_unknown:
             self._streams, self._stream = False, None
             self._left.append(way)  # others wait for it, too
-        return way in self._left  # else it was closed, and another server may be asked by now
 
     async def _ask(
         self,

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from edge_client.client.async_client import AsyncEdgeClient
+from edge_client.cloud.stream import InferStream
 from edge_client.control.plain_plan import plan_with_plain_server
-from edge_client.frames.result import ServedBy
+from edge_client.frames.result import Result, ServedBy
 from partitioner.bundle.bundle import Bundle
 from partitioner.exports.triton_repository import TritonOptions, export_triton
 from partitioner.network.link import Link
 from partitioner.runtime.sessions import RuntimeOptions
 from protos import inference_pb2 as oip
 from protos.codecs.registry import get_codec
-from protos.errors import MismatchError, UnknownNameError
+from protos.errors import MismatchError, SplitpointError, UnknownNameError
 from protos.rpc.endpoints import Endpoint
 from protos.tensors import Array
 from tests.kit.clients import breaker_of, look_again, stop_watching
@@ -78,6 +79,29 @@ async def test_standard_server_serves_frames_by_the_codec_that_it_decodes(
     assert {request.model_name for request in server.requests} == {name}
     assert [dict(request.parameters) for request in server.requests] == [{}] * 3
     assert (server.streamed, server.calls) == (3, 0)
+
+
+async def test_frame_that_comes_while_the_stream_ends_costs_no_other_its_server(
+    residual_bundle: Bundle, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = frames(residual_bundle, 2)
+    late: list[asyncio.Task[Result]] = []
+    end = InferStream._end
+
+    def end_later(stream: InferStream, error: SplitpointError) -> None:
+        """Let another frame look at the stream that has ended before those that it fails hear of it."""
+        stream.ended = True
+        if not late:
+            late.append(asyncio.create_task(client.infer(inputs[1])))
+        asyncio.get_running_loop().call_later(0.05, end, stream, error)
+
+    monkeypatch.setattr(InferStream, "_end", end_later)
+    async with (
+        PlainServer(repository, streams="unknown", has_index=False) as server,
+        AsyncEdgeClient(server.address, residual_bundle, "cut-02") as client,
+    ):
+        first = await client.infer(inputs[0])
+        assert [first.served_by, (await late[0]).served_by] == [ServedBy.CLOUD] * 2, first.reason
 
 
 @pytest.mark.parametrize("streams", ["unknown", "broken"])
