@@ -1,5 +1,6 @@
 """Bundles that many tests share; made once a session."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -34,6 +35,11 @@ SLOW_CALLS = re.compile(
 )
 """A file of tests that starts a program, measures, trains, calibrates or imports has this in it."""
 SLOW_FIXTURES = {"trained", "calibrated", "middle_head"}
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores: many tests wait for a program or a time-out."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
