@@ -65,26 +65,15 @@ class PendingRequest:
         self.begun_at = perf_counter()
 
 
-class InferStream:
-    """One ModelStreamInfer call: a task that writes while there is something, and one that reads."""
+class RequestsUnderWay:
+    """What either way of asking a server knows of its requests: those that wait for their answers."""
 
-    def __init__(self, channel: grpc.aio.Channel, server: Endpoint) -> None:
-        method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(METHOD)
-        self.ended = False
-        self.farewell: UnreachableError | None = None
-        """What the server has ended the stream with, if it was told to stop."""
+    def __init__(self, server: Endpoint) -> None:
         self.has_answered = False
         """True once any request was answered."""
-        self.is_unknown = False
-        """True once the server has said that it knows no such streams."""
         self._server = server
-        self._call = method()
         self._pending: dict[str, PendingRequest] = {}
-        self._given_up: dict[str, PendingRequest] = {}
-        self._unsent: deque[PendingRequest] = deque()
         self._heard_at = perf_counter()
-        self._writer: asyncio.Task[None] | None = None
-        self._reader = asyncio.create_task(self._read_all())
 
     @property
     def address(self) -> str:
@@ -108,6 +97,24 @@ class InferStream:
     def silent_s(self) -> float:
         """Seconds since the server was last heard, or since it was first asked something."""
         return perf_counter() - self._heard_at
+
+
+class InferStream(RequestsUnderWay):
+    """One ModelStreamInfer call: a task that writes while there is something, and one that reads."""
+
+    def __init__(self, channel: grpc.aio.Channel, server: Endpoint) -> None:
+        super().__init__(server)
+        method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(METHOD)
+        self.ended = False
+        self.farewell: UnreachableError | None = None
+        """What the server has ended the stream with, if it was told to stop."""
+        self.is_unknown = False
+        """True once the server has said that it knows no such streams."""
+        self._call = method()
+        self._given_up: dict[str, PendingRequest] = {}
+        self._unsent: deque[PendingRequest] = deque()
+        self._writer: asyncio.Task[None] | None = None
+        self._reader = asyncio.create_task(self._read_all())
 
     async def call(self, request_id: str, pending: PendingRequest, timeout_s: float) -> Reply:
         if not self._pending:

@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 
 from edge_client.cloud.reply import Reply
-from edge_client.cloud.stream import PendingRequest, read_reply
+from edge_client.cloud.stream import PendingRequest, RequestsUnderWay, read_reply
 from edge_client.cloud.unary_call import OIP_SERVICE
 from protos.errors import FaultError, LateError, TensorError, UnreachableError
 from protos.rpc.calls import translate
@@ -22,43 +22,16 @@ _LONGEST_S = 60.0
 """Nobody waits longer for an answer that comes too late."""
 
 
-class InferCalls:
+class InferCalls(RequestsUnderWay):
     """Requests as calls of their own over one connection; what `InferStream` is, without its stream."""
 
     def __init__(self, channel: grpc.aio.Channel, server: Endpoint) -> None:
         self._method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+        super().__init__(server)
         self._method = channel.unary_unary(f"{OIP_SERVICE}ModelInfer")
         self.ended = False
         self.farewell: UnreachableError | None = None
-        self.has_answered = False
-        """True once any request was answered."""
-        self._server = server
-        self._pending: dict[str, PendingRequest] = {}
         self._given_up: OrderedDict[str, asyncio.Task[Reply]] = OrderedDict()
-        self._heard_at = perf_counter()
-
-    @property
-    def address(self) -> str:
-        """The address of the server that is asked."""
-        return self._server.address
-
-    @property
-    def is_busy(self) -> bool:
-        """True while a request waits for its answer."""
-        return bool(self._pending)
-
-    @property
-    def on_the_way(self) -> tuple[int, float]:
-        """The bytes of the requests that wait for their answers, and when the oldest was begun."""
-        waiting = self._pending.values()
-        if not waiting:
-            return 0, perf_counter()
-        return sum(each.size for each in waiting), min(each.begun_at for each in waiting)
-
-    @property
-    def silent_s(self) -> float:
-        """Seconds since the server was last heard, or since it was first asked something."""
-        return perf_counter() - self._heard_at
 
     async def call(self, request_id: str, pending: PendingRequest, timeout_s: float) -> Reply:
         """Send a request and return its answer; `late` of a request hears what comes after `timeout_s`.
